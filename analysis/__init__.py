@@ -1,0 +1,1 @@
+"""What a trace says: readers, fits, tests, parameter files. Knows nothing of HTTP or drawing."""

@@ -1,0 +1,172 @@
+"""Maximum likelihood on histograms: fits, intervals, information criteria and goodness of fit, once.
+
+A distribution is a `Family`: a name, its parameters and a log-probability; everything that is done
+with a fitted distribution happens here. Not here: which families a question compares (see `arrivals`
+and `lengths`), and the fit of all arrival windows at once (see `arrivals`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from .result import LEVEL, Interval
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Distinct values in increasing order and how often each was seen; shapes (k,) and (k,)."""
+
+    values: Array
+    counts: Array
+
+    @classmethod
+    def of(cls, sample: Array) -> Histogram:
+        """Count the distinct values of a sample of any length."""
+        values, counts = np.unique(np.asarray(sample, dtype=float), return_counts=True)
+        return cls(values, counts.astype(float))
+
+    @property
+    def n(self) -> float:
+        """How many observations there are."""
+        return float(self.counts.sum())
+
+    @property
+    def mean(self) -> float:
+        """Mean of the observations, in their unit."""
+        return float(self.values @ self.counts / self.counts.sum())
+
+    def quantile(self, probability: float | Array) -> Array:
+        """Smallest value whose cumulative share reaches `probability` (lower quantile)."""
+        cumulative = np.cumsum(self.counts) / self.counts.sum()
+        return self.values[np.minimum(np.searchsorted(cumulative, probability), len(self.values) - 1)]
+
+
+class Family(Protocol):
+    """A distribution with free parameters, on an unconstrained scale for the optimizer.
+
+    `theta` has shape (p,). `parameters(theta)` maps it to named values in natural units, each a
+    monotone function of one element of `theta`, in the same order.
+    """
+
+    name: str
+
+    def start(self, data: Histogram) -> Array:
+        """A starting point from moments of the data, shape (p,)."""
+        ...
+
+    def log_probability(self, theta: Array, values: Array) -> Array:
+        """Log of probability mass (or density) at each value, the shape of `values`."""
+        ...
+
+    def cumulative(self, theta: Array, values: Array) -> Array:
+        """P(X <= value) at each value, the shape of `values`."""
+        ...
+
+    def parameters(self, theta: Array) -> dict[str, float]:
+        """Natural parameters by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted family: its parameters with intervals, and how good it is."""
+
+    family: str
+    theta: Array
+    parameters: dict[str, Interval]
+    log_likelihood: float
+    n: float
+    ks_distance: float
+    """Largest distance between fitted and empirical distribution function: the effect size."""
+    converged: bool
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, 2p − 2 log L."""
+        return 2 * len(self.theta) - 2 * self.log_likelihood
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, p log n − 2 log L."""
+        return float(len(self.theta) * np.log(self.n) - 2 * self.log_likelihood)
+
+
+def fit(family: Family, data: Histogram) -> Fit:
+    """Fit `family` by maximum likelihood; Wald intervals on the unconstrained scale, mapped back."""
+
+    def loss(theta: Array) -> float:
+        value = float(family.log_probability(theta, data.values) @ data.counts)
+        return -value / data.n if np.isfinite(value) else 1e12
+
+    found = optimize.minimize(loss, family.start(data), method="BFGS")
+    if not found.success:
+        polished = optimize.minimize(
+            loss,
+            found.x,
+            method="Nelder-Mead",
+            options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000},
+        )
+        if polished.fun <= found.fun:
+            found = polished
+    theta = np.asarray(found.x, dtype=float)
+    information = _hessian(loss, theta) * data.n
+    return Fit(
+        family=family.name,
+        theta=theta,
+        parameters=_intervals(family, theta, information),
+        log_likelihood=-float(found.fun) * data.n,
+        n=data.n,
+        ks_distance=ks_distance(family, theta, data),
+        converged=bool(found.success),
+    )
+
+
+def ks_distance(family: Family, theta: Array, data: Histogram) -> float:
+    """Kolmogorov–Smirnov distance of a fitted law from a histogram, on the histogram's values."""
+    empirical = np.cumsum(data.counts) / data.n
+    return float(np.max(np.abs(family.cumulative(theta, data.values) - empirical)))
+
+
+def _intervals(family: Family, theta: Array, information: Array) -> dict[str, Interval]:
+    """Wald intervals at `LEVEL`; a direction without curvature gets an infinite one."""
+    try:
+        variance = np.diag(np.linalg.inv(information))
+    except np.linalg.LinAlgError:
+        variance = np.full(len(theta), np.inf)
+    error = np.sqrt(np.where(variance > 0, variance, np.inf))
+    half = stats.norm.ppf(0.5 + LEVEL / 2) * error
+    out = {}
+    for i, (name, value) in enumerate(family.parameters(theta).items()):
+        low, high = -np.inf, np.inf
+        if np.isfinite(half[i]):
+            shift = np.zeros_like(theta)
+            shift[i] = half[i]
+            ends = family.parameters(theta - shift)[name], family.parameters(theta + shift)[name]
+            low, high = min(ends), max(ends)
+        out[name] = Interval(value, low, high)
+    return out
+
+
+def _hessian(loss: Callable[[Array], float], theta: Array, step: float = 1e-4) -> Array:
+    """Central second differences of `loss`, shape (p, p)."""
+    size = len(theta)
+    steps = np.eye(size) * step * np.maximum(1.0, np.abs(theta))
+    out = np.empty((size, size))
+    for i in range(size):
+        for j in range(i, size):
+            value = (
+                loss(theta + steps[i] + steps[j])
+                - loss(theta + steps[i] - steps[j])
+                - loss(theta - steps[i] + steps[j])
+                + loss(theta - steps[i] - steps[j])
+            ) / (4 * steps[i, i] * steps[j, j])
+            out[i, j] = out[j, i] = value
+    return out

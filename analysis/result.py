@@ -1,0 +1,54 @@
+"""What every answer about a trace has in common: values with intervals, tables, sentences.
+
+Not the answers themselves (those are in the module that computes each), and nothing about drawing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import polars as pl
+
+LEVEL = 0.95
+"""Confidence level of every interval in the project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its confidence interval, both in the same unit."""
+
+    value: float
+    low: float
+    high: float
+    level: float = LEVEL
+
+    def __format__(self, spec: str) -> str:
+        """Format the three numbers with one `spec`: `value [low, high]`."""
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers, as `report.json` and `parameters.json` hold them."""
+        return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One answer about a trace; each part of the characterization derives from it.
+
+    A subclass is a frozen dataclass whose further fields are frames, intervals and plain values.
+    """
+
+    name: ClassVar[str]
+    """Short name in the field's words, used as anchor, key and file prefix: `arrivals`."""
+
+    missing: tuple[str, ...]
+    """One sentence for each thing that this trace cannot tell, and why; empty when all is told."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The part's tables by short name, in the order in which a reader wants them."""
+        raise NotImplementedError(f"{type(self).__name__} has no tables()")
+
+    def sentences(self) -> list[str]:
+        """What the part found, in plain sentences computed from the result, most important first."""
+        raise NotImplementedError(f"{type(self).__name__} has no sentences()")

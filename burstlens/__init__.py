@@ -1,0 +1,1 @@
+"""Trace analytics and characterization for LLM serving."""

@@ -1,0 +1,1 @@
+"""Figures, the claims ledger and the page. Knows nothing of HTTP."""
