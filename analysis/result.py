@@ -5,10 +5,14 @@ Not the answers themselves (those are in the module that computes each), and not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import polars as pl
+
+Progress = Callable[[str, float], None]
+"""Called with the name of the step at hand and the share of the whole that is done, 0 to 1."""
 
 LEVEL = 0.95
 """Confidence level of every interval in the project."""
