@@ -1,0 +1,80 @@
+"""Arrival times drawn from a sequence of windows, each with a request rate and a Gamma shape.
+
+The model is a time-changed Gamma renewal process. Operational time is the integral of the request rate
+over the windows: one unit is one expected request. In operational time the gaps are independent, Gamma
+distributed with mean one, and their shape is that of the window in which the gap begins; a gap that
+reaches over a border is stretched by the rate of each window that it passes. So rates hold across
+borders (no window starts afresh, no request is lost or added at a border), shapes apply where gaps
+begin, as they are fitted (see `arrivals`), and windows without requests are simply passed over.
+
+Not here: fitting the windows, and whole-second stamps (`np.floor` what comes out).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def sample_arrivals(
+    start_s: ArrayLike,
+    shape: ArrayLike,
+    rate_rps: ArrayLike,
+    window_s: ArrayLike,
+    rng: np.random.Generator,
+) -> Array:
+    """Arrival times in seconds, increasing, drawn from windows of Gamma gaps.
+
+    `start_s`, `shape` and `rate_rps` have one element a window, windows in order and not overlapping;
+    `window_s` is their length, one number or one a window. Time that no window covers holds no requests,
+    and neither does a window of rate zero, whose shape may be NaN. The first gap is drawn as seen from
+    an instant that falls anywhere in it (the stationary start: a uniform share of a gap of shape
+    α + 1), so a sequence of equal windows has the mean rate from its first second on.
+
+    Raises ValueError when windows overlap, a rate is negative, or a window with requests has no shape.
+    """
+    start = np.asarray(start_s, dtype=float)
+    length = np.broadcast_to(np.asarray(window_s, dtype=float), start.shape)
+    rate = np.broadcast_to(np.asarray(rate_rps, dtype=float), start.shape)
+    alpha = np.broadcast_to(np.asarray(shape, dtype=float), start.shape)
+    if np.any(np.diff(start) < length[:-1] - 1e-9):
+        raise ValueError("windows must be in order and must not overlap")
+    if not np.all(rate >= 0):
+        raise ValueError("the request rate of every window must be zero or more")
+    busy = rate > 0
+    if not np.all(alpha[busy] > 0):
+        raise ValueError("every window with requests needs a shape above zero")
+    start, length, rate, alpha = start[busy], length[busy], rate[busy], alpha[busy]
+    if not len(start):
+        return np.empty(0)
+    ends = np.cumsum(rate * length)
+    operational = _operational(ends, alpha, rng)
+    window = np.minimum(np.searchsorted(ends, operational, side="right"), len(ends) - 1)
+    begins = ends[window] - rate[window] * length[window]
+    return start[window] + np.clip((operational - begins) / rate[window], 0.0, length[window])
+
+
+def _operational(ends: Array, alpha: Array, rng: np.random.Generator) -> Array:
+    """Arrivals in operational time, from the operational end and the shape of each window.
+
+    One step a window, not one a request: within a window the gaps are alike, so they are drawn together.
+    """
+    drawn: list[Array] = []
+    at = rng.random() * rng.standard_gamma(alpha[0] + 1) / alpha[0]
+    for end, a in zip(ends.tolist(), alpha.tolist(), strict=True):
+        while at < end:
+            expected = end - at
+            size = int(expected + 3 * np.sqrt(expected / a) + 2 / a) + 4
+            times = rng.standard_gamma(a, size)
+            times /= a
+            np.cumsum(times, out=times)
+            times += at
+            # The last one drawn ends the last gap that begins in this window, or the draw was too short.
+            inside = int(np.searchsorted(times, end))
+            drawn.append(np.concatenate(([at], times[:inside])))
+            at = float(times[min(inside, size - 1)])
+            if inside == size:
+                drawn[-1] = drawn[-1][:-1]
+    return np.concatenate(drawn) if drawn else np.empty(0)
