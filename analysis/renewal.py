@@ -53,7 +53,8 @@ def sample_arrivals(
     operational = _operational(ends, alpha, rng)
     window = np.minimum(np.searchsorted(ends, operational, side="right"), len(ends) - 1)
     begins = ends[window] - rate[window] * length[window]
-    return start[window] + np.clip((operational - begins) / rate[window], 0.0, length[window])
+    times: Array = start[window] + np.clip((operational - begins) / rate[window], 0.0, length[window])
+    return times
 
 
 def _operational(ends: Array, alpha: Array, rng: np.random.Generator) -> Array:
