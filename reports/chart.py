@@ -1,0 +1,153 @@
+"""A figure: a chart drawn from one small table, its finding, and the pieces that charts share.
+
+Not here: which figures there are (see `figures`), colours and type (see `theme`), files (see `page`).
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from . import theme
+
+SOURCE = alt.NamedData("data")
+"""What every chart draws from; the figure's `data` stands in for it wherever it is rendered."""
+
+FULL_PX = 860
+"""Width of a figure in its image files, beside axes and headers, in px."""
+GUTTER_PX = 62
+"""What a further panel costs beside its own width: axis labels and spacing."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: a chart, the finding that is its title, and the same thing in words and numbers."""
+
+    name: str
+    """Unique within its part; with the part's name it makes anchors and file names."""
+    title: str
+    """The finding in one short line, computed from the table."""
+    chart: alt.TopLevelMixin
+    sentence: str
+    """Printed under the figure: how to read it, or what else it shows."""
+    alt_text: str
+    """What a reader who cannot see the chart needs to know of it."""
+    table_name: str
+    """The part's table that the data come from."""
+    data: pl.DataFrame
+    """All that is drawn, one row a mark, numbers already in the units of the axes."""
+    columns: int = 1
+    """Panels side by side where there is room."""
+    zoom: bool = False
+    """Whether dragging and shift-wheel move along the x axis."""
+    legend: bool = False
+    """Whether a click on a legend entry singles it out."""
+
+    def spec(self) -> dict[str, Any]:
+        """The Vega-Lite specification, without its data and its title, widths as in the image files."""
+        spec: dict[str, Any] = json.loads(self.chart.to_json(validate=False))
+        spec.pop("config", None)
+        spec.pop("$schema", None)
+        spec["description"] = self.alt_text
+        _widen(spec, self.columns)
+        return spec
+
+    def drawn(self, subtitle: str) -> dict[str, Any]:
+        """The whole specification for an image file: titled, with its data inside."""
+        return {
+            **self.spec(),
+            "title": {"text": textwrap.wrap(self.title, 96), "subtitle": subtitle},
+            "config": theme.config(),
+            "datasets": {"data": self.data.to_dicts()},
+        }
+
+
+def _widen(spec: dict[str, Any], columns: int) -> None:
+    """Give every panel its width when `columns` of them share `FULL_PX`, in place."""
+    for key in ("spec", "layer", "vconcat"):
+        below = spec.get(key)
+        if key != "layer":
+            for child in below if isinstance(below, list) else [below] if below else []:
+                _widen(child, columns)
+    if "mark" in spec or "layer" in spec:
+        spec["width"] = round((FULL_PX - GUTTER_PX * (columns - 1)) / columns)
+
+
+def panels(
+    chart: alt.TopLevelMixin, by: str, order: Sequence[str], *, columns: int = 2, free_y: bool = False
+) -> Any:
+    """One panel for each value of the column `by`, in this order, on shared scales unless `free_y`."""
+    facet = chart.facet(  # type: ignore[attr-defined]
+        facet=alt.Facet(f"{by}:N", sort=list(order), header=alt.Header(title=None)),
+        columns=columns,
+        data=SOURCE,
+    )
+    return facet.resolve_scale(y="independent") if free_y else facet
+
+
+def colour(field: str, labels: Sequence[str], *, legend: bool = True, **more: Any) -> alt.Color:
+    """Selections in their colours (see `theme.colours`), listed in the order given."""
+    chosen = theme.colours(labels)
+    return alt.Color(
+        f"{field}:N",
+        scale=alt.Scale(domain=list(labels), range=[chosen[label] for label in labels]),
+        legend=alt.Legend(**more) if legend else None,
+    )
+
+
+def category(
+    field: str, named: dict[str, str], *, legend: bool = True, kind: type[Any] = alt.Color, **more: Any
+) -> Any:
+    """A few named series in colours of choice: label to name of a theme colour."""
+    return kind(
+        f"{field}:N",
+        scale=alt.Scale(domain=list(named), range=theme.sequence(list(named.values()))),
+        legend=alt.Legend(**more) if legend else None,
+    )
+
+
+def zoom_x() -> alt.Parameter:
+    """Drag to pan, shift and wheel to zoom along x, double click to reset; the bare wheel scrolls the page."""
+    return alt.selection_interval(
+        name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]", clear="dblclick"
+    )
+
+
+def legend_filter(field: str) -> alt.Parameter:
+    """A click on a legend entry singles it out; shift adds more, a double click shows all."""
+    return alt.selection_point(name="legend", fields=[field], bind="legend")
+
+
+def faded(pick: alt.Parameter, shown: float = 1.0, hidden: float = 0.08) -> Any:
+    """Opacity of what the legend filter leaves in and leaves out."""
+    return alt.when(pick).then(alt.value(shown)).otherwise(alt.value(hidden))
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names as prose: `a`, `a and b`, `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for prose: thousands grouped, otherwise so many significant digits."""
+    if value is None or value != value:
+        return "unknown"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if value == int(value):
+        return f"{value:.0f}"
+    text = f"{value:.{digits}g}"
+    return f"{float(text):g}" if "e" not in text else text
+
+
+def percent(share: float | None, digits: int = 3) -> str:
+    """A share of 1 as per cent."""
+    return "unknown" if share is None or share != share else f"{number(100 * share, digits)} %"
