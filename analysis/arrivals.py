@@ -8,7 +8,7 @@ here: the law and its fit (`gamma`), redraws (`sampling`), dispersion across win
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from .gamma import Likelihood, Prior, ShapeFits
 from .result import LEVEL, Part
 from .sampling import goodness_of_fit, redraw, refit, spread
 from .trace import Selection, Trace
-from .windows import WindowGaps, Windows, cv_of, gaps_in, windows_of
+from .windows import SelectionGaps, Windows, cv_of, gaps_in, windows_of
 
 Array = NDArray[np.float64]
 
@@ -33,14 +33,14 @@ FEWEST = 5
 """Windows of fewer gaps get no fit of their own."""
 FINE_TICKS = 1000.0
 """Where the mean gap is at least this many ticks and no two stamps are equal, stamps count as continuous."""
-PROBED = 80
+PROBED = 60
 """Windows per selection that goodness of fit is bootstrapped for."""
 FEWEST_FOR_PRIOR = 10
 """Fewer windows than this tell no prior and no spread."""
 FEWEST_DAYS = 7
 """Traces of fewer days resample windows, not days, for their overall intervals."""
-REDRAWS = 4
-"""Redraws of every window that tell its sampling error."""
+REDRAWN = 2000
+"""Sampling error is told by redrawing all windows of a selection, and again until so many are redrawn."""
 NARROWEST_PRIOR_SD = 0.05
 """However alike the windows look, shapes may differ by this much on the log scale."""
 CV_APART = 2.0
@@ -134,8 +134,8 @@ def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> 
         fitted = _fit_windows(trace, windows, gaps[selection.selection_id], rng)
         rows[0].append(_windows_frame(selection, windows, fitted))
         for scope, chosen in _scopes(windows):
-            rows[1].extend(_spread_rows(selection, scope, fitted, chosen & fitted.sound, rng))
-            rows[2].append(_fit_row(selection, scope, fitted, chosen & fitted.sound, rng))
+            rows[1].extend(_spread_rows(selection, scope, fitted, chosen & fitted.sound))
+            rows[2].append(_fit_row(selection, scope, fitted, chosen & fitted.sound))
         rows[3].append(_overall_row(selection, windows, fitted, rng))
     return Arrivals(
         _missing(trace, windows, rows[1]),
@@ -153,7 +153,7 @@ _SCHEMAS = (WINDOWS_SCHEMA, SPREAD_SCHEMA, FIT_SCHEMA, OVERALL_SCHEMA)
 class _Fitted:
     """The windows of one selection with their fits; NaN where a window has none. Gaps are in ticks."""
 
-    gaps: WindowGaps
+    gaps: SelectionGaps
     tick_s: float
     whole_tick: bool
     raw: ShapeFits
@@ -162,7 +162,7 @@ class _Fitted:
     """After the prior that all windows of the selection tell."""
     p_value: Array
     log_shape_error: Array
-    """What refits of redraws from each sound window miss its log shape by, (REDRAWS, n_windows)."""
+    """What refits of redraws from each sound window miss its log shape by, (n_redraws, n_windows)."""
     log_mean_error: Array
 
     @property
@@ -172,25 +172,25 @@ class _Fitted:
     @property
     def resolution_limited(self) -> NDArray[np.bool_]:
         """Windows with more than two gaps a tick, whose shape their stamps hardly tell."""
-        mean = self.gaps.sums.mean
+        mean = self.gaps.own.sums.mean
         return (mean < 0.5) & np.isfinite(mean)
 
     @property
     def sound(self) -> NDArray[np.bool_]:
         """Windows large and fine enough to be compared with each other."""
-        return (self.gaps.sums.n >= SMALL) & np.isfinite(self.raw.log_shape) & ~self.resolution_limited
+        return (self.gaps.own.sums.n >= SMALL) & np.isfinite(self.raw.log_shape) & ~self.resolution_limited
 
     @property
     def cv_seen(self) -> Array:
         """The CV that the fit predicts for gaps between floored stamps: flooring adds 1/6 square tick."""
-        out: Array = np.sqrt(np.exp(-self.raw.log_shape) + 1 / (6 * self.gaps.sums.mean**2))
+        out: Array = np.sqrt(np.exp(-self.raw.log_shape) + 1 / (6 * self.gaps.own.sums.mean**2))
         return out
 
 
-def _fit_windows(trace: Trace, windows: Windows, gaps: WindowGaps, rng: np.random.Generator) -> _Fitted:
+def _fit_windows(trace: Trace, windows: Windows, gaps: SelectionGaps, rng: np.random.Generator) -> _Fitted:
     """Fit all windows of a selection at once, by themselves and after their common prior."""
-    sums = gaps.sums
-    pooled = sums.pooled()
+    sums = gaps.own.sums
+    pooled = gaps.whole.sums.pooled()
     whole_tick = bool(pooled.counts[0, 0] > 0 or not pooled.mean[0] >= FINE_TICKS)
     raw, shrunk = _unknown(len(windows)), _unknown(len(windows))
     chosen = (sums.n >= FEWEST) & (sums.mean > 0)
@@ -201,8 +201,8 @@ def _fit_windows(trace: Trace, windows: Windows, gaps: WindowGaps, rng: np.rando
         raw=raw,
         shrunk=shrunk,
         p_value=np.full(len(windows), np.nan),
-        log_shape_error=np.full((REDRAWS, len(windows)), np.nan),
-        log_mean_error=np.full((REDRAWS, len(windows)), np.nan),
+        log_shape_error=np.full((1, len(windows)), np.nan),
+        log_mean_error=np.full((1, len(windows)), np.nan),
     )
     if not chosen.any():
         return fitted
@@ -214,15 +214,18 @@ def _fit_windows(trace: Trace, windows: Windows, gaps: WindowGaps, rng: np.rando
     if not len(sound):
         return fitted
     probed = np.sort(rng.choice(sound, min(PROBED, len(sound)), replace=False))
-    fitted.p_value[probed] = goodness_of_fit(gaps.cells[probed], rng).p_value
+    fitted.p_value[probed] = goodness_of_fit(gaps.own.cells[probed], rng).p_value
     # Redraws start from the shrunk shapes: those of the windows themselves already hold sampling error.
     mean = sums.mean[sound]
-    for i in range(REDRAWS):
-        drawn = redraw(sums.n[sound], shrunk.shape[sound], mean, gaps.cells.shape[1] + 8, rng, 1)[0]
-        again, again_mean = refit(drawn.astype(float))
-        fitted.log_shape_error[i, sound] = again.log_shape - shrunk.log_shape[sound]
-        fitted.log_mean_error[i, sound] = np.log(again_mean / mean)
-    return fitted
+    times = int(np.clip(REDRAWN / len(sound), 1, 20))
+    n_cells = gaps.own.cells.shape[1] + 8
+    drawn = redraw(sums.n[sound], shrunk.shape[sound], mean, n_cells, rng, times)
+    again, again_mean = refit(drawn.reshape(-1, n_cells).astype(float))
+    shape_error = np.full((times, len(windows)), np.nan)
+    mean_error = shape_error.copy()
+    shape_error[:, sound] = again.log_shape.reshape(times, -1) - shrunk.log_shape[sound]
+    mean_error[:, sound] = np.log(again_mean.reshape(times, -1) / mean)
+    return replace(fitted, log_shape_error=shape_error, log_mean_error=mean_error)
 
 
 def _unknown(n: int) -> ShapeFits:
@@ -257,10 +260,10 @@ def _scopes(windows: Windows) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 def _windows_frame(selection: Selection, windows: Windows, fitted: _Fitted) -> pl.DataFrame:
     """One row a window; NaN becomes null."""
-    sums = fitted.gaps.sums
+    sums = fitted.gaps.own.sums
     mean_gap_s = sums.mean * fitted.tick_s
     shape, half = fitted.shrunk.shape, np.minimum(_Z * fitted.shrunk.error, 10)
-    cv = fitted.gaps.cv
+    cv = fitted.gaps.own.cv
     apart = np.abs(np.log(np.maximum(cv, 1e-300) / fitted.cv_seen)) > np.log(CV_APART)
     columns = {
         "start_s": windows.start_s,
@@ -293,20 +296,20 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: _Fitted) -> p
 
 
 def _spread_rows(
-    selection: Selection, scope: str, fitted: _Fitted, chosen: NDArray[np.bool_], rng: np.random.Generator
+    selection: Selection, scope: str, fitted: _Fitted, chosen: NDArray[np.bool_]
 ) -> Iterator[_Row]:
     """Variation of shape, β and request rate between the chosen windows, beside what chance alone gives."""
     if chosen.sum() < FEWEST_FOR_PRIOR:
         return
     log_shape = fitted.raw.log_shape[chosen]
-    log_rps = -np.log(fitted.gaps.sums.mean[chosen] * fitted.tick_s)
+    log_rps = -np.log(fitted.gaps.own.sums.mean[chosen] * fitted.tick_s)
     shape_error, mean_error = fitted.log_shape_error[:, chosen], fitted.log_mean_error[:, chosen]
     for quantity, values, errors in (
         ("shape", log_shape, shape_error),
         ("rate", log_shape + log_rps, shape_error - mean_error),
         ("rate_rps", log_rps, -mean_error),
     ):
-        found = spread(values, errors, rng)
+        found = spread(values, errors)
         q25, median, q75 = np.exp(np.quantile(values, [0.25, 0.5, 0.75]))
         yield {
             **_names(selection), "scope": scope, "quantity": quantity, "windows": len(values),
@@ -317,9 +320,7 @@ def _spread_rows(
         }  # fmt: skip
 
 
-def _fit_row(
-    selection: Selection, scope: str, fitted: _Fitted, chosen: NDArray[np.bool_], rng: np.random.Generator
-) -> _Row:
+def _fit_row(selection: Selection, scope: str, fitted: _Fitted, chosen: NDArray[np.bool_]) -> _Row:
     """Share of windows rejected at 5 %, and the windows' own CV against the one that their shape tells."""
     p_value = fitted.p_value[chosen]
     p_value = p_value[np.isfinite(p_value)]
@@ -333,11 +334,12 @@ def _fit_row(
             "rejected_share": rejected / len(p_value),
             "rejected_share_low": float(test.low), "rejected_share_high": float(test.high),
         }  # fmt: skip
-    ratio = (fitted.gaps.cv / fitted.cv_seen)[chosen]
+    ratio = (fitted.gaps.own.cv / fitted.cv_seen)[chosen]
     if len(ratio) >= FEWEST_FOR_PRIOR:
-        medians = np.median(rng.choice(ratio, (400, len(ratio))), axis=1)
-        low, high = np.quantile(medians, _TAILS)
-        ranked = stats.spearmanr(fitted.gaps.cv[chosen], fitted.cv_seen[chosen]).statistic
+        # The order statistics between which the median lies, whatever the ratios' law.
+        below = stats.binom(len(ratio), 0.5).ppf(_TAILS[0])
+        low, high = np.sort(ratio)[[int(below) - 1, int(len(ratio) - below)]]
+        ranked = stats.spearmanr(fitted.gaps.own.cv[chosen], fitted.cv_seen[chosen]).statistic
         row |= {
             "cv_ratio": float(np.median(ratio)), "cv_ratio_low": low, "cv_ratio_high": high,
             "cv_spearman": float(ranked),
@@ -347,8 +349,8 @@ def _fit_row(
 
 def _overall_row(selection: Selection, windows: Windows, fitted: _Fitted, rng: np.random.Generator) -> _Row:
     """One Gamma for all gaps; intervals by resampling days or windows, else as of one renewal process."""
-    gaps = fitted.gaps
-    n, covered_s = float(gaps.requests.sum()), float(windows.covered_s.sum())
+    requests, gaps = fitted.gaps.requests, fitted.gaps.whole
+    n, covered_s = float(requests.sum()), float(windows.covered_s.sum())
     row: _Row = {**_names(selection), "n": int(n), "rate_rps": n / covered_s, "law": fitted.law}
     pooled = gaps.sums.pooled()
     if pooled.n[0] < FEWEST or not pooled.mean[0] > 0:
@@ -368,7 +370,7 @@ def _overall_row(selection: Selection, windows: Windows, fitted: _Fitted, rng: n
         resampled = gaps.sums.pooled(weights)
         full = (resampled.n >= FEWEST) & (resampled.mean > 0)
         weights, resampled = weights[full], resampled[full]
-        rate = np.quantile(weights @ gaps.requests / (weights @ windows.covered_s), _TAILS)
+        rate = np.quantile(weights @ requests / (weights @ windows.covered_s), _TAILS)
         shapes = np.quantile(Likelihood(resampled, fitted.whole_tick).maximum().shape, _TAILS)
         cvs = np.quantile(cv_of(resampled, weights @ gaps.square_sum), _TAILS)
     return row | {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import special, stats
 
 from .gamma import MEANS, SINGLE, GapSums, Likelihood, ShapeFits, expected_shortfall
 from .result import LEVEL, Interval
@@ -102,25 +102,19 @@ class Spread:
     sampling_sd: float
     """Standard deviation that refits of redraws from the fitted windows show around them."""
     excess_sd: Interval
-    """Standard deviation beyond chance; windows resampled for the interval."""
+    """Standard deviation beyond chance."""
 
 
-def spread(values: Array, errors: Array, rng: np.random.Generator, replicates: int = 400) -> Spread:
+def spread(values: Array, errors: Array) -> Spread:
     """Compare the variance of `values` (n_windows,) with that of `errors` (n_redraws, n_windows), in logs.
 
-    The excess is the difference of the two variances, zero where chance explains as much or more.
+    The excess variance is their difference: a mean over windows, so the scatter of the windows' shares in
+    it tells its interval. Zero where chance explains as much or more.
     """
     n = len(values)
-    weights = np.concatenate([np.full((1, n), 1 / n), rng.multinomial(n, np.full(n, 1 / n), replicates) / n])
-    observed = _variance(values[None] - values.mean(), weights)
-    sampling = _variance(errors - errors.mean(), weights)
+    observed = (values - values.mean()) ** 2 * n / (n - 1)
+    sampling = ((errors - errors.mean()) ** 2).mean(axis=0)
     beyond = observed - sampling
-    low, high = np.quantile(beyond[1:], [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    excess = [float(np.sqrt(max(v, 0.0))) for v in (beyond[0], low, high)]
-    return Spread(float(np.sqrt(observed[0])), float(np.sqrt(sampling[0])), Interval(*excess))
-
-
-def _variance(values: Array, weights: Array) -> Array:
-    """Variance of values (n_redraws, n_windows) under each row of window weights (n_rows, n_windows)."""
-    out: Array = weights @ (values**2).mean(axis=0) - (weights @ values.mean(axis=0)) ** 2
-    return out
+    half = stats.t.ppf(0.5 + LEVEL / 2, n - 1) * beyond.std(ddof=1) / np.sqrt(n)
+    excess = [float(np.sqrt(max(beyond.mean() + d, 0.0))) for d in (0.0, -half, half)]
+    return Spread(float(np.sqrt(observed.mean())), float(np.sqrt(sampling.mean())), Interval(*excess))

@@ -1,7 +1,7 @@
 -- Gaps of each selection and window by size: 0 to 15 ticks one by one, longer ones in half octaves
 -- (cell 16 holds 16 to 22 ticks, cell 17 holds 23 to 31, ...), with the sums that a Gamma fit needs.
--- A gap belongs to the window in which it begins, also where it ends in a later one; so every request
--- but the last before a hole of the record gives its window one gap, and no long gap is cut or lost.
+-- A gap is counted in the window in which it begins, also where it ends in a later one (those are told
+-- one by one in border_gaps), so a window has as many gaps as requests, but for the last before a hole.
 WITH begun AS (
     SELECT
         selection_id,
