@@ -183,7 +183,8 @@ class _Fitted:
     @property
     def cv_seen(self) -> Array:
         """The CV that the fit predicts for gaps between floored stamps: flooring adds 1/6 square tick."""
-        out: Array = np.sqrt(np.exp(-self.raw.log_shape) + 1 / (6 * self.gaps.own.sums.mean**2))
+        mean = np.where(np.isnan(self.raw.log_shape), np.nan, self.gaps.own.sums.mean)
+        out: Array = np.sqrt(np.exp(-self.raw.log_shape) + 1 / (6 * mean**2))
         return out
 
 

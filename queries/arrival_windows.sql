@@ -2,6 +2,7 @@
 -- (cell 16 holds 16 to 22 ticks, cell 17 holds 23 to 31, ...), with the sums that a Gamma fit needs.
 -- A gap is counted in the window in which it begins, also where it ends in a later one (those are told
 -- one by one in border_gaps), so a window has as many gaps as requests, but for the last before a hole.
+-- Squares and logs are summed as whole numbers, so that the order of rows never shows in the last digit.
 WITH begun AS (
     SELECT
         selection_id,
@@ -34,8 +35,9 @@ SELECT
     window_id,
     CAST(cell AS INTEGER) AS cell,
     CAST(SUM(n) AS BIGINT) AS n,
-    SUM(n * gap) AS gap_sum,
-    SUM(n * gap * gap) AS gap_square_sum,
-    SUM(CASE WHEN gap > 0 THEN n * LN(gap) ELSE 0 END) AS gap_log_sum
+    CAST(SUM(n * gap) AS DOUBLE) AS gap_sum,
+    CAST(SUM(CAST(n * gap * gap AS DECIMAL(38, 0))) AS DOUBLE) AS gap_square_sum,
+    CAST(SUM(CASE WHEN gap > 0 THEN CAST(ROUND(n * LN(gap) * 1e9) AS BIGINT) ELSE 0 END) AS DOUBLE) / 1e9
+        AS gap_log_sum
 FROM together
 GROUP BY selection_id, window_id, cell
