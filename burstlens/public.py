@@ -78,17 +78,16 @@ def catalogue() -> dict[str, PublicTrace]:
 
 
 def list_public() -> pl.DataFrame:
-    """A row a trace: `name`, `title`, `rows`, `bytes`, `licence`, `checksum` (is one known), `home`."""
+    """A row a trace: `name`, `rows`, `bytes`, `licence`, `checksum` (is one known), `title`."""
     return pl.DataFrame(
         [
             {
                 "name": trace.name,
-                "title": trace.title,
                 "rows": trace.rows,
                 "bytes": trace.bytes,
                 "licence": trace.licence,
                 "checksum": trace.sha256 is not None,
-                "home": trace.home,
+                "title": trace.title,
             }
             for trace in catalogue().values()
         ],
@@ -103,7 +102,8 @@ def find(name: str) -> PublicTrace:
     for trace in catalogue().values():
         if asked in {trace.name.casefold(), trace.file.casefold()}:
             return trace
-    near = difflib.get_close_matches(asked, catalogue(), n=3, cutoff=0.5)
+    near = [known for known in catalogue() if asked and asked in known][:3]
+    near = near or difflib.get_close_matches(asked, catalogue(), n=3, cutoff=0.5)
     raise BurstlensError(
         f"no public trace {name!r}; "
         + (f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalogue())}")
@@ -155,7 +155,7 @@ def fetch_trace(
     resumed_from = 0 if here else _bring(trace, path, source, progress, patience)
     logs = unpack(path, trace.archive, trace.members, progress) if trace.archive else (path,)
     sha256 = trace.sha256 or digest(path)
-    how = "already here" if here else f"resumed at byte {resumed_from:,}" if resumed_from else "downloaded"
+    how = "already here" if here else f"resumed at byte {resumed_from:,}" if resumed_from else "fetched"
     if trace.sha256:
         verdict = f"verified by SHA-256 {sha256}"
     else:

@@ -22,6 +22,7 @@ import polars as pl
 import pytest
 from burstlens.analysis.errors import BurstlensError
 
+import burstlens
 from burstlens.download import Patience
 from burstlens.public import PublicTrace, catalogue, fetch, fetch_trace, find, list_public
 from burstlens.unpack import RAR_TOOLS, Member
@@ -691,7 +692,7 @@ def test_the_catalogue_is_complete_and_honest() -> None:
 
 def test_the_list_has_a_row_a_trace() -> None:
     table = list_public()
-    assert table.columns == ["name", "title", "rows", "bytes", "licence", "checksum", "home"]
+    assert table.columns == ["name", "rows", "bytes", "licence", "checksum", "title"]
     assert table["name"].to_list() == list(catalogue())
     one = table.row(by_predicate=pl.col("name") == "burstgpt-1", named=True)
     assert (one["rows"], one["bytes"], one["checksum"]) == (1_429_737, 52_283_111, True)
@@ -700,9 +701,22 @@ def test_the_list_has_a_row_a_trace() -> None:
 def test_names_are_found_in_any_case_and_wrong_ones_get_the_nearest() -> None:
     assert find("BurstGPT_1.CSV").name == find(" BURSTGPT-1 ").name == "burstgpt-1"
     with pytest.raises(BurstlensError, match=r"did you mean .*mooncake-toolagent"):
-        fetch("mooncake-tool")
+        fetch("mooncake-toll-agent")
+    with pytest.raises(
+        BurstlensError, match=r"did you mean azure-llm-2024-conversation or azure-llm-2024-code\?"
+    ):
+        fetch("2024")
     with pytest.raises(BurstlensError, match="there are burstgpt-1, "):
         fetch("zzzz")
+
+
+def test_the_public_function_is_still_one_after_its_first_call(
+    traces: Callable[[str], Path], tmp_path: Path
+) -> None:
+    mirror = str(traces("azure_llm_2023_conv.csv"))
+    for folder in ("a", "b"):
+        got = burstlens.fetch("azure-llm-2023-conversation", tmp_path / folder, source=mirror)
+        assert got.verified
 
 
 def test_nothing_of_http_is_loaded_before_a_fetch() -> None:
