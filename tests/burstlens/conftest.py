@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+from burstlens.download import Patience
+from burstlens.public import PublicTrace
+
+CONTENT = b"".join(hashlib.sha256(bytes([i])).digest() for i in range(256)) * 40  # 327,680 bytes
+OTHER = bytes(reversed(CONTENT))
+QUICK = Patience(timeout_s=10, backoff_s=0.001)
+CUT = 100_000
+
+
+def trace_of(
+    content: bytes = CONTENT, url: str = "http://127.0.0.1:9/log.csv", **known: object
+) -> PublicTrace:
+    fields: dict[str, object] = {
+        "name": "test",
+        "title": "A log",
+        "file": "log.csv",
+        "url": url,
+        "rows": None,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "licence": "CC0-1.0",
+        "home": "http://127.0.0.1",
+        "checksum_from": "measured by the test",
+    }
+    return PublicTrace(**{**fields, **known})  # type: ignore[arg-type]
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @dataclass
