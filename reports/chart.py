@@ -5,7 +5,6 @@ Not here: which figures there are (see `figures`), colours and type (see `theme`
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Figure:
 
     def spec(self) -> dict[str, Any]:
         """The Vega-Lite specification, without its data and its title, widths as in the image files."""
-        spec: dict[str, Any] = json.loads(self.chart.to_json(validate=False))
+        spec: dict[str, Any] = self.chart.to_dict()
         spec.pop("config", None)
         spec.pop("$schema", None)
         spec["description"] = self.alt_text
@@ -113,7 +112,7 @@ def category(
 
 
 def zoom_x() -> alt.Parameter:
-    """Drag to pan, shift and wheel to zoom along x, double click to reset; the bare wheel scrolls the page."""
+    """Drag to pan, shift and wheel to zoom along x, double click to reset; a bare wheel scrolls."""
     return alt.selection_interval(
         name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]", clear="dblclick"
     )
@@ -127,6 +126,13 @@ def legend_filter(field: str) -> alt.Parameter:
 def faded(pick: alt.Parameter, shown: float = 1.0, hidden: float = 0.08) -> Any:
     """Opacity of what the legend filter leaves in and leaves out."""
     return alt.when(pick).then(alt.value(shown)).otherwise(alt.value(hidden))
+
+
+def main_selections(table: pl.DataFrame) -> list[str]:
+    """Labels of the services in the order of the table, or `all` where there is only one service."""
+    whole = table.filter(pl.col("model").is_null())
+    services = whole.filter(pl.col("service").is_not_null())
+    return (services if services.height else whole)["selection"].unique(maintain_order=True).to_list()
 
 
 def listing(names: Sequence[str]) -> str:

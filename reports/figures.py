@@ -1,0 +1,27 @@
+"""Which module draws the figures of which part. Not here: any figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module, util
+from typing import Any
+
+from ..analysis.result import Part
+from .chart import Figure
+
+
+@cache
+def _drawer(part: str) -> Callable[[Any], list[Figure]] | None:
+    """The `figures` function of `figures_<part>`, loaded when the part is first drawn."""
+    module = f"{__package__}.figures_{part}"
+    if util.find_spec(module) is None:
+        return None
+    drawer: Callable[[Any], list[Figure]] = import_module(module).figures
+    return drawer
+
+
+def figures_of(part: Part) -> list[Figure]:
+    """Every figure that this part has data for, most important first; none for a part without figures."""
+    drawer = _drawer(part.name)
+    return drawer(part) if drawer else []

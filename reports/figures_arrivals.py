@@ -1,0 +1,376 @@
+"""Figures of the arrivals: shape and rate per window, their spread beyond chance, CV against the fit.
+
+Not here: the fits (see `burstlens.analysis.arrivals`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import altair as alt
+import polars as pl
+
+from ..analysis.arrivals import Arrivals
+from . import theme
+from .chart import (
+    SOURCE,
+    Figure,
+    category,
+    colour,
+    faded,
+    legend_filter,
+    listing,
+    main_selections,
+    number,
+    panels,
+    zoom_x,
+)
+
+MOST_WINDOWS = 1500
+"""Windows drawn per selection; of more, every second, third, … is drawn and the sentence says so."""
+WORKING = "weekday working hours"
+PERCENTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
+
+
+def figures(part: Arrivals) -> list[Figure]:
+    """The figures of this part that its tables have data for."""
+    fitted = part.windows.filter(~pl.col("unfitted"))
+    if fitted.is_empty():
+        return []
+    drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), _hours(part, fitted)]
+    if part.spread.height:
+        drawn.append(_spread(part))
+    told = fitted.drop_nulls(["cv", "cv_fit"]).filter((pl.col("cv") > 0) & ~pl.col("shrunk"))
+    if told.height:
+        drawn.append(_cv(told))
+    return drawn
+
+
+def _scope(fitted: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """The windows of weekday working hours where the trace tells them, else all."""
+    working = fitted.filter(pl.col("working_hours"))
+    return (working, WORKING) if working.height else (fitted, "all hours")
+
+
+def _thinned(table: pl.DataFrame, most: int = MOST_WINDOWS) -> tuple[pl.DataFrame, int]:
+    """Every k-th row of each selection so that at most `most` are left, and k."""
+    longest = int(table.group_by("selection").len()["len"].max() or 0)  # type: ignore[arg-type]
+    step = max(1, math.ceil(longest / most))
+    place = pl.int_range(pl.len()).over("selection")
+    return table.filter(place % step == 0), step
+
+
+def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
+    """α or β of consecutive windows, as in the paper's Fig. 6, with the interval of each."""
+    labels = main_selections(fitted)
+    chosen, scope = _scope(fitted.filter(pl.col("selection").is_in(labels)))
+    labels = [label for label in labels if label in set(chosen["selection"])]
+    drawn, step = _thinned(chosen)
+    relative = {"low": pl.col("shape_low") / pl.col("shape"), "high": pl.col("shape_high") / pl.col("shape")}
+    data = drawn.select(
+        "selection",
+        (pl.col("start_s") / 86_400).alias("day"),
+        pl.col(quantity).alias("value"),
+        *((pl.col(quantity) * factor).alias(name) for name, factor in relative.items()),
+        pl.col("n").alias("requests"),
+        # A line is broken where a window is missing: at night, at weekends, at holes.
+        (pl.col("start_s").diff() > 1.5 * step * part.window_s)
+        .fill_null(True)
+        .cum_sum()
+        .over("selection")
+        .alias("run"),
+    )
+    symbol, unit = {"shape": ("α", "1 = Poisson"), "rate": ("β", "per second")}[quantity]
+    x = alt.X("day:Q", title="days since midnight of day 0", scale=alt.Scale(nice=False, zero=False))
+    y_title = f"{quantity} {symbol} ({unit})"
+    axis = alt.Y("value:Q", title=y_title, scale=_log(data))
+    base = alt.Chart().encode(x=x, color=colour("selection", labels, legend=False))
+    band = base.mark_area(opacity=0.22, clip=True).encode(
+        y=alt.Y("low:Q", scale=_log(data), title=y_title), y2="high:Q", detail="run:N"
+    )
+    line = base.mark_line(strokeWidth=1, opacity=0.75, clip=True).encode(y=axis, detail="run:N")
+    points = base.mark_circle(size=16, clip=True).encode(
+        y=axis,
+        tooltip=[
+            alt.Tooltip("selection:N"),
+            alt.Tooltip("day:Q", format=".2f"),
+            alt.Tooltip("value:Q", title=f"{quantity} {symbol}", format=".3~g"),
+            alt.Tooltip("low:Q", format=".3~g"),
+            alt.Tooltip("high:Q", format=".3~g"),
+            alt.Tooltip("requests:Q", format=","),
+        ],
+    )
+    layers = [band, line, points.add_params(zoom_x())]
+    if quantity == "shape":
+        layers.insert(0, alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(y=alt.datum(1)))
+    chart = panels(alt.layer(*layers).properties(height=170), "selection", labels, columns=1)
+    minutes = f"{part.window_s / 60:g}-minute windows"
+    thin = f"Of these windows every {step}th is drawn. " if step > 1 else ""
+    ranges = [
+        f"{label}: {number(low)} to {number(high)}"
+        for label in labels
+        for low, high in [_range(chosen.filter(pl.col("selection") == label)[quantity])]
+    ]
+    return Figure(
+        name=f"{quantity}-sequence",
+        title=_variation_title(part, scope, quantity, labels),
+        chart=chart,
+        sentence=f"{quantity.capitalize()} {symbol} of the Gamma fitted to each of the {minutes} in {scope}, "
+        f"with its 95 % interval as a band, on a logarithmic axis shared by all panels. {thin}"
+        f"Middle nine tenths of the windows: {'; '.join(ranges)}.",
+        alt_text=f"Line chart over time of the Gamma {quantity} per window, one panel for each of "
+        f"{listing(labels)}. From the 5th to the 95th percentile of windows: {'; '.join(ranges)}.",
+        table_name="windows",
+        data=data,
+        zoom=True,
+    )
+
+
+def _log(data: pl.DataFrame) -> alt.Scale:
+    """A logarithmic scale over the middle 99 % of values: single wide intervals are clipped."""
+    low, high = data["low"].quantile(0.01), data["high"].quantile(0.99)
+    return alt.Scale(type="log", domain=[low, high], nice=False) if low and high else alt.Scale(type="log")
+
+
+def _range(values: pl.Series) -> tuple[float | None, float | None]:
+    return values.quantile(0.05), values.quantile(0.95)
+
+
+def _variation_title(part: Arrivals, scope: str, quantity: str, labels: list[str]) -> str:
+    """Which selections vary beyond chance, and by which factor (one standard deviation)."""
+    symbol = {"shape": "Shape α", "rate": "Rate β"}[quantity]
+    spread = part.spread.filter((pl.col("scope") == scope) & (pl.col("quantity") == quantity))
+    told = {row["selection"]: row for row in spread.iter_rows(named=True) if row["selection"] in labels}
+    beyond = [
+        f"×{math.exp(row['excess_log_sd']):.2f} in {label}"
+        for label, row in told.items()
+        if row["excess_log_sd_low"] > 0
+    ]
+    if beyond:
+        return f"{symbol} varies from window to window beyond chance: {listing(beyond)}"
+    if told:
+        return f"{symbol} varies from window to window no more than chance would make it"
+    return f"{symbol} of each window; too few of them to tell variation from chance"
+
+
+def _hours(part: Arrivals, fitted: pl.DataFrame) -> Figure:
+    """α by hour of day over all windows: the whole day, which working hours leave out."""
+    labels = main_selections(fitted)
+    data = (
+        fitted.filter(pl.col("selection").is_in(labels))
+        .with_columns(hour=(pl.col("start_s") / 3600).floor().cast(pl.Int64) % 24)
+        .group_by("selection", "hour")
+        .agg(
+            *(pl.col("shape").quantile(q, "linear").alias(name) for name, q in PERCENTILES.items()),
+            windows=pl.len(),
+        )
+        .filter(pl.col("windows") >= 3)
+        .sort("selection", "hour")
+    )
+    labels = [label for label in labels if label in set(data["selection"])]
+    y_scale = alt.Scale(type="log", nice=False)
+    title = "shape α (1 = Poisson)"
+    base = alt.Chart(SOURCE).encode(
+        x=alt.X("hour:Q", title="hour of day (local time of the log)", scale=alt.Scale(domain=[0, 23])),
+        color=colour("selection", labels, legend=len(labels) > 1),
+    )
+    pick = legend_filter("selection")
+    band = base.mark_area(interpolate="monotone").encode(
+        y=alt.Y("low:Q", scale=y_scale, title=title), y2="high:Q", opacity=faded(pick, 0.16, 0.02)
+    )
+    tips = [
+        alt.Tooltip("selection:N"),
+        alt.Tooltip("hour:Q"),
+        alt.Tooltip("median:Q", format=".3~g"),
+        alt.Tooltip("low:Q", title="5 %", format=".3~g"),
+        alt.Tooltip("high:Q", title="95 %", format=".3~g"),
+        alt.Tooltip("windows:Q", format=","),
+    ]
+    line = base.mark_line(interpolate="monotone", point=True).encode(
+        y=alt.Y("median:Q", scale=y_scale, title=title), tooltip=tips, opacity=faded(pick)
+    )
+    poisson = alt.Chart(SOURCE).mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(y=alt.datum(1))
+    said, swing = [], []
+    for label in labels:
+        rows = data.filter(pl.col("selection") == label).sort("median")
+        said.append(
+            f"{label} from {number(rows['median'][0])} at {rows['hour'][0]} h "
+            f"to {number(rows['median'][-1])} at {rows['hour'][-1]} h"
+        )
+        swing.append(rows["median"][-1] / rows["median"][0])
+    below = [
+        label
+        for label in labels
+        if data.filter((pl.col("selection") == label) & (pl.col("median") < 1)).height
+        > 0.9 * data.filter(pl.col("selection") == label).height
+    ]
+    title_text = (
+        f"Burstier than Poisson at almost every hour of the day: {listing(below)}"
+        if below
+        else f"Median shape over the day: {'; '.join(said)}"
+    )
+    return Figure(
+        name="shape-by-hour",
+        title=title_text,
+        chart=alt.layer(poisson, band, line.add_params(pick)).properties(height=260),
+        sentence="Median shape of all windows by hour of day, weekends and nights included, with the band that "
+        f"holds 90 % of windows. Medians run in {'; in '.join(said)}.",
+        alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(said)}.",
+        table_name="windows",
+        data=data,
+        legend=len(labels) > 1,
+    )
+
+
+def _spread(part: Arrivals) -> Figure:
+    """Observed spread beside what sampling error alone gives, and the excess with its interval."""
+    names = {"shape": "shape α", "rate": "rate β", "rate_rps": "request rate"}
+    scopes = part.spread["scope"].unique(maintain_order=True).to_list()
+    scope = WORKING if WORKING in scopes else scopes[0]
+    data = part.spread.filter(pl.col("scope") == scope).select(
+        "selection",
+        pl.col("quantity").replace(names),
+        "windows",
+        *(
+            pl.col(name).exp().alias(alias)
+            for name, alias in [
+                ("log_sd", "observed"),
+                ("sampling_log_sd", "chance alone"),
+                ("excess_log_sd", "excess"),
+                ("excess_log_sd_low", "excess low"),
+                ("excess_log_sd_high", "excess high"),
+            ]
+        ),
+    )
+    labels = data["selection"].unique(maintain_order=True).to_list()
+    y = alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(grid=True, labelLimit=170))
+    x_title = "one standard deviation between windows, as a factor"
+    x_scale = alt.Scale(type="log", nice=True, zero=False)
+    base = alt.Chart().encode(y=y)
+    rule = base.mark_rule(strokeWidth=2.4, opacity=0.55).encode(
+        x=alt.X("excess low:Q", title=x_title, scale=x_scale), x2="excess high:Q", color=_series()
+    )
+    tips = [
+        "selection:N",
+        "quantity:N",
+        *(alt.Tooltip(f"{c}:Q", format=".3~g") for c in data.columns[3:]),
+        alt.Tooltip("windows:Q", format=","),
+    ]
+    dots = (
+        base.transform_fold(["observed", "chance alone", "excess"], as_=["series", "factor"])
+        .mark_point(filled=True, size=58)
+        .encode(
+            x=alt.X("factor:Q", title=x_title, scale=x_scale),
+            color=_series(),
+            shape=category_shape(),
+            tooltip=tips,
+        )
+    )
+    rule = rule.transform_calculate(series="'excess'")
+    chart = panels(
+        alt.layer(rule, dots).properties(height={"step": 26}), "quantity", list(names.values()), columns=3
+    )
+    shapes = data.filter(pl.col("quantity") == names["shape"])
+    beyond = shapes.filter(pl.col("excess low") > 1)["selection"].to_list()
+    title = (
+        f"Shapes differ more than chance alone explains in {len(beyond)} of {shapes.height} selections"
+        if shapes.height
+        else "How much windows differ, beside what chance alone would make them"
+    )
+    return Figure(
+        name="spread",
+        title=title,
+        chart=chart,
+        sentence=f"In {scope}: how far windows spread as observed, how far sampling error alone would spread "
+        "equal windows (both from whole fits redrawn), and the excess with its 95 % interval; 1 is no spread.",
+        alt_text="Dot plot of the spread of shape, β and request rate between windows for each selection: "
+        + "; ".join(
+            f"{r['selection']} shape observed {number(r['observed'])}, chance {number(r['chance alone'])}"
+            for r in shapes.iter_rows(named=True)
+        )
+        + ".",
+        table_name="spread",
+        data=data,
+        columns=3,
+    )
+
+
+def _series() -> alt.Color:
+    named: alt.Color = category(
+        "series", {"observed": "ink", "chance alone": "neutral", "excess": "vermillion"}
+    )
+    return named
+
+
+def category_shape() -> alt.Shape:
+    """Marks that tell the three spreads apart without colour."""
+    return alt.Shape(
+        "series:N",
+        scale=alt.Scale(
+            domain=["observed", "chance alone", "excess"], range=["circle", "triangle-up", "diamond"]
+        ),
+        legend=alt.Legend(),
+    )
+
+
+def _cv(told: pl.DataFrame) -> Figure:
+    """The window's own CV against 1/√α of its fit."""
+    labels = main_selections(told)
+    drawn, step = _thinned(told.filter(pl.col("selection").is_in(labels)), 900)
+    data = drawn.select(
+        "selection",
+        pl.col("cv_fit").alias("from fit"),
+        pl.col("cv").alias("own"),
+        pl.col("n").alias("requests"),
+        pl.when("not_gamma").then(pl.lit("far apart")).otherwise(pl.lit("close")).alias("agreement"),
+    )
+    ends = [
+        float(data.select(pl.min_horizontal(pl.min("own"), pl.min("from fit"))).item()),
+        float(data.select(pl.max_horizontal(pl.max("own"), pl.max("from fit"))).item()),
+    ]
+    scale = alt.Scale(type="log", domain=ends, nice=False)
+    pick = legend_filter("agreement")
+    points = (
+        alt.Chart()
+        .mark_point(size=22, opacity=0.6)
+        .encode(
+            x=alt.X("from fit:Q", title="CV from the fit, 1/√α", scale=scale),
+            y=alt.Y("own:Q", title="CV of the window's own gaps", scale=scale),
+            color=category("agreement", {"close": "blue", "far apart": "vermillion"}),
+            shape=alt.Shape("agreement:N", scale=alt.Scale(range=["circle", "triangle-up"])),
+            opacity=faded(pick, 0.6, 0.03),
+            tooltip=[
+                "selection:N",
+                alt.Tooltip("from fit:Q", format=".3~g"),
+                alt.Tooltip("own:Q", format=".3~g"),
+                alt.Tooltip("requests:Q", format=","),
+            ],
+        )
+        .add_params(pick)
+    )
+    line = (
+        alt.Chart()
+        .mark_rule(strokeDash=[4, 3], color=theme.SOFT)
+        .encode(
+            x=alt.datum(ends[0], scale=scale),
+            x2=alt.datum(ends[1]),
+            y=alt.datum(ends[0], scale=scale),
+            y2=alt.datum(ends[1]),
+        )
+    )
+    apart = told.filter(pl.col("selection").is_in(labels))["not_gamma"].mean() or 0.0
+    labels = [label for label in labels if label in set(data["selection"])]
+    columns = min(2, len(labels))
+    return Figure(
+        name="cv",
+        title=f"CV = 1/√α holds within a factor of two in {number(100 * (1 - float(apart)), 3)} % of windows",
+        chart=panels(alt.layer(line, points).properties(height=280), "selection", labels, columns=columns),
+        sentence="Each point is a window of 30 gaps or more; on the dashed line its own CV equals the one that "
+        "its fitted shape implies. " + (f"Every {step}th window is drawn." if step > 1 else ""),
+        alt_text=f"Scatter plot of each window's own CV against 1/√α, for {listing(labels)}; "
+        f"{number(100 * float(apart))} % of windows lie more than a factor of two off the diagonal.",
+        table_name="windows",
+        data=data,
+        columns=columns,
+        legend=True,
+    )

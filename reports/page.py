@@ -1,0 +1,413 @@
+"""The page: figures, tables and claims of one or several traces in one HTML file that needs no network.
+
+Beside it `figures/` (SVG and PNG) and `tables/` (CSV). Not here: what is drawn (`figures`), what is
+claimed (`claims`), words and layout (`templates/`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import platform
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+
+from ..analysis.result import LEVEL, Part, Progress
+from ..analysis.trace import TraceInfo
+from . import theme
+from .chart import Figure
+
+from .figures import figures_of
+
+if TYPE_CHECKING:
+    from ..analysis.characterize import Characterization
+    from .claims import Claim
+
+SECTIONS = {
+    "volume": ("Volume", "How many requests, of which service and model, and at what rate."),
+    "periodicity": ("Periodicity", "Days, weeks and whatever else comes back."),
+    "arrivals": ("Arrivals", "A Gamma law of the gaps between requests, window by window."),
+    "burstiness": ("Burstiness", "How uneven the load is, from a second to an hour."),
+    "lengths": ("Lengths", "Request and response tokens, alone and together."),
+    "conversations": ("Conversations", "Turns of a session and the time between them."),
+    "failures": ("Failures", "Requests that brought no response token."),
+    "comparison": ("Traces side by side", "What each trace holds, and how the same measures differ."),
+}
+"""Title and first line of each part's section, in reading order."""
+
+FINDINGS_SHOWN = 4
+ROWS_SHOWN = 12
+DIGITS = 7
+"""Significant digits of the numbers inside the page; the CSV files have all of them."""
+LIBRARIES = ("burstlens", "polars", "duckdb", "numpy", "scipy", "statsmodels", "altair", "vl-convert-python")
+VERDICTS = ("agrees", "partly", "differs", "cannot tell")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure in its place: which trace and part it belongs to."""
+
+    figure: Figure
+    anchor: str
+    file: str
+    """Stem of its files, without folder."""
+    subtitle: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """One trace's share of a part's section."""
+
+    part: Part
+    info: TraceInfo | None
+    slug: str
+    prefix: str
+    """Before the names of this block's files: empty where the report has one trace."""
+    synthetic: bool
+    drawn: tuple[Drawn, ...]
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def anchor(self) -> str:
+        """Where links to this part of this trace go."""
+        return f"part-{self.slug}-{self.part.name}"
+
+
+def write_page(
+    out: Path,
+    characterizations: Sequence[Characterization],
+    claims: Sequence[Sequence[Claim]],
+    command: str,
+    *,
+    comparison: Part | None = None,
+    images: bool = True,
+    progress: Progress | None = None,
+) -> Path:
+    """Write `index.html`, `tables/` and, with `images`, `figures/` into `out`; return the page's path.
+
+    `claims` holds one ledger for each characterization, in their order. `comparison` is a part that
+    speaks of all traces together; it gets the first section.
+    """
+    show = progress or (lambda step, share: None)
+    slugs = _slugs([said.info.name for said in characterizations])
+    show("drawing figures", 0.0)
+    blocks = _blocks(characterizations, slugs, comparison)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_tables(out / "tables", blocks)
+    drawn = [each for block in blocks for each in block.drawn]
+    if images:
+        _write_images(out / "figures", drawn, show)
+    show("writing the page", 0.95)
+    page = out / "index.html"
+    page.write_text(_html(characterizations, claims, slugs, blocks, command), encoding="utf-8")
+    return page
+
+
+def _slugs(names: Sequence[str]) -> list[str]:
+    """A short name for anchors and files for each trace, all different."""
+    seen: Counter[str] = Counter()
+    out = []
+    for name in names:
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "trace"
+        seen[slug] += 1
+        out.append(slug if seen[slug] == 1 else f"{slug}-{seen[slug]}")
+    return out
+
+
+def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: Part | None) -> list[Block]:
+    """Every part of every trace with its figures, by section in reading order."""
+    found = []
+    if comparison is not None:
+        synthetic = [one.info.name for one in said if one.info.synthetic]
+        note = f"synthetic: {', '.join(synthetic)}" if synthetic else ""
+        found.append(_block(comparison, None, "all", "", note))
+    for one, slug in zip(said, slugs, strict=True):
+        note = f"{one.info.name} · {'SYNTHETIC TRACE' if one.info.synthetic else 'recorded trace'}"
+        prefix = f"{slug}-" if len(said) > 1 else ""
+        found.extend(_block(part, one.info, slug, prefix, note) for part in one.parts)
+    order = list(SECTIONS)
+    return sorted(found, key=lambda b: order.index(b.part.name) if b.part.name in order else len(order))
+
+
+def _block(part: Part, info: TraceInfo | None, slug: str, prefix: str, subtitle: str) -> Block:
+    drawn = tuple(
+        Drawn(each, f"fig-{slug}-{part.name}-{each.name}", f"{prefix}{part.name}-{each.name}", subtitle)
+        for each in figures_of(part)
+    )
+    return Block(
+        part, info, slug, prefix, bool(info and info.synthetic), drawn,
+        {name: table for name, table in part.tables().items() if table.width},
+    )  # fmt: skip
+
+
+def _write_tables(folder: Path, blocks: Sequence[Block]) -> None:
+    folder.mkdir(exist_ok=True)
+    for block in blocks:
+        for name, table in block.tables.items():
+            flat = [c for c, kind in table.schema.items() if not kind.is_nested()]
+            table.select(flat).write_csv(folder / f"{block.prefix}{block.part.name}-{name}.csv")
+
+
+def _write_images(folder: Path, drawn: Sequence[Drawn], show: Progress) -> None:
+    """Every figure as SVG and as PNG at twice its size."""
+    import vl_convert
+
+    folder.mkdir(exist_ok=True)
+    for i, each in enumerate(drawn):
+        show("figures as SVG and PNG", 0.05 + 0.9 * i / len(drawn))
+        spec = each.figure.drawn(each.subtitle)
+        spec["datasets"] = {"data": _rows(_columns(each.figure.data))}
+        svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+        (folder / f"{each.file}.svg").write_text(svg, encoding="utf-8")
+        (folder / f"{each.file}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
+
+
+def _columns(data: pl.DataFrame) -> dict[str, list[Any]]:
+    """The frame by column as JSON knows it: no NaN, no infinity, dates as text, numbers rounded."""
+    out = {}
+    for name, column in zip(data.columns, data.iter_columns(), strict=True):
+        if column.dtype.is_float():
+            column = column.round_sig_figs(DIGITS)
+            out[name] = column.set(~column.is_finite().fill_null(True), None).to_list()
+        elif column.dtype.is_temporal():
+            out[name] = column.cast(pl.Datetime).dt.to_string("%Y-%m-%dT%H:%M:%S").to_list()
+        else:
+            out[name] = column.to_list()
+    return out
+
+
+def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _json(value: Any) -> Markup:
+    """JSON that no HTML parser can take for markup, ready to stand in a data block."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for mark, escape in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):  # fmt: skip
+        text = text.replace(mark, escape)
+    return Markup(text)  # noqa: S704
+
+
+@cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, from what vl-convert holds: nothing is fetched."""
+    import vl_convert
+
+    made: str = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
+    return "(()=>{" + made.replace("</script", "<\\/script") + "})();"
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__package__ or "burstlens.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _policy(*scripts: str) -> str:
+    """A content security policy: these scripts, inline styles, and not one request."""
+    hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
+    allowed = " ".join(f"'sha256-{h}'" for h in hashes)
+    # Vega compiles the expressions of a specification, all of them ours, to functions: hence unsafe-eval.
+    return (
+        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _html(
+    said: Sequence[Characterization],
+    claims: Sequence[Sequence[Claim]],
+    slugs: Sequence[str],
+    blocks: Sequence[Block],
+    command: str,
+) -> str:
+    environment = _environment()
+    source = environment.loader
+    assert source is not None
+    css, js = (source.get_source(environment, name)[0] for name in ("page.css", "page.js"))
+    bundle = _bundle()
+    datasets, specs = _inlined(blocks)
+    return environment.get_template("page.html").render(
+        title=" and ".join(one.info.name for one in said) if said else "No trace",
+        policy=_policy(bundle, js),
+        font=Markup(theme.FONT),  # noqa: S704
+        light=Markup(theme.css_variables(theme.LIGHT)),  # noqa: S704
+        dark=Markup(theme.css_variables(theme.DARK)),  # noqa: S704
+        css=Markup(css),  # noqa: S704
+        js=Markup(js),  # noqa: S704
+        bundle=Markup(bundle),  # noqa: S704
+        theme=_json({"config": theme.config(), "variables": theme.variables()}),
+        datasets=_json(datasets),
+        specs=_json(specs),
+        traces=[
+            {
+                "info": one.info,
+                "slug": slug,
+                "facts": _facts(one),
+                "identity": _identity(one),
+                "claims": [(claim, _target(claim, slug, blocks)) for claim in ledger],
+                "verdicts": _verdicts(ledger),
+            }
+            for one, slug, ledger in zip(said, slugs, claims, strict=True)
+        ],
+        sections=_sections(blocks, several=len(said) > 1),
+        command=command,
+        level=f"{100 * LEVEL:g}",
+        versions={name: metadata.version(name) for name in LIBRARIES} | {"Python": platform.python_version()},
+    )
+
+
+def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Datasets by name, each once however many figures draw from it, and the figures' specifications."""
+    datasets: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    specs = {}
+    for each in (d for block in blocks for d in block.drawn):
+        columns = _columns(each.figure.data)
+        digest = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+        name = names.setdefault(digest, f"d{len(names) + 1}")
+        datasets[name] = columns
+        specs[each.anchor] = {
+            "spec": each.figure.spec(),
+            "data": name,
+            "file": each.file,
+            "columns": each.figure.columns,
+            "title": each.figure.drawn(each.subtitle)["title"],
+        }
+    return datasets, specs
+
+
+def _sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
+    """What the template shows of each part: one section, one block a trace."""
+    methods = _environment().get_template("methods.html").module
+    out: dict[str, dict[str, Any]] = {}
+    for block in blocks:
+        name = block.part.name
+        title, lead = SECTIONS.get(name, (name.replace("_", " ").capitalize(), ""))
+        method = getattr(methods, name, None)
+        section = out.setdefault(
+            name,
+            {
+                "anchor": name,
+                "title": title,
+                "lead": lead,
+                "method": method() if method else None,
+                "blocks": [],
+            },
+        )
+        sentences = block.part.sentences()
+        section["blocks"].append(
+            {
+                "anchor": block.anchor,
+                "heading": block.info.name if block.info and several else None,
+                "synthetic": block.synthetic,
+                "missing": block.part.missing,
+                "findings": sentences[:FINDINGS_SHOWN],
+                "further": sentences[FINDINGS_SHOWN:],
+                "figures": [
+                    {
+                        "anchor": each.anchor,
+                        "title": each.figure.title,
+                        "alt_text": each.figure.alt_text,
+                        "sentence": each.figure.sentence,
+                        "how": _how(each.figure),
+                    }
+                    for each in block.drawn
+                ],
+                "tables": [_preview(block, table, name) for name, table in block.tables.items()],
+            }
+        )
+    return list(out.values())
+
+
+def _how(figure: Figure) -> str:
+    """What a reader can do with a figure, beyond pointing at its marks."""
+    ways = []
+    if figure.legend:
+        ways.append("click a legend entry to single it out")
+    if figure.zoom:
+        ways.append("drag to move, shift and wheel to zoom, double click to reset")
+    return ("; ".join(ways).capitalize() + ".") if ways else ""
+
+
+def _preview(block: Block, table: pl.DataFrame, name: str) -> dict[str, Any]:
+    numeric = [kind.is_numeric() for kind in table.schema.values()]
+    return {
+        "name": name,
+        "file": f"tables/{block.prefix}{block.part.name}-{name}.csv",
+        "rows": table.height,
+        "columns": list(zip(table.columns, numeric, strict=True)),
+        "shown": [
+            [(_cell(value), is_number) for value, is_number in zip(row, numeric, strict=True)]
+            for row in table.head(ROWS_SHOWN).iter_rows()
+        ],
+    }
+
+
+def _cell(value: Any) -> str:
+    """One value of a table as a person reads it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return str(value)
+
+
+def _verdicts(ledger: Sequence[Claim]) -> list[tuple[str, int]]:
+    counted = Counter(claim.verdict for claim in ledger)
+    return [(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict]]
+
+
+def _target(claim: Claim, slug: str, blocks: Sequence[Block]) -> str | None:
+    """The anchor of a claim's figure, else of its part's section, else none."""
+    for block in blocks:
+        if block.slug == slug and block.part.name == claim.part:
+            anchors = {each.anchor for each in block.drawn}
+            wanted = f"fig-{slug}-{claim.part}-{claim.figure}"
+            return wanted if wanted in anchors else block.anchor
+    return None
+
+
+def _facts(said: Characterization) -> list[tuple[str, str, str]]:
+    """The few numbers that a reader wants first: label, value, unit."""
+    info = said.info
+    return [
+        ("Requests", f"{info.rows:,}", ""),
+        ("Rejected rows", f"{info.rejected:,}", ""),
+        ("Stamps", f"{info.resolution_s:g}", "s apart at least"),
+    ]
+
+
+def _identity(said: Characterization) -> list[tuple[str, str]]:
+    """Who the trace is, as label and text; its files are listed after these."""
+    info = said.info
+    return [
+        ("Origin", "synthetic: generated by a model" if info.synthetic else "recorded from a service"),
+        ("Format", info.format),
+        ("Rows", f"{info.rows:,} read, {info.rejected:,} rejected, {info.resorted:,} out of order"),
+        ("Stamp resolution", f"{info.resolution_s:g} s"),
+        ("Day 0", info.day0.strftime("%A, %-d %B %Y") if info.day0 else "unknown: no weekdays"),
+        ("Arrivals inside a stamp", "spread evenly by burstlens" if info.spread else "as recorded"),
+        ("Window", f"{said.window_s / 60:g} minutes"),
+    ]

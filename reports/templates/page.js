@@ -1,0 +1,275 @@
+"use strict";
+/* Draws the figures of the page from the specifications and tables inlined in it; asks nothing of any network.
+   Text from a trace reaches the page by textContent only. */
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const datasets = read("datasets");
+  const specs = read("specs");
+  const { config, variables } = read("theme");
+  const coarse = matchMedia("(pointer: coarse)").matches;
+  const state = { drawn: 0, total: Object.keys(specs).length, errors: [] };
+  window.burstlens = state;
+
+  const rows = (name) => {
+    const columns = datasets[name];
+    const keys = Object.keys(columns);
+    const count = keys.length ? columns[keys[0]].length : 0;
+    return Array.from({ length: count }, (_, i) => Object.fromEntries(keys.map((k) => [k, columns[k][i]])));
+  };
+  const clone = (value) => JSON.parse(JSON.stringify(value));
+
+  /* Light colours become CSS variables, so that a drawn chart follows the theme and the printer. */
+  const themed = (value) => {
+    if (typeof value === "string") return variables[value] ?? value;
+    if (Array.isArray(value)) return value.map(themed);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, themed(v)]));
+    }
+    return value;
+  };
+
+  /* The drawn panels of a specification: those whose width is theirs to set. */
+  const leaves = (spec) => {
+    if (spec.spec) return leaves(spec.spec);
+    if (spec.vconcat) return spec.vconcat.flatMap(leaves);
+    return [spec];
+  };
+  const fit = (spec, panelsAcross, width) => {
+    const visit = (s) => {
+      if (s.facet && s.spec) s.columns = panelsAcross;
+      if (s.spec) visit(s.spec);
+      if (s.vconcat) s.vconcat.forEach(visit);
+    };
+    visit(spec);
+    leaves(spec).forEach((leaf) => { leaf.width = Math.max(120, Math.floor(width)); });
+  };
+  const withoutZoom = (spec) => {
+    const visit = (s) => {
+      if (!s || typeof s !== "object") return;
+      if (Array.isArray(s.params)) s.params = s.params.filter((p) => p.bind !== "scales");
+      Object.values(s).forEach(visit);
+    };
+    visit(spec);
+  };
+
+  /* One tooltip for all charts. */
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.setAttribute("role", "status");
+  tip.hidden = true;
+  document.body.append(tip);
+  const tooltip = (_, event, __, value) => {
+    if (value === null || value === undefined || value === "") { tip.hidden = true; return; }
+    tip.replaceChildren();
+    if (typeof value === "object") {
+      const table = document.createElement("table");
+      for (const [key, shown] of Object.entries(value)) {
+        const line = table.insertRow();
+        line.insertCell().textContent = key;
+        line.insertCell().textContent = String(shown);
+      }
+      tip.append(table);
+    } else tip.textContent = String(value);
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect();
+    const x = Math.min(event.clientX + 14, innerWidth - box.width - 8);
+    const y = event.clientY + 16 + box.height > innerHeight ? event.clientY - box.height - 10 : event.clientY + 16;
+    tip.style.left = `${Math.max(4, x)}px`;
+    tip.style.top = `${Math.max(4, y)}px`;
+  };
+
+  const logger = () => {
+    const log = { level: () => log, error: (...m) => { state.errors.push(m.join(" ")); console.error(...m); return log; },
+                  warn: () => log, info: () => log, debug: () => log };
+    return log;
+  };
+  const embed = (holder, spec, options) =>
+    vegaEmbed(holder, spec, { mode: "vega-lite", actions: false, defaultStyle: false, logger: logger(), ...options });
+
+  const views = new Map();
+  const overhead = new Map();
+
+  async function draw(id) {
+    const holder = document.getElementById(id).querySelector(".chart");
+    const entry = specs[id];
+    const room = holder.clientWidth;
+    const across = Math.max(1, Math.min(entry.columns, Math.floor(room / 270)));
+    const make = async (width) => {
+      const spec = themed(clone(entry.spec));
+      if (coarse) withoutZoom(spec);
+      fit(spec, across, width);
+      spec.config = themed({ ...clone(config), legend: { ...config.legend, columns: Math.max(1, Math.floor(room / 170)),
+        labelLimit: Math.min(260, room - 60) } });
+      spec.datasets = { data: rows(entry.data) };
+      views.get(id)?.finalize();
+      views.set(id, await embed(holder, spec, { renderer: "svg", tooltip }));
+      return holder.querySelector("svg")?.getBoundingClientRect().width ?? 0;
+    };
+    const key = `${id}/${across}`;
+    let width = (room - (overhead.get(key) ?? 56 * across)) / across;
+    let taken = await make(width);
+    if (Math.abs(room - taken) > 3 && taken > 0) {
+      overhead.set(key, taken - across * Math.floor(width));
+      width = (room - overhead.get(key)) / across;
+      taken = await make(width);
+    }
+    holder.dataset.drawn = "yes";
+  }
+
+  /* Near figures first, then the rest while the reader reads. */
+  const queue = Object.keys(specs);
+  const nearest = () => {
+    const gone = (id) => {
+      const box = document.getElementById(id).getBoundingClientRect();
+      return box.bottom < 0 ? -box.bottom : Math.max(0, box.top - innerHeight);
+    };
+    return queue.reduce((best, id) => (gone(id) < gone(best) ? id : best), queue[0]);
+  };
+  async function work() {
+    while (queue.length) {
+      const id = nearest();
+      queue.splice(queue.indexOf(id), 1);
+      try { await draw(id); } catch (fault) {
+        state.errors.push(`${id}: ${fault.message}`);
+        console.error(id, fault);
+        document.getElementById(id).querySelector(".chart").textContent = "This figure could not be drawn here; its image file lies in figures/.";
+      }
+      state.drawn += 1;
+      await new Promise((go) => setTimeout(go, 0));
+    }
+    document.documentElement.dataset.drawn = "all";
+  }
+
+  let seen = document.documentElement.clientWidth;
+  let waiting = 0;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      if (document.documentElement.clientWidth === seen) return;
+      seen = document.documentElement.clientWidth;
+      const idle = queue.length === 0;
+      for (const id of Object.keys(specs)) if (!queue.includes(id)) queue.push(id);
+      if (idle) work();
+    }, 200);
+  });
+
+  /* Downloads: made here, from what the page holds. */
+  const save = (blob, name) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+  const cell = (v) => {
+    if (v === null || v === undefined) return "";
+    const text = String(v);
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const csv = (name) => {
+    const columns = datasets[name];
+    const keys = Object.keys(columns);
+    return [keys.map(cell).join(","), ...rows(name).map((r) => keys.map((k) => cell(r[k])).join(","))].join("\n") + "\n";
+  };
+  async function still(id) {
+    const entry = specs[id];
+    const spec = clone(entry.spec);
+    spec.title = entry.title;
+    spec.config = clone(config);
+    spec.datasets = { data: rows(entry.data) };
+    return (await embed(document.createElement("div"), spec, { renderer: "canvas" })).view;
+  }
+  const makers = {
+    svg: async (id) => new Blob([await (await still(id)).toSVG()], { type: "image/svg+xml" }),
+    png: async (id) => {
+      const canvas = await (await still(id)).toCanvas(2);
+      return new Promise((done) => canvas.toBlob(done, "image/png"));
+    },
+    csv: async (id) => new Blob([csv(specs[id].data)], { type: "text/csv" }),
+  };
+  state.make = makers;
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-save]");
+    if (!button) return;
+    const { figure, save: kind } = button.dataset;
+    save(await makers[kind](figure), `${specs[figure].file}.${kind}`);
+  });
+
+  /* The numbers of a figure as a table, made when opened. */
+  const SHOWN = 200;
+  document.addEventListener("toggle", (event) => {
+    const box = event.target;
+    if (!box.open || !box.dataset?.numbers || box.querySelector("table")) return;
+    const columns = datasets[specs[box.dataset.numbers].data];
+    const keys = Object.keys(columns);
+    const all = rows(specs[box.dataset.numbers].data);
+    const table = document.createElement("table");
+    const head = table.createTHead().insertRow();
+    for (const key of keys) {
+      const th = document.createElement("th");
+      th.scope = "col";
+      th.textContent = key;
+      if (typeof all.find((r) => r[key] !== null)?.[key] === "number") th.className = "num";
+      head.append(th);
+    }
+    const body = table.createTBody();
+    for (const r of all.slice(0, SHOWN)) {
+      const line = body.insertRow();
+      for (const key of keys) {
+        const td = line.insertCell();
+        td.textContent = r[key] === null ? "–" : typeof r[key] === "number" ? r[key].toLocaleString("en", { maximumSignificantDigits: 6 }) : String(r[key]);
+        if (typeof r[key] === "number") td.className = "num";
+      }
+    }
+    const scroll = document.createElement("div");
+    scroll.className = "scroll";
+    scroll.tabIndex = 0;
+    scroll.append(table);
+    box.append(scroll);
+    if (all.length > SHOWN) {
+      const rest = document.createElement("p");
+      rest.className = "fine";
+      rest.textContent = `First ${SHOWN} of ${all.length.toLocaleString("en")} rows; the CSV holds all of them.`;
+      box.append(rest);
+    }
+  }, true);
+
+  /* Theme: the system's, until the reader chooses. */
+  const root = document.documentElement;
+  const themes = ["auto", "light", "dark"];
+  const remember = (value) => { try { localStorage.setItem("burstlens-theme", value); } catch { /* private window */ } };
+  const recall = () => { try { return localStorage.getItem("burstlens-theme"); } catch { return null; } };
+  const choose = (value) => {
+    root.dataset.theme = value;
+    for (const b of document.querySelectorAll("[data-theme-choice]")) b.setAttribute("aria-pressed", String(b.dataset.themeChoice === value));
+  };
+  choose(themes.includes(recall()) ? recall() : "auto");
+  for (const b of document.querySelectorAll("[data-theme-choice]")) {
+    b.addEventListener("click", () => { choose(b.dataset.themeChoice); remember(b.dataset.themeChoice); });
+  }
+
+  /* The ledger, by verdict. */
+  for (const chooser of document.querySelectorAll(".verdicts")) {
+    chooser.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      const only = button.getAttribute("aria-pressed") === "true" ? null : button.dataset.verdict;
+      for (const b of chooser.querySelectorAll("button")) b.setAttribute("aria-pressed", String(b.dataset.verdict === only));
+      for (const row of chooser.parentElement.querySelectorAll("[data-claim]")) row.hidden = only !== null && row.dataset.claim !== only;
+    });
+  }
+
+  /* Where the reader is, in the table of contents. */
+  const links = new Map([...document.querySelectorAll("nav.contents a")].map((a) => [a.hash.slice(1), a]));
+  const watch = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      for (const a of links.values()) a.removeAttribute("aria-current");
+      links.get(entry.target.id)?.setAttribute("aria-current", "true");
+    }
+  }, { rootMargin: "-10% 0px -75% 0px" });
+  for (const id of links.keys()) { const part = document.getElementById(id); if (part) watch.observe(part); }
+
+  addEventListener("beforeprint", () => { for (const d of document.querySelectorAll("details.methods")) d.open = true; });
+  work();
+})();
