@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -14,9 +13,8 @@ from burstlens.analysis.arrivals import SMALL, describe_arrivals
 from burstlens.analysis.gamma import SINGLE
 from burstlens.analysis.renewal import sample_arrivals
 from burstlens.analysis.sampling import lowest_ticks
-from burstlens.analysis.trace import Trace, TraceInfo, prepare
+from burstlens.analysis.trace import Trace, TraceInfo, open_frame
 from burstlens.analysis.windows import gaps_in, windows_of
-from burstlens.queries import Engine
 
 
 def test_sums_of_every_window_equal_those_of_plain_numpy(week: Trace, traces: Callable[[str], Path]) -> None:
@@ -156,8 +154,8 @@ def test_planted_spread_is_told_from_chance() -> None:
 def test_fine_stamps_take_the_continuous_law_and_ties_the_exact_one() -> None:
     rng = np.random.default_rng(6)
     times = np.cumsum(rng.gamma(2.0, 0.1, 20_000))
-    fine = describe_arrivals(_trace(times, resolution_s=1e-7))
-    tied = describe_arrivals(_trace(times, resolution_s=1e-3))
+    fine = describe_arrivals(_trace(times, digits=7))
+    tied = describe_arrivals(_trace(times, digits=3))
     assert set(fine.windows["law"]) == {"continuous"}
     assert set(tied.windows["law"]) == {"whole-tick"}
     for found in (fine, tied):
@@ -196,19 +194,16 @@ def test_a_schedule_regenerates_the_trace_it_was_fitted_to(week: Trace) -> None:
     assert again.spread.filter(pick)["median"].item() == pytest.approx(planted, rel=0.1)
 
 
-def _trace(times: np.ndarray, resolution_s: float = 1.0, day0: date | None = None) -> Trace:
-    """An opened trace of one service with these arrival times."""
-    connection = duckdb.connect()
-    connection.register("planted", {"arrival_s": np.asarray(times, dtype=float)})
-    connection.execute(
-        """
-        CREATE TABLE trace AS
-        SELECT
-            arrival_s, 'conversation' AS service, 'ChatGPT' AS model, CAST(NULL AS VARCHAR) AS session,
-            10 AS request_tokens, 10 AS response_tokens, CAST(NULL AS DOUBLE) AS elapsed_s, FALSE AS failed
-        FROM planted
-        ORDER BY arrival_s
-        """
+def _trace(times: np.ndarray, digits: int = 0, day0: date | None = None) -> Trace:
+    """An opened trace of one service with these arrival times, stamped to so many decimal digits."""
+    stamps = np.floor(np.asarray(times) * 10.0**digits) / 10.0**digits
+    frame = pl.DataFrame({"arrival_s": stamps}).with_columns(
+        pl.lit("conversation").alias("service"),
+        pl.lit(None, dtype=pl.String).alias("model"),
+        pl.lit(None, dtype=pl.String).alias("session"),
+        pl.lit(10).alias("request_tokens"),
+        pl.lit(10).alias("response_tokens"),
+        pl.lit(None, dtype=pl.Float64).alias("elapsed_s"),
+        pl.lit(False).alias("failed"),
     )
-    info = TraceInfo("planted", "planted", (), len(times), 0, 0, resolution_s, day0, True)
-    return prepare(Engine(connection), info)
+    return open_frame(frame, TraceInfo("planted", "planted", (), len(frame), 0, 0, 10.0**-digits, day0, True))
