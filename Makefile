@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 TRACE  ?=
+ARGS   ?=
 OUT    ?= reports/build
 
 .PHONY: report test lint types bench fetch clean help
@@ -38,7 +39,7 @@ lint: $(VENV)/.installed
 	MYPYPATH=build/tree $(BIN)/mypy -p burstlens
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) build reports/build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,164 @@
+"""The parameter file: fitted parameters of a trace as plain JSON, for other benchmarks.
+
+The schema (`parameters.schema.json`) explains every field; a file is checked against it when it is
+written and when it is read. Not here: the fits (each part's module) and exports to other formats.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from .arrivals import Arrivals
+from .characterize import Characterization
+from .conversations import Conversations
+from .errors import BurstlensError
+from .failures import Failures
+from .lengths import Lengths
+from .volume import Volume
+
+VERSION = "1.0"
+FLAGS = ("shrunk", "resolution_limited", "not_gamma")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the parameter file (draft 2020-12)."""
+    text = resources.files(__package__).joinpath("parameters.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def parameters(said: Characterization) -> dict[str, Any]:
+    """The content of `parameters.json` for one characterization; valid by construction and checked."""
+    info = said.info
+    arrivals = said.part(Arrivals).tables()
+    lengths = said.part(Lengths).tables()
+    conversations = said.part(Conversations).tables()
+    failures = said.part(Failures).tables()
+    volume = said.part(Volume)
+    selections = []
+    for name in arrivals["overall"]["selection"]:
+        of = pl.col("selection") == name
+        overall = arrivals["overall"].filter(of)
+        selections.append(
+            {
+                "selection": {
+                    "label": name,
+                    "service": overall["service"][0],
+                    "model": overall["model"][0],
+                    "start_s": volume.start_s,
+                    "end_s": volume.end_s,
+                },
+                "arrivals": {
+                    "overall": _records(overall.drop("selection", "service", "model"))[0],
+                    "windows": [_window(row) for row in _records(arrivals["windows"].filter(of))],
+                },
+                "lengths": {
+                    "zipf": _records(_of(lengths["zipf"], name)),
+                    "fits": _records(_of(lengths["fits"], name)),
+                    "joint": _records(_of(lengths["joint"], name)),
+                },
+                "conversations": {
+                    table: _records(_of(conversations[table], name))
+                    for table in ("turns_summary", "interval_models")
+                    if table in conversations
+                },
+                "failures": _records(_of(failures["rates"], name)),
+            }
+        )
+    content = _finite(
+        {
+            "schema_version": VERSION,
+            "generator": "burstlens",
+            "source": {
+                "name": info.name,
+                "format": info.format,
+                "files": [{"name": s.name, "sha256": s.sha256, "bytes": s.bytes} for s in info.sources],
+                "rows": info.rows,
+                "rejected": info.rejected,
+                "span_s": volume.end_s - volume.start_s,
+                "day0": info.day0.isoformat() if info.day0 else None,
+                "resolution_s": info.resolution_s,
+                "synthetic": info.synthetic,
+            },
+            "window_s": said.window_s,
+            "estimator": said.part(Arrivals).estimator,
+            "selections": selections,
+        }
+    )
+    validate(content, "the fitted parameters")
+    return content  # type: ignore[no-any-return]
+
+
+def validate(content: Any, what: str) -> None:
+    """Check against the schema; BurstlensError names `what`, the field and the fault in one line."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(schema())
+    fault = jsonschema.exceptions.best_match(validator.iter_errors(content))
+    if fault is not None:
+        where = fault.json_path.removeprefix("$.") or "the whole file"
+        raise BurstlensError(f"{what}: {where}: {fault.message[:200]} (see parameters.schema.json)")
+
+
+def write_parameters(content: dict[str, Any], out: Path) -> None:
+    """Validate and write, whole or not at all; BurstlensError where the folder cannot be written."""
+    validate(content, str(out))
+    draft = out.with_name(out.name + ".part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        os.replace(draft, out)
+    except OSError as fault:
+        raise BurstlensError(f"{out}: cannot be written: {fault.strerror or fault}") from fault
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Read and validate a parameter file; BurstlensError in one line where it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise BurstlensError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
+    except (UnicodeDecodeError, json.JSONDecodeError) as fault:
+        raise BurstlensError(f"{path}: not a parameter file: {fault}") from fault
+    validate(content, str(path))
+    return content  # type: ignore[no-any-return]
+
+
+def _window(row: dict[str, Any]) -> dict[str, Any]:
+    """One window as the schema wants it: the interval as a pair, the flags as names."""
+    interval = [row["shape_low"], row["shape_high"]] if row["shape"] is not None else None
+    kept = ("start_s", "n", "rate_rps", "shape", "rate", "scale", "cv")
+    return {
+        **{field: row[field] for field in kept},
+        "shape_interval": interval,
+        "flags": [flag for flag in FLAGS if row.get(flag)],
+    }
+
+
+def _of(table: pl.DataFrame, selection: str) -> pl.DataFrame:
+    """The rows of one selection, without the columns that name it."""
+    return table.filter(pl.col("selection") == selection).drop("selection", "service", "model", strict=False)
+
+
+def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Plain dictionaries, one a row."""
+    return table.to_dicts()
+
+
+def _finite(value: Any) -> Any:
+    """The same content with every NaN or infinity as null: JSON has no word for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,410 @@
+"""The command line: words in, the functions of `burstlens` called, their answers on the screen.
+
+Not here: how anything is done. Exit codes: 0 done, 2 bad input (one line on standard error),
+1 a fault of ours, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import burstlens as bl
+
+from .console import Duration, progress
+
+if TYPE_CHECKING:
+    from .analysis.characterize import Characterization
+
+EPILOG = """\b
+Examples:
+  burstlens report                              on the embedded synthetic trace
+  burstlens report BurstGPT_1.csv -o out        on your own log
+  burstlens describe azure.csv                  a screenful
+  burstlens fit BurstGPT_1.csv -o parameters.json
+
+Each verb explains itself: burstlens VERB --help
+Completion: eval "$(burstlens completion bash)"   (or zsh, fish)"""
+
+
+class Columns(click.ParamType):
+    """`arrival=ts,request_tokens=prompt_len`: the trace's columns from the log's own."""
+
+    name = "mapping"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, str]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, dict):
+            return value
+        pairs = [pair.split("=", 1) for pair in str(value).split(",") if pair.strip()]
+        if not pairs or any(len(pair) != 2 or not all(p.strip() for p in pair) for pair in pairs):
+            self.fail(f"{value!r} has not the form arrival=ts,request_tokens=prompt_len", param, ctx)
+        return {ours.strip(): theirs.strip() for ours, theirs in pairs}
+
+
+def reading(command: Any) -> Any:
+    """The options of every verb that reads a log."""
+    command = click.option(
+        "--strict", is_flag=True, help="Stop at the first bad row instead of setting it aside."
+    )(command)
+    return click.option(
+        "--columns",
+        type=Columns(),
+        metavar="OURS=THEIRS,…",
+        help="Column names of a log in no known format: arrival=ts,request_tokens=prompt_len.",
+    )(command)
+
+
+def fitting(command: Any) -> Any:
+    """The options of every verb that fits."""
+    command = click.option(
+        "--seed", default=0, show_default=True, help="Seed of every bootstrap and subsample."
+    )(command)
+    return click.option(
+        "--window",
+        "window_s",
+        type=Duration(),
+        default="20m",
+        show_default=True,
+        help="Length of the Gamma windows: 5m, 20m, 1h, …",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+log_argument = click.argument("log", nargs=-1, required=True, metavar="LOG…")
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(bl.__version__, prog_name="burstlens")
+def cli() -> None:
+    """Trace analytics and characterization for LLM serving."""
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  burstlens report                                  the embedded synthetic trace
+  burstlens report BurstGPT_1.csv -o out --window 5m
+  burstlens report BurstGPT_1.csv azure.csv         two traces side by side
+  burstlens report BurstGPT_1.csv+BurstGPT_2.csv    two files of one trace
+  burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out"""
+)
+@click.argument("log", nargs=-1, metavar="[LOG…]")
+@click.option(
+    "-o",
+    "--out",
+    default="reports/build",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the page and everything beside it.",
+)
+@fitting
+@reading
+@click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
+@json_option
+@quiet_option
+def report(
+    log: tuple[str, ...],
+    out: Path,
+    window_s: float,
+    seed: int,
+    columns: dict[str, str] | None,
+    strict: bool,
+    images: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Everything about a trace: page, figures, tables, claims and parameters.
+
+    Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files.
+    """
+    with progress(quiet) as show:
+        written = bl.report(
+            [_files(each) for each in log],
+            out,
+            window_s=window_s,
+            seed=seed,
+            columns=columns,
+            strict=strict,
+            images=images,
+            command=shlex.join(["burstlens", *sys.argv[1:]]),
+            progress=show,
+        )
+    if as_json:
+        _say_json(written.as_dict())
+        return
+    for line in written.lines():
+        click.echo(line)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  burstlens ingest BurstGPT_1.csv -o trace.parquet
+  burstlens ingest BurstGPT_1.csv BurstGPT_2.csv BurstGPT_3.csv -o all.parquet
+  burstlens ingest my.csv.gz -o t.parquet --columns arrival=ts,request_tokens=in"""
+)
+@log_argument
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
+@reading
+@json_option
+@quiet_option
+def ingest(
+    log: tuple[str, ...],
+    out: Path,
+    columns: dict[str, str] | None,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Turn any known log, or several that make one trace, into a Parquet trace.
+
+    Bad rows go to OUT.rejects.csv with line number and reason; none is dropped silently.
+    """
+    with progress(quiet) as show:
+        done = bl.ingest(log, out, columns=columns, strict=strict, progress=show)
+    if as_json:
+        _say_json(done.as_dict())
+        return
+    for line in done.lines():
+        click.echo(line)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  burstlens describe BurstGPT_1.csv
+  burstlens describe trace.parquet --json | jq .arrivals"""
+)
+@log_argument
+@fitting
+@reading
+@json_option
+@quiet_option
+def describe(
+    log: tuple[str, ...],
+    window_s: float,
+    seed: int,
+    columns: dict[str, str] | None,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """A screenful: what the trace is and what it says."""
+    with progress(quiet) as show:
+        said = bl.describe(
+            log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show
+        )
+    if as_json:
+        from .reports.summary import summary
+
+        _say_json(summary(said))
+    else:
+        _screenful(said)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  burstlens fit BurstGPT_1.csv -o parameters.json
+  burstlens fit trace.parquet --window 5m -o -"""
+)
+@log_argument
+@click.option("-o", "--out", default="parameters.json", show_default=True, help="File to write; - is the screen.")
+@fitting
+@reading
+@quiet_option
+def fit(
+    log: tuple[str, ...],
+    out: str,
+    window_s: float,
+    seed: int,
+    columns: dict[str, str] | None,
+    strict: bool,
+    quiet: bool,
+) -> None:
+    """Fitted parameters as a portable JSON file, checked against its schema."""
+    with progress(quiet) as show:
+        fitted = bl.fit(
+            log,
+            None if out == "-" else out,
+            window_s=window_s,
+            seed=seed,
+            columns=columns,
+            strict=strict,
+            progress=show,
+        )
+    if out == "-":
+        _say_json(fitted)
+        return
+    windows = sum(len(selection["arrivals"]["windows"]) for selection in fitted["selections"])
+    click.echo(f"{out}: {len(fitted['selections'])} selections, {windows} windows of {window_s:g} s")
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  burstlens synth -o synthetic.parquet
+  burstlens synth --days 7 --seed 1 -o synthetic.csv      BurstGPT's own layout"""
+)
+@click.option("--days", default=61.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--seed", default=7, show_default=True, help="The same seed gives the same trace.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help=".parquet or .csv")
+@json_option
+@quiet_option
+def synth(days: float, seed: int, out: Path, as_json: bool, quiet: bool) -> None:
+    """Write the embedded synthetic BurstGPT, of any length."""
+    with progress(quiet) as show:
+        made = bl.synth(out, days=days, seed=seed, progress=show)
+        made.engine.close()
+    if as_json:
+        _say_json({"file": str(out), "rows": made.info.rows, "days": days, "seed": seed, "synthetic": True})
+        return
+    click.echo(f"{out}: {made.info.rows:,} synthetic requests over {days:g} days, seed {seed}")
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  burstlens fetch                                     list what there is
+  burstlens fetch burstgpt-1 -o traces
+  burstlens fetch burstgpt-1 --from https://mirror.example/burstgpt/"""
+)
+@click.argument("name", required=False)
+@click.option("-o", "--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option("--from", "source", help="A mirror: a base URL, a whole URL or a folder.")
+@click.option("--timeout", "timeout_s", type=Duration(), default="30s", show_default=True)
+@json_option
+@quiet_option
+def fetch(
+    name: str | None, out: Path, source: str | None, timeout_s: float, as_json: bool, quiet: bool
+) -> None:
+    """Download a public trace by name: resumable, checked by SHA-256. Without NAME: the list."""
+    if name is None:
+        from .public import list_public
+
+        known = list_public()
+        if as_json:
+            _say_json(known.to_dicts())
+        else:
+            _table(known)
+        return
+    with progress(quiet) as show:
+
+        def received(done: int, total: int | None) -> None:
+            show(f"{name} {done / 1e6:,.1f} MB", done / total if total else 0.0)
+
+        got = bl.fetch(name, out, source=source, progress=received, timeout_s=timeout_s)
+    if as_json:
+        _say_json({"file": str(got.path), "bytes": got.bytes, "sha256": got.sha256, "verified": got.verified})
+        return
+    click.echo(got.message)
+
+
+@cli.command(hidden=False)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell: eval "$(burstlens completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is not None:
+        click.echo(found(cli, {}, "burstlens", "_BURSTLENS_COMPLETE").source())
+
+
+def main() -> None:
+    """Run the command line; every fault of the input is one line and exit code 2."""
+    try:
+        code = cli(standalone_mode=False, prog_name="burstlens")
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as wrong:
+        wrong.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("burstlens: stopped; files already written are whole and stay", err=True)
+        code = 130
+    except bl.BurstlensError as wrong:
+        click.echo(f"burstlens: {wrong}", err=True)
+        code = 2
+    except BrokenPipeError:
+        # The reader of our output went away (| head); what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as fault:
+        if os.environ.get("BURSTLENS_TRACEBACK"):
+            raise
+        what = " ".join(str(fault).split()) or type(fault).__name__
+        click.echo(
+            f"burstlens: a fault of ours, not of your input: {type(fault).__name__}: {what} "
+            "(BURSTLENS_TRACEBACK=1 shows where)",
+            err=True,
+        )
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _files(argument: str) -> list[str]:
+    """The files of one trace: `A+B` is two, unless a file of that very name exists."""
+    return [argument] if Path(argument).exists() else argument.split("+")
+
+
+def _say_json(value: Any) -> None:
+    """Machine-readable output, one document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _table(frame: Any) -> None:
+    """A small frame as a table as wide as the screen."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, kind in frame.schema.items():
+        table.add_column(column, justify="right" if kind.is_numeric() else "left", overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*("" if cell is None else escape(_cell(cell)) for cell in row))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    """A number with separators, anything else as it is."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _screenful(said: Characterization) -> None:
+    """Identity first, then each part's findings under its name."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    screen = Console(highlight=False)
+    info = said.info
+    title = f"[bold]{escape(info.name)}[/]  {escape(info.format)}"
+    screen.print(title + ("  [reverse] synthetic [/]" if info.synthetic else ""))
+    screen.print(f"{info.rows:,} requests, {info.rejected:,} rows rejected, {info.resorted:,} out of order")
+    part = ""
+    for name, sentence in said.sentences():
+        if name != part:
+            screen.print(f"\n[bold]{name}[/]")
+            part = name
+        screen.print(Padding(escape(sentence), (0, 0, 0, 2)))
+
+
+if __name__ == "__main__":
+    main()

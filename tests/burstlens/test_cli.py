@@ -1,0 +1,135 @@
+"""The command line as a person meets it: words in, screen and exit code out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from burstlens.analysis.parameters import read_parameters
+
+VERBS = ("report", "ingest", "describe", "fit", "synth", "fetch", "completion")
+
+
+def burstlens(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"}
+    environment.pop("BURSTLENS_TRACEBACK", None)
+    return subprocess.run(
+        [sys.executable, "-m", "burstlens.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two days of the synthetic trace in BurstGPT's layout."""
+    out = tmp_path_factory.mktemp("logs") / "synthetic_two_days.csv"
+    done = burstlens("synth", "--days", 2, "--seed", 3, "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert "synthetic requests over 2 days, seed 3" in done.stdout
+    return out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    done = burstlens(verb, "--help")
+    assert done.returncode == 0
+    assert "Usage: burstlens" in done.stdout
+    if verb != "completion":
+        assert "Examples:" in done.stdout
+
+
+def test_help_names_every_verb() -> None:
+    done = burstlens("--help")
+    for verb in VERBS:
+        assert f"\n  {verb} " in done.stdout
+
+
+def test_describe_says_what_a_trace_is(two_days: Path) -> None:
+    done = burstlens("describe", two_days)
+    assert done.returncode == 0, done.stderr
+    rows = pl.read_csv(two_days).height
+    assert f"{rows:,} requests" in done.stdout
+    assert "synthetic" in done.stdout
+    for part in ("volume", "arrivals", "burstiness", "lengths", "conversations", "failures"):
+        assert f"\n{part}\n" in done.stdout
+
+
+def test_describe_for_machines_is_one_json_document(two_days: Path) -> None:
+    done = burstlens("describe", two_days, "--json", "--quiet")
+    said = json.loads(done.stdout)
+    assert said["trace"]["rows"] == pl.read_csv(two_days).height
+    assert said["arrivals"]["tables"]["overall"][0]["selection"] == "all"
+
+
+def test_fitted_parameters_are_valid_and_count_every_request(two_days: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parameters.json"
+    done = burstlens("fit", two_days, "-o", out, "--window", "1h")
+    assert done.returncode == 0, done.stderr
+    content = read_parameters(out)
+    assert content["window_s"] == 3600
+    everything = content["selections"][0]
+    assert everything["selection"]["label"] == "all"
+    assert sum(w["n"] for w in everything["arrivals"]["windows"]) == content["source"]["rows"]
+    fitted = [w for w in everything["arrivals"]["windows"] if w["shape"] is not None]
+    assert fitted
+    for window in fitted:
+        assert window["rate"] * window["scale"] == pytest.approx(1)
+        low, high = window["shape_interval"]
+        assert low <= window["shape"] <= high
+
+
+def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.csv"
+    torn.write_bytes(two_days.read_bytes() + b"12,ChatGPT,one,2")
+    done = burstlens("ingest", torn, "-o", tmp_path / "t.parquet", "--json")
+    assert done.returncode == 0, done.stderr
+    assert pl.read_parquet(tmp_path / "t.parquet").height == pl.read_csv(two_days).height
+    assert (tmp_path / "t.rejects.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("describe", "nowhere.csv"), "nowhere.csv"),
+        (("describe", "."), "folder"),
+        (("describe", "empty.csv"), "empty"),
+        (("describe", "strange.csv"), "--columns"),
+        (("fit", "strange.csv", "--window", "soon"), "20m"),
+        (("describe", "strange.csv", "--columns", "arrival"), "arrival=ts"),
+        (("report", "nowhere.csv", "-o", "empty.csv"), "empty.csv"),
+        (("fetch", "no-such-trace"), "no-such-trace"),
+        (("frobnicate",), "frobnicate"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_exit_code_2(
+    words: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "strange.csv").write_text("when,what\n1,2\n")
+    done = burstlens(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_completion_scripts_name_the_command() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_BURSTLENS_COMPLETE" in burstlens("completion", shell).stdout
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    heavy = ("altair", "duckdb", "numpy", "polars", "scipy", "statsmodels", "aiohttp", "jsonschema")
+    code = f"import sys, burstlens; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
