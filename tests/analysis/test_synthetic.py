@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.synthetic import DAY_S, SCHEMA, as_burstgpt, constants, synthesize, write_synthetic
+from burstlens.analysis.synthetic import DAY_S, as_burstgpt, constants, synthesize, write_synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
