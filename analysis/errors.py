@@ -90,9 +90,10 @@ class BurstlensError(Exception):
         if extra:
             differs.append(f"has {_named(extra)}")
         word = "keys" if kind == "jsonl" else "header"
+        way = "--columns arrival=…,request_tokens=…,response_tokens=…"
         return cls(
             f"{shown(path)}: unknown {word}; nearest known format is {nearest}, but this one "
-            f"{' and '.join(differs)}; name its columns: --columns arrival=…,request_tokens=…,response_tokens=…"
+            f"{' and '.join(differs)}; map its columns: {way}"
         )
 
     @classmethod
@@ -131,6 +132,14 @@ class BurstlensError(Exception):
     def strict(cls, first: str) -> BurstlensError:
         """A bad row under `--strict`."""
         return cls(f"{_one_line(first)} (--strict stops here)")
+
+    @classmethod
+    def too_many_streams(cls, name: str, most: int) -> BurstlensError:
+        """A column of single values taken for service or model."""
+        return cls(
+            f"{_one_line(name)}: more than {most:,} pairs of service and model; "
+            "is a column with a value of its own in every row taken for one of them?"
+        )
 
     @classmethod
     def foreign_trace(cls, path: Path, why: str) -> BurstlensError:

@@ -1,67 +1,57 @@
-"""A trace: its identity, and opening it for questions.
+"""A trace: its identity, and opening it for questions; turning logs into a trace file and back.
 
-Reading logs of every format into a trace is here too. Not here: what a trace says (the other modules).
+How logs are read is in `formats`, `logs`, `reading` and `loading`, the tables that questions are put to are
+made in `tables`. Not here: what a trace says (the other modules).
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 
-from ..queries import Engine, text
+from ..queries import Engine
+from .errors import BurstlensError
+from .identity import METADATA_KEY, Source, TraceInfo
+from .loading import Loaded, load
+from .logs import checked_digest
+from .reading import Reading, literal, read_as
+from .rejects import Reject, write_rejects
+from .result import Progress
+from .tables import HOLE_S, Selection, Stream, build, stamp
 
-HOLE_S = 86_400.0
-"""A silence of all services of at least this long is a hole in the record, not a quiet time."""
+__all__ = [
+    "COLUMNS",
+    "HOLE_S",
+    "Ingested",
+    "Selection",
+    "Source",
+    "Trace",
+    "TraceInfo",
+    "ingest",
+    "open_frame",
+    "open_trace",
+    "prepare",
+    "write_trace",
+]
 
-
-@dataclass(frozen=True)
-class Source:
-    """One file that a trace was read from."""
-
-    name: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class TraceInfo:
-    """Who a trace is; kept in the Parquet file's metadata and shown on every page made from it."""
-
-    name: str
-    format: str
-    sources: tuple[Source, ...]
-    rows: int
-    rejected: int
-    resorted: int
-    """Rows that stood before an earlier arrival in their log."""
-    resolution_s: float
-    """Step of the log's stamps, in seconds: 1.0 for BurstGPT, 1e-3 for Mooncake, 1e-7 for Azure."""
-    day0: date | None
-    """Date of second 0, where known; without it there are no weekdays."""
-    synthetic: bool
-    spread: bool = False
-    """Arrivals were spread by us inside a coarser count (MAF1): gaps inside a minute mean nothing."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What is characterized: everything, a service, or one model of a service."""
-
-    selection_id: int
-    service: str | None
-    model: str | None
-    n: int
-
-    @property
-    def label(self) -> str:
-        """`all`, `conversation` or `conversation · GPT-4`, as figures and tables name it."""
-        return " · ".join(part for part in (self.service, self.model) if part) or "all"
+COLUMNS: dict[str, type[pl.DataType]] = {
+    "arrival_s": pl.Float64,
+    "service": pl.String,
+    "model": pl.String,
+    "session": pl.String,
+    "request_tokens": pl.Int32,
+    "response_tokens": pl.Int32,
+    "elapsed_s": pl.Float64,
+    "failed": pl.Boolean,
+}
+"""The columns of a trace, in order."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +63,8 @@ class Trace:
     selections: tuple[Selection, ...]
     segments: pl.DataFrame
     """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
+    rejects: tuple[Reject, ...] = ()
+    """Rows of the logs that are not in the trace; empty when it was opened from a trace file."""
 
     @property
     def start_s(self) -> float:
@@ -93,66 +85,206 @@ class Trace:
         raise KeyError(f"no selection {service!r} · {model!r}; this trace has: {known}")
 
 
-def open_trace(log: Path | Sequence[Path]) -> Trace:
-    """Read a log and prepare the tables that questions are put to (see `burstlens.queries`)."""
-    paths = [log] if isinstance(log, Path) else list(log)
-    connection = duckdb.connect()
-    connection.from_csv_auto([str(p) for p in paths], header=True).create_view("log")
-    connection.execute(f"CREATE TABLE trace AS {text('ingest/burstgpt')} ORDER BY arrival_s")
-    rows = connection.execute("SELECT COUNT(*) FROM trace").fetchone()
-    info = TraceInfo(
-        name=paths[0].stem,
-        format="burstgpt",
-        sources=tuple(
-            Source(p.name, hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_size) for p in paths
-        ),
-        rows=rows[0] if rows else 0,
-        rejected=0,
-        resorted=0,
-        resolution_s=1.0,
-        day0=date(2023, 11, 1),
-        synthetic=False,
-    )
-    return prepare(Engine(connection), info)
+@dataclass(frozen=True)
+class Ingested:
+    """What `ingest` did: the trace's identity, where it lies, and the rejects file if there is one."""
+
+    info: TraceInfo
+    out: Path
+    rejects: Path | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        return {
+            "out": str(self.out),
+            "rejects": str(self.rejects) if self.rejects else None,
+            **self.info.as_dict(),
+        }
+
+    def lines(self) -> list[str]:
+        """What to tell a person."""
+        info = self.info
+        told = [f"{self.out}: {info.rows:,} requests from {len(info.sources)} file(s), format {info.format}"]
+        if info.synthetic:
+            told[0] += ", synthetic"
+        if info.rejected:
+            where = f", listed in {self.rejects}" if self.rejects else ""
+            told.append(f"{info.rejected:,} rows rejected{where}")
+        if info.resorted:
+            told.append(f"{info.resorted:,} rows stood after a later arrival and were sorted in")
+        if info.spread:
+            told.append("arrivals were spread evenly inside the minutes that the log counts")
+        return told
+
+
+def open_trace(
+    logs: Path | Sequence[Path],
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    rejects: Path | None = None,
+    progress: Progress | None = None,
+) -> Trace:
+    """Read one log, or several that make one trace, and prepare the tables that questions are put to.
+
+    A log is a canonical Parquet trace, a file in a known format, or anything whose `columns` are mapped to
+    those of a trace (`{"arrival": "ts"}`). Bad rows are counted in the trace's identity, kept in its
+    `rejects` and written to the file `rejects` if one is named and there are any; `strict` makes the first
+    an error. Every fault of the input is a BurstlensError.
+    """
+    paths = [logs] if isinstance(logs, Path) else list(logs)
+    if not paths:
+        raise BurstlensError.no_logs()
+    tell = progress or (lambda _step, _share: None)
+    readings = [read_as(path, columns, i) for i, path in enumerate(paths)]
+    engine = Engine(duckdb.connect())
+    # Hashing runs beside the reading: it lets go of the interpreter.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        try:
+            tell(f"reading {paths[0].name}", 0.0)
+            digests = [pool.submit(checked_digest, r.log.path, r.log.packed) for r in readings]
+            loaded = load(engine.connection, readings, strict=strict)
+            if rejects is not None and loaded.rejects:
+                write_rejects(loaded.rejects, rejects)
+            tell("counting arrivals", 0.7)
+            trace = _prepared(engine, _identity(readings, loaded, []), loaded.streams)
+            info = _identity(readings, loaded, [digest.result() for digest in digests])
+        except BaseException:
+            engine.close()
+            raise
+    tell("opened", 1.0)
+    return replace(trace, info=info, rejects=tuple(loaded.rejects))
 
 
 def prepare(engine: Engine, info: TraceInfo) -> Trace:
-    """Build the tables of `burstlens.queries` from the engine's `trace` table or view."""
-    hole_ticks = round(HOLE_S / info.resolution_s)
-    engine.create("streams", "open/streams")
-    engine.create("requests", "open/requests", resolution_s=info.resolution_s)
-    engine.create("ticks", "open/ticks")
-    selections = _selections(engine)
-    engine.create("segments", "open/segments", hole_ticks=hole_ticks)
-    engine.create("gaps", "open/gaps", hole_ticks=hole_ticks)
+    """Open what the engine holds in a table `trace` with the columns `COLUMNS`, in any order of rows."""
+    return _prepared(engine, info, stamp(engine, info.resolution_s))
+
+
+def _prepared(engine: Engine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
+    """Build the tables of `burstlens.queries` from `stamped`, sorted; `streams` by `stream_id` from 1."""
+    selections = build(engine, streams, info.resolution_s)
     segments = engine.ask("segments", resolution_s=info.resolution_s)
     return Trace(info, engine, selections, segments)
 
 
-def _selections(engine: Engine) -> tuple[Selection, ...]:
-    """Everything, each service where there are several, each model where a service has several."""
-    streams = engine.table("streams").sort("stream_id")
-    groups: list[tuple[str | None, str | None]] = [(None, None)]
-    services = streams["service"].unique(maintain_order=True).to_list()
-    for service in services:
-        if len(services) > 1:
-            groups.append((service, None))
-        models = streams.filter(pl.col("service") == service)["model"].to_list()
-        if len(models) > 1:
-            groups.extend((service, model) for model in models if model is not None)
-    selections, members = [], []
-    for selection_id, (service, model) in enumerate(groups, start=1):
-        held = streams
-        if service is not None:
-            held = held.filter(pl.col("service") == service)
-        if model is not None:
-            held = held.filter(pl.col("model") == model)
-        selections.append(Selection(selection_id, service, model, int(held["n"].sum())))
-        members.extend((selection_id, stream_id) for stream_id in held["stream_id"])
-    engine.fill(
-        "selections",
-        "selection_id SMALLINT, service VARCHAR, model VARCHAR",
-        [(s.selection_id, s.service, s.model) for s in selections],
+def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str]) -> TraceInfo:
+    """Who the trace is, from its logs and what reading them told."""
+    stored = [r.stored for r in readings if r.stored]
+    sources: list[Source] = []
+    for reading, digest in zip(readings, digests, strict=False):
+        path = reading.log.path
+        own = Source(path.name, digest, path.stat().st_size)
+        sources.extend(reading.stored.sources if reading.stored and reading.stored.sources else (own,))
+    names = [r.stored.name if r.stored else r.log.stem for r in readings]
+    formats = list(dict.fromkeys(r.name for r in readings))
+    rules = list(dict.fromkeys(r.failure_rule for r in readings if r.failure_rule))
+    return TraceInfo(
+        name=" + ".join(names) if len(names) <= 3 else f"{names[0]} + {len(names) - 1} more",
+        format=" + ".join(formats),
+        sources=tuple(sources),
+        rows=loaded.rows,
+        rejected=len(loaded.rejects) + sum(info.rejected for info in stored),
+        resorted=loaded.resorted + sum(info.resorted for info in stored),
+        resolution_s=loaded.resolution_s,
+        day0=loaded.day0,
+        synthetic=any(_is_synthetic(reading) for reading in readings),
+        spread=any(r.stored.spread if r.stored else r.format.spread for r in readings),
+        has_failures=any(r.has_failures for r in readings),
+        has_sessions=loaded.has_sessions,
+        has_tokens=loaded.has_tokens,
+        failure_rule="; ".join(rules) or None,
     )
-    engine.fill("members", "selection_id SMALLINT, stream_id SMALLINT", members)
-    return tuple(selections)
+
+
+def _is_synthetic(reading: Reading) -> bool:
+    """By the metadata of a trace file, or by the name of a log: the only mark that a CSV can carry."""
+    named = "synthetic" in reading.log.path.name.casefold()
+    return named or (reading.stored is not None and reading.stored.synthetic)
+
+
+def ingest(
+    logs: Path | Sequence[Path],
+    *,
+    out: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Ingested:
+    """Turn any known log into a canonical Parquet trace, with its identity in the file's metadata.
+
+    Without `out` the trace lies beside the first log, as `<its name>.parquet`. Rejected rows go to
+    `<out's stem>.rejects.csv` beside the trace, only when there are any; a file of that name from an earlier
+    run is removed otherwise, so that it never tells of another trace.
+    """
+    paths = [logs] if isinstance(logs, Path) else list(logs)
+    if not paths:
+        raise BurstlensError.no_logs()
+    out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")
+    if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
+        raise BurstlensError.unwritable(out, "it is one of the logs; name another file with -o")
+    listed = out.with_name(f"{out.stem}.rejects.csv")
+    trace = open_trace(paths, columns=columns, strict=strict, rejects=listed, progress=progress)
+    try:
+        write_trace(trace, out)
+    finally:
+        trace.engine.close()
+    if not trace.rejects:
+        listed.unlink(missing_ok=True)
+    return Ingested(trace.info, out, listed if trace.rejects else None)
+
+
+def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None = None) -> None:
+    """Write a canonical Parquet trace, whole or not at all, sorted by arrival, identity in its metadata.
+
+    `trace` is an opened trace, or a frame with the columns `COLUMNS` and then its `info` beside it.
+    """
+    begun = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(trace, Trace):
+            _copy(trace, info or trace.info, begun)
+        else:
+            if info is None:
+                raise TypeError("a frame has no identity of its own: give info")
+            frame = trace.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()])
+            frame.sort("arrival_s", maintain_order=True).write_parquet(
+                begun, compression="zstd", metadata={METADATA_KEY: info.to_json()}
+            )
+        begun.replace(out)
+    except (OSError, duckdb.IOException, pl.exceptions.ComputeError) as fault:
+        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
+    finally:
+        begun.unlink(missing_ok=True)
+
+
+def _copy(trace: Trace, info: TraceInfo, out: Path) -> None:
+    """The requests with the names of their streams, as Parquet; a metadata text is a literal in SQL."""
+    trace.engine.connection.execute(
+        f"""
+        COPY (
+            SELECT
+                requests.arrival_s,
+                streams.service,
+                streams.model,
+                requests.session,
+                requests.request_tokens,
+                requests.response_tokens,
+                requests.elapsed_s,
+                requests.failed
+            FROM requests
+            JOIN streams ON streams.stream_id = requests.stream_id
+        )
+        TO {literal(str(out.absolute()))}
+        (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {literal(info.to_json())}}})
+        """
+    ).fetchall()
+
+
+def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:
+    """Open a frame with the columns `COLUMNS` as a trace; rows, clock and order are found anew."""
+    with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
+        path = Path(folder) / "trace.parquet"
+        write_trace(frame, path, info)
+        trace = open_trace(path)
+    return replace(trace, info=replace(trace.info, sources=info.sources))

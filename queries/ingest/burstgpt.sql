@@ -1,4 +1,15 @@
--- BurstGPT, 6 columns: files 1 and 2, or any file of their layout.
+-- BurstGPT, 6 columns
+-- Files 1 and 2 of HPMLL/BurstGPT, or any log of their layout.
+-- reads: csv
+-- day0: 2023-11-01
+-- failures: Response tokens is 0
+-- needs: model request_tokens response_tokens
+-- column: Timestamp DOUBLE
+-- column: Model VARCHAR
+-- column: Request tokens DOUBLE
+-- column: Response tokens DOUBLE
+-- column: Total tokens UNUSED
+-- column: Log Type VARCHAR
 SELECT
     "Timestamp" AS arrival_s,
     CASE "Log Type" WHEN 'Conversation log' THEN 'conversation' WHEN 'API log' THEN 'api' ELSE "Log Type" END AS service,

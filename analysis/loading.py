@@ -1,0 +1,477 @@
+"""Running the readings of the logs into one table, `stamped`, and finding the rows that cannot be used.
+
+The rows are read once, checked as they pass, and written with small integers for their stream and their
+stamp. What has to be known before (streams, clock) is guessed from the head of each log and checked over
+all of it; a wrong guess costs another pass. Not here: the tables made from `stamped` (see `tables`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from .errors import BurstlensError
+from .reading import Reading
+from .rejects import Flawed, Reject, Torn, located
+from .tables import MOST_STREAMS, Stream
+
+HEAD_ROWS = 20_000
+ARRIVAL_LIMIT_S = 9e9
+"""Later arrivals (285 years) are taken for damage; up to here nanoseconds fit a 64-bit integer."""
+TOKEN_LIMIT = 2**31
+UNIX_TIME_S = 978_307_200.0
+"""Bare numbers from 2001-01-01 on are taken for seconds since 1970."""
+STEPS_S = tuple(float(f"1e-{digits}") for digits in range(10))
+"""Clock steps that are looked for: 1 s, 0.1 s, ... 1 ns."""
+OFF_CLOCK = 100
+"""Flaw of a row whose only fault is that its stamp is finer than the clock guessed from the head."""
+UNREADABLE_NAME = "NUL byte in the name of a service or model"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition that a bad row meets, in SQL, and what to say of it."""
+
+    condition: str
+    reason: str
+    column: str
+
+
+@dataclass
+class Plan:
+    """What is guessed about the whole trace before it is read, and corrected after."""
+
+    readings: Sequence[Reading]
+    streams: list[Stream]
+    resolution_s: float
+    day0: date | None
+    origins_s: list[float]
+    """Per log, what its seconds are less by: Unix time of day 0 where they count from 1970."""
+    earliest_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The `stamped` table is filled; this is what is known of it."""
+
+    streams: list[Stream]
+    resolution_s: float
+    day0: date | None
+    rows: int
+    resorted: int
+    rejects: list[Reject]
+    has_sessions: bool
+    has_tokens: bool
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading], *, strict: bool = False
+) -> Loaded:
+    """Fill `stamped` from the logs, sorted by arrival; BurstlensError where no row is left."""
+    plan = _guess(connection, readings)
+    while True:
+        if len(plan.streams) > MOST_STREAMS:
+            raise BurstlensError.too_many_streams(readings[0].log.path.name, MOST_STREAMS)
+        torn, counts = _run(connection, plan)
+        if not _corrected(connection, plan, counts):
+            break
+    rejects = _rejected(connection, plan, torn, counts)
+    if strict and rejects:
+        raise BurstlensError.strict(str(rejects[0]))
+    rows, sessions, tokens = _numbers(
+        connection, "SELECT COUNT(*), COUNT(session), COUNT(request_tokens) FROM requests"
+    )
+    if rows == 0:
+        if rejects:
+            raise BurstlensError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
+        raise BurstlensError.no_rows(readings[0].log.path)
+    resorted = _sorted(connection)
+    return Loaded(
+        plan.streams, plan.resolution_s, plan.day0, rows, resorted, rejects, sessions > 0, tokens > 0
+    )
+
+
+def _numbers(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: Any) -> list[int]:
+    return [int(value or 0) for value in connection.execute(sql, parameters).fetchall()[0]]
+
+
+# ---- what is guessed -------------------------------------------------------------------------------------
+
+
+def _guess(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> Plan:
+    """Streams, clock and day 0 from the head of each log."""
+    plan = Plan(readings, [], 1.0, None, [0.0] * len(readings))
+    stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
+    plan.earliest_s = [float(np.min(s["arrival_s"], initial=np.inf)) for s in stamps]
+    _date(plan)
+    found: set[Stream] = set()
+    for i in range(len(readings)):
+        head = _head(connection, plan, i, "arrival_s, service, model")
+        found |= set(zip(head["service"], head["model"], strict=True))
+        step = clock_step(head["arrival_s"], _rounded_s(plan, i))
+        plan.resolution_s = min(plan.resolution_s, step)
+    plan.streams = _in_order(found)
+    return plan
+
+
+def _head(connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, columns: str) -> dict[str, Any]:
+    """Some columns of the first rows whose stamps can be used."""
+    rows = _ask(
+        connection,
+        plan,
+        i,
+        f"SELECT {columns} FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15 LIMIT {HEAD_ROWS}",
+    ).fetchall()
+    names = columns.split(", ")
+    held: dict[str, Any] = {name: [row[k] for row in rows] for k, name in enumerate(names)}
+    held["arrival_s"] = np.array(held["arrival_s"], dtype=np.float64)
+    return held
+
+
+def _date(plan: Plan) -> None:
+    """Day 0 of the trace: the earliest that a log has; and what each log's seconds are less by."""
+    days: list[date | None] = []
+    for reading, earliest in zip(plan.readings, plan.earliest_s, strict=True):
+        counts_from_1970 = reading.clock == "instant" or (
+            reading.clock == "number" and earliest >= UNIX_TIME_S
+        )
+        if counts_from_1970 and np.isfinite(earliest):
+            days.append(date(1970, 1, 1) + timedelta(seconds=earliest))
+        else:
+            days.append(None if counts_from_1970 else reading.day0)
+    dated = [day for day in days if day is not None]
+    plan.day0 = min(dated, default=None)
+    for i, day in enumerate(days):
+        reading = plan.readings[i]
+        if plan.day0 is None:
+            continue
+        if day is None:
+            named = plan.readings[days.index(plan.day0)].log.path.name
+            raise BurstlensError.mixed_clocks(named, reading.log.path.name)
+        if reading.clock == "second 0":
+            plan.origins_s[i] = -((day - plan.day0).days * 86_400.0)
+        else:
+            plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * 86_400.0
+
+
+def _rounded_s(plan: Plan, i: int) -> float:
+    """What was subtracted from a log's stamps as doubles; instants are subtracted as whole numbers."""
+    return 0.0 if plan.readings[i].clock == "instant" else abs(plan.origins_s[i])
+
+
+def clock_step(arrival_s: npt.NDArray[np.float64], origin_s: float = 0.0) -> float:
+    """The coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can tell.
+
+    `origin_s` was subtracted from the stamps, whose rounding error is that of the larger number.
+    """
+    error_s = 4 * np.finfo(float).eps * (np.abs(arrival_s) + abs(origin_s))
+    for step in STEPS_S[:-1]:
+        if np.all(np.abs(arrival_s - np.round(arrival_s / step) * step) <= np.maximum(1e-6 * step, error_s)):
+            return step
+    return STEPS_S[-1]
+
+
+def _in_order(streams: set[Stream]) -> list[Stream]:
+    """Streams sorted by service and model, none that has no service or a NUL byte in its name."""
+    usable = [s for s in streams if s[0] is not None and "\0" not in s[0] and "\0" not in (s[1] or "")]
+    return sorted(usable, key=lambda s: (s[0], s[1] is not None, s[1] or ""))
+
+
+# ---- one pass over all logs ------------------------------------------------------------------------------
+
+
+def _ask(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, sql: str, **parameters: Any
+) -> duckdb.DuckDBPyConnection:
+    """Run SQL over the rows of one log, which stand for `$rows` in it."""
+    reading = plan.readings[i]
+    origin_s = plan.origins_s[i]
+    rows = reading.select
+    if origin_s and reading.clock != "instant":
+        rows = f"SELECT * REPLACE (arrival_s - ({origin_s!r}) AS arrival_s) FROM ({rows})"
+    said = sql.replace("$rows", rows)
+    known = {
+        "day0_ns": int(origin_s) * 1_000_000_000,
+        "service": reading.service,
+        "day_index": reading.day_index,
+        **parameters,
+    }
+    connection.execute("DROP TABLE IF EXISTS reject_errors")
+    connection.execute("DROP TABLE IF EXISTS reject_scans")
+    bound = {name: value for name, value in known.items() if re.search(rf"\${name}\b", said)}
+    try:
+        return connection.execute(said, bound)
+    except duckdb.Error as fault:
+        if "state machine" in str(fault) and "strict_mode = true" in said:
+            # Line breaks of both kinds in one file; the strict reader wants one kind.
+            return connection.execute(said.replace("strict_mode = true", "strict_mode = false"), bound)
+        if re.search(r"GZIP|gzip|zstd|ZSTD|end of file|stream", str(fault)):
+            raise BurstlensError.damaged(reading.log.path, reading.log.packed) from fault
+        raise BurstlensError.unparsable(reading.log.path, str(fault).partition("\n")[0]) from fault
+
+
+def checks(reading: Reading) -> list[Check]:
+    """What is wrong with a row that was read, in the order in which it is said."""
+    found = [
+        Check("arrival_s IS NULL", "missing or not a time", "arrival_s"),
+        Check("isnan(arrival_s) OR isinf(arrival_s)", "not finite", "arrival_s"),
+        Check("arrival_s < 0", "negative", "arrival_s"),
+        Check(f"arrival_s >= {ARRIVAL_LIMIT_S:.0f}", "absurdly large", "arrival_s"),
+        Check("service IS NULL", "missing", "service"),
+    ]
+    if "model" in reading.needs:
+        found.append(Check("model IS NULL", "missing", "model"))
+    for tokens in ("request_tokens", "response_tokens"):
+        if tokens in reading.needs:
+            found.append(Check(f"{tokens} IS NULL", "missing or not a number", tokens))
+        found += [
+            Check(f"{tokens} < 0", "negative", tokens),
+            Check(f"{tokens} >= {TOKEN_LIMIT}", "absurdly large", tokens),
+            Check(f"{tokens} <> FLOOR({tokens})", "not a whole number", tokens),
+        ]
+    if "elapsed_s" in reading.format.holds:
+        found += [
+            Check("isnan(elapsed_s) OR isinf(elapsed_s)", "not finite", "elapsed_s"),
+            Check("elapsed_s < 0", "negative", "elapsed_s"),
+        ]
+    if "session" in reading.format.holds:
+        found.append(Check("POSITION(chr(0) IN session) > 0", "NUL byte in the text", "session"))
+    return found
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection, plan: Plan
+) -> tuple[list[list[Torn]], list[tuple[int, int, int, int]]]:
+    """Read every log into `stamped`.
+
+    Per log the torn rows, and how many rows were read, have an unseen stream, a flaw, a stamp off the clock.
+    """
+    connection.execute("DROP TABLE IF EXISTS stamped")
+    holds = {column for reading in plan.readings for column in reading.format.holds}
+    torn, counts = [], []
+    for i, reading in enumerate(plan.readings):
+        parameters: dict[str, Any] = {}
+        columns = [
+            f"CAST({_stream(plan.streams, parameters)} AS SMALLINT) AS stream_id",
+            f"TRY_CAST(FLOOR(arrival_s / {plan.resolution_s!r} + 0.5) AS BIGINT) AS tick",
+            *(["arrival_s"] if plan.resolution_s < 1 else []),
+            *(["session"] if "session" in holds else []),
+            "TRY_CAST(request_tokens AS INTEGER) AS request_tokens",
+            "TRY_CAST(response_tokens AS INTEGER) AS response_tokens",
+            *(["elapsed_s"] if "elapsed_s" in holds else []),
+            "COALESCE(failed, FALSE) AS failed",
+            f"CAST({_flaw(reading, plan.resolution_s, _rounded_s(plan, i))} AS TINYINT) AS flaw",
+            f"CAST({i} AS SMALLINT) AS log_id",
+        ]
+        into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
+        _ask(connection, plan, i, f"{into} SELECT {', '.join(columns)} FROM ($rows)", **parameters)
+        torn.append(_torn(connection) if reading.log.kind != "parquet" else [])
+        read, unseen, flawed, off = _numbers(
+            connection,
+            f"""
+            SELECT
+                COUNT(*),
+                SUM(CASE WHEN stream_id IS NULL AND flaw IN (0, {OFF_CLOCK}) THEN 1 ELSE 0 END),
+                SUM(CASE WHEN flaw NOT IN (0, {OFF_CLOCK}) THEN 1 ELSE 0 END),
+                SUM(CASE WHEN flaw = {OFF_CLOCK} THEN 1 ELSE 0 END)
+            FROM stamped
+            WHERE log_id = $log_id
+            """,
+            log_id=i,
+        )
+        counts.append((read, unseen, flawed, off))
+    arrival = "arrival_s" if plan.resolution_s < 1 else "CAST(tick AS DOUBLE)"
+    connection.execute(
+        f"""
+        CREATE OR REPLACE VIEW requests AS
+        SELECT
+            stream_id,
+            tick,
+            {arrival} AS arrival_s,
+            {"session" if "session" in holds else "CAST(NULL AS VARCHAR)"} AS session,
+            request_tokens,
+            response_tokens,
+            {"elapsed_s" if "elapsed_s" in holds else "CAST(NULL AS DOUBLE)"} AS elapsed_s,
+            failed
+        FROM stamped
+        """
+    )
+    return torn, counts
+
+
+def _stream(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
+    """The number of a row's stream; the names go in as `parameters`, never as SQL."""
+    cases = []
+    for i, (service, model) in enumerate(streams, start=1):
+        parameters[f"service_{i}"] = service
+        same_model = "model IS NULL"
+        if model is not None:
+            parameters[f"model_{i}"] = model
+            same_model = f"model = $model_{i}"
+        cases.append(f"WHEN service = $service_{i} AND {same_model} THEN {i}")
+    return f"CASE {' '.join(cases)} END" if cases else "NULL"
+
+
+def _flaw(reading: Reading, resolution_s: float, origin_s: float) -> str:
+    """0 for a good row, else the number of the first check that it fails; good rows pass in one glance."""
+    error_s = f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {abs(origin_s)!r})"
+    nearest_s = f"FLOOR(arrival_s / {resolution_s!r} + 0.5) * {resolution_s!r}"
+    if resolution_s == STEPS_S[-1]:
+        on_clock = "TRUE"
+    elif resolution_s == 1.0 and origin_s == 0.0:
+        on_clock = "arrival_s = FLOOR(arrival_s)"
+    else:
+        on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
+    good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
+    for tokens in ("request_tokens", "response_tokens"):
+        fine = f"{tokens} >= 0 AND {tokens} < {TOKEN_LIMIT} AND {tokens} = FLOOR({tokens})"
+        good.append(fine if tokens in reading.needs else f"({tokens} IS NULL OR ({fine}))")
+    if "model" in reading.needs:
+        good.append("model IS NOT NULL")
+    listed = checks(reading)
+    rest = [c.condition for c in listed if c.column in ("elapsed_s", "session")]
+    good += [f"COALESCE(NOT ({condition}), TRUE)" for condition in rest]
+    whens = " ".join(f"WHEN {check.condition} THEN {i}" for i, check in enumerate(listed, start=1))
+    return f"CASE WHEN {' AND '.join(good)} THEN 0 ELSE CASE {whens} ELSE {OFF_CLOCK} END END"
+
+
+# ---- what was wrong --------------------------------------------------------------------------------------
+
+
+def _corrected(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, counts: Sequence[tuple[int, int, int, int]]
+) -> bool:
+    """Mend what the heads got wrong; True if there was anything, and the logs must be read again."""
+    wrong = False
+    for i, (_, unseen, flawed, off) in enumerate(counts):
+        dated = plan.readings[i].clock == "instant" or plan.origins_s[i] > 0
+        if flawed and dated:
+            least = _ask(
+                connection,
+                plan,
+                i,
+                "SELECT MIN(arrival_s) FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15",
+            ).fetchall()[0][0]
+            if least is not None and least < 0 and least + plan.origins_s[i] >= 0:
+                plan.earliest_s[i] = least + plan.origins_s[i]
+                wrong = True
+        if unseen:
+            pairs = _ask(connection, plan, i, "SELECT DISTINCT service, model FROM ($rows)").fetchall()
+            streams = _in_order({*plan.streams, *pairs})
+            wrong = wrong or streams != plan.streams
+            plan.streams = streams
+        if off:
+            arrivals = _ask(
+                connection,
+                plan,
+                i,
+                f"SELECT arrival_s FROM ($rows) WHERE arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}",
+            ).fetchnumpy()["arrival_s"]
+            step = clock_step(np.ma.getdata(arrivals), _rounded_s(plan, i))
+            wrong = wrong or step < plan.resolution_s
+            plan.resolution_s = min(plan.resolution_s, step)
+    if wrong:
+        _date(plan)
+    return wrong
+
+
+def _torn(connection: duckdb.DuckDBPyConnection) -> list[Torn]:
+    """The rows that the reader of the last log could not take apart, one each, in order."""
+    told = connection.execute(
+        "SELECT line, line_byte_position, column_name, error_type, error_message, csv_line FROM reject_errors"
+        " ORDER BY line_byte_position, line"
+    ).fetchall()
+    rows: dict[int, list[Any]] = {}
+    for row in told:
+        rows.setdefault(row[1], []).append(row)
+    torn = []
+    for position, errors in rows.items():
+        kinds = [error[3] for error in errors]
+        worst = next((k for k in ("MISSING COLUMNS", "UNQUOTED VALUE") if k in kinds), kinds[0])
+        _, _, column, kind, message, text = errors[kinds.index(worst)]
+        lines = 1
+        if kind == "UNQUOTED VALUE":
+            lines += (text or "").rstrip("\r\n").count("\n")
+        reason, where = _reason(kind, message, column)
+        torn.append(Torn(max(position - 1, 0), reason, where, lines))
+    return torn
+
+
+def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | None]:
+    """What the reader said, in few words, and the column where one is at fault."""
+    if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
+        numbers = re.findall(r"\d+", message)
+        return f"{numbers[1]} columns where the header has {numbers[0]}", None
+    if kind == "CAST":
+        value = re.search(r"Could not convert string (.*) to '(\w+)", message, re.DOTALL)
+        return (f"not a number: {value[1][:60]}" if value else "not a number"), column
+    if kind == "INVALID ENCODING":
+        return "not UTF-8", column
+    if kind == "UNQUOTED VALUE":
+        return "a quote that is not closed", column
+    return kind.lower().replace("_", " "), column
+
+
+def _rejected(
+    connection: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    torn: Sequence[list[Torn]],
+    counts: Sequence[tuple[int, int, int, int]],
+) -> list[Reject]:
+    """Find the lines of all bad rows, and take those that were read out of `stamped`."""
+    rejects: list[Reject] = []
+    before = 0
+    for i, reading in enumerate(plan.readings):
+        read, unseen, bad, _ = counts[i]
+        flawed: list[Flawed] = []
+        if bad or unseen:
+            listed = checks(reading)
+            rows = connection.execute(
+                f"""
+                SELECT rowid, flaw
+                FROM stamped
+                WHERE log_id = $log_id AND (flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL)
+                ORDER BY rowid
+                """,
+                {"log_id": i},
+            ).fetchall()
+            for row, flaw in rows:
+                known = 0 < flaw <= len(listed)
+                reason = listed[flaw - 1].reason if known else UNREADABLE_NAME
+                flawed.append(Flawed(row - before, reason, listed[flaw - 1].column if known else None))
+        if torn[i] or flawed:
+            rejects += located(reading.log, read, torn[i], flawed)
+        before += read
+    if any(bad or unseen for _, unseen, bad, _ in counts):
+        connection.execute(f"DELETE FROM stamped WHERE flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL")
+    return rejects
+
+
+def _sorted(connection: duckdb.DuckDBPyConnection) -> int:
+    """Sort `stamped` by arrival where it is not; how many rows stood after a later arrival."""
+    late = _numbers(
+        connection,
+        """
+        SELECT SUM(CASE WHEN step < 0 THEN 1 ELSE 0 END)
+        FROM (SELECT arrival_s - LAG(arrival_s) OVER () AS step FROM requests) AS steps
+        """,
+    )[0]
+    if not late:
+        return 0
+    arrival = np.ma.getdata(connection.execute("SELECT arrival_s FROM requests").fetchnumpy()["arrival_s"])
+    late = int(np.count_nonzero(arrival[1:] < np.maximum.accumulate(arrival)[:-1]))
+    connection.execute("CREATE TABLE in_order AS SELECT * FROM stamped ORDER BY tick, rowid")
+    if "arrival_s" in {row[0] for row in connection.execute("DESCRIBE stamped").fetchall()}:
+        connection.execute(
+            "CREATE OR REPLACE TABLE in_order AS SELECT * FROM stamped ORDER BY arrival_s, rowid"
+        )
+    connection.execute("DROP TABLE stamped")
+    connection.execute("ALTER TABLE in_order RENAME TO stamped")
+    return late

@@ -1,0 +1,242 @@
+"""How a log becomes a SELECT of trace columns: by its format's SQL, or by a mapping of columns.
+
+Not here: running it, and what happens to bad rows (`burstlens.analysis.loading`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from .errors import BurstlensError
+from .formats import Column, Format, formats, nearest, plain, recognized
+from .identity import METADATA_KEY, TraceInfo
+from .logs import LogFile, look, unglobbed
+
+UNITS_S = {"arrival_s": 1.0, "arrival_ms": 1e-3, "arrival_us": 1e-6, "arrival_ns": 1e-9}
+MAPPED = {
+    "arrival": "arrival_s",
+    **dict.fromkeys(UNITS_S, "arrival_s"),
+    "service": "service",
+    "model": "model",
+    "session": "session",
+    "request_tokens": "request_tokens",
+    "response_tokens": "response_tokens",
+    "elapsed": "elapsed_s",
+    "elapsed_s": "elapsed_s",
+    "elapsed_ms": "elapsed_s",
+    "failed": "failed",
+}
+"""What `--columns` may name, and the trace column that it gives."""
+
+SERVICES = (("conv", "conversation"), ("code", "code"), ("toolagent", "toolagent"))
+"""Words of a file's name that tell the service, where the log itself does not."""
+
+SQL_TYPES = {"INSTANT": "VARCHAR", "COUNT": "UINTEGER", "UNUSED": "VARCHAR"}
+"""How a declared type is read, where it is not a type of SQL itself."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One log and the SELECT that turns it into trace columns."""
+
+    log: LogFile
+    format: Format
+    name: str
+    """the format's name, or `columns` for a mapping"""
+    select: str
+    """`$day0_ns`, `$service` and `$day_index` still open"""
+    clock: str
+    """`second 0` where the format fixes it, `instant` for dates, `number` for seconds of unknown start"""
+    day0: date | None
+    day_index: int
+    needs: tuple[str, ...]
+    has_failures: bool
+    failure_rule: str | None
+    stored: TraceInfo | None
+    """identity that the file carries, if it is a trace of ours"""
+
+    @property
+    def service(self) -> str:
+        """The service that the file's name tells, else `llm`."""
+        name = self.log.stem.casefold()
+        return next((service for word, service in SERVICES if word in name), "llm")
+
+
+def read_as(path: Path, columns: Mapping[str, str] | None, position: int) -> Reading:
+    """Look at a log and say how to read it; `position` is its place among the logs of the trace."""
+    log = look(path)
+    twice = [name for name, times in Counter(plain(name) for name in log.header).items() if times > 1]
+    if columns:
+        return _mapped(log, columns, twice)
+    format = recognized(log.header, log.kind)
+    if format is None:
+        close = nearest(log.header, log.kind)
+        raise BurstlensError.unknown_header(
+            path, close.title, close.missing(log.header), close.unknown(log.header), log.kind
+        )
+    doubled = [c.name for c in format.columns if plain(c.name) in twice]
+    if doubled:
+        raise BurstlensError.repeated_columns(path, doubled)
+    actual = {plain(name): name for name in reversed(log.header)}
+    uses = [(c, actual.get(plain(c.name))) for c in format.columns if c.type != "UNUSED"]
+    canonical = format.name == "canonical"
+    stored = _stored(log) if canonical else None
+    day0, day_index = stored.day0 if stored else format.day0, 0
+    if "$day_index" in format.sql:
+        told = re.search(r"d(\d+)$", log.stem)
+        day0, day_index = (day0, int(told[1]) - 1) if told else (None, position)
+    dated = any(c.type == "INSTANT" for c, _ in uses)
+    tells_failures = format.failures is not None or (canonical and "failed" in actual)
+    return Reading(
+        log=log,
+        format=format,
+        name=stored.format if stored else format.name,
+        select=_select(format, _rows(log, [(c, name, _value(log, c, name)) for c, name in uses])),
+        clock="instant" if dated else "number" if canonical and stored is None else "second 0",
+        day0=day0,
+        day_index=day_index,
+        needs=format.needs,
+        has_failures=stored.has_failures if stored else tells_failures,
+        failure_rule=stored.failure_rule if stored else format.failures,
+        stored=stored,
+    )
+
+
+def _stored(log: LogFile) -> TraceInfo | None:
+    """The identity in a canonical Parquet file; None in any other file with our column names."""
+    if log.kind != "parquet":
+        return None
+    text = pl.read_parquet_metadata(log.path).get(METADATA_KEY)
+    if text is None:
+        return None
+    try:
+        return TraceInfo.from_json(text)
+    except (ValueError, KeyError, TypeError) as fault:
+        raise BurstlensError.foreign_trace(log.path, str(fault)) from fault
+
+
+def _mapped(log: LogFile, columns: Mapping[str, str], twice: list[str]) -> Reading:
+    """The canonical format with the log's own columns under its names."""
+    unknown = [key for key in columns if key not in MAPPED]
+    if unknown:
+        raise BurstlensError.unknown_mapping(unknown, list(MAPPED))
+    actual = {plain(name): name for name in reversed(log.header)}
+    absent = [name for name in columns.values() if plain(name) not in actual]
+    if absent:
+        raise BurstlensError.absent_columns(log.path, absent, log.header)
+    doubled = [name for name in columns.values() if plain(name) in twice]
+    if doubled:
+        raise BurstlensError.repeated_columns(log.path, doubled)
+    given: dict[str, str] = {}
+    for key in columns:
+        if MAPPED[key] in given:
+            raise BurstlensError.doubled_mapping(MAPPED[key], [given[MAPPED[key]], key])
+        given[MAPPED[key]] = key
+    if "arrival_s" not in given:
+        raise BurstlensError.no_arrival()
+    format = formats()["canonical"]
+    uses: list[tuple[Column, str | None, str]] = []
+    clock = "number"
+    for column in format.columns:
+        unit = given.get(column.name)
+        name = actual[plain(columns[unit])] if unit is not None else None
+        if column.name == "arrival_s" and name and _is_instant(log, name):
+            clock, as_read = "instant", Column(column.name, "INSTANT")
+            uses.append((as_read, name, f"({_value(log, as_read, name)} - $day0_ns) / 1e9"))
+        else:
+            scale = UNITS_S.get(unit or "", 1e-3 if unit == "elapsed_ms" else 1.0)
+            value = _value(log, column, name)
+            uses.append((column, name, value if scale == 1.0 else f"{value} / {1 / scale:.1f}"))
+    failed = columns.get("failed")
+    return Reading(
+        log=log,
+        format=format,
+        name="columns",
+        select=_select(format, _rows(log, uses)),
+        clock=clock,
+        day0=None,
+        day_index=0,
+        needs=tuple(name for name in ("request_tokens", "response_tokens") if name in given),
+        has_failures=failed is not None,
+        failure_rule=f"{failed} is true" if failed is not None else None,
+        stored=None,
+    )
+
+
+def _is_instant(log: LogFile, name: str) -> bool:
+    """Whether a column holds dates, by its type or by its first value."""
+    first = log.first.get(name, "")
+    if log.kind == "parquet":
+        return first.startswith(("TIMESTAMP", "DATE", "VARCHAR"))
+    try:
+        float(first)
+    except ValueError:
+        return bool(re.match(r"\s*\d{4}-\d\d-\d\d", first))
+    return False
+
+
+def _select(format: Format, rows: str) -> str:
+    """The format's SELECT over the rows of the log."""
+    return f"WITH log AS ({rows}) SELECT * FROM ({format.sql.rstrip().rstrip(';')}) AS read"
+
+
+def _value(log: LogFile, column: Column, name: str | None) -> str:
+    """The expression of a declared column over what the engine's reader gives."""
+    kind = SQL_TYPES.get(column.type, column.type)
+    if name is None:
+        return f"CAST(NULL AS {kind})"
+    source = f"said.{identifier(name)}" if log.kind == "jsonl" else identifier(name)
+    if column.type == "INSTANT":
+        return f"epoch_ns(TRY_CAST({source} AS TIMESTAMP_NS))"
+    return f"TRY_CAST({source} AS {kind})"
+
+
+def _rows(log: LogFile, uses: list[tuple[Column, str | None, str]]) -> str:
+    """The SELECT that reads the log's columns under the format's names; bad rows are set aside."""
+    listed = ", ".join(f"{value} AS {identifier(column.name)}" for column, _, value in uses)
+    types: dict[str, str] = {}
+    for column, used, _ in uses:
+        if used is not None:
+            kind = SQL_TYPES.get(column.type, column.type)
+            types[used] = kind if types.get(used, kind) == kind else "VARCHAR"
+    if log.kind == "parquet":
+        return f"SELECT {listed} FROM read_parquet({literal(unglobbed(log.path))})"
+    options = (
+        f"auto_detect = false, store_rejects = true, rejects_limit = 0, compression = {literal(log.packed)}"
+    )
+    place = literal(unglobbed(log.path))
+    if log.kind == "jsonl":
+        structure = literal(json.dumps(types))
+        return (
+            f"SELECT {listed} FROM ("
+            f"SELECT json_transform(CASE WHEN json_valid(line) THEN line END, {structure}) AS said "
+            f"FROM read_csv({place}, columns = {{'line': 'VARCHAR'}}, header = false, delim = chr(1), "
+            f"quote = '', escape = '', {options}) WHERE TRIM(line) <> '') AS lines"
+        )
+    names: dict[str, str] = {}
+    for i, name in enumerate(log.header):
+        unique = name if name and plain(name) not in {plain(n) for n in names} else f"{name} {i + 1}"
+        names[unique] = types.get(name, "VARCHAR")
+    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in names.items())
+    return (
+        f"SELECT {listed} FROM read_csv({place}, columns = {{{columns}}}, header = true, "
+        f"delim = {literal(log.delimiter)}, quote = '\"', escape = '\"', strict_mode = true, {options})"
+    )
+
+
+def literal(text: str) -> str:
+    """Text as an SQL literal: quotes doubled, nothing else means anything in it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

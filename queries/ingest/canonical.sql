@@ -1,0 +1,22 @@
+-- burstlens trace
+-- Our own columns: a canonical Parquet file, or any log whose columns are mapped to them.
+-- reads: csv jsonl parquet
+-- holds: session elapsed_s
+-- column: arrival_s DOUBLE
+-- optional: service VARCHAR
+-- optional: model VARCHAR
+-- optional: session VARCHAR
+-- optional: request_tokens DOUBLE
+-- optional: response_tokens DOUBLE
+-- optional: elapsed_s DOUBLE
+-- optional: failed BOOLEAN
+SELECT
+    "arrival_s" AS arrival_s,
+    COALESCE("service", $service) AS service,
+    "model" AS model,
+    "session" AS session,
+    "request_tokens" AS request_tokens,
+    "response_tokens" AS response_tokens,
+    "elapsed_s" AS elapsed_s,
+    COALESCE("failed", FALSE) AS failed
+FROM log
