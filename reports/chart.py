@@ -132,7 +132,67 @@ def main_selections(table: pl.DataFrame) -> list[str]:
     """Labels of the services in the order of the table, or `all` where there is only one service."""
     whole = table.filter(pl.col("model").is_null())
     services = whole.filter(pl.col("service").is_not_null())
-    return (services if services.height else whole)["selection"].unique(maintain_order=True).to_list()
+    return _labels(services if services.height else whole)
+
+
+def leaf_selections(table: pl.DataFrame, weight: str, most: int = 6) -> list[str]:
+    """Labels of each model of each service, as fine as the trace tells them apart; the `most` heaviest.
+
+    A service without several models stands for itself, and `all` for a trace of one service and model.
+    """
+    split = table.filter(pl.col("model").is_not_null())
+    services = table.filter(
+        pl.col("model").is_null()
+        & pl.col("service").is_not_null()
+        & ~pl.col("service").is_in(split["service"].unique().drop_nulls().to_list())
+    )
+    leaves = pl.concat([services, split])
+    if leaves.is_empty():
+        return _labels(table)
+    heaviest = leaves.group_by("selection").agg(pl.sum(weight)).top_k(most, by=weight)["selection"].to_list()
+    return [label for label in _labels(leaves.sort("service", maintain_order=True)) if label in heaviest]
+
+
+def _labels(table: pl.DataFrame) -> list[str]:
+    return table["selection"].unique(maintain_order=True).to_list()
+
+
+def interval_dots(
+    value: str,
+    low: str,
+    high: str,
+    *,
+    title: str,
+    labels: Sequence[str],
+    scale: alt.Scale,
+    reference: float | None = None,
+) -> alt.LayerChart:
+    """An estimate and its interval for each selection, one row each, in the selections' colours.
+
+    `reference` is marked by a dashed line.
+    """
+    y = alt.Y("selection:N", title=None, sort=list(labels), axis=alt.Axis(grid=True, labelLimit=190))
+    shade = colour("selection", labels, legend=False)
+    base = alt.Chart()
+    rule = base.mark_rule(strokeWidth=2.6, opacity=0.5).encode(
+        x=alt.X(f"{low}:Q", title=title, scale=scale), x2=f"{high}:Q", y=y, color=shade
+    )
+    tips = [
+        alt.Tooltip("selection:N"),
+        *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in (value, low, high)),
+    ]
+    dots = base.mark_point(filled=True, size=64).encode(
+        x=alt.X(f"{value}:Q", title=title, scale=scale), y=y, color=shade, tooltip=tips
+    )
+    layers = [rule, dots]
+    if reference is not None:
+        layers.insert(0, dashed(x=alt.datum(reference)))
+    return alt.layer(*layers, data=SOURCE).properties(height={"step": 27})
+
+
+def dashed(**at: Any) -> alt.Chart:
+    """A dashed line at `x` or `y`, for what is compared with."""
+    return alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(**at)
 
 
 def listing(names: Sequence[str]) -> str:
@@ -140,6 +200,11 @@ def listing(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def capital(text: str) -> str:
+    """The same with a capital first letter, as a title wants it; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def number(value: float | None, digits: int = 3) -> str:

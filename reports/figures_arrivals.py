@@ -17,6 +17,7 @@ from .chart import (
     Figure,
     category,
     colour,
+    dashed,
     faded,
     legend_filter,
     listing,
@@ -28,6 +29,10 @@ from .chart import (
 
 MOST_WINDOWS = 1500
 """Windows drawn per selection; of more, every second, third, … is drawn and the sentence says so."""
+FEWEST_DRAWN = 10
+"""Selections of fewer windows get no panel as long as another has more."""
+MOST_NIGHTS = 120
+"""Borders between days are drawn up to so many."""
 WORKING = "weekday working hours"
 PERCENTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
 
@@ -37,7 +42,7 @@ def figures(part: Arrivals) -> list[Figure]:
     fitted = part.windows.filter(~pl.col("unfitted"))
     if fitted.is_empty():
         return []
-    drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), _hours(part, fitted)]
+    drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), _hours(fitted)]
     if part.spread.height:
         drawn.append(_spread(part))
     told = fitted.drop_nulls(["cv", "cv_fit"]).filter((pl.col("cv") > 0) & ~pl.col("shrunk"))
@@ -64,36 +69,48 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
     """α or β of consecutive windows, as in the paper's Fig. 6, with the interval of each."""
     labels = main_selections(fitted)
     chosen, scope = _scope(fitted.filter(pl.col("selection").is_in(labels)))
-    labels = [label for label in labels if label in set(chosen["selection"])]
-    drawn, step = _thinned(chosen)
-    relative = {"low": pl.col("shape_low") / pl.col("shape"), "high": pl.col("shape_high") / pl.col("shape")}
+    told = [label for label in labels if (chosen["selection"] == label).sum() >= FEWEST_DRAWN]
+    labels = told or chosen["selection"].unique(maintain_order=True).to_list()
+    numbered = chosen.with_columns(place=pl.col("start_s").rank("dense").cast(pl.Int64))
+    drawn, step = _thinned(numbered.filter(pl.col("selection").is_in(labels)))
+    new_day = pl.col("start_s").floordiv(86_400).diff() != 0
+    apart = pl.col("place").diff() > 1.5 * step
     data = drawn.select(
         "selection",
+        pl.col("place").alias("window"),
         (pl.col("start_s") / 86_400).alias("day"),
         pl.col(quantity).alias("value"),
-        *((pl.col(quantity) * factor).alias(name) for name, factor in relative.items()),
+        *(
+            (pl.col(quantity) * pl.col(f"shape_{end}") / pl.col("shape")).alias(end)
+            for end in ("low", "high")
+        ),
         pl.col("n").alias("requests"),
-        # A line is broken where a window is missing: at night, at weekends, at holes.
-        (pl.col("start_s").diff() > 1.5 * step * part.window_s)
-        .fill_null(True)
-        .cum_sum()
-        .over("selection")
-        .alias("run"),
+        # A line is broken over night and where a window has no fit.
+        (apart | new_day).fill_null(True).cum_sum().over("selection").alias("run"),
+        new_day.fill_null(False).over("selection").alias("new day"),
     )
     symbol, unit = {"shape": ("α", "1 = Poisson"), "rate": ("β", "per second")}[quantity]
-    x = alt.X("day:Q", title="days since midnight of day 0", scale=alt.Scale(nice=False, zero=False))
-    y_title = f"{quantity} {symbol} ({unit})"
-    axis = alt.Y("value:Q", title=y_title, scale=_log(data))
+    minutes = f"{part.window_s / 60:g}-minute windows"
+    x = alt.X("window:Q", title=f"{minutes} in {scope}, one after another", scale=alt.Scale(nice=False))
+    y_title, y_scale = f"{quantity} {symbol} ({unit})", _log(data)
     base = alt.Chart().encode(x=x, color=colour("selection", labels, legend=False))
-    band = base.mark_area(opacity=0.22, clip=True).encode(
-        y=alt.Y("low:Q", scale=_log(data), title=y_title), y2="high:Q", detail="run:N"
+    nights = (
+        alt.Chart()
+        .mark_rule(color=theme.LIGHT["grid"], clip=True)
+        .transform_filter(alt.datum["new day"])
+        .encode(x=x)
     )
-    line = base.mark_line(strokeWidth=1, opacity=0.75, clip=True).encode(y=axis, detail="run:N")
-    points = base.mark_circle(size=16, clip=True).encode(
-        y=axis,
+    band = base.mark_area(opacity=0.25, clip=True).encode(
+        y=alt.Y("low:Q", scale=y_scale, title=y_title), y2="high:Q", detail="run:N"
+    )
+    line = base.mark_line(strokeWidth=1, opacity=0.75, clip=True).encode(
+        y=alt.Y("value:Q", title=y_title, scale=y_scale), detail="run:N"
+    )
+    points = base.mark_circle(size=15, clip=True, opacity=0.9).encode(
+        y=alt.Y("value:Q", title=y_title, scale=y_scale),
         tooltip=[
             alt.Tooltip("selection:N"),
-            alt.Tooltip("day:Q", format=".2f"),
+            alt.Tooltip("day:Q", title="day of the log", format=".2f"),
             alt.Tooltip("value:Q", title=f"{quantity} {symbol}", format=".3~g"),
             alt.Tooltip("low:Q", format=".3~g"),
             alt.Tooltip("high:Q", format=".3~g"),
@@ -102,23 +119,23 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
     )
     layers = [band, line, points.add_params(zoom_x())]
     if quantity == "shape":
-        layers.insert(0, alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(y=alt.datum(1)))
-    chart = panels(alt.layer(*layers).properties(height=170), "selection", labels, columns=1)
-    minutes = f"{part.window_s / 60:g}-minute windows"
-    thin = f"Of these windows every {step}th is drawn. " if step > 1 else ""
+        layers.insert(0, dashed(y=alt.datum(1)))
+    if 1 < data["new day"].sum() <= MOST_NIGHTS:
+        layers.insert(0, nights)
+    thin = f"Of these windows one in {step} is drawn. " if step > 1 else ""
     ranges = [
-        f"{label}: {number(low)} to {number(high)}"
+        f"{label} {number(low)} to {number(high)}"
         for label in labels
         for low, high in [_range(chosen.filter(pl.col("selection") == label)[quantity])]
     ]
     return Figure(
         name=f"{quantity}-sequence",
         title=_variation_title(part, scope, quantity, labels),
-        chart=chart,
-        sentence=f"{quantity.capitalize()} {symbol} of the Gamma fitted to each of the {minutes} in {scope}, "
-        f"with its 95 % interval as a band, on a logarithmic axis shared by all panels. {thin}"
-        f"Middle nine tenths of the windows: {'; '.join(ranges)}.",
-        alt_text=f"Line chart over time of the Gamma {quantity} per window, one panel for each of "
+        chart=panels(alt.layer(*layers).properties(height=170), "selection", labels, columns=1),
+        sentence=f"{quantity.capitalize()} {symbol} of the Gamma fitted to each window, with its 95 % interval as a "
+        f"band, on one logarithmic axis; fine lines part the days. {thin}"
+        f"Nine tenths of the windows lie within: {'; '.join(ranges)}.",
+        alt_text=f"Line chart of the Gamma {quantity} of consecutive {minutes} in {scope}, a panel each for "
         f"{listing(labels)}. From the 5th to the 95th percentile of windows: {'; '.join(ranges)}.",
         table_name="windows",
         data=data,
@@ -153,7 +170,7 @@ def _variation_title(part: Arrivals, scope: str, quantity: str, labels: list[str
     return f"{symbol} of each window; too few of them to tell variation from chance"
 
 
-def _hours(part: Arrivals, fitted: pl.DataFrame) -> Figure:
+def _hours(fitted: pl.DataFrame) -> Figure:
     """α by hour of day over all windows: the whole day, which working hours leave out."""
     labels = main_selections(fitted)
     data = (
@@ -170,7 +187,7 @@ def _hours(part: Arrivals, fitted: pl.DataFrame) -> Figure:
     labels = [label for label in labels if label in set(data["selection"])]
     y_scale = alt.Scale(type="log", nice=False)
     title = "shape α (1 = Poisson)"
-    base = alt.Chart(SOURCE).encode(
+    base = alt.Chart().encode(
         x=alt.X("hour:Q", title="hour of day (local time of the log)", scale=alt.Scale(domain=[0, 23])),
         color=colour("selection", labels, legend=len(labels) > 1),
     )
@@ -189,7 +206,7 @@ def _hours(part: Arrivals, fitted: pl.DataFrame) -> Figure:
     line = base.mark_line(interpolate="monotone", point=True).encode(
         y=alt.Y("median:Q", scale=y_scale, title=title), tooltip=tips, opacity=faded(pick)
     )
-    poisson = alt.Chart(SOURCE).mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(y=alt.datum(1))
+    poisson = dashed(y=alt.datum(1))
     said, swing = [], []
     for label in labels:
         rows = data.filter(pl.col("selection") == label).sort("median")
@@ -212,7 +229,7 @@ def _hours(part: Arrivals, fitted: pl.DataFrame) -> Figure:
     return Figure(
         name="shape-by-hour",
         title=title_text,
-        chart=alt.layer(poisson, band, line.add_params(pick)).properties(height=260),
+        chart=alt.layer(poisson, band, line.add_params(pick), data=SOURCE).properties(height=260),
         sentence="Median shape of all windows by hour of day, weekends and nights included, with the band that "
         f"holds 90 % of windows. Medians run in {'; in '.join(said)}.",
         alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(said)}.",
@@ -245,7 +262,7 @@ def _spread(part: Arrivals) -> Figure:
     labels = data["selection"].unique(maintain_order=True).to_list()
     y = alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(grid=True, labelLimit=170))
     x_title = "one standard deviation between windows, as a factor"
-    x_scale = alt.Scale(type="log", nice=True, zero=False)
+    x_scale = alt.Scale(type="log", nice=False)
     base = alt.Chart().encode(y=y)
     rule = base.mark_rule(strokeWidth=2.4, opacity=0.55).encode(
         x=alt.X("excess low:Q", title=x_title, scale=x_scale), x2="excess high:Q", color=_series()
@@ -348,15 +365,11 @@ def _cv(told: pl.DataFrame) -> Figure:
         )
         .add_params(pick)
     )
-    line = (
-        alt.Chart()
-        .mark_rule(strokeDash=[4, 3], color=theme.SOFT)
-        .encode(
-            x=alt.datum(ends[0], scale=scale),
-            x2=alt.datum(ends[1]),
-            y=alt.datum(ends[0], scale=scale),
-            y2=alt.datum(ends[1]),
-        )
+    line = dashed(
+        x=alt.datum(ends[0], scale=scale),
+        x2=alt.datum(ends[1]),
+        y=alt.datum(ends[0], scale=scale),
+        y2=alt.datum(ends[1]),
     )
     apart = told.filter(pl.col("selection").is_in(labels))["not_gamma"].mean() or 0.0
     labels = [label for label in labels if label in set(data["selection"])]

@@ -23,12 +23,10 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-
 from ..analysis.result import LEVEL, Part, Progress
 from ..analysis.trace import TraceInfo
 from . import theme
 from .chart import Figure
-
 from .figures import figures_of
 
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ def write_page(
     `claims` holds one ledger for each characterization, in their order. `comparison` is a part that
     speaks of all traces together; it gets the first section.
     """
-    show = progress or (lambda step, share: None)
+    show = progress or (lambda *_: None)
     slugs = _slugs([said.info.name for said in characterizations])
     show("drawing figures", 0.0)
     blocks = _blocks(characterizations, slugs, comparison)
@@ -195,9 +193,9 @@ def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
 def _json(value: Any) -> Markup:
     """JSON that no HTML parser can take for markup, ready to stand in a data block."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for mark, escape in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):  # fmt: skip
-        text = text.replace(mark, escape)
-    return Markup(text)  # noqa: S704
+    for mark in "&<>\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return Markup(text)
 
 
 @cache
@@ -247,12 +245,12 @@ def _html(
     return environment.get_template("page.html").render(
         title=" and ".join(one.info.name for one in said) if said else "No trace",
         policy=_policy(bundle, js),
-        font=Markup(theme.FONT),  # noqa: S704
-        light=Markup(theme.css_variables(theme.LIGHT)),  # noqa: S704
-        dark=Markup(theme.css_variables(theme.DARK)),  # noqa: S704
-        css=Markup(css),  # noqa: S704
-        js=Markup(js),  # noqa: S704
-        bundle=Markup(bundle),  # noqa: S704
+        font=Markup(theme.FONT),
+        light=Markup(theme.css_variables(theme.LIGHT)),
+        dark=Markup(theme.css_variables(theme.DARK)),
+        css=Markup(css),
+        js=Markup(js),
+        bundle=Markup(bundle),
         theme=_json({"config": theme.config(), "variables": theme.variables()}),
         datasets=_json(datasets),
         specs=_json(specs),

@@ -99,7 +99,8 @@
       if (coarse) withoutZoom(spec);
       fit(spec, across, width);
       spec.config = themed({ ...clone(config), legend: { ...config.legend, columns: Math.max(1, Math.floor(room / 170)),
-        labelLimit: Math.min(260, room - 60) } });
+        labelLimit: Math.min(260, room - 60),
+        gradientLength: Math.min(220, room - 130), titleLimit: room - 60 } });
       spec.datasets = { data: rows(entry.data) };
       views.get(id)?.finalize();
       views.set(id, await embed(holder, spec, { renderer: "svg", tooltip }));
