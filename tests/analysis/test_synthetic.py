@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.synthetic import DAY_S, as_burstgpt, constants, synthesize, write_synthetic
+from burstlens.analysis.arrivals import SMALL, describe_arrivals
+from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.synthetic import (
+    as_burstgpt,
+    open_synthetic,
+    synthesize,
+    synthetic_info,
+    write_synthetic,
+)
+from burstlens.analysis.synthetic_services import constants
+from burstlens.analysis.trace import COLUMNS, Trace, open_frame, open_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -113,3 +123,250 @@ def weekday_ratio(counts: NDArray[np.int64]) -> float:
 def cv(values: NDArray[np.int64]) -> float:
     """Coefficient of variation."""
     return float(values.std() / values.mean())
+
+
+def median_shape(trace: Trace, selection: str) -> float:
+    """Median Gamma shape of a selection's windows with enough gaps, by the project's estimator."""
+    windows = describe_arrivals(trace).windows
+    chosen = windows.filter((pl.col("selection") == selection) & (pl.col("gaps") >= SMALL))
+    return float(chosen["shape"].median())  # type: ignore[arg-type]
+
+
+def conversation_shape(requests: pl.DataFrame) -> float:
+    """`median_shape` of the conversation requests of a synthetic trace."""
+    conversation = requests.filter(pl.col("service") == "conversation")
+    # One model, so that nothing is fitted but what is asked for.
+    conversation = conversation.with_columns(model=pl.lit("any"))
+    trace = open_frame(conversation, synthetic_info(len(conversation), DAYS, 0))
+    try:
+        return median_shape(trace, "all")
+    finally:
+        trace.engine.close()
+
+
+@pytest.fixture(scope="module")
+def default() -> pl.DataFrame:
+    """The embedded trace."""
+    return synthesize()
+
+
+@pytest.fixture(scope="module")
+def ten(truth: Truth) -> pl.DataFrame:
+    """Median of every target over ten seeds, and the shape's as a target more."""
+    cards = []
+    for seed in SEEDS:
+        requests = synthesize(DAYS, seed)
+        shape = pl.DataFrame({"target": ["shape"], "got": [conversation_shape(requests)]})
+        cards.append(pl.concat([scorecard(requests, truth), shape], how="diagonal"))
+    return (
+        pl.concat(cards)
+        .group_by("target", maintain_order=True)
+        .agg(pl.col("wanted", "tolerance").first(), pl.col("got").median())
+        .with_columns(ok=((pl.col("got") - pl.col("wanted")).abs() <= pl.col("tolerance") + 1e-9))
+    )
+
+
+def test_default_seed_meets_every_target(default: pl.DataFrame, truth: Truth) -> None:
+    missed = scorecard(default, truth).filter(~pl.col("ok"))
+    assert missed.is_empty(), missed
+
+
+def test_median_of_ten_seeds_meets_every_target(ten: pl.DataFrame) -> None:
+    missed = ten.filter(pl.col("target") != "shape").filter(~pl.col("ok"))
+    assert missed.is_empty(), missed
+
+
+def test_fitted_shape_is_the_real_week_s(default: pl.DataFrame, ten: pl.DataFrame, week: Trace) -> None:
+    real = median_shape(week, "conversation")
+    assert conversation_shape(default) == pytest.approx(real, rel=0.2)
+    assert ten.filter(pl.col("target") == "shape")["got"].item() == pytest.approx(real, rel=0.2)
+
+
+def test_scorecard_fails_a_trace_that_is_not_burstgpt(default: pl.DataFrame, truth: Truth) -> None:
+    """The targets can be missed: by a trace with uniform arrivals, no failures and other lengths."""
+    n = len(default)
+    other = default.with_columns(
+        arrival_s=pl.Series(np.sort(np.random.default_rng(1).integers(0, DAYS * 86_400, n))).cast(pl.Float64),
+        failed=pl.lit(False),
+        request_tokens=pl.col("request_tokens") * 2,
+        response_tokens=pl.col("response_tokens") + 50,
+    )
+    missed = scorecard(other, truth).filter(~pl.col("ok"))["target"].to_list()
+    assert {
+        "failures of conversation", "failures of api", "empty hours, api", "gap p99", "request_tokens p50",
+        "response_tokens p25", "weekday over weekend", "CV of daily counts, api", "session gap median",
+    } <= set(missed)  # fmt: skip
+
+
+def test_rows_are_those_of_a_trace(default: pl.DataFrame) -> None:
+    assert dict(default.schema) == {name: kind() for name, kind in COLUMNS.items()}
+    assert default["arrival_s"].is_sorted()
+    assert (default["arrival_s"] == default["arrival_s"].floor()).all()
+    assert default["arrival_s"].min() >= 0  # type: ignore[operator]
+    assert default["arrival_s"].max() < DAYS * 86_400  # type: ignore[operator]
+    assert default.drop("session").null_count().row(0) == (0,) * 7
+    failed = default.filter(pl.col("failed"))
+    assert (failed["response_tokens"] == 0).all()
+    answered = default.filter(~pl.col("failed"))
+    assert answered.select(pl.col("request_tokens", "response_tokens").min()).row(0) >= (1, 1)
+
+
+def test_failures_with_a_prompt_are_as_rare_as_published(default: pl.DataFrame) -> None:
+    failed = default.filter(pl.col("failed"))
+    assert 0 < (failed["request_tokens"] > 0).sum() < 40
+
+
+def test_sessions_are_on_conversation_rows_only(default: pl.DataFrame) -> None:
+    assert (default["session"].is_not_null() == (default["service"] == "conversation")).all()
+    assert default["session"].drop_nulls().str.starts_with("synthetic-").all()
+
+
+def test_next_request_of_a_session_comes_after_the_answer(default: pl.DataFrame) -> None:
+    turns = default.filter(pl.col("session").is_not_null())
+    wait = turns.select(
+        (pl.col("arrival_s").shift(-1).over("session") - pl.col("arrival_s")).alias("gap"), "elapsed_s"
+    ).drop_nulls()
+    # Requests of one session in the same second are the exception that whole-second stamps leave.
+    assert ((wait["elapsed_s"] > wait["gap"]) & (wait["gap"] > 0)).sum() == 0
+    assert (wait["gap"] == 0).mean() < 0.02  # type: ignore[operator]
+
+
+def test_storms_last_and_hours_follow_the_clock(default: pl.DataFrame, truth: Truth) -> None:
+    """Busy API hours come in runs and by hour of day, as in the real hourly counts."""
+    busy = hourly_counts(default.filter(pl.col("service") == "api")).ravel() > 0
+    real = truth[2].ravel() > 0
+    for lag in (1, 24):
+        got, wanted = (np.corrcoef(x[lag:], x[:-lag])[0, 1] for x in (busy, real))
+        assert got == pytest.approx(wanted, abs=0.2)
+
+
+def test_responses_dip_then_grow_with_requests(default: pl.DataFrame) -> None:
+    """What the paper's Fig. 8 shows of ChatGPT conversation: about 250, 170, then up to 450 tokens."""
+    answered = default.filter(
+        (pl.col("service") == "conversation") & (pl.col("model") == "ChatGPT") & ~pl.col("failed")
+    )
+
+    def mean_response(low: int, high: int) -> float:
+        inside = answered.filter(pl.col("request_tokens").is_between(low, high))
+        return float(inside["response_tokens"].mean())  # type: ignore[arg-type]
+
+    assert mean_response(0, 30) == pytest.approx(250, rel=0.15)
+    assert mean_response(150, 350) == pytest.approx(180, rel=0.15)
+    assert mean_response(1700, 2000) == pytest.approx(450, rel=0.15)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    days=st.floats(1 / 24, 9), seed=st.integers(0, 2**32), start=st.dates(date(2020, 1, 1), date(2030, 1, 1))
+)
+def test_any_length_and_seed_is_repeatable(days: float, seed: int, start: date) -> None:
+    first = synthesize(days, seed, start=start)
+    assert first.equals(synthesize(days, seed, start=start))
+    assert first["arrival_s"].is_sorted()
+    assert len(first) == 0 or float(first["arrival_s"][-1]) < days * 86_400
+
+
+def test_other_seed_is_another_trace() -> None:
+    assert not synthesize(2, 1).equals(synthesize(2, 2))
+
+
+def test_a_service_does_not_depend_on_the_other() -> None:
+    both = synthesize(3)
+    for service in ("conversation", "api"):
+        alone = synthesize(3, services=[service])
+        assert alone.drop("session").equals(
+            both.filter(pl.col("service") == service).drop("session"), null_equal=True
+        )
+
+
+def test_long_traces_keep_the_laws() -> None:
+    """200 days have the daily volume of 61 days, in both services."""
+    long, usual = synthesize(200, 3), synthesize(DAYS, 3)
+    assert len(long) / 200 == pytest.approx(len(usual) / DAYS, rel=0.03)
+    shares = [(t["service"] == "api").mean() for t in (long, usual)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.01)
+
+
+def test_scale_multiplies_rates() -> None:
+    twice, once = (len(synthesize(20, 2, scale=scale)) for scale in (2.0, 1.0))
+    assert twice / once == pytest.approx(2, rel=0.03)
+
+
+def test_weekdays_follow_the_start() -> None:
+    """Day 0 on a Saturday: days 0 and 1 modulo 7 are the quiet ones."""
+    counts = synthesize(56, 3, services=["conversation"], start=date(2024, 6, 1))
+    per_day = np.bincount(counts["arrival_s"].to_numpy().astype(int) // 86_400, minlength=56)
+    by_weekday = per_day.reshape(8, 7).mean(axis=0)
+    assert set(np.argsort(by_weekday)[:2]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"services": ["chat"]}, "chat"),
+        ({"services": []}, "none"),
+        ({"days": 0}, "above zero"),
+        ({"days": float("nan")}, "above zero"),
+        ({"scale": -1.0}, "above zero"),
+    ],
+)
+def test_impossible_wishes_are_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        synthesize(**arguments)
+
+
+@pytest.mark.parametrize("name", ["synthetic.parquet", "july.parquet", "synthetic_july.csv"])
+def test_what_is_written_opens_as_synthetic(tmp_path: Path, name: str) -> None:
+    info = write_synthetic(tmp_path / "deep" / name, 2, seed=5)
+    requests = synthesize(2, seed=5)
+    trace = open_trace(tmp_path / "deep" / name)
+    assert trace.info.synthetic
+    assert (trace.info.rows, trace.info.rejected, trace.info.resorted) == (info.rows, 0, 0)
+    assert (trace.info.resolution_s, trace.info.has_sessions) == (1.0, True)
+    assert trace.info.day0 == date(2023, 11, 1)
+    columns = "request_tokens", "response_tokens", "elapsed_s", "failed", "session"
+    read = trace.engine.table("requests").sort("arrival_s").select(columns)
+    assert read["failed"].sum() == requests["failed"].sum()
+    assert read["request_tokens"].sum() == requests["request_tokens"].sum()
+    assert read["elapsed_s"].sum() == requests["elapsed_s"].sum()
+    assert read["session"].n_unique() == requests["session"].n_unique()
+    trace.engine.close()
+
+
+def test_opened_and_written_at_once(tmp_path: Path) -> None:
+    steps: list[tuple[str, float]] = []
+    trace = open_synthetic(
+        tmp_path / "s.parquet", days=1, seed=2, progress=lambda step, share: steps.append((step, share))
+    )
+    assert trace.info.synthetic
+    assert "synthetic" in trace.info.name
+    assert trace.info.rows == len(synthesize(1, 2)) == len(pl.read_parquet(tmp_path / "s.parquet"))
+    assert {s.label for s in trace.selections} >= {"all", "conversation", "api", "api · GPT-4"}
+    assert [share for _, share in steps] == sorted(share for _, share in steps)
+    trace.engine.close()
+
+
+@pytest.mark.parametrize("name", ["burstgpt.csv", "synthetic.json", "synthetic"])
+def test_a_file_that_could_pass_for_real_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BurstlensError, match="synthetic"):
+        write_synthetic(tmp_path / name, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_csv_has_the_columns_of_file_3(traces: Callable[[str], Path]) -> None:
+    real = pl.read_csv(traces("burstgpt_3_first400.csv"))
+    made = as_burstgpt(synthesize(1))
+    assert made.columns == real.columns
+    assert set(made["Log Type"]) == set(real["Log Type"])
+    assert set(made["Model"]) == set(real["Model"])
+    assert (made["Total tokens"] == made["Request tokens"] + made["Response tokens"]).all()
+
+
+def test_constants_name_their_sources() -> None:
+    """Every block of constants says where it is from, in the words of `sources`."""
+    told = constants()
+    known = set(told["sources"]) | {"chosen"}
+    blocks = [told["failed_with_request_share"], told["elapsed"]]
+    blocks += [block for service in ("conversation", "api") for block in told[service].values()]
+    for block in blocks:
+        assert block["source"].split(":")[0].split(" and ")[0] in known, block["source"]
