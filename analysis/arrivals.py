@@ -8,7 +8,7 @@ here: the law and its fit (`gamma`), redraws (`sampling`), dispersion across win
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,43 +16,32 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from .gamma import Likelihood, Prior, ShapeFits
+from .gamma import Likelihood
 from .result import LEVEL, Part
-from .sampling import goodness_of_fit, redraw, refit, spread
+from .sampling import goodness_of_fit, spread
 from .trace import Selection, Trace
-from .windows import SelectionGaps, Windows, cv_of, gaps_in, windows_of
+from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
+from .windows import Windows, cv_of, gaps_in, windows_of
 
 Array = NDArray[np.float64]
 
 _Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
-SMALL = 30
-"""Windows of fewer gaps are flagged `shrunk` and are left out of spreads and goodness of fit."""
-FEWEST = 5
-"""Windows of fewer gaps get no fit of their own."""
-FINE_TICKS = 1000.0
-"""Where the mean gap is at least this many ticks and no two stamps are equal, stamps count as continuous."""
-PROBED = 60
-"""Windows per selection that goodness of fit is bootstrapped for."""
-FEWEST_FOR_PRIOR = 10
-"""Fewer windows than this tell no prior and no spread."""
 FEWEST_DAYS = 7
 """Traces of fewer days resample windows, not days, for their overall intervals."""
-REDRAWN = 2000
-"""Sampling error is told by redrawing all windows of a selection, and again until so many are redrawn."""
-NARROWEST_PRIOR_SD = 0.05
-"""However alike the windows look, shapes may differ by this much on the log scale."""
 CV_APART = 2.0
 """A window's own CV and its fit's further apart than this factor: `not_gamma`."""
+BATCHED_TICKS = 10.0
+"""Half of the gaps zero though the mean gap is over this many ticks: stamped in batches, `not_gamma` too."""
 
 WINDOWS_SCHEMA: dict[str, Any] = {
     "selection": pl.String, "service": pl.String, "model": pl.String, "start_s": pl.Float64,
     "covered_s": pl.Float64, "n": pl.Int64, "gaps": pl.Int64, "rate_rps": pl.Float64,
     "mean_gap_s": pl.Float64, "shape": pl.Float64, "shape_low": pl.Float64, "shape_high": pl.Float64,
     "shape_raw": pl.Float64, "rate": pl.Float64, "scale": pl.Float64, "cv": pl.Float64,
-    "cv_fit": pl.Float64, "zero_share": pl.Float64, "p_value": pl.Float64, "law": pl.String,
-    "shrunk": pl.Boolean, "resolution_limited": pl.Boolean, "not_gamma": pl.Boolean,
+    "cv_fit": pl.Float64, "zero_share": pl.Float64, "ks_distance": pl.Float64, "p_value": pl.Float64,
+    "law": pl.String, "shrunk": pl.Boolean, "resolution_limited": pl.Boolean, "not_gamma": pl.Boolean,
     "unfitted": pl.Boolean, "working_hours": pl.Boolean,
 }  # fmt: skip
 SPREAD_SCHEMA: dict[str, Any] = {
@@ -116,7 +105,7 @@ class Arrivals(Part):
         shapes = self.spread.filter(pl.col("quantity") == "shape")
         return [
             *(_shape_sentence(row, self.window_s) for row in shapes.iter_rows(named=True)),
-            *(_fit_sentence(row) for row in self.fit.filter(pl.col("tested") > 0).iter_rows(named=True)),
+            *(_fit_sentence(row) for row in self.fit.filter(pl.col("tested") >= 3).iter_rows(named=True)),
             *(_overall_sentence(row) for row in self.overall.drop_nulls("shape").iter_rows(named=True)),
         ]
 
@@ -131,121 +120,29 @@ def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> 
     rows: tuple[list[pl.DataFrame], list[_Row], list[_Row], list[_Row]] = ([], [], [], [])
     for selection in trace.selections:
         rng = np.random.default_rng([seed, selection.selection_id])
-        fitted = _fit_windows(trace, windows, gaps[selection.selection_id], rng)
+        fitted = fit_windows(gaps[selection.selection_id], trace.info.resolution_s, rng)
         rows[0].append(_windows_frame(selection, windows, fitted))
         for scope, chosen in _scopes(windows):
             rows[1].extend(_spread_rows(selection, scope, fitted, chosen & fitted.sound))
             rows[2].append(_fit_row(selection, scope, fitted, chosen & fitted.sound))
         rows[3].append(_overall_row(selection, windows, fitted, rng))
+    frame = pl.concat(rows[0])
+    # Half of a selection's requests in windows that are batched.
+    crowded = (pl.col("zero_share") > 0.5) & (pl.col("mean_gap_s") > BATCHED_TICKS * trace.info.resolution_s)
+    shares = frame.group_by("selection", maintain_order=True).agg(
+        share=pl.col("n").filter(crowded & ~pl.col("shrunk")).sum() / pl.col("n").sum()
+    )
+    batched = shares.filter(pl.col("share") > 0.5)["selection"].to_list()
     return Arrivals(
-        _missing(trace, windows, rows[1]),
+        _missing(trace, windows, rows[1], batched),
         window_s,
-        pl.concat(rows[0]) if rows[0] else pl.DataFrame(schema=WINDOWS_SCHEMA),
+        frame,
         *(pl.DataFrame(r, schema=s) for r, s in zip(rows[1:], _SCHEMAS[1:], strict=True)),
     )
 
 
 _Row = dict[str, Any]
 _SCHEMAS = (WINDOWS_SCHEMA, SPREAD_SCHEMA, FIT_SCHEMA, OVERALL_SCHEMA)
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """The windows of one selection with their fits; NaN where a window has none. Gaps are in ticks."""
-
-    gaps: SelectionGaps
-    tick_s: float
-    whole_tick: bool
-    raw: ShapeFits
-    """Each window by itself."""
-    shrunk: ShapeFits
-    """After the prior that all windows of the selection tell."""
-    p_value: Array
-    log_shape_error: Array
-    """What refits of redraws from each sound window miss its log shape by, (n_redraws, n_windows)."""
-    log_mean_error: Array
-
-    @property
-    def law(self) -> str:
-        return "whole-tick" if self.whole_tick else "continuous"
-
-    @property
-    def resolution_limited(self) -> NDArray[np.bool_]:
-        """Windows with more than two gaps a tick, whose shape their stamps hardly tell."""
-        mean = self.gaps.own.sums.mean
-        return (mean < 0.5) & np.isfinite(mean)
-
-    @property
-    def sound(self) -> NDArray[np.bool_]:
-        """Windows large and fine enough to be compared with each other."""
-        return (self.gaps.own.sums.n >= SMALL) & np.isfinite(self.raw.log_shape) & ~self.resolution_limited
-
-    @property
-    def cv_seen(self) -> Array:
-        """The CV that the fit predicts for gaps between floored stamps: flooring adds 1/6 square tick."""
-        mean = np.where(np.isnan(self.raw.log_shape), np.nan, self.gaps.own.sums.mean)
-        out: Array = np.sqrt(np.exp(-self.raw.log_shape) + 1 / (6 * mean**2))
-        return out
-
-
-def _fit_windows(trace: Trace, windows: Windows, gaps: SelectionGaps, rng: np.random.Generator) -> _Fitted:
-    """Fit all windows of a selection at once, by themselves and after their common prior."""
-    sums = gaps.own.sums
-    pooled = gaps.whole.sums.pooled()
-    whole_tick = bool(pooled.counts[0, 0] > 0 or not pooled.mean[0] >= FINE_TICKS)
-    raw, shrunk = _unknown(len(windows)), _unknown(len(windows))
-    chosen = (sums.n >= FEWEST) & (sums.mean > 0)
-    fitted = _Fitted(
-        gaps=gaps,
-        tick_s=trace.info.resolution_s,
-        whole_tick=whole_tick,
-        raw=raw,
-        shrunk=shrunk,
-        p_value=np.full(len(windows), np.nan),
-        log_shape_error=np.full((1, len(windows)), np.nan),
-        log_mean_error=np.full((1, len(windows)), np.nan),
-    )
-    if not chosen.any():
-        return fitted
-    likelihood = Likelihood(sums[chosen], whole_tick)
-    _keep(raw, chosen, likelihood.maximum())
-    sound = np.flatnonzero(fitted.sound)
-    prior = _prior(raw.log_shape[sound], raw.error[sound])
-    _keep(shrunk, chosen, likelihood.maximum(prior))
-    if not len(sound):
-        return fitted
-    probed = np.sort(rng.choice(sound, min(PROBED, len(sound)), replace=False))
-    fitted.p_value[probed] = goodness_of_fit(gaps.own.cells[probed], rng).p_value
-    # Redraws start from the shrunk shapes: those of the windows themselves already hold sampling error.
-    mean = sums.mean[sound]
-    times = int(np.clip(REDRAWN / len(sound), 1, 20))
-    n_cells = gaps.own.cells.shape[1] + 8
-    drawn = redraw(sums.n[sound], shrunk.shape[sound], mean, n_cells, rng, times)
-    again, again_mean = refit(drawn.reshape(-1, n_cells).astype(float))
-    shape_error = np.full((times, len(windows)), np.nan)
-    mean_error = shape_error.copy()
-    shape_error[:, sound] = again.log_shape.reshape(times, -1) - shrunk.log_shape[sound]
-    mean_error[:, sound] = np.log(again_mean.reshape(times, -1) / mean)
-    return replace(fitted, log_shape_error=shape_error, log_mean_error=mean_error)
-
-
-def _unknown(n: int) -> ShapeFits:
-    return ShapeFits(np.full(n, np.nan), np.full(n, np.nan))
-
-
-def _keep(into: ShapeFits, chosen: NDArray[np.bool_], fits: ShapeFits) -> None:
-    into.log_shape[chosen], into.error[chosen] = fits.log_shape, fits.error
-
-
-def _prior(log_shape: Array, error: Array) -> Prior | None:
-    """Normal law of log shape across windows, by moments; None where too few windows tell it.
-
-    Its variance is that of the fits less their sampling variance, its centre weights each by precision.
-    """
-    if len(log_shape) < FEWEST_FOR_PRIOR:
-        return None
-    variance = max(float(log_shape.var(ddof=1) - np.mean(error**2)), NARROWEST_PRIOR_SD**2)
-    return Prior(float(np.average(log_shape, weights=1 / (variance + error**2))), float(np.sqrt(variance)))
 
 
 def _names(selection: Selection) -> _Row:
@@ -259,13 +156,15 @@ def _scopes(windows: Windows) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         yield "weekday working hours", windows.working
 
 
-def _windows_frame(selection: Selection, windows: Windows, fitted: _Fitted) -> pl.DataFrame:
+def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -> pl.DataFrame:
     """One row a window; NaN becomes null."""
     sums = fitted.gaps.own.sums
     mean_gap_s = sums.mean * fitted.tick_s
     shape, half = fitted.shrunk.shape, np.minimum(_Z * fitted.shrunk.error, 10)
     cv = fitted.gaps.own.cv
     apart = np.abs(np.log(np.maximum(cv, 1e-300) / fitted.cv_seen)) > np.log(CV_APART)
+    zero_share = sums.counts[:, 0] / np.where(sums.n > 0, sums.n, np.nan)
+    batched = (zero_share > 0.5) & (sums.mean > BATCHED_TICKS)
     columns = {
         "start_s": windows.start_s,
         "covered_s": windows.covered_s,
@@ -281,11 +180,12 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: _Fitted) -> p
         "scale": mean_gap_s / shape,
         "cv": cv,
         "cv_fit": 1 / np.sqrt(shape),
-        "zero_share": sums.counts[:, 0] / np.where(sums.n > 0, sums.n, np.nan),
+        "zero_share": zero_share,
+        "ks_distance": fitted.ks_distance,
         "p_value": fitted.p_value,
         "shrunk": sums.n < SMALL,
         "resolution_limited": fitted.resolution_limited,
-        "not_gamma": fitted.sound & apart,
+        "not_gamma": fitted.sound & (apart | batched),
         "unfitted": np.isnan(shape),
         "working_hours": np.zeros(len(windows), dtype=bool) if windows.working is None else windows.working,
     }
@@ -297,7 +197,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: _Fitted) -> p
 
 
 def _spread_rows(
-    selection: Selection, scope: str, fitted: _Fitted, chosen: NDArray[np.bool_]
+    selection: Selection, scope: str, fitted: WindowFits, chosen: NDArray[np.bool_]
 ) -> Iterator[_Row]:
     """Variation of shape, β and request rate between the chosen windows, beside what chance alone gives."""
     if chosen.sum() < FEWEST_FOR_PRIOR:
@@ -321,7 +221,7 @@ def _spread_rows(
         }  # fmt: skip
 
 
-def _fit_row(selection: Selection, scope: str, fitted: _Fitted, chosen: NDArray[np.bool_]) -> _Row:
+def _fit_row(selection: Selection, scope: str, fitted: WindowFits, chosen: NDArray[np.bool_]) -> _Row:
     """Share of windows rejected at 5 %, and the windows' own CV against the one that their shape tells."""
     p_value = fitted.p_value[chosen]
     p_value = p_value[np.isfinite(p_value)]
@@ -348,7 +248,9 @@ def _fit_row(selection: Selection, scope: str, fitted: _Fitted, chosen: NDArray[
     return row
 
 
-def _overall_row(selection: Selection, windows: Windows, fitted: _Fitted, rng: np.random.Generator) -> _Row:
+def _overall_row(
+    selection: Selection, windows: Windows, fitted: WindowFits, rng: np.random.Generator
+) -> _Row:
     """One Gamma for all gaps; intervals by resampling days or windows, else as of one renewal process."""
     requests, gaps = fitted.gaps.requests, fitted.gaps.whole
     n, covered_s = float(requests.sum()), float(windows.covered_s.sum())
@@ -396,8 +298,13 @@ def _blocks(windows: Windows) -> tuple[NDArray[np.int64] | None, str]:
     return None, "renewal process"
 
 
-def _missing(trace: Trace, windows: Windows, spreads: list[_Row]) -> tuple[str, ...]:
+def _missing(trace: Trace, windows: Windows, spreads: list[_Row], batched: list[str]) -> tuple[str, ...]:
     out = []
+    if batched:
+        out.append(
+            f"Most requests of {', '.join(batched)} share their stamp with another, far more than the "
+            "stamps' clock explains: they were logged or sent in batches, and no Gamma describes their gaps."
+        )
     if windows.working is None:
         out.append("The date of the trace's first day is unknown, so working hours cannot be told apart.")
     told = {row["selection"] for row in spreads}

@@ -29,6 +29,8 @@ BLOCKS_S = (86_400, 21_600, 3600, 600, 300, 60, 10)
 FEWEST_BLOCKS = 7
 FEWEST_BINS = 10
 """Fewer bins tell no dispersion."""
+FEWEST_REQUESTS = 30
+"""Fewer requests tell no dispersion either."""
 REPLICATES = 400
 BUSIEST = 300
 """Windows that the highest count is looked for in: those that reach highest."""
@@ -87,7 +89,10 @@ class Burstiness(Part):
     def sentences(self) -> list[str]:
         """What was found: the verdict against Poisson at a minute or so, the gaps, the growth with width."""
         return [
-            *(_dispersion_sentence(frame) for frame in self.dispersion.partition_by("selection")),
+            *(
+                _dispersion_sentence(frame.to_dicts())
+                for frame in self.dispersion.drop_nulls("idc").partition_by("selection", maintain_order=True)
+            ),
             *(_gaps_sentence(row) for row in self.gaps.drop_nulls("cv").iter_rows(named=True)),
         ]
 
@@ -125,6 +130,11 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
     order = {s.label: i for i, s in enumerate(trace.selections)}
     rows.sort(key=lambda row: (order[row["selection"]], row["width_s"]))
     missing = []
+    few = [s.label for s in trace.selections if s.n < FEWEST_REQUESTS]
+    if few:
+        missing.append(
+            f"Under {FEWEST_REQUESTS} requests: the dispersion of {', '.join(few)} cannot be told."
+        )
     untold = [f"{w:g} s" for w in WIDTHS_S if w not in told]
     if untold:
         missing.append(
@@ -190,7 +200,7 @@ def _dispersion_row(answer: pl.DataFrame, bins: Array, width: float, weights: Ar
     total, all_bins = n.sum(), bins.sum()
     mean = total / all_bins
     row: _Row = {"width_s": width, "bins": int(all_bins), "mean_count": mean, "peak": int(peak.max())}
-    if not total:
+    if total < FEWEST_REQUESTS:
         return row
     drawn_bins = weights @ bins
     means = weights @ n / drawn_bins
@@ -282,7 +292,7 @@ def _gap_rows(trace: Trace, clock: _Clock, seed: int) -> list[_Row]:
         weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
         count, total, square = weights @ n, weights @ sums, weights @ squares
         known = (count >= 2) & (total > 0)
-        if known[0]:
+        if known[0] and count[0] >= FEWEST_REQUESTS:
             count, mean = count[known], total[known] / count[known]
             variance = np.maximum(square[known] - count * mean**2, 0) / (count - 1)
             poisson, half = _poisson_cv(mean[0]), _Z / np.sqrt(count[0])
@@ -322,11 +332,8 @@ def _frame(rows: list[_Row], schema: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema) if rows else pl.DataFrame(schema=schema)
 
 
-def _dispersion_sentence(frame: pl.DataFrame) -> str:
+def _dispersion_sentence(rows: list[_Row]) -> str:
     """Verdict at the middle width, and how the index grows to the widest."""
-    rows = frame.drop_nulls("idc").to_dicts()
-    if not rows:
-        return f"{frame['selection'][0]}: no requests in whole bins."
     row, widest = rows[len(rows) // 2], rows[-1]
     if row["idc_low"] > row["idc_poisson_high"]:
         verdict = "burstier than Poisson"

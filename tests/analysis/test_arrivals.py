@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.arrivals import SMALL, describe_arrivals
+from burstlens.analysis.arrivals import describe_arrivals
 from burstlens.analysis.gamma import SINGLE
 from burstlens.analysis.renewal import sample_arrivals
 from burstlens.analysis.sampling import lowest_ticks
 from burstlens.analysis.trace import Trace, TraceInfo, open_frame
+from burstlens.analysis.window_fits import SMALL
 from burstlens.analysis.windows import gaps_in, windows_of
 
 
