@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -117,3 +118,13 @@ def spoken(sentence: str) -> str:
     """A sentence that starts with a selection's label: services as people write them, first letter large."""
     out = re.sub(r"\bapi\b", "API", sentence)
     return out[:1].upper() + out[1:]
+
+
+def flat(name: str, interval: Interval) -> dict[str, Any]:
+    """An interval as three columns."""
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def interval_of(row: dict[str, Any], name: str) -> Interval:
+    """Back from three columns."""
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
