@@ -111,8 +111,8 @@ def _sessions(second: Integers, span_s: float, rng: np.random.Generator) -> tupl
     session = np.repeat(np.arange(len(sizes)), sizes)
     first = np.cumsum(sizes) - sizes
     turn = np.arange(n) - first[session]
-    gaps = _session_gaps(n, rng)
-    gaps[first] = 0.0
+    gaps = np.zeros(n)
+    gaps[turn > 0] = _session_gaps(session[turn > 0], sizes, rng)
     since = np.cumsum(gaps)
     at = (
         second[rng.integers(0, max(n, 1), len(sizes))][session]
@@ -145,11 +145,17 @@ def _session_sizes(n: int, rng: np.random.Generator) -> Integers:
     return sizes
 
 
-def _session_gaps(n: int, rng: np.random.Generator) -> Array:
-    """Seconds between two requests of a session, drawn from measured quantiles, shape (n,)."""
+def _session_gaps(session: Integers, sizes: Integers, rng: np.random.Generator) -> Array:
+    """Seconds before each request of a session but its first, shape (n − sessions,), in measured quantiles.
+
+    A session has its own pace and is the faster the more turns it has.
+    """
     facts = constants()["conversation"]["gaps"]
+    pace = facts["score_per_log_turns"] * np.log(np.maximum(sizes, 1))
+    pace += np.sqrt(facts["share_between"]) * rng.standard_normal(len(sizes))
+    score = pace[session] + np.sqrt(1 - facts["share_between"]) * rng.standard_normal(len(session))
     law = interpolate.PchipInterpolator(facts["probability"], np.log(facts["seconds"]))
-    return np.asarray(np.exp(law(rng.random(n))))
+    return np.asarray(np.exp(law(even(score))))
 
 
 def _gap_to_next(second: Integers, session: Integers) -> Array:
