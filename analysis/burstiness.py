@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from .arrivals import Arrivals, describe_arrivals
 from .renewal import count_variance
@@ -230,9 +230,9 @@ def _regenerated(fitted: Arrivals, selection: Selection, width: float) -> _Row:
     and variance. A bin longer than a window takes the mean 1/shape of its windows, by requests.
     """
     windows = fitted.windows.filter((pl.col("selection") == selection.label) & (pl.col("covered_s") > 0))
-    _, shape, rate = fitted.schedule(selection.label)
-    if not len(windows) or not rate.any():
+    if not windows["n"].sum():
         return {}
+    _, shape, rate = fitted.schedule(selection.label)
     covered = windows["covered_s"].to_numpy()
     if width <= fitted.window_s:
         expected, bins = rate * width, covered / width
@@ -265,7 +265,7 @@ def _highest(expected: Array, variance: Array, bins: Array, probability: float) 
     low, high = -1.0, float(np.ceil(2 * reach.max() + 20))
 
     def stays(c: float) -> bool:
-        above = stats.nbinom.sf(c, size, x / v)
+        above = special.betainc(c + 1, size, 1 - x / v)  # P(a bin's count exceeds c)
         return bool(b @ np.log1p(-np.minimum(above, 1 - 1e-15)) >= np.log(probability))
 
     while not stays(high):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,19 @@ def test_holes_are_not_silence() -> None:
     found = describe_burstiness(_trace(np.floor(np.concatenate([first, second])))).dispersion
     assert found["mean_count"].to_list() == pytest.approx((found["width_s"] / 10).to_list(), rel=0.02)
     assert found["idc"].max() < 1.3  # type: ignore[operator]
+
+
+def test_counts_spread_over_minutes_are_told_from_a_minute_on() -> None:
+    times = np.floor(np.cumsum(np.random.default_rng(5).exponential(20.0, 9000)))
+    trace = _trace(times)
+    spread = replace(trace, info=replace(trace.info, spread=True))
+    found = describe_burstiness(spread)
+    assert found.dispersion["width_s"].to_list() == [60, 600, 3600]
+    assert found.dispersion["idc"].null_count() == 0
+    assert len(found.gaps) == 0
+    assert len(describe_arrivals(spread).windows) == 0
+    assert any("per minute" in sentence for sentence in found.missing)
+    assert all("regenerate" not in sentence for sentence in found.sentences())
 
 
 @pytest.mark.parametrize("times", [[5.0], [5.0, 5.0], [0.0, 30.0, 31.0]])
