@@ -1,0 +1,404 @@
+"""Laws of token counts, each a `likelihood.Family` on 1..maximum: Zipf and its rivals.
+
+Every law is bounded by the same maximum, so that likelihoods compare: the power laws are normalised over
+1..maximum, the continuous ones take the probability between x − ½ and x + ½, given ½ to maximum + ½.
+Not here: which law a trace follows (see `lengths`), and how requests and responses go together (`copula`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from .likelihood import Family, Fit, Histogram, fit, ks_distance
+
+Array = NDArray[np.float64]
+
+EXACT = 64
+"""Token counts below this one are never put together."""
+RATIO = 1.03
+"""Width of the cells in which longer counts are put together, as a ratio."""
+NARROWEST = 0.03
+"""Smallest sigma of a log-normal: one narrower would describe a single token count, not a mode."""
+TINY = 1e-300
+
+
+@lru_cache(maxsize=64)
+def nodes(maximum: int) -> tuple[Array, Array]:
+    """Points and weights with Σ w·f(point) ≈ Σ f(x) over the integers 1..maximum, for smooth f.
+
+    Exact up to 128; then each stretch of about a tenth of its start takes three Gauss points of the discrete
+    uniform law (exact for polynomials up to degree 5), relative error about 1e-10 for power laws.
+    """
+    single = np.arange(1, min(maximum, 128) + 1, dtype=float)
+    points, weights = [single], [np.ones_like(single)]
+    first = 129
+    while first <= maximum:
+        width = min(first // 10, maximum - first + 1)
+        second = (width**2 - 1) / 12
+        fourth = (width**2 - 1) * (3 * width**2 - 7) / 240
+        middle = first + (width - 1) / 2
+        if second == 0:
+            points.append(np.array([middle]))
+            weights.append(np.array([1.0]))
+        else:
+            reach, outer = np.sqrt(fourth / second), second**2 / fourth / 2
+            points.append(middle + np.array([-reach, 0.0, reach]))
+            weights.append(width * np.array([outer, 1 - 2 * outer, outer]))
+        first += width
+    return np.concatenate(points), np.concatenate(weights)
+
+
+def coarsened(data: Histogram) -> Histogram:
+    """The same histogram with counts from `EXACT` tokens up put together in cells of ratio `RATIO`.
+
+    Each cell becomes two points that keep its mass and the mean and variance of its log, so the fit of a Zipf
+    is unchanged and that of a smooth law loses less than 1e-3 in log-likelihood per row.
+    """
+    short = data.values < EXACT
+    log = np.log(data.values[~short])
+    counts = data.counts[~short]
+    if len(log) == 0:
+        return data
+    cell = np.floor(np.log(data.values[~short] / EXACT) / np.log(RATIO)).astype(int)
+    mass = np.bincount(cell, counts)
+    held = mass > 0
+    mean = np.bincount(cell, counts * log)[held] / mass[held]
+    square = np.bincount(cell, counts * (log - mean[np.cumsum(held)[cell] - 1]) ** 2)[held] / mass[held]
+    sd, mass = np.sqrt(square), mass[held]
+    pairs = np.stack([np.exp(mean - sd), np.exp(mean + sd)], axis=1)
+    return Histogram(
+        np.concatenate([data.values[short], pairs.ravel()]),
+        np.concatenate([data.counts[short], np.repeat(mass / 2, 2)]),
+    )
+
+
+@dataclass(frozen=True)
+class Zipf:
+    """Bounded Zipf, p(x) ∝ x^−exponent; the exponent may be below 1, or negative."""
+
+    maximum: int
+    name: str = "zipf"
+
+    def start(self, data: Histogram) -> Array:
+        """The maximum itself: Newton's method on E[log x], which is all that the data tell of it."""
+        points, weights = nodes(self.maximum)
+        log = np.log(points)
+        observed = float(np.log(data.values) @ data.counts / data.n)
+        exponent = 1.0
+        for _ in range(60):
+            power = weights * np.exp(-exponent * log)
+            power /= power.sum()
+            mean = float(power @ log)
+            variance = float(power @ (log - mean) ** 2)
+            step = (mean - observed) / max(variance, 1e-12)
+            exponent += float(np.clip(step, -1.0, 1.0))
+            if abs(step) < 1e-12:
+                break
+        return np.array([exponent])
+
+    def log_probability(self, theta: Array, values: Array) -> Array:
+        """Log mass at each value."""
+        return self.gradient(theta, values)[0]
+
+    def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
+        """Log mass and its derivative by the exponent, E[log x] − log x."""
+        points, weights = nodes(self.maximum)
+        log, log_points = np.log(values), np.log(points)
+        # Scaled by the largest term, so that steep and rising laws neither vanish nor overflow.
+        exponents = -theta[0] * log_points
+        top = float(exponents.max())
+        power = weights * np.exp(exponents - top)
+        total = float(power.sum())
+        mean = float(power @ log_points) / total
+        return -theta[0] * log - top - np.log(total), (mean - log)[None, :]
+
+    def cumulative(self, theta: Array, values: Array) -> Array:
+        """P(X <= value) by summing the masses."""
+        return _summed(self, theta, values)
+
+    def parameters(self, theta: Array) -> dict[str, float]:
+        """`exponent`."""
+        return {"exponent": float(theta[0])}
+
+    def theta(self, parameters: dict[str, float]) -> Array:
+        """The point on the optimizer's scale of given parameters."""
+        return np.array([parameters["exponent"]])
+
+
+@dataclass(frozen=True)
+class ZipfMandelbrot:
+    """Bounded Zipf–Mandelbrot, p(x) ∝ (x + offset)^−exponent with offset > −1.
+
+    The offset goes no further than ten times the maximum, where the law is an exponential one.
+    """
+
+    maximum: int
+    name: str = "zipf_mandelbrot"
+
+    def start(self, data: Histogram) -> Array:
+        """The best of a few offsets, each with the exponent of a law that has the data's median."""
+        exponents = np.array([0.7, 1.2, 2.0, 4.0])
+        offsets = np.array([0.5, 1.0, 3.0]) * max(float(data.quantile(0.5)), 1.0)
+        tried = [np.array([s, np.log1p(q)]) for s in exponents for q in (0.0, *offsets)]
+        scores = [float(self.log_probability(theta, data.values) @ data.counts) for theta in tried]
+        return tried[int(np.argmax(scores))]
+
+    def log_probability(self, theta: Array, values: Array) -> Array:
+        """Log mass at each value."""
+        return self.gradient(theta, values)[0]
+
+    def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
+        """Log mass and its derivatives by the exponent and by log(1 + offset)."""
+        points, weights = nodes(self.maximum)
+        widest = np.log(10.0 * self.maximum + 1.0)
+        spread = min(float(theta[1]), widest)
+        offset = np.expm1(spread)
+        log = np.log(np.maximum(values + offset, TINY))
+        log_points = np.log(np.maximum(points + offset, TINY))
+        exponents = -theta[0] * log_points
+        top = float(exponents.max())
+        power = weights * np.exp(exponents - top)
+        total = float(power.sum())
+        mean = float(power @ log_points) / total
+        inverse = float(power @ (1 / (points + offset))) / total
+        by_offset = theta[0] * (inverse - 1 / (values + offset)) * np.exp(spread)
+        if theta[1] > widest:
+            by_offset = np.zeros_like(by_offset)
+        return -theta[0] * log - top - np.log(total), np.stack([mean - log, by_offset])
+
+    def cumulative(self, theta: Array, values: Array) -> Array:
+        """P(X <= value) by summing the masses."""
+        return _summed(self, theta, values)
+
+    def parameters(self, theta: Array) -> dict[str, float]:
+        """`exponent` and `offset`, in tokens."""
+        return {
+            "exponent": float(theta[0]),
+            "offset": float(np.expm1(min(float(theta[1]), np.log(10.0 * self.maximum + 1.0)))),
+        }
+
+    def theta(self, parameters: dict[str, float]) -> Array:
+        """The point on the optimizer's scale of given parameters."""
+        return np.array([parameters["exponent"], np.log1p(parameters["offset"])])
+
+
+@dataclass(frozen=True)
+class Weibull:
+    """Rounded Weibull, P(X > x) = exp(−(x/scale)^shape), scale in tokens."""
+
+    maximum: int
+    name: str = "weibull"
+
+    def start(self, data: Histogram) -> Array:
+        """From mean and variance of the log: those of a Gumbel law."""
+        log = np.log(data.values)
+        mean = float(log @ data.counts / data.n)
+        sd = max(float(np.sqrt(((log - mean) ** 2) @ data.counts / data.n)), 0.05)
+        shape = np.pi / np.sqrt(6) / sd
+        return np.array([np.log(shape), mean + np.euler_gamma / shape])
+
+    def log_probability(self, theta: Array, values: Array) -> Array:
+        """Log mass at each value."""
+        return self.gradient(theta, values)[0]
+
+    def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
+        """Log mass and its derivatives by log(shape) and log(scale)."""
+        inside, by_inside = self._between(theta, values - 0.5, values + 0.5)
+        whole, by_whole = self._between(theta, np.array([0.5]), np.array([self.maximum + 0.5]))
+        return inside - whole, by_inside - by_whole
+
+    def _between(self, theta: Array, low: Array, high: Array) -> tuple[Array, Array]:
+        """Log probability between two bounds and its derivatives, without loss in the far tail."""
+        shape = float(np.exp(np.clip(theta[0], -20, 8)))
+        log_low, log_high = np.log(low) - theta[1], np.log(high) - theta[1]
+        hazard_low = np.exp(np.minimum(shape * log_low, 600.0))
+        hazard_high = np.exp(np.minimum(shape * log_high, 600.0))
+        gap = np.maximum(hazard_high - hazard_low, TINY)
+        value = -hazard_low + np.log(np.maximum(-np.expm1(-gap), TINY))
+        # d log(exp(−a) − exp(−b)) = −da + (db − da)/(exp(b − a) − 1)
+        odds = 1 / np.maximum(np.expm1(np.minimum(gap, 600.0)), TINY)
+        slopes = []
+        for d_low, d_high in (
+            (hazard_low * shape * log_low, hazard_high * shape * log_high),
+            (-shape * hazard_low, -shape * hazard_high),
+        ):
+            slopes.append(-d_low + (d_high - d_low) * odds)
+        return value, np.stack(slopes)
+
+    def cumulative(self, theta: Array, values: Array) -> Array:
+        """P(X <= value)."""
+        shape, scale = np.exp(theta)
+        edges = np.concatenate([[0.5], values + 0.5, [self.maximum + 0.5]])
+        below = -np.expm1(-((edges / scale) ** shape))
+        return np.asarray((below[1:-1] - below[0]) / (below[-1] - below[0]))
+
+    def parameters(self, theta: Array) -> dict[str, float]:
+        """`shape` and `scale`, in tokens."""
+        return {"shape": float(np.exp(theta[0])), "scale": float(np.exp(theta[1]))}
+
+    def theta(self, parameters: dict[str, float]) -> Array:
+        """The point on the optimizer's scale of given parameters."""
+        return np.log([parameters["shape"], parameters["scale"]])
+
+
+@dataclass(frozen=True)
+class LogNormals:
+    """Rounded log-normal (one component), or a mixture of several, by increasing median.
+
+    On the optimizer's scale: logits of all weights but the last, then mus, then log(sigma − `NARROWEST`).
+    """
+
+    maximum: int
+    components: int = 1
+
+    @property
+    def name(self) -> str:
+        """`log_normal`, `log_normal_mixture_2`, …"""
+        return "log_normal" if self.components == 1 else f"log_normal_mixture_{self.components}"
+
+    def start(self, data: Histogram) -> Array:
+        """Expectation–maximisation on log x, from components at quantiles."""
+        y, share = np.log(data.values), data.counts / data.n
+        k = self.components
+        at = np.log(data.quantile((np.arange(k) + 0.5) / k))
+        spread = float(np.sqrt(share @ (y - share @ y) ** 2))
+        mu = at + 1e-3 * max(spread, 0.1) * np.arange(k)
+        sigma = np.full(k, max(spread / k, 2 * NARROWEST))
+        weight = np.full(k, 1 / k)
+        for _ in range(40 if k > 1 else 1):
+            z = (y - mu[:, None]) / sigma[:, None]
+            log_part = np.log(weight / sigma)[:, None] - z**2 / 2
+            part = np.exp(log_part - log_part.max(axis=0))
+            part *= share / part.sum(axis=0)
+            weight = np.maximum(part.sum(axis=1), 1e-6)
+            mu = part @ y / weight
+            variance = np.array([part[i] @ (y - mu[i]) ** 2 for i in range(k)]) / weight
+            sigma = np.sqrt(np.maximum(variance, (1.2 * NARROWEST) ** 2))
+        order = np.argsort(mu)
+        weight, mu, sigma = weight[order] / weight.sum(), mu[order], sigma[order]
+        return self._pack(weight, mu, sigma)
+
+    def log_probability(self, theta: Array, values: Array) -> Array:
+        """Log mass at each value."""
+        return self.gradient(theta, values)[0]
+
+    def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
+        """Log mass and its derivatives; −inf where the weights exceed 1 together."""
+        weight, mu, sigma = self._unpack(theta)
+        k = self.components
+        if weight[-1] <= 0:
+            return np.full(values.shape, -np.inf), np.zeros((len(theta), len(values)))
+        log_low = np.log(np.append(values - 0.5, 0.5))
+        log_high = np.log(np.append(values + 0.5, self.maximum + 0.5))
+        low = (log_low - mu[:, None]) / sigma[:, None]
+        high = (log_high - mu[:, None]) / sigma[:, None]
+        # Differences of the nearer tail keep their digits.
+        upper = low + high > 0
+        mass = special.ndtr(np.where(upper, -low, high)) - special.ndtr(np.where(upper, -high, low))
+        density_low, density_high = _normal(low), _normal(high)
+        total = np.maximum(weight @ mass, TINY)
+        log_total = np.log(total)
+
+        by_weight = (mass[:-1] - mass[-1]) * (weight[:-1] * (1 - weight[:-1]))[:, None]
+        by_mu = (density_low - density_high) * (weight / sigma)[:, None]
+        free = (sigma - NARROWEST) / sigma
+        by_sigma = (low * density_low - high * density_high) * (weight * free)[:, None]
+        slopes = np.concatenate([by_weight, by_mu, by_sigma]) / total
+        assert slopes.shape[0] == 3 * k - 1
+        return log_total[:-1] - log_total[-1], slopes[:, :-1] - slopes[:, -1:]
+
+    def cumulative(self, theta: Array, values: Array) -> Array:
+        """P(X <= value)."""
+        weight, mu, sigma = self._unpack(theta)
+        edges = np.log(np.concatenate([[0.5], values + 0.5, [self.maximum + 0.5]]))
+        below = weight @ special.ndtr((edges - mu[:, None]) / sigma[:, None])
+        return np.asarray((below[1:-1] - below[0]) / (below[-1] - below[0]))
+
+    def parameters(self, theta: Array) -> dict[str, float]:
+        """`mu`, `sigma` of log tokens; in a mixture numbered, with `weight` (the last one is the rest)."""
+        weight, mu, sigma = self._unpack(theta)
+        if self.components == 1:
+            return {"mu": float(mu[0]), "sigma": float(sigma[0])}
+        named = [("weight", weight[:-1]), ("mu", mu), ("sigma", sigma)]
+        return {f"{name}_{i}": float(v) for name, values in named for i, v in enumerate(values, start=1)}
+
+    def theta(self, parameters: dict[str, float]) -> Array:
+        """The point on the optimizer's scale of given parameters."""
+        k = self.components
+        if k == 1:
+            return self._pack(np.ones(1), np.array([parameters["mu"]]), np.array([parameters["sigma"]]))
+        weight = np.array([parameters[f"weight_{i}"] for i in range(1, k)])
+        mu, sigma = (np.array([parameters[f"{p}_{i}"] for i in range(1, k + 1)]) for p in ("mu", "sigma"))
+        return self._pack(np.append(weight, 1 - weight.sum()), mu, sigma)
+
+    def density(self, theta: Array, log_tokens: Array) -> Array:
+        """Density of log tokens, without the bound: where its modes are."""
+        weight, mu, sigma = self._unpack(theta)
+        return np.asarray((weight / sigma) @ _normal((log_tokens - mu[:, None]) / sigma[:, None]))
+
+    def _pack(self, weight: Array, mu: Array, sigma: Array) -> Array:
+        wide = np.log(np.maximum(sigma - NARROWEST, 1e-6))
+        return np.concatenate([special.logit(weight[:-1]), mu, wide])
+
+    def _unpack(self, theta: Array) -> tuple[Array, Array, Array]:
+        k = self.components
+        weight = special.expit(theta[: k - 1])
+        sigma = NARROWEST + np.exp(np.clip(theta[2 * k - 1 :], -30, 30))
+        return np.append(weight, 1 - weight.sum()), theta[k - 1 : 2 * k - 1], sigma
+
+
+BUILDERS: dict[str, Callable[[int], Any]] = {
+    "zipf": Zipf,
+    "zipf_mandelbrot": ZipfMandelbrot,
+    "log_normal": LogNormals,
+    "weibull": Weibull,
+    "log_normal_mixture_2": lambda maximum: LogNormals(maximum, 2),
+    "log_normal_mixture_3": lambda maximum: LogNormals(maximum, 3),
+}
+"""Every law by name, each made from the largest token count it allows."""
+
+TITLES = {
+    "zipf": "Zipf",
+    "zipf_mandelbrot": "Zipf–Mandelbrot",
+    "log_normal": "log-normal",
+    "weibull": "Weibull",
+    "log_normal_mixture_2": "mixture of two log-normals",
+    "log_normal_mixture_3": "mixture of three log-normals",
+}
+"""The same laws as sentences and figures name them."""
+
+
+def fit_lengths(family: Family, data: Histogram, coarse: Histogram | None = None) -> Fit:
+    """Fit on the coarsened histogram; likelihood and distance are those of the full one at that point."""
+    found = fit(family, coarsened(data) if coarse is None else coarse)
+    value = float(family.log_probability(found.theta, data.values) @ data.counts)
+    return replace(found, log_likelihood=value, ks_distance=ks_distance(family, found.theta, data))
+
+
+def masses(name: str, parameters: dict[str, float], maximum: int) -> Array:
+    """Probability of each token count 1..maximum under a law given by name and parameters."""
+    if name not in BUILDERS:
+        raise KeyError(f"no length law {name!r}; there are: {', '.join(BUILDERS)}")
+    family = BUILDERS[name](maximum)
+    probability = np.exp(family.log_probability(family.theta(parameters), np.arange(1.0, maximum + 1)))
+    return np.asarray(probability / probability.sum())
+
+
+def _summed(family: Zipf | ZipfMandelbrot, theta: Array, values: Array) -> Array:
+    """Distribution function of a law without a closed one."""
+    everything = np.arange(1.0, family.maximum + 1)
+    below = np.cumsum(np.exp(family.log_probability(theta, everything)))
+    at = np.clip(np.floor(values).astype(int), 0, family.maximum)
+    return np.concatenate([[0.0], below / below[-1]])[at]
+
+
+def _normal(z: Array) -> Array:
+    """Standard normal density."""
+    return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))

@@ -1,0 +1,10 @@
+-- Exact response lengths in each cell of request lengths: cell = FLOOR(k · ln request tokens).
+SELECT
+    stream_id,
+    CAST(FLOOR($cells_per_e * LN(request_tokens)) AS SMALLINT) AS request_cell,
+    response_tokens,
+    COUNT(*) AS n,
+    CAST(SUM(request_tokens) AS BIGINT) AS request_sum
+FROM requests
+WHERE NOT failed AND request_tokens > 0 AND response_tokens > 0
+GROUP BY stream_id, CAST(FLOOR($cells_per_e * LN(request_tokens)) AS SMALLINT), response_tokens
