@@ -93,7 +93,7 @@ def _told(data: pl.DataFrame, labels: list[str], width_s: float) -> list[tuple[s
     out = []
     for label in labels:
         rows = data.filter((pl.col("selection") == label) & (pl.col("width_s") == width_s))
-        if rows.height:
+        if OBSERVED in set(rows["series"]):
             out.append((label, dict(zip(rows["series"], rows["value"], strict=True))))
     return out
 
