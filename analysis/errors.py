@@ -25,6 +25,11 @@ class BurstlensError(Exception):
         return cls(f"{shown(path)}: is a folder; name the log files in it, several make one trace")
 
     @classmethod
+    def no_file(cls, path: Path) -> BurstlensError:
+        """A pipe, a device: it could be read only once."""
+        return cls(f"{shown(path)}: is a pipe or a device; a log is read more than once, save it to a file")
+
+    @classmethod
     def unreadable(cls, path: Path, fault: OSError) -> BurstlensError:
         """The operating system refuses to read it."""
         return cls(f"{shown(path)}: cannot be read: {(fault.strerror or str(fault)).lower()}")
@@ -70,9 +75,7 @@ class BurstlensError(Exception):
     @classmethod
     def damaged(cls, path: Path, kind: str) -> BurstlensError:
         """A compressed or Parquet file that ends early or is not what its first bytes say."""
-        return cls(
-            f"{shown(path)}: damaged or cut short: the {kind} data ends before it should; get it again"
-        )
+        return cls(f"{shown(path)}: damaged or cut short, its {kind} data is not whole; get it again")
 
     @classmethod
     def unparsable(cls, path: Path, why: str) -> BurstlensError:
@@ -81,7 +84,13 @@ class BurstlensError(Exception):
 
     @classmethod
     def unknown_header(
-        cls, path: Path, nearest: str, lacks: Sequence[str], extra: Sequence[str], kind: str
+        cls,
+        path: Path,
+        kind: str,
+        header: Sequence[str],
+        nearest: str,
+        lacks: Sequence[str],
+        extra: Sequence[str],
     ) -> BurstlensError:
         """No known format has these columns (or, in JSON, these keys)."""
         differs = []
@@ -91,6 +100,8 @@ class BurstlensError(Exception):
             differs.append(f"has {_named(extra)}")
         word = "keys" if kind == "jsonl" else "header"
         way = "--columns arrival=…,request_tokens=…,response_tokens=…"
+        if kind == "csv" and any(_is_number(name) for name in header):
+            return cls(f"{shown(path)}: the first line looks like a row; put the column names above it")
         return cls(
             f"{shown(path)}: unknown {word}; nearest known format is {nearest}, but this one "
             f"{' and '.join(differs)}; map its columns: {way}"
@@ -126,7 +137,8 @@ class BurstlensError(Exception):
     @classmethod
     def all_rejected(cls, name: str, rejected: int, first: str) -> BurstlensError:
         """Not one usable row."""
-        return cls(f"{_one_line(name)}: none of {rejected:,} rows can be used; first, {_one_line(first)}")
+        rows = counted(rejected, "row")
+        return cls(f"{_one_line(name)}: none of its {rows} can be used; first, {_one_line(first)}")
 
     @classmethod
     def strict(cls, first: str) -> BurstlensError:
@@ -158,6 +170,19 @@ class BurstlensError(Exception):
 def shown(path: Path) -> str:
     """A path as text for one line of a message."""
     return _one_line(str(path))
+
+
+def counted(n: int, thing: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _one_line(text: str) -> str:

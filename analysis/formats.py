@@ -123,4 +123,11 @@ def nearest(header: Sequence[str], kind: str) -> Format:
     """The format of that kind whose columns differ least from the header's."""
     same_kind = [f for f in formats().values() if kind in f.kinds and (f.name != "canonical")]
     candidates = same_kind or list(formats().values())
-    return min(candidates, key=lambda f: (len(f.missing(header)) + len(f.unknown(header)), f.name))
+
+    def distance(format: Format) -> tuple[bool, int, int, str]:
+        lacks, extra = format.missing(header), format.unknown(header)
+        strange = len(extra) == len(header)
+        differ = abs(len(format.columns) - len(header)) if strange else len(lacks) + len(extra)
+        return strange, differ, len(lacks), format.name
+
+    return min(candidates, key=distance)

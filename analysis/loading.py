@@ -1,35 +1,38 @@
 """Running the readings of the logs into one table, `stamped`, and finding the rows that cannot be used.
 
 The rows are read once, checked as they pass, and written with small integers for their stream and their
-stamp. What has to be known before (streams, clock) is guessed from the head of each log and checked over
-all of it; a wrong guess costs another pass. Not here: the tables made from `stamped` (see `tables`).
+stamp. A wrong guess at what must be known before (see `planning`) costs another pass. Not here: the tables
+made from `stamped` (see `tables`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 
-from .errors import BurstlensError
+from .errors import BurstlensError, counted
+from .planning import (
+    ARRIVAL_LIMIT_S,
+    STEPS_S,
+    TOKEN_LIMIT,
+    Plan,
+    ask,
+    clock_step,
+    guess,
+    in_order,
+    rounded_s,
+    set_dates,
+)
 from .reading import Reading
-from .rejects import Flawed, Reject, Torn, located
+from .rejects import Flawed, Reject, Torn, escaped, located
 from .tables import MOST_STREAMS, Stream
 
-HEAD_ROWS = 20_000
-ARRIVAL_LIMIT_S = 9e9
-"""Later arrivals (285 years) are taken for damage; up to here nanoseconds fit a 64-bit integer."""
-TOKEN_LIMIT = 2**31
-UNIX_TIME_S = 978_307_200.0
-"""Bare numbers from 2001-01-01 on are taken for seconds since 1970."""
-STEPS_S = tuple(float(f"1e-{digits}") for digits in range(10))
-"""Clock steps that are looked for: 1 s, 0.1 s, ... 1 ns."""
 OFF_CLOCK = 100
 """Flaw of a row whose only fault is that its stamp is finer than the clock guessed from the head."""
 UNREADABLE_NAME = "NUL byte in the name of a service or model"
@@ -42,19 +45,6 @@ class Check:
     condition: str
     reason: str
     column: str
-
-
-@dataclass
-class Plan:
-    """What is guessed about the whole trace before it is read, and corrected after."""
-
-    readings: Sequence[Reading]
-    streams: list[Stream]
-    resolution_s: float
-    day0: date | None
-    origins_s: list[float]
-    """Per log, what its seconds are less by: Unix time of day 0 where they count from 1970."""
-    earliest_s: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ def load(
     connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading], *, strict: bool = False
 ) -> Loaded:
     """Fill `stamped` from the logs, sorted by arrival; BurstlensError where no row is left."""
-    plan = _guess(connection, readings)
+    plan = guess(connection, readings)
     while True:
         if len(plan.streams) > MOST_STREAMS:
             raise BurstlensError.too_many_streams(readings[0].log.path.name, MOST_STREAMS)
@@ -102,121 +92,6 @@ def _numbers(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: Any)
     return [int(value or 0) for value in connection.execute(sql, parameters).fetchall()[0]]
 
 
-# ---- what is guessed -------------------------------------------------------------------------------------
-
-
-def _guess(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> Plan:
-    """Streams, clock and day 0 from the head of each log."""
-    plan = Plan(readings, [], 1.0, None, [0.0] * len(readings))
-    stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
-    plan.earliest_s = [float(np.min(s["arrival_s"], initial=np.inf)) for s in stamps]
-    _date(plan)
-    found: set[Stream] = set()
-    for i in range(len(readings)):
-        head = _head(connection, plan, i, "arrival_s, service, model")
-        found |= set(zip(head["service"], head["model"], strict=True))
-        step = clock_step(head["arrival_s"], _rounded_s(plan, i))
-        plan.resolution_s = min(plan.resolution_s, step)
-    plan.streams = _in_order(found)
-    return plan
-
-
-def _head(connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, columns: str) -> dict[str, Any]:
-    """Some columns of the first rows whose stamps can be used."""
-    rows = _ask(
-        connection,
-        plan,
-        i,
-        f"SELECT {columns} FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15 LIMIT {HEAD_ROWS}",
-    ).fetchall()
-    names = columns.split(", ")
-    held: dict[str, Any] = {name: [row[k] for row in rows] for k, name in enumerate(names)}
-    held["arrival_s"] = np.array(held["arrival_s"], dtype=np.float64)
-    return held
-
-
-def _date(plan: Plan) -> None:
-    """Day 0 of the trace: the earliest that a log has; and what each log's seconds are less by."""
-    days: list[date | None] = []
-    for reading, earliest in zip(plan.readings, plan.earliest_s, strict=True):
-        counts_from_1970 = reading.clock == "instant" or (
-            reading.clock == "number" and earliest >= UNIX_TIME_S
-        )
-        if counts_from_1970 and np.isfinite(earliest):
-            days.append(date(1970, 1, 1) + timedelta(seconds=earliest))
-        else:
-            days.append(None if counts_from_1970 else reading.day0)
-    dated = [day for day in days if day is not None]
-    plan.day0 = min(dated, default=None)
-    for i, day in enumerate(days):
-        reading = plan.readings[i]
-        if plan.day0 is None:
-            continue
-        if day is None:
-            named = plan.readings[days.index(plan.day0)].log.path.name
-            raise BurstlensError.mixed_clocks(named, reading.log.path.name)
-        if reading.clock == "second 0":
-            plan.origins_s[i] = -((day - plan.day0).days * 86_400.0)
-        else:
-            plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * 86_400.0
-
-
-def _rounded_s(plan: Plan, i: int) -> float:
-    """What was subtracted from a log's stamps as doubles; instants are subtracted as whole numbers."""
-    return 0.0 if plan.readings[i].clock == "instant" else abs(plan.origins_s[i])
-
-
-def clock_step(arrival_s: npt.NDArray[np.float64], origin_s: float = 0.0) -> float:
-    """The coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can tell.
-
-    `origin_s` was subtracted from the stamps, whose rounding error is that of the larger number.
-    """
-    error_s = 4 * np.finfo(float).eps * (np.abs(arrival_s) + abs(origin_s))
-    for step in STEPS_S[:-1]:
-        if np.all(np.abs(arrival_s - np.round(arrival_s / step) * step) <= np.maximum(1e-6 * step, error_s)):
-            return step
-    return STEPS_S[-1]
-
-
-def _in_order(streams: set[Stream]) -> list[Stream]:
-    """Streams sorted by service and model, none that has no service or a NUL byte in its name."""
-    usable = [s for s in streams if s[0] is not None and "\0" not in s[0] and "\0" not in (s[1] or "")]
-    return sorted(usable, key=lambda s: (s[0], s[1] is not None, s[1] or ""))
-
-
-# ---- one pass over all logs ------------------------------------------------------------------------------
-
-
-def _ask(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, sql: str, **parameters: Any
-) -> duckdb.DuckDBPyConnection:
-    """Run SQL over the rows of one log, which stand for `$rows` in it."""
-    reading = plan.readings[i]
-    origin_s = plan.origins_s[i]
-    rows = reading.select
-    if origin_s and reading.clock != "instant":
-        rows = f"SELECT * REPLACE (arrival_s - ({origin_s!r}) AS arrival_s) FROM ({rows})"
-    said = sql.replace("$rows", rows)
-    known = {
-        "day0_ns": int(origin_s) * 1_000_000_000,
-        "service": reading.service,
-        "day_index": reading.day_index,
-        **parameters,
-    }
-    connection.execute("DROP TABLE IF EXISTS reject_errors")
-    connection.execute("DROP TABLE IF EXISTS reject_scans")
-    bound = {name: value for name, value in known.items() if re.search(rf"\${name}\b", said)}
-    try:
-        return connection.execute(said, bound)
-    except duckdb.Error as fault:
-        if "state machine" in str(fault) and "strict_mode = true" in said:
-            # Line breaks of both kinds in one file; the strict reader wants one kind.
-            return connection.execute(said.replace("strict_mode = true", "strict_mode = false"), bound)
-        if re.search(r"GZIP|gzip|zstd|ZSTD|end of file|stream", str(fault)):
-            raise BurstlensError.damaged(reading.log.path, reading.log.packed) from fault
-        raise BurstlensError.unparsable(reading.log.path, str(fault).partition("\n")[0]) from fault
-
-
 def checks(reading: Reading) -> list[Check]:
     """What is wrong with a row that was read, in the order in which it is said."""
     found = [
@@ -232,6 +107,7 @@ def checks(reading: Reading) -> list[Check]:
         if tokens in reading.needs:
             found.append(Check(f"{tokens} IS NULL", "missing or not a number", tokens))
         found += [
+            Check(f"isnan({tokens}) OR isinf({tokens})", "not finite", tokens),
             Check(f"{tokens} < 0", "negative", tokens),
             Check(f"{tokens} >= {TOKEN_LIMIT}", "absurdly large", tokens),
             Check(f"{tokens} <> FLOOR({tokens})", "not a whole number", tokens),
@@ -267,11 +143,11 @@ def _run(
             "TRY_CAST(response_tokens AS INTEGER) AS response_tokens",
             *(["elapsed_s"] if "elapsed_s" in holds else []),
             "COALESCE(failed, FALSE) AS failed",
-            f"CAST({_flaw(reading, plan.resolution_s, _rounded_s(plan, i))} AS TINYINT) AS flaw",
+            f"CAST({_flaw(reading, plan.resolution_s, rounded_s(plan, i))} AS TINYINT) AS flaw",
             f"CAST({i} AS SMALLINT) AS log_id",
         ]
         into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
-        _ask(connection, plan, i, f"{into} SELECT {', '.join(columns)} FROM ($rows)", **parameters)
+        ask(connection, plan, i, f"{into} SELECT {', '.join(columns)} FROM ($rows)", **parameters)
         torn.append(_torn(connection) if reading.log.kind != "parquet" else [])
         read, unseen, flawed, off = _numbers(
             connection,
@@ -342,9 +218,6 @@ def _flaw(reading: Reading, resolution_s: float, origin_s: float) -> str:
     return f"CASE WHEN {' AND '.join(good)} THEN 0 ELSE CASE {whens} ELSE {OFF_CLOCK} END END"
 
 
-# ---- what was wrong --------------------------------------------------------------------------------------
-
-
 def _corrected(
     connection: duckdb.DuckDBPyConnection, plan: Plan, counts: Sequence[tuple[int, int, int, int]]
 ) -> bool:
@@ -353,7 +226,7 @@ def _corrected(
     for i, (_, unseen, flawed, off) in enumerate(counts):
         dated = plan.readings[i].clock == "instant" or plan.origins_s[i] > 0
         if flawed and dated:
-            least = _ask(
+            least = ask(
                 connection,
                 plan,
                 i,
@@ -363,22 +236,22 @@ def _corrected(
                 plan.earliest_s[i] = least + plan.origins_s[i]
                 wrong = True
         if unseen:
-            pairs = _ask(connection, plan, i, "SELECT DISTINCT service, model FROM ($rows)").fetchall()
-            streams = _in_order({*plan.streams, *pairs})
+            pairs = ask(connection, plan, i, "SELECT DISTINCT service, model FROM ($rows)").fetchall()
+            streams = in_order({*plan.streams, *pairs})
             wrong = wrong or streams != plan.streams
             plan.streams = streams
         if off:
-            arrivals = _ask(
+            arrivals = ask(
                 connection,
                 plan,
                 i,
                 f"SELECT arrival_s FROM ($rows) WHERE arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}",
             ).fetchnumpy()["arrival_s"]
-            step = clock_step(np.ma.getdata(arrivals), _rounded_s(plan, i))
+            step = clock_step(np.ma.getdata(arrivals), rounded_s(plan, i))
             wrong = wrong or step < plan.resolution_s
             plan.resolution_s = min(plan.resolution_s, step)
     if wrong:
-        _date(plan)
+        set_dates(plan)
     return wrong
 
 
@@ -408,10 +281,10 @@ def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | Non
     """What the reader said, in few words, and the column where one is at fault."""
     if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
         numbers = re.findall(r"\d+", message)
-        return f"{numbers[1]} columns where the header has {numbers[0]}", None
+        return f"{counted(int(numbers[1]), 'column')} where the header has {numbers[0]}", None
     if kind == "CAST":
         value = re.search(r"Could not convert string (.*) to '(\w+)", message, re.DOTALL)
-        return (f"not a number: {value[1][:60]}" if value else "not a number"), column
+        return (f"not a number: {escaped(value[1][:60].encode())}" if value else "not a number"), column
     if kind == "INVALID ENCODING":
         return "not UTF-8", column
     if kind == "UNQUOTED VALUE":

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO, cast
 
 import duckdb
@@ -62,11 +63,12 @@ def stem(path: Path) -> str:
 
 def look(path: Path) -> LogFile:
     """What a file is, from its first bytes; BurstlensError, in one line, if it can be no log."""
-    if path.is_dir():
-        raise BurstlensError.directory(path)
-    if not path.exists():
-        raise BurstlensError.missing_file(path)
     try:
+        mode = path.stat().st_mode
+        if S_ISDIR(mode):
+            raise BurstlensError.directory(path)
+        if not S_ISREG(mode):
+            raise BurstlensError.no_file(path)
         with path.open("rb") as file:
             magic = file.read(4)
         if not magic:
@@ -76,6 +78,8 @@ def look(path: Path) -> LogFile:
         packed = "gzip" if magic.startswith(GZIP) else "zstd" if magic == ZSTD else "none"
         with unpacked(path, packed) as file:
             head = file.read(HEAD_BYTES)
+    except FileNotFoundError as fault:
+        raise BurstlensError.missing_file(path) from fault
     except OSError as fault:
         raise BurstlensError.unreadable(path, fault) from fault
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -169,31 +173,35 @@ def unglobbed(path: Path) -> str:
 
 
 def checked_digest(path: Path, packed: str) -> str:
-    """SHA-256 of the file as it lies there; a zstd file is also followed to its end.
+    """SHA-256 of the file as it lies there; a packed file is also followed to its end.
 
-    DuckDB reads a zstd file that was cut short without a word, so its last frame is checked here.
+    DuckDB takes a gzip file whose bytes were altered, and a zstd file that was cut short, without a word.
     """
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if packed == "zstd" and not _whole_zstd(file):
-                raise BurstlensError.damaged(path, packed)
+        if packed == "gzip":
+            with unpacked(path, packed) as stream:
+                while stream.read(HEAD_BYTES):
+                    pass
+        elif packed == "zstd" and not _whole_zstd(path):
+            raise BurstlensError.damaged(path, packed)
     except OSError as fault:
         raise BurstlensError.unreadable(path, fault) from fault
     return digest
 
 
-def _whole_zstd(file: BinaryIO) -> bool:
-    """Whether the last frame of the file is complete."""
-    file.seek(0)
+def _whole_zstd(path: Path) -> bool:
+    """Whether the frames of the file can all be read and the last of them is complete."""
     frame = zstandard.ZstdDecompressor().decompressobj()
-    chunk = b""
-    try:
-        while chunk or (chunk := file.read(1 << 20)):
-            if frame.eof:
-                frame = zstandard.ZstdDecompressor().decompressobj()
-            frame.decompress(chunk)
-            chunk = frame.unused_data if frame.eof else b""
-    except zstandard.ZstdError:
-        return False
+    with path.open("rb") as file:
+        chunk = b""
+        try:
+            while chunk or (chunk := file.read(HEAD_BYTES)):
+                if frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+                frame.decompress(chunk)
+                chunk = frame.unused_data if frame.eof else b""
+        except zstandard.ZstdError:
+            return False
     return frame.eof

@@ -80,7 +80,7 @@ def read_as(path: Path, columns: Mapping[str, str] | None, position: int) -> Rea
     if format is None:
         close = nearest(log.header, log.kind)
         raise BurstlensError.unknown_header(
-            path, close.title, close.missing(log.header), close.unknown(log.header), log.kind
+            path, log.kind, log.header, close.title, close.missing(log.header), close.unknown(log.header)
         )
     doubled = [c.name for c in format.columns if plain(c.name) in twice]
     if doubled:

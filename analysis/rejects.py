@@ -7,6 +7,7 @@ is bad, which the reading does (`burstlens.analysis.loading`).
 from __future__ import annotations
 
 import csv
+import json
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,11 +99,15 @@ class Lines:
             offset += 1
         return offset
 
-    def text(self, line: int) -> str:
-        """The line, escaped, cut at `TEXT_LIMIT`."""
+    def raw(self, line: int) -> bytes:
+        """The line without its break."""
         start = 0 if line == 1 else int(self.breaks[line - 2]) + 1
         end = int(self.breaks[line - 1]) if line <= len(self.breaks) else len(self.data)
-        return escaped(self.data[start : min(end, start + 4 * TEXT_LIMIT)].rstrip(b"\r\n"))
+        return self.data[start:end].rstrip(b"\r\n")
+
+    def text(self, line: int) -> str:
+        """The line, escaped, cut at `TEXT_LIMIT`."""
+        return escaped(self.raw(line)[: 4 * TEXT_LIMIT])
 
     def rows(self, taken: int, header: bool, torn: Sequence[int]) -> npt.NDArray[np.int64] | None:
         """Line numbers of the rows that were read, in order; None if they cannot be told for sure.
@@ -162,10 +167,23 @@ def located(log: LogFile, taken: int, torn: Sequence[Torn], flawed: Sequence[Fla
     if flawed:
         numbers = lines.rows(taken, log.kind == "csv", swallowed)
         for flaw in flawed:
-            line_or_none = None if numbers is None else int(numbers[flaw.row])
-            text = "" if line_or_none is None else lines.text(line_or_none)
-            rejects.append(Reject(name, line_or_none, flaw.reason, flaw.column, text))
+            if numbers is None:
+                rejects.append(Reject(name, None, flaw.reason, flaw.column, ""))
+                continue
+            line = int(numbers[flaw.row])
+            if log.kind == "jsonl" and not _is_json(lines.raw(line)):
+                rejects.append(Reject(name, line, "not JSON", None, lines.text(line)))
+            else:
+                rejects.append(Reject(name, line, flaw.reason, flaw.column, lines.text(line)))
     return sorted(rejects, key=lambda reject: reject.line or 0)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def write_rejects(rejects: Sequence[Reject], out: Path) -> None:

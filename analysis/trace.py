@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import duckdb
 import polars as pl
 
 from ..queries import Engine
-from .errors import BurstlensError
+from .errors import BurstlensError, counted
 from .identity import METADATA_KEY, Source, TraceInfo
 from .loading import Loaded, load
 from .logs import checked_digest
@@ -104,14 +105,15 @@ class Ingested:
     def lines(self) -> list[str]:
         """What to tell a person."""
         info = self.info
-        told = [f"{self.out}: {info.rows:,} requests from {len(info.sources)} file(s), format {info.format}"]
+        logs = info.sources[0].name if len(info.sources) == 1 else f"{len(info.sources)} files"
+        told = [f"{self.out}: {info.rows:,} requests from {logs}, format {info.format}"]
         if info.synthetic:
             told[0] += ", synthetic"
         if info.rejected:
             where = f", listed in {self.rejects}" if self.rejects else ""
-            told.append(f"{info.rejected:,} rows rejected{where}")
+            told.append(f"{counted(info.rejected, 'row')} rejected{where}")
         if info.resorted:
-            told.append(f"{info.resorted:,} rows stood after a later arrival and were sorted in")
+            told.append(f"{counted(info.resorted, 'row')} stood after a later arrival, now sorted in")
         if info.spread:
             told.append("arrivals were spread evenly inside the minutes that the log counts")
         return told
@@ -138,6 +140,7 @@ def open_trace(
     tell = progress or (lambda _step, _share: None)
     readings = [read_as(path, columns, i) for i, path in enumerate(paths)]
     engine = Engine(duckdb.connect())
+    digests: list[Future[str]] = []
     # Hashing runs beside the reading: it lets go of the interpreter.
     with ThreadPoolExecutor(max_workers=1) as pool:
         try:
@@ -149,8 +152,12 @@ def open_trace(
             tell("counting arrivals", 0.7)
             trace = _prepared(engine, _identity(readings, loaded, []), loaded.streams)
             info = _identity(readings, loaded, [digest.result() for digest in digests])
-        except BaseException:
+        except BaseException as fault:
             engine.close()
+            if isinstance(fault, BurstlensError):
+                # A damaged file is the cause of whatever else was found in it.
+                for digest in digests:
+                    digest.result()
             raise
     tell("opened", 1.0)
     return replace(trace, info=info, rejects=tuple(loaded.rejects))
@@ -255,29 +262,36 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
     except (OSError, duckdb.IOException, pl.exceptions.ComputeError) as fault:
         raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
     finally:
-        begun.unlink(missing_ok=True)
+        with suppress(OSError):
+            begun.unlink()
 
 
 def _copy(trace: Trace, info: TraceInfo, out: Path) -> None:
-    """The requests with the names of their streams, as Parquet; a metadata text is a literal in SQL."""
-    trace.engine.connection.execute(
+    """The requests with the names of their streams, as Parquet.
+
+    Names are looked up by position in a list: a join would not keep the order of the rows.
+    """
+    connection = trace.engine.connection
+    names = {row[0]: row[1:] for row in connection.execute("SELECT * FROM streams").fetchall()}
+    listed = [names.get(i, (None, None)) for i in range(1, max(names) + 1)]
+    connection.execute(
         f"""
         COPY (
             SELECT
-                requests.arrival_s,
-                streams.service,
-                streams.model,
-                requests.session,
-                requests.request_tokens,
-                requests.response_tokens,
-                requests.elapsed_s,
-                requests.failed
+                arrival_s,
+                CAST($services AS VARCHAR[])[stream_id] AS service,
+                CAST($models AS VARCHAR[])[stream_id] AS model,
+                session,
+                request_tokens,
+                response_tokens,
+                elapsed_s,
+                failed
             FROM requests
-            JOIN streams ON streams.stream_id = requests.stream_id
         )
         TO {literal(str(out.absolute()))}
         (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {literal(info.to_json())}}})
-        """
+        """,
+        {"services": [name[0] for name in listed], "models": [name[1] for name in listed]},
     ).fetchall()
 
 

@@ -22,7 +22,7 @@ minutes AS (
     WHERE n > 0
 ),
 phased AS (
-    SELECT minute, n, function_id * 0.7548776662466927 + minute * 0.5698402909980532 AS turns FROM minutes
+    SELECT minute, n, function_id * 0.7548776662466927e0 + minute * 0.5698402909980532e0 AS turns FROM minutes
 ),
 called AS (
     SELECT minute, n, turns - FLOOR(turns) AS phase, UNNEST(RANGE(n)) AS i FROM phased
