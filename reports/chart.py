@@ -5,6 +5,8 @@ Not here: which figures there are (see `figures`), colours and type (see `theme`
 
 from __future__ import annotations
 
+import math
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,31 +160,36 @@ def _labels(table: pl.DataFrame) -> list[str]:
 
 
 def interval_dots(
+    data: pl.DataFrame,
     value: str,
     low: str,
     high: str,
     *,
     title: str,
-    labels: Sequence[str],
-    scale: alt.Scale,
+    log: bool = True,
     reference: float | None = None,
 ) -> alt.LayerChart:
     """An estimate and its interval for each selection, one row each, in the selections' colours.
 
     `reference` is marked by a dashed line.
     """
-    y = alt.Y("selection:N", title=None, sort=list(labels), axis=alt.Axis(grid=True, labelLimit=190))
+    labels = data["selection"].to_list()
+    y = alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(grid=True, labelLimit=190))
     shade = colour("selection", labels, legend=False)
+    known = [data[name] for name in (value, low, high)]
+    if reference is not None:
+        known.append(pl.Series([reference]))
+    x: dict[str, Any] = {"title": title, **(logarithmic(*known) if log else {})}
     base = alt.Chart()
-    rule = base.mark_rule(strokeWidth=2.6, opacity=0.5).encode(
-        x=alt.X(f"{low}:Q", title=title, scale=scale), x2=f"{high}:Q", y=y, color=shade
+    rule = base.mark_rule(strokeWidth=2.6, opacity=0.5, clip=True).encode(
+        x=alt.X(f"{low}:Q", **x), x2=f"{high}:Q", y=y, color=shade
     )
     tips = [
         alt.Tooltip("selection:N"),
         *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in (value, low, high)),
     ]
     dots = base.mark_point(filled=True, size=64).encode(
-        x=alt.X(f"{value}:Q", title=title, scale=scale), y=y, color=shade, tooltip=tips
+        x=alt.X(f"{value}:Q", **x), y=y, color=shade, tooltip=tips
     )
     layers = [rule, dots]
     if reference is not None:
@@ -204,7 +211,36 @@ def listing(names: Sequence[str]) -> str:
 
 def capital(text: str) -> str:
     """The same with a capital first letter, as a title wants it; the rest stays as it is."""
-    return text[:1].upper() + text[1:]
+    return re.sub(r"^api\b", "API", text[:1].upper() + text[1:], flags=re.IGNORECASE)
+
+
+def log_ticks(low: float | None, high: float | None, most: int = 7) -> list[float]:
+    """Round values on a logarithmic axis from `low` to `high`, at most about `most` of them."""
+    if not low or not high or not 0 < low <= high < math.inf:
+        return []
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) <= most:
+            break
+    return inside[:: math.ceil(len(inside) / most)] if inside else []
+
+
+def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
+    """Scale and axis of a logarithmic channel over the positive values given, with few round ticks."""
+    known = pl.concat([v.cast(pl.Float64) for v in values]).drop_nulls()
+    known = known.filter(known.is_finite() & (known > 0))
+    if known.is_empty():
+        return {"scale": alt.Scale(type="symlog")}
+    low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    low, high = (low, high) if low < high else (low / 1.5, high * 1.5)
+    ticks = log_ticks(low, high, most)
+    axis = {"values": ticks} if len(ticks) > 1 else {"tickCount": 4}
+    return {
+        "scale": alt.Scale(type="log", domain=[low, high], nice=False, padding=6),
+        "axis": alt.Axis(format=",.4~g", **axis),
+    }
 
 
 def number(value: float | None, digits: int = 3) -> str:

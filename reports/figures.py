@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import cache
 from importlib import import_module, util
 from typing import Any
+
+import polars as pl
 
 from ..analysis.result import Part
 from .chart import Figure
@@ -24,4 +27,14 @@ def _drawer(part: str) -> Callable[[Any], list[Figure]] | None:
 def figures_of(part: Part) -> list[Figure]:
     """Every figure that this part has data for, most important first; none for a part without figures."""
     drawer = _drawer(part.name)
-    return drawer(part) if drawer else []
+    return drawer(_without_nan(part)) if drawer else []
+
+
+def _without_nan(part: Part) -> Part:
+    """The part with nulls where its frames have NaN, which Polars takes for larger than any number."""
+    frames = {
+        each.name: value.fill_nan(None)
+        for each in fields(part)
+        if isinstance(value := getattr(part, each.name), pl.DataFrame)
+    }
+    return replace(part, **frames)

@@ -6,6 +6,7 @@ Not here: the fits (see `burstlens.analysis.arrivals`).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -21,6 +22,7 @@ from .chart import (
     faded,
     legend_filter,
     listing,
+    logarithmic,
     main_selections,
     number,
     panels,
@@ -92,7 +94,8 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
     symbol, unit = {"shape": ("α", "1 = Poisson"), "rate": ("β", "per second")}[quantity]
     minutes = f"{part.window_s / 60:g}-minute windows"
     x = alt.X("window:Q", title=f"{minutes} in {scope}, one after another", scale=alt.Scale(nice=False))
-    y_title, y_scale = f"{quantity} {symbol} ({unit})", _log(data)
+    x = x.axis(format="d", tickMinStep=1)
+    y = {"title": f"{quantity} {symbol} ({unit})", **_log(data)}
     base = alt.Chart().encode(x=x, color=colour("selection", labels, legend=False))
     nights = (
         alt.Chart()
@@ -100,14 +103,12 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         .transform_filter(alt.datum["new day"])
         .encode(x=x)
     )
-    band = base.mark_area(opacity=0.25, clip=True).encode(
-        y=alt.Y("low:Q", scale=y_scale, title=y_title), y2="high:Q", detail="run:N"
-    )
+    band = base.mark_area(opacity=0.25, clip=True).encode(y=alt.Y("low:Q", **y), y2="high:Q", detail="run:N")
     line = base.mark_line(strokeWidth=1, opacity=0.75, clip=True).encode(
-        y=alt.Y("value:Q", title=y_title, scale=y_scale), detail="run:N"
+        y=alt.Y("value:Q", **y), detail="run:N"
     )
     points = base.mark_circle(size=15, clip=True, opacity=0.9).encode(
-        y=alt.Y("value:Q", title=y_title, scale=y_scale),
+        y=alt.Y("value:Q", **y),
         tooltip=[
             alt.Tooltip("selection:N"),
             alt.Tooltip("day:Q", title="day of the log", format=".2f"),
@@ -143,10 +144,10 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
     )
 
 
-def _log(data: pl.DataFrame) -> alt.Scale:
-    """A logarithmic scale over the middle 99 % of values: single wide intervals are clipped."""
-    low, high = data["low"].quantile(0.01), data["high"].quantile(0.99)
-    return alt.Scale(type="log", domain=[low, high], nice=False) if low and high else alt.Scale(type="log")
+def _log(data: pl.DataFrame) -> dict[str, Any]:
+    """A logarithmic channel that holds every value and 99 % of interval ends: few wide bands are clipped."""
+    ends = [data["low"].quantile(0.01), data["high"].quantile(0.99)]
+    return logarithmic(data["value"], pl.Series(ends, dtype=pl.Float64))
 
 
 def _range(values: pl.Series) -> tuple[float | None, float | None]:
@@ -185,15 +186,16 @@ def _hours(fitted: pl.DataFrame) -> Figure:
         .sort("selection", "hour")
     )
     labels = [label for label in labels if label in set(data["selection"])]
-    y_scale = alt.Scale(type="log", nice=False)
-    title = "shape α (1 = Poisson)"
+    y = {"title": "shape α (1 = Poisson)", **logarithmic(data["low"], data["high"])}
     base = alt.Chart().encode(
         x=alt.X("hour:Q", title="hour of day (local time of the log)", scale=alt.Scale(domain=[0, 23])),
         color=colour("selection", labels, legend=len(labels) > 1),
     )
     pick = legend_filter("selection")
-    band = base.mark_area(interpolate="monotone").encode(
-        y=alt.Y("low:Q", scale=y_scale, title=title), y2="high:Q", opacity=faded(pick, 0.16, 0.02)
+    band = base.mark_area(fillOpacity=0.15).encode(
+        y=alt.Y("low:Q", **y),
+        y2="high:Q",
+        opacity=faded(pick),
     )
     tips = [
         alt.Tooltip("selection:N"),
@@ -203,9 +205,7 @@ def _hours(fitted: pl.DataFrame) -> Figure:
         alt.Tooltip("high:Q", title="95 %", format=".3~g"),
         alt.Tooltip("windows:Q", format=","),
     ]
-    line = base.mark_line(interpolate="monotone", point=True).encode(
-        y=alt.Y("median:Q", scale=y_scale, title=title), tooltip=tips, opacity=faded(pick)
-    )
+    line = base.mark_line(point=True).encode(y=alt.Y("median:Q", **y), tooltip=tips, opacity=faded(pick))
     poisson = dashed(y=alt.datum(1))
     said, swing = [], []
     for label in labels:
@@ -261,11 +261,11 @@ def _spread(part: Arrivals) -> Figure:
     )
     labels = data["selection"].unique(maintain_order=True).to_list()
     y = alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(grid=True, labelLimit=170))
-    x_title = "one standard deviation between windows, as a factor"
-    x_scale = alt.Scale(type="log", nice=False)
+    x_title = "standard deviation, as a factor"
+    x = {"title": x_title, **logarithmic(*(data[c] for c in data.columns[3:]), most=5)}
     base = alt.Chart().encode(y=y)
     rule = base.mark_rule(strokeWidth=2.4, opacity=0.55).encode(
-        x=alt.X("excess low:Q", title=x_title, scale=x_scale), x2="excess high:Q", color=_series()
+        x=alt.X("excess low:Q", **x), x2="excess high:Q", color=_series()
     )
     tips = [
         "selection:N",
@@ -277,7 +277,7 @@ def _spread(part: Arrivals) -> Figure:
         base.transform_fold(["observed", "chance alone", "excess"], as_=["series", "factor"])
         .mark_point(filled=True, size=58)
         .encode(
-            x=alt.X("factor:Q", title=x_title, scale=x_scale),
+            x=alt.X("factor:Q", **x),
             color=_series(),
             shape=category_shape(),
             tooltip=tips,
@@ -345,14 +345,14 @@ def _cv(told: pl.DataFrame) -> Figure:
         float(data.select(pl.min_horizontal(pl.min("own"), pl.min("from fit"))).item()),
         float(data.select(pl.max_horizontal(pl.max("own"), pl.max("from fit"))).item()),
     ]
-    scale = alt.Scale(type="log", domain=ends, nice=False)
+    both = logarithmic(pl.Series(ends))
     pick = legend_filter("agreement")
     points = (
         alt.Chart()
         .mark_point(size=22, opacity=0.6)
         .encode(
-            x=alt.X("from fit:Q", title="CV from the fit, 1/√α", scale=scale),
-            y=alt.Y("own:Q", title="CV of the window's own gaps", scale=scale),
+            x=alt.X("from fit:Q", title="CV from the fit, 1/√α", **both),
+            y=alt.Y("own:Q", title="CV of the window's own gaps", **both),
             color=category("agreement", {"close": "blue", "far apart": "vermillion"}),
             shape=alt.Shape("agreement:N", scale=alt.Scale(range=["circle", "triangle-up"])),
             opacity=faded(pick, 0.6, 0.03),
@@ -366,9 +366,9 @@ def _cv(told: pl.DataFrame) -> Figure:
         .add_params(pick)
     )
     line = dashed(
-        x=alt.datum(ends[0], scale=scale),
+        x=alt.datum(ends[0]),
         x2=alt.datum(ends[1]),
-        y=alt.datum(ends[0], scale=scale),
+        y=alt.datum(ends[0]),
         y2=alt.datum(ends[1]),
     )
     apart = told.filter(pl.col("selection").is_in(labels))["not_gamma"].mean() or 0.0

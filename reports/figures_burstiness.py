@@ -18,6 +18,7 @@ from .chart import (
     interval_dots,
     legend_filter,
     listing,
+    logarithmic,
     main_selections,
     number,
     panels,
@@ -60,20 +61,23 @@ def _series(table: pl.DataFrame, measure: str) -> pl.DataFrame:
 
 def _against_width(data: pl.DataFrame, labels: list[str], title: str) -> Any:
     """A measure against the width of the bins, both logarithmic, one panel a selection."""
-    data_low = data.filter(pl.col("low") > 0)["low"].min()
-    scale = alt.Scale(type="log", nice=False) if data_low else alt.Scale(type="symlog")
-    x = alt.X("width_s:Q", title="width of the bins", scale=alt.Scale(type="log", nice=False)).axis(
-        values=TICKS_S, labelExpr=SPOKEN
-    )
+    y = {"title": title, **logarithmic(data["low"], data["value"], data["high"])}
+    x = alt.X(
+        "width_s:Q", title="width of the bins", scale=alt.Scale(type="log", nice=False, padding=6)
+    ).axis(values=TICKS_S, labelExpr=SPOKEN)
     pick = legend_filter("series")
     base = alt.Chart().encode(x=x, color=category("series", SERIES))
     band = (
-        base.mark_area()
-        .encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", opacity=faded(pick, 0.16, 0.02))
+        base.mark_area(fillOpacity=0.15)
+        .encode(
+            y=alt.Y("low:Q", **y),
+            y2="high:Q",
+            opacity=faded(pick),
+        )
         .transform_filter("datum.low > 0")
     )
     line = base.mark_line(point={"size": 40}).encode(
-        y=alt.Y("value:Q", title=title, scale=scale),
+        y=alt.Y("value:Q", **y),
         strokeDash=alt.StrokeDash(
             "series:N", scale=alt.Scale(domain=list(SERIES), range=[[1, 0], [6, 3], [2, 2]])
         ),
@@ -167,9 +171,8 @@ def _gaps(part: Burstiness) -> Figure:
     )
     labels = data["selection"].to_list()
     dots = interval_dots(
-        "CV", "low", "high", title="coefficient of variation of the gaps (1 = Poisson)", labels=labels,
-        scale=alt.Scale(type="log", nice=False), reference=1,
-    )  # fmt: skip
+        data, "CV", "low", "high", title="coefficient of variation of the gaps (1 = Poisson)", reference=1
+    )
     burstier = data.filter(pl.col("low") > pl.col("Poisson"))["selection"].to_list()
     return Figure(
         name="gaps",

@@ -17,6 +17,8 @@ from .chart import (
     faded,
     legend_filter,
     listing,
+    log_ticks,
+    logarithmic,
     number,
     panels,
     percent,
@@ -77,8 +79,10 @@ def _turns(part: Conversations) -> Figure:
     scale = alt.Scale(type="log", domain=[least, 1], nice=False)
     named = {"observed": "ink"} | {law.replace("_", " "): LAWS[law] for law in laws}
     title = "share of sessions"
-    x = alt.X("turns:Q", title="requests in the session", scale=alt.Scale(nice=False, zero=False))
-    y = alt.Y("value:Q", title=title, scale=scale).axis(format="~%")
+    x = alt.X("turns:Q", title="requests in the session", scale=alt.Scale(nice=False, zero=False, padding=6))
+    x = x.axis(format="d", tickMinStep=1)
+    shares = log_ticks(least, 1)
+    y = alt.Y("value:Q", title=title, scale=scale).axis(format="~%", values=shares)
     pick = legend_filter("series")
     base = alt.Chart().encode(x=x, color=category("series", named))
     tips = [
@@ -89,7 +93,10 @@ def _turns(part: Conversations) -> Figure:
     ]
     rule = (
         base.mark_rule(opacity=0.5, strokeWidth=2, clip=True)
-        .encode(y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q")
+        .encode(
+            y=alt.Y("low:Q", scale=scale, title=title),
+            y2="high:Q",
+        )
         .transform_filter(alt.datum.low > 0)
     )
     lines = (
@@ -106,7 +113,9 @@ def _turns(part: Conversations) -> Figure:
     first = labels[0]
     single, four = (part.measure(first, name) for name in ("single_share", "four_or_fewer"))
     median = part.measure(first, "median")
-    best = part.turn_models.filter(pl.col("best") & (pl.col("selection") == first))["family"].unique().to_list()
+    best = (
+        part.turn_models.filter(pl.col("best") & (pl.col("selection") == first))["family"].unique().to_list()
+    )
     columns = min(2, len(labels))
     return Figure(
         name="turns",
@@ -150,17 +159,21 @@ def _intervals(part: Conversations) -> Figure:
     ]
     data = pl.concat(rows).drop_nulls("value").filter(pl.col("value") > 0).sort("panel", "turns_low")
     order = data.sort("turns_low")["turns"].unique(maintain_order=True).to_list()
-    title, scale = "interval (s)", alt.Scale(type="log", nice=False)
+    y = {"title": "interval (s)", **logarithmic(data["value"], data["low"], data["high"])}
     x = alt.X("turns:O", sort=order, title="requests in the session", axis=alt.Axis(labelAngle=0))
     pick = legend_filter("measure")
     base = alt.Chart().encode(x=x, color=category("measure", MEASURES))
     band = (
-        base.mark_area()
-        .encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", opacity=faded(pick, 0.14, 0.02))
+        base.mark_area(fillOpacity=0.15)
+        .encode(
+            y=alt.Y("low:Q", **y),
+            y2="high:Q",
+            opacity=faded(pick),
+        )
         .transform_filter(alt.datum.low > 0)
     )
     line = base.mark_line(point={"size": 40}).encode(
-        y=alt.Y("value:Q", title=title, scale=scale),
+        y=alt.Y("value:Q", **y),
         opacity=faded(pick),
         strokeDash=alt.StrokeDash(
             "measure:N", scale=alt.Scale(domain=list(MEASURES), range=[[1, 0], [2, 2], [6, 3]])
@@ -286,22 +299,27 @@ def _relations(part: Conversations) -> Figure:
     ).drop_nulls("value")
     order = _order(data, "of")
     scale = alt.Scale(domain=[-1, 1], nice=False)
+    ticks = alt.Axis(values=[-1, -0.5, 0, 0.5, 1])
     title = "Spearman correlation with the number of requests"
     y = alt.Y("of:N", sort=order, title=None, axis=alt.Axis(grid=True, labelLimit=220))
     shade = alt.value(theme.LIGHT["blue"])
     rule = (
         alt.Chart()
         .mark_rule(strokeWidth=2.6, opacity=0.5)
-        .encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q", y=y, color=shade)
+        .encode(x=alt.X("low:Q", title=title, scale=scale, axis=ticks), x2="high:Q", y=y, color=shade)
     )
     dots = (
         alt.Chart()
         .mark_point(size=62)
         .encode(
-            x=alt.X("value:Q", title=title, scale=scale),
+            x=alt.X("value:Q", title=title, scale=scale, axis=ticks),
             y=y,
             color=shade,
-            tooltip=["of:N", *(alt.Tooltip(f"{c}:Q", format=".2f") for c in ("value", "low", "high")), "sessions:Q"],
+            tooltip=[
+                "of:N",
+                *(alt.Tooltip(f"{c}:Q", format=".2f") for c in ("value", "low", "high")),
+                "sessions:Q",
+            ],
         )
     )
     labels = _order(data, "selection")

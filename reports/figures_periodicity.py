@@ -30,13 +30,15 @@ WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 FREE_RATIO = 5.0
 """Panels whose maxima lie further apart than this factor get scales of their own, and the sentence says so."""
 APART = " Panels have vertical scales of their own: their loads are too far apart for one."
+FEWEST_HOURS = 6
+"""Shorter records have no figure of their hours."""
 VERDICTS = {"periodic": "blue", "aperiodic": "vermillion", "cannot tell": "neutral"}
 
 
 def figures(part: Periodicity) -> list[Figure]:
     """The figures of this part that its tables have data for."""
     drawn = []
-    if part.hourly.height > 1:
+    if part.hourly["hour"].n_unique() >= FEWEST_HOURS:
         drawn.append(_hourly(part))
     if part.calendar["day"].n_unique() >= 3:
         drawn.append(_calendar(part))
@@ -90,8 +92,10 @@ def _hourly(part: Periodicity) -> Figure:
     ]
     x = alt.X("time:Q", title="days since the log's second 0")
     if day0:
+        short = chosen["hour"].max() - chosen["hour"].min() <= 48  # type: ignore[operator]
         few = chosen["hour"].max() - chosen["hour"].min() <= 24 * 16  # type: ignore[operator]
         ticks = {"format": "%a %d %b", "tickCount": "day"} if few else {"format": "%d %b"}
+        ticks = {"format": "%a %H:%M"} if short else ticks
         x = alt.X("time:T", title=None, axis=alt.Axis(**ticks))
     x = x.scale(nice=False)
     base = alt.Chart().encode(x=x, y=alt.Y("requests:Q", title="requests per hour"), detail="run:N")
@@ -327,9 +331,7 @@ def _spectrum(part: Periodicity) -> Figure:
             if strongest
             else "No line of any spectrum stands above what chance allows"
         ),
-        chart=panels(
-            alt.layer(*days, lines).properties(height=230), "selection", labels, columns=columns
-        ),
+        chart=panels(alt.layer(*days, lines).properties(height=230), "selection", labels, columns=columns),
         sentence="Lomb–Scargle power of log hourly counts. The background is that of an autoregression; a period "
         "named beforehand exceeds the threshold by chance once in a hundred times. "
         + (f"Strongest against the threshold: {'; '.join(told)}. " if told else "")
@@ -421,8 +423,8 @@ def _weekday_ratio(part: Periodicity) -> Figure:
         )
     labels = data["selection"].to_list()
     chart = interval_dots(
-        "ratio", "ratio_low", "ratio_high", title="requests on a mean weekday over a mean weekend day",
-        labels=labels, scale=alt.Scale(type="log", nice=False), reference=1,
+        data, "ratio", "ratio_low", "ratio_high", title="requests on a mean weekday over a mean weekend day",
+        reference=1,
     )  # fmt: skip
     up = data.filter(pl.col("ratio_low") > 1)["selection"].to_list()
     resampled = part.weekdays["resampled"].unique().drop_nulls().to_list()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from zlib import crc32
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
@@ -78,26 +79,26 @@ SOFT = LIGHT["soft"]
 ALL = "all"
 """The selection that holds every request: always drawn in the neutral colour."""
 
+SEPARATOR = " · "
+"""Between service and model in a label (see `burstlens.analysis.trace.Selection`)."""
 KNOWN = {"conversation": LIGHT["blue"], "api": LIGHT["vermillion"]}
 """Services that keep their colour in whatever company they stand, so that pages can be compared."""
 
 
 def colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour for each selection label, the same for the same labels whatever their order.
+    """A colour for each selection label: that of its service, with `all` in the neutral one.
 
-    A label `conversation · GPT-4` has its service's colour as long as the labels hold several services;
-    where they hold one only, models tell the labels apart and each has a colour of its own.
+    A service has the same colour on every page; only where two unknown services would share one does
+    the alphabetically later take the next that is free.
     """
-    given = sorted(set(labels))
-    services = {label.split(" · ")[0] for label in given} - {ALL}
-    by_service = len(services) > 1
-    keys = sorted(services) if by_service else [label for label in given if label != ALL]
-    free = iter([c for c in CATEGORIES if c not in {KNOWN.get(k) for k in keys}] * (1 + len(keys) // 4))
-    chosen = {key: KNOWN[key] if key in KNOWN else next(free) for key in keys}
-    return {
-        label: NEUTRAL if label == ALL else chosen[label.split(" · ")[0] if by_service else label]
-        for label in given
-    }
+    given = list(labels)
+    taken = dict(KNOWN)
+    free = [colour for colour in CATEGORIES if colour not in KNOWN.values()]
+    for service in sorted({label.split(SEPARATOR)[0] for label in given} - {ALL} - set(KNOWN)):
+        start = crc32(service.encode())
+        tried = [free[(start + step) % len(free)] for step in range(len(free))]
+        taken[service] = next((colour for colour in tried if colour not in taken.values()), tried[0])
+    return {label: NEUTRAL if label == ALL else taken[label.split(SEPARATOR)[0]] for label in given}
 
 
 def config() -> dict[str, Any]:
