@@ -19,7 +19,6 @@ from .result import Interval, Part
 from .sessions import (
     Integers,
     Sessions,
-    Z,
     by_service,
     by_turns,
     mean_of,
@@ -28,11 +27,12 @@ from .sessions import (
     share_over,
     spearman,
 )
-from .summaries import flat, interval_of, spoken, spread_of, wilson
+from .summaries import Z, flat, interval_of, spoken, spread_of, wilson
 from .trace import Trace
 from .turns import TURNS, coarse, interval_laws
 
 Array = NDArray[np.float64]
+Bin = tuple[dict[str, Any], Sessions]
 
 LONG_S = (60.0, 300.0, 600.0)
 """Fixed bounds above which an interval counts as long: a minute, five, ten."""
@@ -192,13 +192,14 @@ def _describe(sessions: Sessions, step_s: float, rng: np.random.Generator) -> di
     interval_fits = (
         [likelihood.fit(law, gaps) for law in interval_laws(step_s)] if gaps and len(gaps.values) > 2 else []
     )
+    bins = list(by_turns(sessions))
     return {
         "turns_summary": _summary(sessions, rng),
         "turns": _turns(counts, laws),
         "turn_models": _models(laws),
         "decline": _decline(counts, laws),
-        "intervals": _intervals(sessions),
-        "long": _long(sessions, step_s),
+        "intervals": _intervals(bins),
+        "long": _long(sessions, bins, step_s),
         "relations": _relations(sessions, step_s),
         "interval_models": _models(interval_fits),
     }
@@ -331,11 +332,11 @@ def _decline(counts: Histogram, laws: list[Fit]) -> pl.DataFrame:
     return _frame([{"sessions": int(counts.n), **flat("ratio", ratio)}], DECLINE)
 
 
-def _intervals(sessions: Sessions) -> pl.DataFrame:
+def _intervals(bins: list[Bin]) -> pl.DataFrame:
     """Rows of `intervals`."""
     rows = []
     for since in ("request", "response"):
-        for named, held in by_turns(sessions):
+        for named, held in bins:
             values = held.gap_s if since == "request" else held.idle_s
             if values is None or not np.isfinite(values).any():
                 continue
@@ -363,12 +364,12 @@ def _bounds(gap_s: Array, step_s: float) -> dict[str, float]:
     return bounds
 
 
-def _long(sessions: Sessions, step_s: float) -> pl.DataFrame:
+def _long(sessions: Sessions, bins: list[Bin], step_s: float) -> pl.DataFrame:
     """Rows of `long`."""
     rows = []
     for bound, bound_s in _bounds(sessions.gap_s, step_s).items():
         overall = float(np.mean(sessions.gap_s > bound_s)) if len(sessions.gap_s) else 0.0
-        for named, held in by_turns(sessions):
+        for named, held in bins:
             over = held.gap_s > bound_s
             rows.append(
                 {
@@ -453,10 +454,11 @@ def _tell(part: Conversations, selection: str) -> list[str]:
     for row in of(part.relations, of=f"number over {fixed}"):
         number = interval_of(row, "spearman")
         share = interval_of(of(part.relations, of=f"share over {fixed}")[0], "spearman")
+        grows = _direction(number, "grows", "shrinks", "is not seen to grow")
+        because = ", partly because there are more of them" if number.low > 0 else ""
         out.append(
-            f"the number of intervals over {fixed} in a conversation "
-            f"{_direction(number, 'grows', 'shrinks', 'is not seen to grow')} with its requests (Spearman "
-            f"{number:.2f}), partly because there are more intervals: their share "
+            f"the number of intervals over {fixed} in a conversation {grows} with its requests (Spearman "
+            f"{number:.2f}){because}; their share of its intervals "
             f"{_direction(share, 'grows too', 'shrinks', 'is not seen to change')} (Spearman {share:.2f})."
         )
     cut = measured["cut_share"]

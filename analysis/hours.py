@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .summaries import boxes, named_members, over_selections, resampled_sums, spread_of
+from .summaries import boxes, named_members, over_selections, resampled_sums, spread_of, ticks_in
 from .trace import Trace
 
 Array = NDArray[np.float64]
@@ -86,7 +86,7 @@ class Hours:
         axis = np.concatenate(hour)
         counts = over_selections(
             trace,
-            trace.engine.ask("hourly_counts", window_s=HOUR_S, resolution_s=trace.info.resolution_s),
+            trace.engine.ask("hourly_counts", window_ticks=ticks_in(trace, HOUR_S)),
             by=("slot",),
         )
         at = np.searchsorted(axis, counts["slot"].to_numpy())

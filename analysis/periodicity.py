@@ -17,7 +17,6 @@ pattern repeats after a week too. Not here: arrivals within the hour (see `arriv
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -51,7 +50,7 @@ from .spectrum import (
     fisher,
     lomb_scargle,
 )
-from .summaries import resampled_sums, spoken, spread_of
+from .summaries import lasting, resampled_sums, spoken, spread_of
 from .trace import Trace
 
 Array = NDArray[np.float64]
@@ -164,7 +163,7 @@ def describe_periodicity(trace: Trace, seed: int = 0) -> Periodicity:
     tests, dominant, spectra = _tests(hours, rng)
     calendar = calendar_of(hours, trace.info.day0)
     return Periodicity(
-        missing=_missing(hours, trace.info.day0),
+        missing=_missing(hours, trace),
         tests=hours.named(tests, TESTS),
         weekdays=hours.named(weekday_ratios(hours, calendar, rng), WEEKDAYS),
         calendar=hours.named(calendar, CALENDAR),
@@ -175,19 +174,19 @@ def describe_periodicity(trace: Trace, seed: int = 0) -> Periodicity:
     )
 
 
-def _missing(hours: Hours, day0: date | None) -> tuple[str, ...]:
+def _missing(hours: Hours, trace: Trace) -> tuple[str, ...]:
     """What the record is too short for, and whether it has dates."""
     out = []
     length = hours.longest()
-    said = f"{length / DAY_H:.1f} days" if length >= 2 * DAY_H else f"{length} hours"
+    said = lasting(float((trace.segments["end_s"] - trace.segments["start_s"]).max()))  # type: ignore[arg-type]
     if length < HOURS_NEEDED[DAY_H]:
         out.append(
-            f"The longest stretch of the record holds {said}; a daily pattern needs three days, "
+            f"The longest stretch of the record lasts {said}; a daily pattern needs three days, "
             "a weekly one two weeks."
         )
     elif length < HOURS_NEEDED[WEEK_H]:
-        out.append(f"The longest stretch of the record holds {said}; a weekly pattern needs two weeks.")
-    if day0 is None:
+        out.append(f"The longest stretch of the record lasts {said}; a weekly pattern needs two weeks.")
+    if trace.info.day0 is None:
         out.append(
             "The log carries no dates: weekdays are unknown, and hours of the day count from its second 0."
         )
@@ -380,13 +379,8 @@ def _strengths(
     out = {}
     for period, held in blocks.items():
         together = np.concatenate(held, axis=1)
-        out[period] = (
-            [
-                spread_of(float(_strength(sums.sum(axis=0))), _strength(resampled_sums(rng, sums, DRAWS)))
-                for sums in together
-            ],
-            noise[period],
-        )
+        value, drawn = _strength(together.sum(axis=1)), _strength(resampled_sums(rng, together, DRAWS))
+        out[period] = ([spread_of(float(v), d) for v, d in zip(value, drawn, strict=True)], noise[period])
     return out
 
 
@@ -402,7 +396,7 @@ def _strength(sums: Array) -> Array:
 @lru_cache(maxsize=16)
 def _noise_strength(n: int, periods: tuple[int, ...]) -> dict[int, float]:
     """Mean strength of white noise of `n` hours, from a few draws (their spread is about 0.02)."""
-    parts = mstl(np.random.default_rng(0).normal(size=(4, n)), periods)
+    parts = mstl(np.random.default_rng(0).normal(size=(2, n)), periods)
     return {period: float(parts.strength(period).mean()) for period in periods}
 
 

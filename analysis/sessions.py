@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from .result import LEVEL, Interval
-from .summaries import wilson
+from .summaries import Z, wilson
 from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
@@ -27,7 +27,6 @@ EDGE = 0.9
 """A session may be cut by an edge of the record that is nearer than this quantile of all intervals."""
 BINS = (*range(1, 11), 11, 16, 21, 31, 51)
 """First number of turns of each row of the tables by turns, from 2; the last row is open."""
-Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 
 
 def by_service(trace: Trace) -> Iterator[tuple[Selection, pl.DataFrame]]:

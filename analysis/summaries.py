@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from .result import LEVEL, Interval
 from .trace import Trace
 
 Array = NDArray[np.float64]
 
+Z = float(special.ndtri(0.5 + LEVEL / 2))
+"""Half width of an interval, in standard errors of a normal estimate."""
 WHISKER_IQR = 1.5
 """A box plot's whiskers reach to the outermost values within this many interquartile ranges."""
 
@@ -38,6 +40,12 @@ def named_members(trace: Trace) -> pl.DataFrame:
         schema={"selection_id": pl.Int16, "selection": pl.String, "service": pl.String, "model": pl.String},
     )
     return names.join(trace.engine.table("members"), on="selection_id").sort("selection_id", "stream_id")
+
+
+def ticks_in(trace: Trace, span_s: float) -> float:
+    """How many ticks of the stamps' clock a span is; whole wherever the clock is finer than the span."""
+    ticks = span_s / trace.info.resolution_s
+    return float(round(ticks)) if ticks >= 1 else ticks
 
 
 def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -78,15 +86,22 @@ def boxes(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
     )
 
 
-def wilson(hits: float, n: float, level: float = LEVEL) -> Interval:
-    """A proportion with Wilson's score interval (1927); the whole of [0, 1] when `n` is 0."""
-    if n <= 0:
-        return Interval(float("nan"), 0.0, 1.0, level)
-    z = stats.norm.ppf(0.5 + level / 2)
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)), level)
+def wilson(hits: float, n: float) -> Interval:
+    """A proportion with Wilson's score interval (1927); NaN and the whole of [0, 1] when `n` is 0."""
+    low, high = wilson_ends(np.array([hits], dtype=float), np.array([n], dtype=float))
+    return Interval(float(hits / n) if n > 0 else float("nan"), float(low[0]), float(high[0]))
+
+
+def wilson_ends(hits: Array, n: Array) -> tuple[Array, Array]:
+    """Lower and upper ends of Wilson's interval for many proportions, each the shape of `n`."""
+    some = np.maximum(n, 1e-300)
+    share = hits / some
+    squared = Z * Z / some
+    centre = (share + squared / 2) / (1 + squared)
+    half = np.sqrt(share * (1 - share) * squared + squared * squared / 4) / (1 + squared)
+    low = np.where(hits > 0, np.maximum(centre - half, 0.0), 0.0)
+    high = np.where((hits < n) & (n > 0), np.minimum(centre + half, 1.0), 1.0)
+    return low, high
 
 
 def newcombe(hits: tuple[float, float], n: tuple[float, float]) -> Interval:
@@ -99,9 +114,13 @@ def newcombe(hits: tuple[float, float], n: tuple[float, float]) -> Interval:
 
 
 def resampled_sums(rng: np.random.Generator, blocks: Array, draws: int) -> Array:
-    """Sums over blocks drawn with replacement, as many as there are: (blocks, columns) → (draws, columns)."""
-    n = len(blocks)
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=draws)
+    """Sums over blocks drawn with replacement, as many as there are.
+
+    Blocks of shape (..., blocks, columns) give (..., draws, columns), the same draws for all that lead.
+    """
+    n = blocks.shape[-2]
+    drawn = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
     return np.asarray(weights @ blocks)
 
 
@@ -112,6 +131,13 @@ def spread_of(value: float, resampled: Array) -> Interval:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(known, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return Interval(value, float(low), float(high))
+
+
+def lasting(span_s: float) -> str:
+    """A span in the unit that a person would use: minutes under two hours, hours under two days, days."""
+    if span_s < 7200:
+        return f"{span_s / 60:.0f} minutes"
+    return f"{span_s / 3600:.0f} hours" if span_s < 172_800 else f"{span_s / 86_400:.1f} days"
 
 
 def spoken(sentence: str) -> str:
