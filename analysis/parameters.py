@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -53,21 +52,22 @@ def parameters(said: Characterization) -> dict[str, Any]:
                     "label": name,
                     "service": overall["service"][0],
                     "model": overall["model"][0],
-                    "start_s": volume.start_s,
-                    "end_s": volume.end_s,
+                    "start_s": volume.segments["start_s"].min(),
+                    "end_s": volume.segments["end_s"].max(),
                 },
                 "arrivals": {
                     "overall": _records(overall.drop("selection", "service", "model"))[0],
                     "windows": [_window(row) for row in _records(arrivals["windows"].filter(of))],
                 },
                 "lengths": {
-                    "zipf": _records(_of(lengths["zipf"], name)),
-                    "fits": _records(_of(lengths["fits"], name)),
-                    "joint": _records(_of(lengths["joint"], name)),
+                    **{
+                        table: _records(_of(lengths[table], name))
+                        for table in ("zipf", "fits", "parameters", "joint", "joint_grid")
+                    },
                 },
                 "conversations": {
                     table: _records(_of(conversations[table], name))
-                    for table in ("turns_summary", "interval_models")
+                    for table in ("turns_summary", "turn_models", "interval_models")
                     if table in conversations
                 },
                 "failures": _records(_of(failures["rates"], name)),
@@ -83,13 +83,13 @@ def parameters(said: Characterization) -> dict[str, Any]:
                 "files": [{"name": s.name, "sha256": s.sha256, "bytes": s.bytes} for s in info.sources],
                 "rows": info.rows,
                 "rejected": info.rejected,
-                "span_s": volume.end_s - volume.start_s,
+                "span_s": volume.span_s,
                 "day0": info.day0.isoformat() if info.day0 else None,
                 "resolution_s": info.resolution_s,
                 "synthetic": info.synthetic,
             },
             "window_s": said.window_s,
-            "estimator": said.part(Arrivals).estimator,
+            "estimator": _estimator(said.part(Arrivals)),
             "selections": selections,
         }
     )
@@ -115,7 +115,7 @@ def write_parameters(content: dict[str, Any], out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-        os.replace(draft, out)
+        draft.replace(out)
     except OSError as fault:
         raise BurstlensError(f"{out}: cannot be written: {fault.strerror or fault}") from fault
 
@@ -130,6 +130,15 @@ def read_parameters(path: Path) -> dict[str, Any]:
         raise BurstlensError(f"{path}: not a parameter file: {fault}") from fault
     validate(content, str(path))
     return content  # type: ignore[no-any-return]
+
+
+def _estimator(part: Arrivals) -> str:
+    """The law of the gaps in words, and what small windows are drawn towards."""
+    laws = sorted(part.windows["law"].drop_nulls().unique().to_list())
+    return (
+        f"maximum likelihood of Gamma gaps, {' and '.join(laws) or 'no'} law; "
+        "shapes drawn towards a log-normal prior fitted over the windows (empirical Bayes)"
+    )
 
 
 def _window(row: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ CONVERSATION, API = "conversation", "api"
 CHATGPT, GPT4 = "ChatGPT", "GPT-4"
 AGREES, PARTLY, DIFFERS, UNTOLD = "agrees", "partly", "differs", "cannot tell"
 SHARP = 0.2
-"""Windows vary sharply where the log shapes spread by at least this beyond sampling error (a factor of 1.22)."""
+"""Log shapes that spread by at least this beyond sampling error (a factor of 1.22) vary sharply."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,13 @@ def _spreads_more(part: Periodicity) -> bool | None:
         for service in (CONVERSATION, API)
     ]
     both = relative[0].join(relative[1], on="hour_of_day")
-    return bool(both.select((pl.col(API) > pl.col(CONVERSATION)).mean()).item() > 0.5) if both.height else None
+    return (
+        bool(both.select((pl.col(API) > pl.col(CONVERSATION)).mean()).item() > 0.5) if both.height else None
+    )
 
 
 def gamma(said: Characterization) -> Verdict:
-    """Spread of log shape and log rate beyond sampling error, and the share of windows that reject a Gamma."""
+    """Spread of log shape and log rate beyond sampling error, and how many windows reject a Gamma."""
     part = said.part(Arrivals)
     told: dict[str, bool | None] = {}
     values = []
@@ -176,7 +178,9 @@ def gamma(said: Characterization) -> Verdict:
             name = {"shape": "α", "rate": "β"}[quantity]
             told[f"{name} varies sharply in {service}"] = None if row is None else _sharp(row)
             if row:
-                values.append(f"{service} log {name} spread beyond chance {shown(row, 'excess_log_sd', '.2f')}")
+                values.append(
+                    f"{service} log {name} spread beyond chance {shown(row, 'excess_log_sd', '.2f')}"
+                )
     for row in _in_scope(part.fit, CONVERSATION).iter_rows(named=True):
         told["conversation arrivals are Gamma"] = row["rejected_share_low"] <= 0.10
         values.append(f"Gamma rejected in {shown(row, 'rejected_share', '.0%')} of {row['tested']} windows")

@@ -12,6 +12,9 @@ from typing import Any
 
 from ..analysis.characterize import Characterization
 from . import claim_checks as checks
+from . import claim_checks_counts as counts
+from . import claim_checks_lengths as lengths
+from . import claim_checks_sessions as sessions
 from .claim_checks import Verdict
 
 
@@ -54,7 +57,7 @@ class _Entry:
 
 def _needs(what: str) -> Callable[[Characterization], Verdict]:
     """The check of a claim about a served model, which no request log can decide."""
-    return lambda said: Verdict("cannot tell", "", f"A request log alone cannot tell: it needs {what}.")
+    return lambda _said: Verdict("cannot tell", "", f"A request log alone cannot tell: it needs {what}.")
 
 
 LEDGER = (
@@ -64,7 +67,7 @@ LEDGER = (
         "Conversation and API, ChatGPT and GPT-4 requests over 213 days, 10.31 million in all.",
         "volume",
         "open/streams",
-        checks.size,
+        counts.size,
     ),
     _Entry(
         "rate",
@@ -72,7 +75,7 @@ LEDGER = (
         "With ChatGPT the mean rate is 0.019 requests/s in conversation and 0.21 requests/s in the API.",
         "volume",
         "hourly_counts",
-        checks.rate,
+        counts.rate,
     ),
     _Entry(
         "maf-bursty",
@@ -88,7 +91,7 @@ LEDGER = (
         "The trace covers request patterns, conversation patterns, response lengths and failures.",
         "volume",
         "open/requests",
-        checks.coverage,
+        counts.coverage,
     ),
     _Entry(
         "weekly",
@@ -116,44 +119,40 @@ LEDGER = (
         "arrival_windows",
         checks.gamma,
     ),
-    _Entry(
-        "cv", "§4.2", "The coefficient of variation is 1/√α.", "arrivals", "arrival_windows", checks.cv
-    ),
+    _Entry("cv", "§4.2", "The coefficient of variation is 1/√α.", "arrivals", "arrival_windows", checks.cv),
     _Entry(
         "turns",
         "§3.2, Fig. 9",
         "Over 35 % of conversations have one request, the median is 2, three quarters have four or fewer; "
         "the decline is exponential.",
         "conversations",
-        "session_turns",
-        checks.turns,
+        "session_requests",
+        sessions.turns,
     ),
     _Entry(
         "interval",
         "§3.2, Fig. 9",
-        "The mean interval is not directly related to the number of requests; its P90 rises up to 5 requests.",
+        "The mean interval is not directly related to the number of requests; its P90 rises up to 5.",
         "conversations",
-        "session_gaps",
-        checks.interval,
+        "session_requests",
+        sessions.interval,
     ),
     _Entry(
         "long",
         "§3.2, Fig. 9",
         "The number of long intervals of a conversation grows with its requests.",
         "conversations",
-        "session_gaps",
-        checks.long_intervals,
+        "session_requests",
+        sessions.long_intervals,
     ),
-    _Entry(
-        "zipf", "§3.3, Fig. 7", "Request lengths are Zipf.", "lengths", "length_histograms", checks.zipf
-    ),
+    _Entry("zipf", "§3.3, Fig. 7", "Request lengths are Zipf.", "lengths", "length_histograms", lengths.zipf),
     _Entry(
         "bimodal",
         "§3.3, Fig. 7",
         "ChatGPT response lengths are bimodal.",
         "lengths",
         "length_histograms",
-        checks.bimodal,
+        lengths.bimodal,
     ),
     _Entry(
         "linear",
@@ -161,7 +160,7 @@ LEDGER = (
         "Response length grows linearly with request length.",
         "lengths",
         "joint_lengths",
-        checks.linear,
+        lengths.linear,
     ),
     _Entry(
         "bins",
@@ -169,7 +168,7 @@ LEDGER = (
         "Per request bin response lengths are a shifted Gaussian whose spread grows with request length.",
         "lengths",
         "joint_lengths",
-        checks.bins,
+        lengths.bins,
     ),
     _Entry(
         "failures",
@@ -177,7 +176,7 @@ LEDGER = (
         "ChatGPT conversation fails over 5 % on average; GPT-4 fails less than ChatGPT.",
         "failures",
         "daily_failures",
-        checks.failures,
+        counts.failures,
     ),
     _Entry(
         "maf2-load",

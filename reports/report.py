@@ -14,7 +14,7 @@ from typing import Any
 from ..analysis.characterize import Characterization, characterize
 from ..analysis.errors import BurstlensError
 from ..analysis.parameters import parameters, write_parameters
-from ..analysis.result import Progress
+from ..analysis.result import Progress, silent
 from ..analysis.synthetic import open_synthetic
 from ..analysis.trace import Trace, open_trace
 from .claims import Claim, check
@@ -85,7 +85,7 @@ def write_report(
     progress: Progress | None,
 ) -> Report:
     """Characterize each log (the embedded synthetic trace without any) and write the folder `out`."""
-    show = progress or (lambda step, share: None)
+    show = progress or silent
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
