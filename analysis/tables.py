@@ -44,17 +44,16 @@ class Selection:
 
 @dataclass(frozen=True)
 class Occupied:
-    """Occupied ticks: per tick and stream how many requests and failures, sorted by tick."""
+    """Requests and failures per stream and occupied tick."""
 
     tick: Integers
-    """(n_ticks,) the distinct ticks, counted from `first`"""
+    """(n_ticks,) the distinct ticks of all streams in ascending order, counted from `first`"""
     first: int
-    rank: Integers
-    """(n_entries,) index into `tick`"""
-    stream: Integers
-    """(n_entries,) index of the stream"""
-    n: Integers
-    failed: Integers
+    rank: tuple[Integers, ...]
+    """per stream the indices into `tick` of the ticks it occupies, ascending"""
+    n: tuple[Integers, ...]
+    """per stream the requests in each of these ticks"""
+    failed: tuple[Integers, ...]
 
 
 def stamp(engine: Engine, resolution_s: float) -> list[Stream]:
@@ -100,7 +99,7 @@ def build(engine: Engine, streams: Sequence[Stream], resolution_s: float) -> tup
     `stamped` is sorted by tick; `stream_id` counts from 1 in the order of `streams`.
     """
     occupied = count(engine, len(streams))
-    per_stream = np.bincount(occupied.stream, occupied.n, minlength=len(streams)).astype(np.int64)
+    per_stream = np.array([n.sum(dtype=np.int64) for n in occupied.n])
     engine.fill(
         "streams",
         "stream_id SMALLINT, service VARCHAR, model VARCHAR, n BIGINT",
@@ -121,7 +120,7 @@ def build(engine: Engine, streams: Sequence[Stream], resolution_s: float) -> tup
     hole_ticks = round(HOLE_S / resolution_s)
     _keep_segments(engine, occupied, hole_ticks)
     _keep_ticks(engine, occupied)
-    _keep_gaps(engine, occupied, members, len(streams), hole_ticks)
+    _keep_gaps(engine, occupied, members, hole_ticks)
     return selections
 
 
@@ -146,27 +145,28 @@ def count(engine: Engine, n_streams: int) -> Occupied:
     np.not_equal(tick[1:], tick[:-1], out=new[1:])
     distinct = tick[new]
     del tick
-    rank = np.cumsum(new, dtype=np.int32)
+    # One cell a stream and tick, stream by stream. Where cells are not many times the rows, counting beats
+    # sorting.
+    cells = np.cumsum(new, dtype=np.int64)
     del new
-    rank -= 1
-    # One cell a tick and stream. Where that is not many times the rows, counting beats sorting.
-    cells = rank.astype(np.int64)
-    cells *= n_streams
-    cells += code >> 1
-    failures = cells[(code & 1).astype(bool)]
-    del rank, code
+    cells += (code >> 1).astype(np.int64) * len(distinct) - 1
+    failures = cells[(code & 1).view(bool)] if code.itemsize == 1 else cells[(code & 1) == 1]
+    del code
     if len(distinct) * n_streams <= 4 * len(cells) + 1024:
-        counted = np.bincount(cells)
+        counted = np.bincount(cells, minlength=len(distinct) * n_streams)
         taken = np.flatnonzero(counted)
         n = counted[taken].astype(np.int32)
         del counted
     else:
         taken, many = np.unique(cells, return_counts=True)
         n = many.astype(np.int32)
+    del cells
     failed = np.zeros(len(taken), np.int32)
-    np.add.at(failed, np.searchsorted(taken, failures), 1)
-    at, stream = np.divmod(taken, n_streams)
-    return Occupied(distinct, first, at.astype(np.int32), stream.astype(np.int16), n, failed)
+    at, times = np.unique(np.searchsorted(taken, failures), return_counts=True)
+    failed[at] = times
+    bounds = np.searchsorted(taken, np.arange(1, n_streams) * len(distinct))
+    rank = [part - i * len(distinct) for i, part in enumerate(np.split(taken, bounds))]
+    return Occupied(distinct, first, tuple(rank), tuple(np.split(n, bounds)), tuple(np.split(failed, bounds)))
 
 
 def select(
@@ -210,47 +210,53 @@ def _keep_segments(engine: Engine, occupied: Occupied, hole_ticks: int) -> None:
 
 
 def _keep_ticks(engine: Engine, occupied: Occupied) -> None:
+    lengths = [len(rank) for rank in occupied.rank]
     engine.connection.register(
         "tick_arrays",
         {
-            "stream": occupied.stream,
-            "tick": occupied.tick[occupied.rank],
-            "n": occupied.n,
-            "failed": occupied.failed,
+            "stream_id": np.repeat(np.arange(1, len(lengths) + 1, dtype=np.int16), lengths),
+            "tick": np.concatenate([occupied.tick[rank] for rank in occupied.rank]),
+            "n": np.concatenate(occupied.n),
+            "failed": np.concatenate(occupied.failed),
         },
     )
     engine.connection.execute(
         f"""
         CREATE VIEW ticks AS
-        SELECT
-            CAST(stream + 1 AS SMALLINT) AS stream_id,
-            CAST(tick AS BIGINT) + ({occupied.first}) AS tick,
-            n,
-            failed
-        FROM tick_arrays
+        SELECT stream_id, CAST(tick AS BIGINT) + ({occupied.first}) AS tick, n, failed FROM tick_arrays
         """
     )
 
 
-def _keep_gaps(
-    engine: Engine, occupied: Occupied, members: Sequence[Sequence[int]], n_streams: int, hole_ticks: int
-) -> None:
+def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[int]], hole_ticks: int) -> None:
     """Ticks between the occupied ticks of each selection, never across a hole of the record."""
-    parts: dict[str, list[Integers]] = {"selection_id": [], "tick": [], "n": [], "failed": [], "gap": []}
-    for selection_id, held in enumerate(members, start=1):
-        tick, n, failed = _of_streams(occupied, held, n_streams)
-        gap = np.diff(tick, prepend=tick[:1])
+    # Room for the most there can be; what is not used is never touched, so takes no memory.
+    most = sum(min(len(occupied.tick), sum(len(occupied.rank[i]) for i in held)) for held in members)
+    selection_id = np.empty(most, np.int16)
+    tick, gap = np.empty(most, occupied.tick.dtype), np.empty(most, occupied.tick.dtype)
+    n, failed = np.empty(most, np.int32), np.empty(most, np.int32)
+    start = 0
+    for number, held in enumerate(members, start=1):
+        rank, requests, failures = _together(occupied, held)
+        here = slice(start, start + len(rank))
+        selection_id[here], n[here], failed[here] = number, requests, failures
+        np.take(occupied.tick, rank, out=tick[here], mode="clip")
         # No gap is zero, so that zero can stand for none: the first tick of a segment.
-        gap[gap >= hole_ticks] = 0
-        parts["selection_id"].append(np.full(len(tick), selection_id, np.int16))
-        parts["tick"].append(tick)
-        parts["n"].append(n)
-        parts["failed"].append(failed)
-        parts["gap"].append(gap)
-    arrays = {}
-    for name in list(parts):
-        arrays[name] = np.concatenate(parts.pop(name))
-    engine.connection.register("gap_arrays", arrays)
+        gap[start] = 0
+        np.subtract(tick[here][1:], tick[here][:-1], out=gap[here][1:])
+        np.multiply(gap[here], gap[here] < hole_ticks, out=gap[here])
+        start += len(rank)
+    used = slice(0, start)
+    engine.connection.register(
+        "gap_arrays",
+        {
+            "selection_id": selection_id[used],
+            "tick": tick[used],
+            "n": n[used],
+            "failed": failed[used],
+            "gap": gap[used],
+        },
+    )
     engine.connection.execute(
         f"""
         CREATE VIEW gaps AS
@@ -265,18 +271,15 @@ def _keep_gaps(
     )
 
 
-def _of_streams(
-    occupied: Occupied, held: Sequence[int], n_streams: int
-) -> tuple[Integers, Integers, Integers]:
-    """Occupied ticks of some streams together: tick, requests and failures in it."""
-    rank, n, failed = occupied.rank, occupied.n, occupied.failed
-    if len(held) < n_streams:
-        inside = np.zeros(n_streams, bool)
-        inside[list(held)] = True
-        kept = np.flatnonzero(inside[occupied.stream])
-        rank, n, failed = rank[kept], n[kept], failed[kept]
-    if len(held) > 1:
-        starts = np.flatnonzero(np.concatenate([[True], rank[1:] != rank[:-1]]))
-        rank = rank[starts]
-        n, failed = np.add.reduceat(n, starts), np.add.reduceat(failed, starts)
-    return occupied.tick[rank], n, failed
+def _together(occupied: Occupied, held: Sequence[int]) -> tuple[Integers, Integers, Integers]:
+    """Occupied ticks of some streams together: their indices, requests and failures."""
+    if len(held) == 1:
+        return occupied.rank[held[0]], occupied.n[held[0]], occupied.failed[held[0]]
+    n, failed = np.zeros(len(occupied.tick), np.int32), np.zeros(len(occupied.tick), np.int32)
+    for i in held:
+        n[occupied.rank[i]] += occupied.n[i]
+        failed[occupied.rank[i]] += occupied.failed[i]
+    rank = np.flatnonzero(n)
+    if len(rank) == len(n):
+        return rank, n, failed
+    return rank, n[rank], failed[rank]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,27 +140,33 @@ def open_trace(
     tell = progress or (lambda _step, _share: None)
     readings = [read_as(path, columns, i) for i, path in enumerate(paths)]
     engine = Engine(duckdb.connect())
-    digests: list[Future[str]] = []
-    # Hashing runs beside the reading: it lets go of the interpreter.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        try:
-            tell(f"reading {paths[0].name}", 0.0)
+    try:
+        tell(f"reading {paths[0].name}", 0.0)
+        loaded = _loaded(engine, readings, strict)
+        if rejects is not None and loaded.rejects:
+            write_rejects(loaded.rejects, rejects)
+        tell("counting arrivals", 0.7)
+        # Hashing runs beside the counting: it lets go of the interpreter.
+        with ThreadPoolExecutor(max_workers=1) as pool:
             digests = [pool.submit(checked_digest, r.log.path, r.log.packed) for r in readings]
-            loaded = load(engine.connection, readings, strict=strict)
-            if rejects is not None and loaded.rejects:
-                write_rejects(loaded.rejects, rejects)
-            tell("counting arrivals", 0.7)
             trace = _prepared(engine, _identity(readings, loaded, []), loaded.streams)
             info = _identity(readings, loaded, [digest.result() for digest in digests])
-        except BaseException as fault:
-            engine.close()
-            if isinstance(fault, BurstlensError):
-                # A damaged file is the cause of whatever else was found in it.
-                for digest in digests:
-                    digest.result()
-            raise
+    except BaseException:
+        engine.close()
+        raise
     tell("opened", 1.0)
     return replace(trace, info=info, rejects=tuple(loaded.rejects))
+
+
+def _loaded(engine: Engine, readings: Sequence[Reading], strict: bool) -> Loaded:
+    """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
+    try:
+        return load(engine.connection, readings, strict=strict)
+    except BurstlensError:
+        for reading in readings:
+            if reading.log.packed != "none":
+                checked_digest(reading.log.path, reading.log.packed)
+        raise
 
 
 def prepare(engine: Engine, info: TraceInfo) -> Trace:
