@@ -227,6 +227,19 @@ def log_ticks(low: float | None, high: float | None, most: int = 7) -> list[floa
     return inside[:: math.ceil(len(inside) / most)] if inside else []
 
 
+NARROW = 4.0
+"""A logarithmic axis over a smaller ratio has evenly spaced ticks."""
+
+
+def _linear_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round values from `low` to `high` at even steps, at most `most` of them."""
+    rough = (high - low) / most
+    decade = 10.0 ** math.floor(math.log10(rough))
+    step = next(decade * factor for factor in (1, 2, 5, 10) if decade * factor >= rough)
+    first = math.ceil(low / step)
+    return [float(f"{step * i:.10g}") for i in range(first, math.floor(high / step) + 1)]
+
+
 def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
     """Scale and axis of a logarithmic channel over the positive values given, with few round ticks."""
     known = pl.concat([v.cast(pl.Float64) for v in values]).drop_nulls()
@@ -235,7 +248,7 @@ def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
         return {"scale": alt.Scale(type="symlog")}
     low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
     low, high = (low, high) if low < high else (low / 1.5, high * 1.5)
-    ticks = log_ticks(low, high, most)
+    ticks = log_ticks(low, high, most) if high / low > NARROW else _linear_ticks(low, high, most)
     axis = {"values": ticks} if len(ticks) > 1 else {"tickCount": 4}
     return {
         "scale": alt.Scale(type="log", domain=[low, high], nice=False, padding=6),

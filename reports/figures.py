@@ -32,9 +32,10 @@ def figures_of(part: Part) -> list[Figure]:
 
 def _without_nan(part: Part) -> Part:
     """The part with nulls where its frames have NaN, which Polars takes for larger than any number."""
-    frames = {
-        each.name: value.fill_nan(None)
-        for each in fields(part)
-        if isinstance(value := getattr(part, each.name), pl.DataFrame)
-    }
-    return replace(part, **frames)
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, pl.DataFrame):
+            return value.fill_nan(None)
+        return {key: clean(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+    return replace(part, **{each.name: clean(getattr(part, each.name)) for each in fields(part)})

@@ -333,6 +333,8 @@ def category_shape() -> alt.Shape:
 def _cv(told: pl.DataFrame) -> Figure:
     """The window's own CV against 1/√α of its fit."""
     labels = main_selections(told)
+    enough = [label for label in labels if (told["selection"] == label).sum() >= FEWEST_DRAWN]
+    labels = enough or labels
     drawn, step = _thinned(told.filter(pl.col("selection").is_in(labels)), 900)
     data = drawn.select(
         "selection",
@@ -354,7 +356,9 @@ def _cv(told: pl.DataFrame) -> Figure:
             x=alt.X("from fit:Q", title="CV from the fit, 1/√α", **both),
             y=alt.Y("own:Q", title="CV of the window's own gaps", **both),
             color=category("agreement", {"close": "blue", "far apart": "vermillion"}),
-            shape=alt.Shape("agreement:N", scale=alt.Scale(range=["circle", "triangle-up"])),
+            shape=alt.Shape(
+                "agreement:N", scale=alt.Scale(domain=["close", "far apart"], range=["circle", "triangle-up"])
+            ),
             opacity=faded(pick, 0.6, 0.03),
             tooltip=[
                 "selection:N",
