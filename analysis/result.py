@@ -14,6 +14,11 @@ import polars as pl
 Progress = Callable[[str, float], None]
 """Called with the name of the step at hand and the share of the whole that is done, 0 to 1."""
 
+
+def silent(_step: str, _share: float) -> None:
+    """A `Progress` that shows nothing."""
+
+
 LEVEL = 0.95
 """Confidence level of every interval in the project."""
 

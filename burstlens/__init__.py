@@ -122,9 +122,7 @@ def fit(
     """
     from .analysis.parameters import parameters, write_parameters
 
-    said = describe(
-        logs, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=progress
-    )
+    said = describe(logs, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=progress)
     fitted = parameters(said)
     if out is not None:
         write_parameters(fitted, Path(out))

@@ -201,9 +201,7 @@ def describe(
 ) -> None:
     """A screenful: what the trace is and what it says."""
     with progress(quiet) as show:
-        said = bl.describe(
-            log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show
-        )
+        said = bl.describe(log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show)
     if as_json:
         from .reports.summary import summary
 
@@ -219,7 +217,9 @@ Examples:
   burstlens fit trace.parquet --window 5m -o -"""
 )
 @log_argument
-@click.option("-o", "--out", default="parameters.json", show_default=True, help="File to write; - is the screen.")
+@click.option(
+    "-o", "--out", default="parameters.json", show_default=True, help="File to write; - is the screen."
+)
 @fitting
 @reading
 @quiet_option

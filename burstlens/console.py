@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import click
 
-from .analysis.result import Progress
+from .analysis.result import Progress, silent
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 PATIENCE_S = 2.0
@@ -40,7 +40,7 @@ class Duration(click.ParamType):
 def progress(quiet: bool = False) -> Iterator[Progress]:
     """A bar on standard error for what takes over two seconds; plain lines where that is no terminal."""
     if quiet:
-        yield lambda step, share: None
+        yield silent
     elif sys.stderr.isatty():
         yield from _bar()
     else:

@@ -133,7 +133,7 @@ def daily(said: Characterization) -> Verdict:
     told["the API spreads more"] = _spreads_more(part)
     if all(held is None for held in told.values()):
         return lacking("conversation and API services over several days")
-    return Verdict(together(told), "; ".join(values), reasons(told), "profile")
+    return Verdict(together(told), "; ".join(values), reasons(told), "hour-of-day")
 
 
 def _profile(part: Periodicity, service: str) -> pl.DataFrame:
@@ -184,7 +184,7 @@ def gamma(said: Characterization) -> Verdict:
     for row in _in_scope(part.fit, CONVERSATION).iter_rows(named=True):
         told["conversation arrivals are Gamma"] = row["rejected_share_low"] <= 0.10
         values.append(f"Gamma rejected in {shown(row, 'rejected_share', '.0%')} of {row['tested']} windows")
-    return Verdict(together(told), "; ".join(values), reasons(told), "shape")
+    return Verdict(together(told), "; ".join(values), reasons(told), "shape-sequence")
 
 
 def _in_scope(table: pl.DataFrame, service: str) -> pl.DataFrame:

@@ -51,7 +51,7 @@ def zipf(said: Characterization) -> Verdict:
         f"(best: {row['winner'].replace('_', ' ')}, {row['winner_ks']:.1%})"
         for row in rows
     )
-    return Verdict(together(told), value, reasons(told), "requests")
+    return Verdict(together(told), value, reasons(told), "request-zipf")
 
 
 def bimodal(said: Characterization) -> Verdict:
@@ -72,7 +72,7 @@ def bimodal(said: Characterization) -> Verdict:
         f"On log length the dip test {'rejects' if dip else 'does not reject'} one mode, the mixture "
         f"that BIC chooses has {'several modes' if modes else 'one mode'}; the dip can miss real mixtures."
     )
-    return Verdict(verdict, value, why, "responses")
+    return Verdict(verdict, value, why, "response-modes")
 
 
 def linear(said: Characterization) -> Verdict:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..analysis.characterize import Characterization
+from ..analysis.comparison import Comparison, verdict_maf
 from . import claim_checks as checks
 from . import claim_checks_counts as counts
 from . import claim_checks_lengths as lengths
@@ -60,13 +61,16 @@ def _needs(what: str) -> Callable[[Characterization], Verdict]:
     return lambda _said: Verdict("cannot tell", "", f"A request log alone cannot tell: it needs {what}.")
 
 
+ACROSS_TRACES = "maf-bursty"
+"""The claim that takes two traces on one page."""
+
 LEDGER = (
     _Entry(
         "size",
         "§1",
         "Conversation and API, ChatGPT and GPT-4 requests over 213 days, 10.31 million in all.",
         "volume",
-        "open/streams",
+        "totals",
         counts.size,
     ),
     _Entry(
@@ -90,7 +94,7 @@ LEDGER = (
         "§2.1, Table 1",
         "The trace covers request patterns, conversation patterns, response lengths and failures.",
         "volume",
-        "open/requests",
+        "totals",
         counts.coverage,
     ),
     _Entry(
@@ -221,11 +225,16 @@ LEDGER = (
 )
 
 
-def check(said: Characterization) -> list[Claim]:
-    """Every claim of the paper with its verdict on this trace, in the paper's order."""
+def check(said: Characterization, comparison: Comparison | None = None) -> list[Claim]:
+    """Every claim of the paper with its verdict on this trace, in the paper's order.
+
+    `comparison` is that of all traces of a report; a claim about two of them is decided by it.
+    """
     out = []
     for entry in LEDGER:
         found = entry.check(said)
+        if entry.id == ACROSS_TRACES and comparison is not None:
+            found = Verdict(*verdict_maf(comparison))
         out.append(
             Claim(
                 id=entry.id,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.characterize import Characterization, characterize
+from ..analysis.comparison import compare_traces
 from ..analysis.errors import BurstlensError
 from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Progress, silent
@@ -109,7 +110,8 @@ def write_report(
             trace.engine.close()
         if rejected.exists():
             rejects.append(rejected)
-    ledgers = tuple(tuple(check(each)) for each in said)
+    comparison = compare_traces(said) if count > 1 else None
+    ledgers = tuple(tuple(check(each, comparison)) for each in said)
     for i, each in enumerate(said):
         name = "parameters.json" if count == 1 else f"parameters_{i + 1}.json"
         write_parameters(parameters(each), out / name)
@@ -118,6 +120,7 @@ def write_report(
         said,
         ledgers,
         command,
+        comparison=comparison,
         images=images,
         progress=lambda step, share: show(step, 0.5 + 0.5 * share),
     )

@@ -119,7 +119,9 @@ def measure(million: float, folder: Path, runs: int, pandas: bool) -> dict[str, 
 
 def main() -> None:
     """Print one line a figure, and all of them as JSON where asked."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="make bench", description="Speed and memory, as ratios measured in one run."
+    )
     parser.add_argument("--rows", type=float, nargs="+", default=[1.43, 10.6], help="millions of rows")
     parser.add_argument("--runs", type=int, default=3, help="runs of each contestant")
     parser.add_argument("--no-pandas", action="store_true", help="leave out the slow yardstick")

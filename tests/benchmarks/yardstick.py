@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats
 
+TOKENS = ("Request tokens", "Response tokens")
+
 
 def selections(log: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Everything, each service, each service and model: the same seven groups."""
@@ -70,11 +72,9 @@ def characterize(path: str) -> dict[str, object]:
             "acf": [np.corrcoef(hourly[k:], hourly[:-k])[0, 1] for k in (24, 168) if len(hourly) > 2 * k],
             "windows": window_shapes(arrivals),
             "idc": dispersion(arrivals),
-            "quantiles": ok[["Request tokens", "Response tokens"]].quantile([0.1, 0.25, 0.5, 0.75, 0.9, 0.99]),
-            "zipf": [zipf_exponent(ok[c]) for c in ("Request tokens", "Response tokens")],
-            "lognormal": [
-                stats.lognorm.fit(ok[c], floc=0) for c in ("Request tokens", "Response tokens")
-            ],
+            "quantiles": ok[list(TOKENS)].quantile([0.1, 0.25, 0.5, 0.75, 0.9, 0.99]),
+            "zipf": [zipf_exponent(ok[c]) for c in TOKENS],
+            "lognormal": [stats.lognorm.fit(ok[c], floc=0) for c in TOKENS],
             "spearman": stats.spearmanr(ok["Request tokens"], ok["Response tokens"]).statistic,
             "failures": failed.groupby(arrivals // 86_400).mean(),
         }

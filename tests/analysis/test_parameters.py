@@ -1,0 +1,102 @@
+"""The parameter file: what another benchmark reads from it, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from burstlens.analysis.characterize import Characterization, characterize
+from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.parameters import parameters, read_parameters, schema, write_parameters
+from burstlens.analysis.synthetic import open_synthetic
+
+
+@pytest.fixture(scope="module")
+def said() -> Characterization:
+    """Three synthetic days, characterized with hourly windows."""
+    trace = open_synthetic(days=3, seed=5)
+    return characterize(trace, window_s=3600.0)
+
+
+@pytest.fixture(scope="module")
+def fitted(said: Characterization) -> dict[str, Any]:
+    return parameters(said)
+
+
+def test_the_schema_is_valid_and_explains_every_field_of_a_window() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    for field in schema()["$defs"]["window"]["properties"].values():
+        assert len(field["description"]) > 20
+
+
+def test_what_is_written_is_what_is_read(fitted: dict[str, Any], tmp_path: Path) -> None:
+    write_parameters(fitted, tmp_path / "deep" / "parameters.json")
+    assert read_parameters(tmp_path / "deep" / "parameters.json") == json.loads(json.dumps(fitted))
+
+
+def test_it_says_where_it_comes_from(fitted: dict[str, Any], said: Characterization) -> None:
+    assert fitted["source"]["synthetic"] is True
+    assert fitted["source"]["rows"] == said.info.rows
+    assert fitted["window_s"] == 3600
+    labels = [selection["selection"]["label"] for selection in fitted["selections"]]
+    assert labels[0] == "all"
+    assert {"conversation", "api", "conversation · GPT-4"} <= set(labels)
+
+
+def test_windows_hold_the_rates_from_which_arrivals_can_be_drawn(fitted: dict[str, Any]) -> None:
+    for selection in fitted["selections"]:
+        windows = selection["arrivals"]["windows"]
+        starts = [window["start_s"] for window in windows]
+        assert starts == sorted(starts)
+        fitted_windows = [window for window in windows if window["shape"] is not None]
+        for window in fitted_windows:
+            assert window["scale"] == pytest.approx(1 / window["rate"])
+        # shape × scale is the mean gap, whose inverse is the rate of busy windows.
+        busy = [window for window in fitted_windows if window["n"] >= 300]
+        ratio = [window["rate_rps"] * window["shape"] * window["scale"] for window in busy]
+        if len(ratio) >= 5:
+            assert np.median(ratio) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda c: c["selections"][0]["arrivals"]["windows"][0].update(n=-1), "windows[0].n"),
+        (lambda c: c.pop("window_s"), "window_s"),
+        (lambda c: c.update(schema_version="0.1"), "schema_version"),
+        (lambda c: c["source"]["files"].append({"name": "x", "sha256": "no", "bytes": 1}), "sha256"),
+    ],
+)
+def test_a_spoilt_file_is_refused_in_one_line_that_names_the_field(
+    fitted: dict[str, Any], tmp_path: Path, spoil: Any, named: str
+) -> None:
+    content = json.loads(json.dumps(fitted))
+    spoil(content)
+    path = tmp_path / "spoilt.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(BurstlensError) as refused:
+        read_parameters(path)
+    text = str(refused.value)
+    assert "\n" not in text
+    assert "spoilt.json" in text
+    assert named in text
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"arrival_s,service\n1,api\n"])
+def test_what_is_no_parameter_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.txt"
+    path.write_bytes(content)
+    with pytest.raises(BurstlensError, match="not a parameter file"):
+        read_parameters(path)
+
+
+def test_a_missing_file_and_an_unwritable_place_are_one_line(fitted: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BurstlensError, match=r"nowhere\.json: cannot be read"):
+        read_parameters(tmp_path / "nowhere.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(BurstlensError, match="cannot be written"):
+        write_parameters(fitted, tmp_path / "file" / "parameters.json")
