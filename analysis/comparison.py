@@ -16,7 +16,9 @@ import polars as pl
 
 from .arrivals import Arrivals
 from .burstiness import WIDTHS_S, Burstiness
-from .equal_rate import COMPARABLE, UNTOLD, covered_s, median_shape, outcomes, span
+from .equal_rate import COMPARABLE, UNTOLD, median_shape, outcomes, span
+from .failures import FEWEST_DAYS, Failures
+from .lengths import Lengths
 from .pairs import (
     PAIRS_SCHEMA,
     ends,
@@ -30,11 +32,15 @@ from .pairs import (
 )
 from .result import Part
 from .trace import TraceInfo
+from .volume import Volume
 
 if TYPE_CHECKING:
     from .characterize import Characterization
 
 YES, NO = "yes", "no"
+SIDES = REQUEST, RESPONSE = ("request", "response")
+QUANTILES = ("p10", "p25", "p50", "p75", "p90", "p95", "p99")
+"""Token quantiles that stand side by side, as the columns of `lengths` name them."""
 REQUESTS, CONVERSATIONS, RESPONSES, FAILURES = PROPERTIES = (
     "LLM request patterns",
     "conversation patterns",
@@ -45,6 +51,9 @@ REQUESTS, CONVERSATIONS, RESPONSES, FAILURES = PROPERTIES = (
 ALL_PAIRS = 4
 """Up to so many traces every pair gets a sentence; of more, each with the first."""
 
+ENDS = ("", "_low", "_high")
+"""What follows a measure's name in the columns of its estimate and interval."""
+
 _Row = dict[str, Any]
 _NAMES: dict[str, Any] = {
     "trace": pl.String,
@@ -52,6 +61,11 @@ _NAMES: dict[str, Any] = {
     "service": pl.String,
     "model": pl.String,
 }
+
+
+def token_column(side: str, quantile: str) -> str:
+    """Column of `measures` with that quantile of request or response tokens: `request_tokens_p50`."""
+    return f"{side}_tokens_{quantile}"
 
 
 TRACES_SCHEMA: dict[str, Any] = {
@@ -72,12 +86,15 @@ MEASURES_SCHEMA: dict[str, Any] = {
     **estimates("shape"),
     **{f"idc_{width}s": pl.Float64 for width in WIDTHS_S},
     **{f"rate_cv2_{width}s": pl.Float64 for width in WIDTHS_S},
+    **{token_column(side, quantile): pl.Float64 for side in SIDES for quantile in QUANTILES},
+    **estimates(*(f"{side}_zipf" for side in SIDES), "failure_rate"),
 }
 DISPERSION_SCHEMA: dict[str, Any] = {
     **_NAMES,
     "width_s": pl.Float64,
     "mean_count": pl.Float64,
     **estimates("idc", "rate_cv2"),
+    "rate_cv2_poisson_high": pl.Float64,
 }
 
 
@@ -94,7 +111,10 @@ class Comparison(Part):
     measures: pl.DataFrame
     """One row a trace and main selection: all requests, and each service of several."""
     dispersion: pl.DataFrame
-    """Index of dispersion and its rate-independent form by width of the bins."""
+    """Index of dispersion and its rate-independent form by width of the bins.
+
+    Poisson arrivals have a `rate_cv2` of 0, and of as many as the trace has at most `rate_cv2_poisson_high`.
+    """
     pairs: pl.DataFrame
     """Which of two traces is burstier, by measure: `outcome` is of `trace` against `other`.
 
@@ -174,7 +194,7 @@ def _trace_row(name: str, said: Characterization) -> _Row:
     info = said.info
     return {
         "trace": name, "format": info.format, "synthetic": info.synthetic, "rows": info.rows,
-        "rejected": info.rejected, "covered_s": covered_s(said), "day0": info.day0,
+        "rejected": info.rejected, "covered_s": said.part(Volume).observed_s, "day0": info.day0,
         "resolution_s": info.resolution_s, "spread": info.spread, "failure_rule": info.failure_rule,
     }  # fmt: skip
 
@@ -182,7 +202,8 @@ def _trace_row(name: str, said: Characterization) -> _Row:
 def _coverage_rows(name: str, said: Characterization) -> Iterator[_Row]:
     """The paper's Table 1 for one trace, from what it holds."""
     info = said.info
-    responses = info.has_tokens
+    lengths = said.part(Lengths).frames["quantiles"]
+    responses = lengths.filter(pl.col("column") == RESPONSE).height > 0
     if is_functions(info.format):
         requests = (NO, "its arrivals are invocations of functions, not requests to a language model")
     elif info.spread:
@@ -215,7 +236,7 @@ def _step(resolution_s: float) -> str:
 
 def _names_models(said: Characterization) -> bool:
     """Whether any selection is one model's requests; traces of one model only do not tell it."""
-    return bool(said.part(Burstiness).dispersion["model"].is_not_null().any())
+    return bool(said.part(Volume).sizes["model"].is_not_null().any())
 
 
 def _main(table: pl.DataFrame) -> pl.DataFrame:
@@ -225,28 +246,35 @@ def _main(table: pl.DataFrame) -> pl.DataFrame:
 
 def _measure_rows(name: str, said: Characterization) -> Iterator[_Row]:
     """The measures of all requests and of each service, from the parts that tell them."""
-    dispersion = _main(said.part(Burstiness).dispersion)
-    for key in _keys(said):
-        label = key["selection"]
-        counted = dispersion.filter(pl.col("selection") == label)
-        row: _Row = {"trace": name, **key, "covered_s": covered_s(said, label)}
-        row |= _told(said.part(Arrivals).overall, label, "rate_rps")
-        row |= _told(said.part(Burstiness).gaps, label, "cv")
-        row |= {k: v for k, v in _first(said.part(Burstiness).gaps, label).items() if k == "cv_poisson"}
-        shape, row["windows"] = median_shape(said.part(Arrivals).windows.filter(pl.col("selection") == label))
+    volume, burstiness, lengths = said.part(Volume), said.part(Burstiness), said.part(Lengths).frames
+    for size in _main(volume.sizes).iter_rows(named=True):
+        label = size["selection"]
+        row: _Row = {"trace": name, **size, "rows": size["n"], "covered_s": volume.observed_s}
+        row |= {key: value for key, value in _first(burstiness.gaps, label).items() if key.startswith("cv")}
+        windows = said.part(Arrivals).windows.filter(pl.col("selection") == label)
+        shape, row["windows"] = median_shape(windows)
         row |= ends("shape", shape)
-        for each in counted.iter_rows(named=True):
-            row |= {f"{kind}_{each['width_s']:g}s": each[kind] for kind in ("idc", "rate_cv2")}
-            if row.get("rate_rps") is None:
-                row["rate_rps"] = each["mean_count"] / each["width_s"]
+        for counts in burstiness.dispersion.filter(pl.col("selection") == label).iter_rows(named=True):
+            row |= {f"{kind}_{counts['width_s']:g}s": counts[kind] for kind in ("idc", "rate_cv2")}
+        for side in SIDES:
+            told = _first(lengths["quantiles"].filter(pl.col("column") == side), label)
+            row |= {token_column(side, quantile): told.get(quantile) for quantile in QUANTILES}
+            zipf = _first(lengths["zipf"].filter(pl.col("column") == side), label)
+            row |= {f"{side}_zipf{end}": zipf.get(f"exponent{end}") for end in ENDS}
+        row |= _failure_rate(_first(said.part(Failures).rates, label))
         yield {column: row.get(column) for column in MEASURES_SCHEMA}
 
 
-def _keys(said: Characterization) -> list[_Row]:
-    """Names of the main selections that any measure of arrivals speaks of."""
-    tables = (said.part(Burstiness).dispersion, said.part(Burstiness).gaps, said.part(Arrivals).overall)
-    keys = pl.concat([_main(table).select("selection", "service", "model") for table in tables])
-    return keys.unique(maintain_order=True).to_dicts()
+def _failure_rate(rates: _Row) -> _Row:
+    """Pooled rate; its interval resamples days, in which failures cluster, where there are enough."""
+    if not rates:
+        return {}
+    by = "rate_days" if rates["days"] >= FEWEST_DAYS else "rate"
+    return {
+        "failure_rate": rates["rate"],
+        "failure_rate_low": rates[f"{by}_low"],
+        "failure_rate_high": rates[f"{by}_high"],
+    }
 
 
 def _first(table: pl.DataFrame, selection: str) -> _Row:
@@ -255,16 +283,11 @@ def _first(table: pl.DataFrame, selection: str) -> _Row:
     return rows.row(0, named=True) if rows.height else {}
 
 
-def _told(table: pl.DataFrame, selection: str, measure: str) -> _Row:
-    """A measure of a selection with its interval."""
-    row = _first(table, selection)
-    return {key: row.get(key) for key in (measure, f"{measure}_low", f"{measure}_high")}
-
-
 def _dispersion(name: str, said: Characterization) -> pl.DataFrame:
     """Dispersion of the main selections, as `DISPERSION_SCHEMA` has it."""
     table = _main(said.part(Burstiness).dispersion).drop_nulls("rate_cv2")
-    named = table.with_columns(pl.lit(name).alias("trace"))
+    floor = (pl.col("idc_poisson_high") - 1) / pl.col("mean_count")
+    named = table.with_columns(pl.lit(name).alias("trace"), floor.alias("rate_cv2_poisson_high"))
     return named.select(pl.col(column).cast(kind) for column, kind in DISPERSION_SCHEMA.items())
 
 
@@ -275,12 +298,9 @@ def _missing(named: Sequence[tuple[str, Characterization]], pairs: Sequence[_Row
     for name, said in named:
         if said.info.spread:
             yield f"{name} counts requests per minute: its gaps and everything under a minute are unknown."
-    lengths = {name: covered_s(said) for name, said in named}
-    for name, length in lengths.items():
-        if length is None:
-            yield f"{name} is too short a record for any measure of its arrivals."
+    lengths = {name: said.part(Volume).observed_s for name, said in named}
     if any(not row["decides"] for row in pairs):
-        covered = listing([f"{name} {span(length)}" for name, length in lengths.items() if length])
+        covered = listing([f"{name} {span(length)}" for name, length in lengths.items()])
         yield (
             f"The records are of unequal length ({covered}). Where one is more than {COMPARABLE:g} times as "
             "long as the other, slow changes of load, as between day and night, do not count."
@@ -311,6 +331,9 @@ def _side_by_side(whole: pl.DataFrame) -> Iterator[str]:
         ("Mean rate in requests/s", "rate_rps"),
         ("CV of the gaps, of the whole record", "cv"),
         ("Median shape of the windows, where 1 is Poisson", "shape"),
+        *((f"Median {side} tokens", token_column(side, "p50")) for side in SIDES),
+        *((f"Zipf exponent of {side} tokens", f"{side}_zipf") for side in SIDES),
+        ("Share of requests that failed", "failure_rate"),
     ):
         rows = whole.drop_nulls(measure).to_dicts()
         if rows:

@@ -27,6 +27,7 @@ from scipy import stats
 from .arrivals import Arrivals
 from .burstiness import Burstiness
 from .result import LEVEL, Interval
+from .volume import Volume
 
 if TYPE_CHECKING:
     from .characterize import Characterization
@@ -143,21 +144,9 @@ def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
     return Interval(float(np.median(shape)), float(low), float(high)), n
 
 
-def covered_s(said: Characterization, selection: str = "all") -> float | None:
-    """Time that the record covers, holes left out, in seconds; None where too little of it tells."""
-    windows = said.part(Arrivals).windows.filter(pl.col("selection") == selection)
-    if windows.height:
-        return float(windows["covered_s"].sum())
-    bins = said.part(Burstiness).dispersion.filter(pl.col("selection") == selection).sort("width_s")
-    return float(bins["bins"][0] * bins["width_s"][0]) if bins.height else None
-
-
 def outcomes(one: Characterization, other: Characterization, selection: str = "all") -> Iterator[Outcome]:
     """Every measure that both traces tell, of all their requests or of a selection that both have."""
-    lengths = covered_s(one, selection), covered_s(other, selection)
-    if lengths[0] is None or lengths[1] is None:
-        return
-    shorter, longer = min(lengths[0], lengths[1]), max(lengths[0], lengths[1])
+    shorter, longer = sorted(said.part(Volume).observed_s for said in (one, other))
     wholes = longer <= COMPARABLE * shorter or shorter >= WHOLE_CYCLE_S
     gaps = [_row(said.part(Burstiness).gaps, selection) for said in (one, other)]
     if all(row and row["cv"] is not None for row in gaps):

@@ -103,6 +103,8 @@ def _per(width_s: float) -> str:
 
 def shown(row: _Row, name: str) -> str:
     """`0.5 [0.4, 0.6]`; an end that nothing bounds is left open."""
+    if f"{name}_low" not in row:
+        return f"{row[name]:.3g}"
     low, high = (
         "…" if row[f"{name}{end}"] is None else f"{row[f'{name}{end}']:.3g}" for end in ("_low", "_high")
     )
@@ -137,7 +139,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     a kind the longest record is taken, a synthetic one only where there is no other.
     """
     told = traces.sort("synthetic", -pl.col("covered_s").fill_null(0), maintain_order=True).to_dicts()
-    functions = [row["trace"] for row in told if is_functions(row["format"])]
+    functions = [row for row in told if is_functions(row["format"])]
     burst = [row for row in told if is_burstgpt(row["format"]) and not is_functions(row["format"])]
     if not functions or not burst:
         lacking = [
@@ -146,7 +148,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
             if not there
         ]
         return UNTOLD, "", f"It takes {listing(lacking)} on the same page."
-    facing = _facing(pairs, functions[0], burst[0]["trace"])
+    facing = _facing(pairs, functions[0]["trace"], burst[0]["trace"])
     fair = [row for row in facing if row["decides"]]
     lower = [row for row in fair if row["outcome"] == LOWER]
     higher = [row for row in fair if row["outcome"] == HIGHER]
@@ -161,7 +163,8 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
         f"{_named(row)} {shown(row, 'value')} against {shown(row, 'other_value')}" for row in fair
     )
     why = (
-        f"{functions[0]} against {burst[0]['trace']} at equal mean rate, {len(fair)} measures fair to both: "
+        f"{_sized(functions[0])} against {_sized(burst[0])} at equal mean rate, "
+        f"{len(fair)} measures fair to both: "
         f"{len(lower)} lower, {len(higher)} higher, {len(fair) - len(lower) - len(higher)} not told apart."
         if fair
         else "No measure of arrivals is told by both traces."
@@ -178,6 +181,11 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     if burst[0]["synthetic"]:
         why += " The BurstGPT here is synthetic."
     return verdict, value, why
+
+
+def _sized(trace: _Row) -> str:
+    """A trace with how much of it there is."""
+    return f"{trace['trace']} ({trace['rows']:,} requests in {span(trace['covered_s'])})"
 
 
 def _facing(pairs: pl.DataFrame, functions: str, burst: str) -> list[_Row]:

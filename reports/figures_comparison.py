@@ -238,7 +238,7 @@ def _measures(part: Comparison, data: pl.DataFrame) -> Figure:
     shown = data["measure"].unique(maintain_order=True).to_list()
     columns = min(2, len(shown))
     y = alt.Y("trace:N", title=None, sort=names, axis=alt.Axis(grid=True, labelLimit=LABEL_PX))
-    scale = alt.Scale(type="log", nice=True, padding=12)
+    scale = alt.Scale(type="log", nice=False, padding=14)
     base = alt.Chart().encode(y=y, color=_colour(part, legend=False))
     poisson = alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(
         x=alt.X("Poisson:Q", scale=scale)
