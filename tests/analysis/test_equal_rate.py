@@ -19,7 +19,6 @@ from burstlens.analysis.equal_rate import (
     RATE,
     UNTOLD,
     Outcome,
-    covered_s,
     difference,
     median_shape,
     outcomes,
@@ -29,6 +28,7 @@ from burstlens.analysis.equal_rate import (
 from burstlens.analysis.renewal import sample_arrivals
 from burstlens.analysis.result import Interval
 from burstlens.analysis.trace import TraceInfo, open_frame
+from burstlens.analysis.volume import describe_volume
 
 DAY_S = 86_400
 
@@ -190,13 +190,6 @@ def test_interval_of_the_median_shape_holds_it_95_times_of_100() -> None:
     assert 0.93 < held / 400 < 0.99
 
 
-def test_covered_time_leaves_holes_out() -> None:
-    rng = np.random.default_rng(5)
-    first = np.cumsum(rng.exponential(10.0, 20_000))
-    second = first[-1] + 40 * DAY_S + np.cumsum(rng.exponential(10.0, 20_000))
-    assert covered_s(_said(np.concatenate([first, second]))) == pytest.approx(400_000, rel=0.02)
-
-
 @pytest.mark.parametrize(
     ("width_s", "words"),
     [
@@ -227,6 +220,6 @@ def _said(times: np.ndarray, digits: int = 0) -> Characterization:
     info = TraceInfo("planted", "planted", (), len(frame), 0, 0, 10.0**-digits, None, True)
     trace = open_frame(frame, info)
     arrivals = describe_arrivals(trace)
-    parts = (arrivals, describe_burstiness(trace, 0, arrivals))
+    parts = (describe_volume(trace), arrivals, describe_burstiness(trace, 0, arrivals))
     trace.engine.close()
     return Characterization(trace.info, 1200.0, parts)
