@@ -21,8 +21,8 @@ from .result import LEVEL, Interval
 
 Array = NDArray[np.float64]
 
-FINEST_GRID = 12
-"""Cells of the rank grid to a side, at most; fewer where a cell would hold less than 25 requests."""
+GRIDS = (2, 3, 4, 6, 8, 12, 16)
+"""Cells of a rank grid to a side; only those whose cells hold at least 25 requests on average are tried."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Marginal:
 
     @classmethod
     def of_law(cls, name: str, parameters: Mapping[str, float], maximum: int) -> Marginal:
-        """The law of that name (see `length_families.BUILDERS`) on 1..maximum; KeyError for an unknown one."""
+        """The law of that name in `length_families.BUILDERS` on 1..maximum; KeyError for an unknown one."""
         return cls(np.arange(1, maximum + 1), np.cumsum(masses(name, dict(parameters), maximum)))
 
     @classmethod
@@ -92,7 +92,7 @@ def spearman(counts: Array) -> Array:
 def spearman_interval(value: float, blocks: Array, rng: np.random.Generator, draws: int = 200) -> Interval:
     """A rank correlation with an interval that allows for requests of one stretch of time being alike.
 
-    `blocks` has shape (stretches, rows, columns): counts per stretch in cells, coarser ones suffice. Stretches
+    `blocks` has shape (stretches, rows, columns): counts per stretch in cells, coarse ones suffice. Stretches
     are drawn with replacement; their spread on Fisher's z scale, but never less than that of independent
     requests (Bonett and Wright, 2000), makes a symmetric interval there.
     """
@@ -150,15 +150,22 @@ def gaussian_cells(counts: Array, correlation: float) -> Array:
     return np.maximum(np.diff(np.diff(padded, axis=0), axis=1), 0.0)
 
 
-def rank_grid(counts: Array, k: int | None = None) -> Array:
+def rank_grid(counts: Array, k: int) -> Array:
     """Shares of requests by cell of k × k equal rank shares, ties spread evenly; shape (k, k)."""
     rows, columns = _shares(counts)
-    if k is None:
-        k = int(np.clip(np.sqrt(counts.sum() / 25), 2, FINEST_GRID))
     with np.errstate(invalid="ignore"):
         left = np.nan_to_num(_overlap(rows, k) / rows)
         right = np.nan_to_num(_overlap(columns, k) / columns)
     return np.asarray(left @ (counts / counts.sum()) @ right.T)
+
+
+def best_grid(fine: Array, coarse: Array) -> tuple[Array, float]:
+    """The rank grid of a fine table whose cells describe the coarse one best, and its BIC there."""
+    sizes = [k for k in GRIDS if k == GRIDS[0] or 25 * k * k <= coarse.sum()]
+    grids = [rank_grid(fine, k) for k in sizes]
+    scores = [information(coarse, grid_cells(coarse, grid), (len(grid) - 1) ** 2) for grid in grids]
+    best = int(np.argmin(scores))
+    return grids[best], scores[best]
 
 
 def grid_cells(counts: Array, grid: Array) -> Array:

@@ -1,7 +1,9 @@
 """Laws of token counts, each a `likelihood.Family` on 1..maximum: Zipf and its rivals.
 
 Every law is bounded by the same maximum, so that likelihoods compare: the power laws are normalised over
-1..maximum, the continuous ones take the probability between x − ½ and x + ½, given ½ to maximum + ½.
+1..maximum, the continuous ones take the probability between x − ½ and x + ½, given ½ to maximum + ½. A law
+cut off above could run away (a log-normal of median e^1500 is a rising power law below it), so its median or
+scale stays within ½..maximum + ½, and says so when it reaches an end.
 Not here: which law a trace follows (see `lengths`), and how requests and responses go together (`copula`).
 """
 
@@ -9,74 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from .counts import coarsened, nodes
 from .likelihood import Family, Fit, Histogram, fit, ks_distance
+from .mixtures import normal_mixture
 
 Array = NDArray[np.float64]
 
-EXACT = 64
-"""Token counts below this one are never put together."""
-RATIO = 1.03
-"""Width of the cells in which longer counts are put together, as a ratio."""
 NARROWEST = 0.03
 """Smallest sigma of a log-normal: one narrower would describe a single token count, not a mode."""
 TINY = 1e-300
-
-
-@lru_cache(maxsize=64)
-def nodes(maximum: int) -> tuple[Array, Array]:
-    """Points and weights with Σ w·f(point) ≈ Σ f(x) over the integers 1..maximum, for smooth f.
-
-    Exact up to 128; then each stretch of about a tenth of its start takes three Gauss points of the discrete
-    uniform law (exact for polynomials up to degree 5), relative error about 1e-10 for power laws.
-    """
-    single = np.arange(1, min(maximum, 128) + 1, dtype=float)
-    points, weights = [single], [np.ones_like(single)]
-    first = 129
-    while first <= maximum:
-        width = min(first // 10, maximum - first + 1)
-        second = (width**2 - 1) / 12
-        fourth = (width**2 - 1) * (3 * width**2 - 7) / 240
-        middle = first + (width - 1) / 2
-        if second == 0:
-            points.append(np.array([middle]))
-            weights.append(np.array([1.0]))
-        else:
-            reach, outer = np.sqrt(fourth / second), second**2 / fourth / 2
-            points.append(middle + np.array([-reach, 0.0, reach]))
-            weights.append(width * np.array([outer, 1 - 2 * outer, outer]))
-        first += width
-    return np.concatenate(points), np.concatenate(weights)
-
-
-def coarsened(data: Histogram) -> Histogram:
-    """The same histogram with counts from `EXACT` tokens up put together in cells of ratio `RATIO`.
-
-    Each cell becomes two points that keep its mass and the mean and variance of its log, so the fit of a Zipf
-    is unchanged and that of a smooth law loses less than 1e-3 in log-likelihood per row.
-    """
-    short = data.values < EXACT
-    log = np.log(data.values[~short])
-    counts = data.counts[~short]
-    if len(log) == 0:
-        return data
-    cell = np.floor(np.log(data.values[~short] / EXACT) / np.log(RATIO)).astype(int)
-    mass = np.bincount(cell, counts)
-    held = mass > 0
-    mean = np.bincount(cell, counts * log)[held] / mass[held]
-    square = np.bincount(cell, counts * (log - mean[np.cumsum(held)[cell] - 1]) ** 2)[held] / mass[held]
-    sd, mass = np.sqrt(square), mass[held]
-    pairs = np.stack([np.exp(mean - sd), np.exp(mean + sd)], axis=1)
-    return Histogram(
-        np.concatenate([data.values[short], pairs.ravel()]),
-        np.concatenate([data.counts[short], np.repeat(mass / 2, 2)]),
-    )
 
 
 @dataclass(frozen=True)
@@ -202,22 +151,33 @@ class Weibull:
         mean = float(log @ data.counts / data.n)
         sd = max(float(np.sqrt(((log - mean) ** 2) @ data.counts / data.n)), 0.05)
         shape = np.pi / np.sqrt(6) / sd
-        return np.array([np.log(shape), mean + np.euler_gamma / shape])
+        return self.theta({"shape": shape, "scale": float(np.exp(mean + np.euler_gamma / shape))})
 
     def log_probability(self, theta: Array, values: Array) -> Array:
         """Log mass at each value."""
         return self.gradient(theta, values)[0]
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
-        """Log mass and its derivatives by log(shape) and log(scale)."""
+        """Log mass and its derivatives."""
         inside, by_inside = self._between(theta, values - 0.5, values + 0.5)
         whole, by_whole = self._between(theta, np.array([0.5]), np.array([self.maximum + 0.5]))
-        return inside - whole, by_inside - by_whole
+        free = [_slope(t, *ends) for t, ends in zip(theta, self._ends(), strict=True)]
+        return inside - whole, (by_inside - by_whole) * np.array(free)[:, None]
+
+    def _ends(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Range of log(shape) and of log(scale)."""
+        return (float(np.log(0.02)), float(np.log(200.0))), _range(self.maximum)
+
+    def _logs(self, theta: Array) -> tuple[float, float]:
+        """Log(shape) and log(scale)."""
+        shape, scale = (_inside(t, *ends) for t, ends in zip(theta, self._ends(), strict=True))
+        return float(shape), float(scale)
 
     def _between(self, theta: Array, low: Array, high: Array) -> tuple[Array, Array]:
         """Log probability between two bounds and its derivatives, without loss in the far tail."""
-        shape = float(np.exp(np.clip(theta[0], -20, 8)))
-        log_low, log_high = np.log(low) - theta[1], np.log(high) - theta[1]
+        log_shape, log_scale = self._logs(theta)
+        shape = np.exp(log_shape)
+        log_low, log_high = np.log(low) - log_scale, np.log(high) - log_scale
         hazard_low = np.exp(np.minimum(shape * log_low, 600.0))
         hazard_high = np.exp(np.minimum(shape * log_high, 600.0))
         gap = np.maximum(hazard_high - hazard_low, TINY)
@@ -234,29 +194,34 @@ class Weibull:
 
     def cumulative(self, theta: Array, values: Array) -> Array:
         """P(X <= value)."""
-        shape, scale = np.exp(theta)
+        shape, scale = np.exp(self._logs(theta))
         edges = np.concatenate([[0.5], values + 0.5, [self.maximum + 0.5]])
         below = -np.expm1(-((edges / scale) ** shape))
         return np.asarray((below[1:-1] - below[0]) / (below[-1] - below[0]))
 
     def parameters(self, theta: Array) -> dict[str, float]:
         """`shape` and `scale`, in tokens."""
-        return {"shape": float(np.exp(theta[0])), "scale": float(np.exp(theta[1]))}
+        shape, scale = np.exp(self._logs(theta))
+        return {"shape": float(shape), "scale": float(scale)}
 
     def theta(self, parameters: dict[str, float]) -> Array:
         """The point on the optimizer's scale of given parameters."""
-        return np.log([parameters["shape"], parameters["scale"]])
+        logs = np.log([parameters["shape"], parameters["scale"]])
+        return np.array([_outside(v, *ends) for v, ends in zip(logs, self._ends(), strict=True)])
 
 
 @dataclass(frozen=True)
 class LogNormals:
     """Rounded log-normal (one component), or a mixture of several, by increasing median.
 
-    On the optimizer's scale: logits of all weights but the last, then mus, then log(sigma − `NARROWEST`).
+    On the optimizer's scale: logits of all weights but the last, of mus within ½..maximum + ½, and of sigmas
+    within `NARROWEST` and three times that range.
     """
 
     maximum: int
     components: int = 1
+    begin: tuple[float, ...] = ()
+    """Where the fit starts, on the optimizer's scale; empty for a start from the data."""
 
     @property
     def name(self) -> str:
@@ -264,26 +229,14 @@ class LogNormals:
         return "log_normal" if self.components == 1 else f"log_normal_mixture_{self.components}"
 
     def start(self, data: Histogram) -> Array:
-        """Expectation–maximisation on log x, from components at quantiles."""
-        y, share = np.log(data.values), data.counts / data.n
-        k = self.components
-        at = np.log(data.quantile((np.arange(k) + 0.5) / k))
-        spread = float(np.sqrt(share @ (y - share @ y) ** 2))
-        mu = at + 1e-3 * max(spread, 0.1) * np.arange(k)
-        sigma = np.full(k, max(spread / k, 2 * NARROWEST))
-        weight = np.full(k, 1 / k)
-        for _ in range(40 if k > 1 else 1):
-            z = (y - mu[:, None]) / sigma[:, None]
-            log_part = np.log(weight / sigma)[:, None] - z**2 / 2
-            part = np.exp(log_part - log_part.max(axis=0))
-            part *= share / part.sum(axis=0)
-            weight = np.maximum(part.sum(axis=1), 1e-6)
-            mu = part @ y / weight
-            variance = np.array([part[i] @ (y - mu[i]) ** 2 for i in range(k)]) / weight
-            sigma = np.sqrt(np.maximum(variance, (1.2 * NARROWEST) ** 2))
+        """Where `begin` says, else expectation–maximisation on log x from two places, the better one."""
+        if self.begin:
+            return np.array(self.begin)
+        weight, mu, sigma = normal_mixture(
+            np.log(data.values), data.counts / data.n, self.components, NARROWEST
+        )
         order = np.argsort(mu)
-        weight, mu, sigma = weight[order] / weight.sum(), mu[order], sigma[order]
-        return self._pack(weight, mu, sigma)
+        return self._pack(weight[order], mu[order], sigma[order])
 
     def log_probability(self, theta: Array, values: Array) -> Array:
         """Log mass at each value."""
@@ -308,10 +261,10 @@ class LogNormals:
 
         by_weight = (mass[:-1] - mass[-1]) * (weight[:-1] * (1 - weight[:-1]))[:, None]
         by_mu = (density_low - density_high) * (weight / sigma)[:, None]
-        free = (sigma - NARROWEST) / sigma
-        by_sigma = (low * density_low - high * density_high) * (weight * free)[:, None]
+        by_sigma = (low * density_low - high * density_high) * (weight / sigma)[:, None]
+        by_mu *= _slope(theta[k - 1 : 2 * k - 1], *_range(self.maximum))[:, None]
+        by_sigma *= _slope(theta[2 * k - 1 :], NARROWEST, self._widest)[:, None]
         slopes = np.concatenate([by_weight, by_mu, by_sigma]) / total
-        assert slopes.shape[0] == 3 * k - 1
         return log_total[:-1] - log_total[-1], slopes[:, :-1] - slopes[:, -1:]
 
     def cumulative(self, theta: Array, values: Array) -> Array:
@@ -338,20 +291,35 @@ class LogNormals:
         mu, sigma = (np.array([parameters[f"{p}_{i}"] for i in range(1, k + 1)]) for p in ("mu", "sigma"))
         return self._pack(np.append(weight, 1 - weight.sum()), mu, sigma)
 
+    def ordered(self, theta: Array) -> Array | None:
+        """The same law with its components by increasing median, or None where they are so already."""
+        weight, mu, sigma = self._unpack(theta)
+        order = np.argsort(mu, kind="stable")
+        if np.all(np.diff(order) > 0):
+            return None
+        return self._pack(weight[order], mu[order], sigma[order])
+
     def density(self, theta: Array, log_tokens: Array) -> Array:
         """Density of log tokens, without the bound: where its modes are."""
         weight, mu, sigma = self._unpack(theta)
         return np.asarray((weight / sigma) @ _normal((log_tokens - mu[:, None]) / sigma[:, None]))
 
     def _pack(self, weight: Array, mu: Array, sigma: Array) -> Array:
-        wide = np.log(np.maximum(sigma - NARROWEST, 1e-6))
-        return np.concatenate([special.logit(weight[:-1]), mu, wide])
+        at = _outside(mu, *_range(self.maximum))
+        wide = _outside(sigma, NARROWEST, self._widest)
+        return np.concatenate([special.logit(weight[:-1]), at, wide])
 
     def _unpack(self, theta: Array) -> tuple[Array, Array, Array]:
         k = self.components
         weight = special.expit(theta[: k - 1])
-        sigma = NARROWEST + np.exp(np.clip(theta[2 * k - 1 :], -30, 30))
-        return np.append(weight, 1 - weight.sum()), theta[k - 1 : 2 * k - 1], sigma
+        mu = _inside(theta[k - 1 : 2 * k - 1], *_range(self.maximum))
+        sigma = _inside(theta[2 * k - 1 :], NARROWEST, self._widest)
+        return np.append(weight, 1 - weight.sum()), mu, sigma
+
+    @property
+    def _widest(self) -> float:
+        low, high = _range(self.maximum)
+        return 3 * (high - low)
 
 
 BUILDERS: dict[str, Callable[[int], Any]] = {
@@ -377,7 +345,10 @@ TITLES = {
 
 def fit_lengths(family: Family, data: Histogram, coarse: Histogram | None = None) -> Fit:
     """Fit on the coarsened histogram; likelihood and distance are those of the full one at that point."""
-    found = fit(family, coarsened(data) if coarse is None else coarse)
+    coarse = coarsened(data) if coarse is None else coarse
+    found = fit(family, coarse)
+    if isinstance(family, LogNormals) and (sorted_theta := family.ordered(found.theta)) is not None:
+        found = fit(replace(family, begin=tuple(sorted_theta)), coarse)
     value = float(family.log_probability(found.theta, data.values) @ data.counts)
     return replace(found, log_likelihood=value, ks_distance=ks_distance(family, found.theta, data))
 
@@ -399,6 +370,46 @@ def _summed(family: Zipf | ZipfMandelbrot, theta: Array, values: Array) -> Array
     return np.concatenate([[0.0], below / below[-1]])[at]
 
 
+def _range(maximum: int) -> tuple[float, float]:
+    """Range of log tokens that a law of lengths up to the maximum covers."""
+    return float(np.log(0.5)), float(np.log(maximum + 0.5))
+
+
+def _inside(t: Array, low: float, high: float) -> Array:
+    """From the optimizer's scale into a range."""
+    return np.asarray(low + (high - low) * special.expit(t))
+
+
+def _outside(value: Array, low: float, high: float) -> Array:
+    """From a range to the optimizer's scale, where its ends are finite."""
+    return np.asarray(special.logit(np.clip((value - low) / (high - low), 1e-6, 1 - 1e-6)))
+
+
+def _slope(t: Array, low: float, high: float) -> Array:
+    """Derivative of `_inside`."""
+    return np.asarray((high - low) * special.expit(t) * special.expit(-t))
+
+
 def _normal(z: Array) -> Array:
     """Standard normal density."""
     return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
+
+
+def at_bound(found: Fit, maximum: int) -> set[str]:
+    """Parameters that ran to the end of their range, or have no information beside one that did.
+
+    A Zipf–Mandelbrot whose offset does is an exponential law, and tells only the ratio of both; a log-normal
+    whose sigma does stands on a single token count. Their intervals mean nothing.
+    """
+    low, high = _range(maximum)
+    reached = set()
+    for name, value in ((name, interval.value) for name, interval in found.parameters.items()):
+        if name == "offset" and value > 9.9 * maximum:
+            reached |= {"offset", "exponent"}
+        if name.startswith("sigma") and not 1.02 * NARROWEST < value < 2.94 * (high - low):
+            reached.add(name)
+        if name.startswith("mu") and not low + 0.01 < value < high - 0.01:
+            reached.add(name)
+        if name == "scale" and not low + 0.01 < np.log(value) < high - 0.01:
+            reached.add(name)
+    return reached
