@@ -49,13 +49,13 @@ class Decomposition:
 def mstl(series: Array, periods: Sequence[int]) -> Decomposition:
     """Decompose series of shape (..., n) into trend, a component for each period, and a remainder.
 
-    Spans are MSTL's own: 11 cycles for the first period, 15 for the second, and so on. Needs more than
+    Spans are MSTL's own: 11 cycles for the first period, 15 for the second, and so on. Needs at least
     two cycles of each period, else ValueError.
     """
     n = series.shape[-1]
     ordered = sorted(periods)
-    if not ordered or n <= 2 * ordered[-1]:
-        raise ValueError(f"{n} steps hold no more than two cycles of period {max(periods, default=0)}")
+    if not ordered or n < 2 * ordered[-1]:
+        raise ValueError(f"{n} steps hold fewer than two cycles of period {max(periods, default=0)}")
     seasonal = {period: np.zeros_like(series) for period in ordered}
     rest = series.astype(float)
     trend = rest

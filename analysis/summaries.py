@@ -94,7 +94,7 @@ def wilson(hits: float, n: float) -> Interval:
 
 def wilson_ends(hits: Array, n: Array) -> tuple[Array, Array]:
     """Lower and upper ends of Wilson's interval for many proportions, each the shape of `n`."""
-    some = np.maximum(n, 1e-300)
+    some = np.maximum(n, 1e-9)
     share = hits / some
     squared = Z * Z / some
     centre = (share + squared / 2) / (1 + squared)
