@@ -137,10 +137,11 @@ def main_selections(table: pl.DataFrame) -> list[str]:
     return _labels(services if services.height else whole)
 
 
-def leaf_selections(table: pl.DataFrame, weight: str, most: int = 6) -> list[str]:
+def leaf_selections(table: pl.DataFrame, weight: str, most: int = 6, fewest: float = 0) -> list[str]:
     """Labels of each model of each service, as fine as the trace tells them apart; the `most` heaviest.
 
     A service without several models stands for itself, and `all` for a trace of one service and model.
+    Those that weigh less than `fewest` are left out where any weighs more.
     """
     split = table.filter(pl.col("model").is_not_null())
     services = table.filter(
@@ -151,7 +152,9 @@ def leaf_selections(table: pl.DataFrame, weight: str, most: int = 6) -> list[str
     leaves = pl.concat([services, split])
     if leaves.is_empty():
         return _labels(table)
-    heaviest = leaves.group_by("selection").agg(pl.sum(weight)).top_k(most, by=weight)["selection"].to_list()
+    weights = leaves.group_by("selection").agg(pl.sum(weight)).top_k(most, by=weight)
+    heavy = weights.filter(pl.col(weight) >= fewest)
+    heaviest = (heavy if heavy.height else weights)["selection"].to_list()
     return [label for label in _labels(leaves.sort("service", maintain_order=True)) if label in heaviest]
 
 

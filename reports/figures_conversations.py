@@ -88,7 +88,7 @@ def _turns(part: Conversations) -> Figure:
     tips = [
         alt.Tooltip("series:N"),
         alt.Tooltip("turns:Q"),
-        alt.Tooltip("value:Q", title="share", format=".3~%"),
+        alt.Tooltip("value:Q", title="share", format=".3~p"),
         alt.Tooltip("sessions:Q", format=","),
     ]
     rule = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ..analysis.failures import LEAST_IN_DAY, Failures
+from ..analysis.failures import FEWEST_FAILURES, LEAST_IN_DAY, Failures
 from .chart import (
     SOURCE,
     Figure,
@@ -61,7 +61,7 @@ def _rates(part: Failures) -> Figure:
         tooltip=[
             "selection:N",
             *(
-                alt.Tooltip(f"{c}:Q", format=".3~%", title=t)
+                alt.Tooltip(f"{c}:Q", format=".3~p", title=t)
                 for c, t in (
                     ("rate", "rate"),
                     ("rate_low", "Wilson from"),
@@ -120,7 +120,7 @@ def _days(part: Failures) -> Figure:
     body = box.mark_rule(strokeWidth=14, opacity=0.35).encode(x=alt.X("q1:Q", title=title), x2="q3:Q")
     tips = [
         "selection:N",
-        *(alt.Tooltip(f"{c}:Q", format=".3~%") for c in ("low", "q1", "median", "q3", "high", "mean")),
+        *(alt.Tooltip(f"{c}:Q", format=".3~p") for c in ("low", "q1", "median", "q3", "high", "mean")),
         alt.Tooltip("days:Q"),
     ]
     median = box.mark_tick(thickness=2.6, size=16).encode(x=alt.X("median:Q", title=title), tooltip=tips)
@@ -129,11 +129,11 @@ def _days(part: Failures) -> Figure:
         .mark_circle(size=14, opacity=0.5)
         .encode(
             x=alt.X("rate:Q", title=title).axis(format=SHARE),
-            yOffset=alt.value(17),
+            yOffset=alt.value(33),
             tooltip=[
                 "selection:N",
                 alt.Tooltip("day:Q", title="day of the log"),
-                alt.Tooltip("rate:Q", format=".3~%"),
+                alt.Tooltip("rate:Q", format=".3~p"),
                 alt.Tooltip("failed:Q", format=","),
                 alt.Tooltip("n:Q", title="requests", format=","),
             ],
@@ -168,6 +168,8 @@ def _days(part: Failures) -> Figure:
 def _load(part: Failures) -> Figure:
     """Failure rate by how many requests arrive in the same minute."""
     labels = main_selections(part.load)
+    failing = part.rates.filter(pl.col("failed") >= FEWEST_FAILURES)["selection"].to_list()
+    labels = [label for label in labels if label in failing] or labels
     data = part.load.filter(pl.col("selection").is_in(labels)).select(
         "selection", pl.col("load_mean").alias("load"), "load_low", "load_high", "rate", "rate_low", "rate_high", "n", "failed"
     )  # fmt: skip
@@ -189,7 +191,7 @@ def _load(part: Failures) -> Figure:
             "selection:N",
             alt.Tooltip("load_low:Q", title="load from"),
             alt.Tooltip("load_high:Q", title="to"),
-            alt.Tooltip("rate:Q", format=".3~%"),
+            alt.Tooltip("rate:Q", format=".3~p"),
             alt.Tooltip("failed:Q", format=","),
             alt.Tooltip("n:Q", title="requests", format=","),
         ],

@@ -36,6 +36,9 @@ FAMILIES = {
     "log_normal_mixture_3": "blue",
 }
 SHAPES = ["diamond", "triangle-up", "square", "triangle-down", "cross", "circle"]
+FEWEST_BINS = 5
+FEWEST_ROWS = 200
+"""Selections of fewer lengths get no panel where another has more: their histograms are noise."""
 TOKEN_TICKS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 
 
@@ -51,9 +54,6 @@ def figures(part: Lengths) -> list[Figure]:
     if tables["fits"].height:
         drawn.append(_distances(tables["fits"]))
     return [*drawn, *figures_responses.figures(tables)]
-
-
-FEWEST_BINS = 5
 
 
 def _spoken(family: str) -> str:
@@ -106,7 +106,7 @@ def _x(data: pl.DataFrame, side: str) -> alt.X:
 
 def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) -> Figure:
     """Frequency against length on two logarithmic axes, where a Zipf law is a line (the paper's Fig. 7)."""
-    labels = leaf_selections(histograms, "n", most=4)
+    labels = leaf_selections(histograms, "n", most=4, fewest=FEWEST_ROWS)
     data = _series(histograms, labels)
     observed = data.filter(pl.col("series") == "observed")["density"]
     y: dict[str, Any] = {"title": f"share of {side}s per token of length", **logarithmic(observed, most=6)}
@@ -154,7 +154,7 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
 
 def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) -> Figure:
     """Share of lengths per e-fold, which shows modes, with those that the mixture finds."""
-    labels = leaf_selections(histograms, "n", most=4)
+    labels = leaf_selections(histograms, "n", most=4, fewest=FEWEST_ROWS)
     series = _series(histograms, labels)
     tests = tables["bimodality"].filter(
         (pl.col("column") == side) & (pl.col("scale") == "log tokens") & pl.col("selection").is_in(labels)
@@ -169,20 +169,24 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
         how="diagonal_relaxed",
     )
     x = _x(series, side)
-    y = alt.Y("share:Q", title=f"share of {side}s per e-fold").axis(format="~%")
+    # A component that hugs one length is a spike of any height: what was observed sets the scale.
+    top = 1.2 * float(series.filter(pl.col("series") == "observed")["share"].max() or 1.0)  # type: ignore[arg-type]
+    y = alt.Y(
+        "share:Q", title=f"share of {side}s per e-fold", scale=alt.Scale(domain=[0, top], nice=False)
+    ).axis(format="~%")
     pick = legend_filter("series")
     tips = [
         "series:N",
         alt.Tooltip("low:Q", title="from (tokens)", format=","),
         alt.Tooltip("high:Q", title="below", format=","),
-        alt.Tooltip("share:Q", format=".3~%"),
+        alt.Tooltip("share:Q", format=".3~p"),
         alt.Tooltip("count:Q", format=","),
     ]
     base = alt.Chart().encode(x=x, y=y, color=category("series", SERIES), opacity=faded(pick), tooltip=tips)
     area = base.mark_area(fillOpacity=0.18, interpolate="step").transform_filter(
         alt.datum.series == "observed"
     )
-    lines = base.mark_line().transform_filter((alt.datum.series != "observed") & (alt.datum.series != "mode"))
+    lines = base.mark_line(clip=True).transform_filter((alt.datum.series != "observed") & (alt.datum.series != "mode"))
     rules = (
         alt.Chart()
         .transform_filter(alt.datum.series == "mode")
@@ -244,7 +248,7 @@ def _distances(fits: pl.DataFrame) -> Figure:
             tooltip=[
                 "selection:N",
                 "law:N",
-                alt.Tooltip("distance:Q", format=".3~%"),
+                alt.Tooltip("distance:Q", format=".3~p"),
                 alt.Tooltip("delta_bic:Q", title="BIC above the best", format=",.0f"),
                 "rank:N",
             ],

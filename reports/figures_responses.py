@@ -11,11 +11,14 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ..analysis.lengths import LINEAR_RANGE
 from . import theme
 from .chart import Figure, category, colour, faded, leaf_selections, legend_filter, listing, number, panels
 
 LINES = {"mean": "vermillion", "median": "blue", "straight line": "neutral"}
 FEWEST_IN_BIN = 20
+FEWEST_ROWS = 200
+"""Selections of fewer requests get no panel where another has more."""
 OVERLAP = 1.9
 """Height of the highest ridge, in steps between ridges."""
 FEWEST_RIDGES = 3
@@ -37,20 +40,18 @@ def figures(tables: dict[str, pl.DataFrame]) -> list[Figure]:
 
 def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
     """Mean, median and the middle 90 % of responses by request length (the paper's Fig. 8)."""
-    labels = leaf_selections(bands, "n", most=4)
+    labels = leaf_selections(bands, "n", most=4, fewest=FEWEST_ROWS)
     chosen = bands.filter(pl.col("selection").is_in(labels))
     straight = slopes.filter(pl.col("selection").is_in(labels) & (pl.col("range") != "all"))
+    reach = chosen.group_by("selection").agg(pl.max("request_mean"))
     line = (
-        straight.select(
-            "selection",
-            pl.concat_list(pl.col("request_low"), pl.col("request_high")).alias("request"),
-            "slope",
-            "intercept",
-        )
+        straight.join(reach, on="selection", maintain_order="left")
+        .with_columns(request=pl.lit(list(LINEAR_RANGE), pl.List(pl.Float64)))
         .explode("request")
+        .with_columns(pl.min_horizontal("request", "request_mean").alias("request"))
         .select(
             "selection",
-            pl.col("request").cast(pl.Float64),
+            "request",
             pl.lit("straight line").alias("series"),
             (pl.col("intercept") + pl.col("slope") * pl.col("request")).alias("response"),
         )
@@ -148,7 +149,7 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
     ).filter(pl.col("held") >= FEWEST_IN_BIN)
     if sized.is_empty():
         return None
-    labels = leaf_selections(sized, "n", most=2)
+    labels = leaf_selections(sized, "n", most=2, fewest=FEWEST_ROWS)
     chosen = sized.filter(pl.col("selection").is_in(labels))
     bins = chosen["request_low"].unique().sort().to_list()
     if len(bins) < FEWEST_RIDGES:
@@ -233,7 +234,7 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
 def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
     """How often ranks of request and response meet, against independence: the joint model's copula."""
     held = joint.join(grid.select("selection").unique(), on="selection", maintain_order="left")
-    labels = leaf_selections(held, "n", most=4)
+    labels = leaf_selections(held, "n", most=4, fewest=FEWEST_ROWS)
     sizes = grid.group_by("selection").agg(size=pl.max("request_rank") + 1)
     data = (
         grid.filter(pl.col("selection").is_in(labels))

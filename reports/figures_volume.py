@@ -45,7 +45,7 @@ def _shares(part: Volume) -> Figure:
         "measure:N",
         "selection:N",
         alt.Tooltip("amount:Q", format=","),
-        alt.Tooltip("share:Q", format=".3~%"),
+        alt.Tooltip("share:Q", format=".3~p"),
     ]
     bars = (
         alt.Chart()
@@ -63,7 +63,7 @@ def _shares(part: Volume) -> Figure:
         .encode(
             x=alt.X("share:Q", scale=alt.Scale(domain=[0, 1])),
             y=alt.Y("selection:N", sort=labels),
-            text=alt.Text("share:Q", format=".3~%"),
+            text=alt.Text("share:Q", format=".3~p"),
         )
     )
     first = data.filter(pl.col("measure") == "requests").sort("share").row(-1, named=True)

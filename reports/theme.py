@@ -136,8 +136,8 @@ def config() -> dict[str, Any]:
             "tickSize": 4,
             "labelOverlap": "greedy",
         },
-        "axisY": {"domain": False, "ticks": False, "titleAnchor": "end"},
-        "axisX": {"grid": False, "labelFlush": True},
+        "axisY": {"domain": False, "ticks": False, "titleAnchor": "end", "tickCount": 5},
+        "axisX": {"grid": False, "labelFlush": True, "tickCount": 8},
         "header": {
             "labelColor": INK,
             "labelFontSize": 12.5,
