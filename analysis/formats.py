@@ -47,6 +47,7 @@ class Format:
     name: str
     title: str
     sql: str
+    """the SELECT, without the comments"""
     kinds: tuple[str, ...]
     columns: tuple[Column, ...]
     day0: date | None
@@ -96,7 +97,7 @@ def _declared(name: str, sql: str) -> Format:
     return Format(
         name=name,
         title=sql.partition("\n")[0].removeprefix("--").strip(),
-        sql=sql,
+        sql=re.sub(r"^\s*--.*\n", "", sql, flags=re.MULTILINE),
         kinds=words("reads"),
         columns=tuple(columns),
         day0=date.fromisoformat(said["day0"][0]) if "day0" in said else None,

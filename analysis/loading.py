@@ -184,15 +184,33 @@ def _run(
 
 def _stream(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
     """The number of a row's stream; the names go in as `parameters`, never as SQL."""
-    cases = []
-    for i, (service, model) in enumerate(streams, start=1):
+    services = list(dict.fromkeys(service for service, _ in streams))
+    models = list(dict.fromkeys(model for _, model in streams))
+
+    def cases(column: str, names: Sequence[str | None], numbers: Sequence[int]) -> str:
+        whens = []
+        for name, number in zip(names, numbers, strict=True):
+            if name is None:
+                whens.append(f"WHEN {column} IS NULL THEN {number}")
+            else:
+                parameters[f"{column}_{number}"] = name
+                whens.append(f"WHEN {column} = ${column}_{number} THEN {number}")
+        return f"CASE {' '.join(whens)} END"
+
+    if not streams:
+        return "NULL"
+    if len(streams) == len(services) * len(models):
+        first = cases("service", services, [i * len(models) for i in range(len(services))])
+        return f"{first} + {cases('model', models, range(1, len(models) + 1))}"
+    number = {stream: i for i, stream in enumerate(streams, start=1)}
+    whens = []
+    for i, service in enumerate(services):
         parameters[f"service_{i}"] = service
-        same_model = "model IS NULL"
-        if model is not None:
-            parameters[f"model_{i}"] = model
-            same_model = f"model = $model_{i}"
-        cases.append(f"WHEN service = $service_{i} AND {same_model} THEN {i}")
-    return f"CASE {' '.join(cases)} END" if cases else "NULL"
+        held = [model for model in models if (service, model) in number]
+        whens.append(
+            f"WHEN service = $service_{i} THEN {cases('model', held, [number[service, m] for m in held])}"
+        )
+    return f"CASE {' '.join(whens)} END"
 
 
 def _flaw(reading: Reading, resolution_s: float, origin_s: float) -> str:

@@ -152,18 +152,18 @@ def count(engine: Engine, n_streams: int) -> Occupied:
     cells += (code >> 1).astype(np.int64) * len(distinct) - 1
     failures = cells[(code & 1).view(bool)] if code.itemsize == 1 else cells[(code & 1) == 1]
     del code
-    if len(distinct) * n_streams <= 4 * len(cells) + 1024:
-        counted = np.bincount(cells, minlength=len(distinct) * n_streams)
+    n_cells = len(distinct) * n_streams
+    if n_cells <= 4 * len(cells) + 1024:
+        counted = np.bincount(cells, minlength=n_cells)
         taken = np.flatnonzero(counted)
         n = counted[taken].astype(np.int32)
         del counted
+        failed = np.bincount(failures, minlength=n_cells)[taken].astype(np.int32)
     else:
         taken, many = np.unique(cells, return_counts=True)
         n = many.astype(np.int32)
+        failed = np.bincount(np.searchsorted(taken, failures), minlength=len(taken)).astype(np.int32)
     del cells
-    failed = np.zeros(len(taken), np.int32)
-    at, times = np.unique(np.searchsorted(taken, failures), return_counts=True)
-    failed[at] = times
     bounds = np.searchsorted(taken, np.arange(1, n_streams) * len(distinct))
     rank = [part - i * len(distinct) for i, part in enumerate(np.split(taken, bounds))]
     return Occupied(distinct, first, tuple(rank), tuple(np.split(n, bounds)), tuple(np.split(failed, bounds)))

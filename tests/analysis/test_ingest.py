@@ -452,11 +452,12 @@ def test_synthetic_survives_as_metadata_and_as_a_name(tmp_path: Path) -> None:
 def test_a_format_declares_what_its_sql_uses(name: str) -> None:
     format = formats()[name]
     assert format.title
+    assert "--" not in format.sql
     assert set(format.kinds) <= {"csv", "jsonl", "parquet"}
     assert set(format.needs) | set(format.holds) <= set(COLUMNS)
     assert {c.type for c in format.columns} <= {"DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "UNUSED"}
     for column in format.columns:
-        quoted = f'"{column.name}"' in format.sql.partition("SELECT")[2]
+        quoted = f'"{column.name}"' in format.sql
         assert quoted == (column.type not in ("UNUSED", "COUNT")), column.name
 
 

@@ -324,6 +324,7 @@ HOSTILE = [
     'a "quoted" name',
     "comma, and more",
     "$service_1",
+    "$service",
     "line\nbreak",
     "tab\there",
     "%s {0} {{model}}",
@@ -338,7 +339,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_data(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "it's a [log] * $1 ?.csv"
+    path = tmp_path / "it's a [log] * $service $1 ?.csv"
     path.write_bytes(HEADER.encode() + b"\n" + written((1, name, 2, 3, name)) + written((2, "m", 0, 0, "s")))
     done = ingest(path, out=tmp_path / "tr'ace [1] *.parquet")
     for trace in (open_trace(path), open_trace(done.out)):
