@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import stats
 
 from . import likelihood
 from .likelihood import Fit, Histogram
@@ -24,8 +25,8 @@ from .sessions import (
     mean_of,
     mean_over,
     quantile_over,
+    relation,
     share_over,
-    spearman,
 )
 from .summaries import Z, flat, interval_of, spoken, spread_of, wilson
 from .trace import Trace
@@ -89,7 +90,7 @@ LONG = {
     **_measured("per_session", "share"),
     "if_alike": pl.Float64,
 }
-RELATIONS = {**KEYS, "of": pl.String, "sessions": pl.Int64, **_measured("spearman")}
+RELATIONS = {**KEYS, "of": pl.String, "sessions": pl.Int64, **_measured("correlation")}
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ class Conversations(Part):
     """Intervals over each bound by turns: number per session, share of intervals, and `if_alike`, the number
     per session if every interval were long with the same probability: what more turns alone would do."""
     relations: pl.DataFrame
-    """Spearman correlation of a session's turns with its mean interval, and with the number and the share
-    of its intervals over each bound."""
+    """Correlation of the rank of a session's turns with its mean interval, the mean rank of its intervals,
+    and the number (by rank) and the share of its intervals over each bound (see `sessions.relation`)."""
     interval_models: pl.DataFrame
     """Laws of the interval from stamp to stamp, a row a parameter; `best` by AIC."""
 
@@ -385,15 +386,18 @@ def _long(sessions: Sessions, bins: list[Bin], step_s: float) -> pl.DataFrame:
 
 
 def _relations(sessions: Sessions, step_s: float) -> pl.DataFrame:
-    """Rank correlations with the number of turns, over sessions with two turns or more."""
+    """Rows of `relations`, over sessions with two turns or more."""
     several = sessions.only(sessions.turns > 1)
     intervals = np.maximum(several.turns - 1, 1)
-    measures = {"mean interval": several.sums(several.gap_s) / intervals}
+    measures = {
+        "mean interval": several.sums(several.gap_s) / intervals,
+        "rank of intervals": several.sums(stats.rankdata(several.gap_s)) / intervals,
+    }
     for bound, bound_s in _bounds(sessions.gap_s, step_s).items():
         over = several.sums((several.gap_s > bound_s).astype(float))
-        measures |= {f"number over {bound}": over, f"share over {bound}": over / intervals}
+        measures |= {f"number over {bound}": stats.rankdata(over), f"share over {bound}": over / intervals}
     rows = [
-        {"of": of, "sessions": len(several.turns), **flat("spearman", spearman(several.turns, values))}
+        {"of": of, "sessions": len(several.turns), **flat("correlation", relation(several.turns, values))}
         for of, values in measures.items()
     ]
     return _frame(rows, RELATIONS)
@@ -443,23 +447,23 @@ def _tell(part: Conversations, selection: str) -> list[str]:
             said = "an exponential decline of turns and a power law cannot be told apart"
         best = next((m["family"] for m in of(part.turn_models, best=True)), "neither")
         out.append(f"{said} (log-likelihood ratio per session {ratio:.3f}); the best law by AIC is {best}.")
-    for row in of(part.relations, of="mean interval"):
-        rho = interval_of(row, "spearman")
-        goes = _direction(rho, "goes up", "goes down", "is not seen to go")
-        out.append(f"the mean interval of a session {goes} with its number of requests (Spearman {rho:.2f}).")
     if "interval_median_s" in value:
         median, high = value["interval_median_s"], value["interval_p90_s"]
         out.append(f"the time between two requests of a session is {median:.0f} s, its P90 {high:.0f} s.")
+    related = {row["of"]: interval_of(row, "correlation") for row in of(part.relations)}
+    if np.isfinite(related["mean interval"].low):
+        mean = related["mean interval"]
+        goes = _direction(mean, "goes up", "goes down", "is not seen to go")
+        out.append(f"the mean interval of a session {goes} with its requests (correlation {mean:.2f}).")
     fixed = f"{LONG_S[1]:g} s"
-    for row in of(part.relations, of=f"number over {fixed}"):
-        number = interval_of(row, "spearman")
-        share = interval_of(of(part.relations, of=f"share over {fixed}")[0], "spearman")
+    number, share = related[f"number over {fixed}"], related[f"share over {fixed}"]
+    if np.isfinite(number.low):
         grows = _direction(number, "grows", "shrinks", "is not seen to grow")
         because = ", partly because there are more of them" if number.low > 0 else ""
         out.append(
-            f"the number of intervals over {fixed} in a conversation {grows} with its requests (Spearman "
+            f"the number of intervals over {fixed} in a conversation {grows} with its requests (correlation "
             f"{number:.2f}){because}; their share of its intervals "
-            f"{_direction(share, 'grows too', 'shrinks', 'is not seen to change')} (Spearman {share:.2f})."
+            f"{_direction(share, 'grows too', 'shrinks', 'is not seen to change')} (correlation {share:.2f})."
         )
     cut = measured["cut_share"]
     if cut["value"] > 0 and measured["mean"]["whole_only"] is not None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from .result import LEVEL, Interval
-from .summaries import Z, wilson
+from .summaries import wilson
 from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
@@ -197,11 +197,24 @@ def mean_of(values: Array) -> Interval:
     return Interval(mean, max(0.0, mean - reach), mean + reach)
 
 
-def spearman(first: Integers, second: Array) -> Interval:
-    """Spearman's ρ with the interval of Bonett and Wright (Psychometrika 65, 2000)."""
-    if len(first) < 4 or len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    rho = float(stats.spearmanr(first, second).statistic)
-    error = np.sqrt((1 + rho**2 / 2) / (len(first) - 3))
-    turned = np.arctanh(np.clip(rho, -0.999999, 0.999999))
-    return Interval(rho, float(np.tanh(turned - Z * error)), float(np.tanh(turned + Z * error)))
+def relation(turns: Integers, values: Array) -> Interval:
+    """Correlation of one value a session with the rank of its turns, errors robust to unequal spread.
+
+    Where the value is a mean over the session's intervals and intervals do not depend on turns, this is zero
+    in expectation. Spearman's coefficient is not: a share of one interval is 0 or 1, of many in between, and
+    a mean of few skewed intervals ranks lower than a mean of many. With ranks as values it is Spearman's.
+    Errors are White's (Econometrica 48, 1980).
+    """
+    unknown = Interval(float("nan"), float("nan"), float("nan"))
+    if len(turns) < 4:
+        return unknown
+    x = stats.rankdata(turns)
+    x, y = x - x.mean(), values - values.mean()
+    if not x.any() or not y.any():
+        return unknown
+    slope = float(x @ y / (x @ x))
+    error = float(np.sqrt(np.sum((x * (y - slope * x)) ** 2)) / (x @ x))
+    scale = float(np.sqrt((x @ x) / (y @ y)))
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(x) - 2)) * error * scale
+    value = slope * scale
+    return Interval(value, max(-1.0, value - reach), min(1.0, value + reach))

@@ -1,7 +1,7 @@
 """Questions put to a trace in SQL, one file each, and the few lines that run them on DuckDB.
 
-`Engine.ask("hourly_counts", window_s=3600)` runs `hourly_counts.sql` with `$window_s` bound and returns
-a small Polars frame. Not here: statistics (see `burstlens.analysis`) and reading logs (`ingest/*.sql`
+`Engine.ask("hourly_counts", window_ticks=3600)` runs `hourly_counts.sql` with `$window_ticks` bound and
+returns a small Polars frame. Not here: statistics (see `burstlens.analysis`) and reading logs (`ingest/*.sql`
 holds the SELECT of each log format, `burstlens.analysis.trace` runs them).
 
 What the SQL files may ask, all created when a trace is opened:
