@@ -45,7 +45,7 @@ class Marginal:
     def quantile(self, share: Array) -> NDArray[np.int64]:
         """Smallest value whose cumulative probability reaches each share, the shape of `share`."""
         at = np.searchsorted(self.cumulative, share * self.cumulative[-1])
-        return self.values[np.minimum(at, len(self.values) - 1)]
+        return np.asarray(self.values[np.minimum(at, len(self.values) - 1)])
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _overlap(shares: Array, k: int) -> Array:
     upper = np.cumsum(shares)
     edges = np.arange(k + 1) / k
     within = np.minimum(upper, edges[1:, None]) - np.maximum(upper - shares, edges[:-1, None])
-    return np.maximum(within, 0.0)
+    return np.asarray(np.maximum(within, 0.0))
 
 
 def _plackett(u: Array, v: Array, angle: float) -> Array:

@@ -367,7 +367,7 @@ def _summed(family: Zipf | ZipfMandelbrot, theta: Array, values: Array) -> Array
     everything = np.arange(1.0, family.maximum + 1)
     below = np.cumsum(np.exp(family.log_probability(theta, everything)))
     at = np.clip(np.floor(values).astype(int), 0, family.maximum)
-    return np.concatenate([[0.0], below / below[-1]])[at]
+    return np.asarray(np.concatenate([[0.0], below / below[-1]])[at])
 
 
 def _range(maximum: int) -> tuple[float, float]:

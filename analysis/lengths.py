@@ -16,7 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .copula import JointModel, Marginal
-from .length_families import BUILDERS, at_bound, coarsened, fit_lengths
+from .counts import coarsened
+from .length_families import BUILDERS, at_bound, fit_lengths
 from .length_sentences import sentences
 from .length_tables import QUANTILES, SCHEMAS
 from .likelihood import Fit, Histogram
@@ -130,7 +131,7 @@ def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
 
 
 def _is_few(row: dict[str, Any]) -> bool:
-    return 0 < row["used"] < FEWEST_ROWS
+    return bool(0 < row["used"] < FEWEST_ROWS)
 
 
 def _lacking(trace: Trace, counted: pl.DataFrame) -> list[str]:

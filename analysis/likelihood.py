@@ -139,12 +139,11 @@ def fit(family: Family, data: Histogram) -> Fit:
     # BFGS also gives up where rounding hides the last steps downhill; a flat place is what was sought.
     settled = bool(found.success or np.max(np.abs(found.jac)) < FLAT)
     if not settled:
-        polished = optimize.minimize(
-            loss,
-            found.x,
-            method="Nelder-Mead",
-            options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000},
-        )
+        if slope is None:
+            how = {"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000}
+            polished = optimize.minimize(loss, found.x, method="Nelder-Mead", options=how)
+        else:
+            polished = optimize.minimize(slope, found.x, method="L-BFGS-B", jac=True)
         if polished.fun <= found.fun:
             found = polished
             settled = bool(found.success)
