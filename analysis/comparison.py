@@ -300,7 +300,7 @@ def _missing(named: Sequence[tuple[str, Characterization]], pairs: Sequence[_Row
             yield f"{name} counts requests per minute: its gaps and everything under a minute are unknown."
     lengths = {name: said.part(Volume).observed_s for name, said in named}
     if any(not row["decides"] for row in pairs):
-        covered = listing([f"{name} {span(length)}" for name, length in lengths.items()])
+        covered = "; ".join(f"{name}: {span(length)}" for name, length in lengths.items())
         yield (
             f"The records are of unequal length ({covered}). Where one is more than {COMPARABLE:g} times as "
             "long as the other, slow changes of load, as between day and night, do not count."

@@ -39,8 +39,8 @@ RATE, COUNTS = "rate variation", "index of dispersion at equal count"
 
 COMPARABLE = 2.0
 """Records whose lengths differ by at most this factor are compared as wholes."""
-WHOLE_CYCLE_S = 7 * 86_400
-"""So are records of a week and more each: both hold every hour of the week."""
+WHOLE_CYCLE_S = 6.9 * 86_400
+"""So are records of a week and more each, but for a little at their ends: both hold the hours of the week."""
 EQUAL_COUNTS = (1.0, 10.0, 100.0)
 """Mean counts of a bin that indices of dispersion are compared at when clocks are run at another speed."""
 FEWEST_FOR_MEDIAN = 6

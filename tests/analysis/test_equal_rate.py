@@ -161,6 +161,16 @@ def test_a_week_is_not_called_burstier_than_an_hour_for_its_nights() -> None:
     assert all(each.outcome == UNTOLD for each in fair)
 
 
+def test_records_of_a_week_and_of_a_month_are_compared_as_wholes() -> None:
+    """Both hold nights and weekends, though one is four times as long."""
+    rng = np.random.default_rng(4)
+    week, month = (np.cumsum(rng.exponential(60.0, days * 1440)) for days in (7, 28))
+    inside = week[week < 7 * DAY_S - 100]
+    found = list(outcomes(_said(inside), _said(month)))
+    assert all(each.decides for each in found)
+    assert {each.scope for each in found if each.measure == RATE} == {"whole record"}
+
+
 def test_median_shape_leaves_out_windows_that_tell_none() -> None:
     rows = pl.DataFrame(
         {
