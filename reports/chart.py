@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,12 +263,25 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number for prose: thousands grouped, otherwise so many significant digits."""
     if value is None or value != value:
         return "unknown"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if value == int(value):
-        return f"{value:.0f}"
-    text = f"{value:.{digits}g}"
-    return f"{float(text):g}" if "e" not in text else text
+    if abs(value) >= 1000 or value == int(value):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.{digits}g}"
+        text = f"{float(text):.8f}".rstrip("0") if abs(value) >= 1e-5 else text
+    return text.replace("-", "−")
+
+
+def estimate(row: Mapping[str, Any], name: str, how: Callable[[float | None], str] | None = None) -> str:
+    """`row[name]` with its interval from `name_low` and `name_high`, `0.15 [0.14, 0.16]`, where known."""
+    told = how or number
+    ends = [row.get(f"{name}_{end}") for end in ("low", "high")]
+    value = told(row[name])
+    return f"{value} [{told(ends[0])}, {told(ends[1])}]" if None not in ends else value
+
+
+def columns_for(panels: int) -> int:
+    """How many panels stand side by side: rows are full where that can be."""
+    return panels if panels <= 3 else 3 if panels % 3 == 0 else 2
 
 
 def percent(share: float | None, digits: int = 3) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from ..analysis.characterize import Characterization
 from ..analysis.lengths import Lengths
 from .claim_checks import (
-    AGREES,
     CHATGPT,
     CONVERSATION,
-    DIFFERS,
-    PARTLY,
     Verdict,
     lacking,
     one,
@@ -55,29 +54,29 @@ def zipf(said: Characterization) -> Verdict:
 
 
 def bimodal(said: Characterization) -> Verdict:
-    """Dip test and mixture of ChatGPT's conversation responses (all models where it has no own rows)."""
+    """Dip test and mixture of ChatGPT's conversation responses, on tokens as the paper draws them."""
     table = said.part(Lengths).tables()["bimodality"]
-    row = _chatgpt(table, column="response", scale="log tokens")
+    row = _chatgpt(table, column="response", scale="tokens")
+    logs = _chatgpt(table, column="response", scale="log tokens")
     if row is None or row["dip"] is None:
-        return lacking("response lengths")
-    dip = row["p_value"] < 0.05
-    modes = (row["modes"] or 1) >= 2
-    verdict = AGREES if dip and modes else PARTLY if dip or modes else DIFFERS
+        return lacking("response lengths, or too few,")
+    told: dict[str, bool | None] = {
+        "the dip test rejects one mode": row["p_value"] < 0.05,
+        "the mixture that BIC chooses has several": (row["modes"] or 1) >= 2,
+    }
     places = [f"{row[f'mode_{i}']:.0f}" for i in (1, 2, 3) if row[f"mode_{i}"] is not None]
     value = (
-        f"{row['selection']}: dip {row['dip']:.4f} (p = {row['p_value']:.3g}); "
-        f"{row['modes']} mode(s) at {', '.join(places)} tokens"
+        f"{row['selection']}: dip {row['dip']:.4f} (p = {row['p_value']:.3g}), "
+        f"{len(places)} mode(s) at {', '.join(places)} tokens"
     )
-    why = (
-        f"On log length the dip test {'rejects' if dip else 'does not reject'} one mode, the mixture "
-        f"that BIC chooses has {'several modes' if modes else 'one mode'}; the dip can miss real mixtures."
-    )
-    return Verdict(verdict, value, why, "response-modes")
+    on_logs = f" On a logarithmic scale: {logs['verdict']}." if logs else ""
+    why = f"{reasons(told)}{on_logs} The dip can miss real mixtures, BIC keeps adding components."
+    return Verdict(together(told), value, why, "response-modes")
 
 
 def linear(said: Characterization) -> Verdict:
     """Slope with its interval, and how much of the bin means' growth a straight line explains."""
-    row = _chatgpt(said.part(Lengths).tables()["slope"])
+    row = _chatgpt(_paper_range(said.part(Lengths).tables()["slope"]))
     if row is None or row["slope"] is None:
         return lacking("pairs of request and response lengths")
     told: dict[str, bool | None] = {
@@ -89,7 +88,7 @@ def linear(said: Characterization) -> Verdict:
         else row["straightness"] >= STRAIGHT,
     }
     value = (
-        f"{row['selection']}, {row['request_low']:,} to {row['request_high']:,} request tokens: "
+        f"{row['selection']}, {row['range']}: "
         f"{shown(row, 'slope')} response tokens a request token; "
         f"a line explains {row['straightness']:.0%} of how the mean moves"
     )
@@ -98,7 +97,7 @@ def linear(said: Characterization) -> Verdict:
 
 def bins(said: Characterization) -> Verdict:
     """Spread against request length, and distance of each bin's responses from a Gaussian."""
-    row = _chatgpt(said.part(Lengths).tables()["spread"])
+    row = _chatgpt(_paper_range(said.part(Lengths).tables()["spread"]))
     if row is None or row["growth"] is None:
         return lacking("pairs of request and response lengths")
     told: dict[str, bool | None] = {
@@ -108,13 +107,19 @@ def bins(said: Characterization) -> Verdict:
         "responses of a bin are Gaussian": row["ks_normal"] <= NORMAL,
     }
     value = (
-        f"{row['selection']}: growth of the spread {shown(row, 'growth')}; off a Gaussian by "
+        f"{row['selection']}, {row['range']}: growth of the spread {shown(row, 'growth')}; off a Gaussian by "
         f"{row['ks_normal']:.1%}, skewness {row['skewness']:.2f} (medians over {row['bins']} bins)"
     )
     return Verdict(together(told), value, reasons(told), "ridges")
 
 
-def _chatgpt(table: Any, **wanted: Any) -> dict[str, Any] | None:
+def _paper_range(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows about the request lengths that the paper speaks of, where there are any."""
+    narrow = table.filter(pl.col("range") != "all")
+    return narrow if narrow.height else table
+
+
+def _chatgpt(table: pl.DataFrame, **wanted: Any) -> dict[str, Any] | None:
     """The row of ChatGPT conversation, else of the service, else of everything."""
     for service, model in ((CONVERSATION, CHATGPT), (CONVERSATION, None), (None, None)):
         row = one(table, service=service, model=model, **wanted)

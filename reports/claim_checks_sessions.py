@@ -41,7 +41,7 @@ def turns(said: Characterization) -> Verdict:
 
 
 def interval(said: Characterization) -> Verdict:
-    """Spearman of turns and mean interval; the P90 interval from two to five requests and after."""
+    """rank correlation of turns and mean interval; the P90 interval from two to five requests and after."""
     part = said.part(Conversations)
     selection = _selection(part)
     if selection is None:
@@ -51,7 +51,7 @@ def interval(said: Characterization) -> Verdict:
         "turns and mean interval are not related": None if relation is None else _unrelated(relation),
         f"the P90 interval rises up to {RISING} requests": _rises(part, selection),
     }
-    value = f"Spearman of turns and mean interval {shown(relation, 'spearman', '.2f')}" if relation else ""
+    value = f"rank correlation of turns and mean interval {shown(relation, 'correlation', '.2f')}" if relation else ""
     return Verdict(together(told), value, reasons(told), "intervals")
 
 
@@ -61,20 +61,20 @@ def long_intervals(said: Characterization) -> Verdict:
     selection = _selection(part)
     if selection is None:
         return lacking("sessions")
-    known = part.relations.filter(pl.col("selection") == selection, pl.col("spearman").is_finite())
+    known = part.relations.filter(pl.col("selection") == selection, pl.col("correlation").is_finite())
     rows = known.filter(pl.col("of").str.starts_with("number"))
     shares = known.filter(pl.col("of").str.starts_with("share"))
     if not rows.height:
         return lacking("intervals long enough to count")
     told: dict[str, bool | None] = {
-        f"{row['of']} grows with turns": _sign(row, "spearman") for row in rows.iter_rows(named=True)
+        f"{row['of']} grows with turns": _sign(row, "correlation") for row in rows.iter_rows(named=True)
     }
-    value = "; ".join(f"{row['of']}: {shown(row, 'spearman', '.2f')}" for row in rows.iter_rows(named=True))
-    mechanical = [row["of"] for row in shares.iter_rows(named=True) if _sign(row, "spearman") is not True]
+    value = "; ".join(f"{row['of']}: {shown(row, 'correlation', '.2f')}" for row in rows.iter_rows(named=True))
+    mechanical = [row["of"] for row in shares.iter_rows(named=True) if _sign(row, "correlation") is not True]
     why = reasons(told)
     if mechanical:
         why += f" Partly mechanical, more turns hold more intervals: the {mechanical[0]} does not grow."
-    return Verdict(together(told), value, why, "long")
+    return Verdict(together(told), value, why, "long-intervals")
 
 
 def _selection(part: Conversations) -> str | None:
@@ -101,11 +101,11 @@ def _sign(row: dict[str, Any] | None, name: str) -> bool | None:
 
 def _unrelated(row: dict[str, Any]) -> bool | None:
     """A correlation whose whole interval lies within ±0.2 is none worth the name."""
-    if row["spearman_low"] is None:
+    if row["correlation_low"] is None:
         return None
-    if row["spearman_low"] >= -0.2 and row["spearman_high"] <= 0.2:
+    if row["correlation_low"] >= -0.2 and row["correlation_high"] <= 0.2:
         return True
-    return False if row["spearman_low"] > 0.2 or row["spearman_high"] < -0.2 else None
+    return False if row["correlation_low"] > 0.2 or row["correlation_high"] < -0.2 else None
 
 
 def _rises(part: Conversations, selection: str) -> bool | None:

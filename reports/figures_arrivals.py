@@ -18,6 +18,7 @@ from .chart import (
     Figure,
     category,
     colour,
+    columns_for,
     dashed,
     faded,
     legend_filter,
@@ -377,7 +378,7 @@ def _cv(told: pl.DataFrame) -> Figure:
     )
     apart = told.filter(pl.col("selection").is_in(labels))["not_gamma"].mean() or 0.0
     labels = [label for label in labels if label in set(data["selection"])]
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     return Figure(
         name="cv",
         title=f"CV = 1/√α holds within a factor of two in {number(100 * (1 - float(apart)), 3)} % of windows",

@@ -14,6 +14,7 @@ from ..analysis.burstiness import Burstiness
 from .chart import (
     Figure,
     category,
+    columns_for,
     faded,
     interval_dots,
     legend_filter,
@@ -66,7 +67,7 @@ def _against_width(data: pl.DataFrame, labels: list[str], title: str) -> Any:
         "width_s:Q", title="width of the bins", scale=alt.Scale(type="log", nice=False, padding=6)
     ).axis(values=TICKS_S, labelExpr=SPOKEN)
     pick = legend_filter("series")
-    base = alt.Chart().encode(x=x, color=category("series", SERIES))
+    base = alt.Chart().encode(x=x, color=category("series", SERIES, symbolType="stroke"))
     band = (
         base.mark_area(fillOpacity=0.15)
         .encode(
@@ -90,7 +91,7 @@ def _against_width(data: pl.DataFrame, labels: list[str], title: str) -> Any:
         ],
     )
     layered = alt.layer(band, line.add_params(pick)).properties(height=250)
-    return panels(layered, "selection", labels, columns=min(2, len(labels)))
+    return panels(layered, "selection", labels, columns=columns_for(len(labels)))
 
 
 def _told(data: pl.DataFrame, labels: list[str], width_s: float) -> list[tuple[str, dict[str, float]]]:
@@ -131,7 +132,7 @@ def _dispersion(part: Burstiness) -> Figure:
         f"the fit. At {spoken}: {'; '.join(values)}.",
         table_name="dispersion",
         data=data,
-        columns=min(2, len(labels)),
+        columns=columns_for(len(labels)),
         legend=True,
     )
 
@@ -153,7 +154,7 @@ def _peaks(part: Burstiness) -> Figure:
         f"{'; '.join(values)}.",
         table_name="dispersion",
         data=data,
-        columns=min(2, len(labels)),
+        columns=columns_for(len(labels)),
         legend=True,
     )
 

@@ -13,6 +13,7 @@ from . import theme
 from .chart import (
     Figure,
     category,
+    columns_for,
     dashed,
     faded,
     legend_filter,
@@ -116,7 +117,7 @@ def _turns(part: Conversations) -> Figure:
     best = (
         part.turn_models.filter(pl.col("best") & (pl.col("selection") == first))["family"].unique().to_list()
     )
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     return Figure(
         name="turns",
         title=f"{percent(single.value)} of sessions have one request, {percent(four.value)} four or fewer",
@@ -162,7 +163,7 @@ def _intervals(part: Conversations) -> Figure:
     y = {"title": "interval (s)", **logarithmic(data["value"], data["low"], data["high"])}
     x = alt.X("turns:O", sort=order, title="requests in the session", axis=alt.Axis(labelAngle=0))
     pick = legend_filter("measure")
-    base = alt.Chart().encode(x=x, color=category("measure", MEASURES))
+    base = alt.Chart().encode(x=x, color=category("measure", MEASURES, symbolType="stroke"))
     band = (
         base.mark_area(fillOpacity=0.15)
         .encode(
@@ -187,7 +188,7 @@ def _intervals(part: Conversations) -> Figure:
         ],
     )
     labels = _order(data)
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     relation = part.relations.filter(pl.col("of") == "mean interval")
     said = ""
     title_text = "Time between the requests of a session, by their number"
@@ -197,7 +198,7 @@ def _intervals(part: Conversations) -> Figure:
             f"Spearman correlation of a session's requests with its mean interval: {number(r['spearman'])} "
             f"[{number(r['spearman_low'])}, {number(r['spearman_high'])}]."
         )
-        seen = r["spearman_low"] > 0 or r["spearman_high"] < 0
+        seen = r["correlation_low"] > 0 or r["correlation_high"] < 0
         title_text = (
             f"The mean interval {'falls' if r['spearman'] < 0 else 'grows'} with the number of requests"
             if seen
@@ -266,8 +267,8 @@ def _long(part: Conversations) -> Figure:
     labels = sorted(_order(data), key=lambda name: "share" in name)
     numbers = part.relations.filter(pl.col("of").str.starts_with("number"))
     shares = part.relations.filter(pl.col("of").str.starts_with("share"))
-    grow = (numbers["spearman_low"] > 0).sum() if numbers.height else 0
-    change = ((shares["spearman_low"] > 0) | (shares["spearman_high"] < 0)).sum() if shares.height else 0
+    grow = (numbers["correlation_low"] > 0).sum() if numbers.height else 0
+    change = ((shares["correlation_low"] > 0) | (shares["correlation_high"] < 0)).sum() if shares.height else 0
     return Figure(
         name="long-intervals",
         title=f"Longer sessions hold more long intervals for {grow} of {numbers.height} bounds; "
@@ -292,9 +293,9 @@ def _relations(part: Conversations) -> Figure:
     data = part.relations.select(
         "selection",
         "of",
-        pl.col("spearman").alias("value"),
-        pl.col("spearman_low").alias("low"),
-        pl.col("spearman_high").alias("high"),
+        pl.col("correlation").alias("value"),
+        pl.col("correlation_low").alias("low"),
+        pl.col("correlation_high").alias("high"),
         "sessions",
     ).drop_nulls("value")
     order = _order(data, "of")

@@ -13,6 +13,7 @@ from .chart import (
     SOURCE,
     Figure,
     colour,
+    estimate,
     faded,
     legend_filter,
     listing,
@@ -75,10 +76,7 @@ def _rates(part: Failures) -> Figure:
         ],
     )
     mains = data.filter(pl.col("selection").is_in(main_selections(part.rates)))
-    told = [
-        f"{percent(r['rate'])} [{percent(r['rate_low'])}, {percent(r['rate_high'])}] of {r['selection']}"
-        for r in mains.iter_rows(named=True)
-    ]
+    told = [f"{estimate(r, 'rate', percent)} of {r['selection']}" for r in mains.iter_rows(named=True)]
     short = [f"{percent(r['rate'])} of {r['selection']}" for r in mains.iter_rows(named=True)]
     return Figure(
         name="rates",
@@ -143,7 +141,7 @@ def _days(part: Failures) -> Figure:
     worst = boxes.sort("median").row(-1, named=True)
     return Figure(
         name="days",
-        title=f"A median day fails {percent(worst['median'])} of {worst['selection']}, from "
+        title=f"On a median day {percent(worst['median'])} of {worst['selection']} fail; days range from "
         f"{percent(worst['low'])} to {percent(worst['high'])}",
         chart=alt.layer(whisker, body, median, days, data=SOURCE).properties(height={"step": 40}),
         sentence=f"Box plots over days with at least {LEAST_IN_DAY} requests, the days as dots below: median, middle "

@@ -15,6 +15,7 @@ from . import figures_responses, theme
 from .chart import (
     Figure,
     category,
+    columns_for,
     faded,
     leaf_selections,
     legend_filter,
@@ -37,7 +38,7 @@ FAMILIES = {
 }
 SHAPES = ["diamond", "triangle-up", "square", "triangle-down", "cross", "circle"]
 FEWEST_BINS = 5
-FEWEST_ROWS = 200
+FEWEST_ROWS = 500
 """Selections of fewer lengths get no panel where another has more: their histograms are noise."""
 TOKEN_TICKS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 
@@ -47,8 +48,8 @@ def figures(part: Lengths) -> list[Figure]:
     tables = part.tables()
     drawn = []
     for side in SIDES:
-        histograms = tables["histograms"].filter((pl.col("column") == side) & (pl.col("n") > 0))
-        if histograms.height >= FEWEST_BINS:
+        histograms = tables["histograms"].filter(pl.col("column") == side)
+        if (histograms["n"] > 0).sum() >= FEWEST_BINS:
             drawn.append(_zipf(tables, histograms, side))
             drawn.append(_modes(tables, histograms, side))
     if tables["fits"].height:
@@ -71,7 +72,8 @@ def _spoken(family: str) -> str:
 def _series(histograms: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
     """One row a bin and series: `tokens` (the bin's middle), `density` per token, `share` per e-fold."""
     middle = ((pl.col("low") * (pl.col("high") - 1).clip(lower_bound=pl.col("low"))).cast(pl.Float64)).sqrt()
-    chosen = histograms.filter(pl.col("selection").is_in(labels))
+    first = pl.col("low").filter(pl.col("n") > 0).min().over("selection")
+    chosen = histograms.filter(pl.col("selection").is_in(labels)).filter(pl.col("low") >= first)
     rows = [
         chosen.select(
             "selection",
@@ -109,8 +111,8 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
     labels = leaf_selections(histograms, "n", most=4, fewest=FEWEST_ROWS)
     data = _series(histograms, labels)
     observed = data.filter(pl.col("series") == "observed")["density"]
-    y: dict[str, Any] = {"title": f"share of {side}s per token of length", **logarithmic(observed, most=6)}
-    y["axis"] = alt.Axis(tickCount=6, format="~e")
+    y: dict[str, Any] = {"title": f"share of {side}s per token", **logarithmic(observed, most=6)}
+    y["axis"] = alt.Axis(values=[10.0**power for power in range(-9, 1)], format="~%")
     pick = legend_filter("series")
     base = alt.Chart().encode(
         x=_x(data, side),
@@ -130,7 +132,7 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
     zipf = tables["zipf"].filter((pl.col("column") == side) & pl.col("selection").is_in(labels))
     beaten = zipf.filter(pl.col("winner") != "zipf").height
     told = _told(tables, side, labels)
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     return Figure(
         name=f"{side}-zipf",
         title=(
@@ -186,7 +188,9 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
     area = base.mark_area(fillOpacity=0.18, interpolate="step").transform_filter(
         alt.datum.series == "observed"
     )
-    lines = base.mark_line(clip=True).transform_filter((alt.datum.series != "observed") & (alt.datum.series != "mode"))
+    lines = base.mark_line(clip=True).transform_filter(
+        (alt.datum.series != "observed") & (alt.datum.series != "mode")
+    )
     rules = (
         alt.Chart()
         .transform_filter(alt.datum.series == "mode")
@@ -200,7 +204,7 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
         + " tokens)"
         for r in tests.iter_rows(named=True)
     ]
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     return Figure(
         name=f"{side}-modes",
         title=f"{side.capitalize()} lengths have several modes in {several.height} of {tests.height} cases",
@@ -211,7 +215,7 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
             columns=columns,
         ),
         sentence="Equal areas hold equally many, as lengths are logarithmic; dashed lines mark the modes of the best "
-        f"mixture. {'. '.join(told)}." if told else "Equal areas hold equally many.",
+        f"mixture. {'. '.join(told)}." if told else f"Equal areas hold equally many {side}s.",
         alt_text=f"Histogram of {side} lengths on a logarithmic axis. {'. '.join(told)}.",
         table_name="histograms",
         data=data,

@@ -17,6 +17,8 @@ from .chart import (
     capital,
     category,
     colour,
+    columns_for,
+    estimate,
     interval_dots,
     leaf_selections,
     listing,
@@ -177,13 +179,13 @@ def _calendar(part: Periodicity) -> Figure:
         .then(alt.value(theme.LIGHT["on_high"]))
         .otherwise(alt.value(theme.LIGHT["on_low"])),
     )
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     chart = panels(
         alt.layer(cells, counts).properties(height={"step": 25}), "selection", labels, columns=columns
     )
     ratios = {row["selection"]: row for row in part.weekdays.iter_rows(named=True)}
     told = [
-        f"{label} {number(r['ratio'])} [{number(r['ratio_low'])}, {number(r['ratio_high'])}]"
+        f"{label} {estimate(r, 'ratio')}"
         for label in labels
         if (r := ratios.get(label)) and r["ratio"] is not None and r["ratio"] != float("inf")
     ]
@@ -238,7 +240,7 @@ def _hours_of_day(part: Periodicity) -> Figure:
     median = base.mark_point(shape="stroke", size=90, strokeWidth=2.4, filled=False, opacity=1).encode(
         y=alt.Y("median:Q", title=title), tooltip=tips
     )
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     chart = panels(
         alt.layer(whisker, box, median).properties(height=190),
         "selection",
@@ -294,7 +296,7 @@ def _spectrum(part: Periodicity) -> Figure:
             y=alt.Y("value:Q", title="power (1 = white noise)", scale=alt.Scale(type="log")).axis(
                 values=[0.001, 0.01, 0.1, 1, 10, 100, 1000], format="~g"
             ),
-            color=category("series", named),
+            color=category("series", named, symbolType="stroke"),
             strokeDash=alt.StrokeDash(
                 "series:N", scale=alt.Scale(domain=list(named), range=[[1, 0], [2, 2], [6, 3]])
             ),
@@ -313,7 +315,7 @@ def _spectrum(part: Periodicity) -> Figure:
         for period in (24, 168)
         if period <= longest
     ]
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     strongest = {}
     for label in labels:
         mine = chosen.filter((pl.col("selection") == label) & (pl.col("power") > pl.col("threshold")))
@@ -435,10 +437,7 @@ def _weekday_ratio(part: Periodicity) -> Figure:
         sentence=f"Ratio with 95 % interval from resampled {listing(resampled)}, on a logarithmic axis; the dashed "
         "line means no difference.",
         alt_text="Dot plot of the weekday over weekend ratio: "
-        + "; ".join(
-            f"{r['selection']} {number(r['ratio'])} [{number(r['ratio_low'])}, {number(r['ratio_high'])}]"
-            for r in data.iter_rows(named=True)
-        )
+        + "; ".join(f"{r['selection']} {estimate(r, 'ratio')}" for r in data.iter_rows(named=True))
         + ".",
         table_name="weekdays",
         data=data,

@@ -13,11 +13,22 @@ import polars as pl
 
 from ..analysis.lengths import LINEAR_RANGE
 from . import theme
-from .chart import Figure, category, colour, faded, leaf_selections, legend_filter, listing, number, panels
+from .chart import (
+    Figure,
+    category,
+    colour,
+    columns_for,
+    estimate,
+    faded,
+    leaf_selections,
+    legend_filter,
+    listing,
+    panels,
+)
 
 LINES = {"mean": "vermillion", "median": "blue", "straight line": "neutral"}
 FEWEST_IN_BIN = 20
-FEWEST_ROWS = 200
+FEWEST_ROWS = 500
 """Selections of fewer requests get no panel where another has more."""
 OVERLAP = 1.9
 """Height of the highest ridge, in steps between ridges."""
@@ -85,9 +96,10 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
         .encode(
             x=x,
             y=alt.Y("response:Q", title=title),
-            color=category("series", LINES),
+            color=category("series", LINES, symbolType="stroke"),
             strokeDash=alt.StrokeDash(
-                "series:N", scale=alt.Scale(domain=list(LINES), range=[[1, 0], [1, 0], [6, 4]])
+                "series:N",
+                scale=alt.Scale(domain=list(LINES), range=[[1, 0], [1, 0], [6, 4]]),
             ),
             opacity=faded(pick),
             tooltip=[
@@ -102,13 +114,13 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
         .add_params(pick)
     )
     told = [
-        f"{r['selection']} {number(r['slope'])} [{number(r['slope_low'])}, {number(r['slope_high'])}]"
+        f"{r['selection']} {estimate(r, 'slope')}"
         for r in straight.iter_rows(named=True)
         if r["slope"] is not None
     ]
     grows = straight.filter(pl.col("slope_low") > 0)["selection"].to_list()
     where = straight["range"][0] if straight.height else ""
-    columns = min(2, len(labels))
+    columns = columns_for(len(labels))
     return Figure(
         name="response-by-request",
         title=(
@@ -172,7 +184,7 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
     ).sort("selection", "bin", "response")
     labels_expr = f"{names!r}[round(datum.value)]"
     y = alt.Y(
-        "bin:Q", title="request tokens", scale=alt.Scale(domain=[0, len(bins) - 1 + OVERLAP], nice=False)
+        "top:Q", title="request tokens", scale=alt.Scale(domain=[0, len(bins) - 1 + OVERLAP], nice=False)
     ).axis(
         values=list(range(len(bins))),
         labelExpr=labels_expr,
@@ -187,7 +199,7 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
         .encode(
             x=alt.X("response:Q", title="response tokens", scale=alt.Scale(nice=False)),
             y=y,
-            y2="top:Q",
+            y2="bin:Q",
             color=colour("selection", labels, legend=False),
             tooltip=[
                 "request:N",
@@ -202,10 +214,7 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
         for r in spread.iter_rows(named=True)
         if r["selection"] in labels and r["growth"] is not None
     }
-    growth = [
-        f"{label} {number(r['growth'])} [{number(r['growth_low'])}, {number(r['growth_high'])}]"
-        for label, r in told.items()
-    ]
+    growth = [f"{label} {estimate(r, 'growth')}" for label, r in told.items()]
     grows = [label for label, r in told.items() if (r["growth_low"] or 0) > 0]
     return Figure(
         name="ridges",
@@ -267,6 +276,8 @@ def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
                 "against chance:Q",
                 scale=scale,
                 legend=alt.Legend(
+                    type="symbol",
+                    symbolType="square",
                     title="how often together, 1 = as often as by chance",
                     titleFontWeight=400,
                     titleFontSize=12,
@@ -287,11 +298,8 @@ def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
         .properties(height=230)
     )
     known = joint.filter(pl.col("selection").is_in(labels))
-    told = [
-        f"{r['selection']} {number(r['spearman'])} [{number(r['spearman_low'])}, {number(r['spearman_high'])}]"
-        for r in known.iter_rows(named=True)
-    ]
-    columns = min(2, len(labels))
+    told = [f"{r['selection']} {estimate(r, 'spearman')}" for r in known.iter_rows(named=True)]
+    columns = columns_for(len(labels))
     dependent = known.filter((pl.col("spearman_low") > 0) | (pl.col("spearman_high") < 0)).height
     return Figure(
         name="ranks",

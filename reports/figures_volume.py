@@ -10,7 +10,18 @@ import polars as pl
 
 from ..analysis.volume import Volume
 from . import theme
-from .chart import SOURCE, Figure, colour, interval_dots, leaf_selections, listing, number, panels, percent
+from .chart import (
+    SOURCE,
+    Figure,
+    colour,
+    estimate,
+    interval_dots,
+    leaf_selections,
+    listing,
+    number,
+    panels,
+    percent,
+)
 
 MEASURES = {"n": "requests", "request_tokens": "request tokens", "response_tokens": "response tokens"}
 
@@ -87,10 +98,7 @@ def _rates(part: Volume) -> Figure:
     data = part.sizes.drop_nulls("rate_rps").select(
         "selection", "rate_rps", "rate_rps_low", "rate_rps_high", "n"
     )
-    told = [
-        f"{r['selection']} {number(r['rate_rps'])} [{number(r['rate_rps_low'])}, {number(r['rate_rps_high'])}]"
-        for r in data.iter_rows(named=True)
-    ]
+    told = [f"{r['selection']} {estimate(r, 'rate_rps')}" for r in data.iter_rows(named=True)]
     whole = data.filter(pl.col("selection") == "all")["rate_rps"]
     block = {86_400.0: "days", 3600.0: "hours", 60.0: "minutes"}.get(
         part.block_s, f"stretches of {number(part.block_s)} s"

@@ -89,11 +89,19 @@
   const views = new Map();
   const overhead = new Map();
 
+  /* As many panels side by side as there is room for, but no row that is not full. */
+  const columns = (entry, room) => {
+    const panels = entry.spec.facet?.sort?.length ?? 1;
+    const most = Math.max(1, Math.min(entry.columns, Math.floor(room / 250)));
+    for (let n = most; n > 1; n -= 1) if (panels % n === 0) return n;
+    return panels > 4 ? most : 1;
+  };
+
   async function draw(id) {
     const holder = document.getElementById(id).querySelector(".chart");
     const entry = specs[id];
     const room = holder.clientWidth;
-    const across = Math.max(1, Math.min(entry.columns, Math.floor(room / 270)));
+    const across = columns(entry, room);
     const make = async (width) => {
       const spec = themed(clone(entry.spec));
       if (coarse) withoutZoom(spec);
