@@ -7,11 +7,12 @@ is bad, which the reading does (`burstlens.analysis.loading`).
 from __future__ import annotations
 
 import csv
+import io
 import json
-import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ TEXT_LIMIT = 500
 """Characters of a rejected row that are kept."""
 
 CHUNK = 1 << 24
+BLANK_LIMIT = 16
+"""Bytes up to which a line is looked at whether it is blank."""
 
 
 @dataclass(frozen=True)
@@ -65,75 +68,72 @@ class Flawed:
 
 
 class Lines:
-    """Where the lines of a text file begin, and its bytes.
-
-    A file that is not packed is mapped, not loaded.
-    """
+    """Where the lines of a text file begin, and their bytes; a file that is not packed stays on the disk."""
 
     def __init__(self, log: LogFile) -> None:
-        if log.packed == "none":
-            with log.path.open("rb") as file:
-                self.data: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        else:
+        self._file: BinaryIO = log.path.open("rb")
+        if log.packed != "none":
+            self._file.close()
             with unpacked(log.path, log.packed) as file:
-                self.data = file.read()
-        head = self.data[:CHUNK]
-        self.newline = b"\n" if b"\n" in head or b"\r" not in head else b"\r"
-        self.breaks = self._where(self.newline)
+                self._file = io.BytesIO(file.read())
+        self.size = self._file.seek(0, io.SEEK_END)
+        head = self._read(0, CHUNK)
+        newline = b"\n" if b"\n" in head or b"\r" not in head else b"\r"
+        self.breaks = self._where(newline)
+        if self.size and (not len(self.breaks) or self.breaks[-1] != self.size - 1):
+            self.breaks = np.append(self.breaks, self.size)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _read(self, start: int, end: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(end - start)
 
     def _where(self, byte: bytes) -> npt.NDArray[np.int64]:
         """Offsets of every such byte."""
-        found = [
-            np.flatnonzero(np.frombuffer(self.data[at : at + CHUNK], np.uint8) == byte[0]) + at
-            for at in range(0, len(self.data), CHUNK)
-        ]
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+        found = [np.empty(0, np.int64)]
+        for at in range(0, self.size, CHUNK):
+            chunk = np.frombuffer(self._read(at, at + CHUNK), np.uint8)
+            found.append(np.flatnonzero(chunk == byte[0]) + at)
+        return np.concatenate(found)
 
     def line_of(self, offset: int) -> int:
-        """Number, from 1, of the line that the byte stands in."""
-        return int(np.searchsorted(self.breaks, offset)) + 1
-
-    def skip_breaks(self, offset: int) -> int:
-        """The first byte from there on that ends no line."""
-        while offset < len(self.data) and self.data[offset : offset + 1] in (b"\n", b"\r"):
+        """Number, from 1, of the line that the byte stands in; of the next if the byte ends a line."""
+        while self._read(offset, offset + 1) in (b"\n", b"\r"):
             offset += 1
-        return offset
+        return int(np.searchsorted(self.breaks, offset)) + 1
 
     def raw(self, line: int) -> bytes:
         """The line without its break."""
         start = 0 if line == 1 else int(self.breaks[line - 2]) + 1
-        end = int(self.breaks[line - 1]) if line <= len(self.breaks) else len(self.data)
-        return self.data[start:end].rstrip(b"\r\n")
+        return self._read(start, int(self.breaks[line - 1])).rstrip(b"\r\n")
 
     def text(self, line: int) -> str:
         """The line, escaped, cut at `TEXT_LIMIT`."""
         return escaped(self.raw(line)[: 4 * TEXT_LIMIT])
 
-    def rows(self, taken: int, header: bool, torn: Sequence[int]) -> npt.NDArray[np.int64] | None:
-        """Line numbers of the rows that were read, in order; None if they cannot be told for sure.
+    def rows(self, wanted: Sequence[int], taken: int, header: bool, torn: Sequence[int]) -> list[int] | None:
+        """Line numbers of the wanted of the rows that were read; None if they cannot be told for sure.
 
-        `torn` are the lines of the rows that were not. A row is a line, unless quoted fields hold line
+        `torn` are the lines of the rows that were not read. A row is a line, unless quoted fields hold line
         breaks; the count of rows `taken` says which of the two is the case.
         """
-        starts = np.concatenate([[0], self.breaks + 1])
-        starts = starts[starts < len(self.data)]
-        lines = np.arange(1, len(starts) + 1)
-        for quoted in (False, True):
-            if quoted:
-                quotes = self._where(b'"')
-                outside = np.searchsorted(quotes, starts) % 2 == 0
-                starts, lines = starts[outside], lines[outside]
-            ends = np.append(starts[1:], len(self.data))
-            blank = ends - starts <= 1
-            short = np.flatnonzero(~blank & (ends - starts <= 2))
-            blank[short] = [self.data[starts[i] : ends[i]].strip(b"\r\n") == b"" for i in short]
-            left = ~blank
-            if header:
-                left[0] = False
-            rows: npt.NDArray[np.int64] = lines[left & ~np.isin(lines, torn)]
-            if len(rows) == taken:
-                return rows
-        return None
+        skipped = np.union1d(self._blank(), np.array([*torn, *([1] if header else [])], np.int64))
+        if len(self.breaks) - len(skipped) == taken:
+            before = skipped - 1 - np.arange(len(skipped))
+            rows = np.asarray(wanted, np.int64)
+            return [int(line) for line in rows + 1 + np.searchsorted(before, rows, side="right")]
+        starts = np.concatenate([[0], self.breaks[:-1] + 1])
+        outside = np.searchsorted(self._where(b'"'), starts) % 2 == 0
+        lines = np.setdiff1d(np.flatnonzero(outside) + 1, skipped, assume_unique=True)
+        return [int(lines[row]) for row in wanted] if len(lines) == taken else None
+
+    def _blank(self) -> npt.NDArray[np.int64]:
+        """Numbers of the lines that hold nothing but blanks."""
+        short = np.flatnonzero(np.diff(self.breaks, prepend=-1) <= BLANK_LIMIT) + 1
+        return np.array([line for line in short.tolist() if not self.raw(line).strip(b" \r\n")], np.int64)
 
 
 def escaped(row: bytes) -> str:
@@ -159,22 +159,22 @@ def located(log: LogFile, taken: int, torn: Sequence[Torn], flawed: Sequence[Fla
     lines = Lines(log)
     rejects, swallowed = [], []
     for row in torn:
-        first = lines.line_of(lines.skip_breaks(row.start))
+        first = lines.line_of(row.start)
         for line in range(first, first + row.lines):
             reason = row.reason if line == first else f"inside the quote opened on line {first}"
             rejects.append(Reject(name, line, reason, row.column, lines.text(line)))
             swallowed.append(line)
     if flawed:
-        numbers = lines.rows(taken, log.kind == "csv", swallowed)
-        for flaw in flawed:
+        numbers = lines.rows([flaw.row for flaw in flawed], taken, log.kind == "csv", swallowed)
+        for i, flaw in enumerate(flawed):
             if numbers is None:
                 rejects.append(Reject(name, None, flaw.reason, flaw.column, ""))
-                continue
-            line = int(numbers[flaw.row])
-            if log.kind == "jsonl" and not _is_json(lines.raw(line)):
-                rejects.append(Reject(name, line, "not JSON", None, lines.text(line)))
+            elif log.kind == "jsonl" and not _is_json(lines.raw(numbers[i])):
+                rejects.append(Reject(name, numbers[i], "not JSON", None, lines.text(numbers[i])))
             else:
-                rejects.append(Reject(name, line, flaw.reason, flaw.column, lines.text(line)))
+                text = lines.text(numbers[i])
+                rejects.append(Reject(name, numbers[i], flaw.reason, flaw.column, text))
+    lines.close()
     return sorted(rejects, key=lambda reject: reject.line or 0)
 
 

@@ -282,7 +282,7 @@ def written(record: tuple[int, str, int, int, str]) -> bytes:
     return out.getvalue().encode()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(request, broken), min_size=1, max_size=30), st.integers(1, 3))
 def test_random_logs_come_back_exactly_and_every_bad_line_is_named(
     tmp_path: Path, records: list[tuple[int, str, int, int, str] | bytes], packing: int
@@ -364,7 +364,7 @@ def test_bytes_of_every_kind_never_end_in_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     base = "\n".join([HEADER, *[GOOD] * 20, ""]).encode()
     faults: list[str] = []
-    for _ in range(150):
+    for _ in range(60):
         data = bytearray(base)
         for _ in range(rng.randrange(1, 6)):
             at = rng.randrange(len(HEADER), len(data))
