@@ -195,12 +195,12 @@ def _intervals(part: Conversations) -> Figure:
     if relation.height:
         r = relation.row(0, named=True)
         said = (
-            f"Spearman correlation of a session's requests with its mean interval: {number(r['spearman'])} "
-            f"[{number(r['spearman_low'])}, {number(r['spearman_high'])}]."
+            f"Rank correlation of a session's requests with its mean interval: {number(r['correlation'])} "
+            f"[{number(r['correlation_low'])}, {number(r['correlation_high'])}]."
         )
         seen = r["correlation_low"] > 0 or r["correlation_high"] < 0
         title_text = (
-            f"The mean interval {'falls' if r['spearman'] < 0 else 'grows'} with the number of requests"
+            f"The mean interval {'falls' if r['correlation'] < 0 else 'grows'} with the number of requests"
             if seen
             else "The mean interval is not seen to depend on the number of requests"
         )
