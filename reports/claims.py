@@ -7,7 +7,7 @@ checked (`claim_checks`) and how the ledger looks (`page`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..analysis.characterize import Characterization
@@ -234,7 +234,8 @@ def check(said: Characterization, comparison: Comparison | None = None) -> list[
     for entry in LEDGER:
         found = entry.check(said)
         if entry.id == ACROSS_TRACES and comparison is not None:
-            found = Verdict(*verdict_maf(comparison))
+            found = Verdict(*verdict_maf(comparison), figure="variation")
+            entry = replace(entry, part="comparison")
         out.append(
             Claim(
                 id=entry.id,

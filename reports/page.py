@@ -47,8 +47,6 @@ SECTIONS = {
 
 FINDINGS_SHOWN = 4
 ROWS_SHOWN = 12
-DIGITS = 7
-"""Significant digits of the numbers inside the page; the CSV files have all of them."""
 LIBRARIES = ("burstlens", "polars", "duckdb", "numpy", "scipy", "statsmodels", "altair", "vl-convert-python")
 VERDICTS = ("agrees", "partly", "differs", "cannot tell")
 
@@ -165,29 +163,9 @@ def _write_images(folder: Path, drawn: Sequence[Drawn], show: Progress) -> None:
     folder.mkdir(exist_ok=True)
     for i, each in enumerate(drawn):
         show("figures as SVG and PNG", 0.05 + 0.9 * i / len(drawn))
-        spec = each.figure.drawn(each.subtitle)
-        spec["datasets"] = {"data": _rows(_columns(each.figure.data))}
-        svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+        svg = vl_convert.vegalite_to_svg(json.dumps(each.figure.drawn(each.subtitle)))
         (folder / f"{each.file}.svg").write_text(svg, encoding="utf-8")
         (folder / f"{each.file}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
-
-
-def _columns(data: pl.DataFrame) -> dict[str, list[Any]]:
-    """The frame by column as JSON knows it: no NaN, no infinity, dates as text, numbers rounded."""
-    out = {}
-    for name, column in zip(data.columns, data.iter_columns(), strict=True):
-        if column.dtype.is_float():
-            column = column.round_sig_figs(DIGITS)
-            out[name] = column.set(~column.is_finite().fill_null(True), None).to_list()
-        elif column.dtype.is_temporal():
-            out[name] = column.cast(pl.Datetime).dt.to_string("%Y-%m-%dT%H:%M:%S").to_list()
-        else:
-            out[name] = column.to_list()
-    return out
-
-
-def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _json(value: Any) -> Markup:
@@ -278,7 +256,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
     names: dict[str, str] = {}
     specs = {}
     for each in (d for block in blocks for d in block.drawn):
-        columns = _columns(each.figure.data)
+        columns = each.figure.values()
         digest = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
         name = names.setdefault(digest, f"d{len(names) + 1}")
         datasets[name] = columns
@@ -287,7 +265,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
             "data": name,
             "file": each.file,
             "columns": each.figure.columns,
-            "title": each.figure.drawn(each.subtitle)["title"],
+            "title": each.figure.heading(each.subtitle),
         }
     return datasets, specs
 
@@ -380,9 +358,10 @@ def _verdicts(ledger: Sequence[Claim]) -> list[tuple[str, int]]:
 def _target(claim: Claim, slug: str, blocks: Sequence[Block]) -> str | None:
     """The anchor of a claim's figure, else of its part's section, else none."""
     for block in blocks:
-        if block.slug == slug and block.part.name == claim.part:
+        # The comparison of all traces belongs to none of them.
+        if block.slug in (slug, "all") and block.part.name == claim.part:
             anchors = {each.anchor for each in block.drawn}
-            wanted = f"fig-{slug}-{claim.part}-{claim.figure}"
+            wanted = f"fig-{block.slug}-{claim.part}-{claim.figure}"
             return wanted if wanted in anchors else block.anchor
     return None
 
