@@ -78,6 +78,9 @@ def fitting(command: Any) -> Any:
     )(command)
 
 
+FINDINGS_SHOWN = 3
+"""Findings of each part on the screen of `describe`, unless all are asked for."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress.")
 log_argument = click.argument("log", nargs=-1, required=True, metavar="LOG…")
@@ -188,6 +191,7 @@ Examples:
 @log_argument
 @fitting
 @reading
+@click.option("--all", "everything", is_flag=True, help="Every finding, not the first few of each part.")
 @json_option
 @quiet_option
 def describe(
@@ -196,6 +200,7 @@ def describe(
     seed: int,
     columns: dict[str, str] | None,
     strict: bool,
+    everything: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -207,7 +212,7 @@ def describe(
 
         _say_json(summary(said))
     else:
-        _screenful(said)
+        _screenful(said, None if everything else FINDINGS_SHOWN)
 
 
 @cli.command(
@@ -387,8 +392,8 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _screenful(said: Characterization) -> None:
-    """Identity first, then each part's findings under its name."""
+def _screenful(said: Characterization, most: int | None) -> None:
+    """Identity first, then each part's findings under its name, `most` of each at the most."""
     from rich.console import Console
     from rich.markup import escape
     from rich.padding import Padding
@@ -398,12 +403,13 @@ def _screenful(said: Characterization) -> None:
     title = f"[bold]{escape(info.name)}[/]  {escape(info.format)}"
     screen.print(title + ("  [reverse] synthetic [/]" if info.synthetic else ""))
     screen.print(f"{info.rows:,} requests, {info.rejected:,} rows rejected, {info.resorted:,} out of order")
-    part = ""
-    for name, sentence in said.sentences():
-        if name != part:
-            screen.print(f"\n[bold]{name}[/]")
-            part = name
-        screen.print(Padding(escape(sentence), (0, 0, 0, 2)))
+    for part in said.parts:
+        screen.print(f"\n[bold]{part.name}[/]")
+        found = [*part.missing, *part.sentences()]
+        for sentence in found[:most]:
+            screen.print(Padding(escape(sentence), (0, 0, 0, 2)))
+        if most is not None and len(found) > most:
+            screen.print(f"  … {len(found) - most} more with --all", style="dim")
 
 
 if __name__ == "__main__":

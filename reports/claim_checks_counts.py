@@ -89,7 +89,9 @@ def coverage(said: Characterization) -> Verdict:
     }
     told: dict[str, bool | None] = {f"it holds {what}": there for what, there in held.items()}
     value = ", ".join(what for what, there in held.items() if there)
-    return Verdict(together(told), value, reasons(told))
+    lacks = [what for what, there in held.items() if not there]
+    why = f"The log holds no {', no '.join(lacks)}." if lacks else "The log holds all four."
+    return Verdict(together(told), value, why)
 
 
 def failures(said: Characterization) -> Verdict:

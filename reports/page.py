@@ -25,6 +25,7 @@ from markupsafe import Markup
 
 from ..analysis.result import LEVEL, Part, Progress
 from ..analysis.trace import TraceInfo
+from ..analysis.volume import Volume
 from . import theme
 from .chart import Figure
 from .figures import figures_of
@@ -371,9 +372,16 @@ def _facts(said: Characterization) -> list[tuple[str, str, str]]:
     info = said.info
     return [
         ("Requests", f"{info.rows:,}", ""),
+        ("Span", *_span(said)),
         ("Rejected rows", f"{info.rejected:,}", ""),
         ("Stamps", f"{info.resolution_s:g}", "s apart at least"),
     ]
+
+
+def _span(said: Characterization) -> tuple[str, str]:
+    """First arrival to last, in days where there are two, else in hours."""
+    span_s = said.part(Volume).span_s
+    return (f"{span_s / 86_400:.1f}", "days") if span_s >= 172_800 else (f"{span_s / 3600:.1f}", "hours")
 
 
 def _identity(said: Characterization) -> list[tuple[str, str]]:
