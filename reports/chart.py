@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import altair as alt
@@ -20,6 +21,8 @@ from . import theme
 SOURCE = alt.NamedData("data")
 """What every chart draws from; the figure's `data` stands in for it wherever it is rendered."""
 
+DIGITS = 7
+"""Significant digits of the numbers that are drawn; the CSV files have all of them."""
 FULL_PX = 860
 """Width of a figure in its image files, beside axes and headers, in px."""
 GUTTER_PX = 62
@@ -52,21 +55,47 @@ class Figure:
 
     def spec(self) -> dict[str, Any]:
         """The Vega-Lite specification, without its data and its title, widths as in the image files."""
-        spec: dict[str, Any] = self.chart.to_dict()
+        return self._spec
+
+    @cached_property
+    def _spec(self) -> dict[str, Any]:
+        # Altair's validation takes longer than the drawing; the tests have it done.
+        spec: dict[str, Any] = self.chart.to_dict(validate=False)
         spec.pop("config", None)
         spec.pop("$schema", None)
         spec["description"] = self.alt_text
         _widen(spec, self.columns)
+        _keep_ticks(spec)
         return spec
+
+    def heading(self, subtitle: str) -> dict[str, Any]:
+        """The title as Vega-Lite has it, for where the figure stands alone."""
+        return {"text": textwrap.wrap(self.title, 96), "subtitle": subtitle}
 
     def drawn(self, subtitle: str) -> dict[str, Any]:
         """The whole specification for an image file: titled, with its data inside."""
+        columns = self.values()
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         return {
             **self.spec(),
-            "title": {"text": textwrap.wrap(self.title, 96), "subtitle": subtitle},
+            "title": self.heading(subtitle),
             "config": theme.config(),
-            "datasets": {"data": self.data.to_dicts()},
+            "datasets": {"data": rows},
         }
+
+    def values(self) -> dict[str, list[Any]]:
+        """The data by column as JSON knows it: no NaN, no infinity, dates as text, numbers rounded."""
+        out = {}
+        for column in self.data.iter_columns():
+            if column.dtype.is_float():
+                rounded = column.round_sig_figs(DIGITS)
+                out[column.name] = rounded.set(~rounded.is_finite().fill_null(True), None).to_list()
+            elif column.dtype.is_temporal():
+                moments = column.cast(pl.Datetime).dt.to_string("%Y-%m-%dT%H:%M:%S")
+                out[column.name] = moments.to_list()
+            else:
+                out[column.name] = column.to_list()
+        return out
 
 
 def _widen(spec: dict[str, Any], columns: int) -> None:
@@ -78,6 +107,15 @@ def _widen(spec: dict[str, Any], columns: int) -> None:
                 _widen(child, columns)
     if "mark" in spec or "layer" in spec:
         spec["width"] = round((FULL_PX - GUTTER_PX * (columns - 1)) / columns)
+
+
+def _keep_ticks(node: Any) -> None:
+    """Let axes with given values keep all of them: Vega thins them to the theme's number of ticks."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        _keep_ticks(child)
+    if isinstance(node, dict) and isinstance(axis := node.get("axis"), dict) and "values" in axis:
+        axis.setdefault("tickCount", len(axis["values"]) + 1)
 
 
 def panels(
