@@ -82,7 +82,9 @@ def load(
         if rejects:
             raise BurstlensError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
         raise BurstlensError.no_rows(readings[0].log.path)
-    resorted = _sorted(connection)
+    resorted = _sorted(connection, plan.resolution_s)
+    if all(reading.format.spread for reading in readings):
+        resorted = 0  # their rows are functions, not requests in time
     return Loaded(
         plan.streams, plan.resolution_s, plan.day0, rows, resorted, rejects, sessions > 0, tokens > 0
     )
@@ -345,7 +347,7 @@ def _rejected(
     return rejects
 
 
-def _sorted(connection: duckdb.DuckDBPyConnection) -> int:
+def _sorted(connection: duckdb.DuckDBPyConnection, resolution_s: float) -> int:
     """Sort `stamped` by arrival where it is not; how many rows stood after a later arrival."""
     late = _numbers(
         connection,
@@ -358,11 +360,11 @@ def _sorted(connection: duckdb.DuckDBPyConnection) -> int:
         return 0
     arrival = np.ma.getdata(connection.execute("SELECT arrival_s FROM requests").fetchnumpy()["arrival_s"])
     late = int(np.count_nonzero(arrival[1:] < np.maximum.accumulate(arrival)[:-1]))
-    connection.execute("CREATE TABLE in_order AS SELECT * FROM stamped ORDER BY tick, rowid")
-    if "arrival_s" in {row[0] for row in connection.execute("DESCRIBE stamped").fetchall()}:
-        connection.execute(
-            "CREATE OR REPLACE TABLE in_order AS SELECT * FROM stamped ORDER BY arrival_s, rowid"
-        )
+    del arrival
+    exact = resolution_s < 1
+    connection.execute(
+        f"CREATE TABLE in_order AS SELECT * FROM stamped ORDER BY {'arrival_s' if exact else 'tick'}, rowid"
+    )
     connection.execute("DROP TABLE stamped")
     connection.execute("ALTER TABLE in_order RENAME TO stamped")
     return late

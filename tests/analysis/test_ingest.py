@@ -292,6 +292,7 @@ def test_counts_per_minute_are_spread_inside_their_minute(tmp_path: Path) -> Non
     assert 1439 * 60 <= stamps[4] < 86_400
     again = open_trace(tmp_path / "invocations_per_function_md.anon.d02.csv")
     assert_frame_equal(requests(again), rows)
+    assert trace.info.resorted == 0
 
 
 def test_spread_counts_are_even_and_keep_every_minutes_sum(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.tables import HOLE_S, MOST_SELECTED
-from burstlens.analysis.trace import Trace, TraceInfo, open_frame, open_trace
+from burstlens.analysis.trace import Trace, TraceInfo, open_frame, open_trace, prepare
+from burstlens.queries import Engine
 from polars.testing import assert_frame_equal
 
 TICKS = """
@@ -115,6 +117,25 @@ def test_tables_of_few_and_many_streams_equal_sql(models: int, step_s: float) ->
     trace = planted(models, step_s=step_s)
     assert trace.info.resolution_s == step_s
     check(trace)
+    trace.engine.close()
+
+
+def test_a_table_made_elsewhere_is_opened_like_a_log() -> None:
+    frame = pl.DataFrame(
+        {"arrival_s": [9.0, 3.0, 3.0], "service": ["b", "a", "b"], "model": ["m", None, "m"]}
+    )
+    connection = duckdb.connect()
+    connection.execute(
+        "CREATE TABLE trace (arrival_s DOUBLE, service VARCHAR, model VARCHAR, session VARCHAR, "
+        "request_tokens INTEGER, response_tokens INTEGER, elapsed_s DOUBLE, failed BOOLEAN)"
+    )
+    connection.executemany(
+        "INSERT INTO trace VALUES (?, ?, ?, NULL, 1, 0, NULL, TRUE)", [list(row) for row in frame.rows()]
+    )
+    trace = prepare(Engine(connection), TraceInfo("made", "made", (), 3, 0, 0, 1.0, None, True))
+    check(trace)
+    assert [s.label for s in trace.selections] == ["all", "a", "b"]
+    assert trace.engine.table("ticks")["failed"].sum() == 3
     trace.engine.close()
 
 
