@@ -1,9 +1,12 @@
 """Measure speed and memory in one run, each figure as a ratio against a yardstick run beside it.
 
-    make bench                         1.43 and 10.6 million rows, about ten minutes on two cores
-    make bench ARGS='--rows 1.43'      one size only
+    make bench                                        1.43 and 10.6 million rows
+    make bench ARGS='--rows 1.43 --no-pandas'         a quick run
+    make bench ARGS='--keep DIR --json'               keep the generated logs for the next run
 
-Every contestant is a process of its own, so its peak memory is its own. Times are the best of `--runs`.
+Every contestant is a process of its own, start and imports included, so its peak memory is its own. They take
+turns, and the fastest of `--runs` counts: on a machine with other work the ratios hold better than the
+seconds. CPU seconds are told beside them.
 """
 
 from __future__ import annotations
@@ -15,127 +18,235 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROWS_PER_DAY = 23_400
-"""Mean rows per day of the synthetic trace: 61 days give about 1.43 million."""
+ROWS_PER_DAY = 23_595
+"""Mean rows per day of the synthetic trace."""
+SMALL_MILLION, LARGE_MILLION = 1.43, 10.6
+SAMPLED = 400
+"""Windows that the loop over SciPy fits; its time is scaled to all of them."""
 
-CHARACTERIZE = "import burstlens as bl; bl.describe({path!r})"
-REPORT = "import burstlens as bl; bl.report([{path!r}], {out!r})"
+CHARACTERIZE = "import sys, burstlens; burstlens.describe(sys.argv[1])"
+REPORT = "import sys, burstlens; burstlens.report([sys.argv[1]], sys.argv[2])"
 BARE_SCAN = """
-import duckdb
+import sys, duckdb
 duckdb.connect().execute(
-    'SELECT FLOOR(Timestamp / 3600) AS hour, "Log Type", COUNT(*) FROM read_csv(?) GROUP BY 1, 2', [{path!r}]
+    'SELECT FLOOR(Timestamp / 3600) AS hour, "Log Type", COUNT(*) FROM read_csv(?) GROUP BY 1, 2',
+    [sys.argv[1]],
 ).fetchall()
 """
-GAMMA_WINDOWS = """
-import json, time
-import numpy as np
-import polars as pl
-from scipy import stats
-from burstlens.analysis.arrivals import describe_arrivals, fit_windows_only
-from burstlens.analysis.trace import open_trace
+WINDOWS = """
+import json, sys, time
 from pathlib import Path
-trace = open_trace(Path({path!r}))
+import numpy as np
+from scipy import stats
+from burstlens.analysis.gamma import Likelihood
+from burstlens.analysis.trace import open_trace
+from burstlens.analysis.window_fits import FEWEST, fit_windows
+from burstlens.analysis.windows import gaps_in, windows_of
+
+trace = open_trace(Path(sys.argv[1]))
+# Tables that are made once a process are made before the clock starts.
+Likelihood(next(iter(gaps_in(trace, windows_of(trace, 86400.0)).values())).own.sums, True)
+rng = np.random.default_rng(0)
 begun = time.perf_counter()
-fitted = fit_windows_only(trace, 1200.0)
-ours_s = time.perf_counter() - begun
-arrivals = trace.engine.connection.execute(
-    "SELECT arrival_s FROM requests ORDER BY arrival_s").fetchnumpy()["arrival_s"]
-gaps = np.maximum(np.diff(arrivals), 1e-3)
-window = arrivals[1:] // 1200
-cuts = np.flatnonzero(np.diff(window)) + 1
-samples = [g for g in np.split(gaps, cuts) if len(g) >= 5][:400]
+gaps = gaps_in(trace, windows_of(trace, 1200.0))
+asked_s = time.perf_counter() - begun
 begun = time.perf_counter()
-for sample in samples:
-    stats.gamma.fit(sample, floc=0)
-scipy_s = (time.perf_counter() - begun) / len(samples)
-print(json.dumps({{"windows": fitted, "ours_s": ours_s / fitted, "scipy_s": scipy_s}}))
+fitted = [fit_windows(gaps[s.selection_id], trace.info.resolution_s, rng) for s in trace.selections]
+all_s = asked_s + time.perf_counter() - begun
+count = sum(int(np.isfinite(fit.raw.log_shape).sum()) for fit in fitted)
+begun = time.perf_counter()
+for fit in fitted:
+    sums = fit.gaps.own.sums
+    Likelihood(sums[(sums.n >= FEWEST) & (sums.mean > 0)], fit.whole_tick).maximum()
+fit_s = asked_s + time.perf_counter() - begun
+
+connection = trace.engine.connection
+samples = []
+for s in trace.selections:
+    second = connection.execute(
+        "SELECT arrival_s FROM requests WHERE stream_id IN "
+        "(SELECT stream_id FROM members WHERE selection_id = ?) ORDER BY arrival_s", [s.selection_id]
+    ).fetchnumpy()["arrival_s"]
+    windows = np.split(np.maximum(np.diff(second), 1e-3), np.flatnonzero(np.diff(second[:-1] // 1200)) + 1)
+    samples += [window for window in windows if len(window) >= FEWEST]
+chosen = [samples[i] for i in rng.choice(len(samples), min(int(sys.argv[2]), len(samples)), replace=False)]
+
+def looped_s(**fixed):
+    begun = time.perf_counter()
+    for window in chosen:
+        stats.gamma.fit(window, **fixed)
+    return (time.perf_counter() - begun) / len(chosen) * count
+
+print(json.dumps({"windows": count, "fit_s": fit_s, "all_s": all_s,
+                  "scipy_s": looped_s(), "scipy_floc_s": looped_s(floc=0)}))
 """
 
 
 @dataclass(frozen=True)
+class Figure:
+    """One measured figure, and what it has to reach."""
+
+    name: str
+    value: float
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None where there is none."""
+        if self.at_most is not None:
+            return self.value <= self.at_most
+        return self.value >= self.at_least if self.at_least is not None else None
+
+    def line(self) -> str:
+        """Name, value, target, yes or no."""
+        target = ""
+        if self.at_most is not None:
+            target = f"at most {self.at_most:,g}"
+        elif self.at_least is not None:
+            target = f"at least {self.at_least:,g}"
+        reached = {None: "", True: "yes", False: "NO"}[self.reached]
+        return f"{self.name:<58} {self.value:>14,.4g} {target:>16} {reached:>4}"
+
+
+@dataclass
 class Measured:
-    """One process: how long it ran and how much memory it held at most."""
+    """A contestant's fastest run, its CPU time, and the highest peak of memory seen."""
 
-    seconds: float
-    peak_mb: float
-    output: str
+    seconds: float = float("inf")
+    cpu_s: float = float("inf")
+    peak_mb: float = 0.0
+    output: str = ""
 
-
-def run(code: list[str], runs: int) -> Measured:
-    """The fastest of `runs` runs of a Python process, with the highest peak of memory seen."""
-    best, peak, output = float("inf"), 0.0, ""
-    for _ in range(runs):
+    def run(self, arguments: list[str]) -> None:
+        """One more run of a Python process with these arguments."""
         with tempfile.TemporaryFile() as out:
             begun = time.perf_counter()
-            process = subprocess.Popen([sys.executable, *code], stdout=out)
+            process = subprocess.Popen([sys.executable, *arguments], stdout=out)
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
-                raise SystemExit(f"a contestant failed with exit code {process.returncode}: {code[:2]}")
+                raise SystemExit(f"a contestant failed with exit code {process.returncode}: {arguments[:2]}")
             out.seek(0)
-            output = out.read().decode()
-        best, peak = min(best, seconds), max(peak, usage.ru_maxrss / 1024)
-    return Measured(best, peak, output)
+            self.output = out.read().decode()
+        self.seconds = min(self.seconds, seconds)
+        self.cpu_s = min(self.cpu_s, usage.ru_utime + usage.ru_stime)
+        self.peak_mb = max(self.peak_mb, usage.ru_maxrss / 1024)
 
 
-def measure(million: float, folder: Path, runs: int, pandas: bool) -> dict[str, object]:
-    """Every figure for one size of trace."""
-    import burstlens as bl
-
+def generated(folder: Path, million: float) -> Path:
+    """The synthetic log of that many rows; made in a process of its own unless it is there already."""
     path = folder / f"synthetic_{million:g}m.csv"
-    days = million * 1e6 / ROWS_PER_DAY
-    made = bl.synth(path, days=days, seed=7)
-    made.engine.close()
-    where = {"path": str(path), "out": str(folder / "report")}
-    scan = run(["-c", BARE_SCAN.format(**where)], runs)
-    ours = run(["-c", CHARACTERIZE.format(**where)], runs)
-    out: dict[str, object] = {
-        "rows": made.info.rows,
-        "bare scan s": round(scan.seconds, 2),
-        "characterization s": round(ours.seconds, 2),
-        "characterization peak MB": round(ours.peak_mb),
-        "characterization / bare scan": round(ours.seconds / scan.seconds, 2),
-    }
+    if not path.exists():
+        days = str(million * 1e6 / ROWS_PER_DAY)
+        begun = path.with_name(f"synthetic_{os.getpid()}.csv")
+        command = [
+            sys.executable,
+            "-m",
+            "burstlens.cli",
+            "synth",
+            "--quiet",
+            "--days",
+            days,
+            "-o",
+            str(begun),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        begun.rename(path)
+    return path
+
+
+def rows_of(path: Path) -> int:
+    """Lines of a log after its header."""
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 22), b"")) - 1
+
+
+def measure(path: Path, million: float, runs: int, pandas: bool) -> Iterator[Figure]:
+    """Every figure for one log; targets where the size is the one that they are set for."""
+    large, small = million == LARGE_MILLION, million == SMALL_MILLION
+    yield Figure("rows", rows_of(path))
+    scan, ours = Measured(), Measured()
+    for _ in range(runs):
+        scan.run(["-c", BARE_SCAN, str(path)])
+        ours.run(["-c", CHARACTERIZE, str(path)])
+    yield Figure("bare scan, s", scan.seconds)
+    yield Figure("bare scan, CPU s", scan.cpu_s)
+    yield Figure("characterization, s", ours.seconds)
+    yield Figure("characterization, CPU s", ours.cpu_s)
+    yield Figure("characterization over bare scan", ours.seconds / scan.seconds, at_most=3 if large else None)
+    yield Figure("characterization over bare scan, CPU", ours.cpu_s / scan.cpu_s)
+    yield Figure("characterization, peak MB", ours.peak_mb, at_most=1200 if large else None)
     if pandas:
-        theirs = run([str(Path(__file__).with_name("yardstick.py")), str(path)], 1)
-        out["pandas + scipy s"] = round(theirs.seconds, 2)
-        out["pandas + scipy peak MB"] = round(theirs.peak_mb)
-        out["pandas + scipy / characterization"] = round(theirs.seconds / ours.seconds, 1)
-    fits = json.loads(run(["-c", GAMMA_WINDOWS.format(**where)], 1).output)
-    out["windows fitted"] = fits["windows"]
-    out["scipy loop / fit per window"] = round(fits["scipy_s"] / fits["ours_s"])
-    if million < 2:
-        whole = run(["-c", REPORT.format(**where)], 1)
-        out["report s"] = round(whole.seconds, 2)
-        out["report / characterization"] = round(whole.seconds / ours.seconds, 1)
-        out["page MB"] = round((folder / "report" / "index.html").stat().st_size / 1e6, 2)
-    path.unlink()
-    return out
+        theirs = Measured()
+        theirs.run([str(Path(__file__).with_name("yardstick.py")), str(path)])
+        yield Figure("pandas + SciPy, s", theirs.seconds)
+        yield Figure("pandas + SciPy, CPU s", theirs.cpu_s)
+        yield Figure("pandas + SciPy, peak MB", theirs.peak_mb)
+        ratio = theirs.seconds / ours.seconds
+        yield Figure("pandas + SciPy over characterization", ratio, at_least=20 if large else None)
+        yield Figure("pandas + SciPy over characterization, CPU", theirs.cpu_s / ours.cpu_s)
+    yield from _windows(path)
+    if small:
+        yield from _report(path, ours)
+
+
+def _windows(path: Path) -> Iterator[Figure]:
+    """Fitting every window of every selection, from the opened trace, against SciPy one window at a time."""
+    fitting = Measured()
+    fitting.run(["-c", WINDOWS, str(path), str(SAMPLED)])
+    told: Mapping[str, float] = json.loads(fitting.output)
+    yield Figure("windows fitted", told["windows"])
+    yield Figure("windows: gaps asked and shapes fitted, s", told["fit_s"])
+    yield Figure("windows: also priors, redraws, goodness of fit, s", told["all_s"])
+    for call, key in (("gamma.fit(x)", "scipy_s"), ("gamma.fit(x, floc=0)", "scipy_floc_s")):
+        yield Figure(f"loop over {call} over shapes fitted", told[key] / told["fit_s"], at_least=200)
+        yield Figure(f"loop over {call} over all of it", told[key] / told["all_s"])
+
+
+def _report(path: Path, ours: Measured) -> Iterator[Figure]:
+    """The whole report with every figure as SVG and PNG."""
+    with tempfile.TemporaryDirectory(prefix="burstlens-bench-") as folder:
+        whole = Measured()
+        whole.run(["-c", REPORT, str(path), folder])
+        yield Figure("report, s", whole.seconds)
+        yield Figure("report over characterization", whole.seconds / ours.seconds, at_most=10)
+        yield Figure("page, MB", (Path(folder) / "index.html").stat().st_size / 1e6, at_most=15)
 
 
 def main() -> None:
-    """Print one line a figure, and all of them as JSON where asked."""
+    """Print one line a figure, or all of them as JSON where asked."""
     parser = argparse.ArgumentParser(
         prog="make bench", description="Speed and memory, as ratios measured in one run."
     )
-    parser.add_argument("--rows", type=float, nargs="+", default=[1.43, 10.6], help="millions of rows")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each contestant")
+    parser.add_argument(
+        "--rows", type=float, nargs="+", default=[SMALL_MILLION, LARGE_MILLION], help="millions of rows"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="runs of scan and characterization")
     parser.add_argument("--no-pandas", action="store_true", help="leave out the slow yardstick")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the generated logs, and use them")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="burstlens-bench-") as folder:
+    told: dict[str, list[dict[str, object]]] = {}
+    with tempfile.TemporaryDirectory(prefix="burstlens-bench-") as temporary:
+        folder: Path = asked.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         for million in asked.rows:
-            figures = measure(million, Path(folder), asked.runs, not asked.no_pandas)
-            if asked.json:
-                print(json.dumps(figures))
-                continue
-            for name, value in figures.items():
-                print(f"{name:<36} {value:>12,}", flush=True)
-            print()
+            path = generated(folder, million)
+            if not asked.json:
+                print(f"\n{million:g} million rows", flush=True)
+            told[f"{million:g}"] = []
+            for figure in measure(path, million, asked.runs, not asked.no_pandas):
+                told[f"{million:g}"].append({**asdict(figure), "reached": figure.reached})
+                if not asked.json:
+                    print(figure.line(), flush=True)
+    if asked.json:
+        print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":
