@@ -106,7 +106,7 @@ class Ingested:
         """What to tell a person."""
         info = self.info
         logs = info.sources[0].name if len(info.sources) == 1 else f"{len(info.sources)} files"
-        told = [f"{self.out}: {info.rows:,} requests from {logs}, format {info.format}"]
+        told = [f"{self.out}: {counted(info.rows, 'request')} from {logs}, format {info.format}"]
         if info.synthetic:
             told[0] += ", synthetic"
         if info.rejected:

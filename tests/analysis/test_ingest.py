@@ -9,13 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 import zstandard
-from burstlens.analysis.formats import formats
 from burstlens.analysis.identity import METADATA_KEY
-from burstlens.analysis.planning import clock_step
 from burstlens.analysis.trace import (
     COLUMNS,
     Trace,
@@ -444,26 +441,3 @@ def test_synthetic_survives_as_metadata_and_as_a_name(tmp_path: Path) -> None:
     trace = open_frame(rows, info)
     assert (trace.info.synthetic, trace.info.sources, trace.info.rows) == (True, (), 3)
     assert_frame_equal(requests(trace), rows)
-
-
-# ---- what holds for all ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", list(formats()))
-def test_a_format_declares_what_its_sql_uses(name: str) -> None:
-    format = formats()[name]
-    assert format.title
-    assert "--" not in format.sql
-    assert set(format.kinds) <= {"csv", "jsonl", "parquet"}
-    assert set(format.needs) | set(format.holds) <= set(COLUMNS)
-    assert {c.type for c in format.columns} <= {"DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "UNUSED"}
-    for column in format.columns:
-        quoted = f'"{column.name}"' in format.sql
-        assert quoted == (column.type not in ("UNUSED", "COUNT")), column.name
-
-
-@pytest.mark.parametrize("step", [1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-7])
-def test_clock_step_is_found_over_a_month(step: float) -> None:
-    ticks = np.random.default_rng(3).integers(0, round(30 * 86_400 / step), 2000)
-    assert clock_step(ticks * step) == step
-    assert clock_step(np.round(ticks * step, 9)) == step
