@@ -197,11 +197,17 @@ def select(
     return selections, [held for _, _, held in groups]
 
 
+def _after_holes(occupied: Occupied, hole_ticks: int) -> Integers:
+    """Places in `occupied.tick` where a segment begins, the first among them."""
+    first: Integers = np.append(0, np.flatnonzero(np.diff(occupied.tick) >= hole_ticks) + 1)
+    return first
+
+
 def _keep_segments(engine: Engine, occupied: Occupied, hole_ticks: int) -> None:
     """Contiguous stretches: a silence of at least `hole_ticks` over all streams is a hole."""
-    last = np.flatnonzero(np.diff(occupied.tick) >= hole_ticks)
-    starts = occupied.tick[np.concatenate([[0], last + 1])]
-    ends = occupied.tick[np.append(last, len(occupied.tick) - 1)]
+    first = _after_holes(occupied, hole_ticks)
+    starts = occupied.tick[first]
+    ends = occupied.tick[np.append(first[1:] - 1, len(occupied.tick) - 1)]
     rows = [
         (i, int(a) + occupied.first, int(b) + occupied.first)
         for i, (a, b) in enumerate(zip(starts, ends, strict=True))
@@ -235,6 +241,7 @@ def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[in
     selection_id = np.empty(most, np.int16)
     tick, gap = np.empty(most, occupied.tick.dtype), np.empty(most, occupied.tick.dtype)
     n, failed = np.empty(most, np.int32), np.empty(most, np.int32)
+    after_holes = occupied.tick[_after_holes(occupied, hole_ticks)]
     start = 0
     for number, held in enumerate(members, start=1):
         rank, requests, failures = _together(occupied, held)
@@ -244,7 +251,9 @@ def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[in
         # No gap is zero, so that zero can stand for none: the first tick of a segment.
         gap[start] = 0
         np.subtract(tick[here][1:], tick[here][:-1], out=gap[here][1:])
-        np.multiply(gap[here], gap[here] < hole_ticks, out=gap[here])
+        # A service's own silence is a gap like any other; only a hole of the whole record cuts.
+        cut = np.searchsorted(tick[here], after_holes)
+        gap[here][cut[cut < len(rank)]] = 0
         start += len(rank)
     used = slice(0, start)
     engine.connection.register(

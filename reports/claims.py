@@ -179,7 +179,7 @@ LEDGER = (
         "§3.4, Fig. 11",
         "ChatGPT conversation fails over 5 % on average; GPT-4 fails less than ChatGPT.",
         "failures",
-        "daily_failures",
+        "hourly_counts",
         counts.failures,
     ),
     _Entry(

@@ -33,8 +33,6 @@ def test_sums_of_every_window_equal_those_of_plain_numpy(week: Trace, traces: Ca
         stamp = np.sort(rows["Timestamp"].to_numpy())
         assert len(stamp) == selection.n
         begin, gap = stamp[:-1], np.diff(stamp).astype(float)
-        # A silence of a day is a hole, not a gap.
-        begin, gap = begin[gap < 86_400], gap[gap < 86_400]
         window = (begin // 1200).astype(int)
         here = found[selection.selection_id]
         np.testing.assert_array_equal(here.requests, np.bincount(stamp // 1200, minlength=504))
