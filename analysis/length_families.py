@@ -83,9 +83,9 @@ class Zipf:
 
 @dataclass(frozen=True)
 class ZipfMandelbrot:
-    """Bounded Zipf–Mandelbrot, p(x) ∝ (x + offset)^−exponent with offset > −1.
+    """Bounded Zipf–Mandelbrot, p(x) ∝ (x + offset)^−exponent.
 
-    The offset goes no further than ten times the maximum, where the law is an exponential one.
+    The offset stays within −0.95 and ten times the maximum, where the law is an exponential one.
     """
 
     maximum: int
@@ -95,7 +95,7 @@ class ZipfMandelbrot:
         """The best of a few offsets, each with the exponent of a law that has the data's median."""
         exponents = np.array([0.7, 1.2, 2.0, 4.0])
         offsets = np.array([0.5, 1.0, 3.0]) * max(float(data.quantile(0.5)), 1.0)
-        tried = [np.array([s, np.log1p(q)]) for s in exponents for q in (0.0, *offsets)]
+        tried = [self.theta({"exponent": s, "offset": q}) for s in exponents for q in (0.0, *offsets)]
         scores = [float(self.log_probability(theta, data.values) @ data.counts) for theta in tried]
         return tried[int(np.argmax(scores))]
 
@@ -104,22 +104,19 @@ class ZipfMandelbrot:
         return self.gradient(theta, values)[0]
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
-        """Log mass and its derivatives by the exponent and by log(1 + offset)."""
+        """Log mass and its derivatives."""
         points, weights = nodes(self.maximum)
-        widest = np.log(10.0 * self.maximum + 1.0)
-        spread = min(float(theta[1]), widest)
-        offset = np.expm1(spread)
-        log = np.log(np.maximum(values + offset, TINY))
-        log_points = np.log(np.maximum(points + offset, TINY))
+        shifted = float(_inside(theta[1], *self._ends()))
+        offset = np.expm1(shifted)
+        log, log_points = np.log(values + offset), np.log(points + offset)
         exponents = -theta[0] * log_points
         top = float(exponents.max())
         power = weights * np.exp(exponents - top)
         total = float(power.sum())
         mean = float(power @ log_points) / total
         inverse = float(power @ (1 / (points + offset))) / total
-        by_offset = theta[0] * (inverse - 1 / (values + offset)) * np.exp(spread)
-        if theta[1] > widest:
-            by_offset = np.zeros_like(by_offset)
+        free = np.exp(shifted) * _slope(theta[1], *self._ends())
+        by_offset = theta[0] * (inverse - 1 / (values + offset)) * free
         return -theta[0] * log - top - np.log(total), np.stack([mean - log, by_offset])
 
     def cumulative(self, theta: Array, values: Array) -> Array:
@@ -128,14 +125,16 @@ class ZipfMandelbrot:
 
     def parameters(self, theta: Array) -> dict[str, float]:
         """`exponent` and `offset`, in tokens."""
-        return {
-            "exponent": float(theta[0]),
-            "offset": float(np.expm1(min(float(theta[1]), np.log(10.0 * self.maximum + 1.0)))),
-        }
+        return {"exponent": float(theta[0]), "offset": float(np.expm1(_inside(theta[1], *self._ends())))}
 
     def theta(self, parameters: dict[str, float]) -> Array:
         """The point on the optimizer's scale of given parameters."""
-        return np.array([parameters["exponent"], np.log1p(parameters["offset"])])
+        shifted = _outside(np.log1p(parameters["offset"]), *self._ends())
+        return np.array([parameters["exponent"], float(shifted)])
+
+    def _ends(self) -> tuple[float, float]:
+        """Range of log(1 + offset)."""
+        return float(np.log(0.05)), float(np.log(10.0 * self.maximum + 1.0))
 
 
 @dataclass(frozen=True)
@@ -404,7 +403,7 @@ def at_bound(found: Fit, maximum: int) -> set[str]:
     low, high = _range(maximum)
     reached = set()
     for name, value in ((name, interval.value) for name, interval in found.parameters.items()):
-        if name == "offset" and value > 9.9 * maximum:
+        if name == "offset" and not -0.94 < value < 9.5 * maximum:
             reached |= {"offset", "exponent"}
         if name.startswith("sigma") and not 1.02 * NARROWEST < value < 2.94 * (high - low):
             reached.add(name)

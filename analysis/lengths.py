@@ -7,7 +7,7 @@ asks the queries, hands their tables on and says what came out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -29,8 +29,8 @@ from .responses import (
     FINE_CELLS_PER_E,
     by_request,
     first_tokens,
-    joint,
     line,
+    relate,
     ridges,
     spread_growth,
     straightness,
@@ -75,27 +75,34 @@ class Lengths(Part):
     def joint_model(self, selection: str) -> JointModel:
         """The winning laws of both sides and the copula between them; KeyError for a selection without."""
         of = pl.col("selection") == selection
-        together = self.frames["joint"].filter(of)
-        if together.is_empty():
-            raise KeyError(f"no joint model of {selection!r}")
-        sides = []
-        for side in SIDES:
-            best = self.frames["fits"].filter(of & (pl.col("column") == side) & pl.col("winner"))
-            if best.is_empty():
-                raise KeyError(f"no law of {side} lengths of {selection!r}: too few rows")
-            family, maximum = best["family"][0], best["maximum"][0]
-            told = self.frames["parameters"].filter(
-                of & (pl.col("column") == side) & (pl.col("family") == family)
-            )
-            sides.append(
-                Marginal.of_law(family, dict(told.select("parameter", "value").iter_rows()), maximum)
-            )
-        grid = None
-        if together["copula"][0] == "rank_grid":
-            size = together["grid_size"][0]
-            shares = self.frames["joint_grid"].filter(of).sort("request_rank", "response_rank")["share"]
-            grid = shares.to_numpy().reshape(size, size)
-        return JointModel(sides[0], sides[1], float(together["correlation"][0]), grid)
+        return joint_model({name: table.filter(of).to_dicts() for name, table in self.frames.items()})
+
+
+def joint_model(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> JointModel:
+    """The joint model from the rows of one selection, as a parameter file holds them under `lengths`.
+
+    Takes `fits`, `parameters`, `joint` and `joint_grid`. KeyError where the selection was too small to fit.
+    """
+    if not told["joint"]:
+        raise KeyError("no joint model of this selection: its requests or responses are all alike")
+    sides = []
+    for side in SIDES:
+        best = [row for row in told["fits"] if row["column"] == side and row["winner"]]
+        if not best:
+            raise KeyError(f"no law of {side} lengths: fewer than {FEWEST_ROWS} rows")
+        parameters = {
+            row["parameter"]: row["value"]
+            for row in told["parameters"]
+            if (row["column"], row["family"]) == (side, best[0]["family"])
+        }
+        sides.append(Marginal.of_law(best[0]["family"], parameters, best[0]["maximum"]))
+    joint = told["joint"][0]
+    grid = None
+    if joint["copula"] == "rank_grid":
+        grid = np.zeros((joint["grid_size"], joint["grid_size"]))
+        for row in told["joint_grid"]:
+            grid[row["request_rank"], row["response_rank"]] = row["share"]
+    return JointModel(sides[0], sides[1], joint["correlation"], grid)
 
 
 def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
@@ -346,7 +353,7 @@ def _together(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: i
                 rows["spread"].append({**told, **_spread(part_bins)})
         rng = np.random.default_rng([seed, selection.selection_id])
         cells = _dense(split_fine[key], ("request_cell", "response_cell"))
-        together = joint(cells, _dense(held, ("block", "request_cell", "response_cell")), rng)
+        together = relate(cells, _dense(held, ("block", "request_cell", "response_cell")), rng)
         if together is not None:
             rows["joint"].append(
                 {

@@ -140,8 +140,12 @@ def fit(family: Family, data: Histogram) -> Fit:
     settled = bool(found.success or np.max(np.abs(found.jac)) < FLAT)
     if not settled:
         if slope is None:
-            how = {"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000}
-            polished = optimize.minimize(loss, found.x, method="Nelder-Mead", options=how)
+            polished = optimize.minimize(
+                loss,
+                found.x,
+                method="Nelder-Mead",
+                options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000},
+            )
         else:
             polished = optimize.minimize(slope, found.x, method="L-BFGS-B", jac=True)
         if polished.fun <= found.fun:

@@ -61,66 +61,77 @@ def by_request(answered: pl.DataFrame) -> pl.DataFrame:
     share reaches the probability; `mode` is the mean of the fullest of bins as wide as a quarter of the
     standard deviation; `ks_normal` and `ks_log_normal` are distances from laws of the bin's own moments.
     """
-    x, n, key = pl.col("response_tokens").cast(pl.Float64), pl.col("n"), ["selection_id", "request_cell"]
-    rows = (
-        answered.lazy()
-        .sort(*key, "response_tokens")
-        .with_columns(reached=n.cum_sum().over(key), whole=n.sum().over(key))
-        .filter(pl.col("whole") >= FEWEST_IN_BIN)
-        .with_columns(
-            mean=(x * n).sum().over(key) / pl.col("whole"),
-            mean_log=(x.log() * n).sum().over(key) / pl.col("whole"),
-        )
-        .with_columns(
-            sd=(((x - pl.col("mean")) ** 2 * n).sum().over(key) / (pl.col("whole") - 1)).sqrt(),
-            sd_log=(((x.log() - pl.col("mean_log")) ** 2 * n).sum().over(key) / (pl.col("whole") - 1)).sqrt(),
-        )
-        .filter(pl.col("sd") > 0)
-        .with_columns(step=(x / (pl.col("sd") / 4).ceil()).floor())
-        .collect()
+    n, key = pl.col("n"), ["selection_id", "request_cell"]
+    rows = answered.sort(*key, "response_tokens").with_columns(
+        reached=n.cum_sum().over(key), whole=n.sum().over(key), sort=pl.struct(key).rle_id()
     )
-    upper = rows["response_tokens"].to_numpy().astype(float) + 0.5
+    rows = rows.filter(
+        (pl.col("whole") >= FEWEST_IN_BIN) & (pl.col("response_tokens").n_unique().over(key) > 1)
+    )
+    described = rows.group_by(key, maintain_order=True).agg(
+        n.sum().cast(pl.Int64),
+        (pl.col("request_sum").sum() / n.sum()).alias("request_mean"),
+        *[
+            pl.col("response_tokens")
+            .filter(pl.col("reached") >= p * pl.col("whole") - 1e-6)
+            .first()
+            .alias(name)
+            for name, p in PROBABILITIES.items()
+        ],
+    )
+    x, weight = (rows[c].to_numpy().astype(float) for c in ("response_tokens", "n"))
+    start = np.flatnonzero(np.diff(rows["sort"].to_numpy(), prepend=-1))
+    bins = np.repeat(np.arange(len(start)), np.diff(np.append(start, len(x))))
+    moments = _Moments(x, weight, start, bins)
+    logs = _Moments(np.log(x), weight, start, bins)
     share = (rows["reached"] / rows["whole"]).to_numpy()
-    z = (upper - rows["mean"].to_numpy()) / rows["sd"].to_numpy()
-    z_log = (np.log(upper) - rows["mean_log"].to_numpy()) / rows["sd_log"].to_numpy()
-    rows = rows.with_columns(
-        pl.Series("off_normal", np.abs(special.ndtr(z) - share)),
-        pl.Series("off_log_normal", np.abs(special.ndtr(z_log) - share)),
-    )
-    modes = (
-        rows.lazy()
-        .group_by(*key, "step")
-        .agg(n.sum(), mode=(x * n).sum() / n.sum())
-        .sort(*key, "n", "step", descending=[False, False, True, False])
-        .group_by(key, maintain_order=True)
-        .agg(pl.col("mode").first())
-    )
-    deviation = (x - pl.col("mean")) / pl.col("sd")
-    described = (
-        rows.lazy()
-        .group_by(key)
-        .agg(
-            n.sum().cast(pl.Int64),
-            (pl.col("request_sum").sum() / n.sum()).alias("request_mean"),
-            pl.col("mean", "sd").first(),
-            *[
-                x.filter(pl.col("reached") >= p * pl.col("whole") - 1e-6).first().alias(name)
-                for name, p in PROBABILITIES.items()
-            ],
-            ((deviation**3 * n).sum() / n.sum()).alias("skewness"),
-            ((deviation**4 * n).sum() / n.sum() - 3).alias("excess_kurtosis"),
-            pl.col("off_normal").max().alias("ks_normal"),
-            pl.col("off_log_normal").max().alias("ks_log_normal"),
-        )
-        .join(modes, on=key)
-        .sort(key)
-        .collect()
-    )
+    off = np.abs(special.ndtr((x + 0.5 - moments.mean[bins]) / moments.sd[bins]) - share)
+    off_log = np.abs(special.ndtr((np.log(x + 0.5) - logs.mean[bins]) / logs.sd[bins]) - share)
     cell = described["request_cell"].to_numpy()
     return described.with_columns(
+        pl.Series("mean", moments.mean),
+        pl.Series("sd", moments.sd),
+        pl.Series("skewness", moments.standardized(3)),
+        pl.Series("excess_kurtosis", moments.standardized(4) - 3),
+        pl.Series("mode", _modes(x, weight, bins, moments.sd)),
+        pl.Series("ks_normal", np.maximum.reduceat(off, start) if len(x) else off),
+        pl.Series("ks_log_normal", np.maximum.reduceat(off_log, start) if len(x) else off_log),
         pl.Series("request_low", first_tokens(cell, CELLS_PER_E)),
         pl.Series("request_high", first_tokens(cell + 1, CELLS_PER_E)),
     )
+
+
+class _Moments:
+    """Moments of weighted values in consecutive stretches of an array, always summed in the same order."""
+
+    def __init__(self, x: Array, weight: Array, start: NDArray[np.intp], bins: NDArray[np.intp]) -> None:
+        self._weight, self._start = weight, start
+        self._n = self._sum(np.ones_like(x))
+        self.mean = self._sum(x) / self._n
+        self._deviation = x - self.mean[bins]
+        self.sd = np.sqrt(self._sum(self._deviation**2) / (self._n - 1))
+        self._bins = bins
+
+    def _sum(self, values: Array) -> Array:
+        products = values * self._weight
+        return np.asarray(np.add.reduceat(products, self._start)) if len(products) else products
+
+    def standardized(self, power: int) -> Array:
+        """Mean of the standardized values to a power."""
+        return self._sum((self._deviation / self.sd[self._bins]) ** power) / self._n
+
+
+def _modes(x: Array, weight: Array, bins: NDArray[np.intp], sd: Array) -> Array:
+    """Mean of the fullest step of each bin, a step being a quarter of the bin's standard deviation."""
+    step = np.floor(x / np.ceil(sd[bins] / 4)).astype(np.int64)
+    place = np.flatnonzero(np.diff(bins, prepend=-1) | np.diff(step, prepend=-1))
+    if len(place) == 0:
+        return x
+    n, total = np.add.reduceat(weight, place), np.add.reduceat(weight * x, place)
+    # By bin, then the fullest step first, the lower one where two are as full.
+    order = np.lexsort((place, -n, bins[place]))
+    first = order[np.flatnonzero(np.diff(bins[place][order], prepend=-1))]
+    return np.asarray(total[first] / n[first])
 
 
 def ridges(answered: pl.DataFrame) -> pl.DataFrame:
@@ -250,7 +261,7 @@ class Joint:
     """Total variation that so many requests would have from the chosen copula itself."""
 
 
-def joint(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None:
+def relate(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None:
     """Rank correlation and copulas from counts in fine cells and, per stretch of time, in coarser ones.
 
     The copulas are compared on the cells of the request bins, on both sides.
