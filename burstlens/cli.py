@@ -29,6 +29,7 @@ Examples:
   burstlens describe azure.csv                  a screenful
   burstlens fit BurstGPT_1.csv -o parameters.json
 
+\b
 Each verb explains itself: burstlens VERB --help
 Completion: eval "$(burstlens completion bash)"   (or zsh, fish)"""
 
@@ -318,7 +319,10 @@ def fetch(
 @cli.command(hidden=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell: eval "$(burstlens completion bash)"."""
+    """Print the completion script of a shell.
+
+    Example: eval "$(burstlens completion bash)"
+    """
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)
@@ -377,7 +381,11 @@ def _table(frame: Any) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, kind in frame.schema.items():
-        table.add_column(column, justify="right" if kind.is_numeric() else "left", overflow="fold")
+        # The first column names the row: it is never broken.
+        first = column == frame.columns[0]
+        table.add_column(
+            column, justify="right" if kind.is_numeric() else "left", overflow="fold", no_wrap=first
+        )
     for row in frame.iter_rows():
         table.add_row(*("" if cell is None else escape(_cell(cell)) for cell in row))
     Console().print(table)

@@ -2,19 +2,20 @@
 
 `Engine.ask("hourly_counts", window_ticks=3600)` runs `hourly_counts.sql` with `$window_ticks` bound and
 returns a small Polars frame. Not here: statistics (see `burstlens.analysis`) and reading logs (`ingest/*.sql`
-holds the SELECT of each log format, `burstlens.analysis.trace` runs them).
+holds the SELECT of each log format, `burstlens.analysis.loading` runs them).
 
 What the SQL files may ask, all created when a trace is opened:
 
 - `requests(stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed)`:
   one row a request, in arrival order; `tick` = FLOOR(arrival_s / resolution_s) is a BIGINT.
-- `streams(stream_id, service, model)`: the distinct pairs; `stream_id` is a small integer from 1.
+- `streams(stream_id, service, model, n)`: the distinct pairs and their requests; `stream_id` is a small
+  integer from 1, numbers may be missing.
 - `selections(selection_id, service, model)`: what is characterized: everything (both NULL), each
   service (model NULL), each service and model; `members(selection_id, stream_id)` says which streams
   a selection holds. Services and models are only ever text in these two small tables.
 - `segments(segment_id, start_tick, end_tick)`: contiguous stretches; between two lies a hole in the record.
 - `ticks(stream_id, tick, n, failed)`: requests and failures per occupied tick of the stamps' clock.
-- `gaps(selection_id, tick, n, gap)`: per selection and occupied tick: requests in it, and ticks since
+- `gaps(selection_id, tick, n, failed, gap)`: per selection and occupied tick: requests in it, and ticks since
   the selection's previous occupied one (NULL for the first of a segment). A tick with n requests
   holds n − 1 inter-arrival times of zero beside its `gap`.
 """

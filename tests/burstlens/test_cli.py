@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,24 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-m", "burstlens.cli", "report", "-o", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stderr is not None
+    first = run.stderr.readline()  # a line of progress: the job is under way
+    run.send_signal(signal.SIGINT)
+    told = run.stderr.read()
+    run.communicate(timeout=60)
+    assert first.startswith("[")
+    assert run.returncode == 130
+    assert "burstlens: stopped" in told
+    assert "Traceback" not in told
 
 
 def test_completion_scripts_name_the_command() -> None:
