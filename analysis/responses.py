@@ -63,7 +63,7 @@ def by_request(answered: pl.DataFrame) -> pl.DataFrame:
     """
     n, key = pl.col("n"), ["selection_id", "request_cell"]
     rows = answered.sort(*key, "response_tokens").with_columns(
-        reached=n.cum_sum().over(key), whole=n.sum().over(key), sort=pl.struct(key).rle_id()
+        reached=n.cum_sum().over(key), whole=n.sum().over(key), stretch=pl.struct(key).rle_id()
     )
     rows = rows.filter(
         (pl.col("whole") >= FEWEST_IN_BIN) & (pl.col("response_tokens").n_unique().over(key) > 1)
@@ -80,7 +80,7 @@ def by_request(answered: pl.DataFrame) -> pl.DataFrame:
         ],
     )
     x, weight = (rows[c].to_numpy().astype(float) for c in ("response_tokens", "n"))
-    start = np.flatnonzero(np.diff(rows["sort"].to_numpy(), prepend=-1))
+    start = np.flatnonzero(np.diff(rows["stretch"].to_numpy(), prepend=-1))
     bins = np.repeat(np.arange(len(start)), np.diff(np.append(start, len(x))))
     moments = _Moments(x, weight, start, bins)
     logs = _Moments(np.log(x), weight, start, bins)
