@@ -118,12 +118,20 @@ def _keep_ticks(node: Any) -> None:
         axis.setdefault("tickCount", len(axis["values"]) + 1)
 
 
+HEADING = "datum.label == 'all' ? 'all requests' : datum.label"
+
+
+def spoken(label: str) -> str:
+    """A selection's label in prose: `all` is `all requests`."""
+    return "all requests" if label == theme.ALL else label
+
+
 def panels(
     chart: alt.TopLevelMixin, by: str, order: Sequence[str], *, columns: int = 2, free_y: bool = False
 ) -> Any:
     """One panel for each value of the column `by`, in this order, on shared scales unless `free_y`."""
     facet = chart.facet(  # type: ignore[attr-defined]
-        facet=alt.Facet(f"{by}:N", sort=list(order), header=alt.Header(title=None)),
+        facet=alt.Facet(f"{by}:N", sort=list(order), header=alt.Header(title=None, labelExpr=HEADING)),
         columns=columns,
         data=SOURCE,
     )
@@ -268,6 +276,8 @@ def log_ticks(low: float | None, high: float | None, most: int = 7) -> list[floa
     return inside[:: math.ceil(len(inside) / most)] if inside else []
 
 
+NUMBER = ",.4~r"
+"""Numbers on axes and in tooltips: four significant digits, thousands grouped, never an exponent."""
 NARROW = 4.0
 """A logarithmic axis over a smaller ratio has evenly spaced ticks."""
 
@@ -293,7 +303,7 @@ def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
     axis = {"values": ticks} if len(ticks) > 1 else {"tickCount": 4}
     return {
         "scale": alt.Scale(type="log", domain=[low, high], nice=False, padding=6),
-        "axis": alt.Axis(format=",.4~g", **axis),
+        "axis": alt.Axis(format=NUMBER, **axis),
     }
 
 
@@ -305,7 +315,7 @@ def number(value: float | None, digits: int = 3) -> str:
         text = f"{value:,.0f}"
     else:
         text = f"{value:.{digits}g}"
-        text = f"{float(text):.8f}".rstrip("0") if abs(value) >= 1e-5 else text
+        text = f"{float(text):.8f}".rstrip("0").rstrip(".") if abs(value) >= 1e-5 else text
     return text.replace("-", "−")
 
 

@@ -27,6 +27,7 @@ from .chart import (
     main_selections,
     number,
     panels,
+    spoken,
     zoom_x,
 )
 
@@ -34,6 +35,11 @@ MOST_WINDOWS = 1500
 """Windows drawn per selection; of more, every second, third, … is drawn and the sentence says so."""
 FEWEST_DRAWN = 10
 """Selections of fewer windows get no panel as long as another has more."""
+FEWEST_HOURS = 6
+"""Hours of the day that must have windows for a profile of the day."""
+CROWDED = 300
+"""With more windows a panel, the line between them fades and the points tell."""
+FEWEST_IN_SEQUENCE = 3
 MOST_NIGHTS = 120
 """Borders between days are drawn up to so many."""
 WORKING = "weekday working hours"
@@ -45,11 +51,13 @@ def figures(part: Arrivals) -> list[Figure]:
     fitted = part.windows.filter(~pl.col("unfitted"))
     if fitted.is_empty():
         return []
-    drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), _hours(fitted)]
+    drawn = []
+    if fitted["start_s"].n_unique() >= FEWEST_IN_SEQUENCE:
+        drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), *_hours(fitted)]
     if part.spread.height:
         drawn.append(_spread(part))
     told = fitted.drop_nulls(["cv", "cv_fit"]).filter((pl.col("cv") > 0) & ~pl.col("shrunk"))
-    if told.height:
+    if told.height >= FEWEST_DRAWN:
         drawn.append(_cv(told))
     return drawn
 
@@ -105,7 +113,8 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         .encode(x=x)
     )
     band = base.mark_area(opacity=0.25, clip=True).encode(y=alt.Y("low:Q", **y), y2="high:Q", detail="run:N")
-    line = base.mark_line(strokeWidth=1, opacity=0.75, clip=True).encode(
+    crowded = data.height / max(1, len(labels)) > CROWDED
+    line = base.mark_line(strokeWidth=1, opacity=0.2 if crowded else 0.75, clip=True).encode(
         y=alt.Y("value:Q", **y), detail="run:N"
     )
     points = base.mark_circle(size=15, clip=True, opacity=0.9).encode(
@@ -113,9 +122,9 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         tooltip=[
             alt.Tooltip("selection:N"),
             alt.Tooltip("day:Q", title="day of the log", format=".2f"),
-            alt.Tooltip("value:Q", title=f"{quantity} {symbol}", format=".3~g"),
-            alt.Tooltip("low:Q", format=".3~g"),
-            alt.Tooltip("high:Q", format=".3~g"),
+            alt.Tooltip("value:Q", title=f"{quantity} {symbol}", format=",.4~r"),
+            alt.Tooltip("low:Q", format=",.4~r"),
+            alt.Tooltip("high:Q", format=",.4~r"),
             alt.Tooltip("requests:Q", format=","),
         ],
     )
@@ -126,7 +135,7 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         layers.insert(0, nights)
     thin = f"Of these windows one in {step} is drawn. " if step > 1 else ""
     ranges = [
-        f"{label} {number(low)} to {number(high)}"
+        f"{spoken(label)} {number(low)} to {number(high)}"
         for label in labels
         for low, high in [_range(chosen.filter(pl.col("selection") == label)[quantity])]
     ]
@@ -134,7 +143,8 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         name=f"{quantity}-sequence",
         title=_variation_title(part, scope, quantity, labels),
         chart=panels(alt.layer(*layers).properties(height=170), "selection", labels, columns=1),
-        sentence=f"{quantity.capitalize()} {symbol} of the Gamma fitted to each window, with its 95 % interval as a "
+        sentence=f"{quantity.capitalize()} {symbol} of the Gamma fitted to each window, with its 95 % "
+        f"interval as a "
         f"band, on one logarithmic axis; fine lines part the days. {thin}"
         f"Nine tenths of the windows lie within: {'; '.join(ranges)}.",
         alt_text=f"Line chart of the Gamma {quantity} of consecutive {minutes} in {scope}, a panel each for "
@@ -161,7 +171,7 @@ def _variation_title(part: Arrivals, scope: str, quantity: str, labels: list[str
     spread = part.spread.filter((pl.col("scope") == scope) & (pl.col("quantity") == quantity))
     told = {row["selection"]: row for row in spread.iter_rows(named=True) if row["selection"] in labels}
     beyond = [
-        f"×{math.exp(row['excess_log_sd']):.2f} in {label}"
+        f"×{math.exp(row['excess_log_sd']):.2f} in {spoken(label)}"
         for label, row in told.items()
         if row["excess_log_sd_low"] > 0
     ]
@@ -172,8 +182,8 @@ def _variation_title(part: Arrivals, scope: str, quantity: str, labels: list[str
     return f"{symbol} of each window; too few of them to tell variation from chance"
 
 
-def _hours(fitted: pl.DataFrame) -> Figure:
-    """α by hour of day over all windows: the whole day, which working hours leave out."""
+def _hours(fitted: pl.DataFrame) -> list[Figure]:
+    """α by hour of day over all windows, which working hours leave out; none for a few hours."""
     labels = main_selections(fitted)
     data = (
         fitted.filter(pl.col("selection").is_in(labels))
@@ -186,6 +196,8 @@ def _hours(fitted: pl.DataFrame) -> Figure:
         .filter(pl.col("windows") >= 3)
         .sort("selection", "hour")
     )
+    if data["hour"].n_unique() < FEWEST_HOURS:
+        return []
     labels = [label for label in labels if label in set(data["selection"])]
     y = {"title": "shape α (1 = Poisson)", **logarithmic(data["low"], data["high"])}
     base = alt.Chart().encode(
@@ -201,9 +213,9 @@ def _hours(fitted: pl.DataFrame) -> Figure:
     tips = [
         alt.Tooltip("selection:N"),
         alt.Tooltip("hour:Q"),
-        alt.Tooltip("median:Q", format=".3~g"),
-        alt.Tooltip("low:Q", title="5 %", format=".3~g"),
-        alt.Tooltip("high:Q", title="95 %", format=".3~g"),
+        alt.Tooltip("median:Q", format=",.4~r"),
+        alt.Tooltip("low:Q", title="5 %", format=",.4~r"),
+        alt.Tooltip("high:Q", title="95 %", format=",.4~r"),
         alt.Tooltip("windows:Q", format=","),
     ]
     line = base.mark_line(point=True).encode(y=alt.Y("median:Q", **y), tooltip=tips, opacity=faded(pick))
@@ -227,17 +239,19 @@ def _hours(fitted: pl.DataFrame) -> Figure:
         if below
         else f"Median shape over the day: {'; '.join(said)}"
     )
-    return Figure(
+    drawn = Figure(
         name="shape-by-hour",
         title=title_text,
         chart=alt.layer(poisson, band, line.add_params(pick), data=SOURCE).properties(height=260),
-        sentence="Median shape of all windows by hour of day, weekends and nights included, with the band that "
+        sentence="Median shape of all windows by hour of day, weekends and nights included, with the band "
+        "that "
         f"holds 90 % of windows. Medians run in {'; in '.join(said)}.",
         alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(said)}.",
         table_name="windows",
         data=data,
         legend=len(labels) > 1,
     )
+    return [drawn]
 
 
 def _spread(part: Arrivals) -> Figure:
@@ -271,7 +285,7 @@ def _spread(part: Arrivals) -> Figure:
     tips = [
         "selection:N",
         "quantity:N",
-        *(alt.Tooltip(f"{c}:Q", format=".3~g") for c in data.columns[3:]),
+        *(alt.Tooltip(f"{c}:Q", format=",.4~r") for c in data.columns[3:]),
         alt.Tooltip("windows:Q", format=","),
     ]
     dots = (
@@ -300,7 +314,8 @@ def _spread(part: Arrivals) -> Figure:
         title=title,
         chart=chart,
         sentence=f"In {scope}: how far windows spread as observed, how far sampling error alone would spread "
-        "equal windows (both from whole fits redrawn), and the excess with its 95 % interval; 1 is no spread.",
+        "equal windows (both from whole fits redrawn), and the excess with its 95 % interval; 1 is no "
+        "spread.",
         alt_text="Dot plot of the spread of shape, β and request rate between windows for each selection: "
         + "; ".join(
             f"{r['selection']} shape observed {number(r['observed'])}, chance {number(r['chance alone'])}"
@@ -363,8 +378,8 @@ def _cv(told: pl.DataFrame) -> Figure:
             opacity=faded(pick, 0.6, 0.03),
             tooltip=[
                 "selection:N",
-                alt.Tooltip("from fit:Q", format=".3~g"),
-                alt.Tooltip("own:Q", format=".3~g"),
+                alt.Tooltip("from fit:Q", format=",.4~r"),
+                alt.Tooltip("own:Q", format=",.4~r"),
                 alt.Tooltip("requests:Q", format=","),
             ],
         )
@@ -383,7 +398,8 @@ def _cv(told: pl.DataFrame) -> Figure:
         name="cv",
         title=f"CV = 1/√α holds within a factor of two in {number(100 * (1 - float(apart)), 3)} % of windows",
         chart=panels(alt.layer(line, points).properties(height=280), "selection", labels, columns=columns),
-        sentence="Each point is a window of 30 gaps or more; on the dashed line its own CV equals the one that "
+        sentence="Each point is a window of 30 gaps or more; on the dashed line its own CV equals the one "
+        "that "
         "its fitted shape implies. " + (f"Every {step}th window is drawn." if step > 1 else ""),
         alt_text=f"Scatter plot of each window's own CV against 1/√α, for {listing(labels)}; "
         f"{number(100 * float(apart))} % of windows lie more than a factor of two off the diagonal.",

@@ -23,6 +23,7 @@ from .chart import (
     main_selections,
     number,
     panels,
+    spoken,
 )
 
 OBSERVED, REGENERATED, POISSON = "trace", "regenerated from the fit", "Poisson of the same rate"
@@ -37,7 +38,7 @@ def figures(part: Burstiness) -> list[Figure]:
     if part.dispersion["idc"].is_not_null().any():
         drawn.append(_dispersion(part))
         drawn.append(_peaks(part))
-    if part.gaps["cv"].is_not_null().any():
+    if part.gaps["cv"].is_not_null().sum() > 1:
         drawn.append(_gaps(part))
     return drawn
 
@@ -87,7 +88,7 @@ def _against_width(data: pl.DataFrame, labels: list[str], title: str) -> Any:
             "selection:N",
             "series:N",
             alt.Tooltip("width_s:Q", title="bin (s)"),
-            *(alt.Tooltip(f"{c}:Q", format=".3~g") for c in ("value", "low", "high")),
+            *(alt.Tooltip(f"{c}:Q", format=",.4~r") for c in ("value", "low", "high")),
         ],
     )
     layered = alt.layer(band, line.add_params(pick)).properties(height=250)
@@ -114,22 +115,26 @@ def _dispersion(part: Burstiness) -> Figure:
     """Variance over mean of counts, from a second to an hour."""
     labels = main_selections(part.dispersion)
     data = _series(part.dispersion.filter(pl.col("selection").is_in(labels)), "idc")
-    width, spoken = _widths(data)
+    width, said = _widths(data)
     told = _told(data, labels, width)
     values = [
-        f"{label} {number(v[OBSERVED])} (from the fit {number(v.get(REGENERATED))})" for label, v in told
+        f"{spoken(label)} {number(v[OBSERVED])} (from the fit {number(v.get(REGENERATED))})"
+        for label, v in told
     ]
     return Figure(
         name="dispersion",
         title="Counts vary "
-        + listing([f"{number(v[OBSERVED])} times as much as Poisson in {label}" for label, v in told])
-        + f" at {spoken}",
+        + listing([f"{number(v[OBSERVED])} times as much as Poisson in {spoken(label)}" for label, v in told])
+        + f" at {said}",
         chart=_against_width(data, labels, "index of dispersion (1 = Poisson)"),
-        sentence="Variance over mean of counts in bins of growing width, with 95 % bands. A line that keeps rising "
-        "tells of load that changes slowly; where the trace lies above what its fitted windows regenerate, gaps "
-        f"are correlated. At {spoken}: {'; '.join(values)}.",
-        alt_text=f"Line chart of the index of dispersion against bin width for {listing(labels)}, beside Poisson and "
-        f"the fit. At {spoken}: {'; '.join(values)}.",
+        sentence="Variance over mean of counts in bins of growing width, with 95 % bands. A line that "
+        "keeps rising "
+        "tells of load that changes slowly; where the trace lies above what its fitted windows regenerate, "
+        "gaps "
+        f"are correlated. At {said}: {'; '.join(values)}.",
+        alt_text=f"Line chart of the index of dispersion against bin width for {listing(labels)}, beside "
+        f"Poisson and "
+        f"the fit. At {said}: {'; '.join(values)}.",
         table_name="dispersion",
         data=data,
         columns=columns_for(len(labels)),
@@ -141,16 +146,20 @@ def _peaks(part: Burstiness) -> Figure:
     """Highest over mean count."""
     labels = main_selections(part.dispersion)
     data = _series(part.dispersion.filter(pl.col("selection").is_in(labels)), "peak_to_mean")
-    width, spoken = _widths(data)
+    width, said = _widths(data)
     told = _told(data, labels, width)
-    values = [f"{label} {number(v[OBSERVED])} (Poisson {number(v.get(POISSON))})" for label, v in told]
+    values = [
+        f"{spoken(label)} {number(v[OBSERVED])} (Poisson {number(v.get(POISSON))})" for label, v in told
+    ]
     return Figure(
         name="peak-to-mean",
-        title=f"The busiest {'minute' if width == 60 else spoken} holds "
-        + listing([f"{number(v[OBSERVED])} times the mean of {label}" for label, v in told]),
+        title=f"The busiest {'minute' if width == 60 else said} holds "
+        + listing([f"{number(v[OBSERVED])} times the mean of {spoken(label)}" for label, v in told]),
         chart=_against_width(data, labels, "highest over mean count"),
-        sentence=f"Peak over mean of counts by width of the bins, with 95 % bands. At {spoken}: {'; '.join(values)}.",
-        alt_text=f"Line chart of the peak to mean ratio against bin width for {listing(labels)}. At {spoken}: "
+        sentence=f"Peak over mean of counts by width of the bins, with 95 % bands. At {said}: "
+        f"{'; '.join(values)}.",
+        alt_text=f"Line chart of the peak to mean ratio against bin width for {listing(labels)}. At "
+        f"{said}: "
         f"{'; '.join(values)}.",
         table_name="dispersion",
         data=data,
@@ -179,8 +188,10 @@ def _gaps(part: Burstiness) -> Figure:
         name="gaps",
         title=f"Gaps vary more than Poisson gaps in {len(burstier)} of {len(labels)} selections",
         chart=dots,
-        sentence="Standard deviation over mean of the time between requests of the whole record, with 95 % intervals, "
-        "on a logarithmic axis. It holds the change of load over the day as well as bursts within the minute.",
+        sentence="Standard deviation over mean of the time between requests of the whole record, with 95 % "
+        "intervals, "
+        "on a logarithmic axis. It holds the change of load over the day as well as bursts within the "
+        "minute.",
         alt_text="Dot plot of the coefficient of variation of gaps: "
         + "; ".join(
             f"{r['selection']} {number(r['CV'])} [{number(r['low'])}, {number(r['high'])}]"

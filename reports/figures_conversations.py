@@ -127,7 +127,8 @@ def _turns(part: Conversations) -> Figure:
             labels,
             columns=columns,
         ),
-        sentence=f"Share of sessions by number of requests, logarithmic, with Wilson intervals; the median is "
+        sentence=f"Share of sessions by number of requests, logarithmic, with Wilson intervals; the median "
+        f"is "
         f"{number(median.value)}. A geometric decline is a straight line here. "
         + (f"The best law by AIC is {listing(best)}." if best else ""),
         alt_text=f"Share of sessions by number of requests: {percent(single.value)} have one, "
@@ -182,7 +183,7 @@ def _intervals(part: Conversations) -> Figure:
         tooltip=[
             "measure:N",
             alt.Tooltip("turns:O", title="requests"),
-            *(alt.Tooltip(f"{c}:Q", format=",.4~g") for c in ("value", "low", "high")),
+            *(alt.Tooltip(f"{c}:Q", format=",.4~r") for c in ("value", "low", "high")),
             alt.Tooltip("intervals:Q", format=","),
             alt.Tooltip("sessions:Q", format=","),
         ],
@@ -210,7 +211,8 @@ def _intervals(part: Conversations) -> Figure:
         chart=panels(
             alt.layer(band, line.add_params(pick)).properties(height=260), "panel", labels, columns=columns
         ),
-        sentence=f"Mean, median and 90th percentile of the time between two requests of a session, with 95 % bands. "
+        sentence=f"Mean, median and 90th percentile of the time between two requests of a session, with 95 "
+        f"% bands. "
         f"{said}",
         alt_text=f"Line chart of intervals by number of requests: mean, median and 90th percentile. {said}",
         table_name="intervals",
@@ -255,9 +257,9 @@ def _long(part: Conversations) -> Figure:
             opacity=faded(pick),
             tooltip=[
                 "bound:N",
-                alt.Tooltip("bound_s:Q", title="bound (s)", format=",.4~g"),
+                alt.Tooltip("bound_s:Q", title="bound (s)", format=",.4~r"),
                 alt.Tooltip("turns:O", title="requests"),
-                *(alt.Tooltip(f"{c}:Q", format=".3~g") for c in ("value", "low", "high")),
+                *(alt.Tooltip(f"{c}:Q", format=",.4~r") for c in ("value", "low", "high")),
                 alt.Tooltip("sessions:Q", format=","),
             ],
         )
@@ -268,14 +270,18 @@ def _long(part: Conversations) -> Figure:
     numbers = part.relations.filter(pl.col("of").str.starts_with("number"))
     shares = part.relations.filter(pl.col("of").str.starts_with("share"))
     grow = (numbers["correlation_low"] > 0).sum() if numbers.height else 0
-    change = ((shares["correlation_low"] > 0) | (shares["correlation_high"] < 0)).sum() if shares.height else 0
+    change = (
+        ((shares["correlation_low"] > 0) | (shares["correlation_high"] < 0)).sum() if shares.height else 0
+    )
     return Figure(
         name="long-intervals",
         title=f"Longer sessions hold more long intervals for {grow} of {numbers.height} bounds; "
         f"their share changes for {change}",
         chart=panels(line, "panel", labels, columns=2, free_y=True),
-        sentence="Intervals above each bound, per session on the left and as a share of all intervals on the right. "
-        "More requests have more intervals that can be long, so only the right side speaks of behaviour. The two "
+        sentence="Intervals above each bound, per session on the left and as a share of all intervals on "
+        "the right. "
+        "More requests have more intervals that can be long, so only the right side speaks of behaviour. "
+        "The two "
         "axes differ in unit.",
         alt_text="Line charts of long intervals by number of requests for the bounds "
         + listing(bounds)

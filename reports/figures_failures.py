@@ -82,7 +82,8 @@ def _rates(part: Failures) -> Figure:
         name="rates",
         title=f"Failed: {listing(short)} requests",
         chart=alt.layer(days, wilson, dots, data=SOURCE).properties(height={"step": 28}),
-        sentence="Thick bars are Wilson intervals, which take requests for independent; thin lines resample days, in "
+        sentence="Thick bars are Wilson intervals, which take requests for independent; thin lines "
+        "resample days, in "
         f"which failures cluster. {_rule(part)}",
         alt_text=f"Dot plot of failure rates with intervals: {'; '.join(told)}.",
         table_name="rates",
@@ -102,7 +103,9 @@ def _days(part: Failures) -> Figure:
     data = pl.concat(
         [
             boxes.select(
-                "selection", "low", "q1", "median", "q3", "high", "mean", pl.lit("box").alias("kind"), pl.col("values").alias("days")
+                *("selection", "low", "q1", "median", "q3", "high", "mean"),
+                pl.lit("box").alias("kind"),
+                pl.col("values").alias("days"),
             ),
             part.daily.filter(pl.col("selection").is_in(labels) & (pl.col("n") >= LEAST_IN_DAY)).select(
                 "selection", "day", "rate", "n", "failed", pl.lit("day").alias("kind")
@@ -144,7 +147,8 @@ def _days(part: Failures) -> Figure:
         title=f"On a median day {percent(worst['median'])} of {worst['selection']} fail; days range from "
         f"{percent(worst['low'])} to {percent(worst['high'])}",
         chart=alt.layer(whisker, body, median, days, data=SOURCE).properties(height={"step": 40}),
-        sentence=f"Box plots over days with at least {LEAST_IN_DAY} requests, the days as dots below: median, middle "
+        sentence=f"Box plots over days with at least {LEAST_IN_DAY} requests, the days as dots below: "
+        f"median, middle "
         "half, and whiskers to the last day within 1.5 interquartile ranges. "
         + (
             "Days differ more than independent failures would: "
@@ -169,7 +173,9 @@ def _load(part: Failures) -> Figure:
     failing = part.rates.filter(pl.col("failed") >= FEWEST_FAILURES)["selection"].to_list()
     labels = [label for label in labels if label in failing] or labels
     data = part.load.filter(pl.col("selection").is_in(labels)).select(
-        "selection", pl.col("load_mean").alias("load"), "load_low", "load_high", "rate", "rate_low", "rate_high", "n", "failed"
+        "selection",
+        pl.col("load_mean").alias("load"),
+        *("load_low", "load_high", "rate", "rate_low", "rate_high", "n", "failed"),
     )  # fmt: skip
     labels = [label for label in labels if label in set(data["selection"])]
     title = "share of requests that failed"

@@ -1,6 +1,7 @@
 """Figures of the lengths: their distributions beside Zipf and the best law, and how far each law is off.
 
-Requests against responses are drawn in `figures_responses`. Not here: the laws (see `burstlens.analysis.lengths`).
+Requests against responses are drawn in `figures_responses`. Not here: the laws (see
+`burstlens.analysis.lengths`).
 """
 
 from __future__ import annotations
@@ -136,17 +137,22 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
     return Figure(
         name=f"{side}-zipf",
         title=(
-            f"{side.capitalize()} lengths follow another law better than Zipf in {beaten} of {zipf.height} cases"
+            f"{side.capitalize()} lengths follow another law better than Zipf in {beaten} of {zipf.height} "
+            f"cases"
             if zipf.height
             else f"{side.capitalize()} lengths: too few rows to fit a law"
         ),
         chart=panels(
-            alt.layer(lines, dots.add_params(pick)).properties(height=240), "selection", labels, columns=columns
+            alt.layer(lines, dots.add_params(pick)).properties(height=240),
+            "selection",
+            labels,
+            columns=columns,
         ),
-        sentence="Both axes are logarithmic, so a Zipf law is a straight line; off by is the Kolmogorov–Smirnov "
+        sentence="Both axes are logarithmic, so a Zipf law is a straight line; off by is the "
+        "Kolmogorov–Smirnov "
         f"distance. {'. '.join(told)}." if told else "Both axes are logarithmic.",
         alt_text=f"Log-log plot of how frequent {side} lengths are, beside a bounded Zipf and the best law. "
-        + ". ".join(told),
+        + (f"{'. '.join(told)}." if told else ""),
         table_name="histograms",
         data=data.select("selection", "series", "tokens", "low", "high", "density", "count"),
         columns=columns,
@@ -214,7 +220,8 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
             labels,
             columns=columns,
         ),
-        sentence="Equal areas hold equally many, as lengths are logarithmic; dashed lines mark the modes of the best "
+        sentence="Equal areas hold equally many, as lengths are logarithmic; dashed lines mark the modes "
+        "of the best "
         f"mixture. {'. '.join(told)}." if told else f"Equal areas hold equally many {side}s.",
         alt_text=f"Histogram of {side} lengths on a logarithmic axis. {'. '.join(told)}.",
         table_name="histograms",
@@ -265,11 +272,14 @@ def _distances(fits: pl.DataFrame) -> Figure:
     sides = data["side"].unique(maintain_order=True).to_list()
     return Figure(
         name="laws",
-        title=f"A Zipf law misses by {percent(_median(zipf))} at the median, the best law by {percent(_median(best))}",
+        title=f"A Zipf law misses by {percent(_median(zipf))} at the median, the best law by "
+        f"{percent(_median(best))}",
         chart=panels(dots, "side", sides, columns=len(sides)),
-        sentence="The largest gap between the distribution function of a fitted law and that of the data; with so many "
+        sentence="The largest gap between the distribution function of a fitted law and that of the data; "
+        "with so many "
         "rows every law is rejected by a test, so the size of the gap is what counts.",
-        alt_text=f"Dot plot of how far each fitted law is off, for {listing(sides)} of {len(labels)} selections. Zipf "
+        alt_text=f"Dot plot of how far each fitted law is off, for {listing(sides)} of {len(labels)} "
+        f"selections. Zipf "
         f"misses by {percent(_median(zipf))} at the median, the best law by {percent(_median(best))}.",
         table_name="fits",
         data=data,

@@ -25,12 +25,13 @@ from .chart import (
     main_selections,
     number,
     panels,
+    spoken,
     zoom_x,
 )
 
 WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 FREE_RATIO = 5.0
-"""Panels whose maxima lie further apart than this factor get scales of their own, and the sentence says so."""
+"""Panels whose maxima lie further apart get scales of their own, and the sentence says so."""
 APART = " Panels have vertical scales of their own: their loads are too far apart for one."
 FEWEST_HOURS = 6
 """Shorter records have no figure of their hours."""
@@ -115,14 +116,17 @@ def _hourly(part: Periodicity) -> Figure:
         empty = int((counts == 0).sum())
         peak = int(counts.max() or 0)  # type: ignore[call-overload]
         peaks.append((peak / mean if mean else 0.0, label))
-        told.append(f"{label} {number(mean)} an hour on average, {peak:,} at most, {empty:,} empty hours")
+        told.append(
+            f"{spoken(label)} {number(mean)} an hour on average, {peak:,} at most, {empty:,} empty hours"
+        )
     ratio, most = max(peaks)
     return Figure(
         name="hourly",
-        title=f"{capital(most)} reaches {number(ratio)} times its mean load in its busiest hour",
+        title=f"{capital(spoken(most))} reaches {number(ratio)} times its mean load in its busiest hour",
         chart=chart,
         sentence=f"Requests in each hour of the record: {'; '.join(told)}." + (APART if free else ""),
-        alt_text=f"Area chart of requests per hour over the whole record, a panel each for {listing(labels)}: "
+        alt_text=f"Area chart of requests per hour over the whole record, a panel each for "
+        f"{listing(labels)}: "
         f"{'; '.join(told)}.",
         table_name="hourly",
         data=data,
@@ -204,8 +208,8 @@ def _calendar(part: Periodicity) -> Figure:
         chart=chart,
         sentence="Requests per day; colour compares the days of one panel, the numbers compare panels. "
         + (f"Weekday over weekend: {'; '.join(told)}." if told else ""),
-        alt_text=f"Heat map of requests per day over {weeks} weeks by weekday, a panel each for {listing(labels)}. "
-        + (f"Mean weekday over mean weekend day: {'; '.join(told)}." if told else ""),
+        alt_text=f"Heat map of requests per day over {weeks} weeks by weekday, a panel each for "
+        f"{listing(labels)}. " + (f"Mean weekday over mean weekend day: {'; '.join(told)}." if told else ""),
         table_name="calendar",
         data=data,
         columns=columns,
@@ -233,7 +237,7 @@ def _hours_of_day(part: Periodicity) -> Figure:
         alt.Tooltip("selection:N"),
         alt.Tooltip("hour:Q"),
         *(
-            alt.Tooltip(f"{c}:Q", format=",.4~g")
+            alt.Tooltip(f"{c}:Q", format=",.4~r")
             for c in ("low", "q1", "median", "q3", "high", "mean", "days", "outliers")
         ),
     ]
@@ -304,8 +308,8 @@ def _spectrum(part: Periodicity) -> Figure:
             tooltip=[
                 "selection:N",
                 "series:N",
-                alt.Tooltip("period_h:Q", format=".4~g", title="period (h)"),
-                alt.Tooltip("value:Q", format=".3~g"),
+                alt.Tooltip("period_h:Q", format=",.4~r", title="period (h)"),
+                alt.Tooltip("value:Q", format=",.4~r"),
             ],
         )
     )
@@ -329,16 +333,19 @@ def _spectrum(part: Periodicity) -> Figure:
     return Figure(
         name="spectrum",
         title=(
-            f"Strongest line of the spectrum: {'; '.join(f'{k} at {number(p)} h' for k, (p, _) in strongest.items())}"
+            f"Strongest line of the spectrum: "
+            f"{'; '.join(f'{k} at {number(p)} h' for k, (p, _) in strongest.items())}"
             if strongest
             else "No line of any spectrum stands above what chance allows"
         ),
         chart=panels(alt.layer(*days, lines).properties(height=230), "selection", labels, columns=columns),
-        sentence="Lomb–Scargle power of log hourly counts. The background is that of an autoregression; a period "
+        sentence="Lomb–Scargle power of log hourly counts. The background is that of an autoregression; a "
+        "period "
         "named beforehand exceeds the threshold by chance once in a hundred times. "
         + (f"Strongest against the threshold: {'; '.join(told)}. " if told else "")
         + (f"Nothing above it in {listing(silent)}." if silent else ""),
-        alt_text=f"Line chart of spectral power by period for {listing(labels)}. {'; '.join(told)}",
+        alt_text=f"Line chart of spectral power by period for {listing(labels)}. "
+        + (f"Strongest: {'; '.join(told)}." if told else ""),
         table_name="spectra",
         data=data,
         columns=columns,
@@ -381,12 +388,17 @@ def _tests(part: Periodicity) -> Figure:
     dots = base.mark_point(filled=True, size=60).encode(
         x=alt.X("value:Q", scale=scale, title="value with 95 % interval", axis=ticks),
         color=shade,
-        shape=alt.Shape("verdict:N", scale=alt.Scale(domain=list(VERDICTS), range=["circle", "diamond", "cross"])),
+        shape=alt.Shape(
+            "verdict:N", scale=alt.Scale(domain=list(VERDICTS), range=["circle", "diamond", "cross"])
+        ),
         tooltip=[
-            "selection:N", "measure:N", *(alt.Tooltip(f"{c}:Q", format=".3~f") for c in ("value", "low", "high", "chance")),
-            alt.Tooltip("cycles:Q", title="cycles seen", format=".1f"), "verdict:N",
+            "selection:N",
+            "measure:N",
+            *(alt.Tooltip(f"{c}:Q", format=".3~f") for c in ("value", "low", "high", "chance")),
+            alt.Tooltip("cycles:Q", title="cycles seen", format=".1f"),
+            "verdict:N",
         ],
-    )  # fmt: skip
+    )
     found = []
     for hours in names:
         verdicts = part.tests.filter((pl.col("period_h") == hours) & (pl.col("verdict") == "periodic"))
@@ -401,7 +413,8 @@ def _tests(part: Periodicity) -> Figure:
             alt.layer(rule, chance, dots).properties(height={"step": 25}), "measure", order, columns=columns
         ),
         sentence="Dots with 95 % intervals; the grey tick is what chance reaches: Bartlett's band for the "
-        "autocorrelation, white noise of the same length for the strength. The verdict comes from two tests, a "
+        "autocorrelation, white noise of the same length for the strength. The verdict comes from two "
+        "tests, a "
         "peak of the autocorrelation and the spectrum.",
         alt_text="Dot plot of autocorrelation and seasonal strength for each selection. "
         + "; ".join(
@@ -434,7 +447,8 @@ def _weekday_ratio(part: Periodicity) -> Figure:
         name="weekday-ratio",
         title=f"Weekdays carry more than weekends beyond chance in {len(up)} of {len(labels)} selections",
         chart=chart,
-        sentence=f"Ratio with 95 % interval from resampled {listing(resampled)}, on a logarithmic axis; the dashed "
+        sentence=f"Ratio with 95 % interval from resampled {listing(resampled)}, on a logarithmic axis; "
+        f"the dashed "
         "line means no difference.",
         alt_text="Dot plot of the weekday over weekend ratio: "
         + "; ".join(f"{r['selection']} {estimate(r, 'ratio')}" for r in data.iter_rows(named=True))

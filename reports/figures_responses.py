@@ -137,8 +137,8 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
             if told
             else ""
         ),
-        alt_text=f"Line chart of response against request tokens with 50 and 90 % bands for {listing(labels)}. "
-        + (f"Slopes: {'; '.join(told)}." if told else ""),
+        alt_text=f"Line chart of response against request tokens with 50 and 90 % bands for "
+        f"{listing(labels)}. " + (f"Slopes: {'; '.join(told)}." if told else ""),
         table_name="by_request",
         data=data,
         columns=columns,
@@ -229,11 +229,12 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
             labels,
             columns=len(labels),
         ),
-        sentence="Distribution of response lengths for each range of request lengths, all ridges on one scale, the "
+        sentence="Distribution of response lengths for each range of request lengths, all ridges on one "
+        "scale, the "
         "highest cut off. "
         + (f"Growth of the spread, as a power of the request length: {'; '.join(growth)}." if growth else ""),
-        alt_text=f"Ridgeline plot of response lengths for {len(bins)} ranges of request lengths, {listing(labels)}. "
-        + (f"Growth of the spread: {'; '.join(growth)}." if growth else ""),
+        alt_text=f"Ridgeline plot of response lengths for {len(bins)} ranges of request lengths, "
+        f"{listing(labels)}. " + (f"Growth of the spread: {'; '.join(growth)}." if growth else ""),
         table_name="ridges",
         data=data,
         columns=len(labels),
@@ -305,9 +306,11 @@ def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
         name="ranks",
         title=f"Request and response lengths depend on each other in {dependent} of {known.height} cases",
         chart=panels(cells, "selection", labels, columns=columns),
-        sentence="Each cell: how many requests have a length of this rank and a response of that rank, against chance. "
+        sentence="Each cell: how many requests have a length of this rank and a response of that rank, "
+        "against chance. "
         f"Spearman correlation: {'; '.join(told)}.",
-        alt_text=f"Heat map of the joint ranks of request and response lengths. Spearman correlation: {'; '.join(told)}.",
+        alt_text=f"Heat map of the joint ranks of request and response lengths. Spearman correlation: "
+        f"{'; '.join(told)}.",
         table_name="joint_grid",
         data=data,
         columns=columns,

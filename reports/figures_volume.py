@@ -72,7 +72,7 @@ def _shares(part: Volume) -> Figure:
         alt.Chart()
         .mark_text(align="left", dx=4)
         .encode(
-            x=alt.X("share:Q", scale=alt.Scale(domain=[0, 1])),
+            x=alt.X("share:Q", title="share of the whole", scale=alt.Scale(domain=[0, 1])),
             y=alt.Y("selection:N", sort=labels),
             text=alt.Text("share:Q", format=".3~p"),
         )
@@ -107,7 +107,8 @@ def _rates(part: Volume) -> Figure:
         name="rates",
         title=f"{number(whole[0])} requests per second on average" if len(whole) else "Mean rates",
         chart=interval_dots(data, "rate_rps", "rate_rps_low", "rate_rps_high", title="requests per second"),
-        sentence=f"Mean rates over the recorded time with 95 % intervals from resampled {block}, on a logarithmic axis.",
+        sentence=f"Mean rates over the recorded time with 95 % intervals from resampled {block}, on a "
+        f"logarithmic axis.",
         alt_text=f"Dot plot of mean rates in requests per second: {'; '.join(told)}.",
         table_name="sizes",
         data=data,
@@ -133,7 +134,7 @@ def _segments(part: Volume) -> Figure:
             x2="to:Q",
             y=alt.Y("selection:N", title=None),
             tooltip=[
-                alt.Tooltip(f"{c}:Q", format=",.4~g") for c in ("days", "requests", "hole before (days)")
+                alt.Tooltip(f"{c}:Q", format=",.4~r") for c in ("days", "requests", "hole before (days)")
             ],
         )
     )

@@ -163,7 +163,7 @@ def _block(part: Part, info: TraceInfo | None, slug: str, prefix: str, subtitle:
     )
     return Block(
         part, info, slug, prefix, bool(info and info.synthetic), drawn,
-        {name: table for name, table in part.tables().items() if table.width},
+        {name: table for name, table in part.tables().items() if table.height},
     )  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def config() -> dict[str, Any]:
         "facet": {"spacing": 22},
         "concat": {"spacing": 22},
         "boxplot": {"size": 14},
-        "numberFormat": ",.4~g",
+        "numberFormat": ",.4~r",
     }
 
 
