@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from . import theme
@@ -217,7 +218,7 @@ def interval_dots(
     title: str,
     log: bool = True,
     reference: float | None = None,
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     """An estimate and its interval for each selection, one row each, in the selections' colours.
 
     `reference` is marked by a dashed line.
@@ -243,12 +244,14 @@ def interval_dots(
     layers = [rule, dots]
     if reference is not None:
         layers.insert(0, dashed(x=alt.datum(reference)))
-    return alt.layer(*layers, data=SOURCE).properties(height={"step": 27})
+    layered: alt.LayerChart | alt.FacetChart = alt.layer(*layers, data=SOURCE).properties(height={"step": 27})
+    return layered
 
 
 def dashed(**at: Any) -> alt.Chart:
     """A dashed line at `x` or `y`, for what is compared with."""
-    return alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(**at)
+    line: alt.Chart = alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(**at)
+    return line
 
 
 def listing(names: Sequence[str]) -> str:
@@ -256,6 +259,21 @@ def listing(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def least(values: pl.Series) -> float:
+    """The smallest of the numbers that are known; 0 where none is."""
+    return _known(values, np.min)
+
+
+def most_of(values: pl.Series) -> float:
+    """The largest of the numbers that are known; 0 where none is."""
+    return _known(values, np.max)
+
+
+def _known(values: pl.Series, how: Callable[[Any], Any]) -> float:
+    known = values.cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy()
+    return float(how(known)) if len(known) else 0.0
 
 
 def capital(text: str) -> str:
@@ -297,7 +315,7 @@ def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
     known = known.filter(known.is_finite() & (known > 0))
     if known.is_empty():
         return {"scale": alt.Scale(type="symlog")}
-    low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    low, high = least(known), most_of(known)
     low, high = (low, high) if low < high else (low / 1.5, high * 1.5)
     ticks = log_ticks(low, high, most) if high / low > NARROW else _linear_ticks(low, high, most)
     axis = {"values": ticks} if len(ticks) > 1 else {"tickCount": 4}

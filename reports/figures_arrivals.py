@@ -25,8 +25,10 @@ from .chart import (
     listing,
     logarithmic,
     main_selections,
+    most_of,
     number,
     panels,
+    percent,
     spoken,
     zoom_x,
 )
@@ -70,7 +72,7 @@ def _scope(fitted: pl.DataFrame) -> tuple[pl.DataFrame, str]:
 
 def _thinned(table: pl.DataFrame, most: int = MOST_WINDOWS) -> tuple[pl.DataFrame, int]:
     """Every k-th row of each selection so that at most `most` are left, and k."""
-    longest = int(table.group_by("selection").len()["len"].max() or 0)  # type: ignore[arg-type]
+    longest = most_of(table.group_by("selection").len()["len"])
     step = max(1, math.ceil(longest / most))
     place = pl.int_range(pl.len()).over("selection")
     return table.filter(place % step == 0), step
@@ -144,11 +146,10 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         title=_variation_title(part, scope, quantity, labels),
         chart=panels(alt.layer(*layers).properties(height=170), "selection", labels, columns=1),
         sentence=f"{quantity.capitalize()} {symbol} of the Gamma fitted to each window, with its 95 % "
-        f"interval as a "
-        f"band, on one logarithmic axis; fine lines part the days. {thin}"
-        f"Nine tenths of the windows lie within: {'; '.join(ranges)}.",
-        alt_text=f"Line chart of the Gamma {quantity} of consecutive {minutes} in {scope}, a panel each for "
-        f"{listing(labels)}. From the 5th to the 95th percentile of windows: {'; '.join(ranges)}.",
+        f"interval as a band, on one logarithmic axis; fine lines part the days. {thin}Nine tenths of the "
+        f"windows lie within: {'; '.join(ranges)}.",
+        alt_text=f"Line chart of the Gamma {quantity} of consecutive {minutes} in {scope}, a panel each "
+        f"for {listing(labels)}. From the 5th to the 95th percentile of windows: {'; '.join(ranges)}.",
         table_name="windows",
         data=data,
         zoom=True,
@@ -224,8 +225,8 @@ def _hours(fitted: pl.DataFrame) -> list[Figure]:
     for label in labels:
         rows = data.filter(pl.col("selection") == label).sort("median")
         said.append(
-            f"{label} from {number(rows['median'][0])} at {rows['hour'][0]} h "
-            f"to {number(rows['median'][-1])} at {rows['hour'][-1]} h"
+            f"{label} from {number(rows['median'][0])} at {rows['hour'][0]} h to "
+            f"{number(rows['median'][-1])} at {rows['hour'][-1]} h"
         )
         swing.append(rows["median"][-1] / rows["median"][0])
     below = [
@@ -244,8 +245,7 @@ def _hours(fitted: pl.DataFrame) -> list[Figure]:
         title=title_text,
         chart=alt.layer(poisson, band, line.add_params(pick), data=SOURCE).properties(height=260),
         sentence="Median shape of all windows by hour of day, weekends and nights included, with the band "
-        "that "
-        f"holds 90 % of windows. Medians run in {'; in '.join(said)}.",
+        f"that holds 90 % of windows. Medians run in {'; in '.join(said)}.",
         alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(said)}.",
         table_name="windows",
         data=data,
@@ -313,9 +313,9 @@ def _spread(part: Arrivals) -> Figure:
         name="spread",
         title=title,
         chart=chart,
-        sentence=f"In {scope}: how far windows spread as observed, how far sampling error alone would spread "
-        "equal windows (both from whole fits redrawn), and the excess with its 95 % interval; 1 is no "
-        "spread.",
+        sentence=f"In {scope}: how far windows spread as observed, how far sampling error alone would "
+        "spread equal windows (both from whole fits redrawn), and the excess with its 95 % interval; 1 is "
+        "no spread.",
         alt_text="Dot plot of the spread of shape, β and request rate between windows for each selection: "
         + "; ".join(
             f"{r['selection']} shape observed {number(r['observed'])}, chance {number(r['chance alone'])}"
@@ -391,18 +391,17 @@ def _cv(told: pl.DataFrame) -> Figure:
         y=alt.datum(ends[0]),
         y2=alt.datum(ends[1]),
     )
-    apart = told.filter(pl.col("selection").is_in(labels))["not_gamma"].mean() or 0.0
+    apart = float(told.filter(pl.col("selection").is_in(labels))["not_gamma"].to_numpy().mean())
     labels = [label for label in labels if label in set(data["selection"])]
     columns = columns_for(len(labels))
     return Figure(
         name="cv",
-        title=f"CV = 1/√α holds within a factor of two in {number(100 * (1 - float(apart)), 3)} % of windows",
+        title=f"CV = 1/√α holds within a factor of two in {percent(1 - apart)} of windows",
         chart=panels(alt.layer(line, points).properties(height=280), "selection", labels, columns=columns),
         sentence="Each point is a window of 30 gaps or more; on the dashed line its own CV equals the one "
-        "that "
-        "its fitted shape implies. " + (f"Every {step}th window is drawn." if step > 1 else ""),
+        "that its fitted shape implies. " + (f"One window in {step} is drawn." if step > 1 else ""),
         alt_text=f"Scatter plot of each window's own CV against 1/√α, for {listing(labels)}; "
-        f"{number(100 * float(apart))} % of windows lie more than a factor of two off the diagonal.",
+        f"{percent(apart)} of windows lie more than a factor of two off the diagonal.",
         table_name="windows",
         data=data,
         columns=columns,

@@ -128,13 +128,10 @@ def _dispersion(part: Burstiness) -> Figure:
         + f" at {said}",
         chart=_against_width(data, labels, "index of dispersion (1 = Poisson)"),
         sentence="Variance over mean of counts in bins of growing width, with 95 % bands. A line that "
-        "keeps rising "
-        "tells of load that changes slowly; where the trace lies above what its fitted windows regenerate, "
-        "gaps "
-        f"are correlated. At {said}: {'; '.join(values)}.",
+        "keeps rising tells of load that changes slowly; where the trace lies above what its fitted "
+        f"windows regenerate, gaps are correlated. At {said}: {'; '.join(values)}.",
         alt_text=f"Line chart of the index of dispersion against bin width for {listing(labels)}, beside "
-        f"Poisson and "
-        f"the fit. At {said}: {'; '.join(values)}.",
+        f"Poisson and the fit. At {said}: {'; '.join(values)}.",
         table_name="dispersion",
         data=data,
         columns=columns_for(len(labels)),
@@ -159,8 +156,7 @@ def _peaks(part: Burstiness) -> Figure:
         sentence=f"Peak over mean of counts by width of the bins, with 95 % bands. At {said}: "
         f"{'; '.join(values)}.",
         alt_text=f"Line chart of the peak to mean ratio against bin width for {listing(labels)}. At "
-        f"{said}: "
-        f"{'; '.join(values)}.",
+        f"{said}: {'; '.join(values)}.",
         table_name="dispersion",
         data=data,
         columns=columns_for(len(labels)),
@@ -188,10 +184,9 @@ def _gaps(part: Burstiness) -> Figure:
         name="gaps",
         title=f"Gaps vary more than Poisson gaps in {len(burstier)} of {len(labels)} selections",
         chart=dots,
-        sentence="Standard deviation over mean of the time between requests of the whole record, with 95 % "
-        "intervals, "
-        "on a logarithmic axis. It holds the change of load over the day as well as bursts within the "
-        "minute.",
+        sentence="Standard deviation over mean of the time between requests of the whole record, with 95 "
+        "% intervals, on a logarithmic axis. It holds the change of load over the day as well as bursts "
+        "within the minute.",
         alt_text="Dot plot of the coefficient of variation of gaps: "
         + "; ".join(
             f"{r['selection']} {number(r['CV'])} [{number(r['low'])}, {number(r['high'])}]"

@@ -16,6 +16,7 @@ from .chart import (
     columns_for,
     dashed,
     faded,
+    least,
     legend_filter,
     listing,
     log_ticks,
@@ -37,7 +38,8 @@ def figures(part: Conversations) -> list[Figure]:
     drawn = []
     if part.turns.height:
         drawn.append(_turns(part))
-    if part.intervals.height:
+    # A logarithmic axis shows no zero: intervals that are all zero stay in the table.
+    if part.intervals.filter(pl.col("mean_s") > 0).height:
         drawn.append(_intervals(part))
     if part.long.height:
         drawn.append(_long(part))
@@ -76,13 +78,13 @@ def _turns(part: Conversations) -> Figure:
         for law in laws
     ]  # fmt: skip
     data = pl.concat([observed, *fitted], how="vertical_relaxed").filter(pl.col("value") > 0)
-    least = float(data.filter(pl.col("series") == "observed")["value"].min() or 1e-4) / 2  # type: ignore[arg-type]
-    scale = alt.Scale(type="log", domain=[least, 1], nice=False)
+    floor = least(data.filter(pl.col("series") == "observed")["value"]) / 2
+    scale = alt.Scale(type="log", domain=[floor, 1], nice=False)
     named = {"observed": "ink"} | {law.replace("_", " "): LAWS[law] for law in laws}
     title = "share of sessions"
     x = alt.X("turns:Q", title="requests in the session", scale=alt.Scale(nice=False, zero=False, padding=6))
     x = x.axis(format="d", tickMinStep=1)
-    shares = log_ticks(least, 1)
+    shares = log_ticks(floor, 1)
     y = alt.Y("value:Q", title=title, scale=scale).axis(format="~%", values=shares)
     pick = legend_filter("series")
     base = alt.Chart().encode(x=x, color=category("series", named))
@@ -127,9 +129,8 @@ def _turns(part: Conversations) -> Figure:
             labels,
             columns=columns,
         ),
-        sentence=f"Share of sessions by number of requests, logarithmic, with Wilson intervals; the median "
-        f"is "
-        f"{number(median.value)}. A geometric decline is a straight line here. "
+        sentence="Share of sessions by number of requests, logarithmic, with Wilson intervals; the median "
+        f"is {number(median.value)}. A geometric decline is a straight line here. "
         + (f"The best law by AIC is {listing(best)}." if best else ""),
         alt_text=f"Share of sessions by number of requests: {percent(single.value)} have one, "
         f"{percent(four.value)} four or fewer, the median is {number(median.value)}.",
@@ -190,7 +191,7 @@ def _intervals(part: Conversations) -> Figure:
     )
     labels = _order(data)
     columns = columns_for(len(labels))
-    relation = part.relations.filter(pl.col("of") == "mean interval")
+    relation = part.relations.filter(pl.col("of") == "mean interval").drop_nulls("correlation_low")
     said = ""
     title_text = "Time between the requests of a session, by their number"
     if relation.height:
@@ -211,9 +212,8 @@ def _intervals(part: Conversations) -> Figure:
         chart=panels(
             alt.layer(band, line.add_params(pick)).properties(height=260), "panel", labels, columns=columns
         ),
-        sentence=f"Mean, median and 90th percentile of the time between two requests of a session, with 95 "
-        f"% bands. "
-        f"{said}",
+        sentence="Mean, median and 90th percentile of the time between two requests of a session, with 95 "
+        f"% bands. {said}",
         alt_text=f"Line chart of intervals by number of requests: mean, median and 90th percentile. {said}",
         table_name="intervals",
         data=data,
@@ -275,14 +275,12 @@ def _long(part: Conversations) -> Figure:
     )
     return Figure(
         name="long-intervals",
-        title=f"Longer sessions hold more long intervals for {grow} of {numbers.height} bounds; "
-        f"their share changes for {change}",
+        title=f"Longer sessions hold more long intervals for {grow} of {numbers.height} bounds; their "
+        f"share changes for {change}",
         chart=panels(line, "panel", labels, columns=2, free_y=True),
         sentence="Intervals above each bound, per session on the left and as a share of all intervals on "
-        "the right. "
-        "More requests have more intervals that can be long, so only the right side speaks of behaviour. "
-        "The two "
-        "axes differ in unit.",
+        "the right. More requests have more intervals that can be long, so only the right side speaks of "
+        "behaviour. The two axes differ in unit.",
         alt_text="Line charts of long intervals by number of requests for the bounds "
         + listing(bounds)
         + (", for each selection" if several else "")

@@ -19,6 +19,7 @@ from .chart import (
     listing,
     logarithmic,
     main_selections,
+    most_of,
     number,
     percent,
 )
@@ -31,7 +32,7 @@ def figures(part: Failures) -> list[Figure]:
     if not part.rates["failed"].sum():
         return []
     drawn = [_rates(part)]
-    if part.daily_boxes["values"].max() and int(part.daily_boxes["values"].max()) > 2:  # type: ignore[call-overload]
+    if most_of(part.daily_boxes["values"]) > 2:
         drawn.append(_days(part))
     if part.load.height > 2:
         drawn.append(_load(part))
@@ -83,8 +84,7 @@ def _rates(part: Failures) -> Figure:
         title=f"Failed: {listing(short)} requests",
         chart=alt.layer(days, wilson, dots, data=SOURCE).properties(height={"step": 28}),
         sentence="Thick bars are Wilson intervals, which take requests for independent; thin lines "
-        "resample days, in "
-        f"which failures cluster. {_rule(part)}",
+        f"resample days, in which failures cluster. {_rule(part)}",
         alt_text=f"Dot plot of failure rates with intervals: {'; '.join(told)}.",
         table_name="rates",
         data=data,
@@ -148,8 +148,7 @@ def _days(part: Failures) -> Figure:
         f"{percent(worst['low'])} to {percent(worst['high'])}",
         chart=alt.layer(whisker, body, median, days, data=SOURCE).properties(height={"step": 40}),
         sentence=f"Box plots over days with at least {LEAST_IN_DAY} requests, the days as dots below: "
-        f"median, middle "
-        "half, and whiskers to the last day within 1.5 interquartile ranges. "
+        "median, middle half, and whiskers to the last day within 1.5 interquartile ranges. "
         + (
             "Days differ more than independent failures would: "
             + listing(

@@ -22,6 +22,7 @@ from .chart import (
     legend_filter,
     listing,
     logarithmic,
+    most_of,
     number,
     panels,
     percent,
@@ -138,7 +139,7 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
         name=f"{side}-zipf",
         title=(
             f"{side.capitalize()} lengths follow another law better than Zipf in {beaten} of {zipf.height} "
-            f"cases"
+            "cases"
             if zipf.height
             else f"{side.capitalize()} lengths: too few rows to fit a law"
         ),
@@ -149,8 +150,7 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
             columns=columns,
         ),
         sentence="Both axes are logarithmic, so a Zipf law is a straight line; off by is the "
-        "Kolmogorov–Smirnov "
-        f"distance. {'. '.join(told)}." if told else "Both axes are logarithmic.",
+        f"Kolmogorov–Smirnov distance. {'. '.join(told)}." if told else "Both axes are logarithmic.",
         alt_text=f"Log-log plot of how frequent {side} lengths are, beside a bounded Zipf and the best law. "
         + (f"{'. '.join(told)}." if told else ""),
         table_name="histograms",
@@ -178,12 +178,12 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
     )
     x = _x(series, side)
     # A component that hugs one length is a spike of any height: what was observed sets the scale.
-    top = 1.2 * float(series.filter(pl.col("series") == "observed")["share"].max() or 1.0)  # type: ignore[arg-type]
+    top = 1.2 * most_of(series.filter(pl.col("series") == "observed")["share"])
     y = alt.Y(
         "share:Q", title=f"share of {side}s per e-fold", scale=alt.Scale(domain=[0, top], nice=False)
     ).axis(format="~%")
     pick = legend_filter("series")
-    tips = [
+    tips: list[Any] = [
         "series:N",
         alt.Tooltip("low:Q", title="from (tokens)", format=","),
         alt.Tooltip("high:Q", title="below", format=","),
@@ -221,8 +221,7 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
             columns=columns,
         ),
         sentence="Equal areas hold equally many, as lengths are logarithmic; dashed lines mark the modes "
-        "of the best "
-        f"mixture. {'. '.join(told)}." if told else f"Equal areas hold equally many {side}s.",
+        f"of the best mixture. {'. '.join(told)}." if told else f"Equal areas hold equally many {side}s.",
         alt_text=f"Histogram of {side} lengths on a logarithmic axis. {'. '.join(told)}.",
         table_name="histograms",
         data=data,
@@ -276,11 +275,10 @@ def _distances(fits: pl.DataFrame) -> Figure:
         f"{percent(_median(best))}",
         chart=panels(dots, "side", sides, columns=len(sides)),
         sentence="The largest gap between the distribution function of a fitted law and that of the data; "
-        "with so many "
-        "rows every law is rejected by a test, so the size of the gap is what counts.",
+        "with so many rows every law is rejected by a test, so the size of the gap is what counts.",
         alt_text=f"Dot plot of how far each fitted law is off, for {listing(sides)} of {len(labels)} "
-        f"selections. Zipf "
-        f"misses by {percent(_median(zipf))} at the median, the best law by {percent(_median(best))}.",
+        f"selections. Zipf misses by {percent(_median(zipf))} at the median, the best law by "
+        f"{percent(_median(best))}.",
         table_name="fits",
         data=data,
         columns=len(sides),

@@ -6,6 +6,7 @@ Not here: the tests themselves (see `burstlens.analysis.periodicity`).
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -21,8 +22,10 @@ from .chart import (
     estimate,
     interval_dots,
     leaf_selections,
+    least,
     listing,
     main_selections,
+    most_of,
     number,
     panels,
     spoken,
@@ -68,8 +71,7 @@ def _day0(part: Periodicity) -> date | None:
 
 def _apart(data: pl.DataFrame, column: str, labels: list[str]) -> bool:
     tops = data.filter(pl.col("selection").is_in(labels)).group_by("selection").agg(pl.max(column))[column]
-    least = float(tops.min() or 0)  # type: ignore[arg-type]
-    return least <= 0 or float(tops.max() or 0) / least > FREE_RATIO  # type: ignore[arg-type]
+    return least(tops) <= 0 or most_of(tops) / least(tops) > FREE_RATIO
 
 
 def _hourly(part: Periodicity) -> Figure:
@@ -95,10 +97,12 @@ def _hourly(part: Periodicity) -> Figure:
     ]
     x = alt.X("time:Q", title="days since the log's second 0")
     if day0:
-        short = chosen["hour"].max() - chosen["hour"].min() <= 48  # type: ignore[operator]
-        few = chosen["hour"].max() - chosen["hour"].min() <= 24 * 16  # type: ignore[operator]
-        ticks = {"format": "%a %d %b", "tickCount": "day"} if few else {"format": "%d %b"}
-        ticks = {"format": "%a %H:%M"} if short else ticks
+        hours = most_of(chosen["hour"]) - least(chosen["hour"])
+        ticks: dict[str, Any] = {"format": "%d %b"}
+        if hours <= 24 * 16:
+            ticks = {"format": "%a %d %b", "tickCount": "day"}
+        if hours <= 48:
+            ticks = {"format": "%a %H:%M"}
         x = alt.X("time:T", title=None, axis=alt.Axis(**ticks))
     x = x.scale(nice=False)
     base = alt.Chart().encode(x=x, y=alt.Y("requests:Q", title="requests per hour"), detail="run:N")
@@ -112,9 +116,9 @@ def _hourly(part: Periodicity) -> Figure:
     told, peaks = [], []
     for label in labels:
         counts = data.filter(pl.col("selection") == label)["requests"]
-        mean = float(counts.mean() or 0)  # type: ignore[arg-type]
+        mean = float(counts.to_numpy().mean())
         empty = int((counts == 0).sum())
-        peak = int(counts.max() or 0)  # type: ignore[call-overload]
+        peak = int(most_of(counts))
         peaks.append((peak / mean if mean else 0.0, label))
         told.append(
             f"{spoken(label)} {number(mean)} an hour on average, {peak:,} at most, {empty:,} empty hours"
@@ -125,9 +129,8 @@ def _hourly(part: Periodicity) -> Figure:
         title=f"{capital(spoken(most))} reaches {number(ratio)} times its mean load in its busiest hour",
         chart=chart,
         sentence=f"Requests in each hour of the record: {'; '.join(told)}." + (APART if free else ""),
-        alt_text=f"Area chart of requests per hour over the whole record, a panel each for "
-        f"{listing(labels)}: "
-        f"{'; '.join(told)}.",
+        alt_text="Area chart of requests per hour over the whole record, a panel each for "
+        f"{listing(labels)}: {'; '.join(told)}.",
         table_name="hourly",
         data=data,
         zoom=True,
@@ -257,21 +260,19 @@ def _hours_of_day(part: Periodicity) -> Figure:
         rows = data.filter(pl.col("selection") == label).sort("median")
         low, high = rows.row(0, named=True), rows.row(-1, named=True)
         told.append(
-            f"{label}: median {number(low['median'])} at {low['hour']} h, {number(high['median'])} "
-            f"at {high['hour']} h"
+            f"{label}: median {number(low['median'])} at {low['hour']} h, {number(high['median'])} at "
+            f"{high['hour']} h"
             if high["median"] > low["median"]
             else f"{label}: median {number(high['median'])} at every hour"
         )
-    _, most = max(
-        (float(data.filter(pl.col("selection") == label)["median"].max()), i)
-        for i, label in enumerate(labels)
-    )  # type: ignore[arg-type]
+    tops = [most_of(data.filter(pl.col("selection") == label)["median"]) for label in labels]
     return Figure(
         name="hour-of-day",
-        title=capital(told[most]),
+        title=capital(told[tops.index(max(tops))]),
         chart=chart,
-        sentence="Box plots over days: the bar holds the middle half, whiskers reach to the last hour within "
-        f"1.5 interquartile ranges, the stroke is the median. {'; '.join(told)}." + (APART if free else ""),
+        sentence="Box plots over days: the bar holds the middle half, whiskers reach to the last hour "
+        f"within 1.5 interquartile ranges, the stroke is the median. {'; '.join(told)}."
+        + (APART if free else ""),
         alt_text=f"Box plots of requests per hour by hour of day for {listing(labels)}. {'; '.join(told)}.",
         table_name="profile",
         data=data,
@@ -313,7 +314,7 @@ def _spectrum(part: Periodicity) -> Figure:
             ],
         )
     )
-    longest = float(chosen["period_h"].max() or 0)  # type: ignore[arg-type]
+    longest = most_of(chosen["period_h"])
     days = [
         alt.Chart().mark_rule(color=theme.LIGHT["line"]).encode(x=alt.datum(period))
         for period in (24, 168)
@@ -333,15 +334,14 @@ def _spectrum(part: Periodicity) -> Figure:
     return Figure(
         name="spectrum",
         title=(
-            f"Strongest line of the spectrum: "
+            "Strongest line of the spectrum: "
             f"{'; '.join(f'{k} at {number(p)} h' for k, (p, _) in strongest.items())}"
             if strongest
             else "No line of any spectrum stands above what chance allows"
         ),
         chart=panels(alt.layer(*days, lines).properties(height=230), "selection", labels, columns=columns),
         sentence="Lomb–Scargle power of log hourly counts. The background is that of an autoregression; a "
-        "period "
-        "named beforehand exceeds the threshold by chance once in a hundred times. "
+        "period named beforehand exceeds the threshold by chance once in a hundred times. "
         + (f"Strongest against the threshold: {'; '.join(told)}. " if told else "")
         + (f"Nothing above it in {listing(silent)}." if silent else ""),
         alt_text=f"Line chart of spectral power by period for {listing(labels)}. "
@@ -414,8 +414,7 @@ def _tests(part: Periodicity) -> Figure:
         ),
         sentence="Dots with 95 % intervals; the grey tick is what chance reaches: Bartlett's band for the "
         "autocorrelation, white noise of the same length for the strength. The verdict comes from two "
-        "tests, a "
-        "peak of the autocorrelation and the spectrum.",
+        "tests, a peak of the autocorrelation and the spectrum.",
         alt_text="Dot plot of autocorrelation and seasonal strength for each selection. "
         + "; ".join(
             f"{r['selection']} at {r['period_h']} h: {r['verdict']}" for r in part.tests.iter_rows(named=True)
@@ -448,8 +447,7 @@ def _weekday_ratio(part: Periodicity) -> Figure:
         title=f"Weekdays carry more than weekends beyond chance in {len(up)} of {len(labels)} selections",
         chart=chart,
         sentence=f"Ratio with 95 % interval from resampled {listing(resampled)}, on a logarithmic axis; "
-        f"the dashed "
-        "line means no difference.",
+        "the dashed line means no difference.",
         alt_text="Dot plot of the weekday over weekend ratio: "
         + "; ".join(f"{r['selection']} {estimate(r, 'ratio')}" for r in data.iter_rows(named=True))
         + ".",

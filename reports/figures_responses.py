@@ -137,7 +137,7 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
             if told
             else ""
         ),
-        alt_text=f"Line chart of response against request tokens with 50 and 90 % bands for "
+        alt_text="Line chart of response against request tokens with 50 and 90 % bands for "
         f"{listing(labels)}. " + (f"Slopes: {'; '.join(told)}." if told else ""),
         table_name="by_request",
         data=data,
@@ -148,7 +148,7 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
 
 def _fill(shade: alt.Color) -> alt.Fill:
     """The selections' colours as fill, so that the lines' colours stay a scale of their own."""
-    told: dict[str, Any] = shade.to_dict()
+    told: Any = shade.to_dict()
     return alt.Fill("selection:N", scale=alt.Scale(**told["scale"]), legend=None)
 
 
@@ -230,8 +230,7 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
             columns=len(labels),
         ),
         sentence="Distribution of response lengths for each range of request lengths, all ridges on one "
-        "scale, the "
-        "highest cut off. "
+        "scale, the highest cut off. "
         + (f"Growth of the spread, as a power of the request length: {'; '.join(growth)}." if growth else ""),
         alt_text=f"Ridgeline plot of response lengths for {len(bins)} ranges of request lengths, "
         f"{listing(labels)}. " + (f"Growth of the spread: {'; '.join(growth)}." if growth else ""),
@@ -307,9 +306,8 @@ def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
         title=f"Request and response lengths depend on each other in {dependent} of {known.height} cases",
         chart=panels(cells, "selection", labels, columns=columns),
         sentence="Each cell: how many requests have a length of this rank and a response of that rank, "
-        "against chance. "
-        f"Spearman correlation: {'; '.join(told)}.",
-        alt_text=f"Heat map of the joint ranks of request and response lengths. Spearman correlation: "
+        f"against chance. Spearman correlation: {'; '.join(told)}.",
+        alt_text="Heat map of the joint ranks of request and response lengths. Spearman correlation: "
         f"{'; '.join(told)}.",
         table_name="joint_grid",
         data=data,

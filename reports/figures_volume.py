@@ -108,7 +108,7 @@ def _rates(part: Volume) -> Figure:
         title=f"{number(whole[0])} requests per second on average" if len(whole) else "Mean rates",
         chart=interval_dots(data, "rate_rps", "rate_rps_low", "rate_rps_high", title="requests per second"),
         sentence=f"Mean rates over the recorded time with 95 % intervals from resampled {block}, on a "
-        f"logarithmic axis.",
+        "logarithmic axis.",
         alt_text=f"Dot plot of mean rates in requests per second: {'; '.join(told)}.",
         table_name="sizes",
         data=data,
