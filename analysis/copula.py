@@ -22,7 +22,7 @@ from .result import LEVEL, Interval
 Array = NDArray[np.float64]
 
 GRIDS = (16, 8, 4, 2)
-"""Cells of a rank grid to a side; each pools the one before; only those whose cells hold 25 requests on average."""
+"""Cells of a rank grid to a side, each pooled from the one before, where one holds 25 requests on average."""
 
 
 @dataclass(frozen=True)

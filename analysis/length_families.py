@@ -238,8 +238,13 @@ class LogNormals:
         return self._pack(weight[order], mu[order], sigma[order])
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Log mass at each value."""
-        return self.gradient(theta, values)[0]
+        """Log mass at each value; −inf where the weights exceed 1 together."""
+        weight, mu, sigma = self._unpack(theta)
+        if weight[-1] <= 0:
+            return np.full(values.shape, -np.inf)
+        mass = _between(*self._standardized(mu, sigma, values))
+        log_total = np.log(np.maximum(weight @ mass, TINY))
+        return np.asarray(log_total[:-1] - log_total[-1])
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
         """Log mass and its derivatives; −inf where the weights exceed 1 together."""
@@ -247,13 +252,8 @@ class LogNormals:
         k = self.components
         if weight[-1] <= 0:
             return np.full(values.shape, -np.inf), np.zeros((len(theta), len(values)))
-        log_low = np.log(np.append(values - 0.5, 0.5))
-        log_high = np.log(np.append(values + 0.5, self.maximum + 0.5))
-        low = (log_low - mu[:, None]) / sigma[:, None]
-        high = (log_high - mu[:, None]) / sigma[:, None]
-        # Differences of the nearer tail keep their digits.
-        upper = low + high > 0
-        mass = special.ndtr(np.where(upper, -low, high)) - special.ndtr(np.where(upper, -high, low))
+        low, high = self._standardized(mu, sigma, values)
+        mass = _between(low, high)
         density_low, density_high = _normal(low), _normal(high)
         total = np.maximum(weight @ mass, TINY)
         log_total = np.log(total)
@@ -265,6 +265,14 @@ class LogNormals:
         by_sigma *= _slope(theta[2 * k - 1 :], NARROWEST, self._widest)[:, None]
         slopes = np.concatenate([by_weight, by_mu, by_sigma]) / total
         return log_total[:-1] - log_total[-1], slopes[:, :-1] - slopes[:, -1:]
+
+    def _standardized(self, mu: Array, sigma: Array, values: Array) -> tuple[Array, Array]:
+        """Both borders of every value, and last those of the whole range, by component."""
+        borders = []
+        for side, end in ((-0.5, 0.5), (0.5, self.maximum + 0.5)):
+            log = np.log(np.append(values + side, end))
+            borders.append((log - mu[:, None]) / sigma[:, None])
+        return borders[0], borders[1]
 
     def cumulative(self, theta: Array, values: Array) -> Array:
         """P(X <= value)."""
@@ -387,6 +395,12 @@ def _outside(value: Array, low: float, high: float) -> Array:
 def _slope(t: Array, low: float, high: float) -> Array:
     """Derivative of `_inside`."""
     return np.asarray((high - low) * special.expit(t) * special.expit(-t))
+
+
+def _between(low: Array, high: Array) -> Array:
+    """Standard normal probability between two borders; differences of the nearer tail keep their digits."""
+    upper = low + high > 0
+    return np.asarray(special.ndtr(np.where(upper, -low, high)) - special.ndtr(np.where(upper, -high, low)))
 
 
 def _normal(z: Array) -> Array:

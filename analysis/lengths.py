@@ -25,8 +25,8 @@ from .modality import modality
 from .responses import (
     BLOCK_CELLS_PER_E,
     CELLS_MERGED,
-    CELLS_PER_E,
     FINE_CELLS_PER_E,
+    binned,
     by_request,
     first_tokens,
     line,
@@ -50,6 +50,8 @@ LINEAR_RANGE = (300, 2000)
 """Request tokens over which the paper's Figure 8 shows a straight line."""
 BLOCKS = 100
 """Stretches of equal time that intervals take as alike within."""
+SUMS = ["n", "x", "y", "xx", "xy", "yy"]
+"""What a line needs of each stretch, x request and y response tokens."""
 DRAWN_CELLS_PER_E = 6
 """Bins of the drawn histograms: 18 % wide, or single token counts where those are wider."""
 MIXTURES = ("log_normal", "log_normal_mixture_2", "log_normal_mixture_3")
@@ -301,35 +303,29 @@ def _together(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: i
     start = np.floor(trace.start_s / resolution)
     span = max(trace.end_s / resolution - start + 1, 1.0)
     low, high = LINEAR_RANGE
-    exact = over_selections(
-        trace,
-        ask("responses_by_request", cells_per_e=float(CELLS_PER_E)),
-        ["request_cell", "response_tokens"],
+    exact, fine = binned(ask("joint_lengths", cells_per_e=float(FINE_CELLS_PER_E)))
+    exact = over_selections(trace, exact, ["request_cell", "response_tokens"])
+    fine = over_selections(trace, fine, ["request_cell", "response_cell"])
+    timed = ask(
+        "length_blocks",
+        start_tick=float(start),
+        block_ticks=span / BLOCKS,
+        range_low=low,
+        range_high=high,
+        cells_per_e=float(BLOCK_CELLS_PER_E),
     )
-    fine = over_selections(
-        trace, ask("joint_lengths", cells_per_e=float(FINE_CELLS_PER_E)), ["request_cell", "response_cell"]
-    )
-    timed = over_selections(
-        trace,
-        ask(
-            "length_blocks",
-            start_tick=float(start),
-            block_ticks=span / BLOCKS,
-            range_low=low,
-            range_high=high,
-            cells_per_e=float(BLOCK_CELLS_PER_E),
-        ),
-        ["block", "in_range", "request_cell", "response_cell"],
-    )
+    cells, keys = ["block", "request_cell", "response_cell"], ["block", "in_range"]
+    blocks = over_selections(trace, timed.group_by("stream_id", *cells).agg(pl.col("n").sum()), cells)
+    sums = over_selections(trace, timed.group_by("stream_id", *keys).agg(pl.col(SUMS).sum()), keys)
     described = by_request(exact)
     frames["by_request"] = _named(trace, described, "by_request")
     frames["ridges"] = _named(trace, ridges(exact), "ridges")
-    split_bins, split_fine, split_timed = (_split(table) for table in (described, fine, timed))
+    split_bins, split_fine, split_blocks, split_sums = map(_split, (described, fine, blocks, sums))
     for selection in trace.selections:
         key = (selection.selection_id,)
-        if key not in split_timed:
+        if key not in split_sums:
             continue
-        named, held = _name(selection), split_timed[key]
+        named, held = _name(selection), split_sums[key]
         bins = split_bins.get(key, described.clear())
         for inside, about in ((True, f"{low:,} to {high:,} request tokens"), (False, "all")):
             part, part_bins = held, bins
@@ -352,8 +348,9 @@ def _together(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: i
             if len(part_bins):
                 rows["spread"].append({**told, **_spread(part_bins)})
         rng = np.random.default_rng([seed, selection.selection_id])
-        cells = _dense(split_fine[key], ("request_cell", "response_cell"))
-        together = relate(cells, _dense(held, ("block", "request_cell", "response_cell")), rng)
+        table = _dense(split_fine[key], cells[1:])
+        timed_table = _dense(split_blocks[key], cells)
+        together = relate(table, timed_table, rng)
         if together is not None:
             rows["joint"].append(
                 {
@@ -395,13 +392,11 @@ def _interval(name: str, interval: Interval) -> dict[str, float]:
 
 def _sums(held: pl.DataFrame) -> Array:
     """Per stretch of time n, x, y, xx, xy, yy, shape (stretches, 6)."""
-    names = ["n", "x", "y", "xx", "xy", "yy"]
-    return (
-        held.group_by("block").agg(pl.col(names).sum()).sort("block").select(names).to_numpy().astype(float)
-    )
+    summed = held.group_by("block").agg(pl.col(SUMS).sum()).sort("block")
+    return summed.select(SUMS).to_numpy().astype(float)
 
 
-def _dense(held: pl.DataFrame, axes: tuple[str, ...]) -> Array:
+def _dense(held: pl.DataFrame, axes: Sequence[str]) -> Array:
     """Counts `n` as an array with one axis a column; every axis begins at a multiple of `CELLS_MERGED`."""
     places = []
     for axis in axes:

@@ -1,7 +1,7 @@
 """Response lengths by request length: bands, shape of each bin, slope, and how both go together.
 
-Works on small tables that the engine made (see `queries/responses_by_request.sql`, `length_blocks.sql`,
-`joint_lengths.sql`), already summed over a selection. Not here: the laws of either side on its own
+Works on small tables that the engine made (see `queries/joint_lengths.sql` and
+`length_blocks.sql`), already summed over a selection. Not here: the laws of either side on its own
 (`length_families`), the copula's arithmetic (`copula`), and the sentences (`lengths`).
 """
 
@@ -51,6 +51,17 @@ PROBABILITIES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.9
 def first_tokens(cell: NDArray[np.integer] | Array, cells_per_e: float) -> NDArray[np.int64]:
     """The smallest token count in each cell of equal width in log tokens."""
     return np.ceil(np.exp(np.asarray(cell) / cells_per_e) - 1e-9).astype(np.int64)
+
+
+def binned(answered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """From `joint_lengths` in fine request cells: exact responses by request bin, and both in fine cells."""
+    exact = answered.with_columns(pl.col("request_cell") // CELLS_MERGED)
+    cell = np.floor(FINE_CELLS_PER_E * np.log(answered["response_tokens"].to_numpy()))
+    fine = answered.with_columns(pl.Series("response_cell", cell.astype(np.int16)))
+    return (
+        exact.group_by("stream_id", "request_cell", "response_tokens").agg(pl.col("n", "request_sum").sum()),
+        fine.group_by("stream_id", "request_cell", "response_cell").agg(pl.col("n").sum()),
+    )
 
 
 def by_request(answered: pl.DataFrame) -> pl.DataFrame:

@@ -1,12 +1,10 @@
--- Request and response lengths together, each in cells of equal width in log tokens: cell = FLOOR(k · ln tokens).
+-- Response lengths by request length, requests in cells of equal width in log tokens: FLOOR(k · ln tokens).
 SELECT
     stream_id,
     CAST(FLOOR($cells_per_e * LN(request_tokens)) AS SMALLINT) AS request_cell,
-    CAST(FLOOR($cells_per_e * LN(response_tokens)) AS SMALLINT) AS response_cell,
-    COUNT(*) AS n
+    response_tokens,
+    COUNT(*) AS n,
+    CAST(SUM(request_tokens) AS BIGINT) AS request_sum
 FROM requests
 WHERE NOT failed AND request_tokens > 0 AND response_tokens > 0
-GROUP BY
-    stream_id,
-    CAST(FLOOR($cells_per_e * LN(request_tokens)) AS SMALLINT),
-    CAST(FLOOR($cells_per_e * LN(response_tokens)) AS SMALLINT)
+GROUP BY stream_id, CAST(FLOOR($cells_per_e * LN(request_tokens)) AS SMALLINT), response_tokens

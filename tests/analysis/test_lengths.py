@@ -11,7 +11,7 @@ import pytest
 from burstlens.analysis.copula import sample_lengths
 from burstlens.analysis.length_tables import QUANTILES, SCHEMAS
 from burstlens.analysis.lengths import Lengths, describe_lengths, joint_model
-from burstlens.analysis.responses import first_tokens, line
+from burstlens.analysis.responses import binned, first_tokens, line
 from burstlens.analysis.trace import Trace, open_trace
 from scipy import stats
 
@@ -125,11 +125,13 @@ def test_every_query_is_what_numpy_counts(week: Trace, log: pl.DataFrame) -> Non
     expected = counted(np.tile(stream, 2), np.repeat([1, 2], len(log)), np.concatenate([request, response]))
     assert told(histograms, "stream_id", "side", "tokens") == expected
     joint = ask("joint_lengths", cells_per_e=32.0)
-    expected = counted(stream, fine, np.floor(32.0 * np.log(response)))
-    assert told(joint, "stream_id", "request_cell", "response_cell") == expected
-    by_request = ask("responses_by_request", cells_per_e=4.0)
+    assert told(joint, "stream_id", "request_cell", "response_tokens") == counted(stream, fine, response)
+    assert joint["request_sum"].sum() == request.sum()
+    by_request, both = binned(joint)
     assert told(by_request, "stream_id", "request_cell", "response_tokens") == counted(stream, cell, response)
     assert by_request["request_sum"].sum() == request.sum()
+    expected = counted(stream, fine, np.floor(32.0 * np.log(response)))
+    assert told(both, "stream_id", "request_cell", "response_cell") == expected
 
     blocks = ask(
         "length_blocks", start_tick=0.0, block_ticks=7200.0, range_low=300, range_high=2000, cells_per_e=2.0
