@@ -179,7 +179,8 @@ class _Clock:
         held = np.flatnonzero(self.bins(1) > 0)
         out = np.zeros((1 + REPLICATES, self.blocks))
         out[0, held] = 1
-        out[1:, held] = rng.multinomial(len(held), np.full(len(held), 1 / len(held)), size=REPLICATES)
+        if len(held):
+            out[1:, held] = rng.multinomial(len(held), np.full(len(held), 1 / len(held)), size=REPLICATES)
         return out
 
 

@@ -7,6 +7,7 @@ open is `cannot tell`. Not here: the claims' words (`claims`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,8 @@ def shown(row: dict[str, Any], name: str, spec: str = ".3g") -> str:
     """A value with its interval, as `0.5 [0.4, 0.6]`."""
     ends = row.get(f"{name}_low"), row.get(f"{name}_high")
     told = f"{row[name]:{spec}}"
-    return told if None in ends else f"{told} [{ends[0]:{spec}}, {ends[1]:{spec}}]"
+    known = all(end is not None and math.isfinite(end) for end in ends)
+    return f"{told} [{ends[0]:{spec}}, {ends[1]:{spec}}]" if known else told
 
 
 def together(told: dict[str, bool | None]) -> str:
@@ -57,6 +59,15 @@ def together(told: dict[str, bool | None]) -> str:
     if all(known):
         return AGREES if len(known) == len(told) else PARTLY
     return PARTLY if any(known) else DIFFERS
+
+
+def sign(row: dict[str, Any] | None, name: str) -> bool | None:
+    """Positive or negative by the whole interval; None where that is open or was not measured."""
+    if row is None or row[f"{name}_low"] is None:
+        return None
+    if row[f"{name}_low"] > 0:
+        return True
+    return False if row[f"{name}_high"] < 0 else None
 
 
 def reasons(told: dict[str, bool | None]) -> str:

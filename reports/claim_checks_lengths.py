@@ -20,6 +20,7 @@ from .claim_checks import (
     reasons,
     rows_of,
     shown,
+    sign,
     together,
 )
 
@@ -80,19 +81,20 @@ def linear(said: Characterization) -> Verdict:
     if row is None or row["slope"] is None:
         return lacking("pairs of request and response lengths")
     told: dict[str, bool | None] = {
-        "responses grow with requests": True
-        if row["slope_low"] > 0
-        else (False if row["slope_high"] < 0 else None),
+        "responses grow with requests": sign(row, "slope"),
         "the growth is a straight line": None
         if row["straightness"] is None
         else row["straightness"] >= STRAIGHT,
     }
     value = (
         f"{row['selection']}, {row['range']}: "
-        f"{shown(row, 'slope')} response tokens a request token; "
-        f"a line explains {row['straightness']:.0%} of how the mean moves"
+        f"{shown(row, 'slope')} response tokens a request token" + _line(row["straightness"])
     )
     return Verdict(together(told), value, reasons(told), "response-by-request")
+
+
+def _line(straightness: float | None) -> str:
+    return "" if straightness is None else f"; a line explains {straightness:.0%} of how the mean moves"
 
 
 def bins(said: Characterization) -> Verdict:
@@ -101,9 +103,7 @@ def bins(said: Characterization) -> Verdict:
     if row is None or row["growth"] is None:
         return lacking("pairs of request and response lengths")
     told: dict[str, bool | None] = {
-        "the spread grows with request length": True
-        if row["growth_low"] > 0
-        else (False if row["growth_high"] < 0 else None),
+        "the spread grows with request length": sign(row, "growth"),
         "responses of a bin are Gaussian": row["ks_normal"] <= NORMAL,
     }
     value = (

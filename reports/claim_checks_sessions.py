@@ -12,7 +12,7 @@ import polars as pl
 from ..analysis.characterize import Characterization
 from ..analysis.conversations import Conversations
 from ..analysis.result import Interval
-from .claim_checks import Verdict, lacking, one, reasons, shown, together
+from .claim_checks import Verdict, lacking, one, reasons, shown, sign, together
 
 RISING = 5
 """The paper sees the P90 interval rise up to this many requests."""
@@ -32,7 +32,7 @@ def turns(said: Characterization) -> Verdict:
         "over 35 % have one request": _above(single, 0.35),
         "the median is 2": True if median.value == 2 else (None if median.low <= 2 <= median.high else False),
         "three quarters have four or fewer": _above(four, 0.75),
-        "the decline is exponential rather than a power law": _sign(decline, "ratio"),
+        "the decline is exponential rather than a power law": sign(decline, "ratio"),
     }
     value = f"one request {single:.1%}; median {median:.3g}; four or fewer {four:.1%}" + (
         f"; log-likelihood ratio per session {shown(decline, 'ratio')}" if decline else ""
@@ -51,7 +51,11 @@ def interval(said: Characterization) -> Verdict:
         "turns and mean interval are not related": None if relation is None else _unrelated(relation),
         f"the P90 interval rises up to {RISING} requests": _rises(part, selection),
     }
-    value = f"rank correlation of turns and mean interval {shown(relation, 'correlation', '.2f')}" if relation else ""
+    value = (
+        f"rank correlation of turns and mean interval {shown(relation, 'correlation', '.2f')}"
+        if relation
+        else ""
+    )
     return Verdict(together(told), value, reasons(told), "intervals")
 
 
@@ -67,10 +71,12 @@ def long_intervals(said: Characterization) -> Verdict:
     if not rows.height:
         return lacking("intervals long enough to count")
     told: dict[str, bool | None] = {
-        f"{row['of']} grows with turns": _sign(row, "correlation") for row in rows.iter_rows(named=True)
+        f"{row['of']} grows with turns": sign(row, "correlation") for row in rows.iter_rows(named=True)
     }
-    value = "; ".join(f"{row['of']}: {shown(row, 'correlation', '.2f')}" for row in rows.iter_rows(named=True))
-    mechanical = [row["of"] for row in shares.iter_rows(named=True) if _sign(row, "correlation") is not True]
+    value = "; ".join(
+        f"{row['of']}: {shown(row, 'correlation', '.2f')}" for row in rows.iter_rows(named=True)
+    )
+    mechanical = [row["of"] for row in shares.iter_rows(named=True) if sign(row, "correlation") is not True]
     why = reasons(told)
     if mechanical:
         why += f" Partly mechanical, more turns hold more intervals: the {mechanical[0]} does not grow."
@@ -88,15 +94,6 @@ def _above(share: Interval, bound: float) -> bool | None:
     if share.low >= bound:
         return True
     return False if share.high < bound else None
-
-
-def _sign(row: dict[str, Any] | None, name: str) -> bool | None:
-    """Positive or negative by the whole interval."""
-    if row is None or row[f"{name}_low"] is None:
-        return None
-    if row[f"{name}_low"] > 0:
-        return True
-    return False if row[f"{name}_high"] < 0 else None
 
 
 def _unrelated(row: dict[str, Any]) -> bool | None:
