@@ -27,7 +27,9 @@ def _drawer(part: str) -> Callable[[Any], list[Figure]] | None:
 def figures_of(part: Part) -> list[Figure]:
     """Every figure that this part has data for, most important first; none for a part without figures."""
     drawer = _drawer(part.name)
-    return drawer(_without_nan(part)) if drawer else []
+    drawn = drawer(_without_nan(part)) if drawer else []
+    # A table can have rows and yet nothing to draw, such as spectra of counts that never change.
+    return [figure for figure in drawn if figure.data.height]
 
 
 def _without_nan(part: Part) -> Part:
