@@ -162,8 +162,8 @@ def outcomes(one: Characterization, other: Characterization, selection: str = "a
     told = [_told(said, selection) for said in (one, other)]
     common = [width for width in told[0] if width in told[1]]
     for width in common:
-        rates = (_interval(side[width], "rate_cv2") for side in told)
-        yield Outcome(RATE, WHOLE, width, None, *rates, decides=wholes)
+        first, second = (_interval(side[width], "rate_cv2") for side in told)
+        yield Outcome(RATE, WHOLE, width, None, first, second, decides=wholes)
     if not wholes:
         yield from _inside(told, common, shorter)
     for mean_count in EQUAL_COUNTS:
