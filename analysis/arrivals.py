@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from .gamma import Likelihood
+from .gamma import GapSums, Likelihood
 from .result import LEVEL, Part
 from .sampling import goodness_of_fit, spread
 from .trace import Selection, Trace
@@ -268,14 +268,18 @@ def _overall_row(
         shapes = shape * np.exp(np.array([-1, 1]) * min(_Z * float(fit.error[0]), 10))
         cvs: Array = np.full(2, np.nan)
     else:
+        # Sums per block first: then resampling costs by the blocks, not by the windows.
         blocks = int(block.max()) + 1
-        weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=200)[:, block].astype(float)
-        resampled = gaps.sums.pooled(weights)
+        per_block = _summed(gaps.sums, block)
+        told = np.stack([requests, windows.covered_s, gaps.square_sum])
+        n_block, covered_block, square_block = (np.bincount(block, each, blocks) for each in told)
+        weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=200).astype(float)
+        resampled = per_block.pooled(weights)
         full = (resampled.n >= FEWEST) & (resampled.mean > 0)
         weights, resampled = weights[full], resampled[full]
-        rate = np.quantile(weights @ requests / (weights @ windows.covered_s), _TAILS)
+        rate = np.quantile(weights @ n_block / (weights @ covered_block), _TAILS)
         shapes = np.quantile(Likelihood(resampled, fitted.whole_tick).maximum().shape, _TAILS)
-        cvs = np.quantile(cv_of(resampled, weights @ gaps.square_sum), _TAILS)
+        cvs = np.quantile(cv_of(resampled, weights @ square_block), _TAILS)
     return row | {
         "rate_rps_low": rate[0], "rate_rps_high": rate[1], "mean_gap_s": mean_gap_s,
         "shape": shape, "shape_low": shapes[0], "shape_high": shapes[1], "rate": shape / mean_gap_s,
@@ -283,6 +287,17 @@ def _overall_row(
         "cv_fit": shape**-0.5, "ks_distance": float(good.distance[0]), "p_value": float(good.p_value[0]),
         "interval_by": interval_by,
     }  # fmt: skip
+
+
+def _summed(sums: GapSums, block: NDArray[np.int64]) -> GapSums:
+    """The sums of the windows of each block together."""
+    blocks = int(block.max()) + 1
+
+    def summed(values: Array) -> Array:
+        return np.bincount(block, values, blocks).astype(float)
+
+    counts = np.stack([summed(column) for column in sums.counts.T], axis=1)
+    return GapSums(counts, summed(sums.tail_n), summed(sums.tail_sum), summed(sums.tail_log_sum))
 
 
 def _blocks(windows: Windows) -> tuple[NDArray[np.int64] | None, str]:

@@ -18,7 +18,7 @@ arrival times (see `renewal`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -131,20 +131,20 @@ class GapSums:
         )
         return GapSums(w @ self.counts, w @ self.tail_n, w @ self.tail_sum, w @ self.tail_log_sum)
 
-    @property
+    @cached_property
     def n(self) -> Array:
         """Gaps per window."""
         out: Array = self.counts.sum(axis=1) + self.tail_n
         return out
 
-    @property
+    @cached_property
     def mean(self) -> Array:
         """Mean gap per window in ticks; NaN for a window without gaps."""
         total = self.counts @ np.arange(SINGLE) + self.tail_sum
         out: Array = np.divide(total, self.n, out=np.full(len(total), np.nan), where=self.n > 0)
         return out
 
-    @property
+    @cached_property
     def log_mean_excess(self) -> Array:
         """Log of the mean less mean of the logs, where no gap is zero: what tells a continuous shape."""
         logs = self.counts[:, 1:] @ np.log(np.arange(1, SINGLE)) + self.tail_log_sum
@@ -226,30 +226,40 @@ def _whole_tick_grid(gaps: GapSums) -> Array:
     are monotone cubics of the log mean between them, so a window's counts enter linearly.
     """
     # Gaps that are all zero have no mean: the shortest tabulated one stands for it.
-    log_mean = np.log(np.maximum(gaps.mean, MEANS[0]))
-    tail_n, tail_sum = gaps.tail_n[:, None], gaps.tail_sum[:, None]
-    out: Array = (
-        tail_n * (SHAPES * np.log(SHAPES) - special.gammaln(SHAPES)) - tail_n * log_mean[:, None] * SHAPES
-    )
-    out += gaps.tail_log_sum[:, None] * (SHAPES - 1)
-    out -= np.exp(-log_mean)[:, None] * tail_sum * SHAPES
+    mean = np.maximum(gaps.mean, MEANS[0])
+    log_mean = np.log(mean)
     knots = np.log(MEANS)
     values, slopes = _table()
-    inside = np.clip(log_mean, knots[0], knots[-1])
-    # Far above the table P(D = k) falls as mean^(−α).
-    out -= (gaps.counts.sum(axis=1) * np.maximum(log_mean - knots[-1], 0))[:, None] * SHAPES
     step = knots[1] - knots[0]
+    inside = np.clip(log_mean, knots[0], knots[-1])
     interval = np.minimum(((inside - knots[0]) / step).astype(int), len(knots) - 2)
-    t = (inside - knots[interval]) / step
-    hermite = np.stack(
-        [(1 + 2 * t) * (1 - t) ** 2, t * (1 - t) ** 2 * step, t**2 * (3 - 2 * t), t**2 * (t - 1) * step]
-    )
     order = np.argsort(interval, kind="stable")
     borders = np.searchsorted(interval[order], np.arange(len(knots)))
+    t = ((inside - knots[interval]) / step)[order, None]
+    counts, tail_n = gaps.counts[order], gaps.tail_n[order]
+    # What the shapes are multiplied by. Far above the table P(D = k) falls as mean^(−α).
+    by_shape = (
+        gaps.tail_log_sum
+        - gaps.tail_n * log_mean
+        - gaps.tail_sum / mean
+        - gaps.counts.sum(axis=1) * np.maximum(log_mean - knots[-1], 0)
+    )
+    weights = np.concatenate(
+        [
+            counts * ((1 + 2 * t) * (1 - t) ** 2),
+            counts * (t * (1 - t) ** 2 * step),
+            counts * (t**2 * (3 - 2 * t)),
+            counts * (t**2 * (t - 1) * step),
+            np.stack([tail_n, by_shape[order], gaps.tail_log_sum[order]], axis=1),
+        ],
+        axis=1,
+    )
+    tail = np.stack([SHAPES * np.log(SHAPES) - special.gammaln(SHAPES), SHAPES, np.full(len(SHAPES), -1.0)])
+    out = np.empty((len(mean), len(SHAPES)))
     for j in np.unique(interval).tolist():
-        rows = order[borders[j] : borders[j + 1]]
-        weighted = np.concatenate([gaps.counts[rows] * h[rows, None] for h in hermite], axis=1)
-        out[rows] += weighted @ np.concatenate([values[j], slopes[j], values[j + 1], slopes[j + 1]])
+        rows = slice(borders[j], borders[j + 1])
+        laws = np.concatenate([values[j], slopes[j], values[j + 1], slopes[j + 1], tail])
+        out[order[rows]] = weights[rows] @ laws
     return out
 
 

@@ -6,6 +6,7 @@ Not here: the law (`gamma`), redraws (`sampling`), and the tables made of the fi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class WindowFits:
         """`whole-tick` or `continuous`: which law the gaps were fitted by."""
         return "whole-tick" if self.whole_tick else "continuous"
 
-    @property
+    @cached_property
     def resolution_limited(self) -> NDArray[np.bool_]:
         """Windows with more than two gaps a tick, whose shape their stamps hardly tell."""
         mean = self.gaps.own.sums.mean
@@ -65,7 +66,7 @@ class WindowFits:
         """Windows large and fine enough to be compared with each other."""
         return (self.gaps.own.sums.n >= SMALL) & np.isfinite(self.raw.log_shape) & ~self.resolution_limited
 
-    @property
+    @cached_property
     def cv_seen(self) -> Array:
         """The CV that the fit predicts for gaps between floored stamps: flooring adds 1/6 square tick."""
         mean = np.where(np.isnan(self.raw.log_shape), np.nan, self.gaps.own.sums.mean)

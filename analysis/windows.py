@@ -11,6 +11,7 @@ storm. It is the clock of `renewal`, in which such a gap was drawn. Not here: wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -54,7 +55,7 @@ class WindowGaps:
     square_sum: Array
     """Sum of squared gaps, in square ticks."""
 
-    @property
+    @cached_property
     def cv(self) -> Array:
         """Coefficient of variation of each window's gaps; NaN below two gaps or where all are zero."""
         return cv_of(self.sums, self.square_sum)
@@ -117,6 +118,7 @@ def gaps_in(trace: Trace, windows: Windows) -> dict[int, SelectionGaps]:
         requests = np.zeros(len(windows))
         requests[_place(counted[key]["window_id"], windows)] = counted[key]["n"].to_numpy()
         layers = _layers(sized[key], windows)
+        layers[0, _place(counted[key]["window_id"], windows), 0] = counted[key]["zero_gaps"].to_numpy()
         whole = _window_gaps(layers)
         _set_own_pace(layers, crossing[key], requests, windows, trace.info.resolution_s)
         out[key] = SelectionGaps(requests, _window_gaps(layers), whole)
