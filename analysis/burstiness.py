@@ -7,7 +7,7 @@ the window, so where the trace is above what its fit regenerates, that is what t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from .arrivals import Arrivals, describe_arrivals
+from .binning import BlockCounts, BlockGaps, Blocks, by_block
 from .renewal import count_variance
 from .result import LEVEL, Part
 from .trace import Selection, Trace
@@ -119,16 +120,18 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
         if w >= finest * 0.999 and w <= clock.block_s and clock.bins(w).sum() >= FEWEST_BINS
     ]
     fitted = arrivals or describe_arrivals(trace, seed=seed)
+    blocks = clock.in_ticks(tick_s)
     rows: list[_Row] = []
-    for width in told:
-        answer = _ask_dispersion(trace, clock, width)
-        for selection in trace.selections:
-            mine = answer.filter(pl.col("selection_id") == selection.selection_id)
-            weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
-            row = _dispersion_row(mine, clock.bins(width), width, weights)
-            rows.append(_names(selection) | row | _regenerated(fitted, selection, width))
-    order = {s.label: i for i, s in enumerate(trace.selections)}
-    rows.sort(key=lambda row: (order[row["selection"]], row["width_s"]))
+    gaps: list[_Row] = []
+    for selection in trace.selections:
+        counts, between = by_block(trace, selection.selection_id, blocks, [w / tick_s for w in told])
+        weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
+        own = replace(fitted, windows=fitted.windows.filter(pl.col("selection") == selection.label))
+        for width, counted in zip(told, counts, strict=True):
+            row = _dispersion_row(counted, clock.bins(width), width, weights)
+            rows.append(_names(selection) | row | _regenerated(own, selection, width))
+        if not trace.info.spread:
+            gaps.append(_names(selection) | _gap_row(between, tick_s, weights))
     missing = []
     few = [s.label for s in trace.selections if s.n < FEWEST_REQUESTS]
     if few:
@@ -141,11 +144,8 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
             f"Counts in bins of {', '.join(untold)} say nothing here: the stamps are too coarse for them "
             f"or the record holds fewer than {FEWEST_BINS}."
         )
-    gaps: list[_Row] = []
     if trace.info.spread:
         missing.append("The log counts requests per minute, so the variation of gaps cannot be told.")
-    else:
-        gaps = _gap_rows(trace, clock, seed)
     return Burstiness(tuple(missing), _frame(gaps, GAPS_SCHEMA), _frame(rows, DISPERSION_SCHEMA))
 
 
@@ -174,6 +174,11 @@ class _Clock:
         out: Array = np.maximum(np.minimum(lower + per_block, stop) - np.maximum(lower, first), 0).sum(axis=1)
         return out
 
+    def in_ticks(self, tick_s: float) -> Blocks:
+        """The same blocks and segments in ticks of the stamps' clock."""
+        start, end = (np.rint(at / tick_s).astype(np.int64) for at in (self.start, self.end))
+        return Blocks(int(start[0]), self.block_s / tick_s, self.blocks, start, end - 1)
+
     def weights(self, rng: np.random.Generator) -> Array:
         """How often each block is drawn, the record itself first, shape (1 + REPLICATES, blocks)."""
         held = np.flatnonzero(self.bins(1) > 0)
@@ -184,20 +189,9 @@ class _Clock:
         return out
 
 
-def _ask_dispersion(trace: Trace, clock: _Clock, width: float) -> pl.DataFrame:
-    ticks = width / trace.info.resolution_s
-    asked = {
-        "origin_tick": round(clock.start[0] / trace.info.resolution_s),
-        "block_bins": clock.block_s / width,
-    }
-    if abs(ticks - 1) < 1e-9:
-        return trace.engine.ask("dispersion_of_ticks", **asked)
-    return trace.engine.ask("dispersion", width_ticks=ticks, **asked)
-
-
-def _dispersion_row(answer: pl.DataFrame, bins: Array, width: float, weights: Array) -> _Row:
+def _dispersion_row(counted: BlockCounts, bins: Array, width: float, weights: Array) -> _Row:
     """Index of dispersion and peak over mean at one width, resampling blocks, beside Poisson."""
-    n, squares, peak = (_by_block(answer, name, len(bins)) for name in ("n", "n_square_sum", "peak"))
+    n, squares, peak = counted.n, counted.n_square_sum, counted.peak
     total, all_bins = n.sum(), bins.sum()
     mean = total / all_bins
     row: _Row = {"width_s": width, "bins": int(all_bins), "mean_count": mean, "peak": int(peak.max())}
@@ -277,46 +271,27 @@ def _highest(expected: Array, variance: Array, bins: Array, probability: float) 
     return high
 
 
-def _gap_rows(trace: Trace, clock: _Clock, seed: int) -> list[_Row]:
-    """CV of each selection's gaps, resampling blocks, beside exponential gaps between the same stamps."""
-    tick_s = trace.info.resolution_s
-    answer = trace.engine.ask(
-        "gap_moments", origin_tick=round(clock.start[0] / tick_s), block_ticks=clock.block_s / tick_s
-    )
-    out = []
-    for selection in trace.selections:
-        mine = answer.filter(pl.col("selection_id") == selection.selection_id)
-        n, sums, squares = (
-            _by_block(mine, name, clock.blocks) for name in ("n", "gap_sum", "gap_square_sum")
-        )
-        row = {**_names(selection), "n": int(n.sum())}
-        weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
-        count, total, square = weights @ n, weights @ sums, weights @ squares
-        known = (count >= 2) & (total > 0)
-        if known[0] and count[0] >= FEWEST_REQUESTS:
-            count, mean = count[known], total[known] / count[known]
-            variance = np.maximum(square[known] - count * mean**2, 0) / (count - 1)
-            poisson, half = _poisson_cv(mean[0]), _Z / np.sqrt(count[0])
-            row |= {
-                "mean_gap_s": mean[0] * tick_s,
-                **_resampled("cv", np.sqrt(variance) / mean),
-                "cv_poisson": poisson, "cv_poisson_low": poisson - half, "cv_poisson_high": poisson + half,
-            }  # fmt: skip
-        out.append(row)
-    return out
+def _gap_row(between: BlockGaps, tick_s: float, weights: Array) -> _Row:
+    """CV of a selection's gaps, resampling blocks, beside exponential gaps between the same stamps."""
+    row: _Row = {"n": int(between.n.sum())}
+    count, total, square = (weights @ each for each in (between.n, between.gap_sum, between.gap_square_sum))
+    known = (count >= 2) & (total > 0)
+    if not known[0] or count[0] < FEWEST_REQUESTS:
+        return row
+    count, mean = count[known], total[known] / count[known]
+    variance = np.maximum(square[known] - count * mean**2, 0) / (count - 1)
+    poisson, half = _poisson_cv(mean[0]), _Z / np.sqrt(count[0])
+    return row | {
+        "mean_gap_s": mean[0] * tick_s,
+        **_resampled("cv", np.sqrt(variance) / mean),
+        "cv_poisson": poisson, "cv_poisson_low": poisson - half, "cv_poisson_high": poisson + half,
+    }  # fmt: skip
 
 
 def _poisson_cv(mean_ticks: float) -> float:
     """CV of exponential gaps between floored stamps: E[D²] = m (1 + q) / (1 − q), q = e^(−1/m)."""
     gone = -np.expm1(-1 / mean_ticks)
     return float(np.sqrt(max((2 - gone) / (mean_ticks * gone) - 1, 0.0)))
-
-
-def _by_block(answer: pl.DataFrame, column: str, blocks: int) -> Array:
-    """A column of one selection's answer by block, zero for blocks without requests."""
-    out = np.zeros(blocks)
-    out[answer["block_id"].to_numpy()] = answer[column].to_numpy()
-    return out
 
 
 def _resampled(name: str, values: Array) -> _Row:
