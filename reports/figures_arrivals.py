@@ -243,7 +243,7 @@ def _hours(fitted: pl.DataFrame) -> list[Figure]:
     drawn = Figure(
         name="shape-by-hour",
         title=title_text,
-        chart=alt.layer(poisson, band, line.add_params(pick), data=SOURCE).properties(height=260),
+        chart=alt.layer(poisson, band.add_params(pick), line, data=SOURCE).properties(height=260),
         sentence="Median shape of all windows by hour of day, weekends and nights included, with the band "
         f"that holds 90 % of windows. Medians run in {'; in '.join(said)}.",
         alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(said)}.",

@@ -91,7 +91,7 @@ def _against_width(data: pl.DataFrame, labels: list[str], title: str) -> Any:
             *(alt.Tooltip(f"{c}:Q", format=",.4~r") for c in ("value", "low", "high")),
         ],
     )
-    layered = alt.layer(band, line.add_params(pick)).properties(height=250)
+    layered = alt.layer(band.add_params(pick), line).properties(height=250)
     return panels(layered, "selection", labels, columns=columns_for(len(labels)))
 
 

@@ -114,7 +114,7 @@ def _variation(part: Comparison, told: pl.DataFrame) -> Figure:
     return Figure(
         name="variation",
         title=_burstier_title(part, data, names),
-        chart=alt.layer(band, chance, line.add_params(pick)).properties(height=320),
+        chart=alt.layer(band.add_params(pick), chance, line).properties(height=320),
         sentence="Squared variation of the rate behind the counts, (index of dispersion − 1) / mean count, "
         "which does not depend on how busy a trace is, with 95 % bands; both axes are logarithmic. Below the "
         "dotted line of its colour a trace of that many requests cannot be told from Poisson; points at or "

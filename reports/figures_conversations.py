@@ -124,7 +124,7 @@ def _turns(part: Conversations) -> Figure:
         name="turns",
         title=f"{percent(single.value)} of sessions have one request, {percent(four.value)} four or fewer",
         chart=panels(
-            alt.layer(rule, lines, dots.add_params(pick)).properties(height=280),
+            alt.layer(rule.add_params(pick), lines, dots).properties(height=280),
             "selection",
             labels,
             columns=columns,
@@ -210,7 +210,7 @@ def _intervals(part: Conversations) -> Figure:
         name="intervals",
         title=title_text,
         chart=panels(
-            alt.layer(band, line.add_params(pick)).properties(height=260), "panel", labels, columns=columns
+            alt.layer(band.add_params(pick), line).properties(height=260), "panel", labels, columns=columns
         ),
         sentence="Mean, median and 90th percentile of the time between two requests of a session, with 95 "
         f"% bands. {said}",

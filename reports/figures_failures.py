@@ -217,7 +217,7 @@ def _load(part: Failures) -> Figure:
             if seen
             else "Failures are not seen to depend on the load of the minute"
         ),
-        chart=alt.layer(band, line.add_params(pick), data=SOURCE).properties(height=260),
+        chart=alt.layer(band.add_params(pick), line, data=SOURCE).properties(height=260),
         sentence="Failure rate by load of the same minute, with Wilson bands. "
         + (f"Odds of failing, when the load doubles, are multiplied by {'; '.join(told)}." if told else ""),
         alt_text="Line chart of failure rate against load. "

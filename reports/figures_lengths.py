@@ -144,7 +144,7 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
             else f"{side.capitalize()} lengths: too few rows to fit a law"
         ),
         chart=panels(
-            alt.layer(lines, dots.add_params(pick)).properties(height=240),
+            alt.layer(lines.add_params(pick), dots).properties(height=240),
             "selection",
             labels,
             columns=columns,
@@ -215,7 +215,7 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
         name=f"{side}-modes",
         title=f"{side.capitalize()} lengths have several modes in {several.height} of {tests.height} cases",
         chart=panels(
-            alt.layer(area, rules, lines.add_params(pick)).properties(height=210),
+            alt.layer(area.add_params(pick), rules, lines).properties(height=210),
             "selection",
             labels,
             columns=columns,

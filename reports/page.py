@@ -26,7 +26,7 @@ from markupsafe import Markup
 from ..analysis.result import LEVEL, Part, Progress
 from ..analysis.trace import TraceInfo
 from . import theme
-from .chart import Figure
+from .chart import Figure, listing
 from .facts import facts, identity
 from .figures import figures_of
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .claims import Claim
 
 SECTIONS = {
+    "comparison": ("Traces side by side", "What each trace holds, and how the same measures differ."),
     "volume": ("Volume", "How many requests, of which service and model, and at what rate."),
     "periodicity": ("Periodicity", "Days, weeks and whatever else comes back."),
     "arrivals": ("Arrivals", "A Gamma law of the gaps between requests, window by window."),
@@ -42,7 +43,6 @@ SECTIONS = {
     "lengths": ("Lengths", "Request and response tokens, alone and together."),
     "conversations": ("Conversations", "Turns of a session and the time between them."),
     "failures": ("Failures", "Requests that brought no response token."),
-    "comparison": ("Traces side by side", "What each trace holds, and how the same measures differ."),
 }
 """Title and first line of each part's section, in reading order."""
 
@@ -240,7 +240,7 @@ def _html(
     bundle = _bundle()
     datasets, specs = _inlined(blocks)
     return environment.get_template("page.html").render(
-        title=" and ".join(one.info.name for one in said) if said else "No trace",
+        title=listing([one.info.name for one in said]),
         policy=_policy(bundle, js),
         font=Markup(theme.FONT),
         light=Markup(theme.css_variables(theme.LIGHT)),

@@ -169,6 +169,38 @@ def test_a_reader_can_choose_theme_and_verdict_and_print(page: Path, chromium: A
     assert shown == [verdict]
 
 
+def test_marks_tell_their_numbers_and_the_legend_singles_out(page: Path, chromium: Any) -> None:
+    figure = "#fig-burstgpt-1-first7days-burstiness-dispersion svg"
+    lines = f"[...document.querySelectorAll('{figure} .mark-line.role-mark path')]"
+    opacities = f"{lines}.map((line) => line.getAttribute('opacity'))"
+    seen: dict[str, Any] = {}
+
+    async def at(visit: Any, selector: str) -> dict[str, float]:
+        middle = f"document.querySelector('{figure} {selector}')"
+        await visit.run(f"{middle}.scrollIntoView({{ block: 'center', behavior: 'instant' }})")
+        centre = "({ x, y, width, height }) => [x + width / 2, y + height / 2]"
+        x, y = await visit.run(f"({centre})({middle}.getBoundingClientRect())")
+        return {"x": x, "y": y}
+
+    async def look(visit: Any) -> None:
+        point = await at(visit, ".mark-symbol.role-mark path")
+        await visit.ask("Input.dispatchMouseEvent", {"type": "mouseMoved", **point})
+        seen["tip"] = await visit.run(
+            "new Promise((go) => setTimeout(() => go(document.querySelector('.tip').innerText), 100))"
+        )
+        seen["before"] = await visit.run(opacities)
+        entry = {**await at(visit, ".role-legend-label text"), "button": "left", "clickCount": 1}
+        for kind in ("mousePressed", "mouseReleased"):
+            await visit.ask("Input.dispatchMouseEvent", {"type": kind, **entry})
+        seen["after"] = await visit.run(f"new Promise((go) => setTimeout(() => go({opacities}), 200))")
+
+    assert chromium.visit(page, look).console == []
+    assert "selection" in seen["tip"]
+    assert "low" in seen["tip"]
+    assert set(seen["before"]) == {"1"}
+    assert sorted(set(seen["after"])) == ["0.08", "1"]
+
+
 def test_figures_are_downloaded_as_svg_png_and_csv(
     page: Path, week_said: Characterization, chromium: Any
 ) -> None:
