@@ -116,11 +116,10 @@ def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> 
         missing = "The log counts requests per minute, so gaps and their law cannot be told from this trace."
         return Arrivals((missing,), window_s, *(pl.DataFrame(schema=s) for s in _SCHEMAS))
     windows = windows_of(trace, window_s)
-    gaps = gaps_in(trace, windows)
     rows: tuple[list[pl.DataFrame], list[_Row], list[_Row], list[_Row]] = ([], [], [], [])
-    for selection in trace.selections:
+    for selection, gaps in gaps_in(trace, windows):
         rng = np.random.default_rng([seed, selection.selection_id])
-        fitted = fit_windows(gaps[selection.selection_id], trace.info.resolution_s, rng)
+        fitted = fit_windows(gaps, trace.info.resolution_s, rng)
         rows[0].append(_windows_frame(selection, windows, fitted))
         for scope, chosen in _scopes(windows):
             rows[1].extend(_spread_rows(selection, scope, fitted, chosen & fitted.sound))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,12 @@ class Blocks:
     blocks: int
     start_tick: Integers
     end_tick: Integers
+
+    def borders(self, bins: Integers, width: float) -> NDArray[np.intp]:
+        """Where each block begins among sorted bins of that width, and where the last one ends."""
+        first = np.ceil(np.arange(self.blocks + 1) * (self.block_ticks / width) - 1e-9)
+        out: NDArray[np.intp] = np.searchsorted(bins, first.astype(np.int64))
+        return out
 
 
 def by_block(
@@ -93,22 +100,28 @@ def _counts(bins: Integers, held: Integers, width: float, blocks: Blocks) -> Blo
         whole[np.searchsorted(bins, first) : np.searchsorted(bins, stop)] = True
     if not whole.all():
         bins, held = bins[whole], held[whole]
-    block = np.floor(bins / (blocks.block_ticks / width)).astype(np.int64)
-    count = held.astype(float)
-    peak = np.zeros(blocks.blocks)
-    block_of, first = np.unique(block, return_index=True)
-    if len(first):
-        peak[block_of] = np.maximum.reduceat(count, first)
+    border = blocks.borders(bins, width)
     return BlockCounts(
-        np.bincount(block, count, blocks.blocks).astype(float),
-        np.bincount(block, count * count, blocks.blocks).astype(float),
-        peak,
+        _per_block(np.add, held, border),
+        _per_block(np.add, held * held, border),
+        _per_block(np.maximum, held, border),
     )
 
 
 def _gaps(tick: Integers, n: Integers, gap: Integers, blocks: Blocks) -> BlockGaps:
-    block = np.floor(tick / blocks.block_ticks).astype(np.int64)
+    border = blocks.borders(tick, 1.0)
     length = gap.astype(float)
-    inside = (n - 1 + (gap > 0)).astype(float)
-    sums = (np.bincount(block, each, blocks.blocks).astype(float) for each in (inside, length, length**2))
-    return BlockGaps(*sums)
+    return BlockGaps(
+        _per_block(np.add, n - 1 + (gap > 0), border),
+        _per_block(np.add, length, border),
+        _per_block(np.add, length * length, border),
+    )
+
+
+def _per_block(combine: np.ufunc, values: NDArray[Any], border: NDArray[np.intp]) -> Array:
+    """Values between neighbouring borders combined; zero where there are none."""
+    out = np.zeros(len(border) - 1)
+    some = border[:-1] < border[1:]
+    if some.any():
+        out[some] = combine.reduceat(values[: border[-1]], border[:-1][some])
+    return out

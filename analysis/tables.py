@@ -240,13 +240,13 @@ def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[in
     most = sum(min(len(occupied.tick), sum(len(occupied.rank[i]) for i in held)) for held in members)
     selection_id = np.empty(most, np.int16)
     tick, gap = np.empty(most, occupied.tick.dtype), np.empty(most, occupied.tick.dtype)
-    n, failed = np.empty(most, np.int32), np.empty(most, np.int32)
+    n = np.empty(most, np.min_scalar_type(sum(int(part.max()) for part in occupied.n if len(part))))
     after_holes = occupied.tick[_after_holes(occupied, hole_ticks)]
     start = 0
     for number, held in enumerate(members, start=1):
-        rank, requests, failures = _together(occupied, held)
+        rank, requests = _together(occupied, held)
         here = slice(start, start + len(rank))
-        selection_id[here], n[here], failed[here] = number, requests, failures
+        selection_id[here], n[here] = number, requests
         np.take(occupied.tick, rank, out=tick[here], mode="clip")
         # No gap is zero, so that zero can stand for none: the first tick of a segment.
         gap[start] = 0
@@ -262,7 +262,6 @@ def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[in
             "selection_id": selection_id[used],
             "tick": tick[used],
             "n": n[used],
-            "failed": failed[used],
             "gap": gap[used],
         },
     )
@@ -272,23 +271,19 @@ def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[in
         SELECT
             selection_id,
             CAST(tick AS BIGINT) + ({occupied.first}) AS tick,
-            n,
-            failed,
+            CAST(n AS INTEGER) AS n,
             CAST(NULLIF(gap, 0) AS BIGINT) AS gap
         FROM gap_arrays
         """
     )
 
 
-def _together(occupied: Occupied, held: Sequence[int]) -> tuple[Integers, Integers, Integers]:
-    """Occupied ticks of some streams together: their indices, requests and failures."""
+def _together(occupied: Occupied, held: Sequence[int]) -> tuple[Integers, Integers]:
+    """Occupied ticks of some streams together: their indices, and requests."""
     if len(held) == 1:
-        return occupied.rank[held[0]], occupied.n[held[0]], occupied.failed[held[0]]
-    n, failed = np.zeros(len(occupied.tick), np.int32), np.zeros(len(occupied.tick), np.int32)
+        return occupied.rank[held[0]], occupied.n[held[0]]
+    n = np.zeros(len(occupied.tick), np.int32)
     for i in held:
         n[occupied.rank[i]] += occupied.n[i]
-        failed[occupied.rank[i]] += occupied.failed[i]
     rank = np.flatnonzero(n)
-    if len(rank) == len(n):
-        return rank, n, failed
-    return rank, n[rank], failed[rank]
+    return (rank, n) if len(rank) == len(n) else (rank, n[rank])

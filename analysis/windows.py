@@ -10,6 +10,7 @@ storm. It is the clock of `renewal`, in which such a gap was drawn. Not here: wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from .gamma import SINGLE, GapSums
 from .sampling import lowest_ticks
-from .trace import Trace
+from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
 
@@ -105,24 +106,23 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
     return Windows(window_s, number.astype(np.int64), start_s, covered_ticks * resolution, working)
 
 
-def gaps_in(trace: Trace, windows: Windows) -> dict[int, SelectionGaps]:
-    """Requests and gaps of every selection in `windows`, by selection_id."""
+def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
+    """Requests and gaps of every selection in `windows`, made as they are asked for: they are not small."""
     ticks = windows.window_s / trace.info.resolution_s
     sized, counted, crossing = (
         _by_selection(trace, trace.engine.ask(name, window_ticks=ticks))
         for name in ("arrival_windows", "window_counts", "border_gaps")
     )
-    out = {}
     for selection in trace.selections:
         key = selection.selection_id
         requests = np.zeros(len(windows))
-        requests[_place(counted[key]["window_id"], windows)] = counted[key]["n"].to_numpy()
-        layers = _layers(sized[key], windows)
-        layers[0, _place(counted[key]["window_id"], windows), 0] = counted[key]["zero_gaps"].to_numpy()
+        place = _place(counted[key]["window_id"], windows)
+        requests[place] = counted[key]["n"].to_numpy()
+        layers = _layers(sized.pop(key), windows)
+        layers[0, place, 0] = counted[key]["zero_gaps"].to_numpy()
         whole = _window_gaps(layers)
         _set_own_pace(layers, crossing[key], requests, windows, trace.info.resolution_s)
-        out[key] = SelectionGaps(requests, _window_gaps(layers), whole)
-    return out
+        yield selection, SelectionGaps(requests, _window_gaps(layers), whole)
 
 
 def _by_selection(trace: Trace, answer: pl.DataFrame) -> dict[int, pl.DataFrame]:
@@ -146,10 +146,11 @@ def _layers(sized: pl.DataFrame, windows: Windows) -> Array:
 
 def _window_gaps(layers: Array) -> WindowGaps:
     n, gap_sum, square_sum, log_sum = layers
+    cells = n.copy()
     return WindowGaps(
-        cells=n.copy(),
+        cells=cells,
         sums=GapSums(
-            counts=n[:, :SINGLE].copy(),
+            counts=cells[:, :SINGLE],
             tail_n=n[:, SINGLE:].sum(axis=1),
             tail_sum=gap_sum[:, SINGLE:].sum(axis=1),
             tail_log_sum=log_sum[:, SINGLE:].sum(axis=1),

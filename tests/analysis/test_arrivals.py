@@ -23,7 +23,7 @@ def test_sums_of_every_window_equal_those_of_plain_numpy(week: Trace, traces: Ca
     log = pl.read_csv(traces("burstgpt_1_first7days.csv"))
     windows = windows_of(week, 1200.0)
     assert len(windows) == 504
-    found = gaps_in(week, windows)
+    found = {selection.selection_id: gaps for selection, gaps in gaps_in(week, windows)}
     for selection in week.selections:
         rows = log
         if selection.service is not None:
@@ -55,7 +55,7 @@ def test_gaps_over_a_border_are_measured_at_their_windows_pace() -> None:
     first = np.arange(10) * 10.0
     second = 140.0 + np.arange(5) * 10
     trace = _trace(np.concatenate([first, second, [199.0]]))
-    here = gaps_in(trace, windows_of(trace, 100.0))[1]
+    _, here = next(gaps_in(trace, windows_of(trace, 100.0)))
     assert here.whole.sums.mean[0] == pytest.approx((9 * 10 + 50) / 10)
     assert here.own.sums.mean[0] == pytest.approx((9 * 10 + 10 + 40 * 6 / 10) / 10)
     assert here.own.sums.n.tolist() == [10, 5]

@@ -21,14 +21,16 @@ FROM requests GROUP BY stream_id, tick
 """
 GAPS = """
 WITH occupied AS (
-    SELECT selection_id, tick, COUNT(*) AS n, SUM(CASE WHEN failed THEN 1 ELSE 0 END) AS failed
+    SELECT selection_id, tick, COUNT(*) AS n
     FROM requests JOIN members ON members.stream_id = requests.stream_id
     GROUP BY selection_id, tick
 ),
 stepped AS (
     SELECT *, tick - LAG(tick) OVER (PARTITION BY selection_id ORDER BY tick) AS gap FROM occupied
 )
-SELECT selection_id, tick, n, failed, CASE WHEN gap < $hole_ticks THEN gap END AS gap FROM stepped
+SELECT selection_id, tick, n, CASE WHEN EXISTS (
+    SELECT 1 FROM segments WHERE start_tick > stepped.tick - stepped.gap AND start_tick <= stepped.tick
+) THEN NULL ELSE gap END AS gap FROM stepped
 """
 SEGMENTS = """
 WITH stepped AS (
