@@ -18,7 +18,7 @@ from scipy import special, stats
 from .arrivals import Arrivals, describe_arrivals
 from .binning import BlockCounts, BlockGaps, Blocks, by_block
 from .renewal import count_variance
-from .result import LEVEL, Part
+from .result import LEVEL, Part, number
 from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
@@ -318,13 +318,13 @@ def _dispersion_sentence(rows: list[_Row]) -> str:
     else:
         verdict = "not told from Poisson"
     again = row["idc_regenerated"]
-    regenerated = "" if again is None else f" and the fitted windows regenerate {again:.3g}"
+    regenerated = "" if again is None else f" and the fitted windows regenerate {number(again)}"
     return (
         f"{row['selection']}: counts per {_span(row['width_s'])} are {verdict}, with an index of dispersion "
-        f"of {row['idc']:.3g} [{row['idc_low']:.3g}, {row['idc_high']:.3g}] where Poisson has 1"
+        f"of {number(row['idc'])} [{number(row['idc_low'])}, {number(row['idc_high'])}] where Poisson has 1"
         f"{regenerated}; per {_span(widest['width_s'])} it is "
-        f"{widest['idc']:.3g} [{widest['idc_low']:.3g}, {widest['idc_high']:.3g}], the busiest holding "
-        f"{widest['peak_to_mean']:.3g} times the mean."
+        f"{number(widest['idc'])} [{number(widest['idc_low'])}, {number(widest['idc_high'])}], the "
+        f"busiest holding {number(widest['peak_to_mean'])} times the mean."
     )
 
 

@@ -19,6 +19,18 @@ def silent(_step: str, _share: float) -> None:
     """A `Progress` that shows nothing."""
 
 
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for prose: thousands grouped, otherwise so many significant digits."""
+    if value is None or value != value:
+        return "unknown"
+    if abs(value) >= 1000 or value == int(value):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.{digits}g}"
+        text = f"{float(text):.8f}".rstrip("0").rstrip(".") if abs(value) >= 1e-5 else text
+    return text.replace("-", "−")
+
+
 LEVEL = 0.95
 """Confidence level of every interval in the project."""
 

@@ -17,6 +17,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+from ..analysis.result import number
 from . import theme
 
 SOURCE = alt.NamedData("data")
@@ -231,7 +232,7 @@ def interval_dots(
         known.append(pl.Series([reference]))
     x: dict[str, Any] = {"title": title, **(logarithmic(*known) if log else {})}
     base = alt.Chart()
-    rule = base.mark_rule(strokeWidth=2.6, opacity=0.5, clip=True).encode(
+    rule = base.mark_rule(strokeWidth=2.6, strokeOpacity=0.5, clip=True).encode(
         x=alt.X(f"{low}:Q", **x), x2=f"{high}:Q", y=y, color=shade
     )
     tips = [
@@ -250,8 +251,13 @@ def interval_dots(
 
 def dashed(**at: Any) -> alt.Chart:
     """A dashed line at `x` or `y`, for what is compared with."""
-    line: alt.Chart = alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT).encode(**at)
-    return line
+    return once(alt.Chart().mark_rule(strokeDash=[4, 3], color=theme.SOFT)).encode(**at)
+
+
+def once(chart: alt.Chart) -> alt.Chart:
+    """The same, drawn once in each panel: a mark at a fixed place is otherwise drawn for every row."""
+    single: alt.Chart = chart.transform_aggregate(rows="count()")
+    return single
 
 
 def listing(names: Sequence[str]) -> str:
@@ -323,18 +329,6 @@ def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
         "scale": alt.Scale(type="log", domain=[low, high], nice=False, padding=6),
         "axis": alt.Axis(format=NUMBER, **axis),
     }
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for prose: thousands grouped, otherwise so many significant digits."""
-    if value is None or value != value:
-        return "unknown"
-    if abs(value) >= 1000 or value == int(value):
-        text = f"{value:,.0f}"
-    else:
-        text = f"{value:.{digits}g}"
-        text = f"{float(text):.8f}".rstrip("0").rstrip(".") if abs(value) >= 1e-5 else text
-    return text.replace("-", "−")
 
 
 def estimate(row: Mapping[str, Any], name: str, how: Callable[[float | None], str] | None = None) -> str:
