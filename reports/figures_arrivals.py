@@ -114,12 +114,14 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         .transform_filter(alt.datum["new day"])
         .encode(x=x)
     )
-    band = base.mark_area(opacity=0.25, clip=True).encode(y=alt.Y("low:Q", **y), y2="high:Q", detail="run:N")
+    band = base.mark_area(fillOpacity=0.25, clip=True).encode(
+        y=alt.Y("low:Q", **y), y2="high:Q", detail="run:N"
+    )
     crowded = data.height / max(1, len(labels)) > CROWDED
-    line = base.mark_line(strokeWidth=1, opacity=0.2 if crowded else 0.75, clip=True).encode(
+    line = base.mark_line(strokeWidth=1, strokeOpacity=0.2 if crowded else 0.75, clip=True).encode(
         y=alt.Y("value:Q", **y), detail="run:N"
     )
-    points = base.mark_circle(size=15, clip=True, opacity=0.9).encode(
+    points = base.mark_circle(size=15, clip=True, fillOpacity=0.9).encode(
         y=alt.Y("value:Q", **y),
         tooltip=[
             alt.Tooltip("selection:N"),
@@ -279,7 +281,7 @@ def _spread(part: Arrivals) -> Figure:
     x_title = "standard deviation, as a factor"
     x = {"title": x_title, **logarithmic(*(data[c] for c in data.columns[3:]), most=5)}
     base = alt.Chart().encode(y=y)
-    rule = base.mark_rule(strokeWidth=2.4, opacity=0.55).encode(
+    rule = base.mark_rule(strokeWidth=2.4, strokeOpacity=0.55).encode(
         x=alt.X("excess low:Q", **x), x2="excess high:Q", color=_series()
     )
     tips = [
@@ -367,7 +369,7 @@ def _cv(told: pl.DataFrame) -> Figure:
     pick = legend_filter("agreement")
     points = (
         alt.Chart()
-        .mark_point(size=22, opacity=0.6)
+        .mark_point(size=22, fillOpacity=0.6)
         .encode(
             x=alt.X("from fit:Q", title="CV from the fit, 1/√α", **both),
             y=alt.Y("own:Q", title="CV of the window's own gaps", **both),
@@ -375,7 +377,7 @@ def _cv(told: pl.DataFrame) -> Figure:
             shape=alt.Shape(
                 "agreement:N", scale=alt.Scale(domain=["close", "far apart"], range=["circle", "triangle-up"])
             ),
-            opacity=faded(pick, 0.6, 0.03),
+            opacity=faded(pick),
             tooltip=[
                 "selection:N",
                 alt.Tooltip("from fit:Q", format=",.4~r"),

@@ -95,7 +95,7 @@ def _turns(part: Conversations) -> Figure:
         alt.Tooltip("sessions:Q", format=","),
     ]
     rule = (
-        base.mark_rule(opacity=0.5, strokeWidth=2, clip=True)
+        base.mark_rule(strokeOpacity=0.5, strokeWidth=2, clip=True)
         .encode(
             y=alt.Y("low:Q", scale=scale, title=title),
             y2="high:Q",
@@ -310,7 +310,7 @@ def _relations(part: Conversations) -> Figure:
     shade = alt.value(theme.LIGHT["blue"])
     rule = (
         alt.Chart()
-        .mark_rule(strokeWidth=2.6, opacity=0.5)
+        .mark_rule(strokeWidth=2.6, strokeOpacity=0.5)
         .encode(x=alt.X("low:Q", title=title, scale=scale, axis=ticks), x2="high:Q", y=y, color=shade)
     )
     dots = (

@@ -52,10 +52,10 @@ def _rates(part: Failures) -> Figure:
     y, shade = _rows(labels), colour("selection", labels, legend=False)
     title = "share of requests that failed"
     base = alt.Chart().encode(y=y, color=shade)
-    days = base.mark_rule(strokeWidth=1.4, opacity=0.65).encode(
+    days = base.mark_rule(strokeWidth=1.4, strokeOpacity=0.65).encode(
         x=alt.X("rate_days_low:Q", title=title), x2="rate_days_high:Q"
     )
-    wilson = base.mark_rule(strokeWidth=6, opacity=0.35).encode(
+    wilson = base.mark_rule(strokeWidth=6, strokeOpacity=0.35).encode(
         x=alt.X("rate_low:Q", title=title), x2="rate_high:Q"
     )
     dots = base.mark_point(size=62).encode(
@@ -117,8 +117,8 @@ def _days(part: Failures) -> Figure:
     title = "share of a day's requests that failed"
     base = alt.Chart().encode(y=y, color=shade)
     box = base.transform_filter(alt.datum.kind == "box")
-    whisker = box.mark_rule(opacity=0.8).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-    body = box.mark_rule(strokeWidth=14, opacity=0.35).encode(x=alt.X("q1:Q", title=title), x2="q3:Q")
+    whisker = box.mark_rule(strokeOpacity=0.8).encode(x=alt.X("low:Q", title=title), x2="high:Q")
+    body = box.mark_rule(strokeWidth=14, strokeOpacity=0.35).encode(x=alt.X("q1:Q", title=title), x2="q3:Q")
     tips = [
         "selection:N",
         *(alt.Tooltip(f"{c}:Q", format=".3~p") for c in ("low", "q1", "median", "q3", "high", "mean")),
@@ -127,7 +127,7 @@ def _days(part: Failures) -> Figure:
     median = box.mark_tick(thickness=2.6, size=16).encode(x=alt.X("median:Q", title=title), tooltip=tips)
     days = (
         base.transform_filter(alt.datum.kind == "day")
-        .mark_circle(size=14, opacity=0.5)
+        .mark_circle(size=14, fillOpacity=0.5)
         .encode(
             x=alt.X("rate:Q", title=title).axis(format=SHARE),
             yOffset=alt.value(33),

@@ -27,6 +27,7 @@ from .chart import (
     main_selections,
     most_of,
     number,
+    once,
     panels,
     spoken,
     zoom_x,
@@ -106,7 +107,7 @@ def _hourly(part: Periodicity) -> Figure:
         x = alt.X("time:T", title=None, axis=alt.Axis(**ticks))
     x = x.scale(nice=False)
     base = alt.Chart().encode(x=x, y=alt.Y("requests:Q", title="requests per hour"), detail="run:N")
-    area = base.mark_area(opacity=0.85, interpolate="step-after", clip=True).encode(
+    area = base.mark_area(fillOpacity=0.85, interpolate="step-after", clip=True).encode(
         color=colour("selection", labels, legend=False), tooltip=tips
     )
     free = _apart(data, "requests", labels)
@@ -234,8 +235,12 @@ def _hours_of_day(part: Periodicity) -> Figure:
     shade = colour("selection", labels, legend=False)
     base = alt.Chart().encode(x=x, color=shade)
     title = "requests per hour"
-    whisker = base.mark_rule(opacity=0.7).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
-    box = base.mark_rule(strokeWidth=9, opacity=0.45).encode(y=alt.Y("q1:Q", title=title), y2="q3:Q").encode()
+    whisker = base.mark_rule(strokeOpacity=0.7).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    box = (
+        base.mark_rule(strokeWidth=9, strokeOpacity=0.45)
+        .encode(y=alt.Y("q1:Q", title=title), y2="q3:Q")
+        .encode()
+    )
     tips = [
         alt.Tooltip("selection:N"),
         alt.Tooltip("hour:Q"),
@@ -244,7 +249,7 @@ def _hours_of_day(part: Periodicity) -> Figure:
             for c in ("low", "q1", "median", "q3", "high", "mean", "days", "outliers")
         ),
     ]
-    median = base.mark_point(shape="stroke", size=90, strokeWidth=2.4, filled=False, opacity=1).encode(
+    median = base.mark_point(shape="stroke", size=90, strokeWidth=2.4, filled=False, fillOpacity=1).encode(
         y=alt.Y("median:Q", title=title), tooltip=tips
     )
     columns = columns_for(len(labels))
@@ -316,7 +321,7 @@ def _spectrum(part: Periodicity) -> Figure:
     )
     longest = most_of(chosen["period_h"])
     days = [
-        alt.Chart().mark_rule(color=theme.LIGHT["line"]).encode(x=alt.datum(period))
+        once(alt.Chart().mark_rule(color=theme.LIGHT["line"])).encode(x=alt.datum(period))
         for period in (24, 168)
         if period <= longest
     ]
@@ -379,7 +384,7 @@ def _tests(part: Periodicity) -> Figure:
     ticks = alt.Axis(values=[-0.5, 0, 0.5, 1])
     shade = category("verdict", VERDICTS)
     base = alt.Chart().encode(y=y)
-    rule = base.mark_rule(strokeWidth=2.6, opacity=0.5, clip=True).encode(
+    rule = base.mark_rule(strokeWidth=2.6, strokeOpacity=0.5, clip=True).encode(
         x=alt.X("low:Q", title="value with 95 % interval", scale=scale, axis=ticks), x2="high:Q", color=shade
     )
     chance = base.mark_tick(color=theme.SOFT, thickness=1.5, size=14).encode(

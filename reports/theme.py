@@ -159,6 +159,8 @@ def config() -> dict[str, Any]:
             "rowPadding": 4,
             "columnPadding": 16,
         },
+        "circle": {"opacity": 1},
+        "tick": {"opacity": 1},
         "line": {"strokeWidth": 1.8, "strokeJoin": "round", "strokeCap": "round"},
         "area": {"line": False},
         "rule": {"color": SOFT},
