@@ -5,11 +5,13 @@ Not here: how any part is computed (each has its module) and how a part is shown
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import TypeVar
 
-from .arrivals import Arrivals, describe_arrivals
+from .arrivals import describe_arrivals
 from .burstiness import describe_burstiness
 from .conversations import describe_conversations
 from .failures import describe_failures
@@ -21,6 +23,9 @@ from .volume import describe_volume
 
 WINDOW_S = 1200.0
 """Twenty minutes, the paper's window (section 3.1)."""
+
+PARTS = 7
+"""How many parts there are."""
 
 P = TypeVar("P", bound=Part)
 
@@ -35,7 +40,10 @@ class Characterization:
 
     def part(self, kind: type[P]) -> P:
         """The part of that class; LookupError where the characterization has none."""
-        return _last(self.parts, kind)
+        for part in self.parts:
+            if isinstance(part, kind):
+                return part
+        raise LookupError(f"no {kind.__name__} among the parts asked for")
 
     def sentences(self) -> Iterator[tuple[str, str]]:
         """Every finding and every lack, each with the name of its part."""
@@ -53,28 +61,36 @@ def characterize(
 ) -> Characterization:
     """Ask every part of an opened trace; the same seed gives the same answer.
 
-    `progress(step, fraction)` is called before each part with its name and the share done.
+    `progress(step, fraction)` is called before each part with its name and the share done. Parts that do not
+    need each other are asked on two threads: while one waits for the engine the other one fits. Each draws
+    from its own generator, so their order does not matter.
     """
-    found: list[Part] = []
-    asked: tuple[tuple[str, Callable[[], Part]], ...] = (
-        ("volume", lambda: describe_volume(trace)),
-        ("periodicity", lambda: describe_periodicity(trace, seed=seed)),
-        ("arrivals", lambda: describe_arrivals(trace, window_s=window_s, seed=seed)),
-        ("burstiness", lambda: describe_burstiness(trace, seed, _last(found, Arrivals))),
-        ("lengths", lambda: describe_lengths(trace, seed=seed)),
-        ("conversations", lambda: describe_conversations(trace, seed=seed)),
-        ("failures", lambda: describe_failures(trace, seed=seed)),
-    )
-    for i, (name, ask) in enumerate(asked):
-        if progress is not None:
-            progress(name, i / len(asked))
-        found.append(ask())
-    return Characterization(trace.info, window_s, tuple(found))
+    tell, done = Lock(), 0
 
+    def told(name: str, ask: Callable[[], P]) -> P:
+        nonlocal done
+        with tell:
+            if progress is not None:
+                progress(name, done / PARTS)
+            done += 1
+        return ask()
 
-def _last(parts: Sequence[Part], kind: type[P]) -> P:
-    """The part of that class; LookupError where there is none."""
-    for part in reversed(parts):
-        if isinstance(part, kind):
-            return part
-    raise LookupError(f"no {kind.__name__} among the parts asked for")
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        waiting: tuple[Future[Part], ...] = (
+            beside.submit(told, "lengths", lambda: describe_lengths(trace, seed=seed)),
+            beside.submit(told, "conversations", lambda: describe_conversations(trace, seed=seed)),
+            beside.submit(told, "failures", lambda: describe_failures(trace, seed=seed)),
+        )
+        try:
+            arrivals = told("arrivals", lambda: describe_arrivals(trace, window_s=window_s, seed=seed))
+            found: tuple[Part, ...] = (
+                told("volume", lambda: describe_volume(trace)),
+                told("periodicity", lambda: describe_periodicity(trace, seed=seed)),
+                arrivals,
+                told("burstiness", lambda: describe_burstiness(trace, seed, arrivals)),
+                *(part.result() for part in waiting),
+            )
+        except BaseException:
+            beside.shutdown(wait=False, cancel_futures=True)
+            raise
+    return Characterization(trace.info, window_s, found)

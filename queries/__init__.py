@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from threading import Lock
 from typing import Any
 
 import duckdb
@@ -66,10 +67,14 @@ def _plain(values: np.ndarray, absent: np.ndarray | None) -> Any:
 
 
 class Engine:
-    """A DuckDB connection that holds one opened trace and answers questions about it."""
+    """A DuckDB connection that holds one opened trace and answers questions about it.
+
+    Threads may ask at the same time: they are answered one after the other, each by all cores.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
+        self._turn = Lock()
 
     def create(self, table: str, name: str, **parameters: Any) -> None:
         """Keep the answer of one SQL file as a table, for the questions that follow."""
@@ -84,11 +89,13 @@ class Engine:
 
     def table(self, name: str) -> pl.DataFrame:
         """The whole of a small table."""
-        return frame(self.connection.execute(f"SELECT * FROM {name}"))
+        with self._turn:
+            return frame(self.connection.execute(f"SELECT * FROM {name}"))
 
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
         """Run one SQL file and return its answer; `$name` in the file is bound from `parameters`."""
-        return frame(self.connection.execute(text(name), parameters))
+        with self._turn:
+            return frame(self.connection.execute(text(name), parameters))
 
     def close(self) -> None:
         """End the connection and what it holds in memory."""
