@@ -17,7 +17,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from ..analysis.result import number
+from ..analysis.result import number as number
 from . import theme
 
 SOURCE = alt.NamedData("data")
