@@ -82,6 +82,9 @@ def load(
         if rejects:
             raise BurstlensError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
         raise BurstlensError.no_rows(readings[0].log.path)
+    # What reading and rejecting needed; nothing asks for them again.
+    connection.execute("ALTER TABLE stamped DROP COLUMN flaw")
+    connection.execute("ALTER TABLE stamped DROP COLUMN log_id")
     resorted = _sorted(connection, plan.resolution_s)
     if all(reading.format.spread for reading in readings):
         resorted = 0  # their rows are functions, not requests in time

@@ -222,23 +222,33 @@ def _keep_ticks(engine: Engine, occupied: Occupied) -> None:
         {
             "stream_id": np.repeat(np.arange(1, len(lengths) + 1, dtype=np.int16), lengths),
             "tick": np.concatenate([occupied.tick[rank] for rank in occupied.rank]),
-            "n": np.concatenate(occupied.n),
-            "failed": np.concatenate(occupied.failed),
+            "n": _narrow(np.concatenate(occupied.n)),
+            "failed": _narrow(np.concatenate(occupied.failed)),
         },
     )
     engine.connection.execute(
         f"""
         CREATE VIEW ticks AS
-        SELECT stream_id, CAST(tick AS BIGINT) + ({occupied.first}) AS tick, n, failed FROM tick_arrays
+        SELECT
+            stream_id,
+            CAST(tick AS BIGINT) + ({occupied.first}) AS tick,
+            CAST(n AS INTEGER) AS n,
+            CAST(failed AS INTEGER) AS failed
+        FROM tick_arrays
         """
     )
+
+
+def _narrow(values: Integers) -> Integers:
+    """Whole numbers from 0 on, in the fewest bytes that hold them."""
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
 def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[int]], hole_ticks: int) -> None:
     """Ticks between the occupied ticks of each selection, never across a hole of the record."""
     # Room for the most there can be; what is not used is never touched, so takes no memory.
     most = sum(min(len(occupied.tick), sum(len(occupied.rank[i]) for i in held)) for held in members)
-    selection_id = np.empty(most, np.int16)
+    selection_id = np.empty(most, np.min_scalar_type(len(members)))
     tick, gap = np.empty(most, occupied.tick.dtype), np.empty(most, occupied.tick.dtype)
     n = np.empty(most, np.min_scalar_type(sum(int(part.max()) for part in occupied.n if len(part))))
     after_holes = occupied.tick[_after_holes(occupied, hole_ticks)]
@@ -269,7 +279,7 @@ def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[in
         f"""
         CREATE VIEW gaps AS
         SELECT
-            selection_id,
+            CAST(selection_id AS SMALLINT) AS selection_id,
             CAST(tick AS BIGINT) + ({occupied.first}) AS tick,
             CAST(n AS INTEGER) AS n,
             CAST(NULLIF(gap, 0) AS BIGINT) AS gap

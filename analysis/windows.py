@@ -109,16 +109,17 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
 def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
     """Requests and gaps of every selection in `windows`, made as they are asked for: they are not small."""
     ticks = windows.window_s / trace.info.resolution_s
-    sized, counted, crossing = (
+    counted, crossing = (
         _by_selection(trace, trace.engine.ask(name, window_ticks=ticks))
-        for name in ("arrival_windows", "window_counts", "border_gaps")
+        for name in ("window_counts", "border_gaps")
     )
+    sized = trace.engine.ask("arrival_windows", window_ticks=ticks)
     for selection in trace.selections:
         key = selection.selection_id
         requests = np.zeros(len(windows))
         place = _place(counted[key]["window_id"], windows)
         requests[place] = counted[key]["n"].to_numpy()
-        layers = _layers(sized.pop(key), windows)
+        layers = _layers(sized.filter(pl.col("selection_id") == key), windows)
         layers[0, place, 0] = counted[key]["zero_gaps"].to_numpy()
         whole = _window_gaps(layers)
         _set_own_pace(layers, crossing[key], requests, windows, trace.info.resolution_s)
