@@ -18,7 +18,7 @@ from scipy import special, stats
 from .arrivals import Arrivals, describe_arrivals
 from .binning import BlockCounts, BlockGaps, Blocks, by_block
 from .renewal import count_variance
-from .result import LEVEL, Part, number
+from .result import LEVEL, Part, estimates, number
 from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
@@ -43,25 +43,21 @@ _Row = dict[str, Any]
 _NAMES: dict[str, Any] = {"selection": pl.String, "service": pl.String, "model": pl.String}
 
 
-def _estimates(*names: str) -> dict[str, Any]:
-    return {f"{name}{end}": pl.Float64 for name in names for end in ("", "_low", "_high")}
-
-
 GAPS_SCHEMA: dict[str, Any] = {
     **_NAMES,
     "n": pl.Int64,
     "mean_gap_s": pl.Float64,
-    **_estimates("cv", "cv_poisson"),
+    **estimates("cv", "cv_poisson"),
 }
 DISPERSION_SCHEMA: dict[str, Any] = {
     **_NAMES,
     "width_s": pl.Float64,
     "bins": pl.Int64,
     "mean_count": pl.Float64,
-    **_estimates("idc", "idc_poisson"),
+    **estimates("idc", "idc_poisson"),
     "idc_regenerated": pl.Float64,
     "peak": pl.Int64,
-    **_estimates("peak_to_mean", "peak_to_mean_poisson", "peak_to_mean_regenerated", "rate_cv2"),
+    **estimates("peak_to_mean", "peak_to_mean_poisson", "peak_to_mean_regenerated", "rate_cv2"),
 }
 
 

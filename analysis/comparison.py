@@ -22,7 +22,6 @@ from .lengths import Lengths
 from .pairs import (
     PAIRS_SCHEMA,
     ends,
-    estimates,
     is_functions,
     listing,
     pair_row,
@@ -30,7 +29,7 @@ from .pairs import (
     shown,
     verdict_on_functions,
 )
-from .result import Part
+from .result import Part, estimates
 from .trace import TraceInfo
 from .volume import Volume
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from . import likelihood
 from .likelihood import Fit, Histogram
-from .result import Interval, Part
+from .result import Interval, Part, estimates
 from .sessions import (
     Integers,
     Sessions,
@@ -46,25 +46,20 @@ DRAWS = 1000
 KEYS = {"selection": pl.String, "service": pl.String, "model": pl.String}
 
 
-def _measured(*names: str) -> dict[str, Any]:
-    """Columns of estimates, each with its interval."""
-    return {f"{name}{end}": pl.Float64 for name in names for end in ("", "_low", "_high")}
-
-
 BY_TURNS: dict[str, Any] = {"turns": pl.String, "turns_low": pl.Int64, "turns_high": pl.Int64}
-SUMMARY = {**KEYS, "measure": pl.String, "sessions": pl.Int64, **_measured("value"), "whole_only": pl.Float64}
+SUMMARY = {**KEYS, "measure": pl.String, "sessions": pl.Int64, **estimates("value"), "whole_only": pl.Float64}
 TURNS_TABLE = {
     **KEYS,
     "turns": pl.Int64,
     "sessions": pl.Int64,
-    **_measured("share"),
+    **estimates("share"),
     **{family.name.replace(" ", "_"): pl.Float64 for family in TURNS},
 }
 MODELS = {
     **KEYS,
     "family": pl.String,
     "parameter": pl.String,
-    **_measured("value"),
+    **estimates("value"),
     "log_likelihood": pl.Float64,
     "aic": pl.Float64,
     "bic": pl.Float64,
@@ -78,7 +73,7 @@ INTERVALS = {
     **BY_TURNS,
     "sessions": pl.Int64,
     "intervals": pl.Int64,
-    **_measured("mean_s", "median_s", "p90_s"),
+    **estimates("mean_s", "median_s", "p90_s"),
 }
 LONG = {
     **KEYS,
@@ -87,10 +82,10 @@ LONG = {
     **BY_TURNS,
     "sessions": pl.Int64,
     "intervals": pl.Int64,
-    **_measured("per_session", "share"),
+    **estimates("per_session", "share"),
     "if_alike": pl.Float64,
 }
-RELATIONS = {**KEYS, "of": pl.String, "sessions": pl.Int64, **_measured("correlation")}
+RELATIONS = {**KEYS, "of": pl.String, "sessions": pl.Int64, **estimates("correlation")}
 
 
 @dataclass(frozen=True)
@@ -317,7 +312,7 @@ def _models(fits: list[Fit]) -> pl.DataFrame:
     )
 
 
-DECLINE = {**KEYS, "sessions": pl.Int64, **_measured("ratio")}
+DECLINE = {**KEYS, "sessions": pl.Int64, **estimates("ratio")}
 
 
 def _decline(counts: Histogram, laws: list[Fit]) -> pl.DataFrame:

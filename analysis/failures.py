@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from .result import LEVEL, Interval, Part
+from .result import LEVEL, Interval, Part, estimates
 from .summaries import (
     boxes,
     flat,
@@ -53,22 +53,17 @@ DRAWS = 400
 KEYS = {"selection": pl.String, "service": pl.String, "model": pl.String}
 
 
-def _measured(*names: str) -> dict[str, Any]:
-    """Columns of estimates, each with its interval."""
-    return {f"{name}{end}": pl.Float64 for name in names for end in ("", "_low", "_high")}
-
-
 RATES: dict[str, Any] = {
     **KEYS,
     "n": pl.Int64,
     "failed": pl.Int64,
-    **_measured("rate"),
+    **estimates("rate"),
     "rate_days_low": pl.Float64,
     "rate_days_high": pl.Float64,
     "days": pl.Int64,
-    **_measured("daily_mean", "overdispersion", "dispersion"),
+    **estimates("daily_mean", "overdispersion", "dispersion"),
 }
-DAILY: dict[str, Any] = {**KEYS, "day": pl.Int64, "n": pl.Int64, "failed": pl.Int64, **_measured("rate")}
+DAILY: dict[str, Any] = {**KEYS, "day": pl.Int64, "n": pl.Int64, "failed": pl.Int64, **estimates("rate")}
 DAILY_BOXES: dict[str, Any] = {
     **KEYS,
     "values": pl.Int64,
@@ -82,16 +77,16 @@ LOAD: dict[str, Any] = {
     "load_mean": pl.Float64,
     "n": pl.Int64,
     "failed": pl.Int64,
-    **_measured("rate"),
+    **estimates("rate"),
 }
-SLOPES: dict[str, Any] = {**KEYS, **_measured("odds_ratio"), "days": pl.Int64}
+SLOPES: dict[str, Any] = {**KEYS, **estimates("odds_ratio"), "days": pl.Int64}
 COMPARED: dict[str, Any] = {
     "service": pl.String,
     "first": pl.String,
     "second": pl.String,
     "first_rate": pl.Float64,
     "second_rate": pl.Float64,
-    **_measured("difference"),
+    **estimates("difference"),
     "difference_days_low": pl.Float64,
     "difference_days_high": pl.Float64,
 }

@@ -13,17 +13,12 @@ from typing import Any
 import polars as pl
 
 from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE, Outcome, span
-from .result import Interval
+from .result import Interval, estimates
 
 _Row = dict[str, Any]
 
 MUCH = 2.0
 """Burstiness is much lower where a typical measure of it is at most half."""
-
-
-def estimates(*names: str) -> dict[str, Any]:
-    """Columns of estimates, each with its interval."""
-    return {f"{name}{end}": pl.Float64 for name in names for end in ("", "_low", "_high")}
 
 
 PAIRS_SCHEMA: dict[str, Any] = {

@@ -5,6 +5,7 @@ Not the answers themselves (those are in the module that computes each), and not
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -53,8 +54,13 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
 
 
+def estimates(*names: str) -> dict[str, type[pl.Float64]]:
+    """Schema of columns of estimates, each with the two ends of its interval."""
+    return {f"{name}{end}": pl.Float64 for name in names for end in ("", "_low", "_high")}
+
+
 @dataclass(frozen=True)
-class Part:
+class Part(ABC):
     """One answer about a trace; each part of the characterization derives from it.
 
     A subclass is a frozen dataclass whose further fields are frames, intervals and plain values.
@@ -66,10 +72,10 @@ class Part:
     missing: tuple[str, ...]
     """One sentence for each thing that this trace cannot tell, and why; empty when all is told."""
 
+    @abstractmethod
     def tables(self) -> dict[str, pl.DataFrame]:
         """The part's tables by short name, in the order in which a reader wants them."""
-        raise NotImplementedError(f"{type(self).__name__} has no tables()")
 
+    @abstractmethod
     def sentences(self) -> list[str]:
         """What the part found, in plain sentences computed from the result, most important first."""
-        raise NotImplementedError(f"{type(self).__name__} has no sentences()")

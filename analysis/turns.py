@@ -5,6 +5,8 @@ Not here: sessions themselves (see `conversations`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from scipy import special, stats
 
@@ -94,7 +96,7 @@ class NegativeBinomial:
         return {"size": float(np.exp(theta[0])), "more": float(np.exp(theta[1]))}
 
 
-class _Clocked:
+class _Clocked(ABC):
     """A positive law seen on a clock of `step_s`: the mass of the step around each value."""
 
     def __init__(self, step_s: float) -> None:
@@ -112,13 +114,13 @@ class _Clocked:
         out[~fine] = np.log(np.maximum(mass, 1e-300))
         return out
 
+    @abstractmethod
     def log_density(self, theta: Array, values: Array) -> Array:
         """Log density per second."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cumulative(self, theta: Array, values: Array) -> Array:
         """P(X ≤ value)."""
-        raise NotImplementedError
 
     def _logs(self, data: Histogram) -> tuple[float, float]:
         """Mean and spread of the logs, zeros taken as a quarter of a step."""
