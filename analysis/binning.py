@@ -59,13 +59,13 @@ def by_block(
     trace: Trace, selection_id: int, blocks: Blocks, widths_ticks: Sequence[float]
 ) -> tuple[list[BlockCounts], BlockGaps]:
     """Counts of one selection in bins of each width (ascending), and its gaps, by block."""
-    answer = trace.engine.ask("occupied_ticks", selection_id=selection_id)
-    tick, n, gap = (answer[name].to_numpy() for name in ("tick", "n", "gap"))
-    tick = tick - blocks.origin_tick
+    answer = trace.engine.arrays("occupied_ticks", selection_id=selection_id, origin_tick=blocks.origin_tick)
+    tick, n, gap = answer.pop("tick"), answer.pop("n"), answer.pop("gap")
     if np.any(tick[1:] < tick[:-1]):
         order = np.argsort(tick, kind="stable")
         tick, n, gap = tick[order], n[order], gap[order]
     gaps = _gaps(tick, n, gap, blocks)
+    del gap
     counts: list[BlockCounts] = []
     bins, held, finer = tick, n.astype(np.int64), 1.0
     for width in widths_ticks:

@@ -10,7 +10,7 @@ storm. It is the clock of `renewal`, in which such a gap was drawn. Not here: wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +26,9 @@ Array = NDArray[np.float64]
 
 WORKING_HOURS = (9, 18)
 """The paper's weekday working hours, local time (Fig. 6)."""
+
+MOST_AT_ONCE = 4_000_000
+"""Requests whose gaps are asked for together, which bounds the memory that it takes."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +116,31 @@ def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, Selecti
         _by_selection(trace, trace.engine.ask(name, window_ticks=ticks))
         for name in ("window_counts", "border_gaps")
     )
-    sized = trace.engine.ask("arrival_windows", window_ticks=ticks)
-    for selection in trace.selections:
-        key = selection.selection_id
-        requests = np.zeros(len(windows))
-        place = _place(counted[key]["window_id"], windows)
-        requests[place] = counted[key]["n"].to_numpy()
-        layers = _layers(sized.filter(pl.col("selection_id") == key), windows)
-        layers[0, place, 0] = counted[key]["zero_gaps"].to_numpy()
-        whole = _window_gaps(layers)
-        _set_own_pace(layers, crossing[key], requests, windows, trace.info.resolution_s)
-        yield selection, SelectionGaps(requests, _window_gaps(layers), whole)
+    for batch in _batches(trace.selections):
+        ids = {"first_selection": batch[0].selection_id, "last_selection": batch[-1].selection_id}
+        sized = trace.engine.ask("arrival_windows", window_ticks=ticks, **ids)
+        for selection in batch:
+            key = selection.selection_id
+            requests = np.zeros(len(windows))
+            place = _place(counted[key]["window_id"], windows)
+            requests[place] = counted[key]["n"].to_numpy()
+            layers = _layers(sized.filter(pl.col("selection_id") == key), windows)
+            layers[0, place, 0] = counted[key]["zero_gaps"].to_numpy()
+            whole = _window_gaps(layers)
+            _set_own_pace(layers, crossing[key], requests, windows, trace.info.resolution_s)
+            yield selection, SelectionGaps(requests, _window_gaps(layers), whole)
+
+
+def _batches(selections: Sequence[Selection]) -> Iterator[list[Selection]]:
+    """Selections in order, as many at a time as hold `MOST_AT_ONCE` requests together, or one."""
+    batch: list[Selection] = []
+    for selection in selections:
+        if batch and sum(held.n for held in batch) + selection.n > MOST_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(selection)
+    if batch:
+        yield batch
 
 
 def _by_selection(trace: Trace, answer: pl.DataFrame) -> dict[int, pl.DataFrame]:

@@ -15,7 +15,7 @@ WITH begun AS (
         END AS cell,
         gap
     FROM gaps
-    WHERE gap IS NOT NULL
+    WHERE gap IS NOT NULL AND selection_id >= $first_selection AND selection_id <= $last_selection
 )
 SELECT
     selection_id,
