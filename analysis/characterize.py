@@ -82,14 +82,11 @@ def characterize(
             beside.submit(told, "failures", lambda: describe_failures(trace, seed=seed)),
         )
         try:
+            volume = told("volume", lambda: describe_volume(trace))
+            periodicity = told("periodicity", lambda: describe_periodicity(trace, seed=seed))
             arrivals = told("arrivals", lambda: describe_arrivals(trace, window_s=window_s, seed=seed))
-            found: tuple[Part, ...] = (
-                told("volume", lambda: describe_volume(trace)),
-                told("periodicity", lambda: describe_periodicity(trace, seed=seed)),
-                arrivals,
-                told("burstiness", lambda: describe_burstiness(trace, seed, arrivals)),
-                *(part.result() for part in waiting),
-            )
+            burstiness = told("burstiness", lambda: describe_burstiness(trace, seed, arrivals))
+            found = (volume, periodicity, arrivals, burstiness, *(part.result() for part in waiting))
         except BaseException:
             beside.shutdown(wait=False, cancel_futures=True)
             raise
