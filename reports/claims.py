@@ -86,7 +86,7 @@ LEDGER = (
         "§2.2",
         "Burstiness is much lower in Azure Functions than in BurstGPT.",
         "burstiness",
-        "dispersion",
+        "occupied_ticks",
         checks.burstier_than_poisson,
     ),
     _Entry(
