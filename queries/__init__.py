@@ -74,6 +74,8 @@ class Engine:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
+        # DuckDB draws a bar on standard output once a query takes over two seconds: in the way of --json.
+        connection.execute("SET enable_progress_bar = false")
         self._turn = Lock()
 
     def create(self, table: str, name: str, **parameters: Any) -> None:
