@@ -32,7 +32,9 @@ CHARACTERIZE = "import sys, burstlens; burstlens.describe(sys.argv[1])"
 REPORT = "import sys, burstlens; burstlens.report([sys.argv[1]], sys.argv[2])"
 BARE_SCAN = """
 import sys, duckdb
-duckdb.connect(config={"enable_progress_bar": False}).execute(
+connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
+connection.execute(
     'SELECT FLOOR(Timestamp / 3600) AS hour, "Log Type", COUNT(*) FROM read_csv(?) GROUP BY 1, 2',
     [sys.argv[1]],
 ).fetchall()
