@@ -32,7 +32,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .errors import BurstlensError
-from .result import Progress
+from .result import Progress, silent
 from .synthetic_services import MODELS, Requests, api_requests, conversation_requests
 from .trace import COLUMNS, Trace, TraceInfo, open_frame, write_trace
 
@@ -85,7 +85,7 @@ def open_synthetic(
     `out` ends in `.parquet` for a trace, or in `.csv` for the 8 columns of BurstGPT file 3, which have no
     place to say what they are: then the file's name must hold the word *synthetic*. Else BurstlensError.
     """
-    tell = progress or (lambda _step, _share: None)
+    tell = progress or silent
     if out is not None:
         _check_name(out)
     tell("drawing requests", 0.0)

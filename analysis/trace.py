@@ -24,7 +24,7 @@ from .loading import Loaded, load
 from .logs import checked_digest
 from .reading import Reading, literal, read_as
 from .rejects import Reject, write_rejects
-from .result import Progress
+from .result import Progress, silent
 from .tables import HOLE_S, Selection, Stream, build, stamp
 
 __all__ = [
@@ -137,7 +137,7 @@ def open_trace(
     paths = [logs] if isinstance(logs, Path) else list(logs)
     if not paths:
         raise BurstlensError.no_logs()
-    tell = progress or (lambda _step, _share: None)
+    tell = progress or silent
     readings = [read_as(path, columns, i) for i, path in enumerate(paths)]
     engine = Engine(duckdb.connect())
     try:

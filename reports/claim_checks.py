@@ -241,11 +241,6 @@ def cv(said: Characterization) -> Verdict:
     )
 
 
-def texts(*parts: str | None) -> str:
-    """The values that there are, in one line."""
-    return "; ".join(part for part in parts if part)
-
-
 def rows_of(table: pl.DataFrame, **wanted: Any) -> Iterator[dict[str, Any]]:
     """Every row with these values."""
     for name, value in wanted.items():

@@ -23,7 +23,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..analysis.result import LEVEL, Part, Progress
+from ..analysis.result import LEVEL, Part, Progress, silent
 from ..analysis.trace import TraceInfo
 from . import theme
 from .chart import Figure, listing
@@ -115,7 +115,7 @@ def write_page(
     `claims` holds one ledger for each characterization, in their order. `comparison` is a part that
     speaks of all traces together; it gets the first section.
     """
-    show = progress or (lambda *_: None)
+    show = progress or silent
     slugs = _slugs([said.info.name for said in characterizations])
     show("drawing figures", 0.0)
     blocks = _blocks(characterizations, slugs, comparison)
