@@ -1,0 +1,65 @@
+"""What is to be sent: one row a request, with its instant, lengths and session.
+
+A workload is plain data, made by `from_trace` and `modelled`, sent by the client or run in virtual time
+by the simulated engine, and written beside the record of either. Not here: prompts and sending.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "request_id": pl.Int64,
+    "at_s": pl.Float64,
+    "service": pl.String,
+    "model": pl.String,
+    "request_tokens": pl.Int64,
+    "response_tokens": pl.Int64,
+    "session": pl.Int64,
+    "turn": pl.Int64,
+    "think_s": pl.Float64,
+    "priority": pl.Int64,
+    "prefix": pl.List(pl.Int64),
+}
+"""Columns of `Workload.requests`.
+
+`request_id` counts from 0 in order of `at_s`, seconds after the start of the run. `service` and `model`
+are the trace's own words, not the served model. `session` is null outside conversations; `turn` counts
+from 0 in it. Where `think_s` is null a request is sent at `at_s`; otherwise `think_s` after its session's
+previous answer ended, and `at_s` is only where it is expected. `priority` is vLLM's: smaller is sooner.
+`prefix` holds the shared blocks that the prompt begins with, null where it shares nothing.
+"""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests in the order of their instants, and where they come from."""
+
+    requests: pl.DataFrame
+    """Columns of `SCHEMA`."""
+    name: str
+    synthetic: bool
+    """Whether the source of it was synthetic; a page made from it says so."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """How it was made, in plain JSON values: source, selection, scaling, seed."""
+
+    @property
+    def span_s(self) -> float:
+        """Instant of the last request."""
+        return float(self.requests["at_s"][-1]) if len(self.requests) else 0.0
+
+    @property
+    def rate_rps(self) -> float:
+        """Mean rate over the span."""
+        return len(self.requests) / self.span_s if self.span_s else 0.0
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the requests: equal for workloads that send the same."""
+        rows = self.requests.select(SCHEMA).hash_rows(seed=0).to_numpy()
+        return hashlib.sha256(rows.tobytes()).hexdigest()
