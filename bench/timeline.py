@@ -1,0 +1,140 @@
+"""A run second by second: what was asked, sent and ended, the paper's sliding metrics, the server's gauges.
+
+Not here: averages over the whole run (see `metrics`), and drawing. Definitions: `docs/metrics.md`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from .metrics import answered, failed, tokens
+from .record import OUTCOMES
+
+Array = NDArray[np.float64]
+
+WINDOW_S = 10
+"""Default length of the sliding window, as long as several answers to short prompts."""
+GAUGES = ("kv_cache_use", "running", "waiting")
+COUNTERS = ("preemptions", "rejections")
+
+
+def seconds(
+    record: pl.DataFrame,
+    server: pl.DataFrame | None = None,
+    *,
+    window_s: int = WINDOW_S,
+    came: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """One row a second of the run, from 0 to the last instant in the record.
+
+    Columns: `second` (its start); `asked`, `sent`, `ended` and one column an outcome, requests counted by
+    their intended instant, send, end; `failed`; `tokens` that came; `in_flight`, its mean over the second;
+    `failure_rate`, `token_latency_s`, `token_latency_sd_s`, `throughput_tps`, `throughput_rps`, over the
+    `window_s` seconds up to the end of this one (null where nothing came, shorter at the start of the run);
+    the server's gauges as means of the samples in the second and its counters as what they rose, null where
+    there are none. `came` is what `metrics.tokens` tells of the record, for who has it at hand. Raises
+    ValueError where the window is no whole number of seconds.
+    """
+    if window_s != int(window_s) or window_s < 1:
+        raise ValueError(f"the sliding window must be whole seconds, 1 or more, not {window_s:g}")
+    window = int(window_s)
+    n = _length(record)
+    ended = record.filter(pl.col("ended_s").is_not_null())
+    counts = {
+        "asked": _count(record["intended_s"], n),
+        "sent": _count(record["sent_s"], n),
+        "ended": _count(ended["ended_s"], n),
+        **{name: _count(ended.filter(pl.col("outcome") == name)["ended_s"], n) for name in OUTCOMES},
+    }
+    bad, good = (_count(ended.filter(which)["ended_s"], n) for which in (failed(), answered()))
+    came = tokens(record) if came is None else came
+    at = _second(came["at_s"], n)
+    weight, latency = came["tokens"].to_numpy(), came["latency_s"].to_numpy()
+    # Taken from their mean, so that the variance is no small difference of large sums.
+    centre = float(np.average(latency, weights=weight)) if len(latency) else 0.0
+    moments = [np.bincount(at, weight * (latency - centre) ** k, n) for k in range(3)]
+    in_window = [_sliding(each, window) for each in moments]
+    some = _sliding(np.bincount(at, minlength=n).astype(float), window) > 0
+    mean, square = (_ratio(each, in_window[0], some) for each in in_window[1:])
+    held = np.minimum(np.arange(1, n + 1), window)
+    done = _sliding((bad + good).astype(float), window)
+    table = pl.DataFrame(
+        {
+            "second": np.arange(n),
+            **counts,
+            "failed": bad,
+            "tokens": moments[0],
+            "in_flight": _in_flight(record, n),
+            "failure_rate": _ratio(_sliding(bad.astype(float), window), done, done > 0),
+            "token_latency_s": mean + centre,
+            "token_latency_sd_s": np.sqrt(np.maximum(square - mean**2, 0.0)),
+            "throughput_tps": in_window[0] / held,
+            "throughput_rps": _sliding(good.astype(float), window) / held,
+        }
+    )
+    return _with_server(table.fill_nan(None), server)
+
+
+def _length(record: pl.DataFrame) -> int:
+    """Seconds that the record reaches over, at least 1."""
+    last = [record[name].max() for name in ("intended_s", "sent_s", "ended_s")]
+    return int(max([0.0, *(value for value in last if isinstance(value, float))])) + 1
+
+
+def _second(instants: pl.Series, n: int) -> NDArray[np.int64]:
+    """Index of the second of each instant that is known; what lies outside counts at the edge."""
+    return np.clip(np.floor(instants.drop_nulls().to_numpy()), 0, n - 1).astype(np.int64)
+
+
+def _count(instants: pl.Series, n: int) -> NDArray[np.int64]:
+    return np.bincount(_second(instants, n), minlength=n)
+
+
+def _sliding(values: Array, window: int) -> Array:
+    """Sum over the last `window` values up to each, fewer at the start.
+
+    Sums, not differences of running sums: what is zero stays exactly zero.
+    """
+    window = min(window, len(values))
+    padded = np.concatenate([np.zeros(window - 1), values])
+    out: Array = np.lib.stride_tricks.sliding_window_view(padded, window).sum(axis=1)
+    return out
+
+
+def _ratio(above: Array, below: Array, known: NDArray[np.bool_]) -> Array:
+    """Quotients where they are known, NaN elsewhere."""
+    return np.divide(above, below, out=np.full(len(above), np.nan), where=known)
+
+
+def _in_flight(record: pl.DataFrame, n: int) -> Array:
+    """Mean number of requests between send and end in each second: sum of times after, differenced."""
+    flown = record.filter(pl.col("sent_s").is_not_null() & pl.col("ended_s").is_not_null())
+    edges = np.arange(n + 1, dtype=float)
+
+    def time_after(instants: Array) -> Array:
+        ordered = np.sort(instants)
+        before = np.searchsorted(ordered, edges)
+        return before * edges - np.concatenate([[0.0], np.cumsum(ordered)])[before]
+
+    spent = time_after(flown["sent_s"].to_numpy()) - time_after(flown["ended_s"].to_numpy())
+    return np.maximum(np.diff(spent), 0.0)
+
+
+def _with_server(table: pl.DataFrame, server: pl.DataFrame | None) -> pl.DataFrame:
+    """The table with the server's samples beside it, null where it was not sampled."""
+    if server is None or server.is_empty():
+        return table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in GAUGES + COUNTERS)
+    sampled = (
+        server.sort("at_s")
+        .group_by(pl.col("at_s").floor().cast(pl.Int64).alias("second"))
+        .agg(pl.col(GAUGES).mean(), pl.col(COUNTERS).last())
+        .sort("second")
+        # A counter that falls was started anew: it has risen from zero.
+        .with_columns(
+            pl.when(pl.col(name).diff() < 0).then(name).otherwise(pl.col(name).diff()).alias(name)
+            for name in COUNTERS
+        )
+    )
+    return table.join(sampled, on="second", how="left", maintain_order="left")
