@@ -237,7 +237,7 @@ def measure(record: pl.DataFrame, slo: Slo | None = None, came: pl.DataFrame | N
     """
     told, came = requests(record), tokens(record) if came is None else came
     counted = dict(record["outcome"].value_counts().iter_rows())
-    outcomes = {name: int(counted.get(name, 0)) for name in OUTCOMES}
+    outcomes: dict[str, int] = {name: int(counted.get(name, 0)) for name in OUTCOMES}
     asked = record.height - outcomes["aborted"]
     good = record.filter(answered())
     span_s = _span(record)
@@ -280,11 +280,11 @@ def _quantiles(values: Array, weights: Array) -> Array:
     shares = np.array(list(QUANTILES.values()))
     if weights.min() == weights.max():
         ranks = np.maximum(np.ceil(shares * len(values) - 1e-9).astype(int) - 1, 0)
-        return np.partition(values, ranks)[ranks]
+        return np.asarray(np.partition(values, ranks)[ranks])
     order = np.argsort(values)
     reached = np.cumsum(weights[order])
     at = np.searchsorted(reached, shares * reached[-1] * (1 - 1e-12))
-    return values[order[np.minimum(at, len(values) - 1)]]
+    return np.asarray(values[order[np.minimum(at, len(values) - 1)]])
 
 
 def _span(record: pl.DataFrame) -> float:
@@ -296,4 +296,5 @@ def _span(record: pl.DataFrame) -> float:
 
 
 def _numbers(table: pl.DataFrame, name: str) -> Array:
-    return table[name].drop_nulls().to_numpy()
+    out: Array = table[name].drop_nulls().to_numpy()
+    return out

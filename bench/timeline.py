@@ -42,7 +42,7 @@ def seconds(
     window = int(window_s)
     n = _length(record)
     ended = record.filter(pl.col("ended_s").is_not_null())
-    counts = {
+    counts: dict[str, NDArray[np.int64]] = {
         "asked": _count(record["intended_s"], n),
         "sent": _count(record["sent_s"], n),
         "ended": _count(ended["ended_s"], n),
@@ -56,10 +56,10 @@ def seconds(
     centre = float(np.average(latency, weights=weight)) if len(latency) else 0.0
     moments = [np.bincount(at, weight * (latency - centre) ** k, n) for k in range(3)]
     in_window = [_sliding(each, window) for each in moments]
-    some = _sliding(np.bincount(at, minlength=n).astype(float), window) > 0
+    some = _sliding(np.bincount(at, minlength=n), window) > 0
     mean, square = (_ratio(each, in_window[0], some) for each in in_window[1:])
     held = np.minimum(np.arange(1, n + 1), window)
-    done = _sliding((bad + good).astype(float), window)
+    done = _sliding(bad + good, window)
     table = pl.DataFrame(
         {
             "second": np.arange(n),
@@ -67,11 +67,11 @@ def seconds(
             "failed": bad,
             "tokens": moments[0],
             "in_flight": _in_flight(record, n),
-            "failure_rate": _ratio(_sliding(bad.astype(float), window), done, done > 0),
+            "failure_rate": _ratio(_sliding(bad, window), done, done > 0),
             "token_latency_s": mean + centre,
             "token_latency_sd_s": np.sqrt(np.maximum(square - mean**2, 0.0)),
             "throughput_tps": in_window[0] / held,
-            "throughput_rps": _sliding(good.astype(float), window) / held,
+            "throughput_rps": _sliding(good, window) / held,
         }
     )
     return _with_server(table.fill_nan(None), server)
@@ -85,14 +85,16 @@ def _length(record: pl.DataFrame) -> int:
 
 def _second(instants: pl.Series, n: int) -> NDArray[np.int64]:
     """Index of the second of each instant that is known; what lies outside counts at the edge."""
-    return np.clip(np.floor(instants.drop_nulls().to_numpy()), 0, n - 1).astype(np.int64)
+    at: Array = np.floor(instants.drop_nulls().to_numpy())
+    return np.asarray(np.clip(at, 0, n - 1), dtype=np.int64)
 
 
 def _count(instants: pl.Series, n: int) -> NDArray[np.int64]:
-    return np.bincount(_second(instants, n), minlength=n)
+    out: NDArray[np.int64] = np.bincount(_second(instants, n), minlength=n)
+    return out
 
 
-def _sliding(values: Array, window: int) -> Array:
+def _sliding(values: NDArray, window: int) -> Array:
     """Sum over the last `window` values up to each, fewer at the start.
 
     Sums, not differences of running sums: what is zero stays exactly zero.
@@ -105,7 +107,8 @@ def _sliding(values: Array, window: int) -> Array:
 
 def _ratio(above: Array, below: Array, known: NDArray[np.bool_]) -> Array:
     """Quotients where they are known, NaN elsewhere."""
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=known)
+    out: Array = np.divide(above, below, out=np.full(len(above), np.nan), where=known)
+    return out
 
 
 def _in_flight(record: pl.DataFrame, n: int) -> Array:
@@ -116,7 +119,8 @@ def _in_flight(record: pl.DataFrame, n: int) -> Array:
     def time_after(instants: Array) -> Array:
         ordered = np.sort(instants)
         before = np.searchsorted(ordered, edges)
-        return before * edges - np.concatenate([[0.0], np.cumsum(ordered)])[before]
+        sums: Array = np.concatenate([[0.0], np.cumsum(ordered)])
+        return np.asarray(before * edges - sums[before])
 
     spent = time_after(flown["sent_s"].to_numpy()) - time_after(flown["ended_s"].to_numpy())
     return np.maximum(np.diff(spent), 0.0)

@@ -47,10 +47,9 @@ def a_sent_load(intended_s: Any, sent_s: Any, **columns: Any) -> pl.DataFrame:
         "outcome": np.where(np.isnan(sent), "aborted", "ok"),
         **columns,
     }
-    rest = {name: pl.lit(None, dtype=kind) for name, kind in SCHEMA.items() if name not in known}
-    table = pl.select(**{name: pl.lit(pl.Series(value)) if isinstance(value, np.ndarray) else value
-                         for name, value in known.items()}, **rest)  # fmt: skip
-    return table.select(*SCHEMA).cast(SCHEMA).fill_nan(None)  # type: ignore[arg-type]
+    table = pl.DataFrame({name: np.broadcast_to(value, intended.shape) for name, value in known.items()})
+    rest = (pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in known)
+    return table.with_columns(*rest).select(*SCHEMA).cast(SCHEMA).fill_nan(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture
