@@ -1,0 +1,622 @@
+"""Continuous batching in virtual time: requests in, the instants of their tokens out.
+
+The scheduler is vLLM's: in every step the running requests take their tokens first (one each in decode, a
+chunk in prefill), then waiting ones are admitted under the token budget, `max_num_seqs` and the free KV
+blocks (those of the whole prompt must be free). Out of blocks, the last running request (`fcfs`) or the
+one of the worst priority (`priority`) goes back to the head of the waiting queue with nothing computed,
+and no request is admitted in that step. A step with prefill chunks n after ctx cached tokens, N_p of them
+in all, and B decoding requests that attend to ΣL tokens takes
+
+    T = max(a_d, a_p·[N_p > 0]) + b·N_p + c·Σ n(2·ctx + n) + d·ΣL + e·B
+
+While all running requests decode and nobody can be admitted, m steps take m·T₁ + d·B·m(m − 1)/2, T₁ being
+the first: such a stretch is passed in one go, up to the first finish, arrival or shortage of blocks.
+
+Not modelled: prefix caching, speculative decoding, asynchronous scheduling, the cost of HTTP and
+tokenizers. Not here: the constants (`presets`), files (`virtual`), HTTP (`endpoint`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import ceil, inf, sqrt
+from typing import Literal
+
+from .presets import Preset
+from .stretches import Stretches
+
+Scheduling = Literal["fcfs", "priority"]
+End = Literal["finished", "rejected", "too_long", "aborted"]
+
+WAITING, PREFILL, DECODE, PAUSED, ENDED = range(5)
+"""Where a request is; a paused one decodes but got no token in the step under way."""
+
+
+class Request:
+    """One request in the engine; its fields are the result and are only to be read.
+
+    Instants are in seconds of virtual time. `response_tokens` is what it will get: the tokens asked for,
+    or what `max_model_len` leaves of them (then `truncated`). `end` is None while it lives.
+    """
+
+    __slots__ = (
+        "_computed",
+        "_end_k",
+        "_offset",
+        "_order",
+        "_span_k",
+        "_state",
+        "admitted_s",
+        "arrival_s",
+        "end",
+        "ended_s",
+        "first_token_s",
+        "generated",
+        "goal",
+        "id",
+        "preemptions",
+        "priority",
+        "request_tokens",
+        "response_tokens",
+        "spans",
+        "truncated",
+    )
+
+    def __init__(
+        self, id: int, arrival_s: float, request_tokens: int, response_tokens: int, priority: int, order: int
+    ) -> None:
+        self.id = id
+        self.arrival_s = arrival_s
+        self.request_tokens = request_tokens
+        self.response_tokens = response_tokens
+        self.priority = priority
+        self.truncated = False
+        self.end: End | None = None
+        self.admitted_s: float | None = None
+        """Begin of the first step that it had a part in."""
+        self.first_token_s: float | None = None
+        self.ended_s: float | None = None
+        self.preemptions = 0
+        self.generated = 0
+        """Tokens generated when it last left decode, or in all once it ended; see `Engine.generated`."""
+        self.spans: list[tuple[int, int]] = []
+        """Steps, first and last of each run of them, that brought a token; filled when decode is left."""
+        self.goal = request_tokens
+        """Tokens to compute before the next one can be generated: the prompt, and what is recomputed."""
+        self._state = WAITING
+        self._order = order
+        self._computed = 0
+        # In decode, tokens in the KV cache are _offset plus the engine's step count.
+        self._offset = 0
+        self._end_k = 0
+        self._span_k = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The engine seen at an instant; the last five count since its start."""
+
+    kv_cache_use: float
+    """Share of the KV blocks that are taken, 0 to 1."""
+    running: int
+    waiting: int
+    preemptions: int
+    rejections: int
+    prompt_tokens: int
+    generation_tokens: int
+    steps: int
+
+
+class Engine:
+    """One model replica. Time only goes forward: `advance` to an instant, then `submit` or `abort` at it.
+
+    A step that begins at the very instant of an arrival includes it, so requests submitted at one
+    instant can share their first step. `keep_steps` remembers every stretch for `token_times`.
+    """
+
+    def __init__(self, preset: Preset, *, scheduling: Scheduling = "fcfs", keep_steps: bool = False) -> None:
+        self.preset = preset
+        self.scheduling: Scheduling = scheduling
+        self.now_s = 0.0
+        """End of the last step that is done, or the last arrival at an idle engine."""
+        self.preemptions = 0
+        self.rejections = 0
+        self.prompt_tokens = 0
+        """Prompt tokens of requests that got their first token."""
+        self.generation_tokens = 0
+        self.waiting = 0
+        """Requests in the waiting queue."""
+        self.stretches: Stretches | None = Stretches() if keep_steps else None
+        cost = preset.latency
+        self._a_d, self._a_mixed = cost.a_d_ms / 1e3, max(cost.a_d_ms, cost.a_p_ms) / 1e3
+        self._b, self._c = cost.b_ms / 1e3, cost.c_ms / 1e3
+        self._d, self._e = cost.d_us / 1e6, cost.e_us / 1e6
+        self._block = preset.block_size
+        self._free = preset.num_blocks
+        self._fcfs = scheduling == "fcfs"
+        self._orders = count()
+        self._queue: deque[Request] = deque()
+        self._heap: list[tuple[int, float, int, Request]] = []
+        # In order of admission; at most one of them, the last, is in the midst of its prefill.
+        self._running: dict[Request, None] = {}
+        self._partial: Request | None = None
+        # Decoding requests: how many, Σ _offset, how many by _offset modulo the block size, their last steps.
+        self._k = 0
+        self._decoding = 0
+        self._offsets = 0
+        self._phase = [0] * preset.block_size
+        self._ends: list[tuple[int, int, Request]] = []
+        # The stretch under way: _m steps from now_s, none if 0.
+        self._m = 0
+        self._first_s = 0.0
+        self._increment_s = 0.0
+        self._end_s = inf
+        self._need = 0
+        self._chunks: list[tuple[Request, int]] = []
+        self._paused: list[Request] = []
+        self._aborted: list[Request] = []
+
+    @property
+    def running(self) -> int:
+        """Requests that hold a place in the batch."""
+        return len(self._running)
+
+    def submit(
+        self, at_s: float, id: int, request_tokens: int, response_tokens: int, priority: int = 0
+    ) -> Request:
+        """A request that arrives at `at_s`, to which the engine was advanced.
+
+        It may be over at once: `too_long` if the prompt leaves no room for a token under `max_model_len`,
+        `rejected` if as many requests as `max_num_queued_reqs` are waiting or running. Raises ValueError
+        for fewer than one token either way.
+        """
+        if request_tokens < 1 or response_tokens < 1:
+            raise ValueError(f"request {id}: {request_tokens} tokens in and {response_tokens} out")
+        request = Request(id, at_s, request_tokens, response_tokens, priority, next(self._orders))
+        preset = self.preset
+        room = preset.max_model_len - request_tokens
+        limit = preset.max_num_queued_reqs
+        if room < 1:
+            return self._refuse(request, "too_long")
+        if limit is not None and self.waiting + len(self._running) >= limit:
+            self.rejections += 1
+            return self._refuse(request, "rejected")
+        if response_tokens > room:
+            request.response_tokens = room
+            request.truncated = True
+        first = self._head() is None if self._fcfs else self._before_head(request)
+        if self._fcfs:
+            self._queue.append(request)
+        else:
+            heappush(self._heap, (priority, at_s, request._order, request))
+        self.waiting += 1
+        if not self._m:
+            if at_s > self.now_s:
+                self.now_s = at_s
+        elif (
+            first
+            and self._m > 1
+            and len(self._running) < preset.max_num_seqs
+            and -(-request_tokens // self._block) <= self._free
+        ):
+            # Only who can be admitted ends the stretch: the free blocks do not grow while it lasts.
+            self._cut(at_s)
+        return request
+
+    def abort(self, at_s: float, request: Request) -> None:
+        """Give a request up at `at_s`, to which the engine was advanced.
+
+        Its tokens stop at once, its blocks are free when the step under way ends. One that has ended
+        stays as it is.
+        """
+        if request.end is not None:
+            return
+        request.generated = self.generated(request, at_s)
+        request.end = "aborted"
+        request.ended_s = at_s
+        if request._state == WAITING:
+            # It stays in its queue until it comes to the head, where it is passed over.
+            request._state = ENDED
+            self.waiting -= 1
+            self._cut(at_s)
+        elif self._m:
+            self._aborted.append(request)
+            self._cut(at_s)
+        else:
+            self._release(request)
+
+    def advance(self, until_s: float) -> list[Request]:
+        """Do every step that ends by `until_s` and begin those that begin before it.
+
+        Returns the requests that finished, in the order in which they did.
+        """
+        finished: list[Request] = []
+        while True:
+            if self._m:
+                if self._end_s > until_s:
+                    break
+                self._complete(finished)
+            if self.now_s >= until_s or not (self._running or self.waiting):
+                break
+            self._begin()
+        return finished
+
+    def next_event_s(self) -> float:
+        """When anything may happen by itself next (a finish, an admission, a preemption); inf when idle."""
+        if self._m:
+            return self._end_s
+        return self.now_s if self._running or self.waiting else inf
+
+    def next_step_s(self, after_s: float) -> float:
+        """End of the step under way at `after_s`, to which the engine was advanced; inf when idle."""
+        if not self._m:
+            return self.next_event_s()
+        j = self._steps_by(after_s)
+        return min(self._step_end(j + 1), self._end_s)
+
+    def generated(self, request: Request, at_s: float) -> int:
+        """Tokens that the request has got by `at_s`, to which the engine was advanced."""
+        if request._state != DECODE or request.end is not None:
+            return request.generated
+        k = self._k + (self._steps_by(at_s) if self._m else 0)
+        return request._offset + k - request.request_tokens + 1
+
+    def sample(self, at_s: float) -> Sample:
+        """The engine at `at_s`, to which it was advanced."""
+        done = self._steps_by(at_s) if self._m else 0
+        taken = self.preset.num_blocks - self._free
+        if self._m:
+            taken += self._need if self._m == 1 else self._blocks_for(done + 1)
+        return Sample(
+            taken / self.preset.num_blocks,
+            len(self._running),
+            self.waiting,
+            self.preemptions,
+            self.rejections,
+            self.prompt_tokens,
+            self.generation_tokens + done * self._decoding,
+            self._k + done,
+        )
+
+    def token_times(self, request: Request) -> list[float]:
+        """Instants of all tokens of a request that has ended; needs `keep_steps`."""
+        if self.stretches is None:
+            raise ValueError("the engine was made without keep_steps")
+        times: list[float] = []
+        for first, last in request.spans:
+            times.extend(self.stretches.ends_s(first, last))
+        return times[: request.generated]
+
+    def forget_steps(self) -> None:
+        """Let go of the stretches that no living request needs any more."""
+        if self.stretches is not None:
+            living = (
+                r.spans[0][0] if r.spans else r._span_k for r in self._living() if r.first_token_s is not None
+            )
+            self.stretches.forget(min(living, default=self._k + 1))
+
+    # What follows is the inside of a step.
+
+    def _living(self) -> Iterator[Request]:
+        yield from self._running
+        yield from self._queue if self._fcfs else (entry[-1] for entry in self._heap)
+
+    def _refuse(self, request: Request, end: End) -> Request:
+        request.end = end
+        request.ended_s = request.arrival_s
+        request._state = ENDED
+        return request
+
+    def _head(self) -> Request | None:
+        """The request that is next to be admitted, if any waits."""
+        if self._fcfs:
+            queue = self._queue
+            while queue and queue[0]._state != WAITING:
+                queue.popleft()
+            return queue[0] if queue else None
+        heap = self._heap
+        while heap and heap[0][-1]._state != WAITING:
+            heappop(heap)
+        return heap[0][-1] if heap else None
+
+    def _before_head(self, request: Request) -> bool:
+        head = self._head()
+        return head is None or (request.priority, request.arrival_s) < (head.priority, head.arrival_s)
+
+    def _step_end(self, j: int) -> float:
+        """End of the j-th step of the stretch under way, counted from 1."""
+        return self.now_s + j * self._first_s + self._increment_s * (j * (j - 1) / 2)
+
+    def _steps_by(self, at_s: float) -> int:
+        """How many steps of the stretch under way have ended by `at_s`."""
+        if at_s >= self._end_s:
+            return self._m
+        j = int(self._steps_in(at_s - self.now_s))
+        while j < self._m and self._step_end(j + 1) <= at_s:
+            j += 1
+        while j > 0 and self._step_end(j) > at_s:
+            j -= 1
+        return j
+
+    def _steps_in(self, span_s: float) -> float:
+        """Solve j·first + increment·j(j − 1)/2 = span for j, in the form that does not cancel."""
+        linear = self._first_s - self._increment_s / 2
+        return (
+            2 * span_s / (linear + sqrt(linear * linear + 2 * self._increment_s * span_s))
+            if span_s > 0
+            else 0.0
+        )
+
+    def _cut(self, at_s: float) -> None:
+        """End the stretch under way with the step that is on at `at_s`, or ends at it."""
+        if self._m > 1:
+            j = max(ceil(self._steps_in(at_s - self.now_s)), 1)
+            while j > 1 and self._step_end(j - 1) >= at_s:
+                j -= 1
+            while self._step_end(j) < at_s:
+                j += 1
+            if j < self._m:
+                self._m = j
+                self._end_s = self._step_end(j)
+
+    def _blocks_for(self, m: int) -> int:
+        """Blocks that the decoding requests take in the next m steps."""
+        cycles, rest = divmod(m, self._block)
+        phase, block, k = self._phase, self._block, self._k
+        return cycles * self._decoding + sum([phase[-(k + j) % block] for j in range(rest)])
+
+    def _steps_before_shortage(self, wanted: int) -> int:
+        """How many steps, at most `wanted`, the free blocks last for the decoding requests."""
+        cycles, free = divmod(self._free, self._decoding)
+        m = cycles * self._block
+        if m >= wanted:
+            return wanted
+        phase, block, k = self._phase, self._block, self._k
+        while m < wanted:
+            free -= phase[-(k + m) % block]
+            if free < 0:
+                return m
+            m += 1
+        return wanted
+
+    def _begin(self) -> None:
+        """Decide the next step, or the stretch of steps that needs no decision."""
+        block = self._block
+        decoding = self._decoding
+        need = self._phase[-self._k % block]
+        free = self._free - need
+        if free < 0:
+            self._begin_short()
+            return
+        budget = self.preset.max_num_batched_tokens - decoding
+        tokens = squares = 0
+        chunks = self._chunks
+        partial = self._partial
+        if partial is not None and budget > 0:
+            done = partial._computed
+            n = min(partial.goal - done, budget)
+            after = done + n
+            blocks = -(-after // block) + -done // block
+            if blocks > free:
+                self._begin_short()
+                return
+            free -= blocks
+            budget -= n
+            tokens, squares = n, n * (done + after)
+            chunks.append((partial, n))
+        if self.waiting and budget > 0:
+            places = self.preset.max_num_seqs - len(self._running)
+            while places > 0 and budget > 0:
+                request = self._head()
+                if request is None:
+                    break
+                goal = request.goal
+                if -(-goal // block) > free:
+                    break
+                n = goal if goal < budget else budget
+                free -= -(-n // block)
+                budget -= n
+                places -= 1
+                tokens += n
+                squares += n * n
+                self._admit(request)
+                chunks.append((request, n))
+                if n < goal:
+                    self._partial = request
+        self._need = need
+        self._free = free + need
+        self._time(decoding, self._offsets, tokens, squares)
+        if not chunks:
+            ends = self._ends
+            while ends[0][2]._state != DECODE or ends[0][2]._end_k != ends[0][0]:
+                heappop(ends)
+            steps = ends[0][0] - self._k
+            if self._partial is None and steps > 1:
+                self._m = steps = self._steps_before_shortage(steps)
+                self._end_s = self._step_end(steps)
+
+    def _time(self, decoding: int, offsets: int, tokens: int, squares: int) -> None:
+        """A stretch of one step with so many decoding requests, prefill tokens and Σ n(2·ctx + n)."""
+        self._m = 1
+        self._first_s = (
+            (self._a_mixed + self._b * tokens + self._c * squares if tokens else self._a_d)
+            + self._d * (offsets + decoding * (self._k + 1))
+            + self._e * decoding
+        )
+        self._increment_s = self._d * decoding
+        self._end_s = self.now_s + self._first_s
+
+    def _begin_short(self) -> None:
+        """Decide a step for which blocks are short: request by request, preempting as vLLM does."""
+        block, k = self._block, self._k
+        order = list(self._running)
+        free, budget = self._free, self.preset.max_num_batched_tokens
+        taken: dict[Request, tuple[int, int]] = {}
+        i = 0
+        while i < len(order) and budget > 0:
+            request = order[i]
+            decodes = request._state == DECODE
+            done = request._offset + k if decodes else request._computed
+            n = 1 if decodes else min(request.goal - done, budget)
+            blocks = -(-(done + n) // block) + -done // block
+            while blocks > free:
+                victim = order[-1] if self._fcfs else max(order, key=_worst)
+                order.remove(victim)
+                if victim in taken:
+                    tokens, its = taken.pop(victim)
+                    budget += tokens
+                    free += its
+                    i -= 1
+                free += self._preempt(victim)
+                if victim is request:
+                    break
+            else:
+                free -= blocks
+                budget -= n
+                taken[request] = (n, blocks)
+                i += 1
+                continue
+            break
+        if not taken:
+            self._free = free
+            self._begin()
+            return
+        for request in order:
+            if request not in taken and request._state == DECODE:
+                self._leave_decode(request, PAUSED)
+                self._paused.append(request)
+        self._chunks = [(request, n) for request, (n, _) in taken.items() if request._state == PREFILL]
+        self._need = sum(blocks for request, (_, blocks) in taken.items() if request._state == DECODE)
+        self._free = free + self._need
+        squares = sum(n * (2 * request._computed + n) for request, n in self._chunks)
+        self._time(self._decoding, self._offsets, sum(n for _, n in self._chunks), squares)
+
+    def _admit(self, request: Request) -> None:
+        """From the head of the queue into the batch."""
+        if self._fcfs:
+            self._queue.popleft()
+        else:
+            heappop(self._heap)
+        self.waiting -= 1
+        self._running[request] = None
+        request._state = PREFILL
+        if request.admitted_s is None:
+            request.admitted_s = self.now_s
+
+    def _preempt(self, request: Request) -> int:
+        """Back to the head of the queue with nothing computed; returns the blocks that it held."""
+        if request._state == DECODE:
+            self._leave_decode(request, WAITING)
+        held = -(-request._computed // self._block)
+        request._computed = 0
+        request.goal = request.request_tokens + request.generated
+        request._state = WAITING
+        request.preemptions += 1
+        self.preemptions += 1
+        self.waiting += 1
+        del self._running[request]
+        if request is self._partial:
+            self._partial = None
+        if self._fcfs:
+            self._queue.appendleft(request)
+        else:
+            heappush(self._heap, (request.priority, request.arrival_s, request._order, request))
+        return held
+
+    def _enter_decode(self, request: Request, first_token_k: int) -> None:
+        """From the step after this instant on it gets a token in every step."""
+        request._state = DECODE
+        request._offset = offset = request._computed - self._k
+        request._end_k = request.request_tokens + request.response_tokens - 1 - offset
+        request._span_k = first_token_k
+        self._decoding += 1
+        self._offsets += offset
+        self._phase[offset % self._block] += 1
+        heappush(self._ends, (request._end_k, request._order, request))
+
+    def _leave_decode(self, request: Request, state: int) -> None:
+        k, offset = self._k, request._offset
+        request._state = state
+        request._computed = offset + k
+        if request.end is None:
+            request.generated = request._computed - request.request_tokens + 1
+        if request._span_k <= k:
+            request.spans.append((request._span_k, k))
+        self._decoding -= 1
+        self._offsets -= offset
+        self._phase[offset % self._block] -= 1
+
+    def _complete(self, finished: list[Request]) -> None:
+        """The stretch under way has ended: count its tokens, finish who is done."""
+        m = self._m
+        end_s = self._end_s
+        if self.stretches is not None:
+            self.stretches.add(self._k, self.now_s, m, self._first_s, self._increment_s)
+        if self._decoding:
+            self._free -= self._need if m == 1 else self._blocks_for(m)
+            self.generation_tokens += m * self._decoding
+        self._k = k = self._k + m
+        self.now_s = end_s
+        self._m = 0
+        if self._chunks:
+            for request, n in self._chunks:
+                request._computed += n
+                if request._computed == request.goal:
+                    self._prefilled(request, end_s)
+            self._chunks = []
+        if self._paused:
+            for request in self._paused:
+                self._enter_decode(request, k + 1)
+            self._paused = []
+        ends = self._ends
+        while ends and ends[0][0] <= k:
+            end_k, _, request = heappop(ends)
+            if request._state == DECODE and request._end_k == end_k:
+                self._finish(request, end_s, finished)
+        if self._aborted:
+            for request in self._aborted:
+                if request._state != ENDED:
+                    self._release(request)
+            self._aborted = []
+        if len(ends) > 64 and len(ends) > 4 * self._decoding:
+            self._ends = [e for e in ends if e[2]._state == DECODE and e[2]._end_k == e[0]]
+            heapify(self._ends)
+
+    def _prefilled(self, request: Request, at_s: float) -> None:
+        """The last chunk of a prefill brings the next token."""
+        if request is self._partial:
+            self._partial = None
+        self.generation_tokens += 1
+        if request.first_token_s is None:
+            self.prompt_tokens += request.request_tokens
+            if request.end is None:
+                request.first_token_s = at_s
+        self._enter_decode(request, self._k)
+
+    def _finish(self, request: Request, at_s: float, finished: list[Request]) -> None:
+        """All tokens are there; one that was aborted in its last step keeps that end."""
+        if request.end is None:
+            self._release(request)
+            request.end = "finished"
+            request.ended_s = at_s
+            finished.append(request)
+        else:
+            self._release(request)
+
+    def _release(self, request: Request) -> None:
+        """Out of the batch, its blocks free."""
+        if request._state == DECODE:
+            self._leave_decode(request, ENDED)
+        if request is self._partial:
+            self._partial = None
+        self._free += -(-request._computed // self._block)
+        request._state = ENDED
+        del self._running[request]
+
+
+def _worst(request: Request) -> tuple[int, float, int]:
+    return request.priority, request.arrival_s, request._order
