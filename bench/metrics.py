@@ -181,21 +181,24 @@ def tokens(record: pl.DataFrame) -> pl.DataFrame:
     told = record.filter(answered() & (pl.col("response_tokens") > 0) & pl.col("ended_s").is_not_null())
     streamed = pl.col("first_token_s").is_not_null()
     chunked = streamed & pl.col("gaps_s").is_not_null()
-    # An answer known by its first and last token only is one with a single later chunk.
+    # An answer known by its first and last token only came evenly between, about a piece a second.
     whole = streamed & pl.col("gaps_s").is_null() & (pl.col("response_tokens") > 1)
+    passed_s = pl.col("ended_s") - pl.col("first_token_s")
+    pieces = passed_s.ceil().clip(1, pl.col("response_tokens") - 1).cast(pl.Int64)
+    none = pl.lit([])
     told = told.with_columns(
         pl.coalesce("first_token_s", "ended_s").alias("first_s"),
         pl.when(chunked)
         .then("gaps_s")
         .when(whole)
-        .then(pl.concat_list(pl.col("ended_s") - pl.col("first_token_s")))
-        .otherwise(pl.lit([], dtype=pl.List(pl.Float64)))
+        .then((passed_s / pieces).repeat_by(pieces))
+        .otherwise(none.cast(pl.List(pl.Float64)))
         .alias("gaps"),
         pl.when(chunked)
         .then(pl.coalesce("gap_tokens", pl.col("gaps_s").list.eval(pl.element() * 0).cast(pl.List(pl.Int64))))
         .when(whole)
-        .then(pl.concat_list(pl.col("response_tokens") - 1))
-        .otherwise(pl.lit([], dtype=pl.List(pl.Int64)))
+        .then(pl.lit(0, pl.Int64).repeat_by(pieces))
+        .otherwise(none.cast(pl.List(pl.Int64)))
         .alias("carried"),
     )
     later = told["gaps"].list.len().to_numpy().astype(np.int64)

@@ -142,7 +142,7 @@ def verdict(
     """
     within = limits or Limits()
     missing = _missing(record, workload)
-    asked = np.sort(np.concatenate([record["intended_s"].to_numpy(), missing]))
+    asked = np.sort(np.concatenate([record["intended_s"].drop_nulls().to_numpy(), missing]))
     sent = np.sort(record["sent_s"].drop_nulls().to_numpy())
     checks = [
         *_completeness(record, len(missing), within),

@@ -116,21 +116,21 @@ def write_page(
     speaks of all traces together; it gets the first section.
     """
     show = progress or silent
-    slugs = _slugs([said.info.name for said in characterizations])
+    slugs = slugs_of([said.info.name for said in characterizations])
     show("drawing figures", 0.0)
     blocks = _blocks(characterizations, slugs, comparison)
     out.mkdir(parents=True, exist_ok=True)
-    _write_tables(out / "tables", blocks)
+    write_tables(out / "tables", blocks)
     drawn = [each for block in blocks for each in block.drawn]
     if images:
-        _write_images(out / "figures", drawn, show)
+        write_images(out / "figures", drawn, show)
     show("writing the page", 0.95)
     page = out / "index.html"
     page.write_text(_html(characterizations, claims, slugs, blocks, command), encoding="utf-8")
     return page
 
 
-def _slugs(names: Sequence[str]) -> list[str]:
+def slugs_of(names: Sequence[str]) -> list[str]:
     """A short name for anchors and files for each trace, all different."""
     seen: Counter[str] = Counter()
     out = []
@@ -167,7 +167,8 @@ def _block(part: Part, info: TraceInfo | None, slug: str, prefix: str, subtitle:
     )  # fmt: skip
 
 
-def _write_tables(folder: Path, blocks: Sequence[Block]) -> None:
+def write_tables(folder: Path, blocks: Sequence[Block]) -> None:
+    """Every table of these blocks as CSV, columns of lists left out."""
     folder.mkdir(exist_ok=True)
     for block in blocks:
         for name, table in block.tables.items():
@@ -175,7 +176,7 @@ def _write_tables(folder: Path, blocks: Sequence[Block]) -> None:
             table.select(flat).write_csv(folder / f"{block.prefix}{block.part.name}-{name}.csv")
 
 
-def _write_images(folder: Path, drawn: Sequence[Drawn], show: Progress) -> None:
+def write_images(folder: Path, drawn: Sequence[Drawn], show: Progress) -> None:
     """Every figure as SVG and as PNG at twice its size."""
     import vl_convert
 
@@ -226,21 +227,16 @@ def _policy(*scripts: str) -> str:
     )
 
 
-def _html(
-    said: Sequence[Characterization],
-    claims: Sequence[Sequence[Claim]],
-    slugs: Sequence[str],
-    blocks: Sequence[Block],
-    command: str,
-) -> str:
+def render(template: str, title: str, blocks: Sequence[Block], **more: Any) -> str:
+    """A whole page from one of the templates that extend `base.html`, with the figures of `blocks` in it."""
     environment = _environment()
     source = environment.loader
     assert source is not None
     css, js = (source.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     bundle = _bundle()
     datasets, specs = _inlined(blocks)
-    return environment.get_template("page.html").render(
-        title=listing([one.info.name for one in said]),
+    return environment.get_template(template).render(
+        title=title,
         policy=_policy(bundle, js),
         font=Markup(theme.FONT),
         light=Markup(theme.css_variables(theme.LIGHT)),
@@ -251,6 +247,23 @@ def _html(
         theme=_json({"config": theme.config(), "variables": theme.variables()}),
         datasets=_json(datasets),
         specs=_json(specs),
+        level=f"{100 * LEVEL:g}",
+        versions={name: metadata.version(name) for name in LIBRARIES} | {"Python": platform.python_version()},
+        **more,
+    )
+
+
+def _html(
+    said: Sequence[Characterization],
+    claims: Sequence[Sequence[Claim]],
+    slugs: Sequence[str],
+    blocks: Sequence[Block],
+    command: str,
+) -> str:
+    return render(
+        "page.html",
+        listing([one.info.name for one in said]),
+        blocks,
         traces=[
             {
                 "info": one.info,
@@ -262,10 +275,8 @@ def _html(
             }
             for one, slug, ledger in zip(said, slugs, claims, strict=True)
         ],
-        sections=_sections(blocks, several=len(said) > 1),
+        sections=sections(blocks, several=len(said) > 1),
         command=command,
-        level=f"{100 * LEVEL:g}",
-        versions={name: metadata.version(name) for name in LIBRARIES} | {"Python": platform.python_version()},
     )
 
 
@@ -289,7 +300,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
     return datasets, specs
 
 
-def _sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
+def sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
     """What the template shows of each part: one section, one block a trace."""
     methods = _environment().get_template("methods.html").module
     out: dict[str, dict[str, Any]] = {}

@@ -12,9 +12,12 @@ import pytest
 from burstlens.analysis.characterize import characterize
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.parameters import parameters
+from burstlens.analysis.renewal import sample_arrivals
 from burstlens.analysis.synthetic import open_synthetic
 from burstlens.bench.calibrate import calibrate, plateau, scaled
 from burstlens.bench.record import SERVER_SCHEMA
+from burstlens.bench.simulated.presets import load_preset
+from burstlens.bench.simulated.virtual import simulate_frame
 from burstlens.bench.workload import SCHEMA, Workload
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,6 +108,24 @@ def test_an_endpoint_that_tells_nothing_is_no_endpoint_to_calibrate() -> None:
 def test_use_is_a_share(kv: float) -> None:
     with pytest.raises(BurstlensError, match="between 0 and 1"):
         calibrate(kv, evenly, lambda _load: 0.5)
+
+
+def test_the_simulated_engine_is_calibrated() -> None:
+    preset = load_preset("llama-2-13b-a100")
+
+    def workload_at(scale: float) -> Workload:
+        """A quarter of an hour of bursty requests for 300 tokens each, as many again in front."""
+        at = sample_arrivals([0.0], [0.3], [scale], 900.0, np.random.default_rng(1))
+        load = {"request_id": np.arange(len(at)), "at_s": at, "request_tokens": 300, "response_tokens": 300}
+        rest = (pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in load)
+        return Workload(pl.DataFrame(load).with_columns(*rest).cast(SCHEMA), "bursty", True)  # type: ignore[arg-type]
+
+    def measure(load: Workload) -> float:
+        return plateau(simulate_frame(load, preset)[1], load.span_s)
+
+    found = calibrate(0.35, workload_at, measure)
+    assert found.reached
+    assert measure(workload_at(found.scale)) == pytest.approx(0.35, abs=0.02)
 
 
 def test_the_plateau_leaves_out_warm_up_and_the_end() -> None:

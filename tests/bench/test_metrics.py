@@ -120,9 +120,9 @@ def test_answers_that_are_not_streamed_or_hardly_told(record_of: RecordOf) -> No
          "gaps_s": [0.4, 0.6], "gap_tokens": [0, 1]},
     )  # fmt: skip
     came = tokens(record)
-    assert came["request_id"].to_list() == [0, 1, 1, 3, 3]
-    # Where only both ends are known the later tokens share the time between; an empty chunk lends its own.
-    assert came["latency_s"].to_list() == pytest.approx([0.4, 0.1, 1.0, 0.1, 1.0])
+    assert came["request_id"].to_list() == [0, 1, 1, 1, 3, 3]
+    # Between a first and a last token that is all there is tokens come evenly; an empty chunk lends its time.
+    assert came["latency_s"].to_list() == pytest.approx([0.4, 0.1, 1.0, 1.0, 0.1, 1.0])
     said = measure(record)
     assert said.untold_tokens == 1
     assert said.latencies["ttft_s"].n == 3
