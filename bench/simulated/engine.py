@@ -245,8 +245,16 @@ class Engine:
             self._begin()
         return finished
 
+    def begin(self) -> None:
+        """Begin the step that is due at `now_s`, if any; later arrivals at that instant miss it."""
+        if not self._m and (self._running or self.waiting):
+            self._begin()
+
     def next_event_s(self) -> float:
-        """When anything may happen by itself next (a finish, an admission, a preemption); inf when idle."""
+        """When anything may happen by itself next (a finish, an admission, a preemption); inf when idle.
+
+        It is `now_s` while a step is due that was not begun.
+        """
         if self._m:
             return self._end_s
         return self.now_s if self._running or self.waiting else inf
@@ -288,7 +296,7 @@ class Engine:
             raise ValueError("the engine was made without keep_steps")
         times: list[float] = []
         for first, last in request.spans:
-            times.extend(self.stretches.ends_s(first, last))
+            times.extend(self.stretches.ends_s(first, last).tolist())
         return times[: request.generated]
 
     def forget_steps(self) -> None:

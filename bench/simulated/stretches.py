@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Stretches:
     """Stretches in order; step i of the engine is the one after which its step count is i."""
@@ -22,22 +25,21 @@ class Stretches:
         self._timing.append((start_s, first_s, increment_s))
         self._steps = before + steps
 
-    def ends_s(self, first: int, last: int) -> list[float]:
-        """Ends of the steps `first` to `last`, both included, which must be known."""
-        ends: list[float] = []
-        at = bisect_left(self._before, first) - 1
-        while first <= last:
-            before = self._before[at]
-            start_s, first_s, increment_s = self._timing[at]
-            at += 1
-            until = min(last, self._before[at] if at < len(self._before) else self._steps)
-            ends.extend(
-                [
-                    start_s + j * first_s + increment_s * (j * (j - 1) / 2)
-                    for j in range(first - before, until - before + 1)
-                ]
-            )
-            first = until + 1
+    def ends_s(self, first: int, last: int) -> NDArray[np.float64]:
+        """Ends of the steps `first` to `last`, both included, which must be known; one element a step."""
+        if last < first:
+            return np.empty(0)
+        low, high = bisect_left(self._before, first) - 1, bisect_left(self._before, last)
+        before = np.array(self._before[low:high])
+        start_s, first_s, increment_s = np.array(self._timing[low:high]).T
+        begins = np.maximum(before, first - 1)
+        lengths = np.diff(begins, append=last)
+        step = np.arange(first, last + 1) - np.repeat(before, lengths)
+        ends: NDArray[np.float64] = (
+            np.repeat(start_s, lengths)
+            + step * np.repeat(first_s, lengths)
+            + np.repeat(increment_s, lengths) * (step * (step - 1) / 2)
+        )
         return ends
 
     def forget(self, needed: int) -> None:

@@ -1,0 +1,273 @@
+"""A workload served by the simulated engine in virtual time: the record that a client would have written.
+
+Requests are sent exactly at their instants, or `think_s` after their session's previous answer ended, so
+lateness is zero by construction. Not here: the engine (`engine`) and what the record means (`metrics`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
+
+import numpy as np
+import polars as pl
+
+from ...analysis.result import Progress, silent
+from ..record import SCHEMA, SERVER_SCHEMA, Outcome
+from ..workload import Workload
+from .engine import Engine, Request, Sample, Scheduling
+from .presets import Preset
+from .stretches import Stretches
+
+PIECE = 8192
+"""Requests whose rows are held as Python values before they become a frame."""
+
+ENDS: dict[str, tuple[Outcome, int, str | None]] = {
+    "rejected": ("rejected", 200, "503: max_num_queued_reqs requests are waiting or running (simulated)"),
+    "too_long": ("http_4xx", 400, "400: the prompt leaves no room for an answer (simulated)"),
+}
+"""How what the engine refuses appears to a streaming client: outcome, status, message."""
+
+
+def simulate_frame(
+    workload: Workload,
+    preset: Preset,
+    *,
+    timeout_s: float | None = None,
+    scheduling: Scheduling = "fcfs",
+    speedup: float = 1.0,
+    gaps: bool = False,
+    sample_s: float = 1.0,
+    progress: Progress = silent,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The record of the workload (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`).
+
+    `timeout_s` gives a request up so long after it was sent. `speedup` makes every step that much shorter.
+    `gaps` fills `gaps_s` and `gap_tokens`, one token a gap; without it they are null and the record stays
+    small. Samples are `sample_s` apart, from the start of the run to its end.
+    """
+    record: list[pl.DataFrame] = []
+    ended: list[Request] = []
+    samples: list[tuple[float, ...]] = []
+    n = len(workload.requests)
+    engine = Engine(preset.faster(speedup), scheduling=scheduling, keep_steps=gaps)
+    done = 0
+
+    def flush() -> None:
+        piece = pl.DataFrame([_told(request) for request in ended], schema=TOLD, orient="row")
+        if engine.stretches is not None:
+            piece = piece.join(_gaps(ended, engine.stretches), on="request_id", how="left")
+            engine.forget_steps()
+        record.append(piece)
+        ended.clear()
+        progress("simulating", done / max(n, 1))
+
+    for request in serve(
+        workload, engine, timeout_s, sample_s, lambda at, s: samples.append(_sampled(at, s))
+    ):
+        ended.append(request)
+        done += 1
+        if len(ended) == PIECE:
+            flush()
+    if ended or not record:
+        flush()
+    asked = workload.requests.select(
+        "request_id",
+        pl.lit(0, pl.Int64).alias("worker"),
+        "service",
+        "model",
+        "session",
+        "turn",
+        pl.col("request_tokens").alias("request_tokens_asked"),
+        pl.col("response_tokens").alias("response_tokens_asked"),
+        pl.lit(0.0).alias("waited_s"),
+        *([] if gaps else [pl.lit(None, SCHEMA[name]).alias(name) for name in ("gaps_s", "gap_tokens")]),
+    )
+    frame = asked.join(pl.concat(record), on="request_id", how="left", maintain_order="left")
+    server = pl.DataFrame(samples, schema=SERVER_SCHEMA, orient="row")
+    return frame.select(*SCHEMA).sort("request_id"), server
+
+
+def serve(
+    workload: Workload,
+    engine: Engine,
+    timeout_s: float | None = None,
+    sample_s: float = 1.0,
+    sampled: Callable[[float, Sample], None] | None = None,
+) -> Iterator[Request]:
+    """Send the workload to the engine; yields each request once, in the order in which they end.
+
+    A request's `id` is its `request_id`; one that was given up has the end `aborted`. `sampled` is called
+    every `sample_s` seconds with the instant and the engine's state.
+    """
+    plan = _Plan.of(workload)
+    at, into, out, rank, ids = plan.at_s, plan.request_tokens, plan.response_tokens, plan.priority, plan.ids
+    follower, think = plan.follower, plan.think_s
+    scheduled, coming = plan.scheduled, 0
+    follow: list[tuple[float, int]] = []
+    living: deque[Request] = deque()
+    row_of = {id: row for row, id in enumerate(ids)} if follower else {}
+    sample_at = 0.0 if sampled is not None else inf
+    while True:
+        arrival = at[scheduled[coming]] if coming < len(scheduled) else inf
+        if follow and follow[0][0] < arrival:
+            arrival = follow[0][0]
+        until = arrival
+        if timeout_s is not None:
+            while living and living[0].end is not None:
+                living.popleft()
+            if living:
+                until = min(until, living[0].arrival_s + timeout_s)
+        if follower or until == inf:
+            # An answer may bring the session's next request, or be the last: stop at the first of them.
+            if until > engine.now_s:
+                engine.begin()
+            until = min(until, engine.next_event_s())
+        if sample_at <= until and (until < inf or sample_at <= engine.now_s):
+            until = sample_at
+        if until == inf:
+            return
+        finished = engine.advance(until)
+        if finished:
+            yield from finished
+        if timeout_s is not None:
+            while living and living[0].arrival_s + timeout_s <= until:
+                request = living.popleft()
+                if request.end is None:
+                    engine.abort(until, request)
+                    finished.append(request)
+                    yield request
+        if until == arrival:
+            if coming < len(scheduled) and at[scheduled[coming]] == until:
+                row = scheduled[coming]
+                coming += 1
+            else:
+                row = heappop(follow)[1]
+            request = engine.submit(until, ids[row], into[row], out[row], rank[row])
+            if request.end is not None:
+                finished.append(request)
+                yield request
+            elif timeout_s is not None:
+                living.append(request)
+        if follower:
+            for request in finished:
+                row = follower.get(row_of[request.id], -1)
+                if row >= 0:
+                    heappush(follow, ((request.ended_s or 0.0) + think[row], row))
+        if sampled is not None and sample_at <= until:
+            sampled(sample_at, engine.sample(sample_at))
+            sample_at += sample_s
+
+
+TOLD: dict[str, pl.DataType | type[pl.DataType]] = {
+    name: SCHEMA[name]
+    for name in (
+        "request_id",
+        "intended_s",
+        "sent_s",
+        "first_token_s",
+        "ended_s",
+        "request_tokens",
+        "response_tokens",
+        "outcome",
+        "status",
+        "error",
+    )
+}
+"""What the engine tells of a request, in the order of `_told`."""
+
+
+def _told(request: Request) -> tuple[object, ...]:
+    """One row of `TOLD`."""
+    first, sent, end = request.first_token_s, request.arrival_s, request.end
+    if end == "finished":
+        outcome: Outcome = "truncated" if request.truncated else "ok"
+        status: int | None = 200
+        error = None
+    elif end == "aborted":
+        outcome, status, error = "timeout", None if first is None else 200, "no complete answer in time"
+    else:
+        outcome, status, error = ENDS[str(end)]
+    into = None if first is None else request.request_tokens
+    out = None if first is None else request.generated
+    return request.id, sent, sent, first, request.ended_s, into, out, outcome, status, error
+
+
+def _gaps(ended: list[Request], stretches: Stretches) -> pl.DataFrame:
+    """`request_id`, `gaps_s` and `gap_tokens` of the requests that got a token, for all of them at once."""
+    ids, spans = [], []
+    for request in ended:
+        left = request.generated
+        if request.first_token_s is None:
+            continue
+        for first, last in request.spans:
+            # One that was given up may have been served for some steps more.
+            last = min(last, first + left - 1)
+            if last >= first:
+                ids.append(request.id)
+                spans.append((first, last))
+                left -= last - first + 1
+    if not spans:
+        return pl.DataFrame(schema={name: SCHEMA[name] for name in ("request_id", "gaps_s", "gap_tokens")})
+    first, last = np.array(spans).T
+    low, lengths = first.min(), last - first + 1
+    ends = stretches.ends_s(int(low), int(last.max()))
+    # All steps of all spans, one span after the other.
+    step = np.arange(lengths.sum()) + np.repeat(first - low - np.cumsum(lengths) + lengths, lengths)
+    of, at = np.repeat(ids, lengths), ends[step]
+    same = np.diff(of) == 0
+    told = pl.DataFrame({"request_id": of[1:][same], "gaps_s": np.diff(at)[same]})
+    gaps = told.group_by("request_id", maintain_order=True).agg("gaps_s")
+    all_ids = pl.DataFrame({"request_id": ids}).unique(maintain_order=True)
+    return (
+        all_ids.join(gaps, on="request_id", how="left")
+        .with_columns(pl.col("gaps_s").fill_null(pl.lit([], pl.List(pl.Float64))))
+        .with_columns(pl.col("gaps_s").list.eval(pl.element().is_finite().cast(pl.Int64)).alias("gap_tokens"))
+    )
+
+
+def _sampled(at_s: float, s: Sample) -> tuple[float, ...]:
+    """One row of `SERVER_SCHEMA`."""
+    counted = (s.preemptions, s.rejections, s.prompt_tokens, s.generation_tokens)
+    return (at_s, s.kv_cache_use, float(s.running), float(s.waiting), *map(float, counted))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A workload as plain lists, one element a request, and who waits for whom."""
+
+    ids: list[int]
+    at_s: list[float]
+    request_tokens: list[int]
+    response_tokens: list[int]
+    priority: list[int]
+    think_s: list[float]
+    scheduled: list[int]
+    """Rows that are sent at their instant, in its order."""
+    follower: dict[int, int]
+    """Row that is sent after the answer to a row."""
+
+    @classmethod
+    def of(cls, workload: Workload) -> _Plan:
+        """A request with `think_s` follows its session's previous one, if it has one."""
+        frame = workload.requests
+        follows = pl.col("think_s").is_not_null() & pl.col("session").is_not_null()
+        before = frame.with_row_index("row").select(
+            pl.when(follows).then(pl.col("row").shift(1).over("session"))
+        )
+        previous = before.to_series().to_list()
+        at = frame["at_s"].to_list()
+        return cls(
+            ids=frame["request_id"].to_list(),
+            at_s=at,
+            # A server refuses requests for no token; what asks for none is sent with one.
+            request_tokens=frame["request_tokens"].fill_null(1).clip(1).to_list(),
+            response_tokens=frame["response_tokens"].fill_null(1).clip(1).to_list(),
+            priority=frame["priority"].fill_null(0).to_list(),
+            think_s=frame["think_s"].fill_null(0.0).to_list(),
+            scheduled=sorted((i for i, row in enumerate(previous) if row is None), key=at.__getitem__),
+            follower={row: i for i, row in enumerate(previous) if row is not None},
+        )
