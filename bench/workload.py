@@ -61,5 +61,5 @@ class Workload:
     @property
     def sha256(self) -> str:
         """Fingerprint of the requests: equal for workloads that send the same."""
-        rows = self.requests.select(SCHEMA).hash_rows(seed=0).to_numpy()
+        rows = self.requests.select(*SCHEMA).hash_rows(seed=0).to_numpy()
         return hashlib.sha256(rows.tobytes()).hexdigest()
