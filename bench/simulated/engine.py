@@ -273,6 +273,15 @@ class Engine:
         k = self._k + (self._steps_by(at_s) if self._m else 0)
         return request._offset + k - request.request_tokens + 1
 
+    def progress(self, at_s: float) -> list[tuple[Request, int]]:
+        """Requests in decode at `at_s`, to which the engine was advanced, and the tokens that each has."""
+        k = self._k + (self._steps_by(at_s) if self._m else 0) + 1
+        return [
+            (request, request._offset + k - request.request_tokens)
+            for request in self._running
+            if request._state == DECODE and request.end is None
+        ]
+
     def sample(self, at_s: float) -> Sample:
         """The engine at `at_s`, to which it was advanced."""
         done = self._steps_by(at_s) if self._m else 0
