@@ -7,9 +7,24 @@ A run folder holds `run.json` (what was asked of which server, see `Manifest`), 
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import polars as pl
+
+from ..analysis.errors import BurstlensError
+from .workload import SCHEMA as SENT
+from .workload import Workload
+
+RUN = "run.json"
+WORKLOAD = "workload.parquet"
+SERVER = "server.jsonl"
+VERSION = 1
 
 Outcome = Literal[
     "ok",
@@ -70,3 +85,191 @@ SERVER_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "generation_tokens": pl.Float64,
 }
 """Samples of the server's metrics on the record's clock; the last four are counters since its start."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was asked of which server; the content of `run.json`. Never holds a key."""
+
+    name: str
+    synthetic: bool
+    """Whether the workload's source was synthetic."""
+    recipe: Mapping[str, Any]
+    workload_sha256: str
+    requests: int
+    url: str | None
+    """None for a run in virtual time."""
+    served_model: str | None
+    simulated: str | None
+    """Preset of the simulated engine; None for a real server."""
+    server_version: str | None
+    settings: Mapping[str, Any]
+    started_unix_s: float
+    finished: bool = False
+    """Whether every request of the workload was sent and ended."""
+    stopped: str | None = None
+    """Why it ended early, in words."""
+    notes: Sequence[str] = ()
+    """What a reader should know: no metrics, another tokenizer, …"""
+    version: int = VERSION
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `run.json`, whole or not at all; BurstlensError where the disk refuses."""
+    begun = folder / f".{RUN}.part"
+    try:
+        begun.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        begun.replace(folder / RUN)
+    except OSError as fault:
+        raise BurstlensError.unwritable(folder / RUN, fault) from fault
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run folder; BurstlensError where there is none or it is damaged."""
+    path = folder / RUN
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(Manifest)}
+        if said["version"] != VERSION:
+            raise BurstlensError(f"{path}: has version {said['version']}, this burstlens reads {VERSION}")
+        found = Manifest(**{key: value for key, value in said.items() if key in known})
+    except FileNotFoundError:
+        raise BurstlensError(
+            f"{folder}: holds no {RUN}, so it is no run; name the folder that burstlens replay wrote"
+        ) from None
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    except (ValueError, KeyError, TypeError) as fault:
+        raise BurstlensError(f"{path}: is no manifest of a run: {fault}") from fault
+    return found
+
+
+def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:
+    """Make a new run folder; BurstlensError where it holds a run already, or cannot be written."""
+    if (folder / RUN).exists():
+        raise BurstlensError(f"{folder}: holds a run already; go on with --resume, or name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        workload.requests.write_parquet(folder / WORKLOAD)
+    except OSError as fault:
+        raise BurstlensError.unwritable(folder, fault) from fault
+    write_manifest(folder, manifest)
+
+
+def read_workload(folder: Path) -> Workload:
+    """What a run was to send."""
+    manifest, path = read_manifest(folder), folder / WORKLOAD
+    try:
+        requests = pl.read_parquet(path).select(*SENT)
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    except pl.exceptions.PolarsError as fault:
+        raise BurstlensError.damaged(path, "Parquet") from fault
+    return Workload(requests, manifest.name, manifest.synthetic, manifest.recipe)
+
+
+def read_record(folder: Path) -> pl.DataFrame:
+    """The record of all workers (columns of `SCHEMA`) by `request_id`; a torn last line is left out."""
+    frames = [_lines(path, SCHEMA) for path in sorted(folder.glob("record-*.jsonl"))]
+    record = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
+    return record.sort("request_id")
+
+
+def read_server(folder: Path) -> pl.DataFrame:
+    """The server's samples, columns of `SERVER_SCHEMA`; no rows where none was taken."""
+    path = folder / SERVER
+    samples = _lines(path, SERVER_SCHEMA) if path.exists() else pl.DataFrame(schema=SERVER_SCHEMA)
+    return samples.sort("at_s")
+
+
+def write_record(folder: Path, record: pl.DataFrame, server: pl.DataFrame) -> None:
+    """Write a record and the server's samples at once, as a run in virtual time has them."""
+    try:
+        record.select(*SCHEMA).write_ndjson(record_path(folder, 0))
+        server.select(*SERVER_SCHEMA).write_ndjson(folder / SERVER)
+    except OSError as fault:
+        raise BurstlensError.unwritable(folder, fault) from fault
+
+
+def record_path(folder: Path, worker: int) -> Path:
+    """Where a worker's record lies."""
+    return folder / f"record-{worker}.jsonl"
+
+
+class Writer:
+    """Appends JSON lines; what was flushed survives the death of the process.
+
+    A torn last line, left by a process that was killed, is cut off before anything is appended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held: list[str] = []
+        try:
+            if path.exists():
+                _cut_torn(path)
+            self._file = path.open("ab", buffering=0)
+        except OSError as fault:
+            raise BurstlensError.unwritable(path, fault) from fault
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Hold a row until the next `flush`."""
+        self._held.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
+
+    def flush(self) -> None:
+        """Hand what is held to the operating system; BurstlensError where it refuses, nothing forgotten."""
+        if not self._held:
+            return
+        data = memoryview(("\n".join(self._held) + "\n").encode("utf-8", "replace"))
+        try:
+            while data:
+                data = data[self._file.write(data) or 0 :]
+        except OSError as fault:
+            raise BurstlensError.unwritable(self.path, fault) from fault
+        self._held.clear()
+
+    def close(self) -> None:
+        """Flush and close."""
+        try:
+            self.flush()
+        finally:
+            self._file.close()
+
+
+def _cut_torn(path: Path) -> None:
+    """Cut what follows the last newline, reading from the end."""
+    with path.open("r+b") as file:
+        end = at = file.seek(0, os.SEEK_END)
+        while at:
+            step = min(at, 1 << 16)
+            at -= step
+            file.seek(at)
+            found = file.read(step).rfind(b"\n")
+            if found >= 0:
+                at += found + 1
+                break
+        if at < end:
+            file.truncate(at)
+
+
+def _lines(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
+    """The whole lines of a file."""
+    try:
+        data = path.read_bytes()
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    whole = data[: data.rfind(b"\n") + 1]
+    if not whole.strip():
+        return pl.DataFrame(schema=schema)
+    try:
+        return pl.read_ndjson(io.BytesIO(whole), schema=dict(schema)).select(*schema)
+    except pl.exceptions.PolarsError as fault:
+        line = next((i for i, text in enumerate(whole.splitlines(), 1) if not _is_object(text)), 1)
+        raise BurstlensError(f"{path}:{line}: is no line of a record") from fault
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False

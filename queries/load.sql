@@ -1,0 +1,15 @@
+-- Requests to replay, in order of arrival, of the streams and the half-open span of time asked for.
+SELECT
+    stream_id,
+    arrival_s,
+    session,
+    request_tokens,
+    response_tokens,
+    elapsed_s
+FROM requests
+WHERE
+    list_contains(CAST($streams AS INTEGER[]), stream_id)
+    AND ($start_s IS NULL OR arrival_s >= $start_s)
+    AND ($end_s IS NULL OR arrival_s < $end_s)
+ORDER BY arrival_s
+LIMIT $first

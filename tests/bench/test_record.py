@@ -1,0 +1,77 @@
+"""Run folders: what was flushed is read back, whatever happened to the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from burstlens.bench.record import (
+    SCHEMA,
+    Manifest,
+    Writer,
+    begin,
+    read_manifest,
+    read_record,
+    read_server,
+    read_workload,
+    record_path,
+)
+
+from burstlens import BurstlensError
+from tests.bench.simulated.loads import workload
+
+LOAD = workload([0.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
+ASKED = Manifest("a load", True, {"seed": 1}, LOAD.sha256, 3, "http://h", "m", None, None, {}, 1e9)
+
+
+def row(request_id: int) -> dict[str, object]:
+    return {"request_id": request_id, "worker": 0, "outcome": "ok", "gaps_s": [0.1, 0.2], "error": "é\n"}
+
+
+def test_what_was_asked_is_read_back(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "run"
+    begin(folder, ASKED, LOAD)
+    assert read_manifest(folder) == Manifest(**{**ASKED.__dict__, "notes": []})
+    assert read_workload(folder).requests.equals(LOAD.requests)
+    assert read_workload(folder).sha256 == ASKED.workload_sha256
+    assert read_record(folder).schema == pl.Schema(SCHEMA)
+    assert read_server(folder).is_empty()
+
+
+def test_every_cut_of_a_record_reads_as_its_whole_lines_and_is_gone_on_with(tmp_path: Path) -> None:
+    path = record_path(tmp_path, 0)
+    writer = Writer(path)
+    for i in range(3):
+        writer.add(row(i))
+    writer.close()
+    data = path.read_bytes()
+    for cut in range(len(data) + 1):
+        path.write_bytes(data[:cut])
+        whole = data[:cut].count(b"\n")
+        assert read_record(tmp_path)["request_id"].to_list() == list(range(whole))
+        again = Writer(path)
+        again.add(row(7))
+        again.close()
+        assert read_record(tmp_path)["request_id"].to_list() == [*range(whole), 7]
+    assert read_record(tmp_path)["gaps_s"].to_list()[0] == [0.1, 0.2]
+
+
+def test_a_line_of_something_else_is_named(tmp_path: Path) -> None:
+    record_path(tmp_path, 0).write_text('{"request_id": 0}\nhello\n')
+    with pytest.raises(BurstlensError, match=r"record-0\.jsonl:2: is no line of a record"):
+        read_record(tmp_path)
+
+
+def test_a_folder_is_a_run_once(tmp_path: Path) -> None:
+    with pytest.raises(BurstlensError, match="so it is no run"):
+        read_manifest(tmp_path)
+    begin(tmp_path, ASKED, LOAD)
+    with pytest.raises(BurstlensError, match="holds a run already"):
+        begin(tmp_path, ASKED, LOAD)
+    (tmp_path / "run.json").write_text('{"version": 99}')
+    with pytest.raises(BurstlensError, match="version 99"):
+        read_manifest(tmp_path)
+    (tmp_path / "run.json").write_text("[")
+    with pytest.raises(BurstlensError, match="no manifest"):
+        read_manifest(tmp_path)
