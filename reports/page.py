@@ -43,8 +43,11 @@ SECTIONS = {
     "lengths": ("Lengths", "Request and response tokens, alone and together."),
     "conversations": ("Conversations", "Turns of a session and the time between them."),
     "failures": ("Failures", "Requests that brought no response token."),
+    "over_time": ("Over time", "Requests, token latency, throughput, KV cache and failures as the run went."),
+    "latency": ("Latency", "How long answers took, from the instant at which they were due."),
+    "load": ("Load", "Whether the requests that were sent are the ones that were asked for."),
 }
-"""Title and first line of each part's section, in reading order."""
+"""Title and first line of each part's section, in reading order; the last three are of a run's page."""
 
 FIGURE_OF_CLAIM = {
     "size": "shares",
@@ -147,24 +150,43 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
     if comparison is not None:
         synthetic = [one.info.name for one in said if one.info.synthetic]
         note = f"synthetic: {', '.join(synthetic)}" if synthetic else ""
-        found.append(_block(comparison, None, "all", "", note))
+        found.append(block(comparison, figures_of(comparison), slug="all", subtitle=note))
     for one, slug in zip(said, slugs, strict=True):
         note = f"{one.info.name} · {'SYNTHETIC TRACE' if one.info.synthetic else 'recorded trace'}"
         prefix = f"{slug}-" if len(said) > 1 else ""
-        found.extend(_block(part, one.info, slug, prefix, note) for part in one.parts)
+        found.extend(
+            block(
+                part,
+                figures_of(part),
+                slug=slug,
+                subtitle=note,
+                prefix=prefix,
+                info=one.info,
+                synthetic=one.info.synthetic,
+            )
+            for part in one.parts
+        )
     order = list(SECTIONS)
     return sorted(found, key=lambda b: order.index(b.part.name) if b.part.name in order else len(order))
 
 
-def _block(part: Part, info: TraceInfo | None, slug: str, prefix: str, subtitle: str) -> Block:
+def block(
+    part: Part,
+    figures: Sequence[Figure],
+    *,
+    slug: str,
+    subtitle: str,
+    prefix: str = "",
+    info: TraceInfo | None = None,
+    synthetic: bool = False,
+) -> Block:
+    """A part with its figures placed on the page and its tables that have rows."""
     drawn = tuple(
         Drawn(each, f"fig-{slug}-{part.name}-{each.name}", f"{prefix}{part.name}-{each.name}", subtitle)
-        for each in figures_of(part)
+        for each in figures
     )
-    return Block(
-        part, info, slug, prefix, bool(info and info.synthetic), drawn,
-        {name: table for name, table in part.tables().items() if table.height},
-    )  # fmt: skip
+    tables = {name: table for name, table in part.tables().items() if table.height}
+    return Block(part, info, slug, prefix, synthetic, drawn, tables)
 
 
 def write_tables(folder: Path, blocks: Sequence[Block]) -> None:

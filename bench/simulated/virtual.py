@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
 
@@ -16,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.result import Progress, silent
+from ..plan import Plan
 from ..record import SCHEMA, SERVER_SCHEMA, Outcome
 from ..workload import Workload
 from .engine import Engine, Request, Sample, Scheduling
@@ -103,7 +103,7 @@ def serve(
     A request's `id` is its `request_id`; one that was given up has the end `aborted`. `sampled` is called
     every `sample_s` seconds with the instant and the engine's state.
     """
-    plan = _Plan.of(workload)
+    plan = Plan.of(workload)
     at, into, out, rank, ids = plan.at_s, plan.request_tokens, plan.response_tokens, plan.priority, plan.ids
     follower, think = plan.follower, plan.think_s
     scheduled, coming = plan.scheduled, 0
@@ -233,41 +233,3 @@ def _sampled(at_s: float, s: Sample) -> tuple[float, ...]:
     """One row of `SERVER_SCHEMA`."""
     counted = (s.preemptions, s.rejections, s.prompt_tokens, s.generation_tokens)
     return (at_s, s.kv_cache_use, float(s.running), float(s.waiting), *map(float, counted))
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A workload as plain lists, one element a request, and who waits for whom."""
-
-    ids: list[int]
-    at_s: list[float]
-    request_tokens: list[int]
-    response_tokens: list[int]
-    priority: list[int]
-    think_s: list[float]
-    scheduled: list[int]
-    """Rows that are sent at their instant, in its order."""
-    follower: dict[int, int]
-    """Row that is sent after the answer to a row."""
-
-    @classmethod
-    def of(cls, workload: Workload) -> _Plan:
-        """A request with `think_s` follows its session's previous one, if it has one."""
-        frame = workload.requests
-        follows = pl.col("think_s").is_not_null() & pl.col("session").is_not_null()
-        before = frame.with_row_index("row").select(
-            pl.when(follows).then(pl.col("row").shift(1).over("session"))
-        )
-        previous = before.to_series().to_list()
-        at = frame["at_s"].to_list()
-        return cls(
-            ids=frame["request_id"].to_list(),
-            at_s=at,
-            # A server refuses requests for no token; what asks for none is sent with one.
-            request_tokens=frame["request_tokens"].fill_null(1).clip(1).to_list(),
-            response_tokens=frame["response_tokens"].fill_null(1).clip(1).to_list(),
-            priority=frame["priority"].fill_null(0).to_list(),
-            think_s=frame["think_s"].fill_null(0.0).to_list(),
-            scheduled=sorted((i for i, row in enumerate(previous) if row is None), key=at.__getitem__),
-            follower={row: i for i, row in enumerate(previous) if row is not None},
-        )

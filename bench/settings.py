@@ -1,0 +1,93 @@
+"""What a person decides about a run, where it goes, and what is shown while it lasts: plain data.
+
+Not here: the workload, and what the client does with all this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ..analysis.errors import BurstlensError
+
+Api = Literal["completions", "chat"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The endpoint: base URL without `/v1`, served model, and the key, which no text of it shows."""
+
+    url: str
+    model: str | None = None
+    """None for the one model that the server lists."""
+    api: Api = "completions"
+    key: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a workload is sent. Raises BurstlensError where a value cannot be."""
+
+    timeout_s: float = 600.0
+    """After which a request is given up, counted from its send."""
+    grace_s: float = 30.0
+    """How long open requests may go on after Ctrl-C."""
+    max_concurrency: int | None = None
+    """Requests in flight at most, per run; None for the open loop."""
+    workers: int = 1
+    ignore_eos: bool = True
+    """Ask for exactly the response lengths of the workload; otherwise the model ends, with a cap."""
+    max_tokens: int | None = None
+    """Cap of response tokens."""
+    sample_s: float | None = 1.0
+    """Step of the samples of the server's metrics; None for none."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of each request's body, such as `temperature`."""
+
+    def __post_init__(self) -> None:
+        above = {"--timeout": self.timeout_s, "--workers": self.workers, "--max-tokens": self.max_tokens}
+        for name, value in (above | {"--max-concurrency": self.max_concurrency}).items():
+            if value is not None and not value > 0:
+                raise BurstlensError(f"{name}: {value:g} is not above 0")
+        if not self.grace_s >= 0:
+            raise BurstlensError(f"--grace: {self.grace_s:g} s is below 0")
+        if self.max_concurrency is not None and self.max_concurrency < self.workers:
+            raise BurstlensError(
+                f"--max-concurrency: {self.max_concurrency} is less than --workers {self.workers}; "
+                "each worker needs one request in flight"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as a manifest holds them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run in progress, for whoever watches."""
+
+    elapsed_s: float
+    span_s: float
+    """Instant of the workload's last request."""
+    requests: int
+    sent: int
+    in_flight: int
+    ended: Mapping[str, int]
+    """Requests by outcome."""
+    rate_asked_rps: float
+    """Over the last `RECENT_S` seconds, as is the next."""
+    rate_achieved_rps: float
+    lateness_p99_s: float
+    kv_cache_use: float | None
+    waiting: int
+    """Requests that wait for `--max-concurrency`."""
+    stopping: bool = False
+
+
+RECENT_S = 10.0

@@ -1,0 +1,185 @@
+"""One workload sent by several processes on one clock, for more load than one core can send.
+
+Whole sessions go to one worker. The parent sends nothing: it hands out the start, adds up what the workers
+tell, and lets them stop. Not here: what a worker does (`sender`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import polars as pl
+
+from ..analysis.errors import BurstlensError
+from .prompts import Prompts
+from .sender import LEAD_S, Sender, main
+from .settings import Settings, Status, Target
+from .workload import Workload
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What a worker needs to begin."""
+
+    workload: Workload
+    prompts: Prompts
+    target: Target
+    settings: Settings
+    folder: Path
+    worker: int
+    done: Mapping[int, float]
+
+
+def send(
+    workload: Workload,
+    prompts: Prompts,
+    target: Target,
+    settings: Settings,
+    folder: Path,
+    *,
+    done: Mapping[int, float],
+    watch: Callable[[Status], None] | None = None,
+) -> bool:
+    """Send by `settings.workers` processes; whether everything was sent.
+
+    `prompts` is sent to the workers, so it must be picklable. Raises BurstlensError where a worker cannot
+    write its record, or dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    shares = _shares(workload, prompts, target, settings, folder, done)
+    pipes, processes = [], []
+    told: dict[int, Status] = {}
+    whole: dict[int, bool] = {}
+    # The workers hear Ctrl-C themselves, since it goes to the whole group; the parent waits for them.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for share in shares:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, share), name=f"burstlens-{share.worker}")
+            process.start()
+            theirs.close()
+            pipes.append(ours)
+            processes.append(process)
+        for pipe in pipes:
+            _hear(pipe)
+        begin_s = time.monotonic() + LEAD_S - _elapsed(workload, done)
+        for pipe in pipes:
+            pipe.send(begin_s)
+        while len(whole) < len(pipes):
+            for pipe in wait([p for i, p in enumerate(pipes) if i not in whole]):
+                worker = pipes.index(pipe)  # type: ignore[arg-type]
+                said = _hear(pipes[worker])
+                if isinstance(said, Status):
+                    told[worker] = said
+                    if watch is not None:
+                        watch(_sum(told.values(), workload))
+                elif isinstance(said, bool):
+                    whole[worker] = said
+        return all(whole.values())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for process in processes:
+            if len(whole) < len(pipes):
+                process.terminate()
+            process.join()
+        for pipe in pipes:
+            pipe.close()
+
+
+def _shares(
+    workload: Workload,
+    prompts: Prompts,
+    target: Target,
+    settings: Settings,
+    folder: Path,
+    done: Mapping[int, float],
+) -> list[_Share]:
+    """The workload cut by session, or by request where there is none."""
+    count = settings.workers
+    owner = (pl.coalesce("session", "request_id") % count).alias("worker")
+    parts = workload.requests.with_columns(owner).partition_by("worker", as_dict=True, include_key=False)
+    shares = []
+    for worker in range(count):
+        requests = parts.get((worker,))
+        if requests is not None:
+            mine = {i: done[i] for i in requests["request_id"].to_list() if i in done}
+            part = replace(workload, requests=requests)
+            shares.append(_Share(part, prompts, target, settings, folder, worker, mine))
+    return shares
+
+
+def _elapsed(workload: Workload, done: Mapping[int, float]) -> float:
+    """Where the run's clock goes on: at the first request that is left."""
+    if not done:
+        return 0.0
+    left = workload.requests.filter(~pl.col("request_id").is_in(list(done)))
+    return float(left["at_s"].min() or 0.0)  # type: ignore[arg-type]
+
+
+def _hear(pipe: Connection) -> Status | bool | str:
+    """The next word of a worker; BurstlensError where it tells a fault or is gone."""
+    try:
+        said: Status | bool | str = pipe.recv()
+    except EOFError:
+        raise BurstlensError(
+            "a worker died; what it recorded is kept, and --resume goes on with the rest"
+        ) from None
+    if isinstance(said, str) and said != READY:
+        raise BurstlensError(said)
+    return said
+
+
+def _work(pipe: Connection, share: _Share) -> None:
+    """In the worker: say ready, wait for the start, send, say how it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        sender = Sender(
+            share.workload,
+            share.prompts,
+            share.target,
+            share.settings,
+            share.folder,
+            worker=share.worker,
+            done=share.done,
+            samples=share.worker == 0,
+            watch=pipe.send,
+        )
+        pipe.send(READY)
+        # The clock of the loop is the machine's monotonic one, the same in every process.
+        pipe.send(main(sender, pipe.recv()))
+    except BurstlensError as fault:
+        pipe.send(str(fault))
+
+
+def _sum(told: Iterable[Status], workload: Workload) -> Status:
+    """What all workers tell, as one."""
+    each = list(told)
+    ended: Counter[str] = Counter()
+    for status in each:
+        ended.update(status.ended)
+    use = [status.kv_cache_use for status in each if status.kv_cache_use is not None]
+    return Status(
+        elapsed_s=max(status.elapsed_s for status in each),
+        span_s=workload.span_s,
+        requests=sum(status.requests for status in each),
+        sent=sum(status.sent for status in each),
+        in_flight=sum(status.in_flight for status in each),
+        ended=dict(ended),
+        rate_asked_rps=sum(status.rate_asked_rps for status in each),
+        rate_achieved_rps=sum(status.rate_achieved_rps for status in each),
+        lateness_p99_s=max(status.lateness_p99_s for status in each),
+        kv_cache_use=use[0] if use else None,
+        waiting=sum(status.waiting for status in each),
+        stopping=any(status.stopping for status in each),
+    )
+
+
+READY = "ready"
+"""Said by a worker that has loaded everything."""
