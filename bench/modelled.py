@@ -1,0 +1,280 @@
+"""Load drawn from parameters instead of copied from a log: the paper's modelled scaling (section 4.2).
+
+Arrivals are one time-changed Gamma renewal process (`analysis.renewal`). Its operational time is the
+integral of the request rate, one unit an expected request; there the gaps are independent and Gamma
+distributed with mean one and the shape of the window in which they begin, and the inverse of that integral
+turns them into seconds. So a gap that reaches over a window's border is stretched by the rate of each
+window that it passes: the process goes on through borders, and no request is lost or added at one. Scaling
+multiplies the rates and leaves windows and shapes as they are, which is to divide the Gamma's scale.
+
+Request and response lengths are drawn together from a copula and two laws (`analysis.copula`). Not here:
+the fits, how shape, scale or exponent vary over time (`schedule`), which requests are turns of one
+conversation (`sessions`), and the copying of a trace (`from_trace`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..analysis.copula import JointModel, Marginal, sample_lengths
+from ..analysis.errors import BurstlensError
+from ..analysis.lengths import SIDES, joint_model
+from ..analysis.parameters import read_parameters, validate
+from ..analysis.renewal import sample_arrivals
+from .workload import SCHEMA, Workload
+
+Array = NDArray[np.float64]
+Lengths = Literal["winner", "zipf"]
+
+MAX_TOKENS = 2048
+"""Longest request and longest response of a workload without a file: together they fit Llama 2's context."""
+MOST = 50_000_000
+"""More requests than this are no workload but a slip of a unit, and would not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows in order, as `renewal.sample_arrivals` takes them; every array has one element a window."""
+
+    start_s: Array
+    length_s: Array
+    shape: Array
+    rate_rps: Array
+
+    @property
+    def requests(self) -> float:
+        """Expected requests."""
+        return float(self.rate_rps @ self.length_s)
+
+    @property
+    def end_s(self) -> float:
+        """Where the last window ends."""
+        return float(self.start_s[-1] + self.length_s[-1])
+
+    def cut(self, begin_s: float, end_s: float) -> Windows:
+        """What lies between two instants, on a clock that starts at the first."""
+        begins = np.maximum(self.start_s, begin_s)
+        length = np.minimum(self.start_s + self.length_s, end_s) - begins
+        held = length > 1e-9
+        return Windows(begins[held] - begin_s, length[held], self.shape[held], self.rate_rps[held])
+
+    def faster(self, factor: float) -> Windows:
+        """The same windows with every rate multiplied."""
+        return Windows(self.start_s, self.length_s, self.shape, self.rate_rps * factor)
+
+    def arrivals(self, rng: np.random.Generator) -> Array:
+        """Instants of requests, increasing; BurstlensError where there would be too many of them."""
+        if self.requests > MOST:
+            raise BurstlensError(
+                f"{self.requests:,.0f} requests would be drawn, more than {MOST:,}: lower the rate"
+            )
+        return sample_arrivals(self.start_s, self.shape, self.rate_rps, self.length_s, rng)
+
+
+def from_parameters(
+    source: Path | str | Mapping[str, Any],
+    *,
+    selection: str | None = None,
+    rate_rps: float | None = None,
+    scale: float | None = None,
+    start_s: float | None = None,
+    duration_s: float | None = None,
+    lengths: Lengths = "winner",
+    tokens: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> Workload:
+    """Draw a workload from a parameter file, or from its content.
+
+    `selection` is a label of the file, its first one (all requests) where none is given. `start_s` and
+    `duration_s` choose a part of its windows, on the trace's clock (seconds since midnight of day 0).
+    Rates are multiplied by `scale`, or so that their mean over that part is `rate_rps`. A window without
+    a fit has the median shape of the others, as `Arrivals.schedule` has it. Lengths follow the fitted
+    winner of each side, or the bounded Zipf, joined by the fitted copula; `tokens` gives every request
+    and response one length instead. Raises BurstlensError, naming the file and the field, where the
+    parameters cannot make that load.
+    """
+    content, said = _opened(source)
+    if rate_rps is not None and scale is not None:
+        raise BurstlensError("--rate and --scale both multiply the rates: give one of them")
+    _positive({"--rate": rate_rps, "--scale": scale, "--duration": duration_s})
+    chosen = _selection(content, said, selection)
+    windows = _windows(content, chosen, said)
+    label = chosen["selection"]["label"]
+    begin = float(windows.start_s[0]) if start_s is None else start_s
+    windows = windows.cut(begin, windows.end_s if duration_s is None else begin + duration_s)
+    if not windows.requests > 0:
+        raise BurstlensError(f"{said}: {label}: no requests in the part of its windows that was asked for")
+    factor = scale or 1.0
+    if rate_rps is not None:
+        factor = rate_rps * float(windows.length_s.sum()) / windows.requests
+    model = _joint(chosen, said, lengths) if tokens is None else None
+    arrivals, sizes = _streams(seed)
+    at_s = windows.faster(factor).arrivals(arrivals)
+    drawn = (
+        np.tile(tokens or (1, 1), (len(at_s), 1))
+        if model is None
+        else sample_lengths(model, len(at_s), sizes)
+    )
+    recipe = {
+        "source": content["source"]["name"],
+        "sources": [{"name": file["name"], "sha256": file["sha256"]} for file in content["source"]["files"]],
+        "construction": "time-changed Gamma renewal",
+        "selection": label,
+        "start_s": begin,
+        "duration_s": windows.end_s,
+        "scale": factor,
+        "lengths": lengths if tokens is None else list(tokens),
+        "seed": seed,
+    }
+    named = {side: chosen["selection"][side] for side in ("service", "model")}
+    name = f"{content['source']['name']}, modelled"
+    return Workload(_requests(at_s, drawn, **named), name, bool(content["source"]["synthetic"]), recipe)
+
+
+def constant(
+    shape: float,
+    scale: float,
+    exponent: float,
+    *,
+    duration_s: float | None = None,
+    requests: int | None = None,
+    rate_rps: float | None = None,
+    max_tokens: tuple[int, int] = (MAX_TOKENS, MAX_TOKENS),
+    seed: int = 0,
+) -> Workload:
+    """A workload of one Gamma and one bounded Zipf, such as the paper's 0.5, 2, 1.1; needs no file.
+
+    `scale` is the Gamma's, in seconds: the mean gap is shape × scale. `rate_rps` sets the rate instead, and
+    with it the scale. Request and response lengths follow the Zipf of `exponent` on 1..`max_tokens`, each by
+    itself. It lasts `duration_s`, or until so many `requests` were sent. Raises BurstlensError for values
+    that are not above zero.
+    """
+    if (duration_s is None) == (requests is None):
+        raise BurstlensError("--duration and --requests both say how long a load lasts: give one of them")
+    _positive({"shape": shape, "scale": scale, "--rate": rate_rps, "--duration": duration_s,
+               "--requests": requests, "--max-tokens": min(max_tokens)})  # fmt: skip
+    scale_s = scale if rate_rps is None else 1 / (shape * rate_rps)
+    rate = 1 / (shape * scale_s)
+    arrivals, sizes = _streams(seed)
+    # So long that fewer requests than asked for are as good as impossible; asked again where they happen.
+    lasts_s = (
+        duration_s or (requests or 0) / rate + 8 * np.sqrt((requests or 0) / shape + 10 / shape**2) / rate
+    )
+    at_s = _one_window(shape, rate, lasts_s).arrivals(arrivals)[:requests]
+    sides = [Marginal.of_law("zipf", {"exponent": exponent}, most) for most in max_tokens]
+    drawn = sample_lengths(JointModel(sides[0], sides[1], 0.0), len(at_s), sizes)
+    recipe = {
+        "source": "constant",
+        "construction": "time-changed Gamma renewal",
+        "shape": shape,
+        "scale_s": scale_s,
+        "exponent": exponent,
+        "max_tokens": list(max_tokens),
+        "duration_s": duration_s,
+        "requests": requests,
+        "seed": seed,
+    }
+    name = f"Gamma {shape:g}, {scale_s:g} s, Zipf {exponent:g}"
+    return Workload(_requests(at_s, drawn), name, True, recipe)
+
+
+def _streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Generators of arrivals and of lengths: neither changes what the other one draws."""
+    first, second = np.random.SeedSequence(seed).spawn(2)
+    return np.random.default_rng(first), np.random.default_rng(second)
+
+
+def _one_window(shape: float, rate_rps: float, length_s: float) -> Windows:
+    return Windows(np.zeros(1), np.array([length_s]), np.array([shape]), np.array([rate_rps]))
+
+
+def _positive(values: Mapping[str, float | None]) -> None:
+    """BurstlensError for the first value that is given and not above zero."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < np.inf:
+            raise BurstlensError(f"{name}: {value:g} is not above 0")
+
+
+def _opened(source: Path | str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The content of a parameter file, checked, and what to call it."""
+    if isinstance(source, Mapping):
+        validate(dict(source), "the parameters")
+        return source, "the parameters"
+    return read_parameters(Path(source)), str(source)
+
+
+def _selection(content: Mapping[str, Any], said: str, label: str | None) -> Mapping[str, Any]:
+    """The selection of that label; BurstlensError naming the ones there are."""
+    known = {str(part["selection"]["label"]): part for part in content["selections"]}
+    if label is None:
+        return dict(content["selections"][0])
+    if label not in known:
+        raise BurstlensError(f"{said}: no selection {label!r}; it has: {', '.join(known)}")
+    return dict(known[label])
+
+
+def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -> Windows:
+    """The fitted windows, each as long as the record covers it."""
+    rows, named = chosen["arrivals"]["windows"], chosen["selection"]
+    label, window_s = named["label"], float(content["window_s"])
+    if not rows:
+        raise BurstlensError(
+            f"{said}: {label}: arrivals.windows is empty; its log told no gaps; draw a constant load"
+        )
+    start, rate, n = (np.array([float(row[key]) for row in rows]) for key in ("start_s", "rate_rps", "n"))
+    if np.any(np.diff(start) < window_s - 1e-6):
+        raise BurstlensError(f"{said}: {label}: arrivals.windows are not in order, or overlap")
+    fitted = [row["shape"] for row in rows if row["shape"] is not None]
+    fallback = float(np.median(fitted)) if fitted else chosen["arrivals"]["overall"].get("shape") or 1.0
+    shape = np.array([fallback if row["shape"] is None else row["shape"] for row in rows], dtype=float)
+    begin = np.maximum(start, named["start_s"])
+    end = np.minimum(start + window_s, named["end_s"] + content["source"]["resolution_s"])
+    # Beside a hole in the record a window is covered in part, of which its count and its rate tell.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        told = np.where((n > 0) & (rate > 0), n / rate, np.inf)
+    hole = np.diff(start) > window_s + 1e-6
+    before, after = np.append(False, hole), np.append(hole, False)
+    begin = np.where(before, np.maximum(begin, end - told), begin)
+    end = np.where(after, np.minimum(end, begin + told), end)
+    length = end - begin
+    held = length > 0
+    return Windows(begin[held], length[held], shape[held], rate[held])
+
+
+def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel:
+    """The fitted laws of lengths and their copula; BurstlensError where the selection has none."""
+    told, label = chosen["lengths"], chosen["selection"]["label"]
+    try:
+        model = joint_model(told)
+        if lengths == "winner":
+            return model
+        sides = [next(row for row in told["zipf"] if row["column"] == side) for side in SIDES]
+        laws = [Marginal.of_law("zipf", {"exponent": row["exponent"]}, row["maximum"]) for row in sides]
+    except (KeyError, StopIteration) as fault:
+        raise BurstlensError(
+            f"{said}: {label}: lengths tell no joint law of requests and responses"
+            f"{f' ({fault.args[0]})' if fault.args else ''}; choose another selection, or give lengths with "
+            "--tokens REQUEST,RESPONSE"
+        ) from fault
+    return JointModel(laws[0], laws[1], model.correlation, model.grid)
+
+
+def _requests(
+    at_s: Array, tokens: NDArray[np.int64], service: str | None = None, model: str | None = None
+) -> pl.DataFrame:
+    """The workload's columns."""
+    none = {name: pl.lit(None) for name in ("session", "turn", "think_s", "prefix")}
+    return (
+        pl.DataFrame({"at_s": at_s, "request_tokens": tokens[:, 0], "response_tokens": tokens[:, 1]})
+        .with_row_index("request_id")
+        .with_columns(service=pl.lit(service), model=pl.lit(model), priority=pl.lit(0), **none)
+        .select(*SCHEMA)
+        .cast(SCHEMA)  # type: ignore[arg-type]
+    )
