@@ -6,6 +6,7 @@ Everything that would make a run worthless is one line here, a BurstlensError. N
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -93,7 +94,8 @@ async def _models(http: ClientSession, target: Target) -> list[dict[str, Any]]:
     except aiohttp.ClientConnectorDNSError:
         raise BurstlensError(f"{url}: no such host") from None
     except aiohttp.ClientConnectorError as fault:
-        why = (fault.os_error.strerror or str(fault.os_error)).lower()
+        number = fault.os_error.errno
+        why = os.strerror(number).lower() if number else str(fault.os_error).lower()
         raise BurstlensError(f"{url}: cannot connect: {why}; is the server up?") from None
     except TimeoutError:
         raise BurstlensError(f"{url}: no answer within {LIMIT_S:g} s") from None

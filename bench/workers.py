@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from ..analysis.errors import BurstlensError
 from .prompts import Prompts
-from .sender import LEAD_S, Sender, main
+from .sender import Sender, main
 from .settings import Settings, Status, Target
 from .workload import Workload
 
@@ -69,16 +70,17 @@ def send(
             processes.append(process)
         for pipe in pipes:
             _hear(pipe)
-        begin_s = time.monotonic() + LEAD_S - _elapsed(workload, done)
+        begin_s = time.monotonic() + START_S - _elapsed(workload, done)
         for pipe in pipes:
             pipe.send(begin_s)
         while len(whole) < len(pipes):
-            for pipe in wait([p for i, p in enumerate(pipes) if i not in whole]):
-                worker = pipes.index(pipe)  # type: ignore[arg-type]
+            open_pipes: list[Any] = [p for i, p in enumerate(pipes) if i not in whole]
+            for ready in wait(open_pipes):
+                worker = next(i for i, pipe in enumerate(pipes) if pipe is ready)
                 said = _hear(pipes[worker])
                 if isinstance(said, Status):
                     told[worker] = said
-                    if watch is not None:
+                    if watch is not None and len(told) == len(pipes):
                         watch(_sum(told.values(), workload))
                 elif isinstance(said, bool):
                     whole[worker] = said
@@ -138,6 +140,8 @@ def _hear(pipe: Connection) -> Status | bool | str:
 
 def _work(pipe: Connection, share: _Share) -> None:
     """In the worker: say ready, wait for the start, send, say how it ended."""
+    import aiohttp  # noqa: F401 - loaded before the clock starts, not when the first request is due
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         sender = Sender(
@@ -183,3 +187,6 @@ def _sum(told: Iterable[Status], workload: Workload) -> Status:
 
 READY = "ready"
 """Said by a worker that has loaded everything."""
+
+START_S = 0.25
+"""From the parent's word to the run's second 0: every worker has its loop by then."""

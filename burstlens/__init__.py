@@ -14,7 +14,7 @@ Heavy libraries are loaded when a function needs them, not when the package is i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,19 +25,30 @@ if TYPE_CHECKING:
     from .analysis.characterize import Characterization
     from .analysis.result import Progress
     from .analysis.trace import Ingested, Trace
+    from .bench.calibrate import Calibration
+    from .bench.prompts import Prompts
+    from .bench.record import Manifest
+    from .bench.settings import Settings, Status
+    from .bench.simulated.presets import Preset
+    from .bench.workload import Workload
     from .public import Fetched
     from .reports.report import Report
 
 __version__ = "0.1.0"
 __all__ = [
     "BurstlensError",
+    "calibrate",
     "describe",
     "fetch",
     "fit",
     "ingest",
+    "replay",
     "report",
+    "serve",
+    "simulate",
     "synth",
     "trace",
+    "workload",
 ]
 
 Log = str | PathLike[str]
@@ -173,3 +184,133 @@ def fetch(
     from .public import fetch as run
 
     return run(name, out=Path(out), source=source, progress=progress, timeout_s=timeout_s)
+
+
+def workload(source: Log, *, progress: Progress | None = None, **choice: Any) -> Workload:
+    """Load from a trace, a parameter file, constants (`"shape=0.5,scale=2,exponent=1.1"`) or a run's folder.
+
+    `choice` selects and scales: `service`, `model`, `start_s`, `end_s`, `first`, `rate_rps`, `speedup`,
+    `spread`, `sessions`, `tokens`, `seed`; see `burstlens.bench.from_trace` and `burstlens.bench.modelled`.
+    """
+    from .analysis.result import silent
+    from .load import workload as make
+
+    return make(str(source), progress=progress or silent, **choice)
+
+
+def replay(
+    load: Workload,
+    out: Log,
+    *,
+    url: str,
+    served_model: str | None = None,
+    api: str = "completions",
+    key: str | None = None,
+    settings: Settings | None = None,
+    prompts: Prompts | None = None,
+    resume: bool = False,
+    watch: Callable[[Status], None] | None = None,
+) -> Manifest:
+    """Send a workload to an OpenAI-compatible endpoint, each request at its instant, into run folder `out`.
+
+    The folder's summary is `burstlens.bench.summary.write_summary(out)`, its page `reports.run_page`.
+    `key` goes into the requests' headers and nowhere else. `watch` is called twice a second.
+    """
+    from .bench.client import run
+    from .bench.prompts import TokenPrompts
+    from .bench.settings import Settings, Target
+
+    if api not in ("completions", "chat"):
+        raise BurstlensError(f"api: {api!r} is neither completions nor chat")
+    target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
+    return run(
+        load, prompts or TokenPrompts(), target, settings or Settings(), Path(out), resume=resume, watch=watch
+    )
+
+
+def simulate(
+    load: Workload,
+    preset: str | Preset,
+    out: Log,
+    *,
+    scheduling: str = "fcfs",
+    progress: Progress | None = None,
+) -> Manifest:
+    """Serve a workload on the simulated engine in virtual time; the same run folder as `replay` writes."""
+    from .analysis.result import silent
+    from .bench.simulated.folder import simulate as run
+    from .bench.simulated.presets import load_preset
+
+    if scheduling not in ("fcfs", "priority"):
+        raise BurstlensError(f"scheduling: {scheduling!r} is neither fcfs nor priority")
+    chosen = load_preset(preset) if isinstance(preset, str) else preset
+    how = "priority" if scheduling == "priority" else "fcfs"
+    return run(load, chosen, Path(out), scheduling=how, progress=progress or silent)  # type: ignore[arg-type]
+
+
+def serve(
+    preset: str | Preset = "llama-2-13b-a100",
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    speedup: float = 1.0,
+    scheduling: str = "fcfs",
+    served_model: str | None = None,
+    seed: int = 0,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a simulated vLLM until SIGINT or SIGTERM; `ready` is called with its base URL."""
+    from .bench.simulated.endpoint import serve as run
+    from .bench.simulated.presets import load_preset
+
+    run(
+        load_preset(preset) if isinstance(preset, str) else preset,
+        host=host,
+        port=port,
+        speedup=speedup,
+        scheduling="priority" if scheduling == "priority" else "fcfs",
+        served_model=served_model,
+        seed=seed,
+        ready=ready,
+    )
+
+
+def calibrate(
+    source: Log,
+    kv: float = 0.35,
+    *,
+    url: str | None = None,
+    simulate: str | None = None,
+    served_model: str | None = None,
+    key: str | None = None,
+    out: Log | None = None,
+    tolerance: float = 0.02,
+    trials: int = 12,
+    share_prefixes: bool = False,
+    vocabulary: Sequence[int] | None = None,
+    progress: Progress | None = None,
+    **choice: Any,
+) -> Calibration:
+    """Find the scale of a source's rate at which a server's KV-cache use is `kv`, in closed loop.
+
+    Runs at `url`, or in virtual time on preset `simulate`. With `out` the parameters in `source` are
+    written there, scaled. `choice` as in `workload`.
+    """
+    from .analysis.result import silent
+    from .load import calibrate as search
+
+    return search(
+        str(source),
+        kv,
+        url=url,
+        simulate=simulate,
+        served_model=served_model,
+        key=key,
+        out=None if out is None else Path(out),
+        tolerance=tolerance,
+        trials=trials,
+        share_prefixes=share_prefixes,
+        vocabulary=vocabulary,
+        progress=progress or silent,
+        **choice,
+    )

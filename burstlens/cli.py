@@ -1,7 +1,7 @@
 """The command line: words in, the functions of `burstlens` called, their answers on the screen.
 
 Not here: how anything is done. Exit codes: 0 done, 2 bad input (one line on standard error),
-1 a fault of ours, 130 stopped by Ctrl-C.
+3 a run that is not trustworthy under `replay --strict`, 1 a fault of ours, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import click
 
 import burstlens as bl
 
+from . import cli_bench
 from .console import Duration, progress
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ Examples:
   burstlens report BurstGPT_1.csv -o out        on your own log
   burstlens describe azure.csv                  a screenful
   burstlens fit BurstGPT_1.csv -o parameters.json
+  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run
 
 \b
 Each verb explains itself: burstlens VERB --help
@@ -129,8 +131,12 @@ def report(
 ) -> None:
     """Everything about a trace: page, figures, tables, claims and parameters.
 
-    Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files.
+    Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. A folder that
+    `burstlens replay` wrote gets the page of that run.
     """
+    if len(log) == 1 and (Path(log[0]) / "run.json").is_file():
+        cli_bench.report_run(Path(log[0]), images, as_json, quiet)
+        return
     with progress(quiet) as show:
         written = bl.report(
             [_files(each) for each in log],
@@ -328,6 +334,10 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     if found is not None:
         click.echo(found(cli, {}, "burstlens", "_BURSTLENS_COMPLETE").source())
+
+
+for _verb in (cli_bench.replay, cli_bench.serve, cli_bench.calibrate):
+    cli.add_command(_verb)
 
 
 def main() -> None:

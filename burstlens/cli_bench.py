@@ -1,0 +1,408 @@
+"""The verbs that make load: `replay`, `serve`, `calibrate`, and `report` of a run.
+
+Not here: how load is made and sent (`burstlens.bench`), the other verbs (`cli`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import burstlens as bl
+
+from .console import Duration, progress
+
+if TYPE_CHECKING:
+    from .bench.record import Manifest
+
+NOT_TRUSTWORTHY = 3
+"""Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
+STOPPED = 130
+
+
+class Pair(click.ParamType):
+    """`512,128`: request and response tokens; `256,31999`: first and last token id."""
+
+    name = "two numbers"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            first, second = (int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not two whole numbers, such as 512,128", param, ctx)
+        return first, second
+
+
+def selecting(command: Any) -> Any:
+    """The options that make a workload of a source."""
+    for option in reversed(
+        [
+            click.option("--service", help="Only requests of this service of the trace."),
+            click.option("--model", help="Only requests of this model of the trace."),
+            click.option("--from", "start_s", type=Duration(), help="Start on the trace's clock: 18h, 2d, …"),
+            click.option("--to", "end_s", type=Duration(), help="End on the trace's clock, not included."),
+            click.option("--first", type=int, help="Only the first N requests of what is selected."),
+            click.option("--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s."),
+            click.option("--speedup", type=float, help="Scale time by this factor."),
+            click.option(
+                "--spread/--no-spread",
+                default=True,
+                show_default=True,
+                help="Spread whole-second stamps inside their second.",
+            ),
+            click.option(
+                "--sessions",
+                type=click.Choice(["stamps", "think", "off"]),
+                default="stamps",
+                show_default=True,
+                help="Send a conversation's turns at their stamps, or after the answer and time to think.",
+            ),
+            click.option(
+                "--tokens",
+                type=Pair(),
+                metavar="REQUEST,RESPONSE",
+                help="Lengths for a source that has none.",
+            ),
+            click.option("--seed", default=0, show_default=True, help="Seed of whatever is drawn."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def prompting(command: Any) -> Any:
+    """The options about prompts."""
+    for option in reversed(
+        [
+            click.option(
+                "--share-prefixes",
+                is_flag=True,
+                help="Turns of a session begin with the conversation so far; prefix blocks are shared.",
+            ),
+            click.option(
+                "--vocabulary",
+                type=Pair(),
+                metavar="FIRST,LAST",
+                help="Range of the token ids of prompts.  [default: 256,31999]",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def aiming(command: Any) -> Any:
+    """The options about the endpoint."""
+    for option in reversed(
+        [
+            click.option("--url", help="Base URL of an OpenAI-compatible server."),
+            click.option(
+                "--simulate",
+                metavar="PRESET",
+                help="Run in virtual time on the simulated engine: a preset's name or a profile file.",
+            ),
+            click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]"),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+out_option = click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the record and the summary.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No live display.")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --first 1000 --rate 2
+  burstlens replay parameters.json --url http://127.0.0.1:8000 -o run
+  burstlens replay shape=0.5,scale=2,exponent=1.1 --simulate llama-2-13b-a100 -o run --first 1000
+  burstlens replay BurstGPT_1.csv --simulate llama-2-13b-a100 -o run --from 2d --to 3d
+  burstlens report run                          the page of the run
+
+\b
+The key of the endpoint is read from OPENAI_API_KEY.
+Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
+)
+@click.argument("source", metavar="TRACE|PARAMETERS")
+@aiming
+@out_option
+@selecting
+@prompting
+@click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
+@click.option(
+    "--own-lengths", is_flag=True, help="Let the model end by itself instead of the trace's lengths."
+)
+@click.option("--max-tokens", type=int, help="Cap of response tokens.")
+@click.option("--workers", default=1, show_default=True, help="Processes that send.")
+@click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    default="10m",
+    show_default=True,
+    help="Give a request up after this time.",
+)
+@click.option(
+    "--grace",
+    "grace_s",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    help="How long open requests may go on after Ctrl-C.",
+)
+@click.option("--slo-ttft", "ttft_s", type=Duration(), help="Goodput: time to first token at most.")
+@click.option("--slo-tpot", "tpot_s", type=Duration(), help="Goodput: time per output token at most.")
+@click.option("--slo-e2e", "e2e_s", type=Duration(), help="Goodput: end to end at most.")
+@click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True,
+              help="Of the simulated engine.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
+@click.option("--strict", is_flag=True, help="Exit code 3 unless the load is trustworthy.")
+@json_option
+@quiet_option
+def replay(
+    source: str,
+    url: str | None,
+    simulate: str | None,
+    served_model: str | None,
+    out: Path,
+    share_prefixes: bool,
+    vocabulary: tuple[int, int] | None,
+    api: str,
+    own_lengths: bool,
+    max_tokens: int | None,
+    workers: int,
+    max_concurrency: int | None,
+    timeout_s: float,
+    grace_s: float,
+    ttft_s: float | None,
+    tpot_s: float | None,
+    e2e_s: float | None,
+    scheduling: str,
+    resume: bool,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+    **selection: Any,
+) -> None:
+    """Send a trace, or load drawn from fitted parameters, and say whether to believe the result.
+
+    Every request ends in the record once, with its class. The record grows as the run goes: what was
+    written stays, whatever happens.
+    """
+    from rich.console import Console
+
+    from .bench.metrics import Slo
+    from .bench.summary import write_summary
+    from .live import live
+    from .run_screen import screen
+
+    if (url is None) == (simulate is None):
+        raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+    error = Console(stderr=True, highlight=False)
+    with progress(quiet) as show:
+        load = bl.workload(source, progress=show, **selection)
+    manifest: Manifest
+    if simulate is not None:
+        with progress(quiet) as show:
+            manifest = bl.simulate(load, simulate, out, scheduling=scheduling, progress=show)
+    else:
+        from .bench.settings import Settings
+
+        settings = Settings(
+            timeout_s=timeout_s,
+            grace_s=grace_s,
+            max_concurrency=max_concurrency,
+            workers=workers,
+            ignore_eos=not own_lengths,
+            max_tokens=max_tokens,
+        )
+        with live(error, quiet) as watch:
+            manifest = bl.replay(
+                load,
+                out,
+                url=url or "",
+                served_model=served_model,
+                api=api,
+                key=os.environ.get("OPENAI_API_KEY"),
+                settings=settings,
+                prompts=_prompts(share_prefixes, vocabulary, selection["seed"]),
+                resume=resume,
+                watch=watch,
+            )
+    slo = Slo(ttft_s, tpot_s, e2e_s) if (ttft_s, tpot_s, e2e_s) != (None, None, None) else None
+    said = write_summary(out, slo=slo)
+    if as_json:
+        click.echo(json.dumps(said.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        screen_of = Console(highlight=False)
+        screen_of.print(screen(said))
+        for note in manifest.notes:
+            screen_of.print(f"note: {note}", markup=False)
+        screen_of.print(f"\nrecord and summary in {out}; the page: burstlens report {out}", markup=False)
+    if not manifest.finished:
+        click.echo(f"burstlens: {manifest.stopped}; go on with --resume", err=True)
+        raise click.exceptions.Exit(STOPPED)
+    if strict and not said.verdict.trustworthy:
+        raise click.exceptions.Exit(NOT_TRUSTWORTHY)
+
+
+def _prompts(share: bool, vocabulary: tuple[int, int] | None, seed: int) -> Any:
+    """Token-id prompts."""
+    from .bench.prompts import FIRST, LAST, TokenPrompts
+
+    return TokenPrompts(seed, share=share, vocabulary=vocabulary or (FIRST, LAST))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens serve
+  burstlens serve --preset llama-2-13b-h200 --port 8001 --speedup 10
+  burstlens serve --profile mine.json --max-num-queued-reqs 64"""
+)
+@click.option("--preset", default="llama-2-13b-a100", show_default=True, help="Model and GPU to be.")
+@click.option("--profile", type=click.Path(path_type=Path), help="Constants of one's own fit, as JSON.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.option("--speedup", default=1.0, show_default=True, help="Every step is that much shorter.")
+@click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True)
+@click.option("--served-model", help="Name to serve under.  [default: the preset's model]")
+@click.option("--max-num-seqs", type=int)
+@click.option("--max-num-batched-tokens", type=int)
+@click.option("--max-model-len", type=int)
+@click.option("--max-num-queued-reqs", type=int, help="Reject requests above so many.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--list", "listing", is_flag=True, help="List the presets with their sources.")
+def serve(
+    preset: str,
+    profile: Path | None,
+    host: str,
+    port: int,
+    speedup: float,
+    scheduling: str,
+    served_model: str | None,
+    seed: int,
+    listing: bool,
+    **limits: int | None,
+) -> None:
+    """Serve a *simulated* vLLM: an OpenAI-compatible endpoint whose timing comes from a model of one."""
+    from .bench.simulated.presets import load_preset, preset_names
+
+    if listing:
+        for name in preset_names():
+            each = load_preset(name)
+            click.echo(f"{name}: {each.model} on {each.gpu}; {each.source}")
+        return
+    chosen = load_preset(profile or preset).limited(**limits)
+
+    def ready(url: str) -> None:
+        click.echo(
+            f"SIMULATED {chosen.model} on {chosen.gpu} at {url}, {chosen.num_blocks:,} KV blocks, "
+            f"{speedup:g} times real time; Ctrl-C ends it"
+        )
+
+    bl.serve(
+        chosen,
+        host=host,
+        port=port,
+        speedup=speedup,
+        scheduling=scheduling,
+        served_model=served_model,
+        seed=seed,
+        ready=ready,
+    )
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens calibrate parameters.json --kv 0.35 --url http://127.0.0.1:8000 -o scaled.json
+  burstlens calibrate BurstGPT_1.csv --kv 0.35 --simulate llama-2-13b-a100 --first 2000"""
+)
+@click.argument("source", metavar="TRACE|PARAMETERS")
+@click.option("--kv", default=0.35, show_default=True, help="KV-cache use to reach, a share of 1.")
+@aiming
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scaled parameters here."
+)
+@click.option("--tolerance", default=0.02, show_default=True, help="Near enough, a share of 1.")
+@click.option("--trials", default=12, show_default=True, help="Runs at most.")
+@selecting
+@prompting
+@json_option
+@quiet_option
+def calibrate(
+    source: str,
+    kv: float,
+    url: str | None,
+    simulate: str | None,
+    served_model: str | None,
+    out: Path | None,
+    tolerance: float,
+    trials: int,
+    share_prefixes: bool,
+    vocabulary: tuple[int, int] | None,
+    as_json: bool,
+    quiet: bool,
+    **selection: Any,
+) -> None:
+    """Find the scale of load that brings KV-cache use to a wanted level (the paper uses 30 to 40 %)."""
+    if (url is None) == (simulate is None):
+        raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+    with progress(quiet) as show:
+        found = bl.calibrate(
+            source,
+            kv,
+            url=url,
+            simulate=simulate,
+            served_model=served_model,
+            key=os.environ.get("OPENAI_API_KEY"),
+            out=out,
+            tolerance=tolerance,
+            trials=trials,
+            share_prefixes=share_prefixes,
+            vocabulary=vocabulary,
+            progress=show,
+            **selection,
+        )
+    if as_json:
+        said = {"kv": found.wanted, "scale": found.scale, "used": found.used, "reached": found.reached}
+        click.echo(json.dumps({**said, "trials": found.trials.to_dicts()}, indent=2))
+    else:
+        for row in found.trials.iter_rows(named=True):
+            click.echo("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        click.echo(str(found))
+        if out is not None:
+            click.echo(f"{out}: parameters scaled by {found.scale:.4g}")
+
+
+def report_run(folder: Path, images: bool, as_json: bool, quiet: bool) -> None:
+    """`burstlens report RUN`: the page of a run in its own folder."""
+    from .reports.run_page import write_run_page
+
+    with progress(quiet) as show:
+        page = write_run_page(
+            folder, command=shlex.join(["burstlens", *sys.argv[1:]]), images=images, progress=show
+        )
+    click.echo(json.dumps({"page": str(page)}) if as_json else str(page))

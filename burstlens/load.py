@@ -1,0 +1,132 @@
+"""Load from whatever names it: a trace, fitted parameters, constants, a run that was.
+
+Not here: making it (`burstlens.bench.from_trace`, `modelled`), sending it (`client`).
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .analysis.errors import BurstlensError
+from .analysis.result import Progress, silent
+
+if TYPE_CHECKING:
+    from .bench.calibrate import Calibration
+    from .bench.workload import Workload
+
+
+def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Workload:
+    """The workload that `source` names; `choice` as in `bench.from_trace.from_trace`.
+
+    A `.json` file holds fitted parameters, a folder with `run.json` an earlier run's workload as it was,
+    `shape=…,scale=…,exponent=…` are constants; everything else is a trace, `A+B` one in two files.
+    """
+    path = Path(source)
+    given = {name: value for name, value in choice.items() if value is not None}
+    if (path / "run.json").is_file():
+        from .bench.record import read_workload
+
+        return _scaled(read_workload(path), choice.get("rate_rps"), choice.get("speedup"))
+    if path.suffix == ".json" and path.is_file():
+        from .bench.modelled import from_parameters
+
+        return from_parameters(path, **_modelled(given))
+    if not path.exists() and source.startswith("shape="):
+        from .bench.modelled import constant, parse_constants
+
+        return constant(*parse_constants(source), **_modelled(given))
+    from .analysis.trace import open_trace
+    from .bench.from_trace import from_trace
+
+    files = [path] if path.exists() else [Path(part) for part in source.split("+")]
+    trace = open_trace(files, progress=progress)
+    try:
+        return from_trace(trace, **choice)
+    finally:
+        trace.engine.close()
+
+
+def _modelled(given: dict[str, Any]) -> dict[str, Any]:
+    """What a modelled workload knows of a trace's choices."""
+    return {name: value for name, value in given.items() if name not in ("spread", "sessions")}
+
+
+def _scaled(load: Workload, rate_rps: float | None, speedup: float | None) -> Workload:
+    """A workload with its instants squeezed."""
+    import polars as pl
+
+    if rate_rps is not None and speedup is not None:
+        raise BurstlensError("--rate and --speedup both scale time: give one of them")
+    factor = rate_rps / load.rate_rps if rate_rps and load.rate_rps else speedup or 1.0
+    if factor == 1.0:
+        return load
+    squeezed = load.requests.with_columns(pl.col("at_s") / factor)
+    return replace(load, requests=squeezed, recipe={**load.recipe, "squeezed": factor})
+
+
+def calibrate(
+    source: str,
+    kv: float,
+    *,
+    url: str | None,
+    simulate: str | None,
+    served_model: str | None,
+    key: str | None,
+    out: Path | None,
+    tolerance: float,
+    trials: int,
+    share_prefixes: bool,
+    vocabulary: Sequence[int] | None,
+    progress: Progress,
+    **choice: Any,
+) -> Calibration:
+    """See `burstlens.calibrate`."""
+    import polars as pl
+
+    from .bench import calibrate as search
+    from .bench.prompts import FIRST, LAST, TokenPrompts
+    from .bench.record import read_server
+
+    path = Path(source)
+    if out is not None and path.suffix != ".json":
+        raise BurstlensError(
+            f"{source}: holds no parameters to scale; make them with burstlens fit, or leave out -o"
+        )
+    base = workload(source, **choice)
+    if math.isnan(base.rate_rps) or base.rate_rps <= 0:
+        raise BurstlensError(f"{source}: requests of one instant have no rate to scale")
+
+    def at(scale: float) -> Workload:
+        return replace(base, requests=base.requests.with_columns(pl.col("at_s") / scale))
+
+    def measure(load: Workload) -> float:
+        if simulate is not None:
+            from .bench.simulated.presets import load_preset
+            from .bench.simulated.virtual import simulate_frame
+
+            step_s = max(load.span_s / 1000, 1e-3)
+            _, server = simulate_frame(load, load_preset(simulate), sample_s=min(step_s, 1.0))
+            return search.plateau(server, load.span_s)
+        from .bench.client import run
+        from .bench.settings import Settings, Target
+
+        low, high = vocabulary or (FIRST, LAST)
+        prompts = TokenPrompts(int(choice.get("seed", 0)), share=share_prefixes, vocabulary=(low, high))
+        with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
+            into = Path(folder) / "run"
+            done = run(load, prompts, Target(url or "", served_model, key=key), Settings(), into)
+            if not done.finished:
+                raise KeyboardInterrupt
+            return search.plateau(read_server(into), load.span_s)
+
+    found = search.calibrate(kv, at, measure, tolerance=tolerance, most=trials, progress=progress)
+    if out is not None:
+        from .analysis.parameters import read_parameters, write_parameters
+
+        write_parameters(search.scaled(read_parameters(path), found.scale), out)
+    return found
