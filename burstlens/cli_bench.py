@@ -387,7 +387,12 @@ def calibrate(
             **selection,
         )
     if as_json:
-        said = {"kv": found.wanted, "scale": found.scale, "used": found.used, "reached": found.reached}
+        said = {
+            "kv": found.wanted,
+            "scale": found.scale,
+            "used": found.kv_cache_use,
+            "reached": found.reached,
+        }
         click.echo(json.dumps({**said, "trials": found.trials.to_dicts()}, indent=2))
     else:
         for row in found.trials.iter_rows(named=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,9 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
     if path.suffix == ".json" and path.is_file():
         from .bench.modelled import from_parameters
 
-        return from_parameters(path, **_modelled(given))
+        return _first(_scaled(from_parameters(path, **_windows(given)), None, given.get("speedup")), given)
     if not path.exists() and source.startswith("shape="):
-        from .bench.modelled import constant, parse_constants
-
-        return constant(*parse_constants(source), **_modelled(given))
+        return _scaled(_constant(source, given), None, given.get("speedup"))
     from .analysis.trace import open_trace
     from .bench.from_trace import from_trace
 
@@ -51,9 +49,50 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
         trace.engine.close()
 
 
-def _modelled(given: dict[str, Any]) -> dict[str, Any]:
-    """What a modelled workload knows of a trace's choices."""
-    return {name: value for name, value in given.items() if name not in ("spread", "sessions")}
+def _windows(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Choices as `from_parameters` has them: a selection by its label, a span by its length."""
+    named = [str(given[side]) for side in ("service", "model") if side in given]
+    chosen = {name: given[name] for name in ("start_s", "rate_rps", "tokens", "seed") if name in given}
+    if "end_s" in given:
+        chosen["duration_s"] = given["end_s"] - given.get("start_s", 0.0)
+        if "start_s" not in given:
+            raise BurstlensError("--to: the end of a part of fitted windows needs its --from")
+    return chosen | ({"selection": " · ".join(named)} if named else {})
+
+
+def _constant(source: str, given: Mapping[str, Any]) -> Workload:
+    """Load of constants, such as `shape=0.5,scale=2,exponent=1.1`."""
+    from .bench.modelled import constant
+
+    try:
+        pairs = dict(pair.split("=", 1) for pair in source.split(","))
+        numbers = {name.strip(): float(value) for name, value in pairs.items()}
+        if numbers.keys() != {"shape", "scale", "exponent"}:
+            raise ValueError
+    except ValueError:
+        raise BurstlensError(
+            f"{source}: has not the form shape=0.5,scale=2,exponent=1.1 (scale in seconds)"
+        ) from None
+    if ("first" in given) == ("end_s" in given):
+        raise BurstlensError(f"{source}: say how much: --first N requests, or --to the time that it lasts")
+    return constant(
+        **numbers,
+        requests=given.get("first"),
+        duration_s=given.get("end_s"),
+        rate_rps=given.get("rate_rps"),
+        seed=given.get("seed", 0),
+    )
+
+
+def _first(load: Workload, given: Mapping[str, Any]) -> Workload:
+    """The first requests of a workload, if so many are asked for."""
+    if "first" not in given:
+        return load
+    return replace(
+        load,
+        requests=load.requests.head(given["first"]),
+        recipe={**load.recipe, "first": given["first"]},
+    )
 
 
 def _scaled(load: Workload, rate_rps: float | None, speedup: float | None) -> Workload:

@@ -1,0 +1,213 @@
+"""Whatever a server does, the run ends and each request is in the record once, in its class."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from burstlens.bench.client import run
+from burstlens.bench.prompts import TokenPrompts
+from burstlens.bench.record import read_manifest, read_record
+from burstlens.bench.settings import Settings, Status, Target
+from burstlens.bench.summary import summarize
+from burstlens.bench.workload import Workload
+
+from burstlens import BurstlensError
+from tests.bench.faulty import BASE, WAYS, Faulty, faulty
+from tests.bench.simulated.loads import workload
+
+EXPECTED = {
+    "ok": "ok",
+    "http_429": "http_429",
+    "http_500": "http_5xx",
+    "http_400": "http_4xx",
+    "error_in_200": "stream_error",
+    "rejected_in_200": "rejected",
+    "garbage": "stream_error",
+    "torn": "stream_error",
+    "cut": "stream_error",
+    "reset": "reset",
+    "few": "truncated",
+    "hang": "timeout",
+    "close": "reset",
+}
+QUICK = Settings(timeout_s=1.0, grace_s=0.5)
+
+
+def of_each_way(times: int) -> Workload:
+    """Requests for every way to answer, `times` each, a hundred a second."""
+    ways = [i for _ in range(times) for i in range(len(WAYS))]
+    n = len(ways)
+    return workload([0.01 * i for i in range(n)], [5 + i % 7 for i in range(n)], [BASE + way for way in ways])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_request_is_recorded_once_with_its_class(tmp_path: Path, workers: int) -> None:
+    load = of_each_way(4)
+    with faulty() as (url, server):
+        run(load, TokenPrompts(), Target(url), replace(QUICK, workers=workers), tmp_path / "run")
+    record = read_record(tmp_path / "run")
+    assert record["request_id"].to_list() == load.requests["request_id"].to_list()
+    told = record.select("response_tokens_asked", "outcome").rows()
+    assert {(WAYS[asked - BASE], outcome) for asked, outcome in told} == set(EXPECTED.items())
+    # Nothing is retried: the server saw each once.
+    assert server.asked == dict.fromkeys(WAYS, 4)
+    said = summarize(tmp_path / "run").metrics
+    assert said.outcomes == {**dict.fromkeys(said.outcomes, 0), **Counter(o for _, o in told)}
+    assert said.failure_rate.value == pytest.approx(11 / 13)
+
+
+def test_tokens_are_the_servers_count_and_prompts_have_exact_length(tmp_path: Path) -> None:
+    with faulty() as (url, server):
+        run(of_each_way(1), TokenPrompts(), Target(url), QUICK, tmp_path / "run")
+    good = read_record(tmp_path / "run").filter(outcome="ok")
+    assert good["response_tokens"].to_list() == good["response_tokens_asked"].to_list() == [BASE]
+    assert good["request_tokens"].to_list() == good["request_tokens_asked"].to_list()
+    assert good["gap_tokens"].to_list() == [[1] * (BASE - 1)]
+    body = server.bodies[0]
+    assert body["ignore_eos"] is True
+    assert body["stream"] is True
+
+
+def test_a_key_reaches_the_server_and_no_file_and_no_text(tmp_path: Path) -> None:
+    target = Target("", None, key="sk-very-secret")
+    with faulty() as (url, server):
+        run(of_each_way(1), TokenPrompts(), replace(target, url=url), QUICK, tmp_path / "run")
+    assert all("authorization: bearer sk-very-secret" in head.lower() for head in server.headers)
+    assert all(b"secret" not in path.read_bytes() for path in (tmp_path / "run").iterdir())
+    assert "secret" not in repr(target)
+
+
+def test_a_server_that_dies_and_comes_back_fails_only_what_it_missed(tmp_path: Path) -> None:
+    load = workload([0.02 * i for i in range(150)], [5] * 150, [BASE] * 150)
+    lives = ExitStack()
+    url, first = lives.enter_context(faulty())
+    port = int(url.rsplit(":", 1)[1])
+    servers = [first]
+
+    def watch(status: Status) -> None:
+        if len(servers) == 1 and status.sent >= 40:
+            lives.close()
+            servers.append(Faulty(lambda _: "dead"))
+        elif len(servers) == 2 and status.ended.get("refused", 0) >= 10:
+            servers.append(lives.enter_context(faulty(port=port))[1])
+
+    with lives:
+        run(load, TokenPrompts(), Target(url), QUICK, tmp_path / "run", watch=watch)
+    record = read_record(tmp_path / "run")
+    ended = Counter(record["outcome"].to_list())
+    assert record["request_id"].to_list() == list(range(150))
+    assert ended.keys() <= {"ok", "refused", "reset"}
+    assert ended["refused"] >= 10
+    assert ended["ok"] == sum(server.asked.get("ok", 0) for server in servers)
+    assert servers[2].asked["ok"] > 0
+
+
+def test_nothing_is_sent_where_the_endpoint_cannot_be(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    for target, said in (
+        (Target(f"http://127.0.0.1:{port}"), "connection refused"),
+        (Target("http://nowhere.invalid"), "no such host"),
+        (Target("127.0.0.1:8000"), "is no base URL"),
+    ):
+        with pytest.raises(BurstlensError, match=said):
+            run(of_each_way(1), TokenPrompts(), target, QUICK, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    with faulty() as (url, server):
+        with pytest.raises(BurstlensError, match="does not serve 'other'; it serves: m"):
+            run(of_each_way(1), TokenPrompts(), Target(url, "other"), QUICK, tmp_path / "run")
+        with pytest.raises(BurstlensError, match="TLS fails"):
+            run(
+                of_each_way(1),
+                TokenPrompts(),
+                Target(url.replace("http:", "https:")),
+                QUICK,
+                tmp_path / "run",
+            )
+        (tmp_path / "file").write_text("")
+        with pytest.raises(BurstlensError, match="cannot be written"):
+            run(of_each_way(1), TokenPrompts(), Target(url), QUICK, tmp_path / "file" / "run")
+        assert server.asked == {}
+
+
+def test_a_full_disk_is_one_line_and_what_was_written_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "record-0.jsonl").symlink_to("/dev/full")
+    with faulty() as (url, _), pytest.raises(BurstlensError, match="no space left"):
+        run(of_each_way(3), TokenPrompts(), Target(url), QUICK, folder)
+    assert "no space left" in (read_manifest(folder).stopped or "")
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from burstlens.bench.client import run
+from burstlens.bench.prompts import TokenPrompts
+from burstlens.bench.settings import Settings, Target
+from tests.bench.simulated.loads import workload
+
+load = workload([0.02 * i for i in range(300)], [5] * 300, [4] * 300)
+said = run(load, TokenPrompts(), Target(sys.argv[1]), Settings(grace_s=1.0), Path(sys.argv[2]),
+           resume=sys.argv[3] == "resume", watch=lambda s: print(s.sent, flush=True))
+print(said.finished, said.stopped)
+"""
+
+
+def start(url: str, folder: Path, how: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, url, str(folder), how],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_was_cut_goes_on_where_its_record_ends(tmp_path: Path, number: signal.Signals) -> None:
+    with faulty(lambda _: "ok") as (url, server):
+        begun = start(url, tmp_path / "run", "new")
+        assert begun.stdout is not None
+        while int(begun.stdout.readline()) < 60:
+            pass
+        begun.send_signal(number)
+        said = begun.communicate()[0]
+        kept = read_record(tmp_path / "run")
+        assert 0 < kept.height < 300
+        if number == signal.SIGINT:
+            assert begun.returncode == 0
+            assert said.splitlines()[-1] == "False stopped by Ctrl-C"
+            assert sum(server.asked.values()) == kept.height
+        else:
+            # At most what was sent since the last flush, half a second, is lost.
+            assert sum(server.asked.values()) - kept.height <= 60
+        went_on = start(url, tmp_path / "run", "resume")
+        assert went_on.communicate()[0].splitlines()[-1] == "True None"
+    record = read_record(tmp_path / "run")
+    assert record["request_id"].to_list() == list(range(300))
+    assert record.filter(pl.col("request_id").is_in(kept["request_id"].implode())).equals(kept)
+    assert read_manifest(tmp_path / "run").finished
+
+
+def test_a_run_goes_on_only_with_its_own_options(tmp_path: Path) -> None:
+    with faulty() as (url, _):
+        run(of_each_way(1), TokenPrompts(), Target(url), QUICK, tmp_path / "run")
+        with pytest.raises(BurstlensError, match="holds a run already"):
+            run(of_each_way(1), TokenPrompts(), Target(url), QUICK, tmp_path / "run")
+        with pytest.raises(BurstlensError, match="another workload"):
+            run(of_each_way(2), TokenPrompts(), Target(url), QUICK, tmp_path / "run", resume=True)
+        with pytest.raises(BurstlensError, match="so it is no run"):
+            run(of_each_way(2), TokenPrompts(), Target(url), QUICK, tmp_path / "none", resume=True)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is True
