@@ -52,7 +52,9 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
 def _windows(given: Mapping[str, Any]) -> dict[str, Any]:
     """Choices as `from_parameters` has them: a selection by its label, a span by its length."""
     named = [str(given[side]) for side in ("service", "model") if side in given]
-    chosen = {name: given[name] for name in ("start_s", "rate_rps", "tokens", "seed") if name in given}
+    chosen = {
+        name: given[name] for name in ("start_s", "rate_rps", "scale", "tokens", "seed") if name in given
+    }
     if "end_s" in given:
         chosen["duration_s"] = given["end_s"] - given.get("start_s", 0.0)
         if "start_s" not in given:
@@ -76,7 +78,9 @@ def _constant(source: str, given: Mapping[str, Any]) -> Workload:
     if ("first" in given) == ("end_s" in given):
         raise BurstlensError(f"{source}: say how much: --first N requests, or --to the time that it lasts")
     return constant(
-        **numbers,
+        numbers["shape"],
+        numbers["scale"],
+        numbers["exponent"],
         requests=given.get("first"),
         duration_s=given.get("end_s"),
         rate_rps=given.get("rate_rps"),
@@ -141,6 +145,11 @@ def calibrate(
         raise BurstlensError(f"{source}: requests of one instant have no rate to scale")
 
     def at(scale: float) -> Workload:
+        if path.suffix == ".json":
+            # Rates are multiplied and windows keep their length, as in the file that is written.
+            rate_rps = choice.get("rate_rps")
+            more = {"scale": scale} if rate_rps is None else {"rate_rps": rate_rps * scale}
+            return workload(source, **{**choice, **more})
         return replace(base, requests=base.requests.with_columns(pl.col("at_s") / scale))
 
     def measure(load: Workload) -> float:

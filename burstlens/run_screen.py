@@ -17,6 +17,11 @@ from .bench.metrics import LATENCIES, QUANTILES, Distribution
 if TYPE_CHECKING:
     from .bench.summary import Summary
 
+SHOWN = tuple(name for name in QUANTILES if name != "p95")
+"""Quantiles that fit on a terminal of 80 columns; the page has them all."""
+LATE_S = 0.01
+"""Lateness p99 above which latencies counted from the send are shown beside those from the intended instant."""
+
 
 def screen(said: Summary) -> RenderableType:
     """The whole summary, the verdict last so that it stands above the prompt."""
@@ -78,14 +83,16 @@ def _server(said: Summary) -> str:
 
 def _latencies(said: Summary) -> Table:
     """Mean, jitter and quantiles of every latency that was measured."""
-    table = Table(box=None, pad_edge=False, header_style="cyan")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="cyan")
     table.add_column("latency", no_wrap=True)
-    for name in ("mean", "σ", *QUANTILES):
+    for name in ("mean", "σ", *SHOWN):
         table.add_column(name, justify="right", no_wrap=True)
+    # Counted from the send, latencies tell something only where requests were sent late.
+    late = said.lateness.p99 > LATE_S
     for key, words in LATENCIES.items():
         of: Distribution = said.metrics.latencies[key]
-        if of.n:
-            quantiles = (getattr(of, name) for name in QUANTILES)
+        if of.n and (late or not key.endswith("_from_sent_s")):
+            quantiles = (getattr(of, name) for name in SHOWN)
             table.add_row(words, *(_time(value) for value in (of.mean, of.sd, *quantiles)))
     return table
 
