@@ -136,6 +136,15 @@ def write_summary(
     return said
 
 
+def last_slo(folder: Path) -> Slo | None:
+    """The service level that the folder's `summary.json` was made with, if it is there and had one."""
+    try:
+        said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        return Slo(**said["goodput"]["slo"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _rise(counter: pl.Series) -> float | None:
     """How much a counter rose over its samples; from zero where it fell, since then it was started anew."""
     if counter.is_empty():

@@ -44,6 +44,26 @@ class Pair(click.ParamType):
         return first, second
 
 
+class Body(click.ParamType):
+    """`{"temperature": 0}`: fields of a request's body."""
+
+    name = "object"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, dict):
+            return value
+        try:
+            said = json.loads(str(value))
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            self.fail(f'{value!r} is no JSON object, such as {{"temperature": 0}}', param, ctx)
+        return said
+
+
 def selecting(command: Any) -> Any:
     """The options that make a workload of a source."""
     for option in reversed(
@@ -153,6 +173,12 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
     "--own-lengths", is_flag=True, help="Let the model end by itself instead of the trace's lengths."
 )
 @click.option("--max-tokens", type=int, help="Cap of response tokens.")
+@click.option(
+    "--body",
+    type=Body(),
+    metavar="JSON",
+    help="Further fields of each request: '{\"temperature\": 0}'.",
+)
 @click.option("--workers", default=1, show_default=True, help="Processes that send.")
 @click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
 @click.option(
@@ -191,6 +217,7 @@ def replay(
     api: str,
     own_lengths: bool,
     max_tokens: int | None,
+    body: dict[str, Any] | None,
     workers: int,
     max_concurrency: int | None,
     timeout_s: float,
@@ -236,6 +263,7 @@ def replay(
             workers=workers,
             ignore_eos=not own_lengths,
             max_tokens=max_tokens,
+            extra=body or {},
         )
         with live(error, quiet) as watch:
             manifest = bl.replay(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = tuple(name for name in QUANTILES if name != "p95")
 """Quantiles that fit on a terminal of 80 columns; the page has them all."""
 LATE_S = 0.01
-"""Lateness p99 above which latencies counted from the send are shown beside those from the intended instant."""
+"""Lateness p99 above which latencies counted from the send are shown too."""
 
 
 def screen(said: Summary) -> RenderableType:

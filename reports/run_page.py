@@ -16,7 +16,7 @@ from ..analysis.errors import BurstlensError
 from ..analysis.result import Progress, silent
 from ..bench.metrics import LATENCIES, QUANTILES, Slo
 from ..bench.record import Manifest
-from ..bench.summary import Summary, write_summary
+from ..bench.summary import Summary, last_slo, write_summary
 from .chart import number, percent
 from .facts import Fact
 from .figures_run import figures
@@ -36,11 +36,12 @@ def write_run_page(
     """Write the page of the run in `folder` as `index.html`, with `tables/` and `figures/`; return its path.
 
     They go into `out`, or into the run's folder, where `summary.json` and its Parquet files are brought up
-    to date. BurstlensError where `folder` holds no run or `out` cannot be written.
+    to date; without `slo` goodput is against the service level of the last summary. BurstlensError where
+    `folder` holds no run or `out` cannot be written.
     """
     show = progress or silent
     show("reading the run", 0.0)
-    said = write_summary(folder, slo=slo)
+    said = write_summary(folder, slo=slo or last_slo(folder))
     where = folder if out is None else out
     blocks = _blocks(said)
     try:
