@@ -25,6 +25,8 @@ from .logs import checked_digest
 from .reading import Reading, literal, read_as
 from .rejects import Reject, write_rejects
 from .result import Progress, silent
+from .runs import FORMAT as RECORD
+from .runs import is_made_up, opened, run_name
 from .tables import HOLE_S, Selection, Stream, build, stamp
 
 __all__ = [
@@ -129,12 +131,12 @@ def open_trace(
 ) -> Trace:
     """Read one log, or several that make one trace, and prepare the tables that questions are put to.
 
-    A log is a canonical Parquet trace, a file in a known format, or anything whose `columns` are mapped to
-    those of a trace (`{"arrival": "ts"}`). Bad rows are counted in the trace's identity, kept in its
-    `rejects` and written to the file `rejects` if one is named and there are any; `strict` makes the first
-    an error. Every fault of the input is a BurstlensError.
+    A log is a canonical Parquet trace, a file in a known format, the folder of a run (for its records), or
+    anything whose `columns` are mapped to those of a trace (`{"arrival": "ts"}`). Bad rows are counted in
+    the trace's identity, kept in its `rejects` and written to the file `rejects` if one is named and there
+    are any; `strict` makes the first an error. Every fault of the input is a BurstlensError.
     """
-    paths = [logs] if isinstance(logs, Path) else list(logs)
+    paths = opened([logs] if isinstance(logs, Path) else logs)
     if not paths:
         raise BurstlensError.no_logs()
     tell = progress or silent
@@ -189,7 +191,7 @@ def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str
         path = reading.log.path
         own = Source(path.name, digest, path.stat().st_size)
         sources.extend(reading.stored.sources if reading.stored and reading.stored.sources else (own,))
-    names = [r.stored.name if r.stored else r.log.stem for r in readings]
+    names = _names(readings)
     formats = list(dict.fromkeys(r.name for r in readings))
     rules = list(dict.fromkeys(r.failure_rule for r in readings if r.failure_rule))
     return TraceInfo(
@@ -210,8 +212,24 @@ def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str
     )
 
 
+def _names(readings: Sequence[Reading]) -> list[str]:
+    """What each log is called; the records of one run by its name, once."""
+    names: list[str] = []
+    runs: set[Path] = set()
+    for reading in readings:
+        path = reading.log.path
+        if reading.name != RECORD:
+            names.append(reading.stored.name if reading.stored else reading.log.stem)
+        elif path.parent not in runs:
+            runs.add(path.parent)
+            names.append(run_name(path))
+    return names
+
+
 def _is_synthetic(reading: Reading) -> bool:
-    """By the metadata of a trace file, or by the name of a log: the only mark that a CSV can carry."""
+    """By the metadata of a trace file, the manifest of a run, or the name: a CSV's only mark."""
+    if reading.name == RECORD and is_made_up(reading.log.path):
+        return True
     named = "synthetic" in reading.log.path.name.casefold()
     return named or (reading.stored is not None and reading.stored.synthetic)
 
@@ -230,7 +248,7 @@ def ingest(
     `<out's stem>.rejects.csv` beside the trace, only when there are any; a file of that name from an earlier
     run is removed otherwise, so that it never tells of another trace.
     """
-    paths = [logs] if isinstance(logs, Path) else list(logs)
+    paths = opened([logs] if isinstance(logs, Path) else logs)
     if not paths:
         raise BurstlensError.no_logs()
     out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")

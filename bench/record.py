@@ -18,10 +18,10 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from ..analysis.errors import BurstlensError
+from ..analysis.runs import RUN
 from .workload import SCHEMA as SENT
 from .workload import Workload
 
-RUN = "run.json"
 WORKLOAD = "workload.parquet"
 SERVER = "server.jsonl"
 VERSION = 1

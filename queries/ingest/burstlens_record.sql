@@ -1,0 +1,36 @@
+-- burstlens record
+-- What `burstlens replay` wrote, one object a request: it arrived when it was sent, and its lengths are the
+-- server's own count. A request that was never sent has no arrival, and is set aside.
+-- reads: jsonl
+-- failures: outcome is neither ok nor truncated
+-- holds: session elapsed_s
+-- column: request_id UNUSED
+-- optional: worker UNUSED
+-- optional: service VARCHAR
+-- optional: model VARCHAR
+-- optional: session VARCHAR
+-- optional: turn UNUSED
+-- column: intended_s UNUSED
+-- column: sent_s DOUBLE
+-- optional: first_token_s UNUSED
+-- column: ended_s DOUBLE
+-- optional: waited_s UNUSED
+-- column: request_tokens_asked DOUBLE
+-- optional: response_tokens_asked UNUSED
+-- optional: request_tokens DOUBLE
+-- optional: response_tokens DOUBLE
+-- column: outcome VARCHAR
+-- optional: status UNUSED
+-- optional: error UNUSED
+-- optional: gaps_s UNUSED
+-- optional: gap_tokens UNUSED
+SELECT
+    "sent_s" AS arrival_s,
+    COALESCE("service", $service) AS service,
+    "model" AS model,
+    "session" AS session,
+    COALESCE("request_tokens", "request_tokens_asked") AS request_tokens,
+    CASE WHEN "outcome" IN ('ok', 'truncated') THEN "response_tokens" ELSE COALESCE("response_tokens", 0) END AS response_tokens,
+    "ended_s" - "sent_s" AS elapsed_s,
+    "outcome" NOT IN ('ok', 'truncated') AS failed
+FROM log
