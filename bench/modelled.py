@@ -28,6 +28,7 @@ from ..analysis.errors import BurstlensError
 from ..analysis.lengths import SIDES, joint_model
 from ..analysis.parameters import read_parameters, validate
 from ..analysis.renewal import sample_arrivals
+from .schedule import Schedule, pieces
 from .workload import SCHEMA, Workload
 
 Array = NDArray[np.float64]
@@ -64,6 +65,10 @@ class Windows:
         length = np.minimum(self.start_s + self.length_s, end_s) - begins
         held = length > 1e-9
         return Windows(begins[held] - begin_s, length[held], self.shape[held], self.rate_rps[held])
+
+    def holding(self, at_s: Array) -> NDArray[np.int64]:
+        """Index of the window that holds each instant."""
+        return np.maximum(np.searchsorted(self.start_s, at_s, side="right") - 1, 0)
 
     def faster(self, factor: float) -> Windows:
         """The same windows with every rate multiplied."""
@@ -151,48 +156,85 @@ def constant(
 ) -> Workload:
     """A workload of one Gamma and one bounded Zipf, such as the paper's 0.5, 2, 1.1; needs no file.
 
-    `scale` is the Gamma's, in seconds: the mean gap is shape × scale. `rate_rps` sets the rate instead, and
-    with it the scale. Request and response lengths follow the Zipf of `exponent` on 1..`max_tokens`, each by
-    itself. It lasts `duration_s`, or until so many `requests` were sent. Raises BurstlensError for values
-    that are not above zero.
+    `scale` is the Gamma's, in seconds: the mean gap is shape × scale. The rest is as `varying` has it.
+    """
+    given = {"shape": shape, "scale": scale, "exponent": exponent}
+    held = {name: Schedule.constant(name, value) for name, value in given.items()}
+    return varying(
+        **held, duration_s=duration_s, requests=requests, rate_rps=rate_rps, max_tokens=max_tokens, seed=seed
+    )
+
+
+def varying(
+    shape: Schedule,
+    scale: Schedule,
+    exponent: Schedule,
+    *,
+    duration_s: float | None = None,
+    requests: int | None = None,
+    rate_rps: float | None = None,
+    max_tokens: tuple[int, int] = (MAX_TOKENS, MAX_TOKENS),
+    seed: int = 0,
+) -> Workload:
+    """A workload whose shape, scale (seconds) and exponent follow schedules; needs no file.
+
+    The run is cut into pieces in which nothing varies (`schedule.pieces`), and these are the windows of the
+    process. `rate_rps` sets the mean rate by multiplying the scales. Request and response lengths follow
+    the Zipf of `exponent` on 1..`max_tokens`, each by itself. The load lasts `duration_s`, or until so many
+    `requests` were sent, which only a constant one can tell. Raises BurstlensError for values that cannot be.
     """
     if (duration_s is None) == (requests is None):
         raise BurstlensError("--duration and --requests both say how long a load lasts: give one of them")
-    _positive({"shape": shape, "scale": scale, "--rate": rate_rps, "--duration": duration_s,
-               "--requests": requests, "--max-tokens": min(max_tokens)})  # fmt: skip
-    scale_s = scale if rate_rps is None else 1 / (shape * rate_rps)
-    rate = 1 / (shape * scale_s)
+    _positive({"--rate": rate_rps, "--duration": duration_s, "--requests": requests,
+               "--max-tokens": min(max_tokens)})  # fmt: skip
+    schedules = {"shape": shape, "scale": scale, "exponent": exponent}
+    changing = [name for name, each in schedules.items() if each.varies]
+    if requests is not None and changing:
+        raise BurstlensError(f"a load whose {changing[0]} varies needs --duration, not a number of requests")
+    start, length, value = pieces(schedules, duration_s or 1.0)
+    rate = 1 / (value["shape"] * value["scale"])
+    if rate_rps is not None:
+        factor = float(rate @ length / length.sum()) / rate_rps
+        rate, scale = rate / factor, scale.times(factor)
+    if requests is not None:
+        # So long that fewer requests than asked for are as good as impossible.
+        length = (requests + 8 * np.sqrt(requests / value["shape"]) + 25 / value["shape"]) / rate
     arrivals, sizes = _streams(seed)
-    # So long that fewer requests than asked for are as good as impossible; asked again where they happen.
-    lasts_s = (
-        duration_s or (requests or 0) / rate + 8 * np.sqrt((requests or 0) / shape + 10 / shape**2) / rate
-    )
-    at_s = _one_window(shape, rate, lasts_s).arrivals(arrivals)[:requests]
-    sides = [Marginal.of_law("zipf", {"exponent": exponent}, most) for most in max_tokens]
-    drawn = sample_lengths(JointModel(sides[0], sides[1], 0.0), len(at_s), sizes)
+    windows = Windows(start, length, value["shape"], rate)
+    at_s = windows.arrivals(arrivals)[:requests]
+    drawn = _zipf_lengths(value["exponent"][windows.holding(at_s)], max_tokens, sizes)
+    said = {"shape": shape, "scale_s": scale, "exponent": exponent}
     recipe = {
-        "source": "constant",
+        "source": "varying" if changing else "constant",
         "construction": "time-changed Gamma renewal",
-        "shape": shape,
-        "scale_s": scale_s,
-        "exponent": exponent,
+        **{name: each.text if each.varies else float(each.values[0]) for name, each in said.items()},
         "max_tokens": list(max_tokens),
         "duration_s": duration_s,
         "requests": requests,
+        "rate_rps": rate_rps,
         "seed": seed,
     }
-    name = f"Gamma {shape:g}, {scale_s:g} s, Zipf {exponent:g}"
+    name = "Gamma {shape}, {scale_s} s, Zipf {exponent}".format(**{k: each.text for k, each in said.items()})
     return Workload(_requests(at_s, drawn), name, True, recipe)
+
+
+def _zipf_lengths(
+    exponent: Array, max_tokens: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Request and response tokens of requests with these exponents, shape (n, 2)."""
+    kinds, kind = np.unique(exponent, return_inverse=True)
+    out = np.empty((len(exponent), 2), dtype=np.int64)
+    for i, value in enumerate(kinds.tolist()):
+        laws = [Marginal.of_law("zipf", {"exponent": value}, most) for most in max_tokens]
+        mine = kind == i
+        out[mine] = sample_lengths(JointModel(laws[0], laws[1], 0.0), int(mine.sum()), rng)
+    return out
 
 
 def _streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
     """Generators of arrivals and of lengths: neither changes what the other one draws."""
     first, second = np.random.SeedSequence(seed).spawn(2)
     return np.random.default_rng(first), np.random.default_rng(second)
-
-
-def _one_window(shape: float, rate_rps: float, length_s: float) -> Windows:
-    return Windows(np.zeros(1), np.array([length_s]), np.array([shape]), np.array([rate_rps]))
 
 
 def _positive(values: Mapping[str, float | None]) -> None:
