@@ -41,7 +41,7 @@ def live(console: Console, quiet: bool = False) -> Iterator[Callable[[Status], N
 
 def line(status: Status) -> str:
     """A status as one line."""
-    return f"{_clock(status.elapsed_s)}  " + ", ".join([*_counts(status), *_pace(status)])
+    return f"{_clock(status.elapsed_s)}  " + ", ".join([*_counts(status), *_pace(status), _left(status)])
 
 
 def picture(status: Status) -> Text:
@@ -50,13 +50,9 @@ def picture(status: Status) -> Text:
     share = done / max(status.requests, 1)
     filled = int(share * BAR)
     text = Text()
-    text.append("━" * filled, "green").append("━" * (BAR - filled), "dim")
+    text.append("━" * filled, "green").append("─" * (BAR - filled), "dim")
     text.append(f" {share:4.0%}  {_clock(status.elapsed_s)}")
-    text.append(
-        "  stopping: waiting for open requests, Ctrl-C again cuts them"
-        if status.stopping
-        else f"  {_clock(max(status.span_s - status.elapsed_s, 0.0))} left"
-    )
+    text.append(f"  {_left(status)}")
     text.append("\n" + ", ".join(_counts(status)))
     text.append("\n" + ", ".join(_pace(status)))
     return text
@@ -83,6 +79,15 @@ def _pace(status: Status) -> list[str]:
     if status.kv_cache_use is not None:
         told.append(f"KV cache {status.kv_cache_use:.0%}")
     return told
+
+
+def _left(status: Status) -> str:
+    """What is still to come."""
+    if status.stopping:
+        return "stopping: waiting for open requests, Ctrl-C again cuts them"
+    if status.elapsed_s < status.span_s:
+        return f"{_clock(status.span_s - status.elapsed_s)} left"
+    return "everything is due, waiting for answers"
 
 
 def _clock(seconds: float) -> str:
