@@ -9,7 +9,7 @@ multiplies the rates and leaves windows and shapes as they are, which is to divi
 
 Request and response lengths are drawn together from a copula and two laws (`analysis.copula`). Not here:
 the fits, how shape, scale or exponent vary over time (`schedule`), which requests are turns of one
-conversation (`sessions`), and the copying of a trace (`from_trace`).
+conversation (`sessions`), and the requests of a trace as they are (`from_trace`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from ..analysis.lengths import SIDES, joint_model
 from ..analysis.parameters import read_parameters, validate
 from ..analysis.renewal import sample_arrivals
 from .schedule import Schedule, pieces
+from .sessions import SessionLaws, conversing
 from .workload import SCHEMA, Workload
 
 Array = NDArray[np.float64]
 Lengths = Literal["winner", "zipf"]
+Sessions = Literal["stamps", "think", "off"]
 
 MAX_TOKENS = 2048
 """Longest request and longest response of a workload without a file: together they fit Llama 2's context."""
@@ -75,12 +77,17 @@ class Windows:
         return Windows(self.start_s, self.length_s, self.shape, self.rate_rps * factor)
 
     def arrivals(self, rng: np.random.Generator) -> Array:
-        """Instants of requests, increasing; BurstlensError where there would be too many of them."""
+        """Instants of requests, increasing; BurstlensError where there are none, or too many of them."""
         if self.requests > MOST:
             raise BurstlensError(
                 f"{self.requests:,.0f} requests would be drawn, more than {MOST:,}: lower the rate"
             )
-        return sample_arrivals(self.start_s, self.shape, self.rate_rps, self.length_s, rng)
+        at_s = sample_arrivals(self.start_s, self.shape, self.rate_rps, self.length_s, rng)
+        if not len(at_s):
+            raise BurstlensError(
+                f"no request was drawn where {self.requests:.3g} are expected: raise the rate or the duration"
+            )
+        return at_s
 
 
 def from_parameters(
@@ -93,6 +100,8 @@ def from_parameters(
     duration_s: float | None = None,
     lengths: Lengths = "winner",
     tokens: tuple[int, int] | None = None,
+    sessions: Sessions = "off",
+    context: int | None = None,
     seed: int = 0,
 ) -> Workload:
     """Draw a workload from a parameter file, or from its content.
@@ -102,8 +111,10 @@ def from_parameters(
     Rates are multiplied by `scale`, or so that their mean over that part is `rate_rps`. A window without
     a fit has the median shape of the others, as `Arrivals.schedule` has it. Lengths follow the fitted
     winner of each side, or the bounded Zipf, joined by the fitted copula; `tokens` gives every request
-    and response one length instead. Raises BurstlensError, naming the file and the field, where the
-    parameters cannot make that load.
+    and response one length instead. `sessions` makes conversations of the requests, by the fitted laws of
+    turns and of the time between them: turns are sent at their stamps, or with `"think"` after the
+    previous answer; `context` as `sessions.conversing` has it. Raises BurstlensError, naming the file and
+    the field, where the parameters cannot make that load.
     """
     content, said = _opened(source)
     if rate_rps is not None and scale is not None:
@@ -140,7 +151,11 @@ def from_parameters(
     }
     named = {side: chosen["selection"][side] for side in ("service", "model")}
     name = f"{content['source']['name']}, modelled"
-    return Workload(_requests(at_s, drawn, **named), name, bool(content["source"]["synthetic"]), recipe)
+    load = Workload(_requests(at_s, drawn, **named), name, bool(content["source"]["synthetic"]), recipe)
+    if sessions == "off":
+        return load
+    laws = SessionLaws.of(chosen["conversations"], f"{said}: {label}")
+    return conversing(load, laws, think=sessions == "think", context=context, seed=seed)
 
 
 def constant(
