@@ -3,6 +3,7 @@
     make bench                                        1.43 and 10.6 million rows
     make bench ARGS='--rows 1.43 --no-pandas'         a quick run
     make bench ARGS='--keep DIR --json'               keep the generated logs for the next run
+    make bench ARGS='--parts client simulator'        only the client and the engine model
 
 Every contestant is a process of its own, start and imports included, so its peak memory is its own. They take
 turns, and the fastest of `--runs` counts: on a machine with other work the ratios hold better than the
@@ -17,16 +18,22 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+
+from . import client_bench
+from .figures import Figure, Measured, ran
 
 ROWS_PER_DAY = 23_595
 """Mean rows per day of the synthetic trace."""
 SMALL_MILLION, LARGE_MILLION = 1.43, 10.6
 SAMPLED = 400
 """Windows that the loop over SciPy fits; its time is scaled to all of them."""
+
+PARTS = ("logs", "client", "simulator")
+SIMULATED_RPS = 20_000
+"""Requests that the simulated engine has to serve in a second of wall time."""
 
 CHARACTERIZE = "import sys, burstlens; burstlens.describe(sys.argv[1])"
 REPORT = "import sys, burstlens; burstlens.report([sys.argv[1]], sys.argv[2])"
@@ -86,59 +93,6 @@ def looped_s(**fixed):
 print(json.dumps({"windows": count, "fit_s": fit_s, "all_s": all_s,
                   "scipy_s": looped_s(), "scipy_floc_s": looped_s(floc=0)}))
 """
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure, and what it has to reach."""
-
-    name: str
-    value: float
-    at_most: float | None = None
-    at_least: float | None = None
-
-    @property
-    def reached(self) -> bool | None:
-        """Whether the target is reached; None where there is none."""
-        if self.at_most is not None:
-            return self.value <= self.at_most
-        return self.value >= self.at_least if self.at_least is not None else None
-
-    def line(self) -> str:
-        """Name, value, target, yes or no."""
-        target = ""
-        if self.at_most is not None:
-            target = f"at most {self.at_most:,g}"
-        elif self.at_least is not None:
-            target = f"at least {self.at_least:,g}"
-        reached = {None: "", True: "yes", False: "NO"}[self.reached]
-        return f"{self.name:<58} {self.value:>14,.4g} {target:>16} {reached:>4}"
-
-
-@dataclass
-class Measured:
-    """A contestant's fastest run, its CPU time, and the highest peak of memory seen."""
-
-    seconds: float = float("inf")
-    cpu_s: float = float("inf")
-    peak_mb: float = 0.0
-    output: str = ""
-
-    def run(self, arguments: list[str]) -> None:
-        """One more run of a Python process with these arguments."""
-        with tempfile.TemporaryFile() as out:
-            begun = time.perf_counter()
-            process = subprocess.Popen([sys.executable, *arguments], stdout=out)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - begun
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                raise SystemExit(f"a contestant failed with exit code {process.returncode}: {arguments[:2]}")
-            out.seek(0)
-            self.output = out.read().decode()
-        self.seconds = min(self.seconds, seconds)
-        self.cpu_s = min(self.cpu_s, usage.ru_utime + usage.ru_stime)
-        self.peak_mb = max(self.peak_mb, usage.ru_maxrss / 1024)
 
 
 def generated(folder: Path, million: float) -> Path:
@@ -221,32 +175,51 @@ def _report(path: Path, ours: Measured) -> Iterator[Figure]:
         yield Figure("page, MB", (Path(folder) / "index.html").stat().st_size / 1e6, at_most=15)
 
 
+def simulator() -> Iterator[Figure]:
+    """The engine model in virtual time, in a process of its own."""
+    told = json.loads(ran(["-m", "tests.benchmarks.simulator_bench"]).output)
+    for load, figures in told.items():
+        speed = figures["requests_per_s"]
+        yield Figure(f"simulator, {load} load: requests per s", speed, at_least=SIMULATED_RPS)
+        yield Figure(f"simulator, {load} load: with every gap", figures["requests_per_s_with_gaps"])
+
+
 def main() -> None:
     """Print one line a figure, or all of them as JSON where asked."""
     parser = argparse.ArgumentParser(
         prog="make bench", description="Speed and memory, as ratios measured in one run."
     )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument(
         "--rows", type=float, nargs="+", default=[SMALL_MILLION, LARGE_MILLION], help="millions of rows"
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of scan and characterization")
+    parser.add_argument("--client-runs", type=int, default=2, help="turns of client and script")
     parser.add_argument("--no-pandas", action="store_true", help="leave out the slow yardstick")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the generated logs, and use them")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     told: dict[str, list[dict[str, object]]] = {}
+
+    def tell(part: str, figures: Iterator[Figure]) -> None:
+        if not asked.json:
+            print(f"\n{part}", flush=True)
+        told[part] = []
+        for figure in figures:
+            told[part].append({**asdict(figure), "reached": figure.reached})
+            if not asked.json:
+                print(figure.line(), flush=True)
+
     with tempfile.TemporaryDirectory(prefix="burstlens-bench-") as temporary:
         folder: Path = asked.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for million in asked.rows:
+        for million in asked.rows if "logs" in asked.parts else []:
             path = generated(folder, million)
-            if not asked.json:
-                print(f"\n{million:g} million rows", flush=True)
-            told[f"{million:g}"] = []
-            for figure in measure(path, million, asked.runs, not asked.no_pandas):
-                told[f"{million:g}"].append({**asdict(figure), "reached": figure.reached})
-                if not asked.json:
-                    print(figure.line(), flush=True)
+            tell(f"{million:g} million rows", measure(path, million, asked.runs, not asked.no_pandas))
+    if "client" in asked.parts:
+        tell("client", client_bench.measure(asked.client_runs, sustained=True))
+    if "simulator" in asked.parts:
+        tell("simulator", simulator())
     if asked.json:
         print(json.dumps(told, indent=1))
 

@@ -2,10 +2,12 @@
 
 Gamma arrivals of shape 0.5, about 400 tokens in and 200 out, Llama-2-13b on an A100 at three rates: hardly
 busy, well used, and more than it bears (so that blocks run short and requests are preempted).
+`python -m tests.benchmarks.simulator_bench` prints the figures as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import time
 
 from burstlens.bench.simulated.presets import load_preset
@@ -30,3 +32,7 @@ def simulator_speed(requests: int = 50_000) -> dict[str, dict[str, float]]:
             figures[load][name] = requests / (time.perf_counter() - begun)
         figures[load]["preemptions"] = float(server["preemptions"][-1])
     return figures
+
+
+if __name__ == "__main__":
+    print(json.dumps(simulator_speed()))
