@@ -14,18 +14,18 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
 
 from .gamma import GapSums, Likelihood
+from .quantiles import binomial, spearman
 from .result import LEVEL, Part
 from .sampling import goodness_of_fit, spread
+from .summaries import Z, wilson
 from .trace import Selection, Trace
 from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
 from .windows import Windows, cv_of, gaps_in, windows_of
 
 Array = NDArray[np.float64]
 
-_Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
 FEWEST_DAYS = 7
@@ -159,7 +159,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
     """One row a window; NaN becomes null."""
     sums = fitted.gaps.own.sums
     mean_gap_s = sums.mean * fitted.tick_s
-    shape, half = fitted.shrunk.shape, np.minimum(_Z * fitted.shrunk.error, 10)
+    shape, half = fitted.shrunk.shape, np.minimum(Z * fitted.shrunk.error, 10)
     cv = fitted.gaps.own.cv
     apart = np.abs(np.log(np.maximum(cv, 1e-300) / fitted.cv_seen)) > np.log(CV_APART)
     zero_share = sums.counts[:, 0] / np.where(sums.n > 0, sums.n, np.nan)
@@ -199,7 +199,7 @@ def _spread_rows(
     selection: Selection, scope: str, fitted: WindowFits, chosen: NDArray[np.bool_]
 ) -> Iterator[_Row]:
     """Variation of shape, β and request rate between the chosen windows, beside what chance alone gives."""
-    if chosen.sum() < FEWEST_FOR_PRIOR:
+    if np.isfinite(fitted.log_shape_error[0, chosen]).sum() < FEWEST_FOR_PRIOR:
         return
     log_shape = fitted.raw.log_shape[chosen]
     log_rps = -np.log(fitted.gaps.own.sums.mean[chosen] * fitted.tick_s)
@@ -229,20 +229,18 @@ def _fit_row(selection: Selection, scope: str, fitted: WindowFits, chosen: NDArr
     }  # fmt: skip
     if len(p_value):
         rejected = int((p_value <= 1 - LEVEL).sum())
-        test = stats.binomtest(rejected, len(p_value)).proportion_ci(LEVEL, method="wilson")
+        share = wilson(rejected, len(p_value))
         row |= {
-            "rejected_share": rejected / len(p_value),
-            "rejected_share_low": float(test.low), "rejected_share_high": float(test.high),
+            "rejected_share": share.value, "rejected_share_low": share.low, "rejected_share_high": share.high,
         }  # fmt: skip
     ratio = (fitted.gaps.own.cv / fitted.cv_seen)[chosen]
     if len(ratio) >= FEWEST_FOR_PRIOR:
         # The order statistics between which the median lies, whatever the ratios' law.
-        below = stats.binom(len(ratio), 0.5).ppf(_TAILS[0])
-        low, high = np.sort(ratio)[[int(below) - 1, int(len(ratio) - below)]]
-        ranked = stats.spearmanr(fitted.gaps.own.cv[chosen], fitted.cv_seen[chosen]).statistic
+        below = binomial(_TAILS[0], len(ratio), 0.5)
+        low, high = np.sort(ratio)[[below - 1, len(ratio) - below]]
         row |= {
             "cv_ratio": float(np.median(ratio)), "cv_ratio_low": low, "cv_ratio_high": high,
-            "cv_spearman": float(ranked),
+            "cv_spearman": spearman(fitted.gaps.own.cv[chosen], fitted.cv_seen[chosen]),
         }  # fmt: skip
     return row
 
@@ -263,8 +261,8 @@ def _overall_row(
     good = goodness_of_fit(gaps.cells.sum(axis=0, keepdims=True), rng)
     block, interval_by = _blocks(windows)
     if block is None:
-        rate = n / covered_s * np.exp(np.array([-1, 1]) * _Z * cv / np.sqrt(n))
-        shapes = shape * np.exp(np.array([-1, 1]) * min(_Z * float(fit.error[0]), 10))
+        rate = n / covered_s * np.exp(np.array([-1, 1]) * Z * cv / np.sqrt(n))
+        shapes = shape * np.exp(np.array([-1, 1]) * min(Z * float(fit.error[0]), 10))
         cvs: Array = np.full(2, np.nan)
     else:
         # Sums per block first: then resampling costs by the blocks, not by the windows.

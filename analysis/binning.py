@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .tables import PIECE, Ticks
 from .trace import Trace
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -51,71 +52,89 @@ class Blocks:
     def borders(self, bins: Integers, width: float) -> NDArray[np.intp]:
         """Where each block begins among sorted bins of that width, and where the last one ends."""
         first = np.ceil(np.arange(self.blocks + 1) * (self.block_ticks / width) - 1e-9)
-        out: NDArray[np.intp] = np.searchsorted(bins, first.astype(np.int64))
-        return out
+        return _placed(bins, first)
 
 
 def by_block(
     trace: Trace, selection_id: int, blocks: Blocks, widths_ticks: Sequence[float]
 ) -> tuple[list[BlockCounts], BlockGaps]:
     """Counts of one selection in bins of each width (ascending), and its gaps, by block."""
-    answer = trace.engine.arrays("occupied_ticks", selection_id=selection_id, origin_tick=blocks.origin_tick)
-    tick, n, gap = answer.pop("tick"), answer.pop("n"), answer.pop("gap")
-    if np.any(tick[1:] < tick[:-1]):
-        order = np.argsort(tick, kind="stable")
-        tick, n, gap = tick[order], n[order], gap[order]
-    gaps = _gaps(tick, n, gap, blocks)
-    del gap
+    ticks = trace.ticks[selection_id]
+    tick, start = ticks.tick, ticks.start
+    if ticks.first != blocks.origin_tick:
+        tick = tick + (ticks.first - blocks.origin_tick)
     counts: list[BlockCounts] = []
-    bins, held, finer = tick, n.astype(np.int64), 1.0
+    bins, finer = tick, 1.0
     for width in widths_ticks:
         times = width / finer
         if abs(times - round(times)) < 1e-9:
-            bins, held = _coarser(bins, held, round(times))
+            bins, start = _coarser(bins, start, round(times))
         else:
-            bins, held = _summed(np.floor(tick / width).astype(np.int64), n.astype(np.int64))
+            bins, start = _summed(np.floor(tick / width).astype(np.int64), ticks.start)
         finer = width
-        counts.append(_counts(bins, held, width, blocks))
-    return counts, gaps
+        counts.append(_counts(bins, start, width, blocks))
+    return counts, _gaps(tick, ticks, blocks)
 
 
-def _coarser(bins: Integers, held: Integers, times: int) -> tuple[Integers, Integers]:
-    return (bins, held) if times == 1 else _summed(bins // times, held)
+def _coarser(bins: Integers, start: Integers, times: int) -> tuple[Integers, Integers]:
+    return (bins, start) if times == 1 else _summed(bins // times, start)
 
 
-def _summed(bins: Integers, held: Integers) -> tuple[Integers, Integers]:
-    """Distinct bins of a sorted array, and what each holds."""
+def _summed(bins: Integers, start: Integers) -> tuple[Integers, Integers]:
+    """Distinct bins of a sorted array, and how many requests lie before each and in all."""
     if not len(bins):
-        return bins, held
+        return bins, start
     first = np.flatnonzero(np.concatenate([[True], bins[1:] != bins[:-1]]))
-    return bins[first], np.add.reduceat(held, first)
+    return bins[first], np.append(start[first], start[-1])
 
 
-def _counts(bins: Integers, held: Integers, width: float, blocks: Blocks) -> BlockCounts:
+def _counts(bins: Integers, start: Integers, width: float, blocks: Blocks) -> BlockCounts:
     """Sums by block over the bins that some segment holds whole; empty bins add nothing."""
-    whole = np.zeros(len(bins), dtype=bool)
-    for start, end in zip(blocks.start_tick, blocks.end_tick, strict=True):
-        first = np.ceil((start - blocks.origin_tick) / width)
-        stop = np.floor((end + 1 - blocks.origin_tick) / width)
-        whole[np.searchsorted(bins, first) : np.searchsorted(bins, stop)] = True
-    if not whole.all():
-        bins, held = bins[whole], held[whole]
+    held = np.diff(start)
+    whole = []
+    for begun, ended in zip(blocks.start_tick, blocks.end_tick, strict=True):
+        first = np.ceil((begun - blocks.origin_tick) / width)
+        stop = np.floor((ended + 1 - blocks.origin_tick) / width)
+        whole.append(slice(*_placed(bins, np.array([first, stop]))))
+    if len(whole) == 1:
+        bins, held = bins[whole[0]], held[whole[0]]
+    else:
+        bins, held = (np.concatenate([values[part] for part in whole]) for values in (bins, held))
     border = blocks.borders(bins, width)
     return BlockCounts(
         _per_block(np.add, held, border),
-        _per_block(np.add, held * held, border),
+        _squares_per_block(held, border),
         _per_block(np.maximum, held, border),
     )
 
 
-def _gaps(tick: Integers, n: Integers, gap: Integers, blocks: Blocks) -> BlockGaps:
+def _gaps(tick: Integers, ticks: Ticks, blocks: Blocks) -> BlockGaps:
     border = blocks.borders(tick, 1.0)
-    length = gap.astype(float)
-    return BlockGaps(
-        _per_block(np.add, n - 1 + (gap > 0), border),
-        _per_block(np.add, length, border),
-        _per_block(np.add, length * length, border),
-    )
+    # Each request ends a gap, but for the first of a segment.
+    ended = np.diff(ticks.start[border]) - np.diff(np.searchsorted(ticks.cut, border))
+    gap = ticks.gaps()
+    return BlockGaps(ended.astype(float), _per_block(np.add, gap, border), _squares_per_block(gap, border))
+
+
+def _squares_per_block(values: NDArray[Any], border: NDArray[np.intp]) -> Array:
+    """Sums of squares between neighbouring borders, some blocks at a time, as many as stay in the cache."""
+    out = np.zeros(len(border) - 1)
+    here = 0
+    while here < len(out):
+        far = int(np.searchsorted(border, border[here] + PIECE, side="right")) - 1
+        stop = min(max(far, here + 1), len(out))
+        piece = values[border[here] : border[stop]].astype(float)
+        out[here:stop] = _per_block(
+            np.add, np.square(piece, out=piece), border[here : stop + 1] - border[here]
+        )
+        here = stop
+    return out
+
+
+def _placed(bins: Integers, sought: Array) -> NDArray[np.intp]:
+    """Where whole numbers stand among sorted bins, sought in the bins' own type: another would copy them."""
+    end = int(bins[-1]) + 1 if len(bins) else 0
+    return np.searchsorted(bins, np.clip(sought, 0, end).astype(bins.dtype))
 
 
 def _per_block(combine: np.ufunc, values: NDArray[Any], border: NDArray[np.intp]) -> Array:
@@ -123,5 +142,6 @@ def _per_block(combine: np.ufunc, values: NDArray[Any], border: NDArray[np.intp]
     out = np.zeros(len(border) - 1)
     some = border[:-1] < border[1:]
     if some.any():
-        out[some] = combine.reduceat(values[: border[-1]], border[:-1][some])
+        # What is summed never exceeds what its type holds: all requests, or the ticks of the whole record.
+        out[some] = combine.reduceat(values[: border[-1]], border[:-1][some], dtype=values.dtype)
     return out

@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from .arrivals import Arrivals, describe_arrivals
 from .binning import BlockCounts, BlockGaps, Blocks, by_block
+from .quantiles import chi_square, poisson
 from .renewal import count_variance
 from .result import LEVEL, Part, estimates, number
+from .summaries import Z
 from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
@@ -36,8 +38,9 @@ REPLICATES = 400
 BUSIEST = 300
 """Windows that the highest count is looked for in: those that reach highest."""
 
+_REGENERATING = ["selection", "start_s", "covered_s", "n", "shape", "rate_rps"]
+"""Of each window, what is regenerated from."""
 _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
-_Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 _Row = dict[str, Any]
 
 _NAMES: dict[str, Any] = {"selection": pl.String, "service": pl.String, "model": pl.String}
@@ -122,7 +125,8 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
     for selection in trace.selections:
         counts, between = by_block(trace, selection.selection_id, blocks, [w / tick_s for w in told])
         weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
-        own = replace(fitted, windows=fitted.windows.filter(pl.col("selection") == selection.label))
+        chosen = (pl.col("selection") == selection.label) & (pl.col("covered_s") > 0)
+        own = replace(fitted, windows=fitted.windows.filter(chosen).select(_REGENERATING))
         for width, counted in zip(told, counts, strict=True):
             row = _dispersion_row(counted, clock.bins(width), width, weights)
             rows.append(_names(selection) | row | _regenerated(own, selection, width))
@@ -200,9 +204,9 @@ def _dispersion_row(counted: BlockCounts, bins: Array, width: float, weights: Ar
     variance = (weights @ squares / drawn_bins - means**2) * drawn_bins / (drawn_bins - 1)
     peaks = (peak * (weights > 0)).max(axis=1)
     # Poisson counts scatter around an index of one as χ² over its degrees of freedom (Fisher).
-    index_band = stats.chi2.ppf(_TAILS, all_bins - 1) / (all_bins - 1)
+    index_band = chi_square(_TAILS, all_bins - 1) / (all_bins - 1)
     # All bins stay at or below c with probability F(c)^bins.
-    poisson_peak = stats.poisson.ppf(np.array([0.5, *_TAILS]) ** (1 / all_bins), mean) / mean
+    poisson_peak = poisson(np.array([0.5, *_TAILS]) ** (1 / all_bins), mean) / mean
     return row | {
         **_resampled("idc", variance / means),
         **_resampled("rate_cv2", (variance / means - 1) / means),
@@ -220,7 +224,7 @@ def _regenerated(fitted: Arrivals, selection: Selection, width: float) -> _Row:
     windows with their rates. The highest of all bins is told from negative binomial counts of that mean
     and variance. A bin longer than a window takes the mean 1/shape of its windows, by requests.
     """
-    windows = fitted.windows.filter((pl.col("selection") == selection.label) & (pl.col("covered_s") > 0))
+    windows = fitted.windows
     if not windows["n"].sum():
         return {}
     _, shape, rate = fitted.schedule(selection.label)
@@ -249,7 +253,7 @@ def _regenerated(fitted: Arrivals, selection: Selection, width: float) -> _Row:
 def _highest(expected: Array, variance: Array, bins: Array, probability: float) -> float:
     """Quantile of the largest count over all bins: the c below which every bin stays with `probability`."""
     reach = expected + 6 * np.sqrt(variance)
-    busiest = np.argsort(reach)[-BUSIEST:]
+    busiest = np.argpartition(reach, -BUSIEST)[-BUSIEST:] if len(reach) > BUSIEST else np.arange(len(reach))
     busiest = busiest[expected[busiest] > 0]
     x, v, b = expected[busiest], np.maximum(variance[busiest], expected[busiest] * (1 + 1e-6)), bins[busiest]
     size = x**2 / (v - x)
@@ -276,7 +280,7 @@ def _gap_row(between: BlockGaps, tick_s: float, weights: Array) -> _Row:
         return row
     count, mean = count[known], total[known] / count[known]
     variance = np.maximum(square[known] - count * mean**2, 0) / (count - 1)
-    poisson, half = _poisson_cv(mean[0]), _Z / np.sqrt(count[0])
+    poisson, half = _poisson_cv(mean[0]), Z / np.sqrt(count[0])
     return row | {
         "mean_gap_s": mean[0] * tick_s,
         **_resampled("cv", np.sqrt(variance) / mean),

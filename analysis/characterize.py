@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from .arrivals import describe_arrivals
 from .burstiness import describe_burstiness
 from .conversations import describe_conversations
@@ -75,7 +77,8 @@ def characterize(
             done += 1
         return ask()
 
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    # The matrices are small: OpenBLAS on several threads would spin on the cores that the parts run on.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=1) as beside:
         waiting: tuple[Future[Part], ...] = (
             beside.submit(told, "lengths", lambda: describe_lengths(trace, seed=seed)),
             beside.submit(told, "conversations", lambda: describe_conversations(trace, seed=seed)),

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
 
 from . import likelihood
 from .likelihood import Fit, Histogram
+from .quantiles import ranks
 from .result import Interval, Part, estimates
 from .sessions import (
     Integers,
@@ -386,11 +386,11 @@ def _relations(sessions: Sessions, step_s: float) -> pl.DataFrame:
     intervals = np.maximum(several.turns - 1, 1)
     measures = {
         "mean interval": several.sums(several.gap_s) / intervals,
-        "rank of intervals": several.sums(stats.rankdata(several.gap_s)) / intervals,
+        "rank of intervals": several.sums(ranks(several.gap_s)) / intervals,
     }
     for bound, bound_s in _bounds(sessions.gap_s, step_s).items():
         over = several.sums((several.gap_s > bound_s).astype(float))
-        measures |= {f"number over {bound}": stats.rankdata(over), f"share over {bound}": over / intervals}
+        measures |= {f"number over {bound}": ranks(over), f"share over {bound}": over / intervals}
     rows = [
         {"of": of, "sessions": len(several.turns), **flat("correlation", relation(several.turns, values))}
         for of, values in measures.items()

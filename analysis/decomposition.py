@@ -18,7 +18,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 Array = NDArray[np.float64]
 
@@ -92,7 +91,7 @@ def _smooth_cycles(series: Array, period: int, span: int) -> Array:
         if first == last:
             continue
         phases = [series[..., first + c * period : last + c * period] for c in range(held)]
-        smoothed = np.einsum("ij,...jk->...ik", _cycle_weights(held, span), np.stack(phases, axis=-2))
+        smoothed = _cycle_weights(held, span) @ np.stack(phases, axis=-2)
         for c in range(held + 2):
             out[..., first + c * period : last + c * period] = smoothed[..., c, :]
     return out
@@ -133,12 +132,14 @@ def _loess(series: Array, span: int) -> Array:
     """Local lines over `span` steps: one symmetric kernel inside, weights of their own at the ends."""
     n = series.shape[-1]
     if span >= n:
-        return np.asarray(np.einsum("ij,...j->...i", _cycle_weights(n, span)[1:-1], series))
+        return np.asarray(series @ _cycle_weights(n, span)[1:-1].T)
     half = (span - 1) // 2
-    kernel, head = _kernel(span)
+    _, head = _kernel(span)
     out = np.empty_like(series)
-    shape = (1,) * (series.ndim - 1) + (span,)
-    out[..., half : n - half] = signal.oaconvolve(series, kernel.reshape(shape), mode="valid", axes=-1)
+    size = 1 << (n - 1).bit_length()
+    transformed = np.fft.rfft(series, size) * _transformed(span, size)
+    # The circular convolution is the plain one where the kernel lies on the series as a whole.
+    out[..., half : n - half] = np.fft.irfft(transformed, size)[..., span - 1 : n]
     out[..., :half] = series[..., :span] @ head.T
     out[..., n - half :] = (series[..., : -span - 1 : -1] @ head.T)[..., ::-1]
     return out
@@ -150,6 +151,12 @@ def _kernel(span: int) -> tuple[Array, Array]:
     half = (span - 1) // 2
     rows = np.stack([_weights(at, 0, span - 1, span, span) for at in range(half + 1)])
     return rows[half], rows[:half]
+
+
+@lru_cache(maxsize=16)
+def _transformed(span: int, size: int) -> NDArray[np.complex128]:
+    """Fourier transform of the weights in the middle."""
+    return np.fft.rfft(_kernel(span)[0], size)
 
 
 def _mean(series: Array, width: int) -> Array:

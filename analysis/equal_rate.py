@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from .arrivals import Arrivals
 from .burstiness import Burstiness
+from .quantiles import binomial
 from .result import LEVEL, Interval
 from .volume import Volume
 
@@ -139,7 +139,7 @@ def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
     if n < FEWEST_FOR_MEDIAN:
         low, high = gamma["shape_low"].to_numpy().min(), gamma["shape_high"].to_numpy().max()
     else:
-        below = int(stats.binom(n, 0.5).ppf(0.5 - LEVEL / 2))
+        below = binomial(0.5 - LEVEL / 2, n, 0.5)
         low, high = shape[below - 1], shape[n - below]
     return Interval(float(np.median(shape)), float(low), float(high)), n
 

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
+from .quantiles import student
 from .result import LEVEL, Interval, Part, estimates
 from .summaries import (
     boxes,
@@ -328,7 +329,7 @@ def odds_per_doubling(load: Array, n: Array, failed: Array, day: NDArray[np.intp
     score = np.zeros((clusters, 2))
     np.add.at(score, day, design * (failed - n * special.expit(design @ theta))[:, None])
     variance = bread @ (score.T @ score) @ bread * clusters / (clusters - 1)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, clusters - 1)) * np.sqrt(variance[1, 1])
+    reach = student(0.5 + LEVEL / 2, clusters - 1) * np.sqrt(variance[1, 1])
     with np.errstate(over="ignore"):
         return Interval(*(float(np.exp(theta[1] + side * reach)) for side in (0, -1, 1)))
 

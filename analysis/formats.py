@@ -7,10 +7,11 @@ Its comments declare the rest, so that a new format is a new file and nothing el
 - `-- reads: csv` (or jsonl, parquet, several);
 - `-- column: Request tokens DOUBLE`: a column of the log and how it is read; `-- optional:` if it may lack.
   Types are DOUBLE, VARCHAR, BOOLEAN, INSTANT (ISO date and time, given to the SELECT as nanoseconds since
-  1970 on the log's own clock), COUNT (a whole number, never negative) and UNUSED; `1..1440` is a range;
+  1970 on the log's own clock), COUNT (a whole number, never negative), BLOCKS (a list of such) and UNUSED;
+  `1..1440` is a range;
 - `-- day0: 2023-11-01`: the date of second 0, where the format fixes it;
 - `-- needs: model request_tokens`: trace columns that every row must have, beside arrival and service;
-- `-- holds: session elapsed_s`: which of the two optional trace columns the log has;
+- `-- holds: session elapsed_s`: which of the optional trace columns (`prefix` is the third) the log has;
 - `-- failures: …`: what counts as a failure, where the log tells; `-- spread: yes` for coarse counts.
 
 A SELECT may use `$day0_ns` (midnight of day 0), `$service` (told by the file's name) and `$day_index` (day

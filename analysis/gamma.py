@@ -22,7 +22,7 @@ from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate, special
+from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -30,6 +30,8 @@ SINGLE = 16
 """Gaps of fewer ticks are counted one by one; longer ones enter by the sums of k and log k."""
 SHAPES = np.exp(np.arange(np.log(0.02), np.log(50.0) + 0.05, 0.1))
 """The shapes at which the likelihood of every window is laid out, shape (79,): 0.02 to 50."""
+LOST = 1e-290
+"""Masses below this one are lost to underflow."""
 MEANS = np.exp(np.arange(np.log(0.05), np.log(1e5) + 0.1, 0.1))
 """Mean gaps in ticks at which the law is tabulated; beyond the last it is a power law in the mean."""
 
@@ -85,7 +87,7 @@ def log_probability(ticks: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Arra
         at, a, m = k[chosen], shape[chosen], mean[chosen]
         mass = integral(at + 1, a, m) - 2 * integral(at, a, m) + integral(at - 1, a, m)
         # Where the mass is lost to underflow, its nearest point tells it.
-        lost = mass < 1e-290
+        lost = mass < LOST
         out[chosen] = np.where(
             lost, log_density(np.maximum(at - 1, 0.5), a, m), np.log(np.where(lost, 1, mass))
         )
@@ -235,8 +237,7 @@ def _whole_tick_grid(gaps: GapSums) -> Array:
     interval = np.minimum(((inside - knots[0]) / step).astype(int), len(knots) - 2)
     order = np.argsort(interval, kind="stable")
     borders = np.searchsorted(interval[order], np.arange(len(knots)))
-    t = ((inside - knots[interval]) / step)[order, None]
-    counts, tail_n = gaps.counts[order], gaps.tail_n[order]
+    along = (inside - knots[interval]) / step
     # What the shapes are multiplied by. Far above the table P(D = k) falls as mean^(−α).
     by_shape = (
         gaps.tail_log_sum
@@ -244,31 +245,65 @@ def _whole_tick_grid(gaps: GapSums) -> Array:
         - gaps.tail_sum / mean
         - gaps.counts.sum(axis=1) * np.maximum(log_mean - knots[-1], 0)
     )
-    weights = np.concatenate(
-        [
-            counts * ((1 + 2 * t) * (1 - t) ** 2),
-            counts * (t * (1 - t) ** 2 * step),
-            counts * (t**2 * (3 - 2 * t)),
-            counts * (t**2 * (t - 1) * step),
-            np.stack([tail_n, by_shape[order], gaps.tail_log_sum[order]], axis=1),
-        ],
-        axis=1,
-    )
     tail = np.stack([SHAPES * np.log(SHAPES) - special.gammaln(SHAPES), SHAPES, np.full(len(SHAPES), -1.0)])
     out = np.empty((len(mean), len(SHAPES)))
     for j in np.unique(interval).tolist():
-        rows = slice(borders[j], borders[j + 1])
+        rows = order[borders[j] : borders[j + 1]]
+        counts, t = gaps.counts[rows], along[rows, None]
+        weights = np.concatenate(
+            [
+                counts * ((1 + 2 * t) * (1 - t) ** 2),
+                counts * (t * (1 - t) ** 2 * step),
+                counts * (t**2 * (3 - 2 * t)),
+                counts * (t**2 * (t - 1) * step),
+                np.stack([gaps.tail_n[rows], by_shape[rows], gaps.tail_log_sum[rows]], axis=1),
+            ],
+            axis=1,
+        )
         laws = np.concatenate([values[j], slopes[j], values[j + 1], slopes[j + 1], tail])
-        out[order[rows]] = weights[rows] @ laws
+        out[rows] = weights @ laws
     return out
 
 
 @cache
 def _table() -> tuple[Array, Array]:
     """log P(D = k) at `MEANS` × k < `SINGLE` × `SHAPES`, and its monotone slope along the log mean."""
-    values = log_probability(np.arange(SINGLE)[:, None], SHAPES, MEANS[:, None, None])
-    along = interpolate.PchipInterpolator(np.log(MEANS), values, axis=0)
-    return values, np.asarray(along.derivative()(np.log(MEANS)), dtype=float)
+    values = np.stack([_tabled(mean) for mean in MEANS.tolist()])
+    return values, monotone_slopes(values, float(np.log(MEANS[1] / MEANS[0])))
+
+
+def _tabled(mean: float) -> Array:
+    """log P(D = k) at k < `SINGLE` × `SHAPES`: `log_probability`, each integral worked out but once."""
+    k = np.arange(SINGLE)
+    out = np.empty((SINGLE, len(SHAPES)))
+    for chosen, integral in ((k[k <= mean], expected_shortfall), (k[k > mean], expected_excess)):
+        if len(chosen):
+            second = np.diff(
+                integral(np.arange(chosen[0] - 1, chosen[-1] + 2)[:, None], SHAPES, mean), 2, axis=0
+            )
+            near = log_density(np.maximum(chosen - 1, 0.5)[:, None], SHAPES, mean)
+            out[chosen] = np.where(second < LOST, near, np.log(np.maximum(second, LOST)))
+    return out
+
+
+def monotone_slopes(values: Array, step: float) -> Array:
+    """Slopes along the first axis at evenly spaced points, of cubics that never overshoot between them.
+
+    Harmonic means of the neighbouring secants, zero at a turn; at the ends a three-point formula that keeps
+    the shape (Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5, 1984): those of `scipy.interpolate`.
+    """
+    secant = np.diff(values, axis=0) / step
+    before, after = secant[:-1], secant[1:]
+    same = before * after > 0
+    middle = np.zeros_like(before)
+    middle[same] = 2 / (1 / before[same] + 1 / after[same])
+    ends = []
+    for near, next_to in ((secant[0], secant[1]), (secant[-1], secant[-2])):
+        slope = (3 * near - next_to) / 2
+        slope = np.where(np.sign(slope) == np.sign(near), slope, 0.0)
+        turns = (np.sign(near) != np.sign(next_to)) & (np.abs(slope) > 3 * np.abs(near))
+        ends.append(np.where(turns, 3 * near, slope))
+    return np.concatenate([ends[0][None], middle, ends[1][None]])
 
 
 def _peaks(height: Array) -> ShapeFits:

@@ -13,8 +13,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
+from .quantiles import normal
 from .result import LEVEL, Interval
 
 Array = NDArray[np.float64]
@@ -214,7 +215,7 @@ def _intervals(family: Family, theta: Array, information: Array) -> dict[str, In
     except np.linalg.LinAlgError:
         variance = np.full(len(theta), np.inf)
     error = np.sqrt(np.where(variance > 0, variance, np.inf))
-    half = stats.norm.ppf(0.5 + LEVEL / 2) * error
+    half = normal(0.5 + LEVEL / 2) * error
     out = {}
     for i, (name, value) in enumerate(family.parameters(theta).items()):
         low, high = -np.inf, np.inf

@@ -29,7 +29,7 @@ from .planning import (
     rounded_s,
     set_dates,
 )
-from .reading import Reading
+from .reading import NO_BLOCKS, Reading
 from .rejects import Flawed, Reject, Torn, escaped, located
 from .tables import MOST_STREAMS, Stream
 
@@ -124,6 +124,8 @@ def checks(reading: Reading) -> list[Check]:
         ]
     if "session" in reading.format.holds:
         found.append(Check("POSITION(chr(0) IN session) > 0", "NUL byte in the text", "session"))
+    if "prefix" in reading.holds:
+        found.append(Check(f"prefix = {NO_BLOCKS}", "not a list of block numbers", "prefix"))
     return found
 
 
@@ -135,20 +137,23 @@ def _run(
     Per log the torn rows, and how many rows were read, have an unseen stream, a flaw, a stamp off the clock.
     """
     connection.execute("DROP TABLE IF EXISTS stamped")
-    holds = {column for reading in plan.readings for column in reading.format.holds}
+    holds = {column for reading in plan.readings for column in reading.holds}
+    wide = plan.far or plan.resolution_s < 1 or any(rounded_s(plan, i) for i in range(len(plan.readings)))
+    small = "UTINYINT" if len(plan.streams) < 256 else "SMALLINT"
     torn, counts = [], []
     for i, reading in enumerate(plan.readings):
         parameters: dict[str, Any] = {}
         columns = [
-            f"CAST({_stream(plan.streams, parameters)} AS SMALLINT) AS stream_id",
-            f"TRY_CAST(FLOOR(arrival_s / {plan.resolution_s!r} + 0.5) AS BIGINT) AS tick",
+            f"CAST({_stream(plan.streams, parameters)} AS {small}) AS stream_id",
+            f"{_tick(plan.resolution_s, wide)} AS tick",
             *(["arrival_s"] if plan.resolution_s < 1 else []),
             *(["session"] if "session" in holds else []),
             "TRY_CAST(request_tokens AS INTEGER) AS request_tokens",
             "TRY_CAST(response_tokens AS INTEGER) AS response_tokens",
             *(["elapsed_s"] if "elapsed_s" in holds else []),
             "COALESCE(failed, FALSE) AS failed",
-            f"CAST({_flaw(reading, plan.resolution_s, rounded_s(plan, i))} AS TINYINT) AS flaw",
+            *([_prefix(reading)] if "prefix" in holds else []),
+            f"CAST({_flaw(reading, plan.resolution_s, rounded_s(plan, i), wide)} AS TINYINT) AS flaw",
             f"CAST({i} AS SMALLINT) AS log_id",
         ]
         into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
@@ -173,18 +178,24 @@ def _run(
         f"""
         CREATE OR REPLACE VIEW requests AS
         SELECT
-            stream_id,
-            tick,
+            CAST(stream_id AS SMALLINT) AS stream_id,
+            CAST(tick AS BIGINT) AS tick,
             {arrival} AS arrival_s,
             {"session" if "session" in holds else "CAST(NULL AS VARCHAR)"} AS session,
             request_tokens,
             response_tokens,
             {"elapsed_s" if "elapsed_s" in holds else "CAST(NULL AS DOUBLE)"} AS elapsed_s,
-            failed
+            failed,
+            {"prefix" if "prefix" in holds else "CAST(NULL AS BIGINT[]) AS prefix"}
         FROM stamped
         """
     )
     return torn, counts
+
+
+def _prefix(reading: Reading) -> str:
+    """The prefix blocks of a log's rows, in a trace of which some log has them."""
+    return "prefix" if "prefix" in reading.holds else "CAST(NULL AS BIGINT[]) AS prefix"
 
 
 def _stream(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
@@ -218,24 +229,40 @@ def _stream(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
     return f"CASE {' '.join(whens)} END"
 
 
-def _flaw(reading: Reading, resolution_s: float, origin_s: float) -> str:
+def _tick(resolution_s: float, wide: bool) -> str:
+    """The tick of a stamp, the nearest; the engine works out an expression that is asked for twice once.
+
+    Not `wide` it has 32 bits, and a stamp that does not fit is none, so off the clock.
+    """
+    ticks = "arrival_s" if resolution_s == 1.0 else f"arrival_s / {resolution_s!r}"
+    return f"TRY_CAST(FLOOR({ticks} + 0.5) AS {'BIGINT' if wide else 'UINTEGER'})"
+
+
+def _flaw(reading: Reading, resolution_s: float, origin_s: float, wide: bool) -> str:
     """0 for a good row, else the number of the first check that it fails; good rows pass in one glance."""
     error_s = f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {abs(origin_s)!r})"
     nearest_s = f"FLOOR(arrival_s / {resolution_s!r} + 0.5) * {resolution_s!r}"
     if resolution_s == STEPS_S[-1]:
         on_clock = "TRUE"
     elif resolution_s == 1.0 and origin_s == 0.0:
-        on_clock = "arrival_s = FLOOR(arrival_s)"
+        on_clock = f"arrival_s = {_tick(resolution_s, wide)}"
     else:
         on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
     good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
     for tokens in ("request_tokens", "response_tokens"):
-        fine = f"{tokens} >= 0 AND {tokens} < {TOKEN_LIMIT} AND {tokens} = FLOOR({tokens})"
+        # Whole and in range, where the integer that is kept is the same number.
+        kept = f"TRY_CAST({tokens} AS INTEGER)"
+        fine = f"{kept} = {tokens} AND {kept} >= 0"
         good.append(fine if tokens in reading.needs else f"({tokens} IS NULL OR ({fine}))")
     if "model" in reading.needs:
         good.append("model IS NOT NULL")
     listed = checks(reading)
-    rest = [c.condition for c in listed if c.column in ("elapsed_s", "session")]
+    if "elapsed_s" in reading.format.holds:
+        # NaN is above all numbers, infinity too.
+        good.append("COALESCE(elapsed_s >= 0 AND elapsed_s < CAST('inf' AS DOUBLE), TRUE)")
+    if "session" in reading.format.holds:
+        good.append("COALESCE(POSITION(chr(0) IN session) = 0, TRUE)")
+    rest = [check.condition for check in listed if check.column == "prefix"]
     good += [f"COALESCE(NOT ({condition}), TRUE)" for condition in rest]
     whens = " ".join(f"WHEN {check.condition} THEN {i}" for i, check in enumerate(listed, start=1))
     return f"CASE WHEN {' AND '.join(good)} THEN 0 ELSE CASE {whens} ELSE {OFF_CLOCK} END END"
@@ -271,7 +298,9 @@ def _corrected(
                 f"SELECT arrival_s FROM ($rows) WHERE arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}",
             ).fetchnumpy()["arrival_s"]
             step = clock_step(np.ma.getdata(arrivals), rounded_s(plan, i))
-            wrong = wrong or step < plan.resolution_s
+            far = bool(np.max(arrivals, initial=0) >= 2**32 - 1)
+            wrong = wrong or step < plan.resolution_s or far > plan.far
+            plan.far = plan.far or far
             plan.resolution_s = min(plan.resolution_s, step)
     if wrong:
         set_dates(plan)

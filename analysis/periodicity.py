@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from .decomposition import mstl
 from .hours import (
@@ -40,6 +40,7 @@ from .hours import (
     profile_of,
     weekday_ratios,
 )
+from .quantiles import normal
 from .result import LEVEL, Interval, Part
 from .spectrum import (
     Autoregression,
@@ -288,7 +289,7 @@ class _Study:
         r = self.plain_r if period < WEEK_H else self.flat_r
         peak = float(r[period] - (r[period // 2] + r[period + period // 2]) / 2)
         # Three correlations with weights 1, ½, ½: their errors add as √1.5 where they are independent.
-        peak_p = float(stats.norm.sf(peak / (np.sqrt(1.5) * bartlett(r, period, self.n))))
+        peak_p = float(special.ndtr(-peak / (np.sqrt(1.5) * bartlett(r, period, self.n))))
         level = self.scale * float(self.background.spectrum(np.array([1 / period]))[0])
         ratio = float(self.power[self.size // period - 1]) / max(level, 1e-12)
         constant = self.plain_r[1:].any() == np.False_
@@ -302,7 +303,7 @@ class _Study:
             "autocorrelation": correlation.value,
             "autocorrelation_low": correlation.low,
             "autocorrelation_high": correlation.high,
-            "band": float(stats.norm.ppf(0.5 + LEVEL / 2)) * bartlett(self.plain_r, period, self.n),
+            "band": normal(0.5 + LEVEL / 2) * bartlett(self.plain_r, period, self.n),
             "peak": peak,
             "peak_p": peak_p,
             "spectral_ratio": ratio,

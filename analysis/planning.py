@@ -45,6 +45,8 @@ class Plan:
     origins_s: list[float]
     """Per log, what its seconds are less by: Unix time of day 0 where they count from 1970."""
     earliest_s: list[float] = field(default_factory=list)
+    far: bool = False
+    """Whether some seconds do not fit 32 bits (136 years)."""
 
 
 def guess(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> Plan:

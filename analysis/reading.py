@@ -33,14 +33,20 @@ MAPPED = {
     "elapsed_s": "elapsed_s",
     "elapsed_ms": "elapsed_s",
     "failed": "failed",
+    "prefix": "prefix",
 }
 """What `--columns` may name, and the trace column that it gives."""
 
 SERVICES = (("conv", "conversation"), ("code", "code"), ("toolagent", "toolagent"))
 """Words of a file's name that tell the service, where the log itself does not."""
 
-SQL_TYPES = {"INSTANT": "VARCHAR", "COUNT": "UINTEGER", "UNUSED": "VARCHAR"}
+SQL_TYPES = {"INSTANT": "VARCHAR", "COUNT": "UINTEGER", "BLOCKS": "VARCHAR", "UNUSED": "VARCHAR"}
 """How a declared type is read, where it is not a type of SQL itself."""
+
+BLOCKS = r"\s*\[\s*(\d+\s*(,\s*\d+\s*)*)?\]\s*"
+"""A list of whole numbers from 0 on, as JSON and SQL write it."""
+NO_BLOCKS = "[-1]"
+"""What a value becomes that should be such a list and is not; a number that blocks never have."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Reading:
     day0: date | None
     day_index: int
     needs: tuple[str, ...]
+    holds: frozenset[str]
+    """the optional trace columns that this log really has"""
     has_failures: bool
     failure_rule: str | None
     stored: TraceInfo | None
@@ -104,10 +112,16 @@ def read_as(path: Path, columns: Mapping[str, str] | None, position: int) -> Rea
         day0=day0,
         day_index=day_index,
         needs=format.needs,
+        holds=_holds(format, [name for c, name in uses if c.type == "BLOCKS"]),
         has_failures=stored.has_failures if stored else tells_failures,
         failure_rule=stored.failure_rule if stored else format.failures,
         stored=stored,
     )
+
+
+def _holds(format: Format, blocks: list[str | None]) -> frozenset[str]:
+    """What the format holds; prefix blocks only where the log has their column, since lists are large."""
+    return frozenset(name for name in format.holds if name != "prefix" or any(blocks))
 
 
 def _stored(log: LogFile) -> TraceInfo | None:
@@ -165,6 +179,7 @@ def _mapped(log: LogFile, columns: Mapping[str, str], twice: list[str]) -> Readi
         day0=None,
         day_index=0,
         needs=tuple(name for name in ("request_tokens", "response_tokens") if name in given),
+        holds=_holds(format, [given.get("prefix")]),
         has_failures=failed is not None,
         failure_rule=f"{failed} is true" if failed is not None else None,
         stored=None,
@@ -192,8 +207,15 @@ def _value(log: LogFile, column: Column, name: str | None) -> str:
     """The expression of a declared column over what the engine's reader gives."""
     kind = SQL_TYPES.get(column.type, column.type)
     if name is None:
-        return f"CAST(NULL AS {kind})"
+        return f"CAST(NULL AS {'BIGINT[]' if column.type == 'BLOCKS' else kind})"
     source = f"said.{identifier(name)}" if log.kind == "jsonl" else identifier(name)
+    if column.type == "BLOCKS":
+        text = f"CAST({source} AS VARCHAR)"
+        is_list = f"regexp_full_match({text}, {literal(BLOCKS)})"
+        listed = f"CASE WHEN {is_list} THEN TRY_CAST({text} AS BIGINT[]) END"
+        # A number too large for the type becomes a NULL in the list.
+        good = f"CASE WHEN list_count({listed}) = len({listed}) THEN {listed} ELSE {NO_BLOCKS} END"
+        return f"CASE WHEN {source} IS NOT NULL THEN {good} END"
     if column.type == "INSTANT":
         return f"epoch_ns(TRY_CAST({source} AS TIMESTAMP_NS))"
     return f"TRY_CAST({source} AS {kind})"

@@ -17,7 +17,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate
 
 from .gamma import expected_shortfall
 
@@ -95,8 +94,13 @@ def count_variance(expected: ArrayLike, shape: ArrayLike) -> Array:
     x/α + (1 − 1/α²)/6, is as good. Interpolated from a table to 2 %; shapes are held in 0.02 to 50.
     """
     x, a = np.broadcast_arrays(np.asarray(expected, dtype=float), np.clip(shape, 0.02, 50.0))
-    points = np.stack([np.log(np.clip(x, _EXPECTED[0], _EXPECTED[-1])), np.log(a)], axis=-1)
-    near = x * np.exp(_variance_ratio()(points))
+    table = _variance_ratio()
+    # Bilinear; both axes are even on the log scale.
+    i, t = _placed(np.clip(x, _EXPECTED[0], _EXPECTED[-1]), _EXPECTED)
+    j, u = _placed(a, _SHAPES)
+    lower = (1 - u) * table[i, j] + u * table[i, j + 1]
+    upper = (1 - u) * table[i + 1, j] + u * table[i + 1, j + 1]
+    near = x * np.exp((1 - t) * lower + t * upper)
     out: Array = np.where(x > 20 / a, x / a + (1 - 1 / a**2) / 6, near)
     return out
 
@@ -106,8 +110,8 @@ _SHAPES = np.geomspace(0.02, 50.0, 33)
 
 
 @cache
-def _variance_ratio() -> interpolate.RegularGridInterpolator:
-    """log of V(x)/x over log x and log α."""
+def _variance_ratio() -> Array:
+    """log of V(x)/x at `_EXPECTED` × `_SHAPES`."""
     out = np.empty((len(_EXPECTED), len(_SHAPES)))
     for i, x in enumerate(_EXPECTED.tolist()):
         for j, a in enumerate(_SHAPES.tolist()):
@@ -116,4 +120,11 @@ def _variance_ratio() -> interpolate.RegularGridInterpolator:
                 k = np.arange(1, int(x + 10 * np.sqrt(x / a) + 30 / a) + 5)
                 variance = x + 2 * expected_shortfall(x, k * a, k).sum() - x * x
             out[i, j] = np.log(variance / x)
-    return interpolate.RegularGridInterpolator((np.log(_EXPECTED), np.log(_SHAPES)), out)
+    return out
+
+
+def _placed(values: Array, points: Array) -> tuple[NDArray[np.intp], Array]:
+    """The point below each value, of geometrically spaced ones, and how far it is to the next in logs."""
+    at = np.log(values / points[0]) * ((len(points) - 1) / np.log(points[-1] / points[0]))
+    first = np.clip(at.astype(np.intp), 0, len(points) - 2)
+    return first, at - first

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from .copula import (
     best_grid,
@@ -25,6 +25,7 @@ from .copula import (
     spearman_interval,
     total_variation,
 )
+from .quantiles import student
 from .result import LEVEL, Interval
 
 Array = NDArray[np.float64]
@@ -218,7 +219,7 @@ def line(sums: Array) -> Line | None:
     half = np.nan
     if (blocks := len(sums)) >= FEWEST_BLOCKS:
         error = np.sqrt(blocks / (blocks - 1) * np.sum(score**2)) / sxx
-        half = float(stats.t.ppf(0.5 + LEVEL / 2, blocks - 1)) * error
+        half = student(0.5 + LEVEL / 2, blocks - 1) * error
     return Line(
         n=int(n),
         slope=Interval(float(slope), float(slope - half), float(slope + half)),
@@ -249,7 +250,7 @@ def spread_growth(bins: pl.DataFrame) -> Interval:
     growth = float(weight @ (x * y) / (weight @ x**2))
     left = weight * x * (y - growth * x)
     error = np.sqrt(len(held) / (len(held) - 2) * np.sum(left**2)) / (weight @ x**2)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(held) - 2) * error)
+    half = student(0.5 + LEVEL / 2, len(held) - 2) * float(error)
     return Interval(growth, growth - half, growth + half)
 
 

@@ -1,6 +1,6 @@
 """What chance alone does to fitted windows: redraws from the fitted law, goodness of fit, excess spread.
 
-Windows are held as counts of gaps by size in cells (see `queries/arrival_windows.sql`): 0 to 15 ticks one
+Windows are held as counts of gaps by size in cells (see `windows`): 0 to 15 ticks one
 by one, longer gaps in half octaves. A redraw is one multinomial draw of these counts from the fitted law,
 so its cost does not grow with the gaps of a window. Refits of redraws and of what was observed take each
 long gap at the middle of its cell, both alike. Not here: the law itself (see `gamma`).
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
-from .gamma import MEANS, SINGLE, GapSums, Likelihood, ShapeFits, expected_shortfall
+from .gamma import MEANS, SINGLE, GapSums, Likelihood, ShapeFits
+from .quantiles import student
 from .result import LEVEL, Interval
 
 Array = NDArray[np.float64]
@@ -44,7 +45,11 @@ def refit(cells: Array) -> tuple[ShapeFits, Array]:
 def cell_cumulative(shape: Array, mean: Array, n_cells: int) -> Array:
     """P(a gap lies in this cell or a shorter one), shape (n_windows, n_cells); 1 for the last cell."""
     a, m = shape[:, None], mean[:, None]
-    short = np.diff(expected_shortfall(np.arange(SINGLE + 1), a, m), axis=1)
+    # K(x) = x P(α, z) − m P(α + 1, z), and P(α + 1, z) = P(α, z) − z^α e^−z / Γ(α + 1).
+    x = np.arange(1, SINGLE + 1)
+    z = a * x / m
+    integral = (x - m) * special.gammainc(a, z) + m * np.exp(a * np.log(z) - z - special.gammaln(a + 1))
+    short = np.diff(integral, axis=1, prepend=0.0)
     # From 16 ticks on, the distribution function half a tick past a gap is that of its whole-tick stamp.
     past = lowest_ticks(n_cells)[SINGLE + 1 :] - 0.5
     out = np.concatenate([short, special.gammainc(a, a * past / m), np.ones((len(a), 1))], axis=1)
@@ -83,7 +88,9 @@ def goodness_of_fit(cells: Array, rng: np.random.Generator, replicates: int = 99
     window itself among the redraws, so it is at least 1 / (replicates + 1) and a true Gamma is rejected
     at 5 % five times in a hundred.
     """
-    cells = np.concatenate([cells, np.zeros((len(cells), max(SINGLE + 2 - cells.shape[1], 1)))], axis=1)
+    # Two octaves beyond the longest gap; the last cell takes what is longer still.
+    wide = max(int(np.flatnonzero(cells.any(axis=0))[-1]) + 5, SINGLE + 2)
+    cells = np.pad(cells[:, :wide], ((0, 0), (0, max(wide - cells.shape[1], 0))))
     fits, mean = refit(cells)
     observed = distances(cells, fits.shape, mean)
     drawn = redraw(cells.sum(axis=1), fits.shape, mean, cells.shape[1], rng, replicates)
@@ -109,12 +116,19 @@ def spread(values: Array, errors: Array) -> Spread:
     """Compare the variance of `values` (n_windows,) with that of `errors` (n_redraws, n_windows), in logs.
 
     The excess variance is their difference: a mean over windows, so the scatter of the windows' shares in
-    it tells its interval. Zero where chance explains as much or more.
+    it tells its interval. Zero where chance explains as much or more. Errors of NaN are of windows that were
+    not redrawn; those that were, a random part, then stand for all, and their own scatter is added.
     """
     n = len(values)
     observed = (values - values.mean()) ** 2 * n / (n - 1)
-    sampling = ((errors - errors.mean()) ** 2).mean(axis=0)
-    beyond = observed - sampling
-    half = stats.t.ppf(0.5 + LEVEL / 2, n - 1) * beyond.std(ddof=1) / np.sqrt(n)
-    excess = [float(np.sqrt(max(beyond.mean() + d, 0.0))) for d in (0.0, -half, half)]
+    redrawn = np.isfinite(errors[0])
+    known = errors[:, redrawn]
+    sampling = ((known - known.mean()) ** 2).mean(axis=0)
+    if redrawn.all():
+        variance = (observed - sampling).var(ddof=1) / n
+    else:
+        variance = observed.var(ddof=1) / n + sampling.var(ddof=1) / len(sampling)
+    beyond = observed.mean() - sampling.mean()
+    half = student(0.5 + LEVEL / 2, n - 1) * np.sqrt(variance)
+    excess = [float(np.sqrt(max(beyond + d, 0.0))) for d in (0.0, -half, half)]
     return Spread(float(np.sqrt(observed.mean())), float(np.sqrt(sampling.mean())), Interval(*excess))

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
 
+from .quantiles import ranks, student
 from .result import LEVEL, Interval
 from .summaries import wilson
 from .trace import Selection, Trace
@@ -120,7 +120,7 @@ def mean_over(sessions: Sessions, values: Array, known: NDArray[np.bool_] | None
     mean, error, held = _clustered(sessions, values, known)
     if held < 2:
         return Interval(mean, float("nan"), float("nan"))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, held - 1)) * error
+    reach = student(0.5 + LEVEL / 2, held - 1) * error
     return Interval(mean, mean - reach, mean + reach)
 
 
@@ -193,7 +193,7 @@ def mean_of(values: Array) -> Interval:
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))
     error = float(values.std(ddof=1) / np.sqrt(len(values)))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1)) * error
+    reach = student(0.5 + LEVEL / 2, len(values) - 1) * error
     return Interval(mean, max(0.0, mean - reach), mean + reach)
 
 
@@ -208,13 +208,13 @@ def relation(turns: Integers, values: Array) -> Interval:
     unknown = Interval(float("nan"), float("nan"), float("nan"))
     if len(turns) < 4:
         return unknown
-    x = stats.rankdata(turns)
+    x = ranks(turns)
     x, y = x - x.mean(), values - values.mean()
     if not x.any() or not y.any():
         return unknown
     slope = float(x @ y / (x @ x))
     error = float(np.sqrt(np.sum((x * (y - slope * x)) ** 2)) / (x @ x))
     scale = float(np.sqrt((x @ x) / (y @ y)))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(x) - 2)) * error * scale
+    reach = student(0.5 + LEVEL / 2, len(x) - 2) * error * scale
     value = slope * scale
     return Interval(value, max(-1.0, value - reach), min(1.0, value + reach))

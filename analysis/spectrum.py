@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 Array = NDArray[np.float64]
 
@@ -74,11 +73,12 @@ def autoregression(correlation: Array, n: int) -> Autoregression:
     for order in range(1, LARGEST_ORDER + 1):
         if len(correlation) <= order or n <= 2 * order:
             break
-        weights = linalg.solve_toeplitz(correlation[:order], correlation[1 : order + 1])
+        lag = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
+        weights = np.linalg.solve(correlation[lag], correlation[1 : order + 1])
         noise = max(float(1 - weights @ correlation[1 : order + 1]), 1e-9)
         criterion = n * np.log(noise) + 2 * order
         if criterion < least:
-            best, least = Autoregression(weights, noise), criterion
+            best, least = Autoregression(weights.astype(float), noise), criterion
     return best
 
 

@@ -50,9 +50,16 @@ def ticks_in(trace: Trace, span_s: float) -> float:
 
 def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """Roll counts per `stream_id` and `by` up to the selections; the other columns are summed."""
-    held = trace.engine.table("members").join(counts, on="stream_id")
+    members = trace.engine.table("members")
     values = [c for c in counts.columns if c != "stream_id" and c not in by]
-    return held.group_by("selection_id", *by).agg(pl.col(*values).sum()).sort("selection_id", *by)
+    kind = members.schema["selection_id"]
+    parts = []
+    for (selection,), held in members.sort("selection_id").group_by("selection_id", maintain_order=True):
+        rows = counts.join(held, on="stream_id", how="semi")
+        total = pl.col(*values).sum()
+        summed = rows.group_by(by).agg(total).sort(by) if by else rows.select(total).head(rows.height)
+        parts.append(summed.select(pl.lit(selection, dtype=kind).alias("selection_id"), *by, *values))
+    return pl.concat(parts)
 
 
 def boxes(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:

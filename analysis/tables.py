@@ -1,7 +1,7 @@
 """The tables that questions are put to, built from the requests (see `burstlens.queries`).
 
-Runs of equal stamps are counted in NumPy on the sorted stamps: at ten million rows that is several times
-faster than grouping and sorting them in SQL, and needs half the memory. `tests/analysis/test_tables.py` holds
+Runs of equal stamps are counted in NumPy on the sorted stamps: at ten million rows that is ten times as fast
+as grouping and sorting them in SQL, and needs less memory. `tests/analysis/test_tables.py` holds
 the same tables in SQL and finds them equal. Not here: where the requests come from.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from ..queries import Engine
 
@@ -22,9 +22,12 @@ MOST_SELECTED = 16
 MOST_STREAMS = 2_000
 """More pairs of service and model than that are no services and models."""
 
+PIECE = 1 << 17
+"""Rows that are counted at a time."""
+
 Stream = tuple[str, str | None]
 """Service and model."""
-Integers = npt.NDArray[np.integer]
+Integers = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,93 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Occupied:
-    """Requests and failures per stream and occupied tick."""
+class Ticks:
+    """The occupied ticks of one selection in ascending order; every array has one element a tick."""
 
-    tick: Integers
-    """(n_ticks,) the distinct ticks of all streams in ascending order, counted from `first`"""
     first: int
-    rank: tuple[Integers, ...]
-    """per stream the indices into `tick` of the ticks it occupies, ascending"""
-    n: tuple[Integers, ...]
-    """per stream the requests in each of these ticks"""
-    failed: tuple[Integers, ...]
+    """The tick that `tick` counts from."""
+    tick: Integers
+    start: Integers
+    """Requests before it, and at last all of them, so one element more: `start[b] − start[a]` requests lie in
+    the a-th to the last tick before the b-th; n requests of one tick hold n − 1 gaps of zero."""
+    cut: Integers
+    """Places of the first tick of each segment that holds any, between which there is no gap."""
+
+    def gaps(self) -> Integers:
+        """Ticks since the one before; 0, which no gap can be, for the first of a segment."""
+        gap = np.empty_like(self.tick)
+        np.subtract(self.tick[1:], self.tick[:-1], out=gap[1:])
+        gap[self.cut] = 0
+        return gap
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The stamp of every request in order of arrival, and what it counts towards."""
+
+    first: int
+    tick: Integers
+    """counted from `first`"""
+    code: Integers
+    """twice the index of its stream, and one more where it failed"""
+
+    def together(self, streams: Sequence[int] | None) -> tuple[Integers, Integers]:
+        """The occupied ticks of some streams together, or of all: `tick` and `start` of `Ticks`."""
+        if streams is None:
+            return _runs(self.tick)
+        held = np.zeros(int(self.code.max(initial=0)) + 2, bool)
+        held[[2 * i + failed for i in streams for failed in (0, 1)]] = True
+        return _runs(self.tick, self.code, held)
+
+    def apart(
+        self, per_stream: NDArray[np.int64]
+    ) -> tuple[Integers, list[tuple[Integers, Integers]], list[Integers]]:
+        """The same of each stream, of so many rows each, and the failures in each of its ticks; first the
+        ticks of one stream after another."""
+        # Stable, so each stream keeps its order; small integers are sorted by counting.
+        order = np.argsort(self.code >> 1, kind="stable")
+        tick, code = self.tick[order], self.code[order]
+        del order
+        ticks, failures = [], []
+        end = np.cumsum(per_stream)
+        for a, b in zip((end - per_stream).tolist(), end.tolist(), strict=True):
+            occupied, start = _runs(tick[a:b])
+            ticks.append((occupied, start))
+            failed = code[a:b] & 1
+            failures.append(_narrow(np.add.reduceat(failed, start[:-1], dtype=np.int32) if b > a else failed))
+        # One array behind all, which the engine reads too.
+        joined = np.concatenate([tick for tick, _ in ticks])
+        ends = np.cumsum([len(tick) for tick, _ in ticks])
+        parts = np.split(joined, ends[:-1])
+        return joined, [(part, start) for part, (_, start) in zip(parts, ticks, strict=True)], failures
+
+
+def _runs(
+    tick: Integers, code: Integers | None = None, held: NDArray[np.bool_] | None = None
+) -> tuple[Integers, Integers]:
+    """Distinct stamps of ordered rows, and where the run of each begins, with the end of the last one.
+
+    Only rows are taken whose `code` is `held`, where these are given. In pieces that stay in the cache.
+    """
+    # Room for the most there can be; what is not used is never touched, so takes no memory.
+    distinct, start = np.empty_like(tick), np.empty(len(tick) + 1, np.min_scalar_type(-len(tick) - 1))
+    found = rows = 0
+    for a in range(0, len(tick), PIECE):
+        piece = tick[a : a + PIECE]
+        if code is not None and held is not None:
+            piece = piece[np.take(held, code[a : a + PIECE])]
+        if not len(piece):
+            continue
+        new = np.flatnonzero(piece[1:] != piece[:-1]) + 1
+        if not found or piece[0] != distinct[found - 1]:
+            distinct[found], start[found] = piece[0], rows
+            found += 1
+        many = slice(found, found + len(new))
+        distinct[many], start[many] = piece[new], new + rows
+        found += len(new)
+        rows += len(piece)
+    start[found] = rows
+    return distinct[:found], start[: found + 1]
 
 
 def stamp(engine: Engine, resolution_s: float) -> list[Stream]:
@@ -87,19 +166,22 @@ def stamp(engine: Engine, resolution_s: float) -> list[Stream]:
         """,
         {"resolution_s": resolution_s},
     )
-    connection.execute("CREATE VIEW requests AS SELECT * FROM stamped")
+    connection.execute("CREATE VIEW requests AS SELECT *, CAST(NULL AS BIGINT[]) AS prefix FROM stamped")
     pairs = connection.execute("SELECT service, model FROM named ORDER BY stream_id").fetchall()
     connection.execute("DROP TABLE named")
     return [(service, model) for service, model in pairs]
 
 
-def build(engine: Engine, streams: Sequence[Stream], resolution_s: float) -> tuple[Selection, ...]:
+def build(
+    engine: Engine, streams: Sequence[Stream], resolution_s: float
+) -> tuple[tuple[Selection, ...], dict[int, Ticks]]:
     """Make streams, selections, members, segments, ticks and gaps from the `stamped` table.
 
-    `stamped` is sorted by tick; `stream_id` counts from 1 in the order of `streams`.
+    `stamped` is sorted by tick; `stream_id` counts from 1 in the order of `streams`. Returns the selections,
+    and by their ids the same gaps as arrays.
     """
-    occupied = count(engine, len(streams))
-    per_stream = np.array([n.sum(dtype=np.int64) for n in occupied.n])
+    rows = fetch(engine, len(streams))
+    per_stream = np.bincount(rows.code, minlength=2 * len(streams)).reshape(-1, 2).sum(axis=1)
     engine.fill(
         "streams",
         "stream_id SMALLINT, service VARCHAR, model VARCHAR, n BIGINT",
@@ -118,59 +200,42 @@ def build(engine: Engine, streams: Sequence[Stream], resolution_s: float) -> tup
         [(s.selection_id, i + 1) for s, held in zip(selections, members, strict=True) for i in held],
     )
     hole_ticks = round(HOLE_S / resolution_s)
-    _keep_segments(engine, occupied, hole_ticks)
-    _keep_ticks(engine, occupied)
-    _keep_gaps(engine, occupied, members, hole_ticks)
-    return selections
+    joined, apart, failures = rows.apart(per_stream)
+    _keep_ticks(engine, rows.first, joined, apart, failures)
+    runs = [
+        apart[held[0]] if len(held) == 1 else rows.together(held if s.service else None)
+        for s, held in zip(selections, members, strict=True)
+    ]
+    # The first selection is everything.
+    starts = _keep_segments(engine, rows.first, runs[0][0], hole_ticks)
+    _keep_gaps(engine)
+    ticks = {}
+    for selection, (tick, start) in zip(selections, runs, strict=True):
+        cut = np.unique(np.searchsorted(tick, starts))
+        ticks[selection.selection_id] = Ticks(rows.first, tick, start, cut[cut < len(tick)])
+    return selections, ticks
 
 
-def count(engine: Engine, n_streams: int) -> Occupied:
-    """Requests and failures per occupied tick and stream, of a `stamped` table sorted by tick."""
+def fetch(engine: Engine, n_streams: int) -> Rows:
+    """Stamp, stream and failure of every request, of a `stamped` table sorted by tick."""
     connection = engine.connection
-    first, last = connection.execute("SELECT MIN(tick), MAX(tick) FROM stamped").fetchall()[0]
+    first, last = connection.execute("SELECT MIN(tick), MAX(tick) FROM requests").fetchall()[0]
     narrow = "INTEGER" if last - first < 2**31 else "BIGINT"
     small = "UTINYINT" if n_streams <= 127 else "INTEGER"
     fetched = connection.execute(
         f"""
         SELECT
-            CAST(tick - $first AS {narrow}) AS tick,
-            CAST((stream_id - 1) * 2 + CASE WHEN failed THEN 1 ELSE 0 END AS {small}) AS code
+            CAST(CAST(tick AS BIGINT) - $first AS {narrow}) AS tick,
+            CAST((CAST(stream_id AS INTEGER) - 1) * 2 + CASE WHEN failed THEN 1 ELSE 0 END AS {small}) AS code
         FROM stamped
         """,
         {"first": first},
     ).fetchnumpy()
-    tick, code = np.ma.getdata(fetched.pop("tick")), np.ma.getdata(fetched.pop("code"))
-    new = np.empty(len(tick), bool)
-    new[0] = True
-    np.not_equal(tick[1:], tick[:-1], out=new[1:])
-    distinct = tick[new]
-    del tick
-    # One cell a stream and tick, stream by stream. Where cells are not many times the rows, counting beats
-    # sorting.
-    cells = np.cumsum(new, dtype=np.int64)
-    del new
-    cells += (code >> 1).astype(np.int64) * len(distinct) - 1
-    failures = cells[(code & 1).view(bool)] if code.itemsize == 1 else cells[(code & 1) == 1]
-    del code
-    n_cells = len(distinct) * n_streams
-    if n_cells <= 4 * len(cells) + 1024:
-        counted = np.bincount(cells, minlength=n_cells)
-        taken = np.flatnonzero(counted)
-        n = counted[taken].astype(np.int32)
-        del counted
-        failed = np.bincount(failures, minlength=n_cells)[taken].astype(np.int32)
-    else:
-        taken, many = np.unique(cells, return_counts=True)
-        n = many.astype(np.int32)
-        failed = np.bincount(np.searchsorted(taken, failures), minlength=len(taken)).astype(np.int32)
-    del cells
-    bounds = np.searchsorted(taken, np.arange(1, n_streams) * len(distinct))
-    rank = [part - i * len(distinct) for i, part in enumerate(np.split(taken, bounds))]
-    return Occupied(distinct, first, tuple(rank), tuple(np.split(n, bounds)), tuple(np.split(failed, bounds)))
+    return Rows(first, np.ma.getdata(fetched["tick"]), np.ma.getdata(fetched["code"]))
 
 
 def select(
-    present: Sequence[tuple[Stream, int]], per_stream: npt.NDArray[np.int64]
+    present: Sequence[tuple[Stream, int]], per_stream: NDArray[np.int64]
 ) -> tuple[tuple[Selection, ...], list[list[int]]]:
     """Everything, each service where there are several, each model where a service has several.
 
@@ -197,41 +262,42 @@ def select(
     return selections, [held for _, _, held in groups]
 
 
-def _after_holes(occupied: Occupied, hole_ticks: int) -> Integers:
-    """Places in `occupied.tick` where a segment begins, the first among them."""
-    first: Integers = np.append(0, np.flatnonzero(np.diff(occupied.tick) >= hole_ticks) + 1)
-    return first
+def _keep_segments(engine: Engine, first: int, tick: Integers, hole_ticks: int) -> Integers:
+    """Make the contiguous stretches of all occupied ticks; where each begins, counted from `first`.
 
-
-def _keep_segments(engine: Engine, occupied: Occupied, hole_ticks: int) -> None:
-    """Contiguous stretches: a silence of at least `hole_ticks` over all streams is a hole."""
-    first = _after_holes(occupied, hole_ticks)
-    starts = occupied.tick[first]
-    ends = occupied.tick[np.append(first[1:] - 1, len(occupied.tick) - 1)]
-    rows = [
-        (i, int(a) + occupied.first, int(b) + occupied.first)
-        for i, (a, b) in enumerate(zip(starts, ends, strict=True))
-    ]
+    A silence of at least `hole_ticks` is a hole. A service's own silence is a gap like any other.
+    """
+    begun = np.append(0, np.flatnonzero(np.diff(tick) >= hole_ticks) + 1)
+    starts: Integers = tick[begun]
+    ends = tick[np.append(begun[1:] - 1, len(tick) - 1)]
+    rows = [(i, int(a) + first, int(b) + first) for i, (a, b) in enumerate(zip(starts, ends, strict=True))]
     engine.fill("segments", "segment_id INTEGER, start_tick BIGINT, end_tick BIGINT", rows)
+    return starts
 
 
-def _keep_ticks(engine: Engine, occupied: Occupied) -> None:
-    lengths = [len(rank) for rank in occupied.rank]
+def _keep_ticks(
+    engine: Engine,
+    first: int,
+    joined: Integers,
+    apart: Sequence[tuple[Integers, Integers]],
+    failures: Sequence[Integers],
+) -> None:
+    """Requests and failures by stream and occupied tick, stream after stream."""
     engine.connection.register(
         "tick_arrays",
         {
-            "stream_id": np.repeat(np.arange(1, len(lengths) + 1, dtype=np.int16), lengths),
-            "tick": np.concatenate([occupied.tick[rank] for rank in occupied.rank]),
-            "n": _narrow(np.concatenate(occupied.n)),
-            "failed": _narrow(np.concatenate(occupied.failed)),
+            "stream_id": np.repeat(_narrow(np.arange(len(apart)) + 1), [len(tick) for tick, _ in apart]),
+            "tick": joined,
+            "n": np.concatenate([_narrow(np.diff(start)) for _, start in apart]),
+            "failed": np.concatenate(failures),
         },
     )
     engine.connection.execute(
         f"""
         CREATE VIEW ticks AS
         SELECT
-            stream_id,
-            CAST(tick AS BIGINT) + ({occupied.first}) AS tick,
+            CAST(stream_id AS SMALLINT) AS stream_id,
+            CAST(tick AS BIGINT) + ({first}) AS tick,
             CAST(n AS INTEGER) AS n,
             CAST(failed AS INTEGER) AS failed
         FROM tick_arrays
@@ -244,56 +310,26 @@ def _narrow(values: Integers) -> Integers:
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def _keep_gaps(engine: Engine, occupied: Occupied, members: Sequence[Sequence[int]], hole_ticks: int) -> None:
-    """Ticks between the occupied ticks of each selection, never across a hole of the record."""
-    # Room for the most there can be; what is not used is never touched, so takes no memory.
-    most = sum(min(len(occupied.tick), sum(len(occupied.rank[i]) for i in held)) for held in members)
-    selection_id = np.empty(most, np.min_scalar_type(len(members)))
-    tick, gap = np.empty(most, occupied.tick.dtype), np.empty(most, occupied.tick.dtype)
-    n = np.empty(most, np.min_scalar_type(sum(int(part.max()) for part in occupied.n if len(part))))
-    after_holes = occupied.tick[_after_holes(occupied, hole_ticks)]
-    start = 0
-    for number, held in enumerate(members, start=1):
-        rank, requests = _together(occupied, held)
-        here = slice(start, start + len(rank))
-        selection_id[here], n[here] = number, requests
-        np.take(occupied.tick, rank, out=tick[here], mode="clip")
-        # No gap is zero, so that zero can stand for none: the first tick of a segment.
-        gap[start] = 0
-        np.subtract(tick[here][1:], tick[here][:-1], out=gap[here][1:])
-        # A service's own silence is a gap like any other; only a hole of the whole record cuts.
-        cut = np.searchsorted(tick[here], after_holes)
-        gap[here][cut[cut < len(rank)]] = 0
-        start += len(rank)
-    used = slice(0, start)
-    engine.connection.register(
-        "gap_arrays",
-        {
-            "selection_id": selection_id[used],
-            "tick": tick[used],
-            "n": n[used],
-            "gap": gap[used],
-        },
-    )
+def _keep_gaps(engine: Engine) -> None:
+    """The gaps of all selections as a view: the same as `Ticks`, worked out when it is asked for."""
     engine.connection.execute(
-        f"""
+        """
         CREATE VIEW gaps AS
+        WITH occupied AS (
+            SELECT members.selection_id, ticks.tick, CAST(SUM(ticks.n) AS INTEGER) AS n
+            FROM ticks
+            JOIN members ON members.stream_id = ticks.stream_id
+            GROUP BY members.selection_id, ticks.tick
+        ),
+        stepped AS (
+            SELECT *, LAG(tick) OVER (PARTITION BY selection_id ORDER BY tick) AS before FROM occupied
+        )
         SELECT
-            CAST(selection_id AS SMALLINT) AS selection_id,
-            CAST(tick AS BIGINT) + ({occupied.first}) AS tick,
-            CAST(n AS INTEGER) AS n,
-            CAST(NULLIF(gap, 0) AS BIGINT) AS gap
-        FROM gap_arrays
+            stepped.selection_id,
+            stepped.tick,
+            stepped.n,
+            CASE WHEN stepped.before >= segments.start_tick THEN stepped.tick - stepped.before END AS gap
+        FROM stepped
+        JOIN segments ON stepped.tick >= segments.start_tick AND stepped.tick <= segments.end_tick
         """
     )
-
-
-def _together(occupied: Occupied, held: Sequence[int]) -> tuple[Integers, Integers]:
-    """Occupied ticks of some streams together: their indices, and requests."""
-    if len(held) == 1:
-        return occupied.rank[held[0]], occupied.n[held[0]]
-    n = np.zeros(len(occupied.tick), np.int32)
-    for i in held:
-        n[occupied.rank[i]] += occupied.n[i]
-    rank = np.flatnonzero(n)
-    return (rank, n) if len(rank) == len(n) else (rank, n[rank])

@@ -27,7 +27,7 @@ from .rejects import Reject, write_rejects
 from .result import Progress, silent
 from .runs import FORMAT as RECORD
 from .runs import is_made_up, opened, run_name
-from .tables import HOLE_S, Selection, Stream, build, stamp
+from .tables import HOLE_S, Selection, Stream, Ticks, build, stamp
 
 __all__ = [
     "COLUMNS",
@@ -54,7 +54,10 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "elapsed_s": pl.Float64,
     "failed": pl.Boolean,
 }
-"""The columns of a trace, in order."""
+"""The columns of a trace, in order. A trace whose log tells prefix blocks has `PREFIX` after them."""
+
+PREFIX = "prefix"
+"""The numbers of the blocks of tokens that a prompt begins with, a list; equal numbers are equal tokens."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Trace:
     selections: tuple[Selection, ...]
     segments: pl.DataFrame
     """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
+    ticks: Mapping[int, Ticks]
+    """By `selection_id` its occupied ticks and gaps: the engine's `gaps` as arrays."""
     rejects: tuple[Reject, ...] = ()
     """Rows of the logs that are not in the trace; empty when it was opened from a trace file."""
 
@@ -178,9 +183,9 @@ def prepare(engine: Engine, info: TraceInfo) -> Trace:
 
 def _prepared(engine: Engine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
     """Build the tables of `burstlens.queries` from `stamped`, sorted; `streams` by `stream_id` from 1."""
-    selections = build(engine, streams, info.resolution_s)
+    selections, ticks = build(engine, streams, info.resolution_s)
     segments = engine.ask("segments", resolution_s=info.resolution_s)
-    return Trace(info, engine, selections, segments)
+    return Trace(info, engine, selections, segments, ticks)
 
 
 def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str]) -> TraceInfo:
@@ -278,7 +283,8 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
         else:
             if info is None:
                 raise TypeError("a frame has no identity of its own: give info")
-            frame = trace.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()])
+            more = [pl.col(PREFIX).cast(pl.List(pl.Int64))] if PREFIX in trace.columns else []
+            frame = trace.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()] + more)
             frame.sort("arrival_s", maintain_order=True).write_parquet(
                 begun, compression="zstd", metadata={METADATA_KEY: info.to_json()}
             )
@@ -298,6 +304,7 @@ def _copy(trace: Trace, info: TraceInfo, out: Path) -> None:
     connection = trace.engine.connection
     names = {row[0]: row[1:] for row in connection.execute("SELECT * FROM streams").fetchall()}
     listed = [names.get(i, (None, None)) for i in range(1, max(names) + 1)]
+    blocks = connection.execute("SELECT 1 FROM requests WHERE prefix IS NOT NULL LIMIT 1").fetchall()
     connection.execute(
         f"""
         COPY (
@@ -310,6 +317,7 @@ def _copy(trace: Trace, info: TraceInfo, out: Path) -> None:
                 response_tokens,
                 elapsed_s,
                 failed
+                {", prefix" if blocks else ""}
             FROM requests
         )
         TO {literal(str(out.absolute()))}

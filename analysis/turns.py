@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from .likelihood import Array, Family, Histogram
 
@@ -148,7 +148,7 @@ class LogNormal(_Clocked):
     def cumulative(self, theta: Array, values: Array) -> Array:
         """Φ of the standardized log."""
         logs = np.log(np.maximum(values, 1e-12))
-        return np.asarray(np.where(values > 0, stats.norm.cdf((logs - theta[0]) / np.exp(theta[1])), 0.0))
+        return np.asarray(np.where(values > 0, special.ndtr((logs - theta[0]) / np.exp(theta[1])), 0.0))
 
     def parameters(self, theta: Array) -> dict[str, float]:
         """`median_s`, and `sigma`, the standard deviation of the natural log."""

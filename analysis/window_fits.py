@@ -27,8 +27,9 @@ PROBED = 60
 """Windows per selection that goodness of fit is bootstrapped for."""
 FEWEST_FOR_PRIOR = 10
 """Fewer windows than this tell no prior and no spread."""
-REDRAWN = 2000
-"""Sampling error is told by redrawing all windows of a selection, and again until so many are redrawn."""
+REDRAWN = 4000
+"""Sampling error is told by redrawing so many windows of a selection, drawn from them at random; where there
+are fewer, all are redrawn, and where there are under half, several times."""
 NARROWEST_PRIOR_SD = 0.05
 """However alike the windows look, shapes may differ by this much on the log scale."""
 
@@ -47,7 +48,7 @@ class WindowFits:
     ks_distance: Array
     p_value: Array
     log_shape_error: Array
-    """What refits of redraws from each sound window miss its log shape by, (n_redraws, n_windows)."""
+    """What refits of redraws from sound windows miss their log shape by, (n_redraws, n_windows)."""
     log_mean_error: Array
 
     @property
@@ -106,8 +107,10 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     good = goodness_of_fit(gaps.own.cells[probed], rng)
     fitted.ks_distance[probed], fitted.p_value[probed] = good.distance, good.p_value
     # Redraws start from the shrunk shapes: those of the windows themselves already hold sampling error.
+    times = int(np.clip(REDRAWN / 2 / len(sound), 1, 20))
+    if len(sound) > REDRAWN:
+        sound = np.sort(rng.choice(sound, REDRAWN, replace=False))
     mean = sums.mean[sound]
-    times = int(np.clip(REDRAWN / len(sound), 1, 20))
     n_cells = gaps.own.cells.shape[1] + 8
     drawn = redraw(sums.n[sound], shrunk.shape[sound], mean, n_cells, rng, times)
     again, again_mean = refit(drawn.reshape(-1, n_cells).astype(float))

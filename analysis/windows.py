@@ -10,16 +10,16 @@ storm. It is the clock of `renewal`, in which such a gap was drawn. Not here: wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from .gamma import SINGLE, GapSums
 from .sampling import lowest_ticks
+from .tables import PIECE, Ticks
 from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
@@ -27,8 +27,8 @@ Array = NDArray[np.float64]
 WORKING_HOURS = (9, 18)
 """The paper's weekday working hours, local time (Fig. 6)."""
 
-MOST_AT_ONCE = 4_000_000
-"""Requests whose gaps are asked for together, which bounds the memory that it takes."""
+MOST_TABLED = 65_535
+"""Gaps of up to so many ticks have their cell in a table."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class WindowGaps:
     """One selection's gaps in each of the windows."""
 
     cells: Array
-    """Gaps by size, (n_windows, n_cells): see `queries/arrival_windows.sql`."""
+    """Gaps by size, (n_windows, n_cells): 0 to 15 ticks one by one, longer ones in half octaves (cell 16
+    holds 16 to 22 ticks, cell 17 holds 23 to 31, …)."""
     sums: GapSums
     """What a Gamma's likelihood needs, in ticks."""
     square_sum: Array
@@ -110,87 +111,96 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
 
 
 def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
-    """Requests and gaps of every selection in `windows`, made as they are asked for: they are not small."""
-    ticks = windows.window_s / trace.info.resolution_s
-    counted, crossing = (
-        _by_selection(trace, trace.engine.ask(name, window_ticks=ticks))
-        for name in ("window_counts", "border_gaps")
+    """Requests and gaps of every selection in `windows`, made as they are asked for: they are not small.
+
+    Ticks are in order, so those of a window are neighbours and one pass counts them; SQL would have to group
+    them anew.
+    """
+    for selection in trace.selections:
+        ticks = trace.ticks[selection.selection_id]
+        yield selection, _gaps_of(ticks, windows, trace.info.resolution_s)
+
+
+def _gaps_of(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
+    """One selection's requests and gaps in each of the windows."""
+    border = _borders(ticks, windows, windows.window_s / tick_s)
+    occupied = np.diff(border)
+    requests = np.diff(ticks.start[border]).astype(float)
+    gap = ticks.gaps()
+    whole = _counted(gap[1:], border, requests - occupied)
+    # The gap ahead of a window's last tick crosses its border, unless it is none.
+    last = border[1:][occupied > 0] - 1
+    last = last[last < len(ticks.tick) - 1]
+    last = last[gap[last + 1] > 0]
+    begin, end = (ticks.tick[at].astype(float) + ticks.first for at in (last, last + 1))
+    return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
+
+
+def _borders(ticks: Ticks, windows: Windows, window_ticks: float) -> NDArray[np.int64]:
+    """Where each window begins among a selection's ticks, and the end of the last; each tick lies in one."""
+    lowest = np.ceil(windows.number * window_ticks - 1e-9) - ticks.first
+    end = int(ticks.tick[-1]) + 1 if len(ticks.tick) else 0
+    # In the ticks' own type, else all of them would be copied to compare.
+    sought = np.clip(lowest, 0, end).astype(ticks.tick.dtype)
+    return np.append(np.searchsorted(ticks.tick, sought), len(ticks.tick)).astype(np.int64)
+
+
+def _counted(ahead: NDArray[np.integer], border: NDArray[np.int64], zeros: Array) -> WindowGaps:
+    """Gaps by window, from the gap ahead of each tick but the last, and each window's gaps of zero.
+
+    Some windows at a time, as many as stay in the cache.
+    """
+    n_windows, longest = len(zeros), int(ahead.max(initial=0))
+    lowest = lowest_ticks(4 * SINGLE + 2 * longest.bit_length())
+    n_cells = max(SINGLE, int(np.searchsorted(lowest, longest, side="right")))
+    table = (
+        np.searchsorted(lowest, np.arange(min(longest, MOST_TABLED) + 1), side="right").astype(np.uint8) - 1
     )
-    for batch in _batches(trace.selections):
-        ids = {"first_selection": batch[0].selection_id, "last_selection": batch[-1].selection_id}
-        sized = trace.engine.ask("arrival_windows", window_ticks=ticks, **ids)
-        for selection in batch:
-            key = selection.selection_id
-            requests = np.zeros(len(windows))
-            place = _place(counted[key]["window_id"], windows)
-            requests[place] = counted[key]["n"].to_numpy()
-            layers = _layers(sized.filter(pl.col("selection_id") == key), windows)
-            layers[0, place, 0] = counted[key]["zero_gaps"].to_numpy()
-            whole = _window_gaps(layers)
-            _set_own_pace(layers, crossing[key], requests, windows, trace.info.resolution_s)
-            yield selection, SelectionGaps(requests, _window_gaps(layers), whole)
+    cells, tail = np.empty((n_windows, n_cells)), np.zeros((3, n_windows))
+    here = 0
+    while here < n_windows:
+        far = int(np.searchsorted(border, border[here] + PIECE, side="right")) - 1
+        some = slice(here, min(max(far, here + 1), n_windows))
+        here = some.stop
+        gap = ahead[border[some.start] : border[some.stop]]
+        many = some.stop - some.start
+        # The last tick of all has no gap ahead.
+        key = np.repeat(np.arange(many) * n_cells, np.diff(border[some.start : some.stop + 1]))[: len(gap)]
+        cell = np.take(table, gap, mode="clip")
+        if longest > MOST_TABLED:
+            beyond = np.flatnonzero(gap > MOST_TABLED)
+            cell[beyond] = np.searchsorted(lowest, gap[beyond], side="right") - 1
+        key += cell
+        cells[some] = np.bincount(key, minlength=many * n_cells).reshape(many, n_cells)
+        long = np.flatnonzero(gap >= SINGLE)
+        window, size = key[long] // n_cells, gap[long].astype(float)
+        for total, each in zip(tail, (size, np.log(size), size * size), strict=True):
+            total[some] = np.bincount(window, each, many)
+    cells[:, 0] = zeros
+    short = cells[:, :SINGLE]
+    sums = GapSums(short, cells[:, SINGLE:].sum(axis=1), tail[0], tail[1])
+    return WindowGaps(cells, sums, tail[2] + short @ np.arange(SINGLE) ** 2)
 
 
-def _batches(selections: Sequence[Selection]) -> Iterator[list[Selection]]:
-    """Selections in order, as many at a time as hold `MOST_AT_ONCE` requests together, or one."""
-    batch: list[Selection] = []
-    for selection in selections:
-        if batch and sum(held.n for held in batch) + selection.n > MOST_AT_ONCE:
-            yield batch
-            batch = []
-        batch.append(selection)
-    if batch:
-        yield batch
-
-
-def _by_selection(trace: Trace, answer: pl.DataFrame) -> dict[int, pl.DataFrame]:
-    parts = {int(key[0]): part for key, part in answer.partition_by("selection_id", as_dict=True).items()}
-    return {s.selection_id: parts.get(s.selection_id, answer.clear()) for s in trace.selections}
-
-
-def _place(window_id: pl.Series | Array, windows: Windows) -> NDArray[np.int64]:
-    """Where windows stand among all windows, by their number."""
-    return np.searchsorted(windows.number, np.asarray(window_id)).astype(np.int64)
-
-
-def _layers(sized: pl.DataFrame, windows: Windows) -> Array:
-    """How many gaps, Σ gap, Σ gap² and Σ log gap by window and cell, shape (4, n_windows, n_cells)."""
-    cell = sized["cell"].to_numpy().astype(int)
-    out = np.zeros((4, len(windows), max(SINGLE, int(cell.max(initial=0)) + 1)))
-    for layer, column in zip(out, ("n", "gap_sum", "gap_square_sum", "gap_log_sum"), strict=True):
-        layer[_place(sized["window_id"], windows), cell] = sized[column].to_numpy()
-    return out
-
-
-def _window_gaps(layers: Array) -> WindowGaps:
-    n, gap_sum, square_sum, log_sum = layers
-    cells = n.copy()
-    return WindowGaps(
-        cells=cells,
-        sums=GapSums(
-            counts=cells[:, :SINGLE],
-            tail_n=n[:, SINGLE:].sum(axis=1),
-            tail_sum=gap_sum[:, SINGLE:].sum(axis=1),
-            tail_log_sum=log_sum[:, SINGLE:].sum(axis=1),
-        ),
-        square_sum=square_sum.sum(axis=1),
-    )
-
-
-def _set_own_pace(
-    layers: Array, crossing: pl.DataFrame, requests: Array, windows: Windows, tick_s: float
-) -> None:
-    """Measure the gaps that cross a border, at most one a window, at the pace of their window, in place."""
+def _at_own_pace(
+    whole: WindowGaps, begin: Array, end: Array, requests: Array, windows: Windows, tick_s: float
+) -> WindowGaps:
+    """The same, gaps that cross a border, at most one a window, measured at the pace of their window."""
     ticks = windows.window_s / tick_s
-    begin, end = (crossing[name].to_numpy().astype(float) for name in ("begin_tick", "end_tick"))
-    first, last = (_place(np.floor(tick / ticks), windows) for tick in (begin, end))
+    first, last = (np.searchsorted(windows.number, np.floor(tick / ticks)) for tick in (begin, end))
     pace = requests / (windows.covered_s / tick_s)
     counted = np.concatenate([[0.0], np.cumsum(requests)])
     border = (windows.number[first] + 1) * ticks
     # A window that a gap enters from the one before it is covered from its first tick on.
     beyond = counted[last] - counted[first + 1] + pace[last] * (end - windows.number[last] * ticks)
     gap = end - begin
-    own = np.rint(np.minimum(border - begin + beyond / pace[first], gap))
-    for sign, size in ((-1, gap), (1, np.maximum(own, 1))):
-        cell = np.searchsorted(lowest_ticks(layers.shape[2]), size, side="right") - 1
-        layers[:, first, cell] += sign * np.stack([np.ones(len(size)), size, size**2, np.log(size)])
+    own = np.maximum(np.rint(np.minimum(border - begin + beyond / pace[first], gap)), 1)
+    cells, sums = whole.cells.copy(), whole.sums
+    told = np.stack([sums.tail_n, sums.tail_sum, sums.tail_log_sum, whole.square_sum])
+    lowest = lowest_ticks(cells.shape[1])
+    for sign, size in ((-1, gap), (1, own)):
+        cell = np.searchsorted(lowest, size, side="right") - 1
+        long = cell >= SINGLE
+        cells[first, cell] += sign
+        told[:, first] += sign * np.stack([long, long * size, long * np.log(size), size**2])
+    return WindowGaps(cells, GapSums(cells[:, :SINGLE], *told[:3]), told[3])

@@ -6,8 +6,9 @@ holds the SELECT of each log format, `burstlens.analysis.loading` runs them).
 
 What the SQL files may ask, all created when a trace is opened:
 
-- `requests(stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed)`:
-  one row a request, in arrival order; `tick` = FLOOR(arrival_s / resolution_s) is a BIGINT.
+- `requests(stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed, prefix)`:
+  one row a request, in arrival order; `tick` = FLOOR(arrival_s / resolution_s) is a BIGINT, `prefix` the
+  list of its prefix blocks, NULL in most logs.
 - `streams(stream_id, service, model, n)`: the distinct pairs and their requests; `stream_id` is a small
   integer from 1, numbers may be missing.
 - `selections(selection_id, service, model)`: what is characterized: everything (both NULL), each
@@ -46,7 +47,11 @@ def frame(answered: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     interpreter says so on standard error as it ends.
     """
     columns = {}
+    lists = {column[0] for column in answered.description if str(column[1]) == "BIGINT[]"}
     for name, values in answered.fetchnumpy().items():
+        if name in lists:
+            columns[name] = _lists(name, values)
+            continue
         if isinstance(values, np.ma.MaskedArray):
             absent = np.ma.getmaskarray(values)
             series = pl.Series(name, _plain(values.data, absent))
@@ -54,6 +59,16 @@ def frame(answered: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         else:
             columns[name] = pl.Series(name, _plain(values, None))
     return pl.DataFrame(columns)
+
+
+def _lists(name: str, values: np.ndarray) -> pl.Series:
+    """Lists of whole numbers; most often there is none at all, which is known at a glance."""
+    kind = pl.List(pl.Int64)
+    absent = np.ma.getmaskarray(values)
+    if absent.all():
+        return pl.Series(name, [None], dtype=kind).new_from_index(0, len(values))
+    held = [None if gone else each.tolist() for each, gone in zip(np.ma.getdata(values), absent, strict=True)]
+    return pl.Series(name, held, dtype=kind)
 
 
 def _plain(values: np.ndarray, absent: np.ndarray | None) -> Any:
@@ -98,12 +113,6 @@ class Engine:
         """Run one SQL file and return its answer; `$name` in the file is bound from `parameters`."""
         with self._turn:
             return frame(self.connection.execute(text(name), parameters))
-
-    def arrays(self, name: str, **parameters: Any) -> dict[str, np.ndarray]:
-        """The columns of an answer without NULLs; for large ones, which a frame would copy."""
-        with self._turn:
-            columns = self.connection.execute(text(name), parameters).fetchnumpy()
-        return {column: np.ma.getdata(values) for column, values in columns.items()}
 
     def close(self) -> None:
         """End the connection and what it holds in memory."""

@@ -5,7 +5,8 @@ SELECT
     session,
     request_tokens,
     response_tokens,
-    elapsed_s
+    elapsed_s,
+    prefix
 FROM requests
 WHERE
     list_contains(CAST($streams AS INTEGER[]), stream_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from burstlens.analysis.forecast import Forecasts, describe_forecast
 from burstlens.analysis.trace import Trace, open_trace
 
 REAL = Path(__file__).parents[2] / "shared" / "traces"
@@ -27,3 +28,10 @@ def traces() -> Callable[[str], Path]:
 def week(traces: Callable[[str], Path]) -> Trace:
     """The real first week of BurstGPT file 1, opened."""
     return open_trace(traces("burstgpt_1_first7days.csv"))
+
+
+@pytest.fixture(scope="session")
+def week_forecast(week: Trace) -> Forecasts:
+    """The real week forecast with default settings; skips, saying so, without XGBoost."""
+    pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
+    return describe_forecast(week)

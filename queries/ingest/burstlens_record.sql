@@ -22,6 +22,7 @@
 -- column: outcome VARCHAR
 -- optional: status UNUSED
 -- optional: error UNUSED
+-- optional: tries UNUSED
 -- optional: gaps_s UNUSED
 -- optional: gap_tokens UNUSED
 SELECT

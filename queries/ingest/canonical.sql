@@ -1,7 +1,7 @@
 -- burstlens trace
 -- Our own columns: a canonical Parquet file, or any log whose columns are mapped to them.
 -- reads: csv jsonl parquet
--- holds: session elapsed_s
+-- holds: session elapsed_s prefix
 -- column: arrival_s DOUBLE
 -- optional: service VARCHAR
 -- optional: model VARCHAR
@@ -10,6 +10,7 @@
 -- optional: response_tokens DOUBLE
 -- optional: elapsed_s DOUBLE
 -- optional: failed BOOLEAN
+-- optional: prefix BLOCKS
 SELECT
     "arrival_s" AS arrival_s,
     COALESCE("service", $service) AS service,
@@ -18,5 +19,6 @@ SELECT
     "request_tokens" AS request_tokens,
     "response_tokens" AS response_tokens,
     "elapsed_s" AS elapsed_s,
-    COALESCE("failed", FALSE) AS failed
+    COALESCE("failed", FALSE) AS failed,
+    "prefix" AS prefix
 FROM log

@@ -1,12 +1,13 @@
 -- Mooncake
 -- The traces of kvcache-ai/Mooncake: milliseconds since an unknown start, one JSON object a line.
--- `hash_ids`, the 512-token prefix blocks, do not go into the trace.
+-- `hash_ids` are the prefix blocks of 512 tokens, the last one perhaps shorter; equal numbers, equal tokens.
 -- reads: jsonl
 -- needs: request_tokens response_tokens
+-- holds: prefix
 -- column: timestamp DOUBLE
 -- column: input_length DOUBLE
 -- column: output_length DOUBLE
--- optional: hash_ids UNUSED
+-- optional: hash_ids BLOCKS
 SELECT
     "timestamp" / 1000.0 AS arrival_s,
     $service AS service,
@@ -15,5 +16,6 @@ SELECT
     "input_length" AS request_tokens,
     "output_length" AS response_tokens,
     CAST(NULL AS DOUBLE) AS elapsed_s,
-    FALSE AS failed
+    FALSE AS failed,
+    "hash_ids" AS prefix
 FROM log

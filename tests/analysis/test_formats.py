@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from burstlens.analysis.formats import formats
 from burstlens.analysis.planning import clock_step
-from burstlens.analysis.trace import COLUMNS
+from burstlens.analysis.trace import COLUMNS, PREFIX
 
 
 @pytest.mark.parametrize("name", list(formats()))
@@ -15,8 +15,9 @@ def test_a_format_declares_what_its_sql_uses(name: str) -> None:
     assert format.title
     assert "--" not in format.sql
     assert set(format.kinds) <= {"csv", "jsonl", "parquet"}
-    assert set(format.needs) | set(format.holds) <= set(COLUMNS)
-    assert {c.type for c in format.columns} <= {"DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "UNUSED"}
+    assert set(format.needs) | set(format.holds) <= {*COLUMNS, PREFIX}
+    types = {"DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "BLOCKS", "UNUSED"}
+    assert {c.type for c in format.columns} <= types
     for column in format.columns:
         quoted = f'"{column.name}"' in format.sql
         assert quoted == (column.type not in ("UNUSED", "COUNT")), column.name

@@ -152,6 +152,14 @@ def test_line_breaks_bom_and_packing_change_nothing(
     assert (trace.info.name, trace.info.rejected) == ("dressed", 0)
 
 
+@pytest.mark.parametrize("far", [2**32 - 2, 2**32 - 1, 2**32, 8_999_999_999])
+def test_stamps_beyond_32_bits_are_kept(tmp_path: Path, far: int) -> None:
+    """Seconds are held in 32 bits where they fit; one late row has the whole log read in 64."""
+    trace, rows = opened(tmp_path / "far.csv", SIX + ROWS + f"{far},GPT-4,1,2,3,API log\n")
+    assert (trace.info.rejected, trace.info.resolution_s) == (0, 1.0)
+    assert rows["arrival_s"].to_list() == [5, 5, 45, far]
+
+
 def test_line_breaks_of_both_kinds_in_one_file(tmp_path: Path) -> None:
     mixed = SIX + ROWS.replace("490", "490").replace("Conversation log\n", "Conversation log\r\n", 1)
     trace, rows = opened(tmp_path / "mixed.csv", mixed)
@@ -304,7 +312,7 @@ def test_spread_counts_are_even_and_keep_every_minutes_sum(tmp_path: Path) -> No
     assert trace.info.day0 == date(2019, 7, 15)
 
 
-def test_mooncake_takes_unknown_keys_and_no_hashes(tmp_path: Path) -> None:
+def test_mooncake_takes_unknown_keys_and_rows_without_hashes(tmp_path: Path) -> None:
     lines = [
         {
             "timestamp": 27_482,

@@ -60,6 +60,14 @@ def check(trace: Trace) -> None:
         ("segments", SEGMENTS, ["segment_id"]),
     ):
         assert_frame_equal(asked(trace, f"SELECT * FROM {table}", keys), asked(trace, sql, keys))
+    gaps = asked(
+        trace, "SELECT selection_id, tick, n, COALESCE(gap, 0) AS gap FROM gaps", ["selection_id", "tick"]
+    )
+    for selection, held in trace.ticks.items():
+        own = gaps.filter(pl.col("selection_id") == selection)
+        np.testing.assert_array_equal(held.tick + held.first, own["tick"].to_numpy())
+        np.testing.assert_array_equal(np.diff(held.start), own["n"].to_numpy())
+        np.testing.assert_array_equal(held.gaps(), own["gap"].to_numpy())
     totals = asked(
         trace,
         "SELECT selection_id, COUNT(*) AS n FROM requests JOIN members USING (stream_id) GROUP BY 1",

@@ -1,0 +1,607 @@
+"""How well the load of a trace can be forecast: each target, bin width and method, from several origins.
+
+Methods learn from everything before an origin and forecast what follows, bin by bin, each from features that
+end before it; origins walk through the second half of the record, and beside them stands the paper's one
+split, five sevenths against two. Bands are conformal: fitted on the first part of the training, calibrated
+on its last. Not here: features (`load_bins`), methods (`forecasters`), measures (`forecast_scores`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from .errors import BurstlensError
+from .forecast_scores import (
+    COVERAGE,
+    block_of,
+    calibrated,
+    covered,
+    errors,
+    nmae_interval,
+    pinball,
+    plain_row,
+    skill,
+)
+from .forecasters import LABELS, Forecaster, forecasters, load_xgboost
+from .load_bins import DAY_S, TARGETS, Series, bin_name, load_series
+from .result import Part, Progress, estimates, number, silent
+from .summaries import flat, lasting, spoken
+from .trace import Selection, Trace, TraceInfo
+
+Array = NDArray[np.float64]
+
+BINS_S = (60.0, 600.0)
+WIDTHS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
+"""Bin widths over which the error of request counts is shown."""
+ORIGINS = 4
+FIRST_ORIGIN = 3 / 7
+"""Share of the record before the first origin: three days of a week."""
+PAPER_SHARE = 5 / 7
+"""Five days against two."""
+CALIBRATION = 0.25
+"""Last share of the training that bands are calibrated on."""
+FEWEST_TRAINING = 40
+MOST_TRAINING = 20_160
+"""Methods learn from the newest bins before the origin, at most so many: two weeks of minutes. More of them
+cost minutes a fit and tell of a load that has moved on."""
+FEWEST_HELD_OUT = 10
+PAPER, ROLLING = "five sevenths", "rolling"
+"""Names of the two ways to hold out."""
+
+KEYS = {
+    "selection": pl.String,
+    "service": pl.String,
+    "model": pl.String,
+    "target": pl.String,
+    "bin_s": pl.Float64,
+}
+ERRORS = dict.fromkeys(("mae", "nmae", "nmse_variance", "nmse_mean_square"), pl.Float64)
+BAND = dict.fromkeys(("pinball", "coverage", "band_width"), pl.Float64)
+SCORES: dict[str, Any] = {
+    **KEYS,
+    "split": pl.String,
+    "method": pl.String,
+    "naive": pl.Boolean,
+    "bins": pl.Int64,
+    "mean": pl.Float64,
+    "mae": pl.Float64,
+    **estimates("nmae"),
+    "nmse_variance": pl.Float64,
+    "nmse_mean_square": pl.Float64,
+    **BAND,
+    "against": pl.String,
+    **estimates("skill"),
+    "resampled_s": pl.Float64,
+}
+ORIGIN_ROWS: dict[str, Any] = {
+    **KEYS,
+    "origin_s": pl.Float64,
+    "end_s": pl.Float64,
+    "method": pl.String,
+    "bins": pl.Int64,
+    "mean": pl.Float64,
+    **ERRORS,
+    **BAND,
+}
+VERDICTS: dict[str, Any] = {
+    **KEYS,
+    "forecastable": pl.Boolean,
+    "method": pl.String,
+    "against": pl.String,
+    **estimates("skill"),
+    "nmae": pl.Float64,
+    "naive_nmae": pl.Float64,
+    "mean": pl.Float64,
+}
+WIDTHS: dict[str, Any] = {
+    "selection": pl.String,
+    "bin_s": pl.Float64,
+    "method": pl.String,
+    "naive": pl.Boolean,
+    "bins": pl.Int64,
+    "mean": pl.Float64,
+    **ERRORS,
+}
+FORECASTS: dict[str, Any] = {
+    **KEYS,
+    "method": pl.String,
+    "start_s": pl.Float64,
+    "seen": pl.Float64,
+    "forecast": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+}
+
+
+@dataclass(frozen=True)
+class Forecasts(Part):
+    """What of a trace's load can be forecast, by which method, and how well."""
+
+    name: ClassVar[str] = "forecast"
+
+    info: TraceInfo
+    bins_s: tuple[float, ...]
+    horizon_s: float | None
+    """How long before the end of a bin it is forecast; None for one bin."""
+    seed: int
+    cuts: pl.DataFrame
+    """`bin_s`, `split`, `origin_s`, `end_s`: what was held out after which instant."""
+    verdicts: pl.DataFrame
+    """Per selection, target and bin: whether the best method that learns beats the best naive one, over all
+    rolling origins: the interval of its `skill` lies above zero."""
+    scores: pl.DataFrame
+    """Per method, on the paper's split and over all rolling origins together. `skill` is `against` the best
+    naive method in hindsight; intervals resample stretches of `resampled_s`."""
+    origins: pl.DataFrame
+    """The same errors, origin by origin."""
+    widths: pl.DataFrame
+    """Errors of request counts over bin widths, on the paper's split."""
+    forecasts: pl.DataFrame
+    """What was seen and what was forecast on the paper's split, with the band, by each method."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Verdicts first."""
+        return {
+            "verdicts": self.verdicts,
+            "scores": self.scores,
+            "origins": self.origins,
+            "widths": self.widths,
+            "cuts": self.cuts,
+            "forecasts": self.forecasts,
+        }
+
+    def score(
+        self, selection: str, target: str, bin_s: float, method: str, split: str = PAPER
+    ) -> dict[str, Any]:
+        """One row of `scores`; KeyError where there is none."""
+        wanted = {"selection": selection, "target": target, "bin_s": bin_s, "method": method, "split": split}
+        row = self.scores.filter(*(pl.col(name) == value for name, value in wanted.items()))
+        if row.is_empty():
+            raise KeyError(f"no score of {wanted}")
+        return row.row(0, named=True)
+
+    def lead_method(self, selection: str, target: str, bin_s: float) -> str:
+        """The method that learns with the least error over the rolling origins; KeyError where none did."""
+        keys = {"selection": selection, "target": target, "bin_s": bin_s}
+        row = self.verdicts.filter(*(pl.col(name) == value for name, value in keys.items()))
+        if row.is_empty():
+            raise KeyError(f"no forecast of {keys}")
+        return str(row["method"][0])
+
+    def sentences(self) -> list[str]:
+        """What can be forecast and what cannot, target by target, then the bands."""
+        return [spoken(sentence) for sentence in _tell(self)]
+
+
+def describe_forecast(
+    trace: Trace,
+    *,
+    service: str | None = None,
+    model: str | None = None,
+    bins_s: Sequence[float] = BINS_S,
+    horizon_s: float | None = None,
+    origins: int = ORIGINS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Forecasts:
+    """Forecast each service of an opened trace, or the one named, and score every method.
+
+    BurstlensError where nothing can be forecast: the record is too short, or holds no load.
+    """
+    load_xgboost()
+    show = progress or silent
+    bins = tuple(dict.fromkeys(bins_s))
+    selections = chosen(trace, service, model)
+    methods = forecasters(seed)
+    missing: list[str] = []
+    found = _Found()
+    widths = [w for w in WIDTHS_S if w >= trace.info.resolution_s] if horizon_s is None else []
+    # A bin of a minute takes as long as ten of ten: progress goes by bins.
+    jobs = [(s, b, False) for s in selections for b in bins] + [
+        (s, w, True) for s in selections for w in widths
+    ]
+    weights = [(0.2 if sweep else 1.0) / bin_s for _, bin_s, sweep in jobs]
+    # The matrices are small: OpenBLAS on several threads would only spin.
+    with threadpool_limits(1, "blas"):
+        for i, (selection, bin_s, sweep) in enumerate(jobs):
+            begun, own = sum(weights[:i]) / sum(weights), weights[i] / sum(weights)
+            step = f"{selection.label}, {bin_name(bin_s)}"
+            try:
+                series = load_series(trace, selection, bin_s, horizon_s)
+                if sweep:
+                    show(f"{step}, bin widths", begun)
+                    found.widths += list(_widths(series, selection, methods))
+                    continue
+                told = _cuts(series, selection, bin_s, origins)
+            except BurstlensError as why:
+                if not sweep:
+                    missing.append(str(why))
+                continue
+            found.cuts.update({(bin_s, *cut): None for cut in told})
+            for j, (target, one) in enumerate(series.items()):
+
+                def within(share: float, at: int = j, begun: float = begun, own: float = own) -> None:
+                    show(step, begun + own * (at + share) / len(series))  # noqa: B023
+
+                try:
+                    found.add(_evaluated(one, told, methods, within), selection, target, bin_s, seed)
+                except BurstlensError as why:
+                    missing.append(f"{selection.label}, {TARGETS[target]}: {why}")
+            missing += [
+                f"{selection.label}: no {TARGETS[target]} in the log to forecast."
+                for target in TARGETS
+                if target not in series and bin_s == bins[0]
+            ]
+    if not found.scores:
+        raise BurstlensError(missing[0] if missing else f"{trace.info.name}: no load to forecast")
+    return found.part(trace, bins, horizon_s, seed, tuple(dict.fromkeys(missing)))
+
+
+def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selection]:
+    """The selections asked for, by default each service; BurstlensError naming the ones there are.
+
+    The busiest comes first. They are found by the streams that they hold: a service that is all of its trace
+    has no selection of its own beside that of all.
+    """
+    streams = trace.engine.table("streams").rows(named=True)
+    members = trace.engine.table("members")
+    holding: dict[frozenset[int], Selection] = {}
+    for each in trace.selections:
+        own = members.filter(pl.col("selection_id") == each.selection_id)["stream_id"]
+        holding.setdefault(frozenset(own.to_list()), each)
+    held = []
+    for name in dict.fromkeys(row["service"] for row in streams if service in (None, row["service"])):
+        asked = [row for row in streams if row["service"] == name and model in (None, row["model"])]
+        held += [s for ids, s in holding.items() if ids == {row["stream_id"] for row in asked}]
+    if not held:
+        known = ", ".join(" · ".join(filter(None, (row["service"], row["model"]))) for row in streams[:20])
+        named = " · ".join(filter(None, (service, model)))
+        raise BurstlensError(f"{trace.info.name}: no service or model {named!r}; it has: {known}")
+    return sorted(held, key=lambda selection: -selection.n)
+
+
+Cut = tuple[str, float, float]
+"""Split, origin, end of what is held out, in seconds."""
+
+
+def _cuts(series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int) -> list[Cut]:
+    """What to hold out: the paper's split, and after each of the rolling origins up to the next."""
+    whole = series.get("requests")
+    held = 0 if whole is None else len(whole)
+    fewest = FEWEST_TRAINING + FEWEST_HELD_OUT
+    if whole is None or held * (1 - PAPER_SHARE) < FEWEST_HELD_OUT or held * PAPER_SHARE < FEWEST_TRAINING:
+        if whole is None:
+            raise BurstlensError(f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request")
+        raise BurstlensError(
+            f"{selection.label}: the record holds {held} bins of {bin_name(bin_s)} that can be forecast, "
+            f"where about {round(fewest / PAPER_SHARE)} are needed: a shorter --bin or a longer trace"
+        )
+    starts = whole.start_s
+    days = held * bin_s / DAY_S >= 3
+
+    def at(share: float) -> float:
+        instant = float(starts[min(round(share * held), held - 1)])
+        near = round(instant / DAY_S) * DAY_S
+        return near if days and abs(near - instant) < DAY_S / 4 else instant
+
+    end_s = float(starts[-1]) + bin_s
+    walk = [at(FIRST_ORIGIN + (1 - FIRST_ORIGIN) * i / origins) for i in range(origins)] + [end_s]
+    cuts = [(PAPER, at(PAPER_SHARE), end_s)]
+    for begun, ended in pairwise(walk):
+        n_before = int(np.searchsorted(starts + bin_s, begun + 1e-6, side="right"))
+        n_after = int(np.searchsorted(starts + bin_s, ended + 1e-6, side="right")) - n_before
+        if n_before >= FEWEST_TRAINING and n_after >= 1:
+            cuts.append((ROLLING, begun, ended))
+    return cuts
+
+
+@dataclass(frozen=True)
+class _Held:
+    """One method's forecasts after one origin."""
+
+    method: Forecaster
+    rows: Series
+    forecast: Array
+    band: tuple[Array, Array] | None
+
+
+def _evaluated(
+    series: Series, cuts: Sequence[Cut], methods: Sequence[Forecaster], show: Any
+) -> dict[Cut, list[_Held]]:
+    """Every method's forecasts of what each cut holds out; one fit serves all cuts of one origin."""
+    out: dict[Cut, list[_Held]] = {}
+    by_origin: dict[float, list[Cut]] = {}
+    for cut in cuts:
+        by_origin.setdefault(cut[1], []).append(cut)
+    for i, (origin_s, own) in enumerate(by_origin.items()):
+        known = _known(series, origin_s)
+        if len(known) < FEWEST_TRAINING or not known.value.max() > 0:
+            continue
+        early, late = known.parted(len(known) - int(CALIBRATION * len(known)))
+        ahead = [series.between(origin_s, end_s) for _, _, end_s in own]
+        for j, method in enumerate(methods):
+            show((i + j / len(methods)) / len(by_origin))
+            for cut, rows, held in zip(own, ahead, _held(method, known, early, late, ahead), strict=True):
+                if held is not None and len(rows):
+                    out.setdefault(cut, []).append(_Held(method, rows, *held))
+    if not out:
+        raise BurstlensError("nothing was seen before the origins, so that there is nothing to learn from")
+    return out
+
+
+def _known(series: Series, origin_s: float) -> Series:
+    """What is learned from at an origin."""
+    before = series.between(-np.inf, origin_s)
+    return before.parted(max(0, len(before) - MOST_TRAINING))[1]
+
+
+def _held(
+    method: Forecaster, known: Series, early: Series, late: Series, ahead: Sequence[Series]
+) -> Iterator[tuple[Array, tuple[Array, Array] | None] | None]:
+    """Point forecasts from all that is known, bands from its early part, calibrated on the late one."""
+    fitted = method.fit(known)
+    if fitted is None:
+        yield from (None for _ in ahead)
+        return
+    part = method.fit(early) if early.value.max() > 0 else None
+    before = None if part is None else _ends(part(late))
+    for rows in ahead:
+        if not len(rows):
+            yield None
+            continue
+        told = fitted(rows)
+        band = None
+        if part is not None and before is not None:
+            band = calibrated(late.value, *before, *_ends(part(rows)))
+        yield (told if told.ndim == 1 else told[:, 1]), band
+
+
+def _ends(forecast: Array) -> tuple[Array, Array]:
+    """Lower and upper end of a forecast: of a point forecast both are the point."""
+    return (forecast, forecast) if forecast.ndim == 1 else (forecast[:, 0], forecast[:, -1])
+
+
+def _widths(
+    series: Mapping[str, Series], selection: Selection, methods: Sequence[Forecaster]
+) -> Iterator[dict[str, Any]]:
+    """Errors of request counts on the paper's split at one bin width, without bands."""
+    whole = series.get("requests")
+    bin_s = 0.0 if whole is None else whole.bin_s
+    _, origin_s, end_s = _cuts(series, selection, bin_s, 1)[0]
+    assert whole is not None
+    known, rows = _known(whole, origin_s), whole.between(origin_s, end_s)
+    for method in methods:
+        fitted = method.fit(known) if known.value.max() > 0 else None
+        if fitted is None or not len(rows):
+            continue
+        told = fitted(rows)
+        yield plain_row(
+            selection=selection.label,
+            bin_s=bin_s,
+            method=method.name,
+            naive=method.naive,
+            bins=len(rows),
+            mean=float(rows.value.mean()),
+            **errors(rows.value, told if told.ndim == 1 else told[:, 1]),
+        )
+
+
+class _Found:
+    """Rows of the tables as they are gathered."""
+
+    def __init__(self) -> None:
+        self.cuts: dict[tuple[float, str, float, float], None] = {}
+        self.verdicts: list[dict[str, Any]] = []
+        self.scores: list[dict[str, Any]] = []
+        self.origins: list[dict[str, Any]] = []
+        self.widths: list[dict[str, Any]] = []
+        self.forecasts: list[pl.DataFrame] = []
+
+    def add(
+        self, held: Mapping[Cut, list[_Held]], selection: Selection, target: str, bin_s: float, seed: int
+    ) -> None:
+        """Score one series: origin by origin, and all bins of each split together."""
+        keys = {
+            "selection": selection.label,
+            "service": selection.service,
+            "model": selection.model,
+            "target": target,
+            "bin_s": bin_s,
+        }
+        for split in (PAPER, ROLLING):
+            cuts = [cut for cut in held if cut[0] == split]
+            names = [each.method.name for each in held[cuts[0]]] if cuts else []
+            # A method that some origin could not fit is compared on no origin.
+            pooled = {
+                name: [each for cut in cuts for each in held[cut] if each.method.name == name]
+                for name in names
+            }
+            full = {name: parts for name, parts in pooled.items() if len(parts) == len(cuts)}
+            if not full:
+                continue
+            rows = self._scored(full, seed)
+            self.scores += [plain_row(**keys, split=split, **row) for row in rows]
+            if split == ROLLING:
+                self._verdict(keys, rows)
+        for (split, origin_s, end_s), methods in held.items():
+            for each in methods:
+                values = {
+                    "bins": len(each.rows),
+                    "mean": float(each.rows.value.mean()),
+                    **errors(each.rows.value, each.forecast),
+                    **_band(each.rows.value, each.forecast, each.band),
+                }
+                if split == ROLLING:
+                    told = {"origin_s": origin_s, "end_s": end_s, "method": each.method.name}
+                    self.origins.append(plain_row(**keys, **told, **values))
+                else:
+                    self.forecasts.append(_as_frame(keys, each))
+
+    @staticmethod
+    def _scored(full: Mapping[str, list[_Held]], seed: int) -> list[dict[str, Any]]:
+        """A row a method over the bins of all its parts."""
+        first = next(iter(full.values()))
+        seen = np.concatenate([each.rows.value for each in first])
+        start_s = np.concatenate([each.rows.start_s for each in first])
+        block, block_s = block_of(start_s, first[0].rows.bin_s)
+        told = {name: np.concatenate([each.forecast for each in parts]) for name, parts in full.items()}
+        naive = [name for name, parts in full.items() if parts[0].method.naive]
+        against = min(naive, key=lambda name: float(np.abs(seen - told[name]).mean()))
+        out = []
+        for name, parts in full.items():
+            bands = [each.band for each in parts]
+            band = None
+            if all(each is not None for each in bands):
+                band = tuple(np.concatenate([b[end] for b in bands if b is not None]) for end in (0, 1))
+            out.append(
+                {
+                    "method": name,
+                    "naive": parts[0].method.naive,
+                    "bins": len(seen),
+                    "mean": float(seen.mean()),
+                    **errors(seen, told[name]),
+                    **flat("nmae", nmae_interval(np.random.default_rng(seed), block, seen, told[name])),
+                    **_band(seen, told[name], band),
+                    "against": against,
+                    **flat(
+                        "skill", skill(np.random.default_rng(seed), block, seen, told[name], told[against])
+                    ),
+                    "resampled_s": block_s,
+                }
+            )
+        return out
+
+    def _verdict(self, keys: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+        """Whether the best method that learns beats the best naive one."""
+        learned = [row for row in rows if not row["naive"]]
+        best = min(learned, key=lambda row: float(row["mae"]))
+        naive = next(row for row in rows if row["method"] == best["against"])
+        self.verdicts.append(
+            plain_row(
+                **keys,
+                forecastable=bool(best["skill_low"] > 0),
+                **{name: best[name] for name in ("method", "against", "skill", "skill_low", "skill_high")},
+                nmae=best["nmae"],
+                naive_nmae=naive["nmae"],
+                mean=best["mean"],
+            )
+        )
+
+    def part(
+        self,
+        trace: Trace,
+        bins: tuple[float, ...],
+        horizon_s: float | None,
+        seed: int,
+        missing: tuple[str, ...],
+    ) -> Forecasts:
+        """The gathered rows as tables."""
+        cuts = {"bin_s": pl.Float64, "split": pl.String, "origin_s": pl.Float64, "end_s": pl.Float64}
+        return Forecasts(
+            missing=missing,
+            info=trace.info,
+            bins_s=bins,
+            horizon_s=horizon_s,
+            seed=seed,
+            cuts=pl.DataFrame(list(self.cuts), schema=cuts, orient="row"),
+            verdicts=_table(self.verdicts, VERDICTS),
+            scores=_table(self.scores, SCORES),
+            origins=_table(self.origins, ORIGIN_ROWS),
+            widths=_table(self.widths, WIDTHS).sort("selection", "bin_s", maintain_order=True),
+            forecasts=pl.concat(self.forecasts) if self.forecasts else pl.DataFrame(schema=FORECASTS),
+        )
+
+
+def _table(rows: list[dict[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _band(seen: Array, forecast: Array, band: Any) -> dict[str, float]:
+    """Pinball loss, coverage and mean width over the mean; NaN where there is no band."""
+    if band is None:
+        return dict.fromkeys(BAND, float("nan"))
+    low, high = band
+    mean = float(seen.mean())
+    return {
+        "pinball": pinball(seen, (low, forecast, high)),
+        "coverage": covered(seen, low, high),
+        "band_width": float(np.mean(high - low)) / mean if mean > 0 else float("nan"),
+    }
+
+
+def _as_frame(keys: Mapping[str, Any], held: _Held) -> pl.DataFrame:
+    """One method's forecasts as rows of `forecasts`."""
+    n = len(held.rows)
+    low, high = held.band or (np.full(n, np.nan),) * 2
+    return (
+        pl.DataFrame(
+            {
+                "start_s": held.rows.start_s,
+                "seen": held.rows.value,
+                "forecast": held.forecast,
+                "low": low,
+                "high": high,
+            }
+        )
+        .with_columns(pl.lit(v, dtype=KEYS[k]).alias(k) for k, v in keys.items())
+        .with_columns(method=pl.lit(held.method.name))
+        .select(pl.col(c).cast(kind) for c, kind in FORECASTS.items())
+        .with_columns(pl.col("low", "high").fill_nan(None))
+    )
+
+
+def _tell(part: Forecasts) -> Iterator[str]:
+    """What can be forecast and what cannot; the paper's split; bands."""
+    ahead = f", {lasting(part.horizon_s)} ahead" if part.horizon_s else ""
+    lost = part.verdicts.filter((~pl.col("forecastable")).all().over("selection"))
+    for (selection,), rows in lost.group_by("selection", maintain_order=True):
+        best = rows.sort("skill", nulls_last=False).row(-1, named=True)
+        yield (
+            f"{selection}{ahead}: cannot be forecast from its past: none of {rows.height} series of targets "
+            "and bins is shown to be forecast better than by a naive method; the highest skill is "
+            f"{_interval(best, 'skill')}, of {TARGETS[best['target']]} per {bin_name(best['bin_s'])}."
+        )
+    for row in part.verdicts.join(lost, on="selection", how="anti").iter_rows(named=True):
+        method, against = LABELS[row["method"]], LABELS[row["against"]]
+        gained = f"skill {_interval(row, 'skill')} against {against}"
+        if row["forecastable"]:
+            yield (
+                f"{_what(row)}{ahead}: {method} forecasts better than the best naive method: {gained}; "
+                f"NMAE {number(row['nmae'])} against {number(row['naive_nmae'])}."
+            )
+        else:
+            yield (
+                f"{_what(row)}{ahead}: cannot be forecast from its past: no method is shown to beat the best "
+                f"naive one; the best that learns, {method}, has {gained}."
+            )
+    paper = (pl.col("split") == PAPER) & (pl.col("method") == "xgboost_squared")
+    for row in part.scores.filter(paper, pl.col("nmae").is_not_null()).iter_rows(named=True):
+        yield (
+            f"{_what(row)}, the paper's model on five sevenths against two: NMAE {_interval(row, 'nmae')}, "
+            f"NMSE {number(row['nmse_variance'])} over the variance and {number(row['nmse_mean_square'])} "
+            "over the mean square."
+        )
+    quantiles = (pl.col("split") == ROLLING) & (pl.col("method") == "xgboost_quantile")
+    for row in part.scores.filter(quantiles, pl.col("coverage").is_not_null()).iter_rows(named=True):
+        yield (
+            f"{_what(row)}: the nominal {100 * COVERAGE:g} % band of XGBoost's quantiles held "
+            f"{100 * row['coverage']:.0f} % of the bins."
+        )
+
+
+def _what(row: Mapping[str, Any]) -> str:
+    """Which series a row is of."""
+    return f"{row['selection']}, {TARGETS[row['target']]} per {bin_name(row['bin_s'])}"
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str:
+    told = [number(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
+    return f"{told[0]} [{told[1]}, {told[2]}]"
