@@ -15,7 +15,7 @@ import polars as pl
 
 from ..analysis.errors import BurstlensError
 from .preflight import Endpoint, preflight
-from .prompts import Prompts
+from .prompts import NO_PREFIX_CACHE, Prompts
 from .record import Manifest, begin, read_manifest, read_record, write_manifest
 from .sender import Sender, main
 from .settings import Settings, Status, Target
@@ -40,8 +40,10 @@ def run(
     """
     if workload.requests.is_empty():
         raise BurstlensError(f"{workload.name}: holds no requests to send")
+    if target.api == "chat" and not prompts.text:
+        raise BurstlensError("--api chat: needs prompts of text; give --prompts FILE --tokenizer PATH")
     endpoint = preflight(target)
-    manifest = _manifest(workload, endpoint, settings)
+    manifest = _manifest(workload, endpoint, settings, prompts)
     done: dict[int, float] = {}
     if resume:
         manifest = _resumed(folder, manifest)
@@ -74,9 +76,16 @@ def run(
     return manifest
 
 
-def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings) -> Manifest:
+def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompts: Prompts) -> Manifest:
     """What is asked of whom."""
-    notes = []
+    notes = prompts.prepare(workload)
+    if endpoint.simulated is not None and prompts.share:
+        notes.append(NO_PREFIX_CACHE)
+    if endpoint.counts_words and prompts.text:
+        notes.append(
+            "the simulated endpoint counts a prompt's words, not its tokens; start it with --tokenizer to "
+            "have the lengths asked for"
+        )
     if settings.sample_s is not None and not endpoint.has_metrics:
         notes.append("the server tells no metrics: KV-cache use, queue and preemptions are unknown")
     if endpoint.max_model_len is not None:
@@ -97,7 +106,7 @@ def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings) -> Man
         served_model=endpoint.target.model,
         simulated=endpoint.simulated,
         server_version=endpoint.version,
-        settings=settings.as_dict() | {"api": endpoint.target.api},
+        settings=settings.as_dict() | {"api": endpoint.target.api, "prompts": prompts.about},
         started_unix_s=time.time(),
         notes=notes,
     )
@@ -105,12 +114,13 @@ def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings) -> Man
 
 def _resumed(folder: Path, manifest: Manifest) -> Manifest:
     """The manifest of the run that goes on; BurstlensError where it is another's."""
-    before = read_manifest(folder)
+    before, prompts = read_manifest(folder), manifest.settings["prompts"]
     for what, was, now in (
         ("workload", before.workload_sha256, manifest.workload_sha256),
         ("endpoint", before.url, manifest.url),
         ("served model", before.served_model, manifest.served_model),
         ("--workers", before.settings.get("workers"), manifest.settings["workers"]),
+        ("kind of prompts", before.settings.get("prompts", prompts), prompts),
     ):
         if was != now:
             raise BurstlensError(

@@ -163,5 +163,5 @@ def _requests(
         turn=pl.when(present).then(turn),
         think_s=pl.when(present).then(think) if sessions == "think" else none,
         priority=pl.lit(0),
-        prefix=pl.lit(None, SCHEMA["prefix"]),
+        prefix=pl.col("prefix"),
     ).cast(SCHEMA)  # type: ignore[arg-type]

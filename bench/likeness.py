@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from ..analysis.gamma import GapSums, Likelihood
 from ..analysis.result import Interval
@@ -92,6 +92,9 @@ def from_law(instants: Array, law: Law) -> tuple[float, float]:
     whose shape is that of the window where the gap begins. Gaps below `RESOLUTION_S`, where laws of small
     shapes have much of their mass and the stamps no digits, count as any such gap (a randomized transform).
     """
+    # Loaded only where there is a law: it takes longer than everything else that ends a run.
+    from scipy import stats
+
     busy = law.rate_rps > 0
     start, length, rate = law.start_s[busy], (law.end_s - law.start_s)[busy], law.rate_rps[busy]
     begins = np.concatenate([[0.0], np.cumsum(rate * length)])
@@ -106,4 +109,6 @@ def from_law(instants: Array, law: Law) -> tuple[float, float]:
 
 def critical_distance(n: int, p_value: float) -> float:
     """The distance from their law that `n` gaps exceed with this probability."""
+    from scipy import stats
+
     return float(stats.kstwo.isf(p_value, n))

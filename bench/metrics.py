@@ -60,7 +60,8 @@ class Distribution:
         x = np.asarray(values, dtype=float)
         w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
         kept = np.isfinite(x) & (w > 0)
-        x, w = x[kept], w[kept]
+        if not kept.all():
+            x, w = x[kept], w[kept]
         if not len(x):
             return cls(0.0, *[float("nan")] * 7)
         mean = float(np.average(x, weights=w))
@@ -116,6 +117,8 @@ class Metrics:
     latencies: Mapping[str, Distribution]
     """By the keys of `LATENCIES`; token latency L is `token_latency_s`, its jitter σ_L the `sd` of it."""
     goodput: Goodput | None
+    retried: int
+    """Requests that were sent more than once: so many more at least arrived at the server than were asked."""
     untold_tokens: int
     """Answered requests for which the server told no token count: they are in no measure of tokens."""
 
@@ -244,7 +247,7 @@ def measure(record: pl.DataFrame, slo: Slo | None = None, came: pl.DataFrame | N
     asked = record.height - outcomes["aborted"]
     good = record.filter(answered())
     span_s = _span(record)
-    later = came.filter(~pl.col("first"))
+    later = came.select("latency_s", "tokens", "first").filter(~pl.col("first"))
     of = {name: Distribution.of(_numbers(told, name)) for name in LATENCIES if name in told.columns}
     of["itl_s"] = Distribution.of(later["latency_s"], later["tokens"])
     of["token_latency_s"] = Distribution.of(came["latency_s"], came["tokens"])
@@ -262,6 +265,7 @@ def measure(record: pl.DataFrame, slo: Slo | None = None, came: pl.DataFrame | N
         prompt_tps=rate(float(good["request_tokens"].fill_null(good["request_tokens_asked"]).sum())),
         latencies={name: of[name] for name in LATENCIES},
         goodput=_goodput(told, slo, asked, span_s) if slo and slo.bounds() else None,
+        retried=int((record["tries"] > 1).sum()),
         untold_tokens=int(good["response_tokens"].null_count()),
     )
 

@@ -97,7 +97,7 @@ def from_parameters(
     rate_rps: float | None = None,
     scale: float | None = None,
     start_s: float | None = None,
-    duration_s: float | None = None,
+    end_s: float | None = None,
     lengths: Lengths = "winner",
     tokens: tuple[int, int] | None = None,
     sessions: Sessions = "off",
@@ -107,7 +107,7 @@ def from_parameters(
     """Draw a workload from a parameter file, or from its content.
 
     `selection` is a label of the file, its first one (all requests) where none is given. `start_s` and
-    `duration_s` choose a part of its windows, on the trace's clock (seconds since midnight of day 0).
+    `end_s` choose a part of its windows, on the trace's clock (seconds since midnight of day 0).
     Rates are multiplied by `scale`, or so that their mean over that part is `rate_rps`. A window without
     a fit has the median shape of the others, as `Arrivals.schedule` has it. Lengths follow the fitted
     winner of each side, or the bounded Zipf, joined by the fitted copula; `tokens` gives every request
@@ -119,12 +119,12 @@ def from_parameters(
     content, said = _opened(source)
     if rate_rps is not None and scale is not None:
         raise BurstlensError("--rate and --scale both multiply the rates: give one of them")
-    _positive({"--rate": rate_rps, "--scale": scale, "--duration": duration_s})
+    _positive({"--rate": rate_rps, "--scale": scale})
     chosen = _selection(content, said, selection)
     windows = _windows(content, chosen, said)
     label = chosen["selection"]["label"]
     begin = float(windows.start_s[0]) if start_s is None else start_s
-    windows = windows.cut(begin, windows.end_s if duration_s is None else begin + duration_s)
+    windows = windows.cut(begin, windows.end_s if end_s is None else end_s)
     if not windows.requests > 0:
         raise BurstlensError(f"{said}: {label}: no requests in the part of its windows that was asked for")
     factor = scale or 1.0
@@ -199,13 +199,14 @@ def varying(
     `requests` were sent, which only a constant one can tell. Raises BurstlensError for values that cannot be.
     """
     if (duration_s is None) == (requests is None):
-        raise BurstlensError("--duration and --requests both say how long a load lasts: give one of them")
-    _positive({"--rate": rate_rps, "--duration": duration_s, "--requests": requests,
-               "--max-tokens": min(max_tokens)})  # fmt: skip
+        raise BurstlensError("a duration and a number of requests both say how long a load lasts: give one")
+    _positive({"--rate": rate_rps, "--to": duration_s, "--first": requests, "max_tokens": min(max_tokens)})
     schedules = {"shape": shape, "scale": scale, "exponent": exponent}
     changing = [name for name, each in schedules.items() if each.varies]
     if requests is not None and changing:
-        raise BurstlensError(f"a load whose {changing[0]} varies needs --duration, not a number of requests")
+        raise BurstlensError(
+            f"a load whose {changing[0]} varies needs a duration (--to), not a number of requests"
+        )
     start, length, value = pieces(schedules, duration_s or 1.0)
     rate = 1 / (value["shape"] * value["scale"])
     if rate_rps is not None:

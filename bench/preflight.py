@@ -31,6 +31,8 @@ class Endpoint:
     version: str | None
     simulated: str | None
     """Preset of the simulated engine, where it is one."""
+    counts_words: bool
+    """Whether it takes words for tokens, as the simulated endpoint does without a tokenizer."""
     max_model_len: int | None
     has_metrics: bool
 
@@ -66,6 +68,7 @@ async def _ask(target: Target) -> Endpoint:
             replace(target, model=model),
             version=str(about["version"]) if "version" in about else None,
             simulated=str(about["preset"]) if about.get("simulated") and "preset" in about else None,
+            counts_words=bool(about.get("simulated")) and about.get("counts") == "words",
             max_model_len=length if isinstance(length, int) else None,
             has_metrics=await _has_metrics(http, target),
         )

@@ -9,9 +9,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from random import Random
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
+
+import polars as pl
 
 from ..analysis.errors import BurstlensError
+from .workload import Workload
 
 BLOCK = 512
 """Tokens of a shared prefix block, as in the Mooncake trace."""
@@ -20,8 +23,25 @@ FIRST, LAST = 256, 31_999
 OF_REQUEST, OF_SESSION, OF_BLOCK = range(3)
 
 
+NO_PREFIX_CACHE = "the simulated engine has no prefix cache: sharing prefixes saves it nothing"
+
+
 class Prompts(Protocol):
-    """Whatever gives the prompt of a request; called shortly before it is sent."""
+    """Whatever gives the prompt of a request; called shortly before it is sent. Goes to each worker."""
+
+    text: ClassVar[bool]
+    """Whether prompts are text, which a chat needs; token ids otherwise."""
+    share: bool
+    """Whether requests that began alike in the trace do so now."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What they are, in plain JSON values; equal for prompts that are equal."""
+        ...
+
+    def prepare(self, workload: Workload) -> list[str]:
+        """Called once with the whole workload; what a reader of the run should know of its prompts."""
+        ...
 
     def prompt(
         self,
@@ -41,6 +61,8 @@ class TokenPrompts:
     same number hold the same tokens, so that a server's prefix cache works as it did for the trace.
     """
 
+    text: ClassVar[bool] = False
+
     def __init__(
         self, seed: int = 0, *, share: bool = False, vocabulary: tuple[int, int] = (FIRST, LAST)
     ) -> None:
@@ -48,6 +70,16 @@ class TokenPrompts:
         if not 0 <= low < high:
             raise BurstlensError(f"--vocabulary: {low}..{high} is no range of token ids")
         self.seed, self.share, self.low, self.width = seed, share, low, high - low + 1
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The range of the ids, seed and sharing."""
+        vocabulary = [self.low, self.low + self.width - 1]
+        return {"vocabulary": vocabulary, "share": self.share, "seed": self.seed}
+
+    def prepare(self, workload: Workload) -> list[str]:
+        """Only whether there is anything to share."""
+        return sharing_notes(self.share, workload)
 
     def prompt(
         self,
@@ -77,3 +109,18 @@ class TokenPrompts:
         words = array("I", source.randbytes(4 * tokens))
         low, width = self.low, self.width
         return [low + word % width for word in words]
+
+
+def shared_rows(requests: pl.DataFrame) -> pl.Series:
+    """Which requests of a workload begin as others may: turns of a session, and those with prefix blocks."""
+    in_session = pl.col("session").is_not_null()
+    return requests.select(in_session | (pl.col("prefix").list.len().fill_null(0) > 0)).to_series()
+
+
+def sharing_notes(share: bool, workload: Workload) -> list[str]:
+    """What to tell where prefixes are to be shared and there are none, or the other way round."""
+    if share and not shared_rows(workload.requests).any():
+        return ["--share-prefixes: the load has neither sessions nor prefix blocks, so prompts share nothing"]
+    if not share and workload.requests["prefix"].null_count() < len(workload.requests):
+        return ["the trace's prompts share prefix blocks, these share none; --share-prefixes makes them"]
+    return []

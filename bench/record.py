@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,12 +19,15 @@ import polars as pl
 
 from ..analysis.errors import BurstlensError
 from ..analysis.runs import RUN
+from .wire import dumps
 from .workload import SCHEMA as SENT
 from .workload import Workload
 
 WORKLOAD = "workload.parquet"
 SERVER = "server.jsonl"
 VERSION = 1
+PIECE = 1 << 22
+"""Bytes of a record that are read at a time."""
 
 Outcome = Literal[
     "ok",
@@ -62,13 +65,15 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "outcome": pl.String,
     "status": pl.Int64,
     "error": pl.String,
+    "tries": pl.Int64,
     "gaps_s": pl.List(pl.Float64),
     "gap_tokens": pl.List(pl.Int64),
 }
 """Columns of a record. Instants are seconds after the start of the run, on one monotonic clock.
 
 `intended_s` is the instant that the schedule (or the previous answer plus think time) set, `sent_s` the
-instant at which the request was really sent, null if it never was. `waited_s` is time spent waiting for
+instant at which the request was really sent, for the first time where it was sent again (`tries`, null in
+records of before), null if it never was. `waited_s` is time spent waiting for
 `--max-concurrency`. Tokens without `_asked` are the server's own count, null where it told none. `gaps_s`
 are the times between chunks after the first, `gap_tokens` the tokens that each of those chunks carried
 (zero tokens where the server does not say; null as a whole where nothing was streamed).
@@ -170,16 +175,23 @@ def read_workload(folder: Path) -> Workload:
 
 def read_record(folder: Path) -> pl.DataFrame:
     """The record of all workers (columns of `SCHEMA`) by `request_id`; a torn last line is left out."""
-    frames = [_lines(path, SCHEMA) for path in sorted(folder.glob("record-*.jsonl"))]
-    record = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
-    return record.sort("request_id")
+    return pl.concat(read_pieces(folder)).sort("request_id")
+
+
+def read_pieces(folder: Path) -> Iterator[pl.DataFrame]:
+    """The same, some thousand requests at a time as they were written; at least one, which may be empty."""
+    yield pl.DataFrame(schema=SCHEMA)
+    for path in sorted(folder.glob("record-*.jsonl")):
+        yield from _lines(path, SCHEMA)
 
 
 def read_server(folder: Path) -> pl.DataFrame:
     """The server's samples, columns of `SERVER_SCHEMA`; no rows where none was taken."""
     path = folder / SERVER
-    samples = _lines(path, SERVER_SCHEMA) if path.exists() else pl.DataFrame(schema=SERVER_SCHEMA)
-    return samples.sort("at_s")
+    samples = [pl.DataFrame(schema=SERVER_SCHEMA)]
+    if path.exists():
+        samples += _lines(path, SERVER_SCHEMA)
+    return pl.concat(samples).sort("at_s")
 
 
 def write_record(folder: Path, record: pl.DataFrame, server: pl.DataFrame) -> None:
@@ -204,7 +216,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held: list[str] = []
+        self._held: list[bytes] = []
         try:
             if path.exists():
                 _cut_torn(path)
@@ -214,13 +226,13 @@ class Writer:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Hold a row until the next `flush`."""
-        self._held.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
+        self._held.append(dumps(row))
 
     def flush(self) -> None:
         """Hand what is held to the operating system; BurstlensError where it refuses, nothing forgotten."""
         if not self._held:
             return
-        data = memoryview(("\n".join(self._held) + "\n").encode("utf-8", "replace"))
+        data = memoryview(b"\n".join(self._held) + b"\n")
         try:
             while data:
                 data = data[self._file.write(data) or 0 :]
@@ -252,20 +264,33 @@ def _cut_torn(path: Path) -> None:
             file.truncate(at)
 
 
-def _lines(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
-    """The whole lines of a file."""
+def _lines(path: Path, schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
+    """The whole lines of a file, piece by piece: text takes several times the room of a frame."""
+    before = 0
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            held = b""
+            while piece := file.read(PIECE):
+                whole, newline, rest = piece.rpartition(b"\n")
+                if not newline:
+                    held += rest
+                    continue
+                lines = held + whole + newline
+                held = rest
+                if lines.strip():
+                    yield _parsed(path, lines, before, schema)
+                before += lines.count(b"\n")
     except OSError as fault:
         raise BurstlensError.unreadable(path, fault) from fault
-    whole = data[: data.rfind(b"\n") + 1]
-    if not whole.strip():
-        return pl.DataFrame(schema=schema)
+
+
+def _parsed(path: Path, lines: bytes, before: int, schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Whole lines as a frame; `before` lines of the file came before them."""
     try:
-        return pl.read_ndjson(io.BytesIO(whole), schema=dict(schema)).select(*schema)
+        return pl.read_ndjson(io.BytesIO(lines), schema=dict(schema)).select(*schema)
     except pl.exceptions.PolarsError as fault:
-        line = next((i for i, text in enumerate(whole.splitlines(), 1) if not _is_object(text)), 1)
-        raise BurstlensError(f"{path}:{line}: is no line of a record") from fault
+        line = next((i for i, text in enumerate(lines.splitlines(), 1) if not _is_object(text)), 1)
+        raise BurstlensError(f"{path}:{before + line}: is no line of a record") from fault
 
 
 def _is_object(text: bytes) -> bool:

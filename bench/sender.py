@@ -11,11 +11,12 @@ import contextlib
 import gc
 import signal
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import transport
+from .ahead import Ahead
 from .plan import Plan
 from .prompts import Prompts
 from .record import SERVER, Writer, record_path
@@ -53,10 +54,11 @@ class Sender:
         samples: bool = True,
         watch: Callable[[Status], None] | None = None,
     ) -> None:
-        self._workload, self._prompts, self._target, self._settings = workload, prompts, target, settings
+        self._prompts, self._target, self._settings = prompts, target, settings
         self._folder, self._worker, self._watch = folder, worker, watch
         self._samples = samples and settings.sample_s is not None
-        self._plan = Plan.of(workload)
+        # The plan is all that is kept of the workload.
+        self._plan, self._span_s = Plan.of(workload), workload.span_s
         self._done = done or {}
         """Requests that are in the record already, and when they ended."""
         self._origin_s = 0.0
@@ -71,6 +73,15 @@ class Sender:
         self._due: deque[float] = deque()
         self._kv_cache_use: float | None = None
         self._fault: BaseException | None = None
+        self._ahead: Ahead | None = None
+        if prompts.text:
+            rows = list(self._rows())
+            self._ahead = Ahead(self._body, rows, [self._plan.request_tokens[row] for row in rows])
+
+    def prepare(self) -> None:
+        """Make the first prompts of text, before the clock starts; token ids need no time."""
+        if self._ahead is not None:
+            self._ahead.prepare()
 
     async def run(self, origin_s: float | None = None) -> bool:
         """Send everything that is not done; whether it was sent, or stopped by SIGINT or SIGTERM.
@@ -86,9 +97,10 @@ class Sender:
         gc.collect()
         gc.freeze()
         if origin_s is None:
+            self.prepare()
             # A run that goes on does so where its clock stood when the first of the rest was due.
-            left = [self._plan.at_s[row] for row in self._rows()]
-            origin_s = loop.time() + LEAD_S - (min(left) if self._done and left else 0.0)
+            begin_s = min((self._plan.at_s[row] for row in self._rows()), default=0.0) if self._done else 0.0
+            origin_s = loop.time() + LEAD_S - begin_s
         self._origin_s = origin_s
         most = self._settings.max_concurrency
         self._gate = asyncio.Semaphore(max(most // self._settings.workers, 1)) if most else None
@@ -106,6 +118,8 @@ class Sender:
                 loop.remove_signal_handler(number)
             gc.unfreeze()
             self._record.close()
+            if self._ahead is not None:
+                self._ahead.close()
         if self._fault is not None:
             raise self._fault
         return not self._stopping.is_set()
@@ -143,19 +157,20 @@ class Sender:
                 server.close()
             self._tell()
 
-    def _rows(self) -> list[int]:
+    def _rows(self) -> Iterator[int]:
         """Rows that are sent at their instant and are not done, in order."""
-        return [row for row in self._plan.scheduled if self._plan.ids[row] not in self._done]
+        return (row for row in self._plan.scheduled if self._plan.ids[row] not in self._done)
 
     async def _pace(self, http: ClientSession) -> None:
         """Launch each row when it is due; its body is built before."""
         plan = self._plan
         # Who follows a request that ended before this run went on.
-        for row, ended_s in ((r, self._done[i]) for r, i in enumerate(plan.ids) if i in self._done):
-            self._follow(http, row, ended_s)
+        if self._done:
+            for row, ended_s in ((r, self._done[i]) for r, i in enumerate(plan.ids) if i in self._done):
+                self._follow(http, row, ended_s)
         for row in self._rows():
             due = plan.at_s[row]
-            body = self._body(row)
+            body = self._body(row) if self._ahead is None else await self._ahead.next()
             if not await self._until(due):
                 return
             self._due.append(due)
@@ -204,8 +219,7 @@ class Sender:
 
     def _tokens(self, row: int) -> int:
         """Response tokens that a request asks for."""
-        asked, cap = self._plan.response_tokens[row], self._settings.max_tokens
-        return min(asked, cap) if cap else asked
+        return transport.most(self._settings, self._plan.response_tokens[row])
 
     def _body(self, row: int) -> bytes:
         plan = self._plan
@@ -218,9 +232,12 @@ class Sender:
 
     async def _later(self, http: ClientSession, row: int, due_s: float) -> None:
         """A session's next request, after the answer and the time to think."""
-        if await self._until(due_s):
-            self._due.append(due_s)
-            await self._send(http, row, due_s, self._body(row))
+        # Its body is made shortly before, not at once: bodies of all who think would fill the memory.
+        if await self._until(due_s - LEAD_S):
+            body = self._body(row) if self._ahead is None else await self._ahead.out_of_turn(row)
+            if await self._until(due_s):
+                self._due.append(due_s)
+                await self._send(http, row, due_s, body)
 
     async def _send(self, http: ClientSession, row: int, due_s: float, body: bytes) -> None:
         """One request from its instant to its line in the record."""
@@ -252,7 +269,13 @@ class Sender:
         self._late.append(now - due_s)
         self._recent.append(now)
         asked = self._tokens(row)
-        await transport.exchange(http, self._target, body, asked, self._settings, self.now, answer)
+        while True:
+            await transport.exchange(http, self._target, body, asked, self._settings, self.now, answer)
+            pause_s = transport.pause_s(answer) if answer.tries <= self._settings.retries else None
+            # Whoever stops the run wants no more sent: the request ends as its last try did.
+            if pause_s is None or not await self._until(self.now() + pause_s):
+                return
+            answer.forget()
 
     def _follow(self, http: ClientSession, row: int, ended_s: float) -> None:
         follower = self._plan.follower.get(row)
@@ -283,6 +306,7 @@ class Sender:
             "outcome": answer.outcome,
             "status": answer.status,
             "error": answer.error,
+            "tries": answer.tries,
             "gaps_s": answer.gaps_s if streamed else None,
             "gap_tokens": answer.gap_tokens if streamed else None,
         }
@@ -304,18 +328,18 @@ class Sender:
                 raise
 
     def _tell(self) -> None:
-        if self._watch is None:
-            return
         now = self.now()
         for instants in (self._recent, self._due):
             while instants and instants[0] < now - RECENT_S:
                 instants.popleft()
+        if self._watch is None:
+            return
         over = max(min(now, RECENT_S), 1e-9)
         late = sorted(self._late)
         self._watch(
             Status(
                 elapsed_s=now,
-                span_s=self._workload.span_s,
+                span_s=self._span_s,
                 requests=len(self._plan.ids) - len(self._done),
                 sent=self._sent,
                 in_flight=self._sent - sum(self._ended.values()),

@@ -45,6 +45,8 @@ class Settings:
     """Ask for exactly the response lengths of the workload; otherwise the model ends, with a cap."""
     max_tokens: int | None = None
     """Cap of response tokens."""
+    retries: int = 0
+    """How often a request is sent again that the server turned away or never began to answer."""
     sample_s: float | None = 1.0
     """Step of the samples of the server's metrics; None for none."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -55,6 +57,8 @@ class Settings:
         for name, value in (above | {"--max-concurrency": self.max_concurrency}).items():
             if value is not None and not value > 0:
                 raise BurstlensError(f"{name}: {value:g} is not above 0")
+        if self.retries < 0:
+            raise BurstlensError(f"--retries: {self.retries} is below 0")
         if not self.grace_s >= 0:
             raise BurstlensError(f"--grace: {self.grace_s:g} s is below 0")
         if self.max_concurrency is not None and self.max_concurrency < self.workers:

@@ -19,7 +19,7 @@ import polars as pl
 from ..analysis.errors import BurstlensError
 from ..analysis.result import Interval
 from .metrics import Distribution, Metrics, Slo, measure, requests, tokens
-from .record import Manifest, read_manifest, read_record, read_server, read_workload
+from .record import Manifest, read_manifest, read_pieces, read_server, read_workload
 from .timeline import GAUGES, WINDOW_S, seconds
 from .verdict import Limits, Verdict, verdict
 
@@ -72,6 +72,7 @@ class Summary:
                     "failed": said.failed,
                     "aborted": said.aborted,
                     "outcomes": dict(said.outcomes),
+                    "retried": said.retried,
                 },
                 "span_s": said.span_s,
                 "failure_rate": said.failure_rate,
@@ -95,10 +96,13 @@ def summarize(
     folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: Limits | None = None
 ) -> Summary:
     """Read a run folder and say what happened; BurstlensError where there is no run in it."""
-    manifest = read_manifest(folder)
-    record, server = read_record(folder), read_server(folder)
-    workload = read_workload(folder)
-    came = tokens(record)
+    manifest, server, workload = read_manifest(folder), read_server(folder), read_workload(folder)
+    pieces, arrived = [], []
+    # The lists of gaps are most of a record; they are taken apart as they come, never all at once.
+    for piece in read_pieces(folder):
+        arrived.append(tokens(piece))
+        pieces.append(piece.drop("gaps_s", "gap_tokens"))
+    record, came = pl.concat(pieces).sort("request_id"), pl.concat(arrived)
     told = requests(record)
     table = seconds(record, server, window_s=window_s, came=came)
     return Summary(

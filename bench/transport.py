@@ -6,13 +6,15 @@ Not here: when requests are sent (`sender`), and connections.
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from .record import Outcome
 from .settings import Settings, Target
+from .wire import dumps, loads
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -21,6 +23,12 @@ SHOWN = 200
 """Characters of a server's complaint that are kept."""
 OVERLOADED = (429, 503)
 """Codes of an error inside a 200 with which a server turns a request away before it began."""
+AGAIN: tuple[Outcome, ...] = ("refused", "reset", "http_429", "http_5xx", "rejected")
+"""What a request may be sent again for."""
+BACKOFF_S = 0.5
+"""Before the second try; before each further one twice as long."""
+LONGEST_S = 30.0
+"""Longest pause that the client takes by itself."""
 
 
 def path(target: Target) -> str:
@@ -32,10 +40,9 @@ def body(
     target: Target, settings: Settings, prompt: Sequence[int] | str, response_tokens: int, priority: int
 ) -> bytes:
     """The JSON of a streaming request that asks for `response_tokens`, or lets the model end before them."""
-    cap = settings.max_tokens
     asked: dict[str, Any] = {
         "model": target.model,
-        "max_tokens": min(response_tokens, cap) if cap and settings.ignore_eos else cap or response_tokens,
+        "max_tokens": most(settings, response_tokens),
         "stream": True,
         # Usage in every chunk: tokens are counted by the server, chunks may hold several.
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
@@ -48,7 +55,15 @@ def body(
         asked["ignore_eos"] = True
     if priority:
         asked["priority"] = priority
-    return json.dumps(asked | dict(settings.extra), separators=(",", ":")).encode()
+    return dumps(asked | dict(settings.extra))
+
+
+def most(settings: Settings, response_tokens: int) -> int:
+    """Tokens that an answer may have: the workload's up to the cap, or the cap where the model ends."""
+    cap = settings.max_tokens
+    if cap is None:
+        return response_tokens
+    return min(response_tokens, cap) if settings.ignore_eos else cap
 
 
 @dataclass(slots=True)
@@ -65,6 +80,16 @@ class Answer:
     response_tokens: int | None = None
     gaps_s: list[float] = field(default_factory=list)
     gap_tokens: list[int] = field(default_factory=list)
+    tries: int = 0
+    """How often the request was sent."""
+    retry_after_s: float | None = None
+    """How long the server wants to be left alone, where it says so."""
+
+    def forget(self) -> None:
+        """Make room for the answer to another try; when it was first sent, and how often, stays."""
+        fresh = Answer(sent_s=self.sent_s, tries=self.tries)
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
 
 
 class Stream:
@@ -79,8 +104,13 @@ class Stream:
 
     def feed(self, data: bytes, at_s: float) -> bool:
         """Take bytes that came at `at_s`; false once the stream is in error, and `answer` says why."""
-        *lines, self._held = (self._held + data).split(b"\n")
-        return all(self._line(line.strip(), at_s) for line in lines)
+        lines = (self._held + data if self._held else data).split(b"\n")
+        self._held = lines.pop()
+        # A plain loop: this is what most of a client's time goes to. Every event ends in an empty line.
+        for line in lines:  # noqa: SIM110
+            if line and not self._line(line.strip(), at_s):
+                return False
+        return True
 
     def close(self, at_s: float) -> bool:
         """The server ended the answer; false where that is no end."""
@@ -100,7 +130,7 @@ class Stream:
         else:
             data = line
         try:
-            said = json.loads(data)
+            said = loads(data)
         except ValueError:
             return self._fault(f"no JSON in the stream: {_shown(data)}")
         if not isinstance(said, dict):
@@ -130,7 +160,7 @@ class Stream:
                 self.finished = True
             carries = choices and (told is None or told > before)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            return self._fault(f"no chunk of an answer: {_shown(json.dumps(said).encode())}")
+            return self._fault(f"no chunk of an answer: {_shown(dumps(said))}")
         if carries and self._carries_text(choices[0], told):
             if answer.first_token_s is None:
                 answer.first_token_s = at_s
@@ -182,7 +212,9 @@ async def exchange(
     """
     import aiohttp
 
-    answer.sent_s = clock()
+    if answer.sent_s is None:
+        answer.sent_s = clock()
+    answer.tries += 1
     try:
         async with asyncio.timeout(settings.timeout_s):
             async with http.post(path(target), data=data, headers=HEADERS | target.headers) as response:
@@ -208,6 +240,7 @@ async def _read(response: ClientResponse, answer: Answer, clock: Callable[[], fl
     answer.status = status = response.status
     if status != 200:
         answer.outcome = "http_429" if status == 429 else "http_4xx" if 400 <= status < 500 else "http_5xx"
+        answer.retry_after_s = retry_after(response.headers.get("Retry-After"), time.time())
         answer.error = _complaint_in(await response.content.read(1 << 16), status)
         return
     stream = Stream(answer)
@@ -218,10 +251,32 @@ async def _read(response: ClientResponse, answer: Answer, clock: Callable[[], fl
     stream.close(clock())
 
 
+def pause_s(answer: Answer) -> float | None:
+    """How long to wait before the same request is sent again; None where that would be no use.
+
+    Only what the server turned away or never began to answer: everything else cost it work, or would end
+    the same way. The pause doubles from try to try, and is as long as the server wants at least.
+    """
+    begun = answer.first_token_s is not None
+    if answer.outcome not in AGAIN or begun:
+        return None
+    return max(min(BACKOFF_S * 2.0 ** (answer.tries - 1), LONGEST_S), answer.retry_after_s or 0.0)
+
+
+def retry_after(told: str | None, now_unix_s: float) -> float | None:
+    """The seconds that a `Retry-After` header asks for, as a number or a date; None where it is neither."""
+    if told is None:
+        return None
+    try:
+        return float(told) if told.strip().isdigit() else parsedate_to_datetime(told).timestamp() - now_unix_s
+    except ValueError:
+        return None
+
+
 def _complaint_in(data: bytes, status: int) -> str:
     """The complaint in the body of a response that is no 200."""
     try:
-        said = json.loads(data)
+        said = loads(data)
         return complaint(said.get("error") or said.get("detail") or said)[0]
     except (ValueError, AttributeError):
         return f"{status}: {_shown(data)}" if data.strip() else f"HTTP {status}"

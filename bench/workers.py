@@ -155,6 +155,7 @@ def _work(pipe: Connection, share: _Share) -> None:
             samples=share.worker == 0,
             watch=pipe.send,
         )
+        sender.prepare()
         pipe.send(READY)
         # The clock of the loop is the machine's monotonic one, the same in every process.
         pipe.send(main(sender, pipe.recv()))

@@ -2,8 +2,9 @@
 
 `/v1/completions`, `/v1/chat/completions`, `/v1/models`, `/health`, `/version`, `/metrics`. It holds no model:
 answers are made-up words, their timing comes from the engine, and every page and answer says so. Prompts
-of text are counted by words. Where `ignore_eos` is not set, an answer's own length is drawn from a
-log-normal law that stands for no model in particular. Not here: the engine, the protocol's JSON, pacing.
+of text are counted by words, or by a tokenizer where one is given. Where `ignore_eos` is not set, an
+answer's own length is drawn from a log-normal law that stands for no model in particular. Not here: the
+engine, the protocol's JSON, pacing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from math import log
+from pathlib import Path
 from random import Random
 from time import time
 from typing import Any
@@ -26,7 +28,7 @@ from .engine import Engine, Scheduling
 from .exposition import Exposition
 from .pace import Live, Pace
 from .presets import Preset
-from .protocol import DONE, Answer, Ask, Refusal, parse
+from .protocol import DONE, Answer, Ask, Refusal, parse, words
 
 MEDIAN_TOKENS, SPREAD = 128, 0.9
 """Log-normal law of the answers that end by themselves: median, and standard deviation of the logarithm."""
@@ -45,6 +47,7 @@ def serve(
     scheduling: Scheduling = "fcfs",
     served_model: str | None = None,
     seed: int = 0,
+    tokenizer: Path | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is called with the base URL once the socket listens.
@@ -66,6 +69,7 @@ def serve(
             scheduling=scheduling,
             served_model=served_model,
             seed=seed,
+            tokenizer=tokenizer,
         ) as url:
             if ready is not None:
                 ready(url)
@@ -84,9 +88,10 @@ async def endpoint(
     scheduling: Scheduling = "fcfs",
     served_model: str | None = None,
     seed: int = 0,
+    tokenizer: Path | None = None,
 ) -> AsyncIterator[str]:
     """The server in this event loop while the block lasts; gives its base URL. Port 0 takes a free one."""
-    server = _Server(preset.faster(speedup), scheduling, served_model or preset.model, seed)
+    server = _Server(preset.faster(speedup), scheduling, served_model or preset.model, seed, tokenizer)
     runner = web.AppRunner(server.app(), handler_cancellation=True, access_log=None, shutdown_timeout=GRACE_S)
     await runner.setup()
     try:
@@ -105,12 +110,21 @@ async def endpoint(
 class _Server:
     """Handlers and what they share."""
 
-    def __init__(self, preset: Preset, scheduling: Scheduling, served_model: str, seed: int) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        scheduling: Scheduling,
+        served_model: str,
+        seed: int,
+        tokenizer: Path | None,
+    ) -> None:
         self._preset = preset
         self._model = served_model
         self._random = Random(seed)
         self._answers = 0
-        self._about = {"simulated": True, "preset": preset.name, "scheduling": scheduling}
+        counts = "words" if tokenizer is None else "tokens"
+        self._about = {"simulated": True, "preset": preset.name, "scheduling": scheduling, "counts": counts}
+        self._count, self._count_chat = (words, words) if tokenizer is None else _counting(tokenizer)
         self._headers = {
             "X-Simulated": f"burstlens; preset={preset.name}".encode("ascii", "replace").decode()
         }
@@ -162,10 +176,10 @@ class _Server:
         return web.json_response({"object": "list", "data": [model], **self._about})
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, parse(await request.read(), chat=False))
+        return await self._answer(request, parse(await request.read(), False, self._count))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, parse(await request.read(), chat=True))
+        return await self._answer(request, parse(await request.read(), True, self._count_chat))
 
     async def _answer(self, request: web.Request, ask: Ask) -> web.StreamResponse:
         """Put the request to the engine and tell the client what comes of it."""
@@ -253,6 +267,16 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Any]) -
         kind = "NotFoundError" if fault.status == 404 else "BadRequestError"
         return web.json_response(Refusal(fault.status, kind, fault.reason).body(), status=fault.status)
     return response
+
+
+def _counting(tokenizer: Path) -> tuple[Callable[[str], int], Callable[[str], int]]:
+    """Tokens of a completion's prompt, special ones included, and of a chat's message."""
+    from ..tokenizer import load_tokenizer
+
+    loaded = load_tokenizer(tokenizer)
+    return (lambda text: len(loaded.encode(text))), (
+        lambda text: len(loaded.encode(text, add_special_tokens=False))
+    )
 
 
 def _reason(fault: OSError) -> str:

@@ -6,6 +6,7 @@ Not here: the run itself (`virtual`) and what the folder says (`burstlens.bench.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +27,12 @@ def simulate(
     speedup: float = 1.0,
     timeout_s: float | None = None,
     gaps: bool = False,
+    notes: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Manifest:
     """Serve the workload in virtual time and write the run folder; arguments as in `simulate_frame`.
 
+    `notes` go into the manifest.
     Raises BurstlensError where the folder holds a run already or cannot be written.
     """
     manifest = Manifest(
@@ -50,6 +53,7 @@ def simulate(
             "ignore_eos": True,
         },
         started_unix_s=time.time(),
+        notes=list(notes),
     )
     begin(folder, manifest, workload)
     record, server = simulate_frame(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -50,7 +50,7 @@ class Ask:
     chat: bool
     model: str | None
     prompt_tokens: int
-    """Length of the prompt; for text the number of its words, which stands in for a tokenizer's count."""
+    """Length of the prompt; for text as the server counts it."""
     prompt_ids: list[int] | None
     max_tokens: int | None
     min_tokens: int
@@ -63,8 +63,16 @@ class Ask:
     return_token_ids: bool
 
 
-def parse(raw: bytes, chat: bool) -> Ask:
-    """A request body as what it asks for; raises Refusal 400 naming the field that cannot be used."""
+def words(text: str) -> int:
+    """The words of a text, which stand in for a tokenizer's count."""
+    return len(text.split())
+
+
+def parse(raw: bytes, chat: bool, count: Callable[[str], int] = words) -> Ask:
+    """A request body as what it asks for; raises Refusal 400 naming the field that cannot be used.
+
+    `count` gives the tokens of a text.
+    """
     try:
         body = json.loads(raw)
     except ValueError as fault:
@@ -73,7 +81,7 @@ def parse(raw: bytes, chat: bool) -> Ask:
         _bad("the body must be a JSON object", None)
     if _get(body, "n", int, 1) != 1:
         _bad("the simulated endpoint answers n=1 only", "n")
-    tokens, ids = _messages(body) if chat else _prompt(body)
+    tokens, ids = _messages(body, count) if chat else _prompt(body, count)
     limit = _get(body, "max_tokens", int, None)
     if chat:
         limit = _get(body, "max_completion_tokens", int, limit)
@@ -121,13 +129,13 @@ def _get(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
     return value
 
 
-def _prompt(body: Mapping[str, Any]) -> tuple[int, list[int] | None]:
+def _prompt(body: Mapping[str, Any], count: Callable[[str], int]) -> tuple[int, list[int] | None]:
     """Length of a completion's prompt and its token ids, if they were given."""
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str):
-        return max(len(prompt.split()), 1), None
+        return max(count(prompt), 1), None
     if isinstance(prompt, list) and prompt and set(map(type, prompt)) == {int}:
         if min(prompt) < 0:
             _bad(f"Token id {min(prompt)} is out of vocabulary", "prompt")
@@ -137,12 +145,12 @@ def _prompt(body: Mapping[str, Any]) -> tuple[int, list[int] | None]:
     _bad("prompt must be a text or a list of token ids that is not empty", "prompt")
 
 
-def _messages(body: Mapping[str, Any]) -> tuple[int, None]:
-    """Length of a conversation: all words of its messages."""
+def _messages(body: Mapping[str, Any], count: Callable[[str], int]) -> tuple[int, None]:
+    """Length of a conversation: that of its messages together."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         _bad("messages must be a list that is not empty", "messages")
-    words = 0
+    tokens = 0
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else 0
         parts = content if isinstance(content, list) else [{"text": content}]
@@ -150,8 +158,8 @@ def _messages(body: Mapping[str, Any]) -> tuple[int, None]:
             text = part.get("text", "") if isinstance(part, dict) else 0
             if not isinstance(text, str | None):
                 _bad("a message's content must be a text or a list of texts", "messages")
-            words += len((text or "").split())
-    return max(words, 1), None
+            tokens += count(text or "")
+    return max(tokens, 1), None
 
 
 class Answer:

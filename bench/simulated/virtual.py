@@ -84,6 +84,7 @@ def simulate_frame(
         pl.col("request_tokens").alias("request_tokens_asked"),
         pl.col("response_tokens").alias("response_tokens_asked"),
         pl.lit(0.0).alias("waited_s"),
+        pl.lit(1, pl.Int64).alias("tries"),
         *([] if gaps else [pl.lit(None, SCHEMA[name]).alias(name) for name in ("gaps_s", "gap_tokens")]),
     )
     frame = asked.join(pl.concat(record), on="request_id", how="left", maintain_order="left")

@@ -20,6 +20,7 @@ from burstlens.bench.prompts import TokenPrompts
 from burstlens.bench.record import read_manifest, read_record
 from burstlens.bench.settings import Settings, Status, Target
 from burstlens.bench.summary import summarize
+from burstlens.bench.transport import Answer, pause_s, retry_after
 from burstlens.bench.workload import Workload
 
 from burstlens import BurstlensError
@@ -211,3 +212,45 @@ def test_a_run_goes_on_only_with_its_own_options(tmp_path: Path) -> None:
         with pytest.raises(BurstlensError, match="so it is no run"):
             run(of_each_way(2), TokenPrompts(), Target(url), QUICK, tmp_path / "none", resume=True)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is True
+
+
+def test_what_was_turned_away_is_sent_again_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burstlens.bench.transport.BACKOFF_S", 0.0)
+    turned_away = ("http_429", "http_500", "rejected_in_200", "close")
+    begun: Counter[int] = Counter()
+
+    def way(tokens: int) -> str:
+        begun[tokens] += 1
+        named = WAYS[tokens - BASE]
+        # The second time the server has room, except for one that is always full.
+        return "ok" if named in turned_away[1:] and begun[tokens] > 1 else named
+
+    with faulty(way) as (url, _):
+        load = of_each_way(1)
+        run(load, TokenPrompts(), Target(url), replace(QUICK, retries=2), tmp_path / "run")
+    record = read_record(tmp_path / "run")
+    assert record["request_id"].to_list() == load.requests["request_id"].to_list()
+    told = {WAYS[asked - BASE]: (outcome, tries) for asked, outcome, tries in record.select(
+        "response_tokens_asked", "outcome", "tries").rows()}  # fmt: skip
+    again = {"http_429": ("http_429", 3), **dict.fromkeys(turned_away[1:], ("ok", 2))}
+    assert told == {way: (EXPECTED[way], 1) for way in WAYS} | again
+    good = record.filter(outcome="ok")
+    assert good["gap_tokens"].list.len().to_list() == [n - 1 for n in good["response_tokens"]]
+    assert summarize(tmp_path / "run").metrics.retried == len(turned_away)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [("7", 7.0), ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0), (None, None), ("soon", None), ("-1", None)],
+)
+def test_a_server_says_when_to_come_again(told: str | None, seconds: float | None) -> None:
+    assert retry_after(told, now_unix_s=10.0) == seconds
+
+
+def test_the_pause_doubles_and_heeds_the_server() -> None:
+    tries = [Answer(outcome="http_429", tries=i) for i in (1, 2, 3, 20)]
+    assert [pause_s(answer) for answer in tries] == [0.5, 1.0, 2.0, 30.0]
+    assert pause_s(Answer(outcome="http_5xx", tries=1, retry_after_s=60.0)) == 60.0
+    assert pause_s(Answer(outcome="reset", tries=1, first_token_s=1.0)) is None

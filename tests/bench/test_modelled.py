@@ -196,7 +196,7 @@ def test_scaling_multiplies_rates_and_leaves_shapes_and_windows() -> None:
 
 def test_a_part_of_the_windows_starts_at_zero() -> None:
     truth = known([1.0] * 10, np.arange(1.0, 11.0))
-    part = from_parameters(truth, start_s=4.5 * WINDOW_S, duration_s=WINDOW_S)
+    part = from_parameters(truth, start_s=4.5 * WINDOW_S, end_s=5.5 * WINDOW_S)
     at_s = part.requests["at_s"].to_numpy()
     assert 0 <= at_s[0] < 5
     assert at_s[-1] < WINDOW_S
@@ -293,8 +293,8 @@ def _spoil(change: Callable[[Content], Any]) -> Content:
         (lambda: from_parameters({"schema_version": "1.0"}), "the parameters: "),
         (lambda: from_parameters("/no/such.json"), "/no/such.json: cannot be read"),
         (lambda: constant(0, 2, 1.1, requests=5), "shape: 0 is not above 0"),
-        (lambda: constant(1, 2, 1.1), "--duration and --requests"),
-        (lambda: constant(1, 2, 1.1, requests=5, duration_s=5), "--duration and --requests"),
+        (lambda: constant(1, 2, 1.1), "a duration and a number of requests"),
+        (lambda: constant(1, 2, 1.1, requests=5, duration_s=5), "a duration and a number of requests"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(make: Callable[[], Workload], told: str) -> None:

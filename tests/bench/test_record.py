@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -75,3 +76,21 @@ def test_a_folder_is_a_run_once(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("[")
     with pytest.raises(BurstlensError, match="no manifest"):
         read_manifest(tmp_path)
+
+
+def test_a_record_read_in_pieces_is_the_record_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"request_id": i, "outcome": "ok", "gaps_s": [0.1] * (i % 7)} for i in range(500)]
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
+    path = record_path(tmp_path, 0)
+    path.write_bytes(b"".join(lines) + b'{"request_id":500,"out')
+    whole = read_record(tmp_path)
+    assert whole["request_id"].to_list() == list(range(500))
+    # Pieces shorter than a line, of a line exactly, and of several.
+    for size in (7, len(lines[0]), 1000):
+        monkeypatch.setattr("burstlens.bench.record.PIECE", size)
+        assert read_record(tmp_path).equals(whole)
+    path.write_bytes(b"".join(lines[:300]) + b"{\n" + b"".join(lines[300:]))
+    with pytest.raises(BurstlensError, match=r"record-0\.jsonl:301: is no line of a record"):
+        read_record(tmp_path)

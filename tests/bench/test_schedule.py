@@ -153,7 +153,7 @@ def test_three_schedules_are_wanted(text: str, told: str) -> None:
 
 
 def test_a_load_that_varies_needs_its_duration() -> None:
-    with pytest.raises(BurstlensError, match="scale varies needs --duration"):
+    with pytest.raises(BurstlensError, match="scale varies needs a duration"):
         varying(*parse_schedules("shape=1,scale=linear:1..2,exponent=1"), requests=10)
     with pytest.raises(BurstlensError, match="exponent: nan is not a finite number"):
         Schedule.constant("exponent", float("nan"))

@@ -1,0 +1,142 @@
+"""What trials over several seeds say: means with intervals, and differences told from noise.
+
+The seeds of two settings are paired: seed k of one and of the other share what a seed decides, so that their
+difference has less noise than either. Intervals are Student's, over seeds. Not here: what is compared with
+what (the module of each experiment).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ...analysis.result import LEVEL, Interval, number
+from .engines import MEASURES
+from .trials import Label
+
+Array = NDArray[np.float64]
+
+SEED = "seed"
+HIGHER, LOWER, SAME, NOISE, UNTOLD = "higher", "lower", "the same", "within noise", "cannot tell"
+"""What a difference is called: by its interval, `the same` where no seed differs at all, or
+`cannot tell` where one seed gives no interval."""
+
+
+NUMBERS = ("of", "against", "difference", "difference_low", "difference_high", "relative")
+"""Columns of numbers of a table of contrasts."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One measure of one setting against that of another, seed by seed."""
+
+    measure: str
+    of: float
+    """Mean over the seeds that both have."""
+    against: float
+    difference: Interval
+    seeds: int
+
+    @property
+    def word(self) -> str:
+        """`higher`, `lower`, `the same`, `within noise` or `cannot tell`."""
+        low, high = self.difference.low, self.difference.high
+        if math.isnan(low) or math.isnan(high):
+            return UNTOLD
+        if low == high == 0:
+            return SAME
+        return HIGHER if low > 0 else LOWER if high < 0 else NOISE
+
+    @property
+    def relative(self) -> float:
+        """The difference as a share of what is compared with; NaN where that is zero."""
+        return self.difference.value / abs(self.against) if self.against else math.nan
+
+
+def mean(values: Array) -> Interval:
+    """Mean over seeds and Student's interval; NaN ends for fewer than two values."""
+    values = values[np.isfinite(values)]
+    n = len(values)
+    if not n:
+        return Interval(math.nan, math.nan, math.nan)
+    centre = float(values.mean())
+    if n < 2:
+        return Interval(centre, math.nan, math.nan)
+    from scipy import special
+
+    half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) * values.std(ddof=1) / math.sqrt(n))
+    return Interval(centre, centre - half, centre + half)
+
+
+def contrast(
+    trials: pl.DataFrame, measure: str, of: Mapping[str, Label], against: Mapping[str, Label]
+) -> Contrast:
+    """The measure of the trials with these labels against that of others, paired by seed."""
+    one, other = (_where(trials, labels).select(SEED, measure).drop_nulls() for labels in (of, against))
+    both = one.join(other, on=SEED, suffix="_other").drop_nulls()
+    a, b = both[measure].to_numpy(), both[f"{measure}_other"].to_numpy()
+    return Contrast(measure, _mean(a), _mean(b), mean(a - b), both.height)
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _where(trials: pl.DataFrame, labels: Mapping[str, Label]) -> pl.DataFrame:
+    for name, value in labels.items():
+        trials = trials.filter(pl.col(name).is_null() if value is None else pl.col(name) == value)
+    return trials
+
+
+def means(trials: pl.DataFrame, by: Sequence[str], measures: Sequence[str] = tuple(MEASURES)) -> pl.DataFrame:
+    """Mean of every measure over the seeds of each setting: `by`, `seeds`, then `m`, `m_low`, `m_high`."""
+    rows = []
+    for key, group in trials.group_by(by, maintain_order=True):
+        row: dict[str, object] = {**dict(zip(by, key, strict=True)), "seeds": group.height}
+        for name in measures:
+            told = mean(group[name].drop_nulls().to_numpy())
+            for end, value in (("", told.value), ("_low", told.low), ("_high", told.high)):
+                row[f"{name}{end}"] = value if math.isfinite(value) else None
+        rows.append(row)
+    ends = {f"{name}{end}": pl.Float64 for name in measures for end in ("", "_low", "_high")}
+    return pl.DataFrame(rows, schema_overrides=ends, infer_schema_length=None)
+
+
+def table(contrasts: Sequence[tuple[Mapping[str, Label], Contrast]]) -> pl.DataFrame:
+    """Contrasts as a table: what names each, then measure, both means, difference, relative, word."""
+    schema = {
+        "measure": pl.String,
+        **dict.fromkeys(NUMBERS, pl.Float64),
+        "seeds": pl.Int64,
+        "word": pl.String,
+    }
+    rows = []
+    for names, each in contrasts:
+        numbers = {
+            "of": each.of,
+            "against": each.against,
+            "difference": each.difference.value,
+            "difference_low": each.difference.low,
+            "difference_high": each.difference.high,
+            "relative": each.relative,
+        }
+        known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        rows.append({**names, "measure": each.measure, **known, "seeds": each.seeds, "word": each.word})
+    return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
+
+
+def shown(found: Contrast) -> str:
+    """`25.2 against 24.2 ms, difference 1 [0.4, 1.6]`, in units for people."""
+    factor, unit = SHOWN_IN.get(MEASURES[found.measure][1], (1.0, MEASURES[found.measure][1]))
+    ends = [number(factor * end) for end in (found.difference.low, found.difference.high)]
+    told = f"{number(factor * found.of)} against {number(factor * found.against)} {unit}".rstrip()
+    return f"{told}, difference {number(factor * found.difference.value)} [{ends[0]}, {ends[1]}]"
+
+
+SHOWN_IN = {"s": (1000.0, "ms"), "share": (100.0, "%")}
+"""Units in which measures are told, and what their values are multiplied by."""

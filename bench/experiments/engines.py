@@ -1,0 +1,290 @@
+"""What an experiment's trials run on, virtual time or a real endpoint, and what each run measures.
+
+Both give the same numbers from the same record. Not here: which trials there are and in which order they run
+(`trials`), what the numbers mean (`burstlens.bench.metrics`).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from ...analysis.errors import BurstlensError
+from ..calibrate import plateau
+from ..metrics import measure, tokens
+from ..prompts import FIRST, LAST, Prompts, TokenPrompts
+from ..record import read_record, read_server
+from ..settings import Settings, Target
+from ..simulated.engine import Scheduling
+from ..simulated.presets import Preset
+from ..timeline import seconds
+from ..workload import Workload
+
+MEASURES: dict[str, tuple[str, str]] = {
+    "token_latency_s": ("mean token latency L", "s"),
+    "token_latency_p90_s": ("p90 token latency", "s"),
+    "jitter_s": ("token latency jitter σ", "s"),
+    "e2e_s": ("mean end-to-end latency", "s"),
+    "e2e_p90_s": ("p90 end-to-end latency", "s"),
+    "ttft_s": ("mean time to first token", "s"),
+    "ttft_p50_s": ("median time to first token", "s"),
+    "ttft_p90_s": ("p90 time to first token", "s"),
+    "ttft_p99_s": ("p99 time to first token", "s"),
+    "ttft_max_s": ("worst time to first token", "s"),
+    "wait_ratio": ("wait of the longest third of prompts over that of the shortest", ""),
+    "throughput_tps": ("throughput P", "tokens/s"),
+    "throughput_rps": ("answers", "1/s"),
+    "failure_rate": ("failure rate R", "share"),
+    "kv_cache_use": ("KV-cache use", "share"),
+    "kv_cache_peak": ("peak KV-cache use", "share"),
+    "waiting_peak": ("peak waiting requests", ""),
+    "preemptions": ("preemptions", ""),
+    "sent_rps": ("rate sent", "1/s"),
+    "gap_cv": ("CV of the gaps sent", ""),
+    "requests": ("requests", ""),
+    "span_s": ("span", "s"),
+}
+"""What a trial measures, with words and unit. KV-cache use is the mean over the plateau (see `calibrate`)."""
+STRETCHES = 300
+"""A course over time is kept in at most so many stretches."""
+COURSE = ("sent", "throughput_tps", "token_latency_s", "kv_cache_use", "failed", "in_flight", "waiting")
+"""Columns of a course, as `timeline.seconds` has them, beside `at_s`."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run gave."""
+
+    values: dict[str, float | None]
+    """By the keys of `MEASURES`; None where it could not be told."""
+    course: pl.DataFrame | None = None
+    """`at_s` and the columns of `COURSE`, where it was asked for."""
+    notes: Sequence[str] = ()
+
+
+class Engine(Protocol):
+    """Something that serves a workload."""
+
+    def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:
+        """Run it; `folder` may hold what the run writes."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """What it is, in plain values; two engines are the same where these are equal."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        ...
+
+    @property
+    def simulated(self) -> str | None:
+        """Preset of the simulated engine; None for a real server."""
+        ...
+
+    @property
+    def alone(self) -> bool:
+        """Whether runs beside each other would measure each other."""
+        ...
+
+
+@dataclass(frozen=True)
+class Virtual:
+    """The simulated engine in virtual time."""
+
+    preset: Preset
+    timeout_s: float | None = None
+    """A client that gives up so long after the send."""
+    scheduling: Scheduling = "fcfs"
+    alone = False
+
+    @property
+    def title(self) -> str:
+        """The preset, said to be simulated."""
+        return f"SIMULATED by preset {self.preset.name}"
+
+    @property
+    def simulated(self) -> str | None:
+        """Name of the preset."""
+        return self.preset.name
+
+    def as_dict(self) -> dict[str, Any]:
+        """Preset and policy."""
+        return {
+            "preset": self.preset.as_dict(),
+            "timeout_s": self.timeout_s,
+            "scheduling": self.scheduling,
+        }
+
+    def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:  # noqa: ARG002
+        """Thousands of times faster than real time; writes nothing."""
+        from ..simulated.virtual import simulate_frame
+
+        record, server = simulate_frame(
+            workload,
+            self.preset,
+            timeout_s=self.timeout_s,
+            scheduling=self.scheduling,
+            gaps=True,
+            sample_s=min(max(workload.span_s / 500, 0.05), 1.0),
+        )
+        return measured(record, server, workload.span_s, course=course)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A real endpoint; every trial is a run folder of its own, which goes on where it was cut off."""
+
+    target: Target
+    settings: Settings = field(default_factory=Settings)
+    vocabulary: tuple[int, int] = (FIRST, LAST)
+    version: str | None = None
+    simulated: str | None = None
+    """Preset, where the endpoint says that it is simulated."""
+    prompts: Prompts | None = None
+    """None for token ids of the vocabulary."""
+    alone = True
+
+    @classmethod
+    def at(
+        cls,
+        target: Target,
+        settings: Settings,
+        vocabulary: tuple[int, int] = (FIRST, LAST),
+        prompts: Prompts | None = None,
+    ) -> Served:
+        """The endpoint at a URL, asked who it is; BurstlensError where it cannot take load."""
+        from ..preflight import preflight
+
+        found = preflight(target)
+        return cls(found.target, settings, vocabulary, found.version, found.simulated, prompts)
+
+    @property
+    def title(self) -> str:
+        """Model, address and version."""
+        version = f", version {self.version}" if self.version else ""
+        said = f"{self.target.model} at {self.target.url}{version}"
+        return f"{said}, SIMULATED by preset {self.simulated}" if self.simulated else said
+
+    def as_dict(self) -> dict[str, Any]:
+        """Address, model and settings; never the key."""
+        return {
+            "url": self.target.url,
+            "served_model": self.target.model,
+            "version": self.version,
+            "simulated": self.simulated,
+            "settings": self.settings.as_dict(),
+            "prompts": self._prompts.about,
+        }
+
+    @property
+    def _prompts(self) -> Prompts:
+        return self.prompts or TokenPrompts(vocabulary=self.vocabulary)
+
+    def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:
+        """Send it in real time. KeyboardInterrupt where it was stopped by Ctrl-C.
+
+        BurstlensError where the endpoint is gone, before or after: what was sent to none measures nothing.
+        """
+        from ...analysis.runs import RUN
+        from ..client import run
+        from ..preflight import preflight
+
+        preflight(self.target)
+        done = run(
+            workload, self._prompts, self.target, self.settings, folder, resume=(folder / RUN).is_file()
+        )
+        if not done.finished:
+            raise KeyboardInterrupt
+        try:
+            preflight(self.target)
+        except BurstlensError:
+            shutil.rmtree(folder)
+            raise
+        told = measured(read_record(folder), read_server(folder), workload.span_s, course=course)
+        return replace(told, notes=done.notes)
+
+
+def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, course: bool) -> Measured:
+    """The measures of a record (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`)."""
+    came = tokens(record)
+    said = measure(record, None, came)
+    token, whole, first = (said.latencies[key] for key in ("token_latency_s", "e2e_s", "ttft_s"))
+    sent = record["sent_s"].drop_nulls().sort().to_numpy()
+    gaps = np.diff(sent)
+    values = {
+        "token_latency_s": token.mean,
+        "token_latency_p90_s": token.p90,
+        "jitter_s": token.sd,
+        "e2e_s": whole.mean,
+        "e2e_p90_s": whole.p90,
+        "ttft_s": first.mean,
+        "ttft_p50_s": first.p50,
+        "ttft_p90_s": first.p90,
+        "ttft_p99_s": first.p99,
+        "ttft_max_s": first.max,
+        "wait_ratio": _wait_ratio(record),
+        "throughput_tps": said.throughput_tps,
+        "throughput_rps": said.throughput_rps,
+        "failure_rate": said.failure_rate.value,
+        "kv_cache_use": plateau(server, span_s),
+        "kv_cache_peak": _most(server["kv_cache_use"]),
+        "waiting_peak": _most(server["waiting"]),
+        "preemptions": _most(server["preemptions"]) - _least(server["preemptions"]),
+        "sent_rps": len(gaps) / float(sent[-1] - sent[0]) if len(gaps) and sent[-1] > sent[0] else math.nan,
+        "gap_cv": float(gaps.std() / gaps.mean()) if len(gaps) and gaps.mean() > 0 else math.nan,
+        "requests": float(said.requests),
+        "span_s": said.span_s,
+    }
+    kept = _course(seconds(record, server, came=came)) if course else None
+    return Measured({name: value if math.isfinite(value) else None for name, value in values.items()}, kept)
+
+
+def _wait_ratio(record: pl.DataFrame) -> float:
+    """Mean time to first token of the third with the longest prompts over that of the shortest third."""
+    waits = (
+        record.select(
+            "request_tokens_asked", (pl.col("first_token_s") - pl.col("intended_s")).alias("wait_s")
+        )
+        .drop_nulls()
+        .sort("request_tokens_asked")["wait_s"]
+        .to_numpy()
+    )
+    third = len(waits) // 3
+    shortest = float(waits[:third].mean()) if third else 0.0
+    return float(waits[-third:].mean()) / shortest if shortest > 0 else math.nan
+
+
+def _course(table: pl.DataFrame) -> pl.DataFrame:
+    """A table by second in few stretches: counts per second, means of all else."""
+    width = max(math.ceil(table.height / STRETCHES), 1)
+    return (
+        table.group_by(
+            (pl.col("second") // width * width).cast(pl.Float64).alias("at_s"), maintain_order=True
+        )
+        .agg(pl.col(COURSE).cast(pl.Float64).mean())
+        .sort("at_s")
+    )
+
+
+def _most(values: pl.Series) -> float:
+    value = values.max()
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _least(values: pl.Series) -> float:
+    value = values.min()
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def measures_of(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The values by the keys of `MEASURES`, in their order; what an older folder lacks is None."""
+    return {name: values.get(name) for name in MEASURES}

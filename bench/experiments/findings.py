@@ -1,0 +1,177 @@
+"""What an experiment found, gathered once: parts with sentences, and the paper's claim with its verdict.
+
+Terminal, page and JSON are renderings of the `Findings` made here. Not here: what each experiment asks and
+how its parts are computed (the module of each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...analysis.errors import BurstlensError
+from ...analysis.result import Part
+from . import maf2, responses, schedulers, sweep
+from .trials import Experiment
+
+AGREES, PARTLY, DIFFERS, UNTOLD = "agrees", "partly", "differs", "cannot tell"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A claim of the paper against the trials: `verdict` is computed from `statements`."""
+
+    id: str
+    where: str
+    claim: str
+    statements: Mapping[str, bool | None]
+    """Each statement of the claim: holds, does not, or cannot be told from noise (None)."""
+    value: str
+    """The measured values with their intervals."""
+    part: str
+    figure: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """All hold, none holds, some hold, or nothing can be told."""
+        known = [holds for holds in self.statements.values() if holds is not None]
+        if not known:
+            return UNTOLD
+        if all(known):
+            return AGREES if len(known) == len(self.statements) else PARTLY
+        return PARTLY if any(known) else DIFFERS
+
+    @property
+    def why(self) -> str:
+        """The statements by how they came out."""
+        words = {True: "holds", False: "does not hold", None: "is within noise"}
+        return "; ".join(f"{said}: {words[holds]}" for said, holds in self.statements.items()) + "."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "id": self.id,
+            "where": self.where,
+            "claim": self.claim,
+            "verdict": self.verdict,
+            "value": self.value,
+            "why": self.why,
+            "statements": dict(self.statements),
+        }
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that an experiment says."""
+
+    experiment: Experiment
+    title: str
+    parts: tuple[Part, ...]
+    claims: tuple[Checked, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON knows it."""
+        asked = self.experiment.question
+        return {
+            "experiment": asked.kind,
+            "title": self.title,
+            "engine": asked.title,
+            "simulated": asked.simulated,
+            "synthetic": asked.synthetic,
+            "seeds": list(asked.seeds),
+            "trials": self.experiment.trials.height,
+            "finished": asked.finished,
+            "facts": dict(asked.facts),
+            "notes": list(asked.notes),
+            "claims": [claim.as_dict() for claim in self.claims],
+            "parts": {
+                part.name: {
+                    "sentences": part.sentences(),
+                    "missing": list(part.missing),
+                    "tables": {name: table.to_dicts() for name, table in part.tables().items()},
+                }
+                for part in self.parts
+            },
+        }
+
+
+def findings(experiment: Experiment) -> Findings:
+    """What the experiment's trials say; BurstlensError where it has none or is of no known kind."""
+    kind = experiment.question.kind
+    if kind not in KINDS:
+        raise BurstlensError(
+            f"{experiment.folder}: is an experiment of kind {kind!r}, which this burstlens does not know"
+        )
+    if experiment.trials.is_empty():
+        raise BurstlensError(f"{experiment.folder}: no trial has ended yet; the same command goes on")
+    return KINDS[kind](experiment)
+
+
+def _maf2(experiment: Experiment) -> Findings:
+    loaded, courses = maf2.parts(experiment)
+    rate = experiment.trials["rate_rps"][0]
+    claim = Checked(
+        "maf2-load",
+        "§5.1, Fig. 13–14",
+        "At the same rate BurstGPT conversation loads vLLM harder than MAF2: higher mean latency, higher "
+        "throughput, higher KV-cache peaks, more failures.",
+        maf2.statements(loaded, rate),
+        maf2.value(loaded, rate),
+        loaded.name,
+        "measures",
+    )
+    return Findings(experiment, "BurstGPT against Azure Functions at one rate", (loaded, courses), (claim,))
+
+
+def _responses(experiment: Experiment) -> Findings:
+    answers, lengths = responses.parts(experiment)
+    claim = Checked(
+        "responses",
+        "§3.3, Fig. 7, 8, 10",
+        "On prompts of the trace's request lengths the served model (in the paper Llama-2-13b-chat) "
+        "answers at other lengths than the trace: longer, and shorter for longer requests.",
+        responses.statements(answers, lengths),
+        responses.value(answers),
+        answers.name,
+    )
+    return Findings(experiment, "A served model's responses beside the trace's", (answers, lengths), (claim,))
+
+
+def _schedulers(experiment: Experiment) -> Findings:
+    compared, waits = schedulers.parts(experiment)
+    claim = Checked(
+        "scheduler",
+        "§5.3, Fig. 16",
+        "Longest-request-first beats first-come-first-served on conversation in latency and latency jitter, "
+        "and not on API.",
+        schedulers.statements(compared),
+        schedulers.value(compared),
+        compared.name,
+        "measures",
+    )
+    return Findings(experiment, "Which order of serving suits which load", (compared, waits), (claim,))
+
+
+def _sweep(experiment: Experiment) -> Findings:
+    varied, steps, thirds, paired = sweep.parts(experiment)
+    claim = Checked(
+        "alpha-sweep",
+        "§5.2, Fig. 15",
+        "Small changes of α cause sudden failures and hardly move mean latency and throughput; a linear "
+        "decline of α degrades lastingly; larger β and smaller λ load more.",
+        sweep.statements(varied, steps, thirds),
+        sweep.value(varied, steps, thirds),
+        varied.name,
+        "measures",
+    )
+    return Findings(experiment, "Shape, scale and exponent varied", (varied, steps, thirds, paired), (claim,))
+
+
+KINDS: dict[str, Callable[[Experiment], Findings]] = {
+    "maf2": _maf2,
+    "responses": _responses,
+    "schedulers": _schedulers,
+    "sweep": _sweep,
+}
+"""By the kind that a question has."""

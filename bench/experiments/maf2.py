@@ -1,0 +1,353 @@
+"""BurstGPT against Azure Functions at one rate (paper 5.1, Fig. 13–14): what does burstiness alone do to a
+server?
+
+Four workloads of the same number of requests at the same mean rate over the same time: the conversation and
+the API side of a BurstGPT trace, a trace of Azure Functions, and the conversation's own requests at Poisson
+instants, which is the conversation with its burstiness taken out. Functions have no tokens, so they are
+given those of the conversation in its order; the Poisson load keeps them too. Seed 0 takes the first
+requests of each trace, as the paper does; further seeds begin anywhere. Not here: running them (`trials`),
+pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from ...analysis.errors import BurstlensError
+from ...analysis.result import Part, number
+from ...analysis.trace import Trace
+from ..from_trace import from_trace
+from ..workload import SCHEMA, Workload
+from .contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD, Contrast, contrast, means, shown, table
+from .engines import MEASURES
+from .trials import Experiment, Trial
+
+CONVERSATION, API, FUNCTIONS, POISSON = WORKLOADS = (
+    "BurstGPT conversation",
+    "BurstGPT API",
+    "MAF2",
+    "BurstGPT conversation, Poisson",
+)
+RATE_RPS, REQUESTS = 0.326, 2000
+"""The paper's: the first 2,000 requests at 0.326 requests a second, 6,126 s."""
+PUBLISHED_RPS = 1.64
+"""Mean rate of Azure Functions as the paper states it (section 2.2), 1,980,951 invocations in two weeks."""
+FEWEST = 100
+"""A workload of fewer requests compares nothing."""
+COMPARED = (
+    "token_latency_s",
+    "jitter_s",
+    "e2e_s",
+    "e2e_p90_s",
+    "ttft_p99_s",
+    "throughput_tps",
+    "kv_cache_use",
+    "kv_cache_peak",
+    "waiting_peak",
+    "failure_rate",
+)
+PAIRS = ((CONVERSATION, FUNCTIONS), (API, FUNCTIONS), (CONVERSATION, POISSON))
+"""What is set against what: the paper's two, and burstiness by itself."""
+STATEMENTS = (
+    ("higher mean latency", "token_latency_s"),
+    ("higher throughput", "throughput_tps"),
+    ("higher KV-cache peaks", "kv_cache_peak"),
+    ("more failures", "failure_rate"),
+)
+"""What the paper says of BurstGPT conversation against MAF2 at its rate."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The requests that blocks are cut from: instants and tokens, one element a request, by instant."""
+
+    name: str
+    synthetic: bool
+    at_s: np.ndarray
+    request_tokens: np.ndarray
+    response_tokens: np.ndarray
+
+
+@dataclass(frozen=True)
+class Loads:
+    """The four workloads before they are cut and scaled."""
+
+    pools: Mapping[str, Pool]
+    notes: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def requests(self) -> int:
+        """The most requests that every pool holds."""
+        return len(self.pools[self._least].at_s)
+
+    @property
+    def shortest(self) -> str:
+        """Name of the pool that holds the fewest."""
+        return f"{self.pools[self._least].name} ({self._least})"
+
+    @property
+    def _least(self) -> str:
+        return min(self.pools, key=lambda name: len(self.pools[name].at_s))
+
+
+def pool_of(trace: Trace, service: str | None, seed: int = 0) -> Pool:
+    """The requests of a trace's service, whole-second stamps spread in their second by `seed`."""
+    tokens = None if trace.info.has_tokens else (1, 1)
+    found = from_trace(trace, service=service, sessions="off", tokens=tokens, seed=seed).requests
+    return Pool(
+        trace.info.name,
+        trace.info.synthetic,
+        found["at_s"].to_numpy(),
+        found["request_tokens"].to_numpy(),
+        found["response_tokens"].to_numpy(),
+    )
+
+
+def synthetic_functions(requests: int, seed: int = 0) -> Pool:
+    """A stand-in for Azure Functions: Poisson instants at its published rate, the only fact that is used."""
+    gaps = np.random.default_rng(seed).exponential(1 / PUBLISHED_RPS, requests)
+    ones = np.ones(requests, dtype=np.int64)
+    return Pool("synthetic MAF2", True, np.cumsum(gaps), ones, ones)
+
+
+def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, seed: int = 0) -> Loads:
+    """The pools of the four workloads; BurstlensError where a trace lacks what it must have."""
+    known = set(burst.engine.table("streams")["service"].to_list())
+    for service in ("conversation", "api"):
+        if service not in known:
+            raise BurstlensError(
+                f"{burst.info.name}: has no requests of service {service!r}; experiment maf2 needs a "
+                f"BurstGPT trace with both sides, this one has: {', '.join(sorted(known))}"
+            )
+    if not burst.info.has_tokens:
+        raise BurstlensError(f"{burst.info.name}: tells no token counts; experiment maf2 needs them")
+    conversation, api = (pool_of(burst, service, seed) for service in ("conversation", "api"))
+    notes = []
+    if functions is None:
+        other = synthetic_functions(max(10 * requests, len(conversation.at_s)), seed)
+        notes.append(
+            "No trace of Azure Functions was given: MAF2 here is SYNTHETIC, Poisson instants at its "
+            f"published {PUBLISHED_RPS} requests a second. Get the real one with burstlens fetch maf2."
+        )
+    else:
+        other = pool_of(functions, None, seed)
+        if functions.info.has_tokens:
+            notes.append(f"{other.name} tells token counts of its own; they are not used.")
+    notes.append(
+        "MAF2 has no token lengths: its requests have those of the BurstGPT conversation, in its order."
+    )
+    pools = {CONVERSATION: conversation, API: api, FUNCTIONS: other, POISSON: conversation}
+    found = Loads(pools, tuple(notes), {"rows": {name: len(pool.at_s) for name, pool in pools.items()}})
+    if found.requests < FEWEST:
+        raise BurstlensError(
+            f"{found.shortest}: holds {found.requests} requests, too few to be brought to one rate with the "
+            f"others; {FEWEST} are needed"
+        )
+    return found
+
+
+def cut(pools: Mapping[str, Pool], kind: str, requests: int, rate_rps: float, seed: int) -> Workload:
+    """One workload: `requests` requests at mean rate `rate_rps`, from instant 0; lasts (n − 1)/rate seconds.
+
+    Every workload of one seed cuts its block of conversation at the same place, so that lengths are shared.
+    A block whose requests all come at one instant cannot be brought to a rate: BurstlensError.
+    """
+    pool = pools[kind]
+    mine = np.random.default_rng([seed, sorted(pools).index(kind)])
+    conversation = pools[CONVERSATION]
+    shared = _begin(len(conversation.at_s), requests, np.random.default_rng([seed, len(pools)]), seed)
+    start = shared if pool is conversation else _begin(len(pool.at_s), requests, mine, seed)
+    block = slice(start, start + requests)
+    span_s = (requests - 1) / rate_rps
+    if kind == POISSON:
+        # Given how many there are, Poisson instants are uniform; the ends stand where those of the others do.
+        at_s = np.sort(np.concatenate([[0.0, span_s], mine.uniform(0.0, span_s, requests - 2)]))
+    else:
+        at_s = pool.at_s[block] - pool.at_s[block][0]
+        if at_s[-1] <= 0:
+            raise BurstlensError(
+                f"{pool.name}: {requests} requests from number {start + 1} on come at one instant: they "
+                "cannot be brought to a rate"
+            )
+        at_s = at_s * (span_s / at_s[-1])
+    tokens = conversation if kind in (FUNCTIONS, POISSON) else pool
+    lengths = slice(shared, shared + requests) if tokens is conversation else block
+    frame = pl.DataFrame(
+        {
+            "request_id": np.arange(requests),
+            "at_s": at_s,
+            "request_tokens": tokens.request_tokens[lengths],
+            "response_tokens": tokens.response_tokens[lengths],
+        }
+    ).with_columns(
+        pl.lit(None, SCHEMA[name]).alias(name)
+        for name in SCHEMA
+        if name not in ("request_id", "at_s", "request_tokens", "response_tokens", "priority")
+    )
+    frame = frame.with_columns(pl.lit(kind).alias("service"), pl.lit(0, pl.Int64).alias("priority"))
+    recipe = {"source": pool.name, "first": requests, "from": start, "rate_rps": rate_rps, "seed": seed}
+    return Workload(frame.select(*SCHEMA).cast(SCHEMA), kind, pool.synthetic, recipe)  # type: ignore[arg-type]
+
+
+def _begin(rows: int, requests: int, rng: np.random.Generator, seed: int) -> int:
+    """Where a block begins: at the first request for seed 0, anywhere for others."""
+    return int(rng.integers(0, rows - requests + 1)) if seed else 0
+
+
+def _same(workload: Workload) -> Workload:
+    return workload
+
+
+def trials(found: Loads, rates_rps: Sequence[float], seeds: Sequence[int], requests: int) -> list[Trial]:
+    """Every workload at every rate and seed; those of the first seed keep their course over time."""
+    return [
+        Trial(
+            {"workload": kind, "rate_rps": rate, "seed": seed},
+            # Cut here: a block is small, and what it is cut from need not go to another process.
+            partial(_same, cut(found.pools, kind, requests, rate, seed)),
+            course=seed == seeds[0],
+        )
+        for rate in rates_rps
+        for seed in seeds
+        for kind in WORKLOADS
+    ]
+
+
+@dataclass(frozen=True)
+class Loaded(Part):
+    """What the four workloads did to the server, on average over seeds."""
+
+    name: ClassVar[str] = "loads"
+
+    means: pl.DataFrame
+    """One row a rate and workload: every measure as mean and interval over seeds."""
+    contrasts: pl.DataFrame
+    """One row a rate, pair and measure (see `contrast.table`)."""
+    pairs: tuple[tuple[float, str, str, Contrast], ...]
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Means and contrasts."""
+        return {"means": self.means, "contrasts": self.contrasts}
+
+    def sentences(self) -> list[str]:
+        """For each rate and pair: what is higher, what is lower, what is within noise."""
+        out = []
+        for rate, of, against in dict.fromkeys(pair[:3] for pair in self.pairs):
+            told = [pair[3] for pair in self.pairs if pair[:3] == (rate, of, against)]
+            words = []
+            for word in (HIGHER, LOWER):
+                named = [f"{MEASURES[c.measure][0]}{_by(c)}" for c in told if c.word == word]
+                if named:
+                    words.append(f"{word}: {', '.join(named)}")
+            for word in (NOISE, SAME, UNTOLD):
+                level = [MEASURES[c.measure][0] for c in told if c.word == word]
+                if level:
+                    words.append(f"{word}: {', '.join(level)}")
+            out.append(f"At {number(rate)} requests/s, {of} against {against}: {'; '.join(words)}.")
+        return out
+
+    def of(self, rate: float, of: str, against: str, measure: str) -> Contrast:
+        """One contrast; LookupError where there is none."""
+        for at, a, b, found in self.pairs:
+            if (at, a, b, found.measure) == (rate, of, against, measure):
+                return found
+        raise LookupError((rate, of, against, measure))
+
+
+@dataclass(frozen=True)
+class Courses(Part):
+    """The first seed's runs over time, as the paper's Fig. 13 shows them."""
+
+    name: ClassVar[str] = "courses"
+
+    courses: pl.DataFrame
+    """`workload`, `rate_rps`, `seed`, `at_s` and the columns of `engines.COURSE`."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The courses."""
+        return {"courses": self.courses}
+
+    def sentences(self) -> list[str]:
+        """Where the busiest stretch of each workload stands against its mean."""
+        out: list[str] = []
+        if self.courses.is_empty():
+            return out
+        for (rate, kind), course in self.courses.group_by(["rate_rps", "workload"], maintain_order=True):
+            sent = course["sent"]
+            mean, most = float(sent.mean() or 0.0), float(sent.max() or 0.0)  # type: ignore[arg-type]
+            step = float(course["at_s"][1] - course["at_s"][0]) if course.height > 1 else 1.0
+            if mean:
+                out.append(
+                    f"{kind} at {number(float(rate))} requests/s: the busiest {number(step)} s hold "
+                    f"{number(most / mean)} times the mean rate."
+                )
+        return out
+
+
+def _by(found: Contrast) -> str:
+    """How much, in words: a share of what is compared with, or points of a share."""
+    if MEASURES[found.measure][1] == "share":
+        return f" (by {number(100 * abs(found.difference.value), 2)} points)"
+    return f" (by {number(100 * abs(found.relative), 2)} %)" if found.against else ""
+
+
+def parts(experiment: Experiment) -> tuple[Loaded, Courses]:
+    """What the trials say."""
+    done = experiment.trials
+    pairs = []
+    for rate in done["rate_rps"].unique(maintain_order=True) if done.height else []:
+        here = done.filter(pl.col("rate_rps") == rate)
+        held = set(here["workload"])
+        for of, against in PAIRS:
+            if {of, against} <= held:
+                pairs += [
+                    (rate, of, against, contrast(here, m, {"workload": of}, {"workload": against}))
+                    for m in COMPARED
+                    if here[m].count()
+                ]
+    rows = [
+        ({"rate_rps": rate, "workload": of, "compared_with": against}, c) for rate, of, against, c in pairs
+    ]
+    seeds = experiment.question.seeds
+    few = (
+        (f"{len(seeds)} seed tells no noise: run more with --seeds to know which differences are real.",)
+        if len(seeds) < 2
+        else ()
+    )
+    averaged = means(done, ["rate_rps", "workload"]) if done.height else pl.DataFrame()
+    return (
+        Loaded(few, averaged, table(rows), tuple(pairs)),
+        Courses((), experiment.courses),
+    )
+
+
+def statements(loaded: Loaded, rate_rps: float) -> dict[str, bool | None]:
+    """What the paper says of BurstGPT conversation against MAF2 at that rate: holds, does not, or None."""
+    out: dict[str, bool | None] = {}
+    for words, measure in STATEMENTS:
+        try:
+            found = loaded.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
+        except LookupError:
+            out[words] = None
+            continue
+        out[words] = {HIGHER: True, LOWER: False, SAME: False}.get(found.word)
+    return out
+
+
+def value(loaded: Loaded, rate_rps: float) -> str:
+    """The measures of the statements: both means, and the difference with its interval."""
+    out = []
+    for _, measure in STATEMENTS:
+        try:
+            found = loaded.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
+        except LookupError:
+            continue
+        out.append(f"{MEASURES[measure][0]} {shown(found)}")
+    return f"at {number(rate_rps)} requests/s: " + "; ".join(out) if out else ""

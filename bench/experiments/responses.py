@@ -1,0 +1,290 @@
+"""A served model's own response lengths beside a trace's (paper 3.3, Fig. 7, 8 and 10).
+
+The trace's answered requests are asked again, as texts of their request lengths, with no length forced;
+what the model answers is set beside what the trace has, request by request, by the same measures that
+describe a trace. Dummy weights and simulated answers have no lengths of their own: they are refused. Not
+here: how texts are cut (`burstlens.bench.text_prompts`), sending, and the measures
+(`burstlens.analysis.lengths`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from ...analysis.errors import BurstlensError
+from ...analysis.lengths import Lengths, describe_lengths
+from ...analysis.result import Interval, Part, number
+from ...analysis.trace import COLUMNS, Trace, TraceInfo, open_frame
+from ..record import ANSWERED, read_record, read_workload
+from ..workload import SCHEMA, Workload
+from .contrast import mean
+from .engines import Served
+from .genuine import MARGIN, genuine
+from .trials import RUNS, Experiment, Trial
+
+REQUESTS = 10_000
+"""The paper's number of prompts."""
+RATE_RPS = 2.0
+CAP = 2048
+"""Response tokens at most, as in the paper."""
+BINS_PER_E = 2
+"""Request bins in which the two are compared: a ratio of 1.65 wide."""
+FEWEST = 20
+"""A bin of fewer requests is not compared."""
+TRACE, MODEL = "trace", "served model"
+
+
+def check(engine: Served) -> list[str]:
+    """Notes on a server whose answers mean something; BurstlensError for one whose answers mean nothing."""
+    where = engine.target.url
+    if engine.simulated:
+        raise BurstlensError(
+            f"{where}: is the simulated endpoint (preset {engine.simulated}); its answers have the "
+            "lengths that it is asked for, so comparing them would mean nothing; give a real server"
+        )
+    found = genuine(engine.target)
+    if not found.told:
+        return [
+            f"{where} does not tell how likely a prompt is, so it is not known whether its weights are "
+            "real: with dummy weights the answer means nothing."
+        ]
+    if not found.learnt:
+        raise BurstlensError(
+            f"{where}: its model finds English sentences no likelier than the same words shuffled "
+            f"({number(found.margin)} nats a token, {MARGIN} are needed): it runs on dummy weights, so "
+            "the lengths of its answers would mean nothing"
+        )
+    return [
+        f"The model finds English sentences {number(found.margin)} nats a token likelier than shuffled ones."
+    ]
+
+
+def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: int) -> Workload:
+    """Answered requests of a trace in random order: `most` of them, or all that there are,
+    evenly spaced at `rate_rps`.
+
+    Their response lengths stay in the workload, as what the trace has; they are not what is asked for.
+    Without a `service` it is the conversation's requests, or all where the trace has no conversation.
+    Raises BurstlensError where a service is unknown or no request tells both lengths.
+    """
+    if not trace.info.has_tokens:
+        raise BurstlensError(
+            f"{trace.info.name}: tells no token counts; experiment responses needs both lengths"
+        )
+    known = set(trace.engine.table("streams")["service"].to_list())
+    if service is not None and service not in known:
+        raise BurstlensError(
+            f"{trace.info.name}: no requests of service {service!r}; it has: {', '.join(sorted(known))}"
+        )
+    wanted = service or ("conversation" if "conversation" in known else None)
+    streams = trace.engine.table("streams")
+    chosen = streams if wanted is None else streams.filter(pl.col("service") == wanted)
+    found = trace.engine.ask(
+        "load", streams=chosen["stream_id"].to_list(), start_s=None, end_s=None, first=2**62
+    ).join(chosen.select("stream_id", "service", "model"), on="stream_id")
+    told = found.filter((pl.col("request_tokens") > 0) & (pl.col("response_tokens") > 0))
+    if told.is_empty():
+        raise BurstlensError(f"{trace.info.name}: no request tells both of its lengths")
+    drawn = told.sample(min(most, told.height), shuffle=True, seed=seed)
+    frame = drawn.select(
+        pl.int_range(pl.len()).alias("request_id"),
+        (pl.int_range(pl.len()) / rate_rps).alias("at_s"),
+        "service",
+        "model",
+        "request_tokens",
+        "response_tokens",
+        *(pl.lit(None, SCHEMA[name]).alias(name) for name in ("session", "turn", "think_s", "prefix")),
+        pl.lit(0).alias("priority"),
+    )
+    recipe = {"source": trace.info.name, "service": wanted, "first": most, "seed": seed}
+    requests = frame.select(*SCHEMA).cast(SCHEMA)  # type: ignore[arg-type]
+    return Workload(requests, trace.info.name, trace.info.synthetic, recipe)
+
+
+def trials(load: Workload, seed: int) -> list[Trial]:
+    """One run."""
+    return [Trial({"seed": seed}, partial(_same, load), course=True)]
+
+
+def _same(load: Workload) -> Workload:
+    return load
+
+
+@dataclass(frozen=True)
+class Answers(Part):
+    """Each request's two response lengths, the trace's and the served model's."""
+
+    name: ClassVar[str] = "answers"
+
+    sides: pl.DataFrame
+    """One row a side: `side`, `n`, `mean`, `sd`, `p10` to `p99`, `spearman`, `at_cap`."""
+    bins: pl.DataFrame
+    """One row a request bin: `request_low`, `request_high`, `n`, both means and sds, `difference` and
+    its interval."""
+    difference: Interval
+    """Mean of the model's response minus the trace's, tokens, paired by request."""
+    distance: float
+    """Kolmogorov–Smirnov distance of the two distributions of response lengths."""
+    cap: int
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Both sides, and both by request bin."""
+        return {"sides": self.sides, "bins": self.bins}
+
+    def sentences(self) -> list[str]:
+        """How much longer, how far apart, how each goes with the request, how many reach the cap."""
+        if self.sides.height < 2:
+            return []
+        trace, model = self.sides.to_dicts()
+        longer = "longer" if self.difference.value > 0 else "shorter"
+        low, high = sorted(abs(end) for end in (self.difference.low, self.difference.high))
+        told = (
+            f"{number(abs(self.difference.value))} tokens {longer} [{number(low)}, {number(high)}]"
+            if self.difference.low > 0 or self.difference.high < 0
+            else f"as long within noise ({number(self.difference.value)} tokens "
+            f"[{number(self.difference.low)}, {number(self.difference.high)}])"
+        )
+        return [
+            f"On the same {trace['n']:,} requests the served model's responses are {told} on average: "
+            f"{number(model['mean'])} tokens, the trace has {number(trace['mean'])}.",
+            f"The two distributions of response lengths are {number(100 * self.distance)} % apart "
+            "(Kolmogorov–Smirnov distance).",
+            f"Response and request length go together with rank correlation {number(model['spearman'])} "
+            f"in the model and {number(trace['spearman'])} in the trace.",
+            f"{number(100 * model['at_cap'])} % of the model's responses end at the cap of {self.cap:,} "
+            "tokens.",
+        ]
+
+
+def parts(experiment: Experiment) -> tuple[Answers, Lengths]:
+    """Both sides of every answered request, and what describes a trace's lengths for both of them."""
+    asked = []
+    for folder in sorted((experiment.folder / RUNS).iterdir(), key=lambda path: int(path.name)):
+        record = read_record(folder).filter(pl.col("outcome").is_in(ANSWERED), pl.col("response_tokens") > 0)
+        load = read_workload(folder).requests.select(
+            "request_id", "at_s", "service", "model", "request_tokens", trace_tokens="response_tokens"
+        )
+        asked.append(load.join(record.select("request_id", model_tokens="response_tokens"), on="request_id"))
+    both = pl.concat(asked)
+    if both.height < 2:
+        raise BurstlensError(
+            f"{experiment.folder}: fewer than two requests were answered; nothing to compare"
+        )
+    return _answers(both, int(experiment.question.facts["cap"])), _lengths(both, experiment)
+
+
+def _answers(both: pl.DataFrame, cap: int) -> Answers:
+    """The paired comparison of `request_tokens`, `trace_tokens` and `model_tokens`."""
+    quantiles = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+    rows = []
+    for side, column in ((TRACE, "trace_tokens"), (MODEL, "model_tokens")):
+        values = both[column].cast(pl.Float64)
+        rows.append(
+            {
+                "side": side,
+                "n": both.height,
+                "mean": values.mean(),
+                "sd": values.std(),
+                **{name: values.quantile(q, "nearest") for name, q in quantiles.items()},
+                "spearman": both.select(pl.corr("request_tokens", column, method="spearman")).item(),
+                "at_cap": float((values >= cap).mean() or 0.0),  # type: ignore[arg-type]
+            }
+        )
+    cell = (pl.col("request_tokens").cast(pl.Float64).log() * BINS_PER_E).floor().cast(pl.Int64)
+    bins = []
+    for (at,), group in (
+        both.with_columns(cell.alias("cell")).sort("cell").group_by("cell", maintain_order=True)
+    ):
+        if group.height < FEWEST:
+            continue
+        held = mean((group["model_tokens"] - group["trace_tokens"]).to_numpy().astype(float))
+        bins.append(
+            {
+                "request_low": math.ceil(math.exp(int(at) / BINS_PER_E) - 1e-9),
+                "request_high": math.ceil(math.exp((int(at) + 1) / BINS_PER_E) - 1e-9),
+                "n": group.height,
+                "trace_mean": group["trace_tokens"].mean(),
+                "trace_sd": group["trace_tokens"].std(),
+                "model_mean": group["model_tokens"].mean(),
+                "model_sd": group["model_tokens"].std(),
+                "difference": held.value,
+                "difference_low": held.low,
+                "difference_high": held.high,
+            }
+        )
+    trace, model = (np.sort(both[c].to_numpy()) for c in ("trace_tokens", "model_tokens"))
+    at_all = np.union1d(trace, model)
+    apart = np.abs(
+        np.searchsorted(trace, at_all, side="right") / len(trace)
+        - np.searchsorted(model, at_all, side="right") / len(model)
+    )
+    difference = mean((both["model_tokens"] - both["trace_tokens"]).to_numpy().astype(float))
+    table = pl.DataFrame(bins, infer_schema_length=None)
+    return Answers((), pl.DataFrame(rows), table, difference, float(apart.max()), cap)
+
+
+def _lengths(both: pl.DataFrame, experiment: Experiment) -> Lengths:
+    """The lengths of both sides as those of two services of one trace."""
+    sides = [
+        both.select(
+            pl.col("at_s").alias("arrival_s"),
+            pl.lit(side).alias("service"),
+            pl.lit(None, pl.String).alias("model"),
+            pl.lit(None, pl.String).alias("session"),
+            "request_tokens",
+            pl.col(column).alias("response_tokens"),
+            pl.lit(None, pl.Float64).alias("elapsed_s"),
+            pl.lit(False).alias("failed"),
+        )
+        for side, column in ((TRACE, "trace_tokens"), (MODEL, "model_tokens"))
+    ]
+    columns = {name: kind for name, kind in COLUMNS.items() if name in sides[0].columns}
+    frame = (
+        pl.concat(sides)
+        .sort("arrival_s", maintain_order=True)
+        .select(pl.col(name).cast(kind) for name, kind in columns.items())
+    )
+    info = TraceInfo("answers", "run", (), frame.height, 0, 0, 1e-3, None, experiment.question.synthetic)
+    with_both = open_frame(frame, info)
+    try:
+        return describe_lengths(with_both, seed=0)
+    finally:
+        with_both.engine.close()
+
+
+def statements(answers: Answers, lengths: Lengths) -> dict[str, bool | None]:
+    """What the paper says of Llama-2-13b-chat beside ChatGPT, asked of the model in hand."""
+    slopes = {row["service"]: row for row in lengths.frames["slope"].to_dicts() if row["range"] == "all"}
+    held: dict[str, bool | None] = {}
+    shorter = answers.difference
+    held["the trace's responses are shorter than the model's"] = (
+        True if shorter.low > 0 else False if shorter.high < 0 else None
+    )
+    for words, side, sign in (
+        ("response length grows with request length in the trace", TRACE, 1),
+        ("it falls with request length in the model", MODEL, -1),
+    ):
+        row = slopes.get(side)
+        if row is None or row["slope_low"] is None:
+            held[words] = None
+            continue
+        low, high = sorted((sign * row["slope_low"], sign * row["slope_high"]))
+        held[words] = True if low > 0 else False if high < 0 else None
+    return held
+
+
+def value(answers: Answers) -> str:
+    """The means of both sides and their paired difference."""
+    trace, model = answers.sides.to_dicts()
+    told = answers.difference
+    return (
+        f"mean response {number(model['mean'])} tokens against {number(trace['mean'])} in the trace, "
+        f"difference {number(told.value)} [{number(told.low)}, {number(told.high)}]; rank correlation "
+        f"with the request {number(model['spearman'])} against {number(trace['spearman'])}"
+    )

@@ -1,0 +1,414 @@
+"""Which order of serving suits which load (paper 5.3, Fig. 16): first-come-first-served, shortest or longest
+request first?
+
+The conversation and the API side of one random range of a trace, each drawn from its fitted windows (modelled
+scaling), are served under three policies. All run through vLLM's own priority scheduling: a request's
+`priority`, of which the smaller is sooner, is 0, its prompt length, or the negative of that. A seed decides
+instants and lengths and nothing of the policy, so the three are compared on the same requests. Only a queue
+lets policies differ: what had none is said to have had none. Not here: running the trials (`trials`),
+whether a server schedules by priority (`burstlens.bench.policy`), pages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from ...analysis.errors import BurstlensError
+from ...analysis.result import Part, number
+from ..modelled import from_parameters
+from ..workload import Workload
+from .contrast import HIGHER, LOWER, SAME, SHOWN_IN, Contrast, contrast, means, shown, table
+from .engines import MEASURES
+from .trials import Experiment, Trial
+
+FCFS, SRF, LRF = POLICIES = ("FCFS", "SRF", "LRF")
+"""First come first served, shortest request first, longest request first."""
+SIGN = {FCFS: 0, SRF: 1, LRF: -1}
+"""What a prompt's length is multiplied by to be its priority."""
+SERVICES = ("conversation", "api")
+PAIRS = ((SRF, FCFS), (LRF, FCFS), (LRF, SRF))
+REQUESTS = 1000
+FEWEST = 50
+"""A range that holds fewer requests of a service says nothing about its load."""
+RANGE_S = 3600.0
+LOAD = 0.9
+"""Rate as a share of the server's capacity, where neither a rate nor a KV-cache use is given."""
+WAITS = ("ttft_p50_s", "ttft_p90_s", "ttft_p99_s", "ttft_max_s")
+COMPARED = (
+    "token_latency_s",
+    "jitter_s",
+    "e2e_s",
+    "ttft_s",
+    *WAITS,
+    "wait_ratio",
+    "throughput_tps",
+    "failure_rate",
+    "preemptions",
+)
+MORE_IS_BETTER = ("throughput_tps",)
+ORDERED = ("token_latency_s", "jitter_s", "e2e_s", "ttft_s", "ttft_p99_s", "ttft_max_s", "throughput_tps")
+"""Measures whose order of the three is told."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A part of the trace's clock, and how many requests of each service it holds."""
+
+    start_s: float
+    end_s: float
+    held: Mapping[str, float]
+
+
+def services_of(content: Mapping[str, Any]) -> list[str]:
+    """The services of a parameter file that are compared; BurstlensError where it has none of them."""
+    labels = [str(part["selection"]["label"]) for part in content["selections"]]
+    known = [service for service in SERVICES if service in labels]
+    if not known:
+        raise BurstlensError(
+            f"{content['source']['name']}: has neither a selection 'conversation' nor 'api'; it has: "
+            f"{', '.join(labels)}"
+        )
+    return known
+
+
+def picked(
+    content: Mapping[str, Any],
+    services: Sequence[str],
+    length_s: float,
+    seed: int,
+    between: tuple[float | None, float | None] = (None, None),
+) -> Range:
+    """A range of `length_s` from a window's start, drawn by `seed` among those that hold enough requests.
+
+    `between` fixes start and end; with one of the two, the other lies `length_s` away. BurstlensError
+    where no range holds `FEWEST` requests of every service, or the fixed one does not.
+    """
+    windows = {service: _windows(content, service) for service in services}
+    start, end = between
+    if start is not None or end is not None:
+        first = max((end or 0.0) - length_s, 0.0) if start is None else start
+        last = first + length_s if end is None else end
+        if last <= first:
+            raise BurstlensError(f"--to: {last:g} s is not after --from {first:g} s")
+        starts = np.array([first])
+        length_s = last - first
+    else:
+        starts = np.unique(np.concatenate([at for at, _, _ in windows.values()]))
+        inside = starts + length_s <= max(end[-1] for _, end, _ in windows.values())
+        starts = starts[inside] if inside.any() else starts[:1]
+    held = {service: _held(*windows[service], starts, length_s) for service in services}
+    least = np.min(list(held.values()), axis=0)
+    enough = np.flatnonzero(least >= FEWEST)
+    if not len(enough):
+        best = int(np.argmax(least))
+        told = ", ".join(f"{number(float(n[best]))} of {service}" for service, n in held.items())
+        where = f"the range from {starts[best]:g} s on" if len(starts) == 1 else "the best range"
+        raise BurstlensError(
+            f"{where} of {length_s:g} s holds {told}; {FEWEST} of each are needed: lengthen it with --range"
+        )
+    chosen = int(np.random.default_rng([seed, len(starts)]).choice(enough))
+    begin = float(starts[chosen])
+    return Range(begin, begin + length_s, {service: float(n[chosen]) for service, n in held.items()})
+
+
+def _windows(content: Mapping[str, Any], service: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start, end and requests of a service's windows."""
+    part = next(p for p in content["selections"] if p["selection"]["label"] == service)
+    rows = part["arrivals"]["windows"]
+    start = np.array([float(row["start_s"]) for row in rows])
+    return start, start + float(content["window_s"]), np.array([float(row["n"]) for row in rows])
+
+
+def _held(
+    start: np.ndarray, end: np.ndarray, n: np.ndarray, begins: np.ndarray, length_s: float
+) -> np.ndarray:
+    """Requests in ranges that begin at `begins`, a window cut in part counting in part."""
+    total = np.concatenate([[0.0], np.cumsum(n)])
+
+    def before(at_s: np.ndarray) -> np.ndarray:
+        i = np.searchsorted(start, at_s, side="right") - 1
+        inside = np.clip((at_s - start[i]) / (end[i] - start[i]), 0.0, 1.0)
+        return np.where(i < 0, 0.0, total[i] + inside * n[i])
+
+    return np.asarray(before(begins + length_s) - before(begins), dtype=float)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the workload of one service is drawn from: small, so that it goes to any process."""
+
+    content: Mapping[str, Any]
+    """The parameters, this service's selection and the range's windows only."""
+    service: str
+    start_s: float
+    end_s: float
+    requests: int
+
+    def draw(self, rate_rps: float, seed: int) -> Workload:
+        """About `requests` requests, modelled over the range, at that mean rate.
+
+        Time is squeezed with the rate, windows and all, so that a run of any length passes through the
+        whole range; shapes stay as they were fitted.
+        """
+        span_s = self.end_s - self.start_s
+        drawn = from_parameters(
+            self.content,
+            selection=self.service,
+            start_s=self.start_s,
+            end_s=self.end_s,
+            rate_rps=self.requests / span_s,
+            seed=seed,
+        )
+        squeezed = rate_rps * span_s / self.requests
+        return replace(
+            drawn,
+            requests=drawn.requests.with_columns(pl.col("at_s") / squeezed),
+            recipe={**drawn.recipe, "squeezed": squeezed},
+        )
+
+    def at_once(self, seed: int) -> Workload:
+        """The same requests at one instant: what the server answers a second of them is its capacity."""
+        drawn = self.draw(1.0, seed)
+        return replace(drawn, requests=drawn.requests.with_columns(at_s=pl.lit(0.0)))
+
+
+def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: int) -> Load:
+    """The load of a service in a range, with no more of the parameters than it needs."""
+    part = next(p for p in content["selections"] if p["selection"]["label"] == service)
+    window_s = float(content["window_s"])
+    rows = [
+        row
+        for row in part["arrivals"]["windows"]
+        if row["start_s"] < chosen.end_s and row["start_s"] + window_s > chosen.start_s
+    ]
+    arrivals = {**part["arrivals"], "windows": rows}
+    return Load(
+        {**content, "selections": [{**part, "arrivals": arrivals}]},
+        service,
+        chosen.start_s,
+        chosen.end_s,
+        requests,
+    )
+
+
+def ranked(load: Workload, policy: str) -> Workload:
+    """The workload with the priorities of a policy."""
+    rank = SIGN[policy] * pl.col("request_tokens")
+    return replace(
+        load,
+        requests=load.requests.with_columns(priority=rank.cast(pl.Int64)),
+        recipe={**load.recipe, "policy": policy},
+    )
+
+
+def _made(load: Load, policy: str, rate_rps: float, seed: int) -> Workload:
+    return ranked(load.draw(rate_rps, seed), policy)
+
+
+def trials(loads: Mapping[str, Load], rates_rps: Mapping[str, float], seeds: Sequence[int]) -> list[Trial]:
+    """Every service under every policy and seed; the first seed keeps its course over time."""
+    return [
+        Trial(
+            {"service": service, "policy": policy, "seed": seed},
+            partial(_made, load, policy, rates_rps[service], seed),
+            course=seed == seeds[0],
+        )
+        for seed in seeds
+        for service, load in loads.items()
+        for policy in POLICIES
+    ]
+
+
+@dataclass(frozen=True)
+class Compared(Part):
+    """The three policies on each service, on average over seeds."""
+
+    name: ClassVar[str] = "policies"
+
+    means: pl.DataFrame
+    """One row a service and policy: every measure as mean and interval over seeds."""
+    contrasts: pl.DataFrame
+    """One row a service, pair and measure (see `contrast.table`)."""
+    pairs: tuple[tuple[str, str, str, Contrast], ...]
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Means, contrasts, orders."""
+        return {"means": self.means, "contrasts": self.contrasts, "orders": self.orders()}
+
+    def of(self, service: str, of: str, against: str, measure: str) -> Contrast:
+        """One contrast, whichever way round; LookupError where there is none."""
+        for at, a, b, found in self.pairs:
+            if (at, a, b, found.measure) == (service, of, against, measure):
+                return found
+        raise LookupError((service, of, against, measure))
+
+    def orders(self) -> pl.DataFrame:
+        """For each service and measure the three, best first, ties marked: `SRF, FCFS ≈ LRF`."""
+        rows = []
+        for service in self.means["service"].unique(maintain_order=True) if self.means.height else []:
+            for measure in ORDERED:
+                order = self._order(service, measure)
+                if order:
+                    rows.append({"service": service, "measure": measure, "order": order})
+        return pl.DataFrame(rows, schema=dict.fromkeys(("service", "measure", "order"), pl.String))
+
+    def _order(self, service: str, measure: str) -> str:
+        here = self.means.filter(pl.col("service") == service).drop_nulls(measure)
+        best = here.sort(measure, descending=measure in MORE_IS_BETTER)["policy"].to_list()
+        if len(best) < len(POLICIES):
+            return ""
+        out = str(best[0])
+        for better, worse in itertools.pairwise(best):
+            word = next(
+                c.word
+                for at, a, b, c in self.pairs
+                if at == service and {a, b} == {better, worse} and c.measure == measure
+            )
+            out += {SAME: " = ", HIGHER: ", ", LOWER: ", "}.get(word, " ≈ ") + worse
+        return out
+
+    def sentences(self) -> list[str]:
+        """The order of the three per measure, ties named; then what a pair's difference is."""
+        out = []
+        for row in self.orders().iter_rows(named=True):
+            words, unit = MEASURES[row["measure"]]
+            factor, shown_unit = SHOWN_IN.get(unit, (1.0, unit))
+            here = self.means.filter(pl.col("service") == row["service"])
+            value = dict(zip(here["policy"], here[row["measure"]], strict=True))
+            told = ", ".join(f"{p} {number(factor * value[p])}" for p in POLICIES)
+            ties = [
+                f"{a} and {b} within noise" for a, b in _neighbours(row["order"], " ≈ ")
+            ] + [f"{a} and {b} the same" for a, b in _neighbours(row["order"], " = ")]  # fmt: skip
+            order = row["order"].replace(" ≈ ", ", ").replace(" = ", ", ")
+            tied = f"; {'; '.join(ties)}" if ties else ""
+            out.append(
+                f"{row['service']}, {words}: {told} {shown_unit}".rstrip() + f" (best first: {order}{tied})."
+            )
+        return out
+
+
+def _neighbours(order: str, sign: str) -> list[tuple[str, str]]:
+    """The pairs that stand beside each other in an order with this sign between."""
+    words = order.replace(",", "").split(" ")
+    return [(words[i - 1], words[i + 1]) for i, word in enumerate(words) if word == sign.strip()]
+
+
+@dataclass(frozen=True)
+class Waits(Part):
+    """Who waits how long under each policy: the fairness of the three."""
+
+    name: ClassVar[str] = "waits"
+
+    waits: pl.DataFrame
+    """`service`, `policy`, `measure` (of `WAITS`), `seconds`, `seconds_low`, `seconds_high`."""
+    ratios: pl.DataFrame
+    """`service`, `policy`, `wait_ratio` and its interval."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Waits and ratios."""
+        return {"waits": self.waits, "ratios": self.ratios}
+
+    def sentences(self) -> list[str]:
+        """The worst waits, and how much longer long prompts wait than short ones."""
+        out = []
+        for service in self.ratios["service"].unique(maintain_order=True) if self.ratios.height else []:
+            rows = self.ratios.filter(pl.col("service") == service).drop_nulls("wait_ratio")
+            worst = self.waits.filter(service=service, measure="ttft_max_s").drop_nulls("seconds")
+            told = ", ".join(f"{r['policy']} {number(r['seconds'])} s" for r in worst.iter_rows(named=True))
+            if told:
+                out.append(f"{service}, the worst wait for a first token: {told}.")
+            told = ", ".join(f"{r['policy']} {number(r['wait_ratio'])}" for r in rows.iter_rows(named=True))
+            if told:
+                out.append(
+                    f"{service}: the third with the longest prompts waits so many times as long as the "
+                    f"third with the shortest: {told}."
+                )
+        return out
+
+
+def parts(experiment: Experiment) -> tuple[Compared, Waits]:
+    """What the trials say."""
+    done = experiment.trials
+    pairs = []
+    missing = []
+    for service in done["service"].unique(maintain_order=True):
+        here = done.filter(pl.col("service") == service)
+        held = set(here["policy"])
+        pairs += [
+            (service, of, against, contrast(here, measure, {"policy": of}, {"policy": against}))
+            for of, against in PAIRS
+            if {of, against} <= held
+            for measure in COMPARED
+            if here[measure].count()
+        ]
+        peak = here["waiting_peak"].drop_nulls()
+        if len(peak) and float(peak.max()) < 1:  # type: ignore[arg-type]
+            missing.append(
+                f"{service}: no request was seen waiting, and without a queue no order of serving can "
+                "matter; raise the load with --rate, --load or --kv."
+            )
+    if len(experiment.question.seeds) < 2:
+        missing.append("1 seed tells no noise: run more with --seeds to know which differences are real.")
+    rows = [
+        ({"service": service, "policy": of, "compared_with": against}, c) for service, of, against, c in pairs
+    ]
+    averaged = means(done, ["service", "policy"])
+    waits = pl.concat(
+        averaged.select(
+            "service",
+            "policy",
+            pl.lit(name).alias("measure"),
+            *(pl.col(f"{name}{end}").alias(f"seconds{end}") for end in ("", "_low", "_high")),
+        )
+        for name in WAITS
+    )
+    ratios = averaged.select("service", "policy", *(f"wait_ratio{end}" for end in ("", "_low", "_high")))
+    return (
+        Compared(tuple(missing), averaged, table(rows), tuple(pairs)),
+        Waits((), waits, ratios),
+    )
+
+
+STATEMENTS = (("latency", "token_latency_s"), ("latency jitter", "jitter_s"))
+"""In what the paper finds longest-request-first better than FCFS on conversation, and not on API."""
+
+
+def statements(compared: Compared) -> dict[str, bool | None]:
+    """What the paper says of longest-request-first: holds, does not, or None where noise hides it."""
+    out: dict[str, bool | None] = {}
+    for words, measure in STATEMENTS:
+        lower = _lower(compared, SERVICES[0], measure)
+        out[f"LRF has lower {words} than FCFS on conversation"] = lower
+        lower = _lower(compared, SERVICES[1], measure)
+        out[f"LRF does not have lower {words} than FCFS on API"] = None if lower is None else not lower
+    return out
+
+
+def _lower(compared: Compared, service: str, measure: str) -> bool | None:
+    try:
+        word = compared.of(service, LRF, FCFS, measure).word
+    except LookupError:
+        return None
+    return {LOWER: True, HIGHER: False, SAME: False}.get(word)
+
+
+def value(compared: Compared) -> str:
+    """The measures of the statements: both means, and the difference with its interval."""
+    out = []
+    for service in SERVICES:
+        for _, measure in STATEMENTS:
+            try:
+                found = compared.of(service, LRF, FCFS, measure)
+            except LookupError:
+                continue
+            if math.isfinite(found.of):
+                out.append(f"{service}, LRF against FCFS, {MEASURES[measure][0]} {shown(found)}")
+    return "; ".join(out)

@@ -1,0 +1,304 @@
+"""Running an experiment's trials, and the folder that keeps what each measured as it ends.
+
+A folder holds `experiment.json` (the question, see `Question`), `trials.jsonl` (append-only, a line a trial),
+`course/` (a few trials over time) and, against a real endpoint, `runs/`. What is in it is not run again:
+the same question goes on where it stopped, another one is refused. Not here: what is asked and what follows
+from the answers (the module of each experiment).
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ...analysis.errors import BurstlensError
+from ...analysis.result import Progress, silent
+from ..workload import Workload
+from .engines import MEASURES, Engine, Measured, measures_of
+
+EXPERIMENT = "experiment.json"
+"""Marks a folder as an experiment, and says what was asked."""
+TRIALS = "trials.jsonl"
+COURSES = "course"
+RUNS = "runs"
+VERSION = 1
+AHEAD = 2
+"""Trials that wait per process: each is made where it runs, so a long list costs no memory."""
+
+Label = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of an experiment: what tells it from the others, and how its workload is made."""
+
+    labels: Mapping[str, Label]
+    """Setting and seed, such as `{"workload": "MAF2", "rate_rps": 0.326, "seed": 0}`."""
+    make: Callable[[], Workload]
+    """Called in the process that runs it; something that can be pickled."""
+    course: bool = False
+    """Whether its course over time is kept."""
+
+    @property
+    def key(self) -> str:
+        """What it is known by in the folder."""
+        return json.dumps(dict(self.labels), sort_keys=True, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an experiment asked; the content of `experiment.json`."""
+
+    kind: str
+    """`maf2`, `sweep`, `schedulers` or `responses`."""
+    asked: Mapping[str, Any]
+    """Every option, in plain values; together with `engine` it makes the question."""
+    engine: Mapping[str, Any]
+    title: str
+    """What the trials ran on, for people."""
+    simulated: str | None
+    """Preset of the simulated engine; None for a real server."""
+    synthetic: bool
+    """Whether a workload came from a synthetic trace or from constants."""
+    seeds: Sequence[int]
+    trials: int
+    facts: Mapping[str, Any]
+    """What was found while the trials were made: rows used, scales, sources with their SHA-256."""
+    notes: Sequence[str] = ()
+    started_unix_s: float = 0.0
+    finished: bool = False
+    stopped: str | None = None
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A folder, read: the question and what is known of its trials."""
+
+    folder: Path
+    question: Question
+    trials: pl.DataFrame
+    """One row a trial: its labels, then the keys of `MEASURES`."""
+    courses: pl.DataFrame
+    """Labels, `at_s` and the columns of `engines.COURSE` of the trials whose course was kept."""
+    labels: tuple[str, ...]
+
+
+def run(
+    question: Question,
+    trials: Sequence[Trial],
+    engine: Engine,
+    folder: Path,
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> Experiment:
+    """Run the trials that the folder lacks, on `workers` processes, and read the whole.
+
+    Each trial is written as it ends, so that Ctrl-C, a kill or a fault loses what was running and no more.
+    Raises BurstlensError where the folder holds another question or cannot be written, or a trial cannot be
+    run.
+    """
+    question = _begun(replace(question, trials=len(trials), started_unix_s=time.time()), folder)
+    done = {json.dumps(row["labels"], sort_keys=True, ensure_ascii=False) for row in _rows(folder)}
+    left = [(i, trial) for i, trial in enumerate(trials) if trial.key not in done]
+    stopped: str | None = "it ended in a fault"
+    notes = list(question.notes)
+    try:
+        for count, (number, measured) in enumerate(_measured(left, engine, folder, workers), start=1):
+            _keep(folder, number, trials[number], measured)
+            notes += [note for note in measured.notes if note not in notes]
+            progress(f"{len(trials):,} trials", (len(done) + count) / max(len(trials), 1))
+        stopped = None
+    except KeyboardInterrupt:
+        stopped = "stopped by Ctrl-C"
+        raise
+    except BurstlensError as fault:
+        stopped = str(fault)
+        kept = len(_rows(folder))
+        if not kept:
+            raise
+        raise BurstlensError(
+            f"{fault}; {kept} of {len(trials)} trials are kept in {folder}, and the same command goes on"
+        ) from fault
+    finally:
+        _write(folder, replace(question, finished=stopped is None, stopped=stopped, notes=notes))
+    return read(folder)
+
+
+def read(folder: Path) -> Experiment:
+    """An experiment's folder; BurstlensError where it is none or is damaged."""
+    question = _question(folder)
+    rows = _rows(folder)
+    labels = tuple(rows[0]["labels"]) if rows else ()
+    flat = [{**row["labels"], **measures_of(row["values"])} for row in rows]
+    schema = dict.fromkeys(MEASURES, pl.Float64)
+    trials = pl.DataFrame(flat, schema_overrides=schema, infer_schema_length=None)
+    kept = []
+    for row in rows:
+        path = folder / COURSES / f"{row['number']}.parquet"
+        if path.is_file():
+            course = pl.read_parquet(path)
+            kept.append(
+                course.select(*(pl.lit(value).alias(name) for name, value in row["labels"].items()), pl.all())
+            )
+    courses = pl.concat(kept, how="diagonal_relaxed") if kept else pl.DataFrame()
+    return Experiment(folder, question, trials, courses, labels)
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether a path is an experiment's folder."""
+    return (folder / EXPERIMENT).is_file()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _measured(
+    left: Sequence[tuple[int, Trial]], engine: Engine, folder: Path, workers: int
+) -> Iterator[tuple[int, Measured]]:
+    """Each trial's number and what it measured, as they end."""
+    if workers <= 1 or len(left) <= 1 or engine.alone:
+        for number, trial in left:
+            yield number, _serve(engine, trial, folder / RUNS / str(number))
+        return
+    # A forked process would share the threads of Polars without running them.
+    context = multiprocessing.get_context("spawn")
+    waiting: dict[Future[Measured], int] = {}
+    coming = iter(left)
+    with ProcessPoolExecutor(min(workers, len(left)), context, _alone) as pool:
+        try:
+            while True:
+                while len(waiting) < AHEAD * workers and (entry := next(coming, None)):
+                    number, trial = entry
+                    waiting[pool.submit(_serve, engine, trial, folder / RUNS / str(number))] = number
+                if not waiting:
+                    return
+                for ended in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(ended), ended.result()
+        except BrokenProcessPool:
+            raise BurstlensError(
+                "a process that ran trials was killed, perhaps for memory; try fewer with --workers"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _alone() -> None:
+    """In a process of the pool: Ctrl-C is the parent's to handle, and one core is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["POLARS_MAX_THREADS"] = "1"
+
+
+def _serve(engine: Engine, trial: Trial, folder: Path) -> Measured:
+    return engine.serve(trial.make(), folder, course=trial.course)
+
+
+def _begun(question: Question, folder: Path) -> Question:
+    """Make the folder, or see that it holds the same question; the question that it holds."""
+    if is_experiment(folder):
+        before = _question(folder)
+        for what in ("kind", "asked", "engine"):
+            was, now = (json.loads(json.dumps(getattr(q, what))) for q in (before, question))
+            if was != now:
+                raise BurstlensError(
+                    f"{folder}: holds another experiment ({_differs(what, was, now)}); name "
+                    "another folder with -o"
+                )
+        _mend(folder / TRIALS)
+        return replace(before, trials=question.trials, stopped=None)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise BurstlensError.unwritable(folder, fault) from fault
+    _write(folder, question)
+    return question
+
+
+def _mend(path: Path) -> None:
+    """A line that a kill tore stays alone on its line, where it is passed over."""
+    try:
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+    except OSError as fault:
+        raise BurstlensError.unwritable(path, fault) from fault
+
+
+def _differs(what: str, was: Any, now: Any) -> str:
+    """The first thing in which two questions differ."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for name in {**was, **now}:
+            before, after = was.get(name), now.get(name)
+            if before != after:
+                plain = not any(isinstance(value, dict | list) for value in (before, after))
+                return f"{name}: {before!r} there, {after!r} asked" if plain else f"with other {name}"
+    return f"{what}: {was!r} there, {now!r} asked"
+
+
+def _write(folder: Path, question: Question) -> None:
+    """Write `experiment.json`, whole or not at all."""
+    begun = folder / f".{EXPERIMENT}.part"
+    try:
+        begun.write_text(json.dumps(asdict(question), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        begun.replace(folder / EXPERIMENT)
+    except OSError as fault:
+        raise BurstlensError.unwritable(folder / EXPERIMENT, fault) from fault
+
+
+def _question(folder: Path) -> Question:
+    path = folder / EXPERIMENT
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        if said["version"] != VERSION:
+            raise BurstlensError(f"{path}: has version {said['version']}, this burstlens reads {VERSION}")
+        known = {each.name for each in fields(Question)}
+        return Question(**{name: value for name, value in said.items() if name in known})
+    except FileNotFoundError:
+        raise BurstlensError(f"{folder}: holds no {EXPERIMENT}, so it is no experiment") from None
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    except (ValueError, KeyError, TypeError) as fault:
+        raise BurstlensError(f"{path}: is no experiment: {fault}") from fault
+
+
+def _keep(folder: Path, number: int, trial: Trial, measured: Measured) -> None:
+    """Append a trial's line; its course first, so that a line always has it."""
+    line = {"number": number, "labels": dict(trial.labels), "values": measured.values}
+    try:
+        if measured.course is not None:
+            (folder / COURSES).mkdir(exist_ok=True)
+            measured.course.write_parquet(folder / COURSES / f"{number}.parquet")
+        with (folder / TRIALS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    except OSError as fault:
+        raise BurstlensError.unwritable(folder, fault) from fault
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    """The trials that are written, in order of their number; torn lines are passed over."""
+    path = folder / TRIALS
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and {"number", "labels", "values"} <= row.keys():
+            rows.append(row)
+    return sorted(rows, key=lambda row: int(row["number"]))

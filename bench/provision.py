@@ -1,0 +1,363 @@
+"""How many instances prefill and how many decode: the searches of `ratios` put together, and what they gave.
+
+The result is plain JSON (`disaggregate.json`), extended as each step ends, so that what was found before
+Ctrl-C stays. Steps: goodput of every fixed ratio on every seed's load; the best single switch, searched on
+the first seed's load; the sequence that beam search finds for each real load, and the one found for the
+provisioned (forecast) load, both judged on the real ones. What a plan for the real load itself gains is the
+policy's; what the provisioned plan has less is the forecast's error. Not here: sentences (`provisioned`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.errors import BurstlensError
+from ..analysis.result import Progress, silent
+from .goodput import SHARE, TOLERANCE, Load, Serving, Turns, course, goodput, guess
+from .parallel import Tell, each
+from .ratios import beam, fixed, switch, switches, windows
+
+RESULT, PLAN = "disaggregate.json", "plan.json"
+VERSION = 1
+COARSE, FINE = 9, 13
+"""Moments at which every switch is tried, and around the best of them the best pair again."""
+PAIRS = 3
+ABOVE_FIXED = 1.15
+"""Sequences are searched at so many times the best fixed ratio's goodput: where they must do better."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The loads and how they are searched."""
+
+    loads: tuple[Load, ...]
+    """The real load, one a seed."""
+    provisioned: Load | None
+    """What was forecast; None where there is no forecast, only the real load."""
+    serving: Serving
+    window_s: float = 600.0
+    width: int = 10
+    tolerance: float = TOLERANCE
+    seeds: tuple[int, ...] = (0,)
+
+    @property
+    def all_loads(self) -> tuple[Load, ...]:
+        """The real ones, then the provisioned one."""
+        return self.loads if self.provisioned is None else (*self.loads, self.provisioned)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A piece of work: the goodput of turns on a load."""
+
+    load: int
+    turns: Turns
+    guess_rps: float
+
+    def do(self, asked: Asked, _tell: Tell) -> float:
+        return goodput(asked.all_loads[self.load], asked.serving, self.turns, self.guess_rps, asked.tolerance)
+
+
+@dataclass(frozen=True)
+class _Switched:
+    """A piece of work: the best switch from one ratio."""
+
+    before: int
+    rate_rps: float
+
+    def do(self, asked: Asked, _tell: Tell) -> tuple[int, Turns] | None:
+        load = asked.loads[0]
+        moments = [load.span_s * (i + 1) / (COARSE + 1) for i in range(COARSE)]
+        found = switches(load, asked.serving, self.rate_rps, self.before, moments)
+        return (found[0][0], switch(self.before, found[0][1], found[0][2])) if found else None
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """A piece of work: the sequence for a load, and its goodput there."""
+
+    load: int
+    prefill: int
+    fixed_rps: float
+    """Goodput of the best fixed ratio, and that ratio: what is kept where beam search finds no better."""
+
+    def do(self, asked: Asked, tell: Tell) -> tuple[Turns, float]:
+        load, serving = asked.all_loads[self.load], asked.serving
+        rate = self.fixed_rps * ABOVE_FIXED
+        _, turns = beam(load, serving, rate, windows(load, asked.window_s), asked.width, tell)
+        found = goodput(load, serving, turns, rate, asked.tolerance)
+        return (turns, found) if found > self.fixed_rps else (fixed(self.prefill), self.fixed_rps)
+
+
+def _do(asked: Asked, piece: _Judged | _Switched | _Searched, tell: Tell) -> Any:
+    return piece.do(asked, tell)
+
+
+def provision(
+    asked: Asked,
+    about: dict[str, Any],
+    out: Path | None = None,
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run every step; the content of `disaggregate.json`, written into folder `out` as it grows.
+
+    `about` are further plain values to keep. BurstlensError where no ratio meets the bounds, or `out` cannot
+    be written.
+    """
+    serving, load = asked.serving, asked.loads[0]
+    for each_load in asked.all_loads:
+        serving.check(each_load)
+        windows(each_load, asked.window_s)
+    content: dict[str, Any] = {
+        "version": VERSION,
+        **about,
+        "simulated": serving.preset.name,
+        "synthetic": any(one.synthetic for one in asked.all_loads),
+        "load": _told(load),
+        "provisioned_load": None if asked.provisioned is None else _told(asked.provisioned),
+        "serving": serving.as_dict(),
+        "window_s": asked.window_s,
+        "beam": asked.width,
+        "tolerance": asked.tolerance,
+        "seeds": list(asked.seeds),
+        "finished": False,
+        "fixed": [],
+        "switch": None,
+        "sequences": {},
+        "course": None,
+    }
+    save = partial(_save, content, out)
+    run = partial(_run, asked, workers=workers)
+    try:
+        _fixed(asked, content, run, progress)
+        save()
+        best, rate = best_fixed(content)
+        if not rate > 0:
+            raise BurstlensError(
+                f"{load.name}: no fixed ratio of {serving.total} instances keeps the bounds at any rate: too "
+                "many requests come at one instant; choose a larger --slo-ttft or --total"
+            )
+        _switch(asked, content, run, progress)
+        save()
+        _sequences(asked, content, run, progress, save)
+        _course(asked, content, best)
+        content["finished"] = True
+    finally:
+        save()
+    return content
+
+
+Run = Callable[..., list[Any]]
+
+
+def _run(
+    asked: Asked,
+    pieces: Sequence[Any],
+    progress: Progress,
+    step: str,
+    *,
+    workers: int,
+    keep: Callable[[list[Any]], None] = lambda _results: None,
+) -> list[Any]:
+    """Results in order; `keep` is given those that there are, None for the others, whenever one ends."""
+    results: list[Any] = [None] * len(pieces)
+    progress(step, 0.0)
+    for i, result in each(_do, asked, pieces, workers, partial(progress, step)):
+        results[i] = result
+        keep(results)
+    return results
+
+
+def _fixed(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) -> None:
+    """Goodput of every fixed ratio, on every real load and on the provisioned one."""
+    serving, n = asked.serving, len(asked.all_loads)
+    pieces = [
+        _Judged(i, fixed(p), guess(one, serving))
+        for p in serving.ratios
+        for i, one in enumerate(asked.all_loads)
+    ]
+    found = run(pieces, progress, "fixed ratios")
+    for row, p in enumerate(serving.ratios):
+        of = found[row * n : (row + 1) * n]
+        content["fixed"].append(
+            {
+                "prefill": p,
+                "decode": serving.total - p,
+                "ratio": serving.said(p),
+                "goodput_rps": of[: len(asked.loads)],
+                "provisioned_rps": of[-1] if asked.provisioned is not None else None,
+            }
+        )
+
+
+def best_fixed(content: dict[str, Any]) -> tuple[int, float]:
+    """Prefill instances of the fixed ratio with the highest mean goodput, and that goodput."""
+    row = max(content["fixed"], key=lambda one: float(np.mean(one["goodput_rps"])))
+    return row["prefill"], float(np.mean(row["goodput_rps"]))
+
+
+def _switch(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) -> None:
+    """The best switch on the first load: pairs at coarse moments, then the best pair at fine ones."""
+    load, serving = asked.loads[0], asked.serving
+    rate = max(row["goodput_rps"][0] for row in content["fixed"]) * ABOVE_FIXED
+    found = run([_Switched(p, rate) for p in serving.ratios], progress, "switches")
+    ranked = sorted(one for one in found if one is not None)[:PAIRS]
+    if not ranked:
+        return
+    judged = run([_Judged(0, turns, rate) for _, turns in ranked], progress, "best switches")
+    (_, before), (middle, after) = ranked[int(np.argmax(judged))][1]
+    reach = load.span_s / (COARSE + 1)
+    near = [middle + reach * (i / (FINE // 2) - 1) for i in range(FINE)]
+    moments = sorted({*(load.span_s * (i + 1) / (COARSE + 1) for i in range(COARSE)), *near})
+    moments = [t for t in moments if 0 < t < load.span_s]
+    curve = run(
+        [_Judged(0, switch(before, t, after), rate) for t in moments], progress, "moments of the switch"
+    )
+    at_s = moments[int(np.argmax(curve))]
+    turns = switch(before, at_s, after)
+    others = run([_Judged(i, turns, rate) for i in range(1, len(asked.loads))], progress, "switch, judged")
+    content["switch"] = {
+        "before": serving.said(before),
+        "after": serving.said(after),
+        "at_s": at_s,
+        "turns": _plan(turns, serving),
+        "moments": [{"at_s": t, "goodput_rps": g} for t, g in zip(moments, curve, strict=True)],
+        "goodput_rps": [max(curve), *others],
+    }
+
+
+def _sequences(
+    asked: Asked, content: dict[str, Any], run: Run, progress: Progress, save: Callable[[], None]
+) -> None:
+    """A sequence for each load, kept as it is found, and the provisioned one judged on the real loads."""
+    serving, real = asked.serving, len(asked.loads)
+    pieces = []
+    for i in range(len(asked.all_loads)):
+        rates = [
+            (row["goodput_rps"][i] if i < real else row["provisioned_rps"], row["prefill"])
+            for row in content["fixed"]
+        ]
+        rate, prefill = max(rates)
+        pieces.append(_Searched(i, prefill, rate))
+
+    def keep(found: list[Any]) -> None:
+        known = list(takewhile(lambda one: one is not None, found[:real]))
+        if known:
+            content["sequences"]["real"] = {
+                "plans": [_plan(turns, serving) for turns, _ in known],
+                "goodput_rps": [rate for _, rate in known],
+            }
+            save()
+
+    found = run(pieces, progress, "sequences by beam search", keep=keep)
+    if asked.provisioned is None:
+        return
+    turns, rate = found[-1]
+    judged = run([_Judged(i, turns, rate) for i in range(real)], progress, "the provisioned plan, judged")
+    content["sequences"]["provisioned"] = {
+        "plans": [_plan(turns, serving)],
+        "goodput_rps": judged,
+        "expected_rps": rate,
+    }
+
+
+def _course(asked: Asked, content: dict[str, Any], best: int) -> None:
+    """Window by window on the first load, at the goodput of its own sequence: ratios, and who was good."""
+    load, serving = asked.loads[0], asked.serving
+    rate = content["sequences"]["real"]["goodput_rps"][0]
+    held = {"fixed": fixed(best)}
+    for name, found in content["sequences"].items():
+        held[name] = tuple((row["at_s"], row["prefill"]) for row in found["plans"][0])
+    begins = windows(load, asked.window_s)
+    of = np.searchsorted(begins, load.at_s, side="right") - 1
+    sent = np.bincount(of, minlength=len(begins))
+    rows: list[dict[str, Any]] = [
+        {"start_s": begin, "requests": int(n)} for begin, n in zip(begins, sent, strict=True)
+    ]
+    for name, turns in held.items():
+        good = np.bincount(of, course(load, serving, turns, rate), minlength=len(begins))
+        for i, row in enumerate(rows):
+            row[f"{name}_share"] = float(good[i] / sent[i]) if sent[i] else None
+            row[f"{name}_prefill"] = [p for at, p in turns if at <= row["start_s"] + 1e-9][-1]
+    content["course"] = {"rate_rps": rate, "best_fixed": serving.said(best), "windows": rows}
+
+
+def _plan(turns: Turns, serving: Serving) -> list[dict[str, Any]]:
+    return [
+        {"at_s": at, "ratio": serving.said(p), "prefill": p, "decode": serving.total - p} for at, p in turns
+    ]
+
+
+def _told(load: Load) -> dict[str, Any]:
+    return {
+        "name": load.name,
+        "synthetic": load.synthetic,
+        "requests": load.requests,
+        "refused": load.refused,
+        "span_s": load.span_s,
+        "rate_rps": load.rate_rps,
+    }
+
+
+def plan_of(content: dict[str, Any]) -> dict[str, Any] | None:
+    """The plan to use, a row a window: from the provisioned load where there is one, else the real one."""
+    for name in ("provisioned", "real"):
+        found = content["sequences"].get(name)
+        if found:
+            turns = found["plans"][0]
+            begins = np.arange(0.0, content["load"]["span_s"] - 1e-9, content["window_s"])
+            rows = []
+            for begin in begins.tolist():
+                held = [row for row in turns if row["at_s"] <= begin + 1e-9][-1]
+                rows.append({**held, "at_s": begin})
+            return {
+                "planned_from": name,
+                "simulated": content["simulated"],
+                "synthetic": content["synthetic"],
+                "share": SHARE,
+                "goodput_rps": found["goodput_rps"][0],
+                "windows": rows,
+            }
+    return None
+
+
+def _save(content: dict[str, Any], out: Path | None) -> None:
+    """Write what there is, each file whole or not at all."""
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files = {RESULT: content, PLAN: plan_of(content)}
+        for name, value in files.items():
+            if value is not None:
+                begun = out / f".{name}.part"
+                begun.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                begun.replace(out / name)
+    except OSError as fault:
+        raise BurstlensError.unwritable(out, fault) from fault
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What a folder holds; BurstlensError where it holds none of it."""
+    path = folder / RESULT
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise BurstlensError(f"{path}: has version {content['version']}, this burstlens reads {VERSION}")
+    except FileNotFoundError:
+        raise BurstlensError(f"{folder}: holds no {RESULT}") from None
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    except (ValueError, KeyError, TypeError) as fault:
+        raise BurstlensError(f"{path}: is no result of burstlens disaggregate: {fault}") from fault
+    return content

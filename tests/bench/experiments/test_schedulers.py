@@ -1,0 +1,181 @@
+"""Three orders of serving: what is known of them in closed form, what is paired, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from burstlens.analysis.characterize import characterize
+from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.parameters import parameters, write_parameters
+from burstlens.analysis.synthetic import open_synthetic
+from burstlens.bench.experiments import schedulers
+from burstlens.bench.experiments.engines import Virtual
+from burstlens.bench.experiments.findings import findings
+from burstlens.bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF
+from burstlens.bench.experiments.trials import Question, Trial, run
+from burstlens.bench.simulated.presets import parse_preset
+
+from burstlens.evaluations import On
+from burstlens.evaluations import schedulers as experiment
+from tests.bench.simulated.loads import workload
+
+Content = dict[str, Any]
+
+PROFILE = {
+    "source": "made for a test",
+    "latency": {"a_p_ms": 5, "b_ms": 1, "c_ms": 0, "a_d_ms": 5, "d_us": 0, "e_us": 0},
+    "kv_cache": {"num_blocks": 1000, "block_size": 16},
+    "limits": {"max_num_seqs": 1, "max_num_batched_tokens": 4096, "max_model_len": 4096},
+}
+PROMPTS = [300, 900, 100, 700, 200, 1200, 50, 400, 600]
+STEP_S, TOKEN_S = 0.005, 0.001
+
+
+@pytest.fixture(scope="module")
+def content() -> Content:
+    trace = open_synthetic(None, days=4, seed=3)
+    try:
+        return parameters(characterize(trace))
+    finally:
+        trace.engine.close()
+
+
+def one_at_a_time(policies: tuple[str, ...] = POLICIES) -> list[Trial]:
+    """Jobs at one instant, the first of them the one that is served while the others come."""
+    load = workload([0.0] * len(PROMPTS), PROMPTS, [1] * len(PROMPTS))
+    return [
+        Trial({"service": "api", "policy": p, "seed": seed}, lambda p=p: schedulers.ranked(load, p))  # type: ignore[misc]
+        for p in policies
+        for seed in (0, 1)
+    ]
+
+
+def mean_wait_s(prompts: list[int]) -> float:
+    """Closed form: each waits for all before it and its own prefill."""
+    return float(np.cumsum([STEP_S + TOKEN_S * tokens for tokens in prompts]).mean())
+
+
+def test_a_burst_on_a_one_at_a_time_server_has_its_closed_form(tmp_path: Path) -> None:
+    engine = Virtual(parse_preset("one", PROFILE), scheduling="priority")
+    question = Question("schedulers", {}, engine.as_dict(), engine.title, "one", True, [0, 1], 0, {})
+    done = run(question, one_at_a_time(), engine, tmp_path)
+    waits = dict(zip(done.trials["policy"], done.trials["ttft_s"], strict=True))
+    assert waits[FCFS] == pytest.approx(mean_wait_s(PROMPTS))
+    assert waits[SRF] == pytest.approx(mean_wait_s(sorted(PROMPTS)))
+    assert waits[LRF] == pytest.approx(mean_wait_s(sorted(PROMPTS, reverse=True)))
+    assert waits[SRF] < waits[FCFS] < waits[LRF]
+    throughput = done.trials["throughput_tps"].to_numpy()
+    assert throughput == pytest.approx(np.full(len(throughput), throughput[0]))
+    ratio = dict(zip(done.trials["policy"], done.trials["wait_ratio"], strict=True))
+    assert ratio[SRF] > ratio[FCFS] > ratio[LRF]
+    compared, told = schedulers.parts(done)
+    orders = {row["measure"]: row["order"] for row in compared.orders().to_dicts()}
+    assert orders["ttft_s"] == "SRF, FCFS, LRF"
+    assert any("worst wait" in sentence for sentence in told.sentences())
+    assert any("SRF" in sentence and "best first" in sentence for sentence in compared.sentences())
+
+
+def test_the_three_send_the_same_requests_and_differ_in_priority_alone(content: Content) -> None:
+    chosen = schedulers.picked(content, ["conversation"], 3600.0, 1)
+    load = schedulers.load_of(content, "conversation", chosen, 200)
+    by_policy = {p: schedulers.ranked(load.draw(2.0, 4), p).requests for p in POLICIES}
+    for frame in by_policy.values():
+        assert frame.drop("priority").equals(by_policy[FCFS].drop("priority"))
+    assert set(by_policy[FCFS]["priority"]) == {0}
+    assert by_policy[SRF]["priority"].equals(by_policy[SRF]["request_tokens"].alias("priority"))
+    assert (by_policy[LRF]["priority"] == -by_policy[LRF]["request_tokens"]).all()
+    assert not load.draw(2.0, 5).requests.equals(load.draw(2.0, 4).requests)
+
+
+def test_a_load_passes_through_its_whole_range_at_its_rate(content: Content) -> None:
+    chosen = schedulers.picked(content, ["api"], 7200.0, 1)
+    load = schedulers.load_of(content, "api", chosen, 2000)
+    drawn = load.draw(4.0, 0)
+    assert len(drawn.requests) == pytest.approx(2000, rel=0.3)
+    assert drawn.span_s <= 500.0
+    twice = load.draw(8.0, 0)
+    assert 2 * twice.requests["at_s"].to_numpy() == pytest.approx(drawn.requests["at_s"].to_numpy())
+    assert set(load.at_once(0).requests["at_s"]) == {0.0}
+
+
+def made_of(**counts: list[int]) -> Content:
+    """As much of a parameter file as a range is picked from: windows of 600 s with so many requests."""
+    return {
+        "source": {"name": "made"},
+        "window_s": 600,
+        "selections": [
+            {
+                "selection": {"label": label},
+                "arrivals": {"windows": [{"start_s": 600 * i, "n": n} for i, n in enumerate(ns)]},
+            }
+            for label, ns in counts.items()
+        ],
+    }
+
+
+def test_a_range_holds_enough_of_every_service_and_goes_by_seed() -> None:
+    made = made_of(conversation=[10, 30, 30, 30, 0, 90], api=[90, 90, 90, 10, 10, 90])
+    services = schedulers.services_of(made)
+    starts = {schedulers.picked(made, services, 1200.0, seed).start_s for seed in range(30)}
+    assert starts == {600.0, 1200.0, 2400.0}, "the one that begins at 3000 s would end after the record"
+    once = schedulers.picked(made, services, 1200.0, 3)
+    assert once == schedulers.picked(made, services, 1200.0, 3)
+    fixed = schedulers.picked(made, services, 3600.0, 0, (900.0, 2100.0))
+    assert (fixed.start_s, fixed.end_s) == (900.0, 2100.0)
+    assert fixed.held["conversation"] == pytest.approx(15 + 30 + 15)
+
+
+def test_a_range_that_holds_too_little_is_told() -> None:
+    made = made_of(conversation=[10, 12, 11], api=[90, 90, 90])
+    with pytest.raises(BurstlensError, match=r"the best range of 600 s holds 12 of conversation, 90 of api"):
+        schedulers.picked(made, ["conversation", "api"], 600.0, 0)
+    with pytest.raises(BurstlensError, match=r"from 600 s on"):
+        schedulers.picked(made, ["conversation"], 600.0, 0, (600.0, None))
+    with pytest.raises(BurstlensError, match=r"is not after --from"):
+        schedulers.picked(made, ["api"], 600.0, 0, (600.0, 500.0))
+    with pytest.raises(BurstlensError, match=r"neither a selection 'conversation' nor 'api'"):
+        schedulers.services_of(made_of(code=[5]))
+
+
+def test_near_saturation_the_policies_differ_and_the_claim_gets_its_verdict(
+    content: Content, tmp_path: Path
+) -> None:
+    file = tmp_path / "parameters.json"
+    write_parameters(content, file)
+    done = experiment(
+        str(file), tmp_path / "out", requests=300, seeds=4, load=1.3, range_s=7200.0, on=On(), workers=2
+    )
+    compared, waits = schedulers.parts(done)
+    for service in schedulers.SERVICES:
+        assert compared.of(service, LRF, SRF, "ttft_s").difference.value > 0
+        assert compared.of(service, SRF, FCFS, "ttft_max_s").difference.value > 0
+    assert not compared.missing
+    assert waits.waits.height == 2 * 3 * len(schedulers.WAITS)
+    (claim,) = findings(done).claims
+    assert set(claim.statements) == set(schedulers.statements(compared))
+    assert claim.verdict in ("agrees", "partly", "differs", "cannot tell")
+    assert "difference" in claim.value
+    rates = done.question.facts["rates_rps"]
+    capacity = done.question.facts["capacity_rps"]
+    assert all(rates[s] == pytest.approx(1.3 * capacity[s], abs=1e-5) for s in schedulers.SERVICES)
+
+
+def test_where_nothing_waits_it_says_that_nothing_can_differ(content: Content, tmp_path: Path) -> None:
+    file = tmp_path / "parameters.json"
+    write_parameters(content, file)
+    done = experiment(
+        str(file), tmp_path / "out", requests=60, seeds=1, rate_rps=0.02, range_s=7200.0, on=On()
+    )
+    compared, _ = schedulers.parts(done)
+    assert sum("without a queue" in text for text in compared.missing) == 2
+    assert any("1 seed" in text for text in compared.missing)
+
+
+def test_two_levels_of_load_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(BurstlensError, match=r"--rate and --load both say"):
+        experiment(None, tmp_path, rate_rps=1.0, load=0.9)
+    with pytest.raises(BurstlensError, match=r"--kv: -1 is not above 0"):
+        experiment(None, tmp_path, kv=-1.0)

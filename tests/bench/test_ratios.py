@@ -1,0 +1,130 @@
+"""Searches against trying everything, and the steps of a whole search on a small load."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from burstlens.analysis.errors import BurstlensError
+from burstlens.bench import provision as steps
+from burstlens.bench import ratios
+from burstlens.bench.goodput import Load, Serving, Turns, course, goodput
+from burstlens.bench.parallel import each
+from burstlens.bench.simulated.presets import load_preset
+from burstlens.bench.turnover import SPAN_S, turnover
+
+PRESET = load_preset("llama-2-13b-a100")
+SERVING = Serving.of(PRESET, total=4, launch_s=5.0)
+
+
+@pytest.fixture(scope="module")
+def load() -> Load:
+    return Load.of(turnover(1200, seed=4), PRESET, SPAN_S)
+
+
+def lost(load: Load, turns: Turns, rate: float) -> int:
+    return load.requests - int(course(load, SERVING, turns, rate).sum())
+
+
+@pytest.mark.parametrize("rate", [9.0, 12.0])
+def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Load, rate: float) -> None:
+    begins = ratios.windows(load, SPAN_S / 5)
+    every = product(SERVING.ratios, repeat=len(begins))
+    least = min(lost(load, ratios.told(path, begins), rate) for path in every)
+    wide, turns = ratios.beam(load, SERVING, rate, begins, 3**5)
+    assert wide == least == lost(load, turns, rate)
+    narrow, turns = ratios.beam(load, SERVING, rate, begins, 6)
+    assert narrow == lost(load, turns, rate)
+    assert least <= narrow <= least + 0.02 * load.requests
+
+
+def test_switches_are_all_tried(load: Load) -> None:
+    moments = [SPAN_S * i / 4 for i in (1, 2, 3)]
+    for before in SERVING.ratios:
+        tried = [
+            (lost(load, ratios.switch(before, t, after), 12.0), t, after)
+            for t in moments
+            for after in SERVING.ratios
+            if after != before
+        ]
+        assert ratios.switches(load, SERVING, 12.0, before, moments)[0] == min(tried)
+
+
+def test_windows_cover_the_load(load: Load) -> None:
+    assert ratios.windows(load, SPAN_S / 3) == [0.0, SPAN_S / 3, 2 * SPAN_S / 3]
+    assert len(ratios.windows(load, 5 * 3600.0)) == 3
+    with pytest.raises(BurstlensError, match=r"--window: 43,200 s is as long as the load.*at most 21,600 s"):
+        ratios.windows(load, SPAN_S)
+
+
+@pytest.fixture(scope="module")
+def found(load: Load, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    out = tmp_path_factory.mktemp("pd")
+    other = Load.of(turnover(1200, seed=5), PRESET, SPAN_S)
+    asked = steps.Asked((load, other), other, SERVING, SPAN_S / 6, 4, seeds=(4, 5))
+    return steps.provision(asked, {"sources": {}}, out), out
+
+
+def test_a_whole_search_says_what_each_step_gave(found: tuple[dict[str, Any], Path], load: Load) -> None:
+    content, out = found
+    assert content["finished"]
+    assert json.loads((out / steps.RESULT).read_text()) == content == steps.read(out)
+    assert [row["ratio"] for row in content["fixed"]] == ["1:3", "2:2", "3:1"]
+    prefill, rate = steps.best_fixed(content)
+    assert rate > 0
+    moment = content["switch"]["at_s"]
+    assert SPAN_S / 4 < moment < 3 * SPAN_S / 4
+    turns = tuple((row["at_s"], row["prefill"]) for row in content["switch"]["turns"])
+    assert goodput(load, SERVING, turns, rate) == pytest.approx(content["switch"]["goodput_rps"][0], rel=0.05)
+    real = content["sequences"]["real"]
+    best = [max(row["goodput_rps"][i] for row in content["fixed"]) for i in range(2)]
+    assert all(a >= b for a, b in zip(real["goodput_rps"], best, strict=True))
+    assert content["sequences"]["provisioned"]["goodput_rps"][1] == pytest.approx(
+        content["sequences"]["provisioned"]["expected_rps"], rel=0.05
+    )
+    plan = json.loads((out / steps.PLAN).read_text())
+    assert plan["planned_from"] == "provisioned"
+    assert [row["at_s"] for row in plan["windows"]] == ratios.windows(load, SPAN_S / 6)
+    assert all(row["prefill"] + row["decode"] == 4 for row in plan["windows"])
+    assert prefill in SERVING.ratios
+
+
+def test_what_was_found_before_a_stop_is_kept(load: Load, tmp_path: Path) -> None:
+    def stop(step: str, _share: float) -> None:
+        if step == "switches":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        steps.provision(steps.Asked((load,), None, SERVING, SPAN_S / 6, 2), {}, tmp_path, progress=stop)
+    kept = steps.read(tmp_path)
+    assert not kept["finished"]
+    assert len(kept["fixed"]) == 3
+    assert kept["switch"] is None
+
+
+def test_no_ratio_for_a_crowd_that_comes_at_once(load: Load) -> None:
+    crowd = replace(load, at_s=[*([0.0] * (len(load.at_s) - 1)), SPAN_S / 2])
+    with pytest.raises(BurstlensError, match="no fixed ratio of 4 instances keeps the bounds"):
+        steps.provision(steps.Asked((crowd,), None, SERVING, SPAN_S / 6, 2), {})
+
+
+def test_processes_give_what_one_gives_and_tell_how_far_they_are() -> None:
+    pieces = [9.0, 16.0, 25.0]
+    expected = [3.0, 4.0, 5.0]
+    for workers in (1, 2):
+        told: list[float] = []
+        got: Iterator[tuple[int, float]] = each(_root, 0.5, pieces, workers, told.append)
+        assert [value for _, value in sorted(got)] == expected
+        assert told[-1] == pytest.approx(1.0)
+        assert told == sorted(told)
+
+
+def _root(power: float, value: float, tell: Callable[[float], None]) -> float:
+    tell(0.5)
+    return math.pow(value, power)

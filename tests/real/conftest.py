@@ -1,0 +1,149 @@
+"""The two servers that must behave alike: a real vLLM on this machine's CPU, and the simulated endpoint.
+
+Both are small on purpose: 64 KV blocks, a bounded queue and priority scheduling make a real overload of a
+hundred requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REAL = ROOT / ".venv-vllm" / "bin" / "python"
+QUEUED, SEQS, LENGTH, BLOCKS = 80, 64, 4096, 64
+MODEL = "tiny"
+START_S, ASK_S = 300, 0.2
+"""How long a server may take to come up, and how often it is asked."""
+
+
+PROFILE = {
+    "model": "tiny",
+    "gpu": "none",
+    "source": "made for a test",
+    "latency": {"a_p_ms": 4, "b_ms": 0.01, "c_ms": 0, "a_d_ms": 4, "d_us": 0.1, "e_us": 20},
+    "kv_cache": {"num_blocks": BLOCKS, "block_size": 128},
+    "limits": {
+        "max_num_seqs": SEQS,
+        "max_num_batched_tokens": 2048,
+        "max_model_len": LENGTH,
+        "max_num_queued_reqs": QUEUED,
+    },
+}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def started(command: list[str], port: int, log: Path, env: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a server and wait until it says that it is well.
+
+    Not for a line of its log: which lines there are depends on the server's version and log level.
+    """
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as well:
+            if well.status == 200:
+                return server
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(ASK_S)
+            break
+    ended(server)
+    pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
+
+
+def ended(server: subprocess.Popen[str]) -> None:
+    """End a server and the processes that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def vllm(model: Path, port: int, log: Path, *flags: str) -> subprocess.Popen[str]:
+    """Start a real vLLM on the CPU with the model of that folder."""
+    return started(
+        [
+            *(str(REAL), "-m", "vllm.entrypoints.openai.api_server"),
+            *("--model", str(model), "--served-model-name", MODEL, "--enforce-eager"),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--max-model-len", str(LENGTH), "--max-num-seqs", str(SEQS), *flags),
+        ],
+        port,
+        log,
+        {
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1",
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+        },
+    )
+
+
+def real(folder: Path, port: int, policy: str = "priority", seqs: int = SEQS) -> subprocess.Popen[str]:
+    """A real vLLM with dummy weights that soon overloads."""
+    model = folder / "model"
+    subprocess.run([REAL, ROOT / "tests" / "real" / "make_model.py", model], check=True)
+    return vllm(
+        model,
+        port,
+        folder / "vllm.log",
+        *("--load-format", "dummy", "--num-gpu-blocks-override", str(BLOCKS)),
+        *("--scheduling-policy", policy, "--max-num-queued-reqs", str(QUEUED)),
+        *("--no-enable-prefix-caching", "--max-num-seqs", str(seqs)),
+    )
+
+
+def simulated(folder: Path, port: int, policy: str = "priority") -> subprocess.Popen[str]:
+    profile = folder / "profile.json"
+    profile.write_text(json.dumps(PROFILE))
+    return started(
+        [
+            *(sys.executable, "-m", "burstlens.cli", "serve", "--profile", str(profile)),
+            *("--port", str(port), "--scheduling", policy, "--served-model", MODEL),
+        ],
+        port,
+        folder / "simulated.log",
+        {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.fixture(scope="session", params=["simulated", pytest.param("real", marks=pytest.mark.real)])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a server."""
+    if request.param == "real" and not REAL.exists():
+        pytest.skip("no real vLLM: make vllm builds one for the CPU in .venv-vllm")
+    port = free_port()
+    start = real if request.param == "real" else simulated
+    process = start(tmp_path_factory.mktemp(request.param), port)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        ended(process)
