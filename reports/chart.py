@@ -50,6 +50,8 @@ class Figure:
     """All that is drawn, one row a mark, numbers already in the units of the axes."""
     columns: int = 1
     """Panels side by side where there is room."""
+    panel_px: int = 250
+    """The narrowest that a panel may be before fewer stand side by side."""
     zoom: bool = False
     """Whether dragging and shift-wheel move along the x axis."""
     legend: bool = False

@@ -14,6 +14,7 @@ from ..analysis.characterize import Characterization
 from ..analysis.comparison import Comparison, verdict_maf
 from . import claim_checks as checks
 from . import claim_checks_counts as counts
+from . import claim_checks_forecast as forecasts
 from . import claim_checks_lengths as lengths
 from . import claim_checks_sessions as sessions
 from .claim_checks import Verdict
@@ -36,7 +37,7 @@ class Claim:
     """Name of the part that measured it."""
     figure: str | None
     query: str
-    """The SQL file behind it."""
+    """The file that counts what it rests on: SQL, or Python where the table is of arrays."""
     module: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ LEDGER = (
         "§1",
         "Conversation and API, ChatGPT and GPT-4 requests over 213 days, 10.31 million in all.",
         "volume",
-        "totals",
+        "queries/totals.sql",
         counts.size,
     ),
     _Entry(
@@ -78,7 +79,7 @@ LEDGER = (
         "§2.2",
         "With ChatGPT the mean rate is 0.019 requests/s in conversation and 0.21 requests/s in the API.",
         "volume",
-        "hourly_counts",
+        "queries/hourly_counts.sql",
         counts.rate,
     ),
     _Entry(
@@ -86,7 +87,7 @@ LEDGER = (
         "§2.2",
         "Burstiness is much lower in Azure Functions than in BurstGPT.",
         "burstiness",
-        "occupied_ticks",
+        "analysis/binning.py",
         checks.burstier_than_poisson,
     ),
     _Entry(
@@ -94,7 +95,7 @@ LEDGER = (
         "§2.1, Table 1",
         "The trace covers request patterns, conversation patterns, response lengths and failures.",
         "volume",
-        "totals",
+        "queries/totals.sql",
         counts.coverage,
     ),
     _Entry(
@@ -103,7 +104,7 @@ LEDGER = (
         "Conversation volume peaks on weekdays and falls at weekends; the API has no weekly pattern; "
         "GPT-4 is below ChatGPT.",
         "periodicity",
-        "hourly_counts",
+        "queries/hourly_counts.sql",
         checks.weekly,
     ),
     _Entry(
@@ -111,7 +112,7 @@ LEDGER = (
         "§3.1, Fig. 4–5",
         "Conversation is high in working hours and low at night; the API is irregular with a larger spread.",
         "periodicity",
-        "hourly_counts",
+        "queries/hourly_counts.sql",
         checks.daily,
     ),
     _Entry(
@@ -120,17 +121,19 @@ LEDGER = (
         "Per 20 minutes of weekday working hours arrivals are Gamma; in conversation α varies sharply, "
         "in the API α and β.",
         "arrivals",
-        "arrival_windows",
+        "analysis/windows.py",
         checks.gamma,
     ),
-    _Entry("cv", "§4.2", "The coefficient of variation is 1/√α.", "arrivals", "arrival_windows", checks.cv),
+    _Entry(
+        "cv", "§4.2", "The coefficient of variation is 1/√α.", "arrivals", "analysis/windows.py", checks.cv
+    ),
     _Entry(
         "turns",
         "§3.2, Fig. 9",
         "Over 35 % of conversations have one request, the median is 2, three quarters have four or fewer; "
         "the decline is exponential.",
         "conversations",
-        "session_requests",
+        "queries/session_requests.sql",
         sessions.turns,
     ),
     _Entry(
@@ -138,7 +141,7 @@ LEDGER = (
         "§3.2, Fig. 9",
         "The mean interval is not directly related to the number of requests; its P90 rises up to 5.",
         "conversations",
-        "session_requests",
+        "queries/session_requests.sql",
         sessions.interval,
     ),
     _Entry(
@@ -146,16 +149,23 @@ LEDGER = (
         "§3.2, Fig. 9",
         "The number of long intervals of a conversation grows with its requests.",
         "conversations",
-        "session_requests",
+        "queries/session_requests.sql",
         sessions.long_intervals,
     ),
-    _Entry("zipf", "§3.3, Fig. 7", "Request lengths are Zipf.", "lengths", "length_histograms", lengths.zipf),
+    _Entry(
+        "zipf",
+        "§3.3, Fig. 7",
+        "Request lengths are Zipf.",
+        "lengths",
+        "queries/length_histograms.sql",
+        lengths.zipf,
+    ),
     _Entry(
         "bimodal",
         "§3.3, Fig. 7",
         "ChatGPT response lengths are bimodal.",
         "lengths",
-        "length_histograms",
+        "queries/length_histograms.sql",
         lengths.bimodal,
     ),
     _Entry(
@@ -163,7 +173,7 @@ LEDGER = (
         "§3.3, Fig. 8",
         "Response length grows linearly with request length.",
         "lengths",
-        "joint_lengths",
+        "queries/joint_lengths.sql",
         lengths.linear,
     ),
     _Entry(
@@ -171,7 +181,7 @@ LEDGER = (
         "§3.3, Fig. 10",
         "Per request bin response lengths are a shifted Gaussian whose spread grows with request length.",
         "lengths",
-        "joint_lengths",
+        "queries/joint_lengths.sql",
         lengths.bins,
     ),
     _Entry(
@@ -179,7 +189,7 @@ LEDGER = (
         "§3.4, Fig. 11",
         "ChatGPT conversation fails over 5 % on average; GPT-4 fails less than ChatGPT.",
         "failures",
-        "hourly_counts",
+        "queries/hourly_counts.sql",
         counts.failures,
     ),
     _Entry(
@@ -210,9 +220,9 @@ LEDGER = (
         "forecast",
         "§5.4, Fig. 17–18",
         "Request counts are forecast with NMAE 0.66 at one minute and 0.32 at ten.",
-        "periodicity",
-        "",
-        _needs("a forecast evaluated on held-out days"),
+        "forecast",
+        "queries/forecast_features.sql",
+        forecasts.forecast,
     ),
     _Entry(
         "pd",
@@ -220,7 +230,7 @@ LEDGER = (
         "Switching the prefill:decode ratio with the load raises goodput above any fixed ratio.",
         "volume",
         "",
-        _needs("a simulation of prefill and decode instances"),
+        _needs("a simulation of prefill and decode instances, which burstlens disaggregate runs"),
     ),
 )
 
@@ -246,7 +256,7 @@ def check(said: Characterization, comparison: Comparison | None = None) -> list[
                 why=found.why,
                 part=entry.part,
                 figure=found.figure,
-                query=f"queries/{entry.query}.sql" if entry.query else "",
+                query=entry.query,
                 module=f"analysis/{entry.part}.py" if entry.query else "",
             )
         )

@@ -43,11 +43,29 @@ SECTIONS = {
     "lengths": ("Lengths", "Request and response tokens, alone and together."),
     "conversations": ("Conversations", "Turns of a session and the time between them."),
     "failures": ("Failures", "Requests that brought no response token."),
+    "forecast": ("Forecast", "How well the load of the next minutes is told from what came before."),
     "over_time": ("Over time", "Requests, token latency, throughput, KV cache and failures as the run went."),
     "latency": ("Latency", "How long answers took, from the instant at which they were due."),
     "load": ("Load", "Whether the requests that were sent are the ones that were asked for."),
+    "loads": ("What each workload did", "Averages over seeds, and differences told from noise."),
+    "parameters": ("What each parameter does", "One varied at a time from the paper’s start, its Fig. 15."),
+    "steps": ("Small steps of the shape", "Each shape against the next larger one, at most 20 % away."),
+    "thirds": (
+        "How it goes on",
+        "The last third of a run against the first, where the shape varies over time.",
+    ),
+    "pairs": ("Two at a time", "What both do together, and what that is beyond the sum of both alone."),
+    "policies": ("What each order does", "Averages over seeds, service by service."),
+    "waits": ("Who waits", "Time to first token under each order of serving, from the median to the worst."),
+    "answers": ("Responses of trace and model", "Each request’s two response lengths, set side by side."),
+    "ratios": ("Fixed ratios and one switch", "Goodput of separate prefill and decode instances."),
+    "sequence": (
+        "Ratios over time",
+        "A sequence of ratios from the load that was expected, and from the real one.",
+    ),
+    "courses": ("Over time", "The first seed’s runs side by side, as in the paper’s Fig. 13."),
 }
-"""Title and first line of each part's section, in reading order; the last three are of a run's page."""
+"""Title and first line of each part's section, in reading order: of traces, of a run, of experiments."""
 
 FIGURE_OF_CLAIM = {
     "size": "shares",
@@ -249,6 +267,11 @@ def _policy(*scripts: str) -> str:
     )
 
 
+def fill(template: str, **values: Any) -> str:
+    """One of the templates with these values in it, escaped."""
+    return _environment().get_template(template).render(**values)
+
+
 def render(template: str, title: str, blocks: Sequence[Block], **more: Any) -> str:
     """A whole page from one of the templates that extend `base.html`, with the figures of `blocks` in it."""
     environment = _environment()
@@ -317,6 +340,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
             "data": name,
             "file": each.file,
             "columns": each.figure.columns,
+            "panel": each.figure.panel_px,
             "title": each.figure.heading(each.subtitle),
         }
     return datasets, specs

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..analysis.characterize import Characterization, characterize
 from ..analysis.comparison import compare_traces
 from ..analysis.errors import BurstlensError
+from ..analysis.forecast import describe_forecast
+from ..analysis.forecasters import load_xgboost
 from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Progress, silent
 from ..analysis.synthetic import open_synthetic
@@ -84,8 +86,14 @@ def write_report(
     images: bool,
     command: str,
     progress: Progress | None,
+    forecast: bool = False,
 ) -> Report:
-    """Characterize each log (the embedded synthetic trace without any) and write the folder `out`."""
+    """Characterize each log (the embedded synthetic trace without any) and write the folder `out`.
+
+    With `forecast` the characterization has one part more.
+    """
+    if forecast:
+        load_xgboost()
     show = progress or silent
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -101,11 +109,13 @@ def write_report(
         part("reading", 0.0)
         trace, rejected = _open(logs[i] if logs else None, out, i if count > 1 else None, columns, strict)
         try:
-            said.append(
-                characterize(
-                    trace, window_s=window_s, seed=seed, progress=lambda s, f: part(s, 0.4 + 0.6 * f)
-                )
+            one = characterize(
+                trace, window_s=window_s, seed=seed, progress=lambda s, f: part(s, 0.4 + 0.6 * f)
             )
+            if forecast:
+                more = describe_forecast(trace, seed=seed, progress=lambda s, f: part(s, 0.9 + 0.1 * f))
+                one = replace(one, parts=(*one.parts, more))
+            said.append(one)
         finally:
             trace.engine.close()
         if rejected.exists():

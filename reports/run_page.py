@@ -132,6 +132,7 @@ def _identity(run: Manifest) -> list[tuple[str, str]]:
     return [
         ("Workload", f"{run.name}{' (synthetic)' if run.synthetic else ''}, {run.requests:,} requests"),
         ("Workload SHA-256", run.workload_sha256),
+        *(("Note", note) for note in run.notes),
         *((f"Recipe: {name}", _said(value)) for name, value in run.recipe.items()),
         ("Endpoint", run.url or "none: virtual time"),
         ("Served model", run.served_model or "not told"),

@@ -91,8 +91,9 @@
 
   /* As many panels side by side as there is room for, but no row that is not full. */
   const columns = (entry, room) => {
-    const panels = entry.spec.facet?.sort?.length ?? 1;
-    const most = Math.max(1, Math.min(entry.columns, Math.floor(room / 250)));
+    const facet = entry.spec.facet ?? entry.spec.vconcat?.[0]?.facet;
+    const panels = facet?.sort?.length ?? 1;
+    const most = Math.max(1, Math.min(entry.columns, Math.floor(room / entry.panel)));
     for (let n = most; n > 1; n -= 1) if (panels % n === 0) return n;
     return panels > 4 ? most : 1;
   };
@@ -112,7 +113,8 @@
       spec.datasets = { data: rows(entry.data) };
       views.get(id)?.finalize();
       views.set(id, await embed(holder, spec, { renderer: "svg", tooltip }));
-      return holder.querySelector("svg")?.getBoundingClientRect().width ?? 0;
+      // Its own width: on the page it is held to the room there is.
+      return holder.querySelector("svg")?.width.baseVal.value ?? 0;
     };
     const key = `${id}/${across}`;
     let width = (room - (overhead.get(key) ?? 56 * across)) / across;
@@ -202,6 +204,17 @@
     if (!button) return;
     const { figure, save: kind } = button.dataset;
     save(await makers[kind](figure), `${specs[figure].file}.${kind}`);
+  });
+
+  /* Text to take along: copied, or selected where the clipboard is not to be had. */
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    const text = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch { getSelection().selectAllChildren(text); }
   });
 
   /* The numbers of a figure as a table, made when opened. */

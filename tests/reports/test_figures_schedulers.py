@@ -1,0 +1,47 @@
+"""Figures of the schedulers: all policies in each panel, valid for Vega-Lite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from burstlens.bench.experiments import schedulers
+from burstlens.bench.experiments.engines import MEASURES
+from burstlens.bench.experiments.trials import Experiment, Question
+from burstlens.reports.chart import Figure
+from burstlens.reports.figures_schedulers import SHOWN, WAITS, figures
+
+
+def made(seeds: int) -> Experiment:
+    """Trials of known values."""
+    rows = [
+        {"service": service, "policy": policy, "seed": seed}
+        | {name: 0.1 * (i + 1) * factor + 0.01 * seed for i, name in enumerate(MEASURES)}
+        for service in schedulers.SERVICES
+        for policy, factor in zip(schedulers.POLICIES, (2, 1, 3), strict=True)
+        for seed in range(seeds)
+    ]
+    question = Question("schedulers", {}, {}, "made", None, True, list(range(seeds)), len(rows), {})
+    return Experiment(Path(), question, pl.DataFrame(rows), pl.DataFrame(), ("service", "policy", "seed"))
+
+
+@pytest.fixture(params=[1, 3])
+def drawn(request: pytest.FixtureRequest) -> list[Figure]:
+    return [figure for part in schedulers.parts(made(request.param)) for figure in figures(part)]
+
+
+def test_each_panel_shows_the_three(drawn: list[Figure]) -> None:
+    measures, waits = drawn
+    assert (measures.name, waits.name) == ("measures", "waits")
+    assert measures.data.height == len(schedulers.SERVICES) * len(SHOWN) * 3
+    assert waits.data.height == len(schedulers.SERVICES) * len(WAITS) * 3
+    for figure in drawn:
+        figure.chart.to_dict()
+        assert figure.title
+        assert figure.alt_text
+
+
+def test_a_title_orders_the_three(drawn: list[Figure]) -> None:
+    assert "conversation SRF" in drawn[0].title
+    assert "LRF" in drawn[1].title

@@ -1,0 +1,85 @@
+"""The forecast's page, its ledger line, and how Python and notebooks get it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from burstlens.analysis.characterize import Characterization
+from burstlens.analysis.forecast import Forecasts
+from burstlens.analysis.synthetic import open_synthetic
+from burstlens.analysis.trace import write_trace
+from burstlens.reports.claim_checks_forecast import forecast
+from burstlens.reports.figures import figures_of
+from burstlens.reports.forecast_page import fragment, write_forecast_page
+
+import burstlens as bl
+
+pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
+
+
+@pytest.fixture(scope="module")
+def folder(week_forecast: Forecasts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("forecast")
+    write_forecast_page(week_forecast, out, command="burstlens forecast week.csv", images=False)
+    return out
+
+
+def test_the_page_says_plainly_what_cannot_be_forecast(folder: Path) -> None:
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "Cannot be forecast" in page
+    assert "api, request count per 1m" in page
+    assert "SYNTHETIC" not in page.split("<script")[0]
+    for link in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{link}"' in page, link
+
+
+def test_figures_are_the_paper_s_panels_and_the_error_over_widths(week_forecast: Forecasts) -> None:
+    drawn = {figure.name: figure for figure in figures_of(week_forecast)}
+    assert list(drawn) == ["six-hours", "six-hours-bins", "skill", "methods", "widths"]
+    hours = drawn["six-hours"].data["hour"]
+    assert hours.max() - hours.min() == pytest.approx(6, abs=0.1)  # type: ignore[operator]
+    assert set(drawn["six-hours-bins"].data["panel"]) == {"per 1m", "per 10m"}
+    assert drawn["widths"].data["minutes"].n_unique() == 7
+    for figure in drawn.values():
+        figure.chart.to_dict()
+        assert figure.alt_text.endswith(".")
+
+
+def test_json_and_tables_hold_the_scores(folder: Path, week_forecast: Forecasts) -> None:
+    told = json.loads((folder / "forecast.json").read_text(encoding="utf-8"))
+    assert len(told["tables"]["scores"]) == week_forecast.scores.height
+    assert told["claim"]["verdict"] == "agrees"
+    bins = pl.read_csv(folder / "tables" / "forecast-forecasts.csv", infer_schema_length=None)
+    assert bins.height == week_forecast.forecasts.height
+
+
+def test_the_ledger_gets_a_verdict_where_a_forecast_was_made(week_forecast: Forecasts) -> None:
+    without = forecast(Characterization(week_forecast.info, 1200.0, ()))
+    assert without.verdict == "cannot tell"
+    assert "report --forecast" in without.why
+    found = forecast(Characterization(week_forecast.info, 1200.0, (week_forecast,)))
+    assert found.verdict == "agrees"
+    assert found.value.startswith("NMAE per 1m 0.5")
+    assert found.figure in {figure.name for figure in figures_of(week_forecast)}
+
+
+def test_a_notebook_shows_the_verdicts(week_forecast: Forecasts) -> None:
+    shown = fragment(week_forecast)
+    assert "cannot be forecast" in shown
+    assert "<script" not in shown
+
+
+def test_python_forecasts_a_log_and_marks_what_is_synthetic(tmp_path: Path) -> None:
+    log = tmp_path / "synthetic.parquet"
+    write_trace(open_synthetic(days=3, seed=1), log)
+    done = bl.forecast(log, service="conversation", bins_s=[900.0], origins=2)
+    assert done.tables["verdicts"]["target"].to_list() == ["requests", "request_tokens", "token_load"]
+    assert done.parameters is None
+    assert "synthetic trace" in done._repr_html_()
+    page = done.report(tmp_path / "out", images=False).read_text(encoding="utf-8")
+    assert "SYNTHETIC TRACE" in page
+    assert '<span class="badge">synthetic trace</span>' in page
