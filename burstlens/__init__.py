@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset
     from .bench.workload import Workload
+    from .evaluated import Evaluated
+    from .forecasted import Forecasted
+    from .provisioning import Disaggregated
     from .public import Fetched
     from .reports.report import Report
 
@@ -39,14 +42,18 @@ __all__ = [
     "BurstlensError",
     "calibrate",
     "describe",
+    "disaggregate",
+    "experiment",
     "fetch",
     "fit",
+    "forecast",
     "ingest",
     "replay",
     "report",
     "serve",
     "simulate",
     "synth",
+    "text_prompts",
     "trace",
     "workload",
 ]
@@ -108,11 +115,18 @@ def describe(
     progress: Progress | None = None,
 ) -> Characterization:
     """Everything a trace says, as typed results with intervals, tables and sentences."""
-    from .analysis.characterize import characterize
+    from concurrent.futures import ThreadPoolExecutor
+    from importlib import import_module
 
-    opened = trace(logs, columns=columns, strict=strict)
+    # The fits' libraries take as long to load as a million rows: it is done while the log is read.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        loading = pool.submit(import_module, ".analysis.characterize", __package__)
+        opened = trace(logs, columns=columns, strict=strict)
     try:
-        return characterize(opened, window_s=window_s, seed=seed, progress=progress)
+        said: Characterization = loading.result().characterize(
+            opened, window_s=window_s, seed=seed, progress=progress
+        )
+        return said
     finally:
         opened.engine.close()
 
@@ -140,6 +154,45 @@ def fit(
     return fitted
 
 
+def forecast(
+    logs: Log | Sequence[Log] = (),
+    *,
+    service: str | None = None,
+    model: str | None = None,
+    bins_s: Sequence[float] = (60.0, 600.0),
+    horizon_s: float | None = None,
+    origins: int = 4,
+    parameters: Log | bool = False,
+    window_s: float = 1200.0,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Forecasted:
+    """Forecast the load of a trace per time bin and score every method; its page is `.report(folder)`.
+
+    Each service, or the `service` and `model` named, in bins of `bins_s` seconds, each bin `horizon_s` before
+    it ends (one bin without). Without a log it runs on the embedded synthetic trace. With `parameters` the
+    forecast of the held-out days is a parameter sequence too, written where that is a path.
+    """
+    from .forecasted import forecast as run
+
+    return run(
+        _paths(logs),
+        service=service,
+        model=model,
+        bins_s=bins_s,
+        horizon_s=horizon_s,
+        origins=origins,
+        parameters=parameters if isinstance(parameters, bool) else Path(parameters),
+        window_s=window_s,
+        seed=seed,
+        columns=columns,
+        strict=strict,
+        progress=progress,
+    )
+
+
 def report(
     logs: Sequence[Log | Sequence[Log]] = (),
     out: Log = "reports/build",
@@ -149,13 +202,14 @@ def report(
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
     images: bool = True,
+    forecast: bool = False,
     command: str = "burstlens.report()",
     progress: Progress | None = None,
 ) -> Report:
     """The main job: page, figures, tables, claims and parameters of each log, in folder `out`.
 
     Without a log it runs on the embedded synthetic trace. An element of `logs` that is itself a list
-    of paths is one trace in several files.
+    of paths is one trace in several files. With `forecast` its load is forecast too.
     """
     from .reports.report import write_report
 
@@ -167,6 +221,7 @@ def report(
         columns=columns,
         strict=strict,
         images=images,
+        forecast=forecast,
         command=command,
         progress=progress,
     )
@@ -228,15 +283,50 @@ def replay(
     )
 
 
+def text_prompts(
+    file: Log,
+    tokenizer: Log,
+    *,
+    memory: int | None = None,
+    seed: int = 0,
+    share: bool = False,
+    api: str = "completions",
+    progress: Progress | None = None,
+) -> Prompts:
+    """Prompts for `replay` and `calibrate` from a file in ShareGPT's or Alpaca's form, JSON or JSON lines.
+
+    `tokenizer` is the served model's `tokenizer.json` or the folder that holds it; the package tokenizers is
+    needed. `memory` in bytes bounds index and buffer (256 MB unless given). With `share`, turns of a session
+    and prefix blocks of a trace begin alike; otherwise no two prompts do.
+    """
+    from .analysis.result import silent
+    from .bench.text_pool import MEMORY
+    from .bench.text_prompts import text_prompts as make
+
+    return make(
+        Path(file),
+        Path(tokenizer),
+        memory=MEMORY if memory is None else memory,
+        seed=seed,
+        share=share,
+        api="chat" if api == "chat" else "completions",
+        progress=progress or silent,
+    )
+
+
 def simulate(
     load: Workload,
     preset: str | Preset,
     out: Log,
     *,
     scheduling: str = "fcfs",
+    notes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Manifest:
-    """Serve a workload on the simulated engine in virtual time; the same run folder as `replay` writes."""
+    """Serve a workload on the simulated engine in virtual time; the same run folder as `replay` writes.
+
+    `notes` are kept with the run and shown with it.
+    """
     from .analysis.result import silent
     from .bench.simulated.folder import simulate as run
     from .bench.simulated.presets import load_preset
@@ -245,7 +335,51 @@ def simulate(
         raise BurstlensError(f"scheduling: {scheduling!r} is neither fcfs nor priority")
     chosen = load_preset(preset) if isinstance(preset, str) else preset
     how = "priority" if scheduling == "priority" else "fcfs"
-    return run(load, chosen, Path(out), scheduling=how, progress=progress or silent)  # type: ignore[arg-type]
+    return run(load, chosen, Path(out), scheduling=how, notes=notes, progress=progress or silent)  # type: ignore[arg-type]
+
+
+def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
+    """Run one of the paper's evaluations, such as `"maf2"`, into folder `out`, and say what it found.
+
+    The same call goes on where it was stopped. `options` are those of the function of that name in
+    `burstlens.evaluations`. `out` is `reports/build/KIND` where nothing is said.
+    """
+    from .evaluated import Evaluated
+    from .evaluations import named
+
+    run = named(kind)
+    if isinstance(options.get("log"), PathLike):
+        options["log"] = str(options["log"])
+    return Evaluated(run(out=Path(out) if out is not None else Path("reports/build") / kind, **options))
+
+
+def disaggregate(
+    source: Log | None = None,
+    out: Log | None = None,
+    *,
+    turnover: bool = False,
+    plan_from: Log | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Disaggregated:
+    """Search the ratio of prefill to decode instances for a load, simulated: fixed, one switch, over time.
+
+    `source` is a trace or a `parameters.json`, or None with `turnover` for a synthetic load that turns over.
+    The sequence made from `plan_from` (a parameter file, such as a forecast) is judged on the real load,
+    beside the one made from the real load itself. `options` are those of
+    `burstlens.provisioning.disaggregate`: `total`, `slo_ttft_s`, `slo_tpot_s`, `window_s`, `beam`, `seeds`, …
+    """
+    from .analysis.result import silent
+    from .provisioning import disaggregate as run
+
+    return run(
+        None if source is None else str(source),
+        None if out is None else Path(out),
+        turnover=turnover,
+        plan_from=None if plan_from is None else str(plan_from),
+        progress=progress or silent,
+        **options,
+    )
 
 
 def serve(
@@ -257,9 +391,13 @@ def serve(
     scheduling: str = "fcfs",
     served_model: str | None = None,
     seed: int = 0,
+    tokenizer: Log | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a simulated vLLM until SIGINT or SIGTERM; `ready` is called with its base URL."""
+    """Serve a simulated vLLM until SIGINT or SIGTERM; `ready` is called with its base URL.
+
+    Prompts of text are counted by words, or by a `tokenizer.json`.
+    """
     from .bench.simulated.endpoint import serve as run
     from .bench.simulated.presets import load_preset
 
@@ -271,6 +409,7 @@ def serve(
         scheduling="priority" if scheduling == "priority" else "fcfs",
         served_model=served_model,
         seed=seed,
+        tokenizer=None if tokenizer is None else Path(tokenizer),
         ready=ready,
     )
 
@@ -288,13 +427,14 @@ def calibrate(
     trials: int = 12,
     share_prefixes: bool = False,
     vocabulary: Sequence[int] | None = None,
+    prompts: Prompts | None = None,
     progress: Progress | None = None,
     **choice: Any,
 ) -> Calibration:
     """Find the scale of a source's rate at which a server's KV-cache use is `kv`, in closed loop.
 
     Runs at `url`, or in virtual time on preset `simulate`. With `out` the parameters in `source` are
-    written there, scaled. `choice` as in `workload`.
+    written there, scaled. Prompts are token ids from `vocabulary`, or `prompts`. `choice` as in `workload`.
     """
     from .analysis.result import silent
     from .load import calibrate as search
@@ -311,6 +451,7 @@ def calibrate(
         trials=trials,
         share_prefixes=share_prefixes,
         vocabulary=vocabulary,
+        prompts=prompts,
         progress=progress or silent,
         **choice,
     )

@@ -17,7 +17,7 @@ import click
 
 import burstlens as bl
 
-from . import cli_bench
+from . import cli_bench, cli_disaggregate, cli_experiment, cli_forecast
 from .console import Duration, progress
 
 if TYPE_CHECKING:
@@ -102,50 +102,59 @@ Examples:
   burstlens report BurstGPT_1.csv -o out --window 5m
   burstlens report BurstGPT_1.csv azure.csv         two traces side by side
   burstlens report BurstGPT_1.csv+BurstGPT_2.csv    two files of one trace
+  burstlens report BurstGPT_1.csv --forecast        how well its load can be forecast, too
   burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out"""
 )
 @click.argument("log", nargs=-1, metavar="[LOG…]")
 @click.option(
     "-o",
     "--out",
-    default="reports/build",
-    show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the page and everything beside it.",
+    help="Folder for the page and everything beside it.  "
+    "[default: reports/build; of a run or an experiment, its own]",
 )
 @fitting
 @reading
 @click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
+@click.option("--forecast", is_flag=True, help="Forecast the load too: a section and a verdict more.")
 @json_option
 @quiet_option
 def report(
     log: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     window_s: float,
     seed: int,
     columns: dict[str, str] | None,
     strict: bool,
     images: bool,
+    forecast: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Everything about a trace: page, figures, tables, claims and parameters.
 
     Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. A folder that
-    `burstlens replay` wrote gets the page of that run.
+    `burstlens replay`, `experiment` or `disaggregate` wrote gets the page of that.
     """
+    if len(log) == 1 and (Path(log[0]) / "experiment.json").is_file():
+        cli_experiment.report_experiment(Path(log[0]), out, images, as_json, quiet)
+        return
+    if len(log) == 1 and (Path(log[0]) / "disaggregate.json").is_file():
+        cli_disaggregate.report_disaggregation(Path(log[0]), out, images, as_json)
+        return
     if len(log) == 1 and (Path(log[0]) / "run.json").is_file():
-        cli_bench.report_run(Path(log[0]), images, as_json, quiet)
+        cli_bench.report_run(Path(log[0]), out, images, as_json, quiet)
         return
     with progress(quiet) as show:
         written = bl.report(
             [_files(each) for each in log],
-            out,
+            out or Path("reports/build"),
             window_s=window_s,
             seed=seed,
             columns=columns,
             strict=strict,
             images=images,
+            forecast=forecast,
             command=shlex.join(["burstlens", *sys.argv[1:]]),
             progress=show,
         )
@@ -336,8 +345,34 @@ def completion(shell: str) -> None:
         click.echo(found(cli, {}, "burstlens", "_BURSTLENS_COMPLETE").source())
 
 
-for _verb in (cli_bench.replay, cli_bench.serve, cli_bench.calibrate):
+for _verb in (
+    cli_bench.replay,
+    cli_bench.serve,
+    cli_bench.calibrate,
+    cli_experiment.experiment,
+    cli_disaggregate.disaggregate,
+):
     cli.add_command(_verb)
+cli.add_command(cli_forecast.command(reading, json_option, quiet_option))
+
+
+INTERRUPTED = "Query interrupted"
+"""DuckDB's words for a query during which Ctrl-C came; it raises a RuntimeError with them."""
+
+
+def _interrupted(fault: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind a fault: itself, or what it left half done when things were closed."""
+    while fault is not None:
+        if isinstance(fault, KeyboardInterrupt) or str(fault) == INTERRUPTED:
+            return True
+        fault = fault.__context__
+    return False
+
+
+def _stopped() -> int:
+    """Say what Ctrl-C did; the exit code."""
+    click.echo("burstlens: stopped; files already written are whole and stay", err=True)
+    return 130
 
 
 def main() -> None:
@@ -350,8 +385,7 @@ def main() -> None:
         wrong.show()
         code = 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("burstlens: stopped; files already written are whole and stay", err=True)
-        code = 130
+        code = _stopped()
     except bl.BurstlensError as wrong:
         click.echo(f"burstlens: {wrong}", err=True)
         code = 2
@@ -360,6 +394,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as fault:
+        if _interrupted(fault):
+            sys.exit(_stopped())
         if os.environ.get("BURSTLENS_TRACEBACK"):
             raise
         what = " ".join(str(fault).split()) or type(fault).__name__

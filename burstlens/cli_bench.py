@@ -16,9 +16,11 @@ import click
 
 import burstlens as bl
 
-from .console import Duration, progress
+from .console import Duration, Size, progress
 
 if TYPE_CHECKING:
+    from .analysis.result import Progress
+    from .bench.prompts import Prompts
     from .bench.record import Manifest
 
 NOT_TRUSTWORTHY = 3
@@ -70,8 +72,10 @@ def selecting(command: Any) -> Any:
         [
             click.option("--service", help="Only requests of this service of the trace."),
             click.option("--model", help="Only requests of this model of the trace."),
-            click.option("--from", "start_s", type=Duration(), help="Start on the trace's clock: 18h, 2d, …"),
-            click.option("--to", "end_s", type=Duration(), help="End on the trace's clock, not included."),
+            click.option(
+                "--from", "start_s", type=Duration(zero=True), help="Start on the trace's clock: 2d18h, …"
+            ),
+            click.option("--to", "end_s", type=Duration(), help="End on that clock, not included."),
             click.option("--first", type=int, help="Only the first N requests of what is selected."),
             click.option("--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s."),
             click.option("--speedup", type=float, help="Scale time by this factor."),
@@ -84,9 +88,18 @@ def selecting(command: Any) -> Any:
             click.option(
                 "--sessions",
                 type=click.Choice(["stamps", "think", "off"]),
-                default="stamps",
-                show_default=True,
-                help="Send a conversation's turns at their stamps, or after the answer and time to think.",
+                help="Send a conversation's turns at their stamps, or after the answer and time to think.  "
+                "[default: stamps for a trace, off for parameters]",
+            ),
+            click.option(
+                "--lengths",
+                type=click.Choice(["winner", "zipf"]),
+                help="Law of lengths drawn from parameters.  [default: winner]",
+            ),
+            click.option(
+                "--context",
+                type=int,
+                help="Tokens that a conversation drawn from parameters may grow to.",
             ),
             click.option(
                 "--tokens",
@@ -115,6 +128,25 @@ def prompting(command: Any) -> Any:
                 type=Pair(),
                 metavar="FIRST,LAST",
                 help="Range of the token ids of prompts.  [default: 256,31999]",
+            ),
+            click.option(
+                "--prompts",
+                "prompt_file",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="Prompts of text from a file in ShareGPT's or Alpaca's form, JSON or JSON lines.",
+            ),
+            click.option(
+                "--tokenizer",
+                type=click.Path(path_type=Path),
+                metavar="PATH",
+                help="The served model's tokenizer.json, or the folder that holds it; goes with --prompts.",
+            ),
+            click.option(
+                "--prompt-memory",
+                type=Size(),
+                metavar="SIZE",
+                help="Memory for the index of --prompts and what was read last.  [default: 256MB]",
             ),
         ]
     ):
@@ -156,7 +188,10 @@ Examples:
   burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --first 1000 --rate 2
   burstlens replay parameters.json --url http://127.0.0.1:8000 -o run
   burstlens replay shape=0.5,scale=2,exponent=1.1 --simulate llama-2-13b-a100 -o run --first 1000
+  burstlens replay shape=0.5,scale=linear:4..1,exponent=1.1 --url http://127.0.0.1:8000 -o run --to 1h
   burstlens replay BurstGPT_1.csv --simulate llama-2-13b-a100 -o run --from 2d --to 3d
+  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --prompts ShareGPT_V3.json \\
+      --tokenizer llama/tokenizer.json --api chat --own-lengths --max-tokens 2048
   burstlens report run                          the page of the run
 
 \b
@@ -170,9 +205,11 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
 @prompting
 @click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
 @click.option(
-    "--own-lengths", is_flag=True, help="Let the model end by itself instead of the trace's lengths."
+    "--own-lengths",
+    is_flag=True,
+    help="Let the model end by itself, at --max-tokens at the latest; without those, at the trace's length.",
 )
-@click.option("--max-tokens", type=int, help="Cap of response tokens.")
+@click.option("--max-tokens", type=int, help="Cap of response tokens, the trace's or the model's own.")
 @click.option(
     "--body",
     type=Body(),
@@ -181,6 +218,13 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
 )
 @click.option("--workers", default=1, show_default=True, help="Processes that send.")
 @click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
+@click.option(
+    "--retries",
+    default=0,
+    show_default=True,
+    help="Send a request again, so often at most, that was refused, reset before its first token, rejected, "
+    "or answered 429 or 5xx.",
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -214,12 +258,16 @@ def replay(
     out: Path,
     share_prefixes: bool,
     vocabulary: tuple[int, int] | None,
+    prompt_file: Path | None,
+    tokenizer: Path | None,
+    prompt_memory: int | None,
     api: str,
     own_lengths: bool,
     max_tokens: int | None,
     body: dict[str, Any] | None,
     workers: int,
     max_concurrency: int | None,
+    retries: int,
     timeout_s: float,
     grace_s: float,
     ttft_s: float | None,
@@ -239,20 +287,21 @@ def replay(
     """
     from rich.console import Console
 
-    from .bench.metrics import Slo
-    from .bench.summary import write_summary
     from .live import live
-    from .run_screen import screen
 
     if (url is None) == (simulate is None):
         raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
     error = Console(stderr=True, highlight=False)
+    texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
         load = bl.workload(source, progress=show, **selection)
     manifest: Manifest
     if simulate is not None:
+        from .bench.prompts import NO_PREFIX_CACHE
+
+        notes = [NO_PREFIX_CACHE] if share_prefixes else []
         with progress(quiet) as show:
-            manifest = bl.simulate(load, simulate, out, scheduling=scheduling, progress=show)
+            manifest = bl.simulate(load, simulate, out, scheduling=scheduling, notes=notes, progress=show)
     else:
         from .bench.settings import Settings
 
@@ -261,10 +310,15 @@ def replay(
             grace_s=grace_s,
             max_concurrency=max_concurrency,
             workers=workers,
+            retries=retries,
             ignore_eos=not own_lengths,
             max_tokens=max_tokens,
             extra=body or {},
         )
+        if texts is not None:
+            _ask_first(url or "", served_model)
+        with progress(quiet) as show:
+            prompts = _prompts(texts, share_prefixes, vocabulary, selection["seed"], api, show)
         with live(error, quiet) as watch:
             manifest = bl.replay(
                 load,
@@ -274,10 +328,15 @@ def replay(
                 api=api,
                 key=os.environ.get("OPENAI_API_KEY"),
                 settings=settings,
-                prompts=_prompts(share_prefixes, vocabulary, selection["seed"]),
+                prompts=prompts,
                 resume=resume,
                 watch=watch,
             )
+    # What only the end needs is loaded then, lest the first request wait for it.
+    from .bench.metrics import Slo
+    from .bench.summary import write_summary
+    from .run_screen import screen
+
     slo = Slo(ttft_s, tpot_s, e2e_s) if (ttft_s, tpot_s, e2e_s) != (None, None, None) else None
     said = write_summary(out, slo=slo)
     if as_json:
@@ -295,8 +354,50 @@ def replay(
         raise click.exceptions.Exit(NOT_TRUSTWORTHY)
 
 
-def _prompts(share: bool, vocabulary: tuple[int, int] | None, seed: int) -> Any:
-    """Token-id prompts."""
+def _texts(
+    file: Path | None,
+    tokenizer: Path | None,
+    memory: int | None,
+    vocabulary: tuple[int, int] | None,
+    simulate: str | None,
+) -> tuple[Path, Path, int | None] | None:
+    """The options about prompts of text, if there are to be any; BurstlensError where they do not fit."""
+    if file is None:
+        for option, given in (("--tokenizer", tokenizer), ("--prompt-memory", memory)):
+            if given is not None:
+                raise bl.BurstlensError(f"{option}: is for prompts of text; name their file with --prompts")
+        return None
+    if simulate is not None:
+        raise bl.BurstlensError("--prompts: in virtual time no prompt is read, only its length; leave it out")
+    if vocabulary is not None:
+        raise bl.BurstlensError("--vocabulary: is for prompts of token ids; leave it out with --prompts")
+    if tokenizer is None:
+        raise bl.BurstlensError(
+            "--prompts: needs the served model's tokenizer.json; name it with --tokenizer"
+        )
+    return file, tokenizer, memory
+
+
+def _ask_first(url: str, served_model: str | None) -> None:
+    """BurstlensError where the server cannot be used, before the time that counting a file takes."""
+    from .bench.preflight import preflight
+    from .bench.settings import Target
+
+    preflight(Target(url, served_model, key=os.environ.get("OPENAI_API_KEY")))
+
+
+def _prompts(
+    texts: tuple[Path, Path, int | None] | None,
+    share: bool,
+    vocabulary: tuple[int, int] | None,
+    seed: int,
+    api: str,
+    show: Progress,
+) -> Prompts:
+    """Prompts of text from a file, or of token ids."""
+    if texts is not None:
+        file, tokenizer, memory = texts
+        return bl.text_prompts(file, tokenizer, memory=memory, seed=seed, share=share, api=api, progress=show)
     from .bench.prompts import FIRST, LAST, TokenPrompts
 
     return TokenPrompts(seed, share=share, vocabulary=vocabulary or (FIRST, LAST))
@@ -321,6 +422,12 @@ Examples:
 @click.option("--max-model-len", type=int)
 @click.option("--max-num-queued-reqs", type=int, help="Reject requests above so many.")
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Count prompts of text by this tokenizer.json instead of by words.",
+)
 @click.option("--list", "listing", is_flag=True, help="List the presets with their sources.")
 def serve(
     preset: str,
@@ -331,6 +438,7 @@ def serve(
     scheduling: str,
     served_model: str | None,
     seed: int,
+    tokenizer: Path | None,
     listing: bool,
     **limits: int | None,
 ) -> None:
@@ -358,6 +466,7 @@ def serve(
         scheduling=scheduling,
         served_model=served_model,
         seed=seed,
+        tokenizer=tokenizer,
         ready=ready,
     )
 
@@ -391,6 +500,9 @@ def calibrate(
     trials: int,
     share_prefixes: bool,
     vocabulary: tuple[int, int] | None,
+    prompt_file: Path | None,
+    tokenizer: Path | None,
+    prompt_memory: int | None,
     as_json: bool,
     quiet: bool,
     **selection: Any,
@@ -398,7 +510,10 @@ def calibrate(
     """Find the scale of load that brings KV-cache use to a wanted level (the paper uses 30 to 40 %)."""
     if (url is None) == (simulate is None):
         raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+    texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
+        seed = selection["seed"]
+        prompts = _prompts(texts, share_prefixes, vocabulary, seed, "completions", show)
         found = bl.calibrate(
             source,
             kv,
@@ -409,8 +524,7 @@ def calibrate(
             out=out,
             tolerance=tolerance,
             trials=trials,
-            share_prefixes=share_prefixes,
-            vocabulary=vocabulary,
+            prompts=prompts,
             progress=show,
             **selection,
         )
@@ -430,12 +544,12 @@ def calibrate(
             click.echo(f"{out}: parameters scaled by {found.scale:.4g}")
 
 
-def report_run(folder: Path, images: bool, as_json: bool, quiet: bool) -> None:
-    """`burstlens report RUN`: the page of a run in its own folder."""
+def report_run(folder: Path, out: Path | None, images: bool, as_json: bool, quiet: bool) -> None:
+    """`burstlens report RUN`: the page of a run, in its own folder unless told otherwise."""
     from .reports.run_page import write_run_page
 
     with progress(quiet) as show:
         page = write_run_page(
-            folder, command=shlex.join(["burstlens", *sys.argv[1:]]), images=images, progress=show
+            folder, out, command=shlex.join(["burstlens", *sys.argv[1:]]), images=images, progress=show
         )
     click.echo(json.dumps({"page": str(page)}) if as_json else str(page))

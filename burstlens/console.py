@@ -1,7 +1,8 @@
-"""How the command line speaks: progress, errors, durations. Not here: what any verb does."""
+"""How the command line speaks: progress, errors, durations, sizes. Not here: what any verb does."""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
@@ -13,27 +14,56 @@ import click
 from .analysis.result import Progress, silent
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+UNITS_BYTES = {
+    "": 1,
+    "b": 1,
+    **{unit + end: 1000**power for power, unit in enumerate("kmgt", 1) for end in ("", "b")},
+    **{f"{unit}ib": 1024**power for power, unit in enumerate("kmgt", 1)},
+}
 PATIENCE_S = 2.0
 """Nothing that ends sooner shows a progress bar."""
+TOLD_EVERY = 0.1
+"""Share of a long step after which another line is written."""
 
 
 class Duration(click.ParamType):
-    """A time span such as `20m`, `90s`, `1h` or `1200`; the value is in seconds."""
+    """A time span such as `20m`, `2d18h` or `1200`; the value is in seconds. `zero` allows none at all."""
 
     name = "duration"
+
+    def __init__(self, zero: bool = False) -> None:
+        self.zero = zero
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse, or fail with one line that shows what would work."""
         if isinstance(value, int | float):
             return float(value)
-        found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", str(value).lower())
+        text = "".join(str(value).lower().split())
+        parts = re.findall(r"([0-9.]+)([a-z]*)", text)
         try:
-            seconds = float(found[1]) * UNITS_S[found[2]] if found else 0.0
+            seconds = sum(float(number) * UNITS_S[unit] for number, unit in parts)
         except (ValueError, KeyError):
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):
-            self.fail(f"{value!r} is no time span; write 20m, 90s, 1h or a number of seconds", param, ctx)
+            seconds = math.nan
+        whole = "".join(number + unit for number, unit in parts) == text and bool(parts)
+        if not whole or not (0 < seconds < math.inf or (self.zero and seconds == 0)):
+            self.fail(f"{value!r} is no time span; write 20m, 2d18h, 1.5h or a number of seconds", param, ctx)
         return seconds
+
+
+class Size(click.ParamType):
+    """An amount of memory such as `256MB`, `1.5GiB` or a number of bytes; the value is in bytes."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse, or fail with one line that shows what would work."""
+        if isinstance(value, int):
+            return value
+        said = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", "".join(str(value).lower().split()))
+        amount = int(float(said[1]) * UNITS_BYTES[said[2]]) if said and said[2] in UNITS_BYTES else 0
+        if amount <= 0:
+            self.fail(f"{value!r} is no size; write 256MB, 1.5GiB or a number of bytes", param, ctx)
+        return amount
 
 
 @contextmanager
@@ -78,14 +108,14 @@ def _bar() -> Iterator[Progress]:
 
 
 def _lines() -> Progress:
-    """One plain line a step, for logs, once the whole has taken over two seconds."""
+    """A plain line a step and a tenth of it, for logs, once the whole has taken over two seconds."""
     begun = time.monotonic()
-    last = ""
+    last, told = "", 0.0
 
     def show(step: str, share: float) -> None:
-        nonlocal last
-        if step != last and time.monotonic() - begun > PATIENCE_S:
+        nonlocal last, told
+        if (step != last or share >= told + TOLD_EVERY) and time.monotonic() - begun > PATIENCE_S:
             click.echo(f"[{share:4.0%}] {step}", err=True)
-        last = step
+            last, told = step, share
 
     return show

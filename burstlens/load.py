@@ -17,6 +17,7 @@ from .analysis.result import Progress, silent
 
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration
+    from .bench.prompts import Prompts
     from .bench.workload import Workload
 
 
@@ -24,8 +25,11 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
     """The workload that `source` names; `choice` as in `bench.from_trace.from_trace`.
 
     A `.json` file holds fitted parameters, a folder with `run.json` an earlier run's workload as it was,
-    `shape=…,scale=…,exponent=…` are constants; everything else is a trace, `A+B` one in two files.
+    `shape=…,scale=…,exponent=…` are constants or schedules; everything else is a trace, `A+B` one in two
+    files.
     """
+    if choice.get("rate_rps") is not None and choice.get("speedup") is not None:
+        raise BurstlensError("--rate and --speedup both scale time: give one of them")
     path = Path(source)
     given = {name: value for name, value in choice.items() if value is not None}
     if (path / "run.json").is_file():
@@ -38,13 +42,16 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
         return _first(_scaled(from_parameters(path, **_windows(given)), None, given.get("speedup")), given)
     if not path.exists() and source.startswith("shape="):
         return _scaled(_constant(source, given), None, given.get("speedup"))
+    drawn = [name for name in ("lengths", "context") if name in given]
+    if drawn:
+        raise BurstlensError(f"--{drawn[0]}: is for fitted parameters; {source} is a trace, and has its own")
     from .analysis.trace import open_trace
     from .bench.from_trace import from_trace
 
     files = [path] if path.exists() else [Path(part) for part in source.split("+")]
     trace = open_trace(files, progress=progress)
     try:
-        return from_trace(trace, **choice)
+        return from_trace(trace, **given)
     finally:
         trace.engine.close()
 
@@ -52,35 +59,21 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
 def _windows(given: Mapping[str, Any]) -> dict[str, Any]:
     """Choices as `from_parameters` has them: a selection by its label, a span by its length."""
     named = [str(given[side]) for side in ("service", "model") if side in given]
-    chosen = {
-        name: given[name] for name in ("start_s", "rate_rps", "scale", "tokens", "seed") if name in given
-    }
-    if "end_s" in given:
-        chosen["duration_s"] = given["end_s"] - given.get("start_s", 0.0)
-        if "start_s" not in given:
-            raise BurstlensError("--to: the end of a part of fitted windows needs its --from")
+    known = ("start_s", "end_s", "rate_rps", "scale", "lengths", "tokens", "sessions", "context", "seed")
+    chosen = {name: given[name] for name in known if name in given}
     return chosen | ({"selection": " · ".join(named)} if named else {})
 
 
 def _constant(source: str, given: Mapping[str, Any]) -> Workload:
-    """Load of constants, such as `shape=0.5,scale=2,exponent=1.1`."""
-    from .bench.modelled import constant
+    """Load without a file, such as `shape=0.5,scale=2,exponent=1.1`; each may be a schedule."""
+    from .bench.modelled import varying
+    from .bench.schedule import parse_schedules
 
-    try:
-        pairs = dict(pair.split("=", 1) for pair in source.split(","))
-        numbers = {name.strip(): float(value) for name, value in pairs.items()}
-        if numbers.keys() != {"shape", "scale", "exponent"}:
-            raise ValueError
-    except ValueError:
-        raise BurstlensError(
-            f"{source}: has not the form shape=0.5,scale=2,exponent=1.1 (scale in seconds)"
-        ) from None
+    schedules = parse_schedules(source)
     if ("first" in given) == ("end_s" in given):
         raise BurstlensError(f"{source}: say how much: --first N requests, or --to the time that it lasts")
-    return constant(
-        numbers["shape"],
-        numbers["scale"],
-        numbers["exponent"],
+    return varying(
+        *schedules,
         requests=given.get("first"),
         duration_s=given.get("end_s"),
         rate_rps=given.get("rate_rps"),
@@ -125,6 +118,7 @@ def calibrate(
     trials: int,
     share_prefixes: bool,
     vocabulary: Sequence[int] | None,
+    prompts: Prompts | None,
     progress: Progress,
     **choice: Any,
 ) -> Calibration:
@@ -140,6 +134,8 @@ def calibrate(
         raise BurstlensError(
             f"{source}: holds no parameters to scale; make them with burstlens fit, or leave out -o"
         )
+    low, high = vocabulary or (FIRST, LAST)
+    sent = prompts or TokenPrompts(int(choice.get("seed", 0)), share=share_prefixes, vocabulary=(low, high))
     base = workload(source, **choice)
     if math.isnan(base.rate_rps) or base.rate_rps <= 0:
         raise BurstlensError(f"{source}: requests of one instant have no rate to scale")
@@ -163,11 +159,9 @@ def calibrate(
         from .bench.client import run
         from .bench.settings import Settings, Target
 
-        low, high = vocabulary or (FIRST, LAST)
-        prompts = TokenPrompts(int(choice.get("seed", 0)), share=share_prefixes, vocabulary=(low, high))
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             into = Path(folder) / "run"
-            done = run(load, prompts, Target(url or "", served_model, key=key), Settings(), into)
+            done = run(load, sent, Target(url or "", served_model, key=key), Settings(), into)
             if not done.finished:
                 raise KeyboardInterrupt
             return search.plateau(read_server(into), load.span_s)

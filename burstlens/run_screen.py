@@ -54,6 +54,10 @@ def _numbers(said: Summary) -> Table:
          f"{number(told.prompt_tps)} prompt tokens/s"),
         ("in flight", f"{number(said.in_flight.mean)} on average, {number(said.in_flight.max)} at most"),
     ]  # fmt: skip
+    if told.retried:
+        rows.append(
+            ("retried", f"{told.retried:,} were sent again: more arrived at the server than was asked")
+        )
     if told.goodput is not None:
         slo = told.goodput.slo.bounds()
         bounds = ", ".join(f"{name[:-2].upper()} {_time(bound)}" for name, bound in slo.items())

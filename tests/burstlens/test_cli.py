@@ -13,7 +13,12 @@ import polars as pl
 import pytest
 from burstlens.analysis.parameters import read_parameters
 
-VERBS = ("report", "ingest", "describe", "fit", "synth", "fetch", "completion")
+VERBS = ("disaggregate", "report", "ingest", "describe", "fit", "synth", "fetch", "forecast", "completion")
+
+SHORT = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n" + "".join(
+    f"{second},ChatGPT,10,20,30,Conversation log\n" for second in range(0, 600, 10)
+)
+"""Ten minutes of one service."""
 
 
 def burstlens(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -109,6 +114,10 @@ def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> N
         (("describe", "strange.csv", "--columns", "arrival"), "arrival=ts"),
         (("report", "nowhere.csv", "-o", "empty.csv"), "empty.csv"),
         (("fetch", "no-such-trace"), "no-such-trace"),
+        (("forecast", "nowhere.csv"), "nowhere.csv"),
+        (("forecast", "short.csv"), "a shorter --bin or a longer trace"),
+        (("forecast", "short.csv", "--bin", "1d"), "no whole bin of 1d"),
+        (("forecast", "short.csv", "--service", "chat"), "it has: conversation"),
         (("frobnicate",), "frobnicate"),
     ],
 )
@@ -117,6 +126,7 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(
 ) -> None:
     (tmp_path / "empty.csv").touch()
     (tmp_path / "strange.csv").write_text("when,what\n1,2\n")
+    (tmp_path / "short.csv").write_text(SHORT)
     done = burstlens(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
@@ -140,6 +150,35 @@ def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
     assert run.returncode == 130
     assert "burstlens: stopped" in told
     assert "Traceback" not in told
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+import burstlens as bl
+import duckdb
+from burstlens import cli
+
+def describe(*_args, **_more):
+    # Ctrl-C comes while the engine works, which ends its query in its own way.
+    connection = duckdb.connect()
+    connection.execute("SELECT 1").fetchall()
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    connection.execute("SELECT COUNT(*) FROM range(100000000) AS a(x), range(1000) AS b(y)").fetchall()
+
+bl.describe = describe
+sys.argv = ["burstlens", "describe", sys.argv[1]]
+cli.main()
+"""
+
+
+def test_ctrl_c_during_a_query_is_no_fault_of_ours(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("arrival_s,request_tokens\n1,5\n")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(log)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 130, done.stderr
+    assert "burstlens: stopped" in done.stderr
 
 
 def test_completion_scripts_name_the_command() -> None:

@@ -1,0 +1,141 @@
+"""The verbs of load as a user types them: exit codes, one-line errors, what lands in the folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from burstlens.console import Duration
+from tests.bench.faulty import faulty
+
+CONSTANT = "shape=0.5,scale=2,exponent=1.1"
+PRESET = "llama-2-13b-a100"
+
+
+def burstlens(*argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb as a user does."""
+    return subprocess.run([sys.executable, "-m", "burstlens.cli", *argv], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("20m", 1200), ("2d18h", 237_600), ("1.5h", 5400), ("90", 90), ("1h 30s", 3630)]
+)
+def test_a_time_span_is_a_sum_of_its_parts(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "2x", "1h-2m", "-3s", "0", "1..2s", "inf"])
+def test_what_is_no_time_span_is_refused_with_the_form(text: str, tmp_path: Path) -> None:
+    argv = ["replay", CONSTANT, "--simulate", PRESET, "-o", str(tmp_path / "run"), f"--to={text}"]
+    done = burstlens(*argv)
+    assert done.returncode == 2
+    assert "no time span; write" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_replay_in_virtual_time_leaves_record_and_summary(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    argv = ["replay", CONSTANT, "--simulate", PRESET, "-o", str(out), "--first", "200", "--json", "--strict"]
+    done = burstlens(*argv)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said == json.loads((out / "summary.json").read_text())
+    assert (said["requests"]["asked"], said["requests"]["answered"]) == (200, 200)
+    requests = pl.read_parquet(out / "requests.parquet")
+    assert sorted(requests["request_id"].to_list()) == list(range(200))
+    # The record is a log like any other, and its page can be made.
+    assert burstlens("report", str(out), "-o", str(tmp_path / "page")).returncode == 0
+    (page,) = (each.read_text() for each in (tmp_path / "page").rglob("*.html"))
+    assert "simulated" in page
+
+
+def test_a_schedule_draws_a_load_that_gets_denser(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    source = "shape=1,scale=linear:2..0.2,exponent=1.1"
+    argv = ["replay", source, "--simulate", PRESET, "-o", str(out), "--to", "1h", "--quiet"]
+    done = burstlens(*argv)
+    assert done.returncode == 0, done.stderr
+    at_s = pl.read_parquet(out / "workload.parquet")["at_s"]
+    halves = (at_s < 1800).sum(), (at_s >= 1800).sum()
+    assert halves[1] > 1.5 * halves[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "--first N requests, or --to"),
+        (["--first", "5", "--rate", "2", "--speedup", "2"], "--rate and --speedup"),
+        (["--first", "5", "--url", "http://127.0.0.1:9"], "say where to"),
+    ],
+)
+def test_a_replay_that_cannot_be_says_why_in_one_line(options: list[str], told: str, tmp_path: Path) -> None:
+    argv = ["replay", CONSTANT, "--simulate", PRESET, "-o", str(tmp_path / "run"), *options]
+    done = burstlens(*argv)
+    assert done.returncode == 2
+    said = done.stderr
+    assert told in said
+    assert len(said.splitlines()) == 1
+
+
+def test_laws_of_parameters_are_refused_for_a_trace(traces: Callable[[str], Path], tmp_path: Path) -> None:
+    source = str(traces("azure_llm_2023_conv.csv"))
+    argv = ["replay", source, "--simulate", PRESET, "-o", str(tmp_path / "run"), "--lengths", "zipf"]
+    done = burstlens(*argv)
+    assert done.returncode == 2
+    assert "--lengths: is for fitted parameters" in done.stderr
+
+
+def test_calibrate_brings_the_kv_cache_to_the_level(tmp_path: Path) -> None:
+    argv = ["calibrate", CONSTANT, "--simulate", PRESET, "--kv", "0.3", "--first", "1500", "--json"]
+    done = burstlens(*argv)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["used"] == pytest.approx(0.3, abs=0.05)
+
+
+def test_serve_lists_its_presets_with_their_sources() -> None:
+    done = burstlens("serve", "--list")
+    assert done.returncode == 0
+    assert PRESET in done.stdout
+
+
+def test_report_makes_the_page_of_an_experiment_and_says_where_there_is_none(tmp_path: Path) -> None:
+    folder = tmp_path / "maf2"
+    options = ["--rate", "1.5", "--first", "120", "--seeds", "2", "--workers", "1", "-q", "-o", str(folder)]
+    ran = burstlens("experiment", "maf2", *options)
+    assert ran.returncode == 0, ran.stderr
+    made = burstlens("report", str(folder), "--no-images", "--json", "-q")
+    assert made.returncode == 0, made.stderr
+    page = Path(json.loads(made.stdout)["page"])
+    assert page == folder / "index.html"
+    assert "burstlens report" in page.read_text(encoding="utf-8")
+    assert (folder / "report.json").is_file()
+    (folder / "trials.jsonl").write_text("")
+    empty = burstlens("report", str(folder), "-q")
+    assert empty.returncode == 2
+    assert empty.stderr.count("\n") == 1
+    assert "no trial has ended yet; the same command goes on" in empty.stderr
+
+
+def test_a_replay_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None:
+    """Start-up is part of what a client costs: these took half a second and 50 MB and more."""
+    log = tmp_path / "log.csv"
+    log.write_text("arrival_s,request_tokens,response_tokens\n" + "".join(f"0.0{i},5,4\n" for i in range(9)))
+    with faulty(lambda _: "ok") as (url, _):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "burstlens.cli", "replay", str(log), "--url", url,
+             "-o", str(tmp_path / "run"), "--quiet"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    loaded = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
+    needless = ("altair", "statsmodels", "pandas", "jsonschema", "jinja2", "scipy.stats", "scipy.optimize")
+    assert [name for name in loaded if name.startswith(needless)] == []
+    late = [loaded.index(name) for name in ("scipy", "burstlens.bench.summary")]
+    assert min(late) > loaded.index("aiohttp")
+    assert (tmp_path / "run" / "summary.json").is_file()

@@ -1,0 +1,146 @@
+"""The verb `disaggregate`: plan, page and screen; bad input as one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from burstlens.analysis.characterize import characterize
+from burstlens.analysis.parameters import parameters, write_parameters
+from burstlens.analysis.synthetic import open_synthetic
+
+import burstlens as bl
+
+QUICK = ("--seeds", 2, "--total", 3, "--window", "3h", "--beam", 3, "--first", 600, "--tolerance", 0.1)
+
+
+def burstlens(*argv: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "burstlens.cli", *map(str, argv)], capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    out = tmp_path_factory.mktemp("pd")
+    ran = burstlens("disaggregate", "--turnover", *QUICK, "--json", "-q", "-o", out)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout), out
+
+
+def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) -> None:
+    said, out = done
+    assert said["finished"]
+    assert said["simulated"] == "llama-2-13b-a100"
+    plan = json.loads((out / "plan.json").read_text())
+    assert [row["at_s"] for row in plan["windows"]] == [0.0, 10_800.0, 21_600.0, 32_400.0]
+    assert {row["ratio"] for row in plan["windows"]} <= {"1:2", "2:1"}
+    page = (out / "index.html").read_text()
+    assert "Simulated." in page
+    assert "Synthetic load." in page
+    for figure in ("ratios-switch", "sequence-policies", "sequence-course"):
+        assert f"fig-pd-{figure}" in page
+        assert (out / "figures" / f"{figure}.svg").is_file()
+    ratios = pl.read_csv(out / "tables" / "ratios-ratios.csv")
+    assert ratios["kind"].to_list() == ["fixed", "fixed", "switch", "provisioned", "real"]
+    assert ratios.filter(pl.col("gain_rps") == 0)["kind"].to_list().count("fixed") == 1
+
+
+def test_the_verdict_follows_from_the_gains(done: tuple[dict[str, Any], Path]) -> None:
+    said, out = done
+    (claim,) = said["claims"]
+    assert claim["id"] == "pd"
+    ratios = {row["kind"]: row for row in pl.read_csv(out / "tables" / "ratios-ratios.csv").to_dicts()}
+    for kind, statement in zip(("switch", "provisioned"), claim["statements"].values(), strict=True):
+        low, high = ratios[kind]["gain_rps_low"], ratios[kind]["gain_rps_high"]
+        assert statement is (True if low > 0 else False if high < 0 or low == high == 0 else None)
+
+
+def test_the_screen_and_the_page_again(done: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    _, out = done
+    again = burstlens("report", out, "-o", tmp_path / "again", "--no-images")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again" / "index.html").is_file()
+    from burstlens.cli_disaggregate import show_disaggregated
+    from burstlens.provisioning import read
+
+    show_disaggregated(read(out), out / "index.html")
+
+
+def test_a_search_that_was_stopped_has_a_page(done: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    content = json.loads((done[1] / "disaggregate.json").read_text())
+    stopped = {**content, "finished": False, "switch": None, "sequences": {}, "course": None}
+    (tmp_path / "disaggregate.json").write_text(json.dumps(stopped))
+    from burstlens.provisioning import read
+
+    found = read(tmp_path)
+    assert found.claim.verdict == "cannot tell"
+    assert found.plan is None
+    page = found.report(images=False).read_text()
+    assert "The search was stopped" in page
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A trace of two days, and the parameters of it."""
+    folder = tmp_path_factory.mktemp("logs")
+    trace = open_synthetic(folder / "trace.parquet", days=2, seed=3)
+    try:
+        write_parameters(parameters(characterize(trace)), folder / "parameters.json")
+    finally:
+        trace.engine.close()
+    return folder / "trace.parquet", folder / "parameters.json"
+
+
+def test_a_plan_from_a_forecast_is_judged_on_the_trace(logs: tuple[Path, Path]) -> None:
+    trace, forecast = logs
+    found = bl.disaggregate(
+        trace,
+        plan_from=forecast,
+        start_s=10 * 3600.0,
+        end_s=14 * 3600.0,
+        total=2,
+        seeds=1,
+        beam=1,
+        window_s=7200.0,
+        tolerance=0.2,
+    )
+    assert found.content["load"]["name"] != found.content["provisioned_load"]["name"]
+    assert found.content["load"]["span_s"] == found.content["provisioned_load"]["span_s"] == 4 * 3600.0
+    assert set(found.content["sequences"]) == {"real", "provisioned"}
+    assert any("Forecast:" in text for part in found.parts for text in part.sentences())
+    assert found.claim.verdict == "cannot tell"
+    assert found.ratios["policy"][0] == "1:1"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--turnover", "--total", 1], "--total: 1 cannot be divided into prefill and decode"),
+        (["--turnover", "--slo-ttft", "0.01"], "no ratio can meet it"),
+        (["--turnover", "--slo-tpot", "0.01"], "no ratio can meet it"),
+        (["--turnover", "--window", "20h"], "--window: 72,000 s is as long as the load"),
+        (["--turnover", "--beam", 0], "--beam: 0 is not above 0"),
+        ([], "name a trace or a parameters.json, or ask for --turnover"),
+        (["nothing.parquet"], "nothing.parquet: no such file"),
+        (["TRACE", "--from", "90d"], "no request in that time"),
+        (["TRACE", "--plan-from", "TRACE"], "is no parameters.json"),
+        (["FUNCTIONS"], "tells no token counts; give lengths with --tokens"),
+        (["--turnover", "--simulate", "none-such"], "no preset 'none-such'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    argv: list[object], words: str, logs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    functions = tmp_path / "functions.csv"
+    functions.write_text("app,func,end_timestamp,duration\n" + "a,f,10.5,0.5\na,f,20.5,0.5\n" * 3)
+    named = {"TRACE": logs[0], "FUNCTIONS": functions}
+    ran = burstlens("disaggregate", *(named.get(str(a), a) for a in argv), "-q", "-o", tmp_path / "out")
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert words in line

@@ -1,0 +1,80 @@
+"""The verb `experiment schedulers` where a server does not do as asked: one line, what is done is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from burstlens.analysis.characterize import characterize
+from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.parameters import parameters, write_parameters
+from burstlens.analysis.synthetic import open_synthetic
+from burstlens.bench.experiments.trials import read
+from burstlens.bench.settings import Target
+
+from burstlens.evaluations import On, schedulers
+from tests.real.conftest import ended, free_port, simulated
+
+VOCABULARY = (10, 999)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A parameter file of two days."""
+    trace = open_synthetic(None, days=2, seed=3)
+    try:
+        content = parameters(characterize(trace))
+    finally:
+        trace.engine.close()
+    file = tmp_path_factory.mktemp("fitted") / "parameters.json"
+    write_parameters(content, file)
+    return file
+
+
+def test_a_server_of_another_policy_is_one_line_and_exit_code_2(fitted: Path, tmp_path: Path) -> None:
+    port = free_port()
+    server = simulated(tmp_path, port, "fcfs")
+    try:
+        url = f"http://127.0.0.1:{port}"
+        argv = ["experiment", "schedulers", str(fitted), "--url", url, "--vocabulary", "10,999"]
+        done = subprocess.run(
+            [sys.executable, "-m", "burstlens.cli", *argv, "-q", "-o", str(tmp_path / "out")],
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        ended(server)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"server {url} was not started with --scheduling-policy priority" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_endpoint_that_dies_between_runs_leaves_what_was_done(fitted: Path, tmp_path: Path) -> None:
+    port = free_port()
+    server = simulated(tmp_path, port)
+    on = On(target=Target(f"http://127.0.0.1:{port}"), vocabulary=VOCABULARY)
+    out = tmp_path / "out"
+
+    def watch(step: str, _share: float) -> None:
+        if step.endswith("trials") and read(out).trials.height == 2:
+            os.kill(server.pid, signal.SIGKILL)
+            server.wait()
+
+    try:
+        with pytest.raises(BurstlensError) as told:
+            schedulers(
+                str(fitted), out, range_s=43_200.0, requests=20, rate_rps=40.0, seeds=2, on=on, progress=watch
+            )
+    finally:
+        ended(server)
+    assert "cannot connect" in str(told.value)
+    assert f"2 of 12 trials are kept in {out}" in str(told.value)
+    kept = read(out)
+    assert kept.trials.height == 2
+    assert not kept.question.finished
+    assert (kept.trials["failure_rate"] == 0).all()
