@@ -23,6 +23,12 @@ SHOWN = 200
 """Characters of a server's complaint that are kept."""
 OVERLOADED = (429, 503)
 """Codes of an error inside a 200 with which a server turns a request away before it began."""
+AT_THE_DOOR = 503
+"""Code of an error object in a plain answer of that status with which a server does the same.
+
+vLLM looks for room before it answers and again after the 200 is out; which of the two says no is chance.
+A 503 without such an object is a proxy's or a broken server's.
+"""
 AGAIN: tuple[Outcome, ...] = ("refused", "reset", "http_429", "http_5xx", "rejected")
 """What a request may be sent again for."""
 BACKOFF_S = 0.5
@@ -241,7 +247,9 @@ async def _read(response: ClientResponse, answer: Answer, clock: Callable[[], fl
     if status != 200:
         answer.outcome = "http_429" if status == 429 else "http_4xx" if 400 <= status < 500 else "http_5xx"
         answer.retry_after_s = retry_after(response.headers.get("Retry-After"), time.time())
-        answer.error = _complaint_in(await response.content.read(1 << 16), status)
+        answer.error, code = _complaint_in(await response.content.read(1 << 16), status)
+        if status == code == AT_THE_DOOR:
+            answer.outcome = "rejected"
         return
     stream = Stream(answer)
     async for data in response.content.iter_any():
@@ -273,13 +281,13 @@ def retry_after(told: str | None, now_unix_s: float) -> float | None:
         return None
 
 
-def _complaint_in(data: bytes, status: int) -> str:
-    """The complaint in the body of a response that is no 200."""
+def _complaint_in(data: bytes, status: int) -> tuple[str, int | None]:
+    """The complaint in the body of a response that is no 200, and the code that it holds."""
     try:
         said = loads(data)
-        return complaint(said.get("error") or said.get("detail") or said)[0]
+        return complaint(said.get("error") or said.get("detail") or said)
     except (ValueError, AttributeError):
-        return f"{status}: {_shown(data)}" if data.strip() else f"HTTP {status}"
+        return f"{status}: {_shown(data)}" if data.strip() else f"HTTP {status}", None
 
 
 def _shown(data: bytes) -> str:

@@ -24,6 +24,8 @@ WAYS = (
     "few",
     "hang",
     "close",
+    "http_503",
+    "bare_503",
 )
 """What a request for `BASE` + i tokens gets is the way i."""
 BASE = 4
@@ -87,6 +89,10 @@ class Faulty:
         if way.startswith("http_"):
             said = json.dumps({"error": {"message": f"no, {way}", "code": int(way[5:])}}).encode()
             writer.write(f"HTTP/1.1 {way[5:]} No\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said)
+            await writer.drain()
+            return True
+        if way == "bare_503":
+            writer.write(b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy")
             await writer.drain()
             return True
         if way == "close":

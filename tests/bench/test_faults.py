@@ -41,6 +41,8 @@ EXPECTED = {
     "few": "truncated",
     "hang": "timeout",
     "close": "reset",
+    "http_503": "rejected",
+    "bare_503": "http_5xx",
 }
 QUICK = Settings(timeout_s=1.0, grace_s=0.5)
 
@@ -65,7 +67,7 @@ def test_every_request_is_recorded_once_with_its_class(tmp_path: Path, workers: 
     assert server.asked == dict.fromkeys(WAYS, 4)
     said = summarize(tmp_path / "run").metrics
     assert said.outcomes == {**dict.fromkeys(said.outcomes, 0), **Counter(o for _, o in told)}
-    assert said.failure_rate.value == pytest.approx(11 / 13)
+    assert said.failure_rate.value == pytest.approx(13 / 15)
 
 
 def test_tokens_are_the_servers_count_and_prompts_have_exact_length(tmp_path: Path) -> None:
@@ -218,7 +220,7 @@ def test_what_was_turned_away_is_sent_again_where_that_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("burstlens.bench.transport.BACKOFF_S", 0.0)
-    turned_away = ("http_429", "http_500", "rejected_in_200", "close")
+    turned_away = ("http_429", "http_500", "rejected_in_200", "close", "http_503", "bare_503")
     begun: Counter[int] = Counter()
 
     def way(tokens: int) -> str:

@@ -130,7 +130,7 @@ def test_metrics_have_the_names_that_are_sampled(server: str) -> None:
     assert found.keys() == NAMES.keys()
 
 
-def test_an_overload_is_rejected_inside_a_200_and_preempts(server: str, tmp_path: Path) -> None:
+def test_an_overload_is_rejected_and_preempts(server: str, tmp_path: Path) -> None:
     # 160 requests at one instant for a server that holds 80, each growing over several KV blocks.
     load = workload([0.0] * 160, [200] * 160, [300] * 160)
     run(load, PROMPTS, Target(server), Settings(sample_s=0.25), tmp_path / "run")
@@ -139,7 +139,8 @@ def test_an_overload_is_rejected_inside_a_200_and_preempts(server: str, tmp_path
     assert ended.keys() == {"ok", "rejected"}
     assert ended["ok"] >= 80
     turned_away = record.filter(outcome="rejected")
-    assert turned_away["status"].unique().to_list() == [200]
+    # vLLM turns some away before it answers 200: which ones is a race of their arrival with its count.
+    assert set(turned_away["status"]) <= {200, 503}
     assert turned_away["error"].str.starts_with("503").all()
     assert record.filter(outcome="ok")["response_tokens"].unique().to_list() == [300]
     told = read_server(tmp_path / "run")
