@@ -79,17 +79,25 @@ def characterize(
 
     # The matrices are small: OpenBLAS on several threads would spin on the cores that the parts run on.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=1) as beside:
-        waiting: tuple[Future[Part], ...] = (
-            beside.submit(told, "lengths", lambda: describe_lengths(trace, seed=seed)),
-            beside.submit(told, "conversations", lambda: describe_conversations(trace, seed=seed)),
-            beside.submit(told, "failures", lambda: describe_failures(trace, seed=seed)),
+        aside: tuple[tuple[str, Callable[[], Part]], ...] = (
+            ("lengths", lambda: describe_lengths(trace, seed=seed)),
+            ("conversations", lambda: describe_conversations(trace, seed=seed)),
+            ("failures", lambda: describe_failures(trace, seed=seed)),
         )
+        waiting: list[Future[Part]] = [beside.submit(told, name, part) for name, part in aside]
         try:
             volume = told("volume", lambda: describe_volume(trace))
             periodicity = told("periodicity", lambda: describe_periodicity(trace, seed=seed))
             arrivals = told("arrivals", lambda: describe_arrivals(trace, window_s=window_s, seed=seed))
             burstiness = told("burstiness", lambda: describe_burstiness(trace, seed, arrivals))
-            found = (volume, periodicity, arrivals, burstiness, *(part.result() for part in waiting))
+            # What the other thread has not begun is taken from its end, so that neither waits long.
+            taken = [
+                told(name, part)
+                for future, (name, part) in zip(reversed(waiting), reversed(aside), strict=True)
+                if future.cancel()
+            ]
+            rest = [part.result() for part in waiting if not part.cancelled()]
+            found = (volume, periodicity, arrivals, burstiness, *rest, *reversed(taken))
         except BaseException:
             beside.shutdown(wait=False, cancel_futures=True)
             raise
