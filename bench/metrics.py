@@ -9,7 +9,7 @@ server; those with `_from_sent` count from the send. Not here: whether the load 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..analysis.result import Interval
 from ..analysis.summaries import wilson
 from .record import ANSWERED, OUTCOMES
+from .token_sums import Spread, TokenSums
 
 Array = NDArray[np.float64]
 
@@ -67,6 +68,11 @@ class Distribution:
         mean = float(np.average(x, weights=w))
         sd = float(np.sqrt(np.average((x - mean) ** 2, weights=w)))
         return cls(float(w.sum()), mean, sd, *_quantiles(x, w).tolist())
+
+    @classmethod
+    def over(cls, spread: Spread) -> Distribution:
+        """Of values that were summed up as they came."""
+        return replace(cls.of(*spread.arrays()), max=spread.max)
 
     def as_dict(self) -> dict[str, float]:
         """Plain numbers."""
@@ -236,21 +242,19 @@ def tokens(record: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def measure(record: pl.DataFrame, slo: Slo | None = None, came: pl.DataFrame | None = None) -> Metrics:
+def measure(record: pl.DataFrame, slo: Slo | None = None, came: TokenSums | None = None) -> Metrics:
     """The averages of a run from its record (columns of `record.SCHEMA`), goodput where an SLO is given.
 
-    `came` is what `tokens` tells of the record, for who has it at hand.
+    `came` is what `tokens` tells of the record, summed up; with it the record may lack its lists.
     """
-    told, came = requests(record), tokens(record) if came is None else came
+    told, came = requests(record), TokenSums.of([tokens(record)]) if came is None else came
     counted = dict(record["outcome"].value_counts().iter_rows())
     outcomes: dict[str, int] = {name: int(counted.get(name, 0)) for name in OUTCOMES}
     asked = record.height - outcomes["aborted"]
     good = record.filter(answered())
     span_s = _span(record)
-    later = came.select("latency_s", "tokens", "first").filter(~pl.col("first"))
     of = {name: Distribution.of(_numbers(told, name)) for name in LATENCIES if name in told.columns}
-    of["itl_s"] = Distribution.of(later["latency_s"], later["tokens"])
-    of["token_latency_s"] = Distribution.of(came["latency_s"], came["tokens"])
+    of["itl_s"], of["token_latency_s"] = Distribution.over(came.later), Distribution.over(came.all)
 
     def rate(amount: float) -> float:
         return amount / span_s if span_s > 0 else float("nan")

@@ -26,7 +26,7 @@ from .workload import Workload
 WORKLOAD = "workload.parquet"
 SERVER = "server.jsonl"
 VERSION = 1
-PIECE = 1 << 22
+PIECE = 1 << 21
 """Bytes of a record that are read at a time."""
 
 Outcome = Literal[

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..analysis.result import Interval
 from .metrics import Distribution, Metrics, Slo, measure, requests, tokens
 from .record import Manifest, read_manifest, read_pieces, read_server, read_workload
 from .timeline import GAUGES, WINDOW_S, seconds
+from .token_sums import TokenSums
 from .verdict import Limits, Verdict, verdict
 
 REQUESTS = "requests.parquet"
@@ -97,12 +98,7 @@ def summarize(
 ) -> Summary:
     """Read a run folder and say what happened; BurstlensError where there is no run in it."""
     manifest, server, workload = read_manifest(folder), read_server(folder), read_workload(folder)
-    pieces, arrived = [], []
-    # The lists of gaps are most of a record; they are taken apart as they come, never all at once.
-    for piece in read_pieces(folder):
-        arrived.append(tokens(piece))
-        pieces.append(piece.drop("gaps_s", "gap_tokens"))
-    record, came = pl.concat(pieces).sort("request_id"), pl.concat(arrived)
+    record, came = _read(folder)
     told = requests(record)
     table = seconds(record, server, window_s=window_s, came=came)
     return Summary(
@@ -123,6 +119,20 @@ def summarize(
         seconds=table,
         window_s=window_s,
     )
+
+
+def _read(folder: Path) -> tuple[pl.DataFrame, TokenSums]:
+    """The record by `request_id` without its lists, which are most of it, and what these held, summed up."""
+    pieces: list[pl.DataFrame] = []
+
+    def arrived() -> Iterator[pl.DataFrame]:
+        for piece in read_pieces(folder):
+            # Sorted, so copied: a slice would hold on to the room that reading took.
+            pieces.append(piece.drop("gaps_s", "gap_tokens").sort("request_id"))
+            yield tokens(piece)
+
+    came = TokenSums.of(arrived())
+    return pl.concat(pieces).sort("request_id"), came
 
 
 def write_summary(

@@ -25,6 +25,7 @@ from ..settings import Settings, Target
 from ..simulated.engine import Scheduling
 from ..simulated.presets import Preset
 from ..timeline import seconds
+from ..token_sums import TokenSums
 from ..workload import Workload
 
 MEASURES: dict[str, tuple[str, str]] = {
@@ -215,7 +216,7 @@ class Served:
 
 def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, course: bool) -> Measured:
     """The measures of a record (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`)."""
-    came = tokens(record)
+    came = TokenSums.of([tokens(record)])
     said = measure(record, None, came)
     token, whole, first = (said.latencies[key] for key in ("token_latency_s", "e2e_s", "ttft_s"))
     sent = record["sent_s"].drop_nulls().sort().to_numpy()

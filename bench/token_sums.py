@@ -1,0 +1,120 @@
+"""What came of a run's answers, summed up as its record is read: token latencies by size, and by second.
+
+A long run has more tokens than fit into memory. Up to `EXACT` chunks every latency is kept; beyond, latencies
+that agree in their first ten binary digits are put together at their mean, so that sums and means stay exact,
+a quantile is right to a thousandth, and memory has a bound. Not here: what a token's latency is (see
+`metrics.tokens`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+EXACT = 1 << 18
+"""Latencies that are kept one by one."""
+DIGITS = 10
+"""Binary digits, after the leading one, in which latencies agree that are put together."""
+MANTISSA = 52
+"""Binary digits of a float after its leading one."""
+
+
+@dataclass
+class Spread:
+    """Weighted values, each kept or, where they are many, put together with its like."""
+
+    max: float = float("nan")
+    _values: list[Array] = field(default_factory=list)
+    _weights: list[Array] = field(default_factory=list)
+    _held: int = 0
+
+    def add(self, values: ArrayLike, weights: ArrayLike) -> None:
+        """Take finite `values` with positive `weights`, arrays of one length; what is neither is left out."""
+        x, w = np.asarray(values, dtype=float), np.asarray(weights, dtype=float)
+        kept = np.isfinite(x) & (w > 0)
+        x, w = x[kept], w[kept]
+        if not len(x):
+            return
+        self.max = float(np.fmax(self.max, x.max()))
+        self._values.append(x)
+        self._weights.append(w)
+        self._held += len(x)
+        if self._held > EXACT:
+            self._put_together()
+
+    def arrays(self) -> tuple[Array, Array]:
+        """Values and weights as they are held now."""
+        return np.concatenate([np.empty(0), *self._values]), np.concatenate([np.empty(0), *self._weights])
+
+    def _put_together(self) -> None:
+        x, w = self.arrays()
+        # The bits of a float are sign, exponent and then its digits, the last of which are shifted out.
+        _, cell = np.unique(x.view(np.int64) >> (MANTISSA - DIGITS), return_inverse=True)
+        weight = np.bincount(cell, w)
+        self._values, self._weights = [np.bincount(cell, w * x) / weight], [weight.astype(float)]
+        self._held = len(weight)
+
+
+@dataclass(frozen=True)
+class BySecond:
+    """Sums over the chunks that came in each second; every array has shape (seconds,)."""
+
+    chunks: Array
+    tokens: Array
+    latency: Array
+    """Tokens times their latency less `centre_s`."""
+    latency_square: Array
+    centre_s: float
+    """About the mean latency: a variance is then no small difference of large sums."""
+
+    def within(self, n: int) -> tuple[Array, Array, Array, Array]:
+        """`chunks`, `tokens`, `latency`, `latency_square` over `n` seconds, what came later in the last."""
+        folded = []
+        for each in (self.chunks, self.tokens, self.latency, self.latency_square):
+            short = np.zeros(n)
+            held = min(n, len(each))
+            short[:held] = each[:held]
+            short[-1] += each[held:].sum()
+            folded.append(short)
+        return folded[0], folded[1], folded[2], folded[3]
+
+
+@dataclass(frozen=True)
+class TokenSums:
+    """Everything that is told of the tokens of a run."""
+
+    all: Spread
+    """Latency of every token, in seconds, weighted by the tokens that came at once."""
+    later: Spread
+    """The same without the first token of each answer."""
+    by_second: BySecond
+
+    @classmethod
+    def of(cls, pieces: Iterable[pl.DataFrame]) -> TokenSums:
+        """Sum up what `metrics.tokens` tells of each piece of a record, in any order."""
+        every, later = Spread(), Spread()
+        sums = np.zeros((4, 0))
+        centre_s: float | None = None
+        for piece in pieces:
+            if piece.is_empty():
+                continue
+            latency, weight = piece["latency_s"].to_numpy(), piece["tokens"].to_numpy()
+            follows = ~piece["first"].to_numpy()
+            every.add(latency, weight)
+            later.add(latency[follows], weight[follows])
+            centre_s = float(np.average(latency, weights=weight)) if centre_s is None else centre_s
+            at = np.maximum(np.floor(piece["at_s"].to_numpy()), 0).astype(np.int64)
+            longest = max(int(at.max()) + 1, sums.shape[1])
+            grown = np.zeros((4, longest))
+            grown[:, : sums.shape[1]] = sums
+            grown[0] += np.bincount(at, minlength=longest)
+            for k in range(3):
+                grown[k + 1] += np.bincount(at, weight * (latency - centre_s) ** k, longest)
+            sums = grown
+        return cls(every, later, BySecond(sums[0], sums[1], sums[2], sums[3], centre_s or 0.0))
