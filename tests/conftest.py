@@ -1,4 +1,4 @@
-"""What several test folders share: the real traces, opened once."""
+"""What several test folders share: the real traces, opened once, and how properties are tried."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 from burstlens.analysis.forecast import Forecasts, describe_forecast
 from burstlens.analysis.trace import Trace, open_trace
+from hypothesis import HealthCheck, settings
+
+# A test tells of the code alone: not of how busy the machine is, nor of what was drawn this time.
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 REAL = Path(__file__).parents[2] / "shared" / "traces"
 

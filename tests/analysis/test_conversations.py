@@ -396,7 +396,7 @@ rows_of_sessions = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=rows_of_sessions)
 def test_session_requests_agree_with_plain_python(
     make_trace: MakeTrace, rows: list[tuple[int, str | None]]

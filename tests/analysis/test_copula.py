@@ -45,7 +45,7 @@ def normal_pairs(r: float, n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).multivariate_normal([0, 0], [[1, r], [r, 1]], n)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(counts=hnp.arrays(float, (4, 5), elements=st.integers(0, 6)))
 def test_spearman_of_a_table_is_that_of_its_rows(counts: np.ndarray) -> None:
     rows, columns = np.nonzero(counts)

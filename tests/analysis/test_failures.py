@@ -208,7 +208,7 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=requests)
 def test_minute_load_agrees_with_plain_python(make_trace: MakeTrace, rows: list[Any]) -> None:
     rows = sorted(rows)

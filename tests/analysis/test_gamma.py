@@ -33,7 +33,7 @@ def test_probabilities_sum_to_the_distribution_function(shape: float, mean: floa
 
 
 @given(shape=shapes, mean=st.floats(0.05, 50.0))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_mean_of_whole_ticks_is_the_mean_of_the_gap(shape: float, mean: float) -> None:
     ticks = np.arange(int(60 * mean * (1 + 1 / shape)) + 60)
     assert survival(ticks, shape, mean).sum() == pytest.approx(mean, rel=1e-6)
@@ -133,7 +133,7 @@ def test_all_windows_at_once_equal_each_window_alone(shape: float, mean: float) 
     n=st.integers(5, 300),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_continuous_gaps_agree_with_scipy(shape: float, n: int, seed: int) -> None:
     gaps = np.ceil(np.random.default_rng(seed).gamma(shape, 1e9 / shape, n))
     fit = Likelihood(GapSums.of(gaps), whole_tick=False).maximum()

@@ -315,7 +315,7 @@ def test_sixty_one_real_days_are_weekly_in_conversation_and_not_in_api(traces: C
     assert told["api", 24]["strength_high"] < told["conversation", 24]["strength_low"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     stamps=st.lists(st.integers(0, 20 * HOUR_S * 10), min_size=1, max_size=60),
     resolution_s=st.sampled_from([0.1, 0.001]),

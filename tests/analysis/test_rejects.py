@@ -282,7 +282,7 @@ def written(record: tuple[int, str, int, int, str]) -> bytes:
     return out.getvalue().encode()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(request, broken), min_size=1, max_size=30), st.integers(1, 3))
 def test_random_logs_come_back_exactly_and_every_bad_line_is_named(
     tmp_path: Path, records: list[tuple[int, str, int, int, str] | bytes], packing: int

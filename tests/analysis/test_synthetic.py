@@ -255,7 +255,7 @@ def test_responses_dip_then_grow_with_requests(default: pl.DataFrame) -> None:
     assert mean_response(1700, 2000) == pytest.approx(450, rel=0.15)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     days=st.floats(1 / 24, 9), seed=st.integers(0, 2**32), start=st.dates(date(2020, 1, 1), date(2030, 1, 1))
 )

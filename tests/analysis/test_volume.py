@@ -114,7 +114,7 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=requests)
 def test_totals_and_repeats_agree_with_plain_python(make_trace: MakeTrace, rows: list[Any]) -> None:
     at, service, model, asked, answered = (list(column) for column in zip(*sorted(rows), strict=True))

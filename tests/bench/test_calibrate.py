@@ -55,7 +55,7 @@ def test_the_scale_is_found_in_few_trials(endpoint: Callable[[float], float], wa
     assert found.trials["scale"][0] == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.sampled_from([linear, saturating]), st.floats(0.1, 0.8), st.floats(1, 20))
 def test_noise_does_not_lead_astray(seed: int, endpoint: Any, wanted: float, start: float) -> None:
     rng = np.random.default_rng(seed)

@@ -52,13 +52,13 @@ def of_words(folder: Path, texts: list[str], **how: Any) -> TextPrompts:
 # ---- length ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**40), st.integers(3, 6000))
 def test_a_prompt_has_exactly_the_tokens_asked_for(prompts: TextPrompts, request: int, tokens: int) -> None:
     assert prompts.count(prompts.prompt(request, tokens, None, None)) == tokens
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**40), st.integers(3, 3000), st.lists(st.integers(0, 2**62), max_size=7))
 def test_so_has_one_that_shares(prompts: TextPrompts, session: int, tokens: int, blocks: list[int]) -> None:
     shared = pickle.loads(pickle.dumps(prompts))
@@ -292,7 +292,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(VALUES, max_size=6),
     st.sampled_from([None, 1]),

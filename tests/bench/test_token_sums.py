@@ -10,7 +10,7 @@ import pytest
 from burstlens.bench import token_sums
 from burstlens.bench.metrics import Distribution
 from burstlens.bench.token_sums import Spread, TokenSums
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import default_rng
 
@@ -32,7 +32,6 @@ def came(n: int, seed: int) -> pl.DataFrame:
 
 
 @given(cuts=st.lists(st.integers(0, 500), max_size=5), seed=st.integers(0, 100))
-@settings(deadline=None)
 def test_pieces_in_any_order_are_the_whole(cuts: list[int], seed: int) -> None:
     whole = came(500, seed)
     edges = [0, *sorted(cuts), 500]

@@ -153,7 +153,7 @@ def test_bounds_decide_what_is_good() -> None:
 turns = st.lists(st.tuples(st.floats(0.0, 20.0), st.integers(1, 3)), max_size=6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     rate=st.floats(0.5, 40.0),

@@ -126,7 +126,7 @@ def loads(draw: st.DrawFn) -> tuple[Preset, list[Asked], list[float]]:
     return preset, asked, pauses
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(loads(), st.sampled_from(["fcfs", "priority"]))
 def test_agrees_with_single_steps(load: tuple[Preset, list[Asked], list[float]], scheduling: str) -> None:
     preset, asked, pauses = load
