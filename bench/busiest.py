@@ -38,7 +38,7 @@ class Stretch:
     most: int
     """The number of requests that it was to stay within."""
     first: int | None = None
-    """So many of its requests, where even the shortest stretch has more than `most`."""
+    """So many of its requests, where even the shortest stretches have more than `most`."""
 
     @property
     def length_s(self) -> float:
@@ -51,26 +51,31 @@ class Stretch:
 
 
 def busiest(counts: NDArray[np.int64], begin_s: float, most: int) -> Stretch | None:
-    """The longest stretch of at most a day whose busiest place holds at most `most` requests.
+    """A stretch of at most a day with at most `most` requests: the longest that holds half of these.
 
-    `counts` are requests in slots of `SLOT_S` seconds from `begin_s` on. None where nothing is cut: all of
-    them are few enough, and no longer than a day.
+    Of one length it is the busiest that stays within them; where none holds half of them, the one that holds
+    the most. `counts` are requests in slots of `SLOT_S` seconds from `begin_s` on. None where nothing is cut:
+    all of them are few enough, and no longer than a day.
     """
     of = int(counts.sum())
     if of <= most and len(counts) * SLOT_S <= LENGTHS_S[0]:
         return None
     sums = np.concatenate([[0], np.cumsum(counts)])
-    slots, at, held = 1, 0, 0
+    held, at, slots = 0, 0, 0
     for length_s in LENGTHS_S:
-        slots = min(round(length_s / SLOT_S), len(counts))
-        totals = sums[slots:] - sums[:-slots]
-        at = int(np.argmax(totals))
-        held = int(totals[at])
-        if held <= most:
+        n = min(round(length_s / SLOT_S), len(counts))
+        totals = sums[n:] - sums[:-n]
+        totals[totals > most] = 0
+        if totals.max() > held:
+            held, at, slots = int(totals.max()), int(np.argmax(totals)), n
+        if 2 * held >= most:
             break
+    first = None
+    if not held:
+        # No slot that holds any is small enough: so many requests of the busiest.
+        at, slots, held, first = int(np.argmax(counts)), 1, most, most
     start_s = begin_s + at * SLOT_S
-    first = most if held > most else None
-    return Stretch(start_s, start_s + slots * SLOT_S, min(held, most), of, most, first)
+    return Stretch(start_s, start_s + slots * SLOT_S, held, of, most, first)
 
 
 def busiest_of_trace(

@@ -44,12 +44,13 @@ def cut_said(content: dict[str, Any]) -> str:
     if not cut:
         return ""
     chosen = "the provisioned load" if content.get("plan_from") else "the load"
-    first = f"the first {cut['first']:,} requests of " if cut["first"] else ""
-    held = "" if first else f", {cut['requests']:,} of {cut['of']:,} requests"
+    span, begin = lasting(cut["end_s"] - cut["start_s"]), day_clock(cut["start_s"])
+    of = f"{cut['of']:,}"
+    if cut["first"]:
+        return f"Searched on the first {cut['first']:,} of {of} requests of {chosen} from {begin} on."
     return (
-        f"Searched on {first}the busiest {lasting(cut['end_s'] - cut['start_s'])} of {chosen}, from "
-        f"{day_clock(cut['start_s'])}{held}: the longest stretch of at most a day that stays within "
-        f"{cut['most']:,}."
+        f"Searched on {span} of {chosen} from {begin}, {cut['requests']:,} of {of} requests: the busiest {span} "
+        f"that hold at most {cut['most']:,}."
     )
 
 

@@ -211,7 +211,8 @@ def report(
 
     Without a log it runs on the embedded synthetic trace. An element of `logs` that is itself a list
     of paths is one trace in several files. With `forecast` its load is forecast too; with `disaggregate` the
-    prefill:decode ratio is searched, simulated, on its busiest stretch of at most 5,000 requests.
+    prefill:decode ratio is searched, simulated, on its busiest day, or part of one, of at most 5,000
+    requests.
     """
     from .reports.report import write_report
 

@@ -119,7 +119,7 @@ Examples:
 @click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
 @click.option("--forecast", is_flag=True, help="Forecast the load too: a section and a verdict more.")
 @click.option("--disaggregate", is_flag=True, help="Search the prefill:decode ratio too, simulated, on the "
-              "busiest stretch of at most 5,000 requests: a section and a verdict more.")  # fmt: skip
+              "busiest day with at most 5,000 requests: a section and a verdict more.")  # fmt: skip
 @json_option
 @quiet_option
 def report(

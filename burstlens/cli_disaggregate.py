@@ -62,7 +62,7 @@ Examples:
 @click.option("--service", help="Requests of this service.")
 @click.option("--model", help="Requests of this model.")
 @click.option("--busiest", "most", default=20_000, show_default=True,
-              help="Without --from, --to, --first: the busiest stretch of at most a day with at most so many "
+              help="Without --from, --to, --first: the busiest day, or part of one, with at most so many "
               "requests.")  # fmt: skip
 @click.option("--first", type=int, help="So many requests.  [default of --turnover: 20000]")
 @click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths, where a trace has none.")
