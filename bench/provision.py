@@ -3,8 +3,11 @@
 The result is plain JSON (`disaggregate.json`), extended as each step ends, so that what was found before
 Ctrl-C stays. Steps: goodput of every fixed ratio on every seed's load; the best single switch, searched on
 the first seed's load; the sequence that beam search finds for each real load, and the one found for the
-provisioned (forecast) load, both judged on the real ones. What a plan for the real load itself gains is the
-policy's; what the provisioned plan has less is the forecast's error. Not here: sentences (`provisioned`).
+provisioned (forecast) load, both judged on the real ones. A switch comes between windows, so that it is a
+sequence too; beam search departs from the best fixed ratio and the best switch of the load it plans on, and
+where it finds no higher goodput, the better of these is the plan. What a plan for the real load itself gains
+is the policy's; what the provisioned plan has less is the forecast's error. Not here: sentences
+(`provisioned`).
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ COARSE, FINE = 9, 13
 """Moments at which every switch is tried, and around the best of them the best pair again."""
 PAIRS = 3
 ABOVE_FIXED = 1.15
-"""Sequences are searched at so many times the best fixed ratio's goodput: where they must do better."""
+"""Switches are searched at so many times the best fixed ratio's goodput: where they must do better."""
+ABOVE_KNOWN = 1.05
+"""Sequences at so many times the best that is known. Too far above it no sequence keeps the bounds, and who
+loses the fewest requests there is not who does at the goodput."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +76,19 @@ class _Judged:
 class _Switched:
     """A piece of work: the best switch from one ratio."""
 
+    load: int
     before: int
     rate_rps: float
+    moments_s: tuple[float, ...]
 
     def do(self, asked: Asked, _tell: Tell) -> tuple[int, Turns] | None:
-        load = asked.loads[0]
-        moments = [load.span_s * (i + 1) / (COARSE + 1) for i in range(COARSE)]
-        found = switches(load, asked.serving, self.rate_rps, self.before, moments)
+        load = asked.all_loads[self.load]
+        found = switches(load, asked.serving, self.rate_rps, self.before, self.moments_s)
         return (found[0][0], switch(self.before, found[0][1], found[0][2])) if found else None
+
+
+Known = tuple[float, Turns]
+"""Turns, behind the goodput that they have on the load at hand."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +96,17 @@ class _Searched:
     """A piece of work: the sequence for a load, and its goodput there."""
 
     load: int
-    prefill: int
-    fixed_rps: float
-    """Goodput of the best fixed ratio, and that ratio: what is kept where beam search finds no better."""
+    known: tuple[Known, ...]
+    """The best fixed ratio and the best switch: what is kept where beam search finds no better."""
 
     def do(self, asked: Asked, tell: Tell) -> tuple[Turns, float]:
         load, serving = asked.all_loads[self.load], asked.serving
-        rate = self.fixed_rps * ABOVE_FIXED
-        _, turns = beam(load, serving, rate, windows(load, asked.window_s), asked.width, tell)
+        best_rps, best = max(self.known, key=lambda one: one[0])
+        rate = best_rps * ABOVE_KNOWN
+        begins = windows(load, asked.window_s)
+        _, turns = beam(load, serving, rate, begins, asked.width, tell, [held for _, held in self.known])
         found = goodput(load, serving, turns, rate, asked.tolerance)
-        return (turns, found) if found > self.fixed_rps else (fixed(self.prefill), self.fixed_rps)
+        return (turns, found) if found > best_rps else (best, best_rps)
 
 
 def _do(asked: Asked, piece: _Judged | _Switched | _Searched, tell: Tell) -> Any:
@@ -114,7 +126,7 @@ def provision(
     `about` are further plain values to keep. BurstlensError where no ratio meets the bounds, or `out` cannot
     be written.
     """
-    serving, load = asked.serving, asked.loads[0]
+    serving = asked.serving
     for each_load in asked.all_loads:
         serving.check(each_load)
         windows(each_load, asked.window_s)
@@ -123,7 +135,7 @@ def provision(
         **about,
         "simulated": serving.preset.name,
         "synthetic": any(one.synthetic for one in asked.all_loads),
-        "load": _told(load),
+        "load": _told(asked.loads[0]),
         "provisioned_load": None if asked.provisioned is None else _told(asked.provisioned),
         "serving": serving.as_dict(),
         "window_s": asked.window_s,
@@ -141,13 +153,14 @@ def provision(
     try:
         _fixed(asked, content, run, progress)
         save()
-        best, rate = best_fixed(content)
-        if not rate > 0:
-            raise BurstlensError(
-                f"{load.name}: no fixed ratio of {serving.total} instances keeps the bounds at any rate: too "
-                "many requests come at one instant; choose a larger --slo-ttft or --total"
-            )
-        _switch(asked, content, run, progress)
+        best, _ = best_fixed(content)
+        for i, each_load in enumerate(asked.all_loads):
+            if not _best_fixed_on(asked, content, i)[0] > 0:
+                raise BurstlensError(
+                    f"{each_load.name}: no fixed ratio of {serving.total} instances keeps the bounds at any "
+                    "rate: too many requests come at one instant; choose a larger --slo-ttft or --total"
+                )
+        content["switch"] = _switch(asked, content, run, progress)
         save()
         _sequences(asked, content, run, progress, save)
         _course(asked, content, best)
@@ -206,34 +219,64 @@ def best_fixed(content: dict[str, Any]) -> tuple[int, float]:
     return row["prefill"], float(np.mean(row["goodput_rps"]))
 
 
-def _switch(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) -> None:
-    """The best switch on the first load: pairs at coarse moments, then the best pair at fine ones."""
-    load, serving = asked.loads[0], asked.serving
-    rate = max(row["goodput_rps"][0] for row in content["fixed"]) * ABOVE_FIXED
-    found = run([_Switched(p, rate) for p in serving.ratios], progress, "switches")
+def _switch(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) -> dict[str, Any] | None:
+    """The best switch on the first load, judged on all real ones; None where none can be told."""
+    serving = asked.serving
+    curve = _switches(asked, content, run, progress, 0)
+    if not curve:
+        return None
+    best_rps, turns = max(curve, key=lambda one: one[0])
+    pieces = [_Judged(i, turns, best_rps) for i in range(1, len(asked.loads))]
+    others = run(pieces, progress, "switch, judged")
+    return {
+        "before": serving.said(turns[0][1]),
+        "after": serving.said(turns[1][1]),
+        "at_s": turns[1][0],
+        "turns": _plan(turns, serving),
+        "moments": [{"at_s": held[1][0], "goodput_rps": rate} for rate, held in curve],
+        "goodput_rps": [best_rps, *others],
+    }
+
+
+def _switches(
+    asked: Asked, content: dict[str, Any], run: Run, progress: Progress, number: int
+) -> list[Known]:
+    """The best pair of ratios on a load by the moment of its switch: all pairs at coarse moments, which are
+    begins of windows, then the best pairs, then the best of them at fine ones.
+    """
+    load, serving = asked.all_loads[number], asked.serving
+    real = number < len(asked.loads)
+    begins = windows(load, asked.window_s)[1:]
+    reach = load.span_s / (COARSE + 1)
+    coarse = _nearest(begins, [reach * (i + 1) for i in range(COARSE)])
+    rate = _best_fixed_on(asked, content, number)[0] * ABOVE_FIXED
+    step = "" if real else ", provisioned load"
+    pieces = [_Switched(number, p, rate, coarse) for p in serving.ratios]
+    found = run(pieces, progress, f"switches{step}")
     ranked = sorted(one for one in found if one is not None)[:PAIRS]
     if not ranked:
-        return
-    judged = run([_Judged(0, turns, rate) for _, turns in ranked], progress, "best switches")
+        return []
+    judged = run([_Judged(number, turns, rate) for _, turns in ranked], progress, f"best switches{step}")
     (_, before), (middle, after) = ranked[int(np.argmax(judged))][1]
-    reach = load.span_s / (COARSE + 1)
-    near = [middle + reach * (i / (FINE // 2) - 1) for i in range(FINE)]
-    moments = sorted({*(load.span_s * (i + 1) / (COARSE + 1) for i in range(COARSE)), *near})
-    moments = [t for t in moments if 0 < t < load.span_s]
-    curve = run(
-        [_Judged(0, switch(before, t, after), rate) for t in moments], progress, "moments of the switch"
-    )
-    at_s = moments[int(np.argmax(curve))]
-    turns = switch(before, at_s, after)
-    others = run([_Judged(i, turns, rate) for i in range(1, len(asked.loads))], progress, "switch, judged")
-    content["switch"] = {
-        "before": serving.said(before),
-        "after": serving.said(after),
-        "at_s": at_s,
-        "turns": _plan(turns, serving),
-        "moments": [{"at_s": t, "goodput_rps": g} for t, g in zip(moments, curve, strict=True)],
-        "goodput_rps": [max(curve), *others],
-    }
+    fine = _nearest(begins, [middle + reach * (i / (FINE // 2) - 1) for i in range(FINE)])
+    tried = [switch(before, at_s, after) for at_s in sorted({*coarse, *fine})]
+    curve = run([_Judged(number, turns, rate) for turns in tried], progress, f"moments of the switch{step}")
+    return list(zip(curve, tried, strict=True))
+
+
+def _nearest(begins_s: Sequence[float], wanted_s: Sequence[float]) -> tuple[float, ...]:
+    """Begins of windows that are nearest to these instants, each once."""
+    return tuple(sorted({min(begins_s, key=lambda begin: abs(begin - at)) for at in wanted_s}))
+
+
+def _best_fixed_on(asked: Asked, content: dict[str, Any], number: int) -> Known:
+    """The best fixed ratio on one of the loads."""
+    real = number < len(asked.loads)
+    held = [
+        (row["goodput_rps"][number] if real else row["provisioned_rps"], fixed(row["prefill"]))
+        for row in content["fixed"]
+    ]
+    return max(held, key=lambda one: one[0])
 
 
 def _sequences(
@@ -243,12 +286,14 @@ def _sequences(
     serving, real = asked.serving, len(asked.loads)
     pieces = []
     for i in range(len(asked.all_loads)):
-        rates = [
-            (row["goodput_rps"][i] if i < real else row["provisioned_rps"], row["prefill"])
-            for row in content["fixed"]
-        ]
-        rate, prefill = max(rates)
-        pieces.append(_Searched(i, prefill, rate))
+        known = [_best_fixed_on(asked, content, i)]
+        if i == real:
+            # Nothing of the real load may be known to who plans from the provisioned one.
+            known += sorted(_switches(asked, content, run, progress, i))[-1:]
+        elif content["switch"]:
+            turns = tuple((row["at_s"], row["prefill"]) for row in content["switch"]["turns"])
+            known.append((content["switch"]["goodput_rps"][i], turns))
+        pieces.append(_Searched(i, tuple(known)))
 
     def keep(found: list[Any]) -> None:
         known = list(takewhile(lambda one: one is not None, found[:real]))

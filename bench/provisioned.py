@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from ..analysis.result import Interval, Part, number
+from ..analysis.summaries import lasting
 from .experiments.contrast import mean
 from .experiments.findings import Checked
 
@@ -29,6 +30,28 @@ def clock(at_s: float) -> str:
     """`6:00`, hours and minutes of the load's clock."""
     minutes = round(at_s / 60)
     return f"{minutes // 60}:{minutes % 60:02d}"
+
+
+def day_clock(at_s: float) -> str:
+    """`day 3, 10:20`, of a trace's clock."""
+    day, rest = divmod(round(at_s / 60) * 60, 86_400)
+    return f"day {day}, {clock(rest)}"
+
+
+def cut_said(content: dict[str, Any]) -> str:
+    """Which part of a load was searched, where it is not all of it; empty where it is."""
+    cut = content.get("cut")
+    if not cut:
+        return ""
+    chosen = "the provisioned load" if content.get("plan_from") else "the load"
+    span, begin = lasting(cut["end_s"] - cut["start_s"]), day_clock(cut["start_s"])
+    of = f"{cut['of']:,}"
+    if cut["first"]:
+        return f"Searched on the first {cut['first']:,} of {of} requests of {chosen} from {begin} on."
+    return (
+        f"Searched on {span} of {chosen} from {begin}, {cut['requests']:,} of {of} requests: the busiest {span} "
+        f"that hold at most {cut['most']:,}."
+    )
 
 
 @dataclass(frozen=True)
@@ -108,8 +131,10 @@ class Ratios(Part):
         if not self.found:
             return []
         held = [one for one in self.found if one.kind == "fixed"]
+        cut = cut_said(self.content)
         best, worst = best_of(held), min(held, key=lambda one: one.mean.value)
-        said = [
+        said = [cut] if cut else []
+        said += [
             f"Of the fixed ratios {best.name} has the highest goodput, {shown(best.mean)} requests/s; "
             f"{worst.name} has the lowest, {shown(worst.mean)}."
         ]
@@ -164,6 +189,30 @@ class Sequence(Part):
         return said
 
 
+@dataclass(frozen=True)
+class Disaggregation(Part):
+    """Both of them, as the page of a trace shows them."""
+
+    name: ClassVar[str] = "disaggregation"
+    content: dict[str, Any]
+    ratios: Ratios
+    sequence: Sequence
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Disaggregation:
+        """From the content of `disaggregate.json`."""
+        ratios, sequence = parts(content)
+        return cls((*ratios.missing, *sequence.missing), content, ratios, sequence)
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Those of both."""
+        return {**self.ratios.tables(), **self.sequence.tables()}
+
+    def sentences(self) -> list[str]:
+        """Those of both."""
+        return [*self.ratios.sentences(), *self.sequence.sentences()]
+
+
 def shown(value: Interval) -> str:
     """`28.1 [27.5, 28.7]`; the interval is over seeds, and one seed has none."""
     return number(value.value) + _ends(value)
@@ -184,7 +233,7 @@ def gained(one: Policy, best: Policy) -> str:
     )
 
 
-def parts(content: dict[str, Any]) -> list[Part]:
+def parts(content: dict[str, Any]) -> tuple[Ratios, Sequence]:
     """What can be told of what there is."""
     found = tuple(policies(content))
     missing = []
@@ -198,7 +247,7 @@ def parts(content: dict[str, Any]) -> list[Part]:
         )
     if content["course"] is None:
         lacks.append("The search was stopped before all sequences were found.")
-    return [Ratios(tuple(missing), content, found), Sequence(tuple(lacks), content, found)]
+    return Ratios(tuple(missing), content, found), Sequence(tuple(lacks), content, found)
 
 
 def claim(content: dict[str, Any]) -> Checked:
@@ -212,8 +261,8 @@ def claim(content: dict[str, Any]) -> Checked:
         "provisioned": "a sequence planned on the provisioned load does too",
         "real": "a sequence planned on the real load does too",
     }
-    if "provisioned" in kinds or content["provisioned_load"] is not None:
-        del wanted["real"]
+    # Who has no forecast has nothing to say of plans from one; who has one is not told of hindsight.
+    del wanted["real" if content["provisioned_load"] is not None else "provisioned"]
     for kind, words in wanted.items():
         statements[words] = None
         if kind in kinds:

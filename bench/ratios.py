@@ -4,14 +4,15 @@ A sequence is found by beam search over windows of the load's clock. A state is 
 queues, caches and instances that are about to change; each is carried through the next window at every
 ratio. Of what comes out the best of each ratio is kept, then the best of the rest, up to the beam's width;
 better is fewer requests lost (late already, ended or not), then fewer changes, then fewer that are under
-way. So a change that costs now and pays later is not dropped for its cost. Not here: rates (`goodput`), how
-the searches are put together (`provision`).
+way. So a change that costs now and pays later is not dropped for its cost. Sequences that are known already,
+such as the best single switch, are carried along, so that the search departs from them and never ends below
+them. Not here: rates (`goodput`), how the searches are put together (`provision`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from ..analysis.errors import BurstlensError
 from .goodput import SHARE, Load, Serving, Turns
@@ -81,11 +82,14 @@ def beam(
     begins_s: Sequence[float],
     width: int,
     tell: Callable[[float], None] = lambda _share: None,
+    known: Sequence[Turns] = (),
 ) -> tuple[int, Turns]:
     """Requests lost, and the sequence of ratios over windows that begin at `begins_s`, by beam search.
 
-    `tell` is told the share of the windows that are done.
+    `known` sequences, whose turns are begins of windows, are kept whatever their rank: none of them loses
+    fewer requests than what is returned. `tell` is told the share of the windows that are done.
     """
+    carried = [path_of(turns, begins_s) for turns in known]
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
     allowed = (1 - SHARE) * load.requests
     ahead_s = foresight(load, serving, (begins_s[1] - begins_s[0]) / factor)
@@ -110,7 +114,8 @@ def beam(
                 rank = (ahead.lost(), changes + changed, ahead.backlog())
                 grown.append((rank, changes + changed, (*path, prefill) if number else path, cluster))
         grown.sort(key=lambda one: one[0])
-        beams = [(changes, path, state) for _, changes, path, state in _kept(grown, width)]
+        along = {path[: number + 1] for path in carried}
+        beams = [(changes, path, state) for _, changes, path, state in _kept(grown, width, along)]
         tell((number + 1) / len(begins_s))
     _, path, best = beams[0]
     return best.bad, told(path, begins_s)
@@ -126,8 +131,8 @@ def foresight(load: Load, serving: Serving, window_s: float) -> float:
     return min(serving.launch_s + answer * serving.tpot_s, 3 * window_s)
 
 
-def _kept(grown: list[Grown], width: int) -> list[Grown]:
-    """The best of each ratio, then the best of the rest, in order."""
+def _kept(grown: list[Grown], width: int, along: Container[tuple[int, ...]]) -> list[Grown]:
+    """The best of each ratio, then the best of the rest, and beside the width those `along`; in order."""
     first: set[int] = set()
     firsts: list[int] = []
     others: list[int] = []
@@ -135,7 +140,13 @@ def _kept(grown: list[Grown], width: int) -> list[Grown]:
         ratio = one[2][-1]
         (others if ratio in first else firsts).append(i)
         first.add(ratio)
-    return [grown[i] for i in sorted((firsts + others)[:width])]
+    held = {*(firsts + others)[:width], *(i for i, one in enumerate(grown) if one[2] in along)}
+    return [grown[i] for i in sorted(held)]
+
+
+def path_of(turns: Turns, begins_s: Sequence[float]) -> tuple[int, ...]:
+    """The ratio in each window of turns at begins of windows: the reverse of `told`."""
+    return tuple([p for at, p in turns if at <= begin + 1e-9][-1] for begin in begins_s)
 
 
 def told(path: Sequence[int], begins_s: Sequence[float]) -> Turns:

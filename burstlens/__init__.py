@@ -203,13 +203,16 @@ def report(
     strict: bool = False,
     images: bool = True,
     forecast: bool = False,
+    disaggregate: bool = False,
     command: str = "burstlens.report()",
     progress: Progress | None = None,
 ) -> Report:
     """The main job: page, figures, tables, claims and parameters of each log, in folder `out`.
 
     Without a log it runs on the embedded synthetic trace. An element of `logs` that is itself a list
-    of paths is one trace in several files. With `forecast` its load is forecast too.
+    of paths is one trace in several files. With `forecast` its load is forecast too; with `disaggregate` the
+    prefill:decode ratio is searched, simulated, on its busiest day, or part of one, of at most 5,000
+    requests.
     """
     from .reports.report import write_report
 
@@ -222,6 +225,7 @@ def report(
         strict=strict,
         images=images,
         forecast=forecast,
+        disaggregate=disaggregate,
         command=command,
         progress=progress,
     )

@@ -103,6 +103,7 @@ Examples:
   burstlens report BurstGPT_1.csv azure.csv         two traces side by side
   burstlens report BurstGPT_1.csv+BurstGPT_2.csv    two files of one trace
   burstlens report BurstGPT_1.csv --forecast        how well its load can be forecast, too
+  burstlens report BurstGPT_1.csv --disaggregate    and how to divide instances for it
   burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out"""
 )
 @click.argument("log", nargs=-1, metavar="[LOG…]")
@@ -117,6 +118,8 @@ Examples:
 @reading
 @click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
 @click.option("--forecast", is_flag=True, help="Forecast the load too: a section and a verdict more.")
+@click.option("--disaggregate", is_flag=True, help="Search the prefill:decode ratio too, simulated, on the "
+              "busiest day with at most 5,000 requests: a section and a verdict more.")  # fmt: skip
 @json_option
 @quiet_option
 def report(
@@ -128,6 +131,7 @@ def report(
     strict: bool,
     images: bool,
     forecast: bool,
+    disaggregate: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -155,6 +159,7 @@ def report(
             strict=strict,
             images=images,
             forecast=forecast,
+            disaggregate=disaggregate,
             command=shlex.join(["burstlens", *sys.argv[1:]]),
             progress=show,
         )

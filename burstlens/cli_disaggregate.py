@@ -26,6 +26,7 @@ SENTENCES = 4
 @click.command(
     epilog="""\b
 Examples:
+  burstlens disaggregate                                the busiest hours of the embedded synthetic trace
   burstlens disaggregate --turnover                     a synthetic load that turns over at 6:00
   burstlens disaggregate parameters.json --total 16 --window 30m
   burstlens disaggregate BurstGPT_1.csv --from 2d --to 3d --plan-from forecast.json -o pd
@@ -60,6 +61,9 @@ Examples:
 @click.option("--to", "end_s", type=Duration(), help="End on the trace's clock.")
 @click.option("--service", help="Requests of this service.")
 @click.option("--model", help="Requests of this model.")
+@click.option("--busiest", "most", default=20_000, show_default=True,
+              help="Without --from, --to, --first: the busiest day, or part of one, with at most so many "
+              "requests.")  # fmt: skip
 @click.option("--first", type=int, help="So many requests.  [default of --turnover: 20000]")
 @click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths, where a trace has none.")
 @click.option("--seeds", default=3, show_default=True, help="Loads that differ by seed.")
@@ -81,6 +85,8 @@ def disaggregate(
     **given: Any,
 ) -> None:
     """The prefill:decode ratio of separate instances: fixed, with one switch, over time (paper 6).
+
+    Without TRACE it is the embedded synthetic one.
 
     SIMULATED: goodput is the highest rate at which 90 % of requests keep both bounds, on the engine model of
     a preset. The rate is scaled by squeezing the load's time; launches, transfers and bounds are not

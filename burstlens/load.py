@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from .bench.workload import Workload
 
 
+def is_trace(source: str) -> bool:
+    """Whether that names a trace, not parameters, constants or an earlier run."""
+    path = Path(source)
+    if (path / "run.json").is_file() or (path.suffix == ".json" and path.is_file()):
+        return False
+    return path.exists() or not source.startswith("shape=")
+
+
 def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Workload:
     """The workload that `source` names; `choice` as in `bench.from_trace.from_trace`.
 
@@ -40,7 +48,7 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
         from .bench.modelled import from_parameters
 
         return _first(_scaled(from_parameters(path, **_windows(given)), None, given.get("speedup")), given)
-    if not path.exists() and source.startswith("shape="):
+    if not is_trace(source):
         return _scaled(_constant(source, given), None, given.get("speedup"))
     drawn = [name for name in ("lengths", "context") if name in given]
     if drawn:

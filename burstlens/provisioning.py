@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     import polars as pl
 
     from .analysis.result import Part
+    from .bench.busiest import Stretch
     from .bench.experiments.findings import Checked
     from .bench.goodput import Load
     from .bench.simulated.presets import Preset
     from .bench.workload import Workload
 
+REQUESTS = 20_000
+"""Of a load, where nothing says which part of it: minutes on two cores."""
 OTHER_SEED = 1_000_003
 """Added to the seed for a draw that stands for a forecast: none of the seeds that it is judged on."""
 
@@ -39,7 +42,7 @@ class Disaggregated:
         """Tables and sentences: `ratios`, then `sequence`."""
         from .bench.provisioned import parts
 
-        return parts(self.content)
+        return list(parts(self.content))
 
     @cached_property
     def claim(self) -> Checked:
@@ -96,6 +99,7 @@ def disaggregate(
     window_s: float = 600.0,
     beam: int = 10,
     tolerance: float = 0.02,
+    most: int = REQUESTS,
     seeds: int = 3,
     seed: int = 0,
     workers: int = 1,
@@ -109,8 +113,10 @@ def disaggregate(
     from .bench.simulated.presets import load_preset
     from .evaluations import seeds_of
 
-    if (source is None) != turnover:
-        raise BurstlensError("name a trace or a parameters.json, or ask for --turnover: one of them")
+    if source is not None and turnover:
+        raise BurstlensError(f"{source}: is a load, and --turnover is another: give one of them")
+    if most < 1:
+        raise BurstlensError(f"--busiest: {most} is not above 0")
     for name, value in (("--beam", beam), ("--window", window_s), ("--tolerance", tolerance)):
         if not value > 0:
             raise BurstlensError(f"{name}: {value:g} is not above 0")
@@ -126,25 +132,14 @@ def disaggregate(
     )
     numbered = seeds_of(seeds, seed)
     progress("reading the load", 0.0)
-    planned = None
-    if plan_from is not None:
-        if Path(plan_from).suffix != ".json":
-            raise BurstlensError(f"--plan-from {plan_from}: is no parameters.json; burstlens fit makes one")
-        ahead = {name: value for name, value in choice.items() if name != "first"}
-        planned = _workload(plan_from, ahead, seed + OTHER_SEED, progress)
-        if not turnover and choice.get("start_s") is None and choice.get("end_s") is None:
-            # The real load is what came while the provisioned one was expected.
-            begin = float(planned.recipe["start_s"])
-            choice = {**choice, "start_s": begin, "end_s": begin + float(planned.recipe["duration_s"])}
-    elif source is None or Path(source).suffix == ".json":
-        # Another draw of the same law: a forecast that errs by nothing but chance.
-        planned = _workload(source, choice, seed + OTHER_SEED, progress)
-    made = [_workload(source, choice, one, progress) for one in numbered]
+    drawn = _drawn(source, turnover, plan_from, choice, most, numbered, progress)
+    made, planned = drawn.real, drawn.planned
     loads = tuple(_load(one, preset) for one in made)
     provisioned = None if planned is None else _load(planned, preset)
     about = {
-        "source": source or "turnover",
+        "source": "turnover" if turnover else source or made[0].name,
         "plan_from": plan_from,
+        "cut": None if drawn.cut is None else drawn.cut.as_dict(),
         "recipe": dict(made[0].recipe),
         "plan_recipe": None if planned is None else dict(planned.recipe),
     }
@@ -152,14 +147,80 @@ def disaggregate(
     return Disaggregated(provision(asked, about, out, workers=workers, progress=progress), out)
 
 
-def _workload(source: str | None, choice: dict[str, Any], seed: int, progress: Progress) -> Workload:
-    if source is None:
+@dataclass(frozen=True)
+class _Drawn:
+    """The real loads, one a seed, the provisioned one, and what of them all was left."""
+
+    real: list[Workload]
+    planned: Workload | None
+    cut: Stretch | None
+
+
+def _drawn(
+    source: str | None,
+    turned: bool,
+    plan_from: str | None,
+    choice: dict[str, Any],
+    most: int,
+    seeds: list[int],
+    progress: Progress,
+) -> _Drawn:
+    """Where nothing says which part of the load, its busiest stretch of at most `most` requests."""
+    from .bench.busiest import busiest_of_load, busiest_of_trace
+    from .bench.from_trace import from_trace
+    from .evaluations import opened
+    from .load import is_trace, workload
+
+    given = {name: value for name, value in choice.items() if value is not None}
+    free = not {"start_s", "end_s", "first"} & given.keys()
+    asked_of = given.get("service") or given.get("model")
+    ahead, cut = None, None
+    ahead_seed = seeds[0] + OTHER_SEED
+
+    def expected(path: str) -> Workload:
+        return workload(path, seed=ahead_seed, progress=progress, **given)
+
+    def narrowed(load: Workload) -> Stretch | None:
+        begin = float(load.recipe["start_s"])
+        found = busiest_of_load(load, begin, most)
+        whole = (begin, begin + float(load.recipe["duration_s"]))
+        given["start_s"], given["end_s"] = (found.start_s, found.end_s) if found else whole
+        if found and found.first:
+            given["first"] = found.first
+        return found
+
+    if plan_from is not None:
+        if Path(plan_from).suffix != ".json":
+            raise BurstlensError(f"--plan-from {plan_from}: is no parameters.json; burstlens fit makes one")
+        ahead = expected(plan_from)
+        if free and not turned:
+            # The real load is what came while the provisioned one was expected, of whom it was expected.
+            cut = narrowed(ahead)
+            for side in ("service", "model"):
+                named = ahead.requests[side].drop_nulls().unique().to_list()
+                if len(named) == 1 and asked_of is None:
+                    given[side] = named[0]
+            ahead = expected(plan_from) if cut else ahead
+    if turned:
         from .bench.turnover import REQUESTS, turnover
 
-        return turnover(choice.get("first") or REQUESTS, seed)
-    from .load import workload
-
-    return workload(source, seed=seed, progress=progress, **choice)
+        n = given.get("first", REQUESTS)
+        return _Drawn([turnover(n, one) for one in seeds], ahead or turnover(n, ahead_seed), None)
+    if source is not None and not is_trace(source):
+        if free and plan_from is None and Path(source).suffix == ".json":
+            cut = narrowed(workload(source, seed=seeds[0], progress=progress, **given))
+        # Another draw of the same law is a forecast that errs by nothing but chance.
+        real = [workload(source, seed=one, progress=progress, **given) for one in seeds]
+        return _Drawn(real, ahead or expected(source), cut)
+    trace = opened(source, progress)
+    try:
+        if free and plan_from is None:
+            cut = busiest_of_trace(trace, service=given.get("service"), model=given.get("model"), most=most)
+            if cut is not None:
+                given |= {"start_s": cut.start_s, "end_s": cut.end_s, "first": cut.first}
+        return _Drawn([from_trace(trace, **given, seed=one) for one in seeds], ahead, cut)
+    finally:
+        trace.engine.close()
 
 
 def _load(made: Workload, preset: Preset) -> Load:

@@ -12,8 +12,10 @@ from typing import Any
 
 from ..analysis.characterize import Characterization
 from ..analysis.comparison import Comparison, verdict_maf
+from ..bench.provisioned import CLAIM
 from . import claim_checks as checks
 from . import claim_checks_counts as counts
+from . import claim_checks_disaggregation as disaggregation
 from . import claim_checks_forecast as forecasts
 from . import claim_checks_lengths as lengths
 from . import claim_checks_sessions as sessions
@@ -55,6 +57,8 @@ class _Entry:
     part: str
     query: str
     check: Callable[[Characterization], Verdict]
+    module: str = ""
+    """What computes it, where that is not the module of its part."""
 
 
 def _needs(what: str) -> Callable[[Characterization], Verdict]:
@@ -227,10 +231,11 @@ LEDGER = (
     _Entry(
         "pd",
         "§6, Fig. 19–20",
-        "Switching the prefill:decode ratio with the load raises goodput above any fixed ratio.",
-        "volume",
-        "",
-        _needs("a simulation of prefill and decode instances, which burstlens disaggregate runs"),
+        CLAIM,
+        "disaggregation",
+        "queries/load.sql",
+        disaggregation.ratio,
+        "bench/provision.py",
     ),
 )
 
@@ -257,7 +262,7 @@ def check(said: Characterization, comparison: Comparison | None = None) -> list[
                 part=entry.part,
                 figure=found.figure,
                 query=entry.query,
-                module=f"analysis/{entry.part}.py" if entry.query else "",
+                module=entry.module or (f"analysis/{entry.part}.py" if entry.query else ""),
             )
         )
     return out

@@ -11,7 +11,7 @@ import altair as alt
 import polars as pl
 
 from ..analysis.result import Part
-from ..bench.provisioned import NAMES, Ratios, Sequence, best_of, shown, switched
+from ..bench.provisioned import NAMES, Disaggregation, Ratios, Sequence, best_of, shown, switched
 from .chart import NUMBER, SOURCE, Figure, category, faded, legend_filter, number, panels
 
 HOUR_S = 3600.0
@@ -28,6 +28,8 @@ def figures(part: Part) -> list[Figure]:
     if isinstance(part, Sequence):
         drawn = [_policies(part)] if part.found else []
         return [*drawn, _course(part)] if part.content["course"] else drawn
+    if isinstance(part, Disaggregation):
+        return [*figures(part.ratios), *figures(part.sequence)]
     return []
 
 

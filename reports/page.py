@@ -25,6 +25,7 @@ from markupsafe import Markup
 
 from ..analysis.result import LEVEL, Part, Progress, silent
 from ..analysis.trace import TraceInfo
+from ..bench.provisioned import Disaggregation
 from . import theme
 from .chart import Figure, listing
 from .facts import facts, identity
@@ -44,6 +45,10 @@ SECTIONS = {
     "conversations": ("Conversations", "Turns of a session and the time between them."),
     "failures": ("Failures", "Requests that brought no response token."),
     "forecast": ("Forecast", "How well the load of the next minutes is told from what came before."),
+    "disaggregation": (
+        "Prefill and decode apart",
+        "Simulated: how to divide instances between prefill and decode for a part of this load.",
+    ),
     "over_time": ("Over time", "Requests, token latency, throughput, KV cache and failures as the run went."),
     "latency": ("Latency", "How long answers took, from the instant at which they were due."),
     "load": ("Load", "Whether the requests that were sent are the ones that were asked for."),
@@ -112,6 +117,8 @@ class Block:
     prefix: str
     """Before the names of this block's files: empty where the report has one trace."""
     synthetic: bool
+    simulated: bool
+    """Whether its numbers come from the simulated engine, whatever the load is."""
     drawn: tuple[Drawn, ...]
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
 
@@ -172,18 +179,20 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
     for one, slug in zip(said, slugs, strict=True):
         note = f"{one.info.name} · {'SYNTHETIC TRACE' if one.info.synthetic else 'recorded trace'}"
         prefix = f"{slug}-" if len(said) > 1 else ""
-        found.extend(
-            block(
-                part,
-                figures_of(part),
-                slug=slug,
-                subtitle=note,
-                prefix=prefix,
-                info=one.info,
-                synthetic=one.info.synthetic,
+        for part in one.parts:
+            preset = part.content["simulated"] if isinstance(part, Disaggregation) else ""
+            found.append(
+                block(
+                    part,
+                    figures_of(part),
+                    slug=slug,
+                    subtitle=f"{note} · SIMULATED by {preset}" if preset else note,
+                    prefix=prefix,
+                    info=one.info,
+                    synthetic=one.info.synthetic,
+                    simulated=bool(preset),
+                )
             )
-            for part in one.parts
-        )
     order = list(SECTIONS)
     return sorted(found, key=lambda b: order.index(b.part.name) if b.part.name in order else len(order))
 
@@ -197,6 +206,7 @@ def block(
     prefix: str = "",
     info: TraceInfo | None = None,
     synthetic: bool = False,
+    simulated: bool = False,
 ) -> Block:
     """A part with its figures placed on the page and its tables that have rows."""
     drawn = tuple(
@@ -204,7 +214,7 @@ def block(
         for each in figures
     )
     tables = {name: table for name, table in part.tables().items() if table.height}
-    return Block(part, info, slug, prefix, synthetic, drawn, tables)
+    return Block(part, info, slug, prefix, synthetic, simulated, drawn, tables)
 
 
 def write_tables(folder: Path, blocks: Sequence[Block]) -> None:
@@ -370,6 +380,7 @@ def sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
                 "anchor": block.anchor,
                 "heading": block.info.name if block.info and several else None,
                 "synthetic": block.synthetic,
+                "simulated": block.simulated,
                 "missing": block.part.missing,
                 "findings": sentences[:FINDINGS_SHOWN],
                 "further": sentences[FINDINGS_SHOWN:],

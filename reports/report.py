@@ -6,7 +6,7 @@ Not here: what the page looks like (`page`), what a claim is checked with (`clai
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from ..analysis.errors import BurstlensError
 from ..analysis.forecast import describe_forecast
 from ..analysis.forecasters import load_xgboost
 from ..analysis.parameters import parameters, write_parameters
-from ..analysis.result import Progress, silent
+from ..analysis.result import Part, Progress, silent
 from ..analysis.synthetic import open_synthetic
 from ..analysis.trace import Trace, open_trace
+from ..bench.experiments.trials import cores
+from ..bench.provision_trace import provision_trace
+from ..bench.provisioned import Disaggregation
 from .claims import Claim, check
 from .page import write_page
 from .summary import plain, summary
@@ -87,10 +90,11 @@ def write_report(
     command: str,
     progress: Progress | None,
     forecast: bool = False,
+    disaggregate: bool = False,
 ) -> Report:
     """Characterize each log (the embedded synthetic trace without any) and write the folder `out`.
 
-    With `forecast` the characterization has one part more.
+    With `forecast`, and with `disaggregate`, the characterization has one part more.
     """
     if forecast:
         load_xgboost()
@@ -108,14 +112,17 @@ def write_report(
 
         part("reading", 0.0)
         trace, rejected = _open(logs[i] if logs else None, out, i if count > 1 else None, columns, strict)
+        more: list[Part] = []
+        steps = _shares(forecast, disaggregate)
         try:
-            one = characterize(
-                trace, window_s=window_s, seed=seed, progress=lambda s, f: part(s, 0.4 + 0.6 * f)
-            )
+            # What has the most to ask of a trace comes first: it is told at once where it cannot be had.
+            if disaggregate:
+                content = provision_trace(trace, seed=seed, workers=cores(), progress=steps("ratios", part))
+                more.append(Disaggregation.of(content))
             if forecast:
-                more = describe_forecast(trace, seed=seed, progress=lambda s, f: part(s, 0.9 + 0.1 * f))
-                one = replace(one, parts=(*one.parts, more))
-            said.append(one)
+                more.insert(0, describe_forecast(trace, seed=seed, progress=steps("forecast", part)))
+            one = characterize(trace, window_s=window_s, seed=seed, progress=steps("", part))
+            said.append(replace(one, parts=(*one.parts, *more)))
         finally:
             trace.engine.close()
         if rejected.exists():
@@ -138,6 +145,24 @@ def write_report(
     text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False)
     (out / "report.json").write_text(text + "\n", encoding="utf-8")
     return report
+
+
+LASTS = {"": 1.0, "forecast": 10.0, "ratios": 4.0}
+"""How long the parts take beside the characterization, about; its own name is empty."""
+
+
+def _shares(forecast: bool, disaggregate: bool) -> Callable[[str, Progress], Progress]:
+    """How far the reading of a trace's parts has come, from how far each of them has."""
+    asked = [
+        name for name, wanted in (("ratios", disaggregate), ("forecast", forecast), ("", True)) if wanted
+    ]
+    whole = sum(LASTS[name] for name in asked)
+
+    def within(name: str, show: Progress) -> Progress:
+        begun = sum(LASTS[each] for each in asked[: asked.index(name)])
+        return lambda step, share: show(step, 0.2 + 0.8 * (begun + LASTS[name] * share) / whole)
+
+    return within
 
 
 def _open(

@@ -118,6 +118,33 @@ def test_a_plan_from_a_forecast_is_judged_on_the_trace(logs: tuple[Path, Path]) 
     assert found.ratios["policy"][0] == "1:1"
 
 
+def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
+    logs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    few = ("--total", 2, "--seeds", 1, "--beam", 1, "--tolerance", 0.3, "--window", "1h")
+    ran = burstlens(
+        "disaggregate",
+        logs[0],
+        "--service",
+        "conversation",
+        "--busiest",
+        900,
+        *few,
+        "-q",
+        "--no-images",
+        "-o",
+        tmp_path,
+    )
+    assert ran.returncode == 0, ran.stderr
+    content = json.loads((tmp_path / "disaggregate.json").read_text())
+    cut = content["cut"]
+    assert content["load"]["requests"] == cut["requests"] <= 900 < cut["of"]
+    assert content["load"]["span_s"] == cut["end_s"] - cut["start_s"]
+    told = f"{cut['requests']:,} of {cut['of']:,} requests"
+    assert told in " ".join(ran.stdout.split())
+    assert told in (tmp_path / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -126,7 +153,8 @@ def test_a_plan_from_a_forecast_is_judged_on_the_trace(logs: tuple[Path, Path]) 
         (["--turnover", "--slo-tpot", "0.01"], "no ratio can meet it"),
         (["--turnover", "--window", "20h"], "--window: 72,000 s is as long as the load"),
         (["--turnover", "--beam", 0], "--beam: 0 is not above 0"),
-        ([], "name a trace or a parameters.json, or ask for --turnover"),
+        (["TRACE", "--turnover"], "is a load, and --turnover is another: give one of them"),
+        (["TRACE", "--busiest", 0], "--busiest: 0 is not above 0"),
         (["nothing.parquet"], "nothing.parquet: no such file"),
         (["TRACE", "--from", "90d"], "no request in that time"),
         (["TRACE", "--plan-from", "TRACE"], "is no parameters.json"),
