@@ -44,6 +44,12 @@ def command(reading: Any, json_option: Any, quiet_option: Any) -> click.Command:
             is_flag=True,
             help="hash_ids let the turns of a session begin alike.",
         ),
+        click.option(
+            "--window",
+            "window_s",
+            type=Duration(),
+            help="Gamma windows where a trace is fitted first.  [20m]",
+        ),
         click.option("--seed", type=int, help="Of whatever is drawn or spread.  [default: 0]"),
         reading,
         json_option,
@@ -59,6 +65,9 @@ Examples:
   burstlens export --list
   burstlens export BurstGPT_1.csv --to aiperf-burstgpt --from 18h --until 19h -o hour.csv
   burstlens export parameters.json --to vllm -o synthetic.jsonl      drawn first, by --seed
+  burstlens export BurstGPT_1.csv --to vllm-line --from 18h          the nearest line for one window
+  burstlens export BurstGPT_1.csv --to servegen -o data/language/burstgpt
+  burstlens export data/language/m-small --to parameters             ServeGen's windows, the other way
   burstlens export BurstGPT_1.csv --to parquet -o trace.parquet""",
     )(run)
     return made

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHOICE = ("service", "model", "start_s", "end_s", "first")
 """What can be chosen of a trace; one that is exported as a log is neither scaled nor spread."""
 
+WINDOW_S = 1200.0
+"""Windows that are fitted where a trace is exported to a format of fitted ones."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -96,7 +99,10 @@ def export(
     given = {name: value for name, value in choice.items() if value is not None}
     path = out or Path(f"{_stem(source)}.{form.name}{form.suffix}")
     _not_itself(path, source)
-    requests, made = _requests(source, form, given, columns, strict, progress)
+    if form.takes == "parameters":
+        return _export_fitted(source, form, path, given, columns, strict, progress)
+    given.pop("window_s", None)
+    requests, made, kept_out = _requests(source, form, given, columns, strict, progress)
     progress(f"writing {path.name}", 0.8)
     lost = _write(requests, form, path, made, given.get("tokens"), share_sessions)
     done = Exported(
@@ -107,8 +113,8 @@ def export(
         unit="request",
         synthetic=requests.info.synthetic,
         made=tuple(made),
-        lost=tuple(lost),
-        run=form.run.format(file=shlex.quote(str(path)), n=len(requests)),
+        lost=(*kept_out, *lost),
+        run=form.run.format(file=shlex.quote(str(path)), path=path, n=len(requests)),
     )
     progress("written", 1.0)
     return done
@@ -141,23 +147,143 @@ def _requests(
     columns: Mapping[str, str] | None,
     strict: bool,
     progress: Progress,
-) -> tuple[Requests, list[str]]:
-    """The requests that the format takes, and what was done to get them."""
+) -> tuple[Requests, list[str], list[str]]:
+    """The requests that the format takes, what was done to get them, and what of them was lost by it."""
     if _holds_requests(source):
         if form.takes == "log":
-            return _log(source, given, columns, strict, progress), []
-        return _load(source, given, columns, strict, progress)
+            return _log(source, given, columns, strict, progress), [], []
+        return *_load(source, given, columns, strict, progress), []
+    from .analysis.exporting.servegen import is_servegen
     from .load import workload
 
+    drawn = f"drawn by its laws, seed {given.get('seed', 0)}: a sample, not a record"
+    if is_servegen(Path(source)):
+        load, lost = _clients(Path(source), given)
+        return _of_workload(load, synthetic=True), [drawn], lost
     load = workload(source, progress=progress, **given)
-    drawn = f"drawn from fitted parameters, seed {given.get('seed', 0)}: a sample, not a record"
-    return _of_workload(load, synthetic=True), [drawn]
+    return _of_workload(load, synthetic=True), [drawn], []
 
 
 def _holds_requests(source: str) -> bool:
     """Whether a source is a record of requests, not what they are drawn from."""
+    from .analysis.exporting.servegen import is_servegen
+
     path = Path(source)
-    return path.suffix != ".json" and not (not path.exists() and source.startswith("shape="))
+    constant = not path.exists() and source.startswith("shape=")
+    return path.suffix != ".json" and not constant and not is_servegen(path)
+
+
+def _clients(folder: Path, given: Mapping[str, Any]) -> tuple[Workload, list[str]]:
+    """ServeGen's clients drawn one by one and put together, and what of them could not be kept."""
+    import polars as pl
+
+    from .analysis.exporting.servegen import read_servegen
+    from .bench.modelled import from_parameters
+    from .bench.workload import Workload
+
+    taken = {name: given[name] for name in ("start_s", "end_s", "tokens") if name in given}
+    if more := sorted(set(given) - {*taken, "seed"}):
+        raise BurstlensError(
+            f"--{more[0].removesuffix('_rps')}: is not for ServeGen's windows; export these to parameters"
+        )
+    content, kept = read_servegen(folder)
+    seed = int(given.get("seed", 0))
+    frames = []
+    for number, part in enumerate(content["selections"]):
+        if not any(row["n"] for row in part["arrivals"]["windows"]):
+            continue
+        label = part["selection"]["label"]
+        load = from_parameters(content, selection=label, seed=seed + number, **taken)
+        frames.append(load.requests.with_columns(pl.col("at_s") + load.recipe["start_s"]))
+    merged = pl.concat(frames).sort("at_s").with_columns(request_id=pl.int_range(pl.len()))
+    merged = merged.with_columns(pl.col("at_s") - pl.col("at_s").first())
+    return Workload(merged, f"{content['source']['name']}, modelled", True, {"seed": seed}), kept
+
+
+def _export_fitted(
+    source: str,
+    form: Form,
+    out: Path,
+    given: Mapping[str, Any],
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    progress: Progress,
+) -> Exported:
+    """Write what is made of fitted parameters, not of requests."""
+    from .analysis.exporting.fitted import chosen
+    from .analysis.exporting.servegen import write_servegen
+    from .analysis.exporting.vllm_line import write_vllm_line
+    from .analysis.parameters import write_parameters
+
+    given = dict(given)
+    window_s, tokens = given.pop("window_s", WINDOW_S), given.pop("tokens", None)
+    seed = given.pop("seed", 0)
+    if wrong := [name for name in ("first", "rate_rps", "speedup") if name in given]:
+        raise BurstlensError(
+            f"--{wrong[0].removesuffix('_rps')}: is for requests; {form.name} holds fitted windows"
+        )
+    content, made = _content(source, window_s, seed, columns, strict, progress)
+    lost = made[1:] if made else []
+    run = form.run.format(path=out, file=shlex.quote(str(out)), n="N")
+    whole = form.name == "vllm-line" and not {"service", "model"} & set(given)
+    parts = chosen({**content, "selections": content["selections"][:1]} if whole else content, **given)
+    if form.name == "servegen":
+        lost = [*lost, *write_servegen(content, parts, out, tokens)]
+    elif form.name == "vllm-line":
+        at_s = given.get("start_s")
+        run, dropped = write_vllm_line(content, parts[0], out, start_s=at_s, tokens=tokens)
+        lost = [*lost, *dropped]
+    else:
+        if given:
+            content = {**content, "selections": [dict(part) for part in parts]}
+        else:
+            parts = content["selections"]
+        write_parameters(content, out)
+    progress("written", 1.0)
+    return Exported(
+        out=out,
+        format=form.name,
+        source=content["source"]["name"],
+        rows=1 if form.name == "vllm-line" else sum(len(part["arrivals"]["windows"]) for part in parts),
+        unit="window",
+        synthetic=bool(content["source"]["synthetic"]),
+        made=tuple(made[:1]),
+        lost=tuple(lost),
+        run=run,
+    )
+
+
+def _content(
+    source: str,
+    window_s: float,
+    seed: int,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    progress: Progress,
+) -> tuple[dict[str, Any], list[str]]:
+    """The content of a parameter file; then what was done to get it, and what was lost by it."""
+    from .analysis.exporting.servegen import is_servegen, read_servegen
+    from .analysis.parameters import read_parameters
+
+    path = Path(source)
+    if is_servegen(path):
+        content, lost = read_servegen(path)
+        return content, ["read from ServeGen's client windows", *lost]
+    if path.suffix == ".json" and path.is_file():
+        return read_parameters(path), []
+    if not _holds_requests(source):
+        raise BurstlensError(f"{source}: constants are no fitted windows; name a trace or a parameter file")
+    import burstlens
+
+    content = burstlens.fit(
+        [path] if path.exists() else source.split("+"),
+        window_s=window_s,
+        seed=seed,
+        columns=columns,
+        strict=strict,
+        progress=lambda step, share: progress(step, 0.9 * share),
+    )
+    return content, [f"windows of {window_s:g} s fitted to the requests"]
 
 
 def _opened(source: str, columns: Mapping[str, str] | None, strict: bool, progress: Progress) -> Any:

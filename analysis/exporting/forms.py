@@ -35,7 +35,7 @@ class Form:
     suffix: str
     """Ending of its files; empty for a folder."""
     run: str = ""
-    """How the tool is told to use it, with `{file}` and `{n}` (requests) to be put in; may be empty."""
+    """How the tool is told to use it, with `{file}`, `{path}`, `{n}` (requests) put in; may be empty."""
 
 
 _VLLM = (
@@ -45,7 +45,21 @@ _VLLM = (
 )
 _AIPERF = (
     "aiperf profile --model MODEL --url http://127.0.0.1:8000 --endpoint-type completions --streaming "
-    "--input-file {file} --custom-dataset-type {kind} --fixed-schedule --fixed-schedule-auto-offset"
+    "--input-file {file} --custom-dataset-type {kind} --fixed-schedule --fixed-schedule-auto-offset "
+    "--extra-inputs ignore_eos:true --use-server-token-count"
+)
+
+_GUIDELLM = (
+    "guidellm benchmark run --target http://127.0.0.1:8000 --profile replay "
+    '--data \'{{"kind": "trace_synthetic", "source": {{"kind": "json_file", "path": "{path}"}}}}\''
+)
+_INFERENCE_PERF = (
+    "inference-perf --config_file CONFIG, with load: {{type: trace_replay, trace: {{file: {path}, format: "
+    "AzurePublicDataset}}}} and data: {{type: random, trace: {{file: {path}, format: AzurePublicDataset}}}}"
+)
+_SERVEGEN = (
+    "servegen.ClientPool(servegen.Category.LANGUAGE, NAME), where data/language/NAME in the working folder "
+    "is {path}"
 )
 
 FORMS: dict[str, Form] = {
@@ -71,6 +85,11 @@ FORMS: dict[str, Form] = {
             _AIPERF.replace("{kind}", "burst_gpt_trace"),
         ),
         Form("vllm", "timed JSON lines for vllm bench serve", "load", ".jsonl", _VLLM),
+        Form("vllm-line", "vllm bench serve's own Gamma load, nearest to one window", "parameters", ".sh"),
+        Form("guidellm", "trace_synthetic JSON lines for GuideLLM", "load", ".jsonl", _GUIDELLM),
+        Form("inference-perf", "Azure CSV for inference-perf", "load", ".csv", _INFERENCE_PERF),
+        Form("servegen", "client windows of ServeGen, a folder", "parameters", "", _SERVEGEN),
+        Form("parameters", "parameters.json of burstlens", "parameters", ".json"),
     )
 }
 

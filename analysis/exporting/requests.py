@@ -16,7 +16,8 @@ from ..identity import TraceInfo
 
 NAMES_SHOWN = 4
 WHOLE = 1e-4
-"""Share of a step by which a stamp may miss a whole one and still count as on it: what floats leave."""
+"""Share of a step by which a stamp may miss a whole one and still count as on it; floats miss by their own
+spacing too."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def lost(
         told.append(f"the date: day 0 was {info.day0.isoformat()}")
     if per_s is not None:
         at = frame["arrival_s"].to_numpy() * per_s
-        off = int((np.abs(at - np.round(at)) > WHOLE).sum())
+        off = int((np.abs(at - np.round(at)) > WHOLE + 4 * np.spacing(np.abs(at))).sum())
         if off:
             told.append(f"time below {1 / per_s:g} s: {counted(off, 'stamp')} rounded to the nearest step")
     if "synthetic" not in keeps and info.synthetic:
