@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 
 from ..analysis.errors import BurstlensError
+from ..analysis.selecting import found_in, streams_of
 from ..analysis.trace import Trace
 from .workload import SCHEMA, Workload
 
 Sessions = Literal["stamps", "think", "off"]
 COARSE_S = 0.5
 """Stamps at least this coarse are spread: requests of one second would otherwise be sent as one burst."""
-EVERYTHING = 2**62
 
 
 def from_trace(
@@ -54,19 +54,8 @@ def from_trace(
         if value is not None and not value > 0:
             raise BurstlensError(f"{name}: {value:g} is not above 0")
     info = trace.info
-    chosen = _streams(trace, service, model)
-    found = trace.engine.ask(
-        "load",
-        streams=chosen["stream_id"].to_list(),
-        start_s=start_s,
-        end_s=end_s,
-        first=EVERYTHING if first is None else first,
-    )
-    if found.is_empty():
-        raise BurstlensError(
-            f"{info.name}: no request in that time; the trace runs from {trace.start_s / 3600:.2f} h to "
-            f"{trace.end_s / 3600:.2f} h after midnight of day 0"
-        )
+    chosen = streams_of(trace, service, model)
+    found = found_in(trace, chosen, start_s, end_s, first)
     if not info.has_tokens:
         if tokens is None:
             raise BurstlensError(
@@ -105,24 +94,6 @@ def from_trace(
         "seed": seed,
     }
     return Workload(_requests(found, at / factor, chosen, held, sessions), info.name, info.synthetic, recipe)
-
-
-def _streams(trace: Trace, service: str | None, model: str | None) -> pl.DataFrame:
-    """The streams of that service and model; BurstlensError naming the ones there are."""
-    streams = trace.engine.table("streams")
-    chosen = streams
-    for column, wanted in (("service", service), ("model", model)):
-        if wanted is None:
-            continue
-        known = sorted(str(name) for name in streams[column].drop_nulls().unique())
-        chosen = chosen.filter(pl.col(column) == wanted)
-        if chosen.is_empty():
-            listed = ", ".join(known[:12]) or "none"
-            within = f" in service {service!r}" if column == "model" and service else ""
-            raise BurstlensError(
-                f"{trace.info.name}: no requests of {column} {wanted!r}{within}; it has: {listed}"
-            )
-    return chosen
 
 
 def _offsets(found: pl.DataFrame, step_s: float, sessions: bool, rng: np.random.Generator) -> pl.Series:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .bench.simulated.presets import Preset
     from .bench.workload import Workload
     from .evaluated import Evaluated
+    from .exports import Exported
     from .forecasted import Forecasted
     from .provisioning import Disaggregated
     from .public import Fetched
@@ -44,6 +45,7 @@ __all__ = [
     "describe",
     "disaggregate",
     "experiment",
+    "export",
     "fetch",
     "fit",
     "forecast",
@@ -152,6 +154,43 @@ def fit(
     if out is not None:
         write_parameters(fitted, Path(out))
     return fitted
+
+
+def export(
+    source: Log,
+    to: str,
+    out: Log | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    share_sessions: bool = False,
+    progress: Progress | None = None,
+    **choice: Any,
+) -> Exported:
+    """Write a trace, a run's folder or fitted parameters in format `to`, for another tool to run.
+
+    The formats are those of `burstlens.analysis.exporting.forms.FORMS`. Parameters and constants are drawn
+    first, by `seed`. `choice` selects as in `workload`: `service`, `model`, `start_s`, `end_s`, `first`,
+    `tokens`, and for load generators `rate_rps` and `speedup`. The answer names what the format cannot hold.
+
+        >>> import burstlens as bl
+        >>> done = bl.export("shape=0.5,scale=2,exponent=1.1", "vllm", "/tmp/synthetic.jsonl", first=100)
+        >>> done.rows, done.lost
+        (100, ())
+    """
+    from .analysis.result import silent
+    from .exports import export as run
+
+    return run(
+        str(source),
+        to,
+        None if out is None else Path(out),
+        columns=columns,
+        strict=strict,
+        share_sessions=share_sessions,
+        progress=progress or silent,
+        **choice,
+    )
 
 
 def forecast(

@@ -6,6 +6,7 @@ SELECT
     request_tokens,
     response_tokens,
     elapsed_s,
+    failed,
     prefix
 FROM requests
 WHERE

@@ -1,0 +1,40 @@
+"""Writing a file whole or not at all. Not here: what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+
+from ..errors import BurstlensError
+
+
+def write_whole(out: Path, write: Callable[[Path], object]) -> None:
+    """Write to a draft beside `out`, then put it in place; BurstlensError where that cannot be."""
+    draft = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write(draft)
+        draft.replace(out)
+    except (OSError, pl.exceptions.ComputeError) as fault:
+        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def write_csv(frame: pl.DataFrame, out: Path) -> None:
+    """A CSV with a header; numbers with as many digits as they need to come back equal."""
+    write_whole(out, frame.write_csv)
+
+
+def write_jsonl(frame: pl.DataFrame, out: Path) -> None:
+    """One JSON object a line."""
+    write_whole(out, frame.write_ndjson)
+
+
+def write_text(text: str, out: Path) -> None:
+    """Plain text in UTF-8."""
+    write_whole(out, lambda draft: draft.write_text(text, "utf-8"))
