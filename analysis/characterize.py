@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from .failures import describe_failures
 from .lengths import describe_lengths
 from .periodicity import describe_periodicity
 from .result import Part, Progress
+from .showing import Exhibit, Shown
 from .trace import Trace, TraceInfo
 from .volume import describe_volume
 
@@ -33,7 +34,7 @@ P = TypeVar("P", bound=Part)
 
 
 @dataclass(frozen=True)
-class Characterization:
+class Characterization(Shown):
     """What one trace says: its identity and every part, each a typed result."""
 
     info: TraceInfo
@@ -52,6 +53,10 @@ class Characterization:
         for part in self.parts:
             for sentence in (*part.sentences(), *part.missing):
                 yield part.name, sentence
+
+    def exhibit(self) -> Exhibit:
+        """The trace in a line, and every part."""
+        return Exhibit(self.info.name, self.info.marks, self.info.lines(), within=self.parts)
 
 
 def characterize(
@@ -101,4 +106,5 @@ def characterize(
         except BaseException:
             beside.shutdown(wait=False, cancel_futures=True)
             raise
-    return Characterization(trace.info, window_s, found)
+    marked = tuple(replace(part, marks=trace.info.marks) for part in found)
+    return Characterization(trace.info, window_s, marked)

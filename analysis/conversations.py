@@ -171,13 +171,11 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
                     f"{spoken(selection.label)}: the log has no elapsed time, so intervals are told from "
                     "request to request only."
                 )
-    return Conversations(
-        missing=tuple(missing),
-        **{
-            name: pl.concat(held) if held else pl.DataFrame(schema=_SCHEMAS[name])
-            for name, held in frames.items()
-        },
-    )
+    made: dict[str, Any] = {
+        name: pl.concat(held) if held else pl.DataFrame(schema=_SCHEMAS[name])
+        for name, held in frames.items()
+    }
+    return Conversations(missing=tuple(missing), **made)
 
 
 def _describe(sessions: Sessions, step_s: float, rng: np.random.Generator) -> dict[str, pl.DataFrame]:

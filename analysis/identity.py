@@ -51,6 +51,18 @@ class TraceInfo:
     failure_rule: str | None = None
     """What counted as a failure, in words: `Response tokens is 0`."""
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What is said of everything made from it: that it is synthetic, where it is."""
+        return ("synthetic",) if self.synthetic else ()
+
+    def lines(self) -> list[str]:
+        """Who it is, for a person."""
+        told = f"{self.rows:,} requests, format {self.format}"
+        for count, what in ((self.rejected, "rows rejected"), (self.resorted, "out of order")):
+            told += f", {count:,} {what}" if count else ""
+        return [told]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
         return asdict(self) | {

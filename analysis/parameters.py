@@ -21,10 +21,39 @@ from .conversations import Conversations
 from .errors import BurstlensError
 from .failures import Failures
 from .lengths import Lengths
+from .showing import Exhibit, Shown
 from .volume import Volume
 
 VERSION = "1.0"
 FLAGS = ("shrunk", "resolution_limited", "not_gamma")
+
+
+class Parameters(dict[str, Any], Shown):
+    """The content of a parameter file: a plain dictionary that can show itself."""
+
+    def exhibit(self) -> Exhibit:
+        """One line, the windows of every selection, and each selection's Gamma as a whole."""
+        source, parts = self["source"], self["selections"]
+        windows = [
+            {
+                "selection": part["selection"]["label"],
+                **{key: value for key, value in window.items() if key != "shape_interval"},
+                **dict(
+                    zip(("shape_low", "shape_high"), window["shape_interval"] or (None, None), strict=True)
+                ),
+                "flags": ", ".join(window["flags"]),
+            }
+            for part in parts
+            for window in part["arrivals"]["windows"]
+        ]
+        overall = [{"selection": part["selection"]["label"], **part["arrivals"]["overall"]} for part in parts]
+        line = f"{len(parts)} selections, {len(windows):,} windows of {self['window_s']:g} s"
+        tables = {
+            name: pl.DataFrame(rows, infer_schema_length=None)
+            for name, rows in (("overall", overall), ("windows", windows))
+        }
+        marks = ("synthetic",) if source["synthetic"] else ()
+        return Exhibit(f"Parameters of {source['name']}", marks, [line, self["estimator"]], tables)
 
 
 def schema() -> dict[str, Any]:
@@ -34,7 +63,7 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def parameters(said: Characterization) -> dict[str, Any]:
+def parameters(said: Characterization) -> Parameters:
     """The content of `parameters.json` for one characterization; valid by construction and checked."""
     info = said.info
     arrivals = said.part(Arrivals).tables()
@@ -94,7 +123,7 @@ def parameters(said: Characterization) -> dict[str, Any]:
         }
     )
     validate(content, "the fitted parameters")
-    return content  # type: ignore[no-any-return]
+    return Parameters(content)
 
 
 def validate(content: Any, what: str) -> None:
@@ -120,7 +149,7 @@ def write_parameters(content: dict[str, Any], out: Path) -> None:
         raise BurstlensError(f"{out}: cannot be written: {fault.strerror or fault}") from fault
 
 
-def read_parameters(path: Path) -> dict[str, Any]:
+def read_parameters(path: Path) -> Parameters:
     """Read and validate a parameter file; BurstlensError in one line where it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +158,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError) as fault:
         raise BurstlensError(f"{path}: not a parameter file: {fault}") from fault
     validate(content, str(path))
-    return content  # type: ignore[no-any-return]
+    return Parameters(content)
 
 
 def _estimator(part: Arrivals) -> str:

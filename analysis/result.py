@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import polars as pl
+
+from .showing import Exhibit, Shown
 
 Progress = Callable[[str, float], None]
 """Called with the name of the step at hand and the share of the whole that is done, 0 to 1."""
@@ -60,7 +62,7 @@ def estimates(*names: str) -> dict[str, type[pl.Float64]]:
 
 
 @dataclass(frozen=True)
-class Part(ABC):
+class Part(Shown, ABC):
     """One answer about a trace; each part of the characterization derives from it.
 
     A subclass is a frozen dataclass whose further fields are frames, intervals and plain values.
@@ -71,6 +73,8 @@ class Part(ABC):
 
     missing: tuple[str, ...]
     """One sentence for each thing that this trace cannot tell, and why; empty when all is told."""
+    marks: tuple[str, ...] = field(default=(), kw_only=True)
+    """What every showing of it says beside its name: `synthetic`, `simulated`."""
 
     @abstractmethod
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -79,3 +83,8 @@ class Part(ABC):
     @abstractmethod
     def sentences(self) -> list[str]:
         """What the part found, in plain sentences computed from the result, most important first."""
+
+    def exhibit(self) -> Exhibit:
+        """Its findings and lacks, and its tables."""
+        title = self.name.replace("_", " ").capitalize()
+        return Exhibit(title, self.marks, (*self.sentences(), *self.missing), self.tables())

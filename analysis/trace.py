@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import polars as pl
@@ -27,6 +27,7 @@ from .rejects import Reject, write_rejects
 from .result import Progress, silent
 from .runs import FORMAT as RECORD
 from .runs import is_made_up, opened, run_name
+from .showing import Exhibit, Shown
 from .tables import HOLE_S, Selection, Stream, Ticks, build, stamp
 
 __all__ = [
@@ -61,7 +62,7 @@ PREFIX = "prefix"
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Shown):
     """An opened trace: its identity, its selections and an engine that answers questions about it."""
 
     info: TraceInfo
@@ -92,9 +93,46 @@ class Trace:
         known = ", ".join(s.label for s in self.selections)
         raise KeyError(f"no selection {service!r} · {model!r}; this trace has: {known}")
 
+    def close(self) -> None:
+        """Let go of the memory that the requests take; the trace answers no more."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def requests(self) -> pl.DataFrame:
+        """Every request as a row, columns of `COLUMNS`, sorted by arrival."""
+        with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
+            path = Path(folder) / "trace.parquet"
+            _copy(self, self.info, path)
+            return pl.read_parquet(path, columns=list(COLUMNS), memory_map=False)
+
+    def to_frame(self, table: str | None = None) -> pl.DataFrame:
+        """The requests (see `requests`), or one of the tables that the trace shows itself with."""
+        return self.requests() if table in (None, "requests") else super().to_frame(table)
+
+    def exhibit(self) -> Exhibit:
+        """Identity, selections with their counts and rates, and requests per hour."""
+        span_s = max(self.end_s - self.start_s, self.info.resolution_s)
+        selections = pl.DataFrame(
+            [(s.label, s.service, s.model, s.n, s.n / span_s) for s in self.selections],
+            schema={
+                "selection": pl.String, "service": pl.String, "model": pl.String,
+                "requests": pl.Int64, "rate_rps": pl.Float64,
+            },
+            orient="row",
+        )  # fmt: skip
+        hours = f"{span_s / 3600:,.1f} hours from first to last arrival"
+        return Exhibit(
+            self.info.name, self.info.marks, (*self.info.lines(), hours), {"selections": selections}
+        )
+
 
 @dataclass(frozen=True)
-class Ingested:
+class Ingested(Shown):
     """What `ingest` did: the trace's identity, where it lies, and the rejects file if there is one."""
 
     info: TraceInfo
@@ -108,6 +146,15 @@ class Ingested:
             "rejects": str(self.rejects) if self.rejects else None,
             **self.info.as_dict(),
         }
+
+    def exhibit(self) -> Exhibit:
+        """What was done, and the files that were read."""
+        sources = pl.DataFrame(
+            [(source.name, source.bytes, source.sha256) for source in self.info.sources],
+            schema={"file": pl.String, "bytes": pl.Int64, "sha256": pl.String},
+            orient="row",
+        )
+        return Exhibit(str(self.out), self.info.marks, self.lines(), {"sources": sources})
 
     def lines(self) -> list[str]:
         """What to tell a person."""

@@ -19,6 +19,7 @@ import polars as pl
 from ..analysis.errors import BurstlensError
 from ..analysis.parameters import validate
 from ..analysis.result import Progress, number, silent
+from ..analysis.showing import Exhibit, Shown
 from .workload import Workload
 
 TOLERANCE = 0.02
@@ -41,7 +42,7 @@ TRIALS: dict[str, type[pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Shown):
     """What the trials found."""
 
     wanted: float
@@ -53,6 +54,10 @@ class Calibration:
     """Why not, as a clause; empty where the wanted use was reached."""
     trials: pl.DataFrame
     """Columns of `TRIALS`, in the order in which they were run."""
+
+    def exhibit(self) -> Exhibit:
+        """What was found, and the trials."""
+        return Exhibit("Calibration", (), [str(self)], {"trials": self.trials})
 
     def __str__(self) -> str:
         """One line: the scale, or why there is none."""

@@ -13,6 +13,8 @@ from typing import Any
 
 import polars as pl
 
+from ..analysis.showing import Exhibit, Shown
+
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "request_id": pl.Int64,
     "at_s": pl.Float64,
@@ -37,7 +39,7 @@ previous answer ended, and `at_s` is only where it is expected. `priority` is vL
 
 
 @dataclass(frozen=True)
-class Workload:
+class Workload(Shown):
     """Requests in the order of their instants, and where they come from."""
 
     requests: pl.DataFrame
@@ -47,6 +49,13 @@ class Workload:
     """Whether the source of it was synthetic; a page made from it says so."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """How it was made, in plain JSON values: source, selection, scaling, seed."""
+
+    def exhibit(self) -> Exhibit:
+        """Size, rate and recipe; the requests."""
+        size = f"{len(self.requests):,} requests over {self.span_s:,.1f} s, {self.rate_rps:.3g} a second"
+        recipe = ", ".join(f"{name} {value}" for name, value in self.recipe.items() if value is not None)
+        marks = ("synthetic",) if self.synthetic else ()
+        return Exhibit(f"Workload of {self.name}", marks, [size, recipe], {"requests": self.requests})
 
     @property
     def span_s(self) -> float:

@@ -2,14 +2,17 @@
 
 Each verb of the command line is a function here, with the same name and the same words. Nothing prints;
 `progress` is optional everywhere: a function of (step, share done). Bad input raises `BurstlensError`,
-whose text is one line that names the file and the fix.
+whose text is one line that names the file and the fix. Heavy libraries are loaded when a function needs
+them, not when the package is imported.
+
+Results know how to show themselves in a notebook, and all in the same way: `to_frame()` is the table that a
+reader wants, `to_frames()` every table by name, as Polars frames; `figures()` are the charts by name.
+
+The examples read `synthetic.csv`, a day of the embedded synthetic trace:
 
     >>> import burstlens as bl
-    >>> trace = bl.synth(days=2, seed=7)
-    >>> trace.info.synthetic
+    >>> bl.synth("synthetic.csv", days=1, seed=7).info.synthetic
     True
-
-Heavy libraries are loaded when a function needs them, not when the package is imported.
 """
 
 from __future__ import annotations
@@ -20,14 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError
+from .analysis.showing import Painter, paint_with
 
 if TYPE_CHECKING:
     from .analysis.characterize import Characterization
+    from .analysis.parameters import Parameters
     from .analysis.result import Progress
     from .analysis.trace import Ingested, Trace
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
-    from .bench.record import Manifest
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset
     from .bench.workload import Workload
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from .forecasted import Forecasted
     from .provisioning import Disaggregated
     from .public import Fetched
+    from .ran import Ran
     from .reports.report import Report
 
 __version__ = "0.1.0"
@@ -64,6 +69,16 @@ Log = str | PathLike[str]
 """Path of a request log in a known format, or of a canonical Parquet trace."""
 
 
+def _painter() -> Painter:
+    """What draws results, loaded when the first is shown."""
+    from .reports import notebook
+
+    return notebook
+
+
+paint_with(_painter)
+
+
 def _paths(logs: Log | Sequence[Log]) -> list[Path]:
     """One path or several, as a list."""
     return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
@@ -74,7 +89,15 @@ def trace(
 ) -> Trace:
     """Open one log, or several that make one trace, for questions.
 
-    `columns` maps trace columns to the log's own (`{"arrival": "ts"}`) where the format is not known.
+    `columns` maps trace columns to the log's own (`{"arrival": "ts"}`) where the format is not known;
+    `strict` stops at the first bad row, which is otherwise set aside in `trace.rejects`. Close the trace, or
+    open it in a `with` block, to let go of the memory that its requests take.
+
+    >>> with bl.trace("synthetic.csv") as trace:
+    ...     [selection.label for selection in trace.selections][:3]
+    ...     trace.to_frame().columns[:2]
+    ['all', 'api', 'api · ChatGPT']
+    ['arrival_s', 'service']
     """
     from .analysis.trace import open_trace
 
@@ -89,7 +112,14 @@ def ingest(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Ingested:
-    """Turn any known log into a canonical Parquet trace; rejected rows go to a file beside it."""
+    """Turn any known log into a canonical Parquet trace; rejected rows go to a file beside it.
+
+    Several logs make one trace. The result tells the trace's identity and where the rejects lie, if any.
+
+    >>> done = bl.ingest("synthetic.csv", "trace.parquet")
+    >>> done.info.rejected, done.out.name
+    (0, 'trace.parquet')
+    """
     from .analysis.trace import ingest as run
 
     return run(_paths(logs), out=Path(out), columns=columns, strict=strict, progress=progress)
@@ -100,7 +130,11 @@ def synth(
 ) -> Trace:
     """Make a synthetic BurstGPT of `days` days, the same for the same seed, and open it.
 
-    With `out` it is written too: canonical Parquet, or the layout of BurstGPT's CSV by the suffix.
+    With `out` it is written too: canonical Parquet, or the layout of BurstGPT's CSV by the suffix. It is
+    calibrated to measured facts of the real trace, and is no evidence about any service.
+
+    >>> bl.synth(days=0.25, seed=1).info.name
+    'synthetic BurstGPT, 0.25 days, seed 1'
     """
     from .analysis.synthetic import open_synthetic
 
@@ -116,7 +150,19 @@ def describe(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Characterization:
-    """Everything a trace says, as typed results with intervals, tables and sentences."""
+    """Everything a trace says, as typed results with intervals, tables and sentences.
+
+    `window_s` is the length in seconds of the windows that a Gamma is fitted to (the paper: 20 minutes).
+    `seed` is that of every bootstrap: the same seed gives the same numbers. `.parts` are volume, periodicity,
+    arrivals, burstiness, lengths, conversations and failures; `.part(Arrivals)` is one by its class.
+
+    >>> said = bl.describe("synthetic.csv", window_s=3600)
+    >>> windows = said.to_frame("arrivals.windows")
+    >>> windows.filter(selection="all").height
+    24
+    >>> [name for name in said.figures() if name.startswith("failures")][:1]
+    ['failures.rates']
+    """
     from concurrent.futures import ThreadPoolExecutor
     from importlib import import_module
 
@@ -142,10 +188,18 @@ def fit(
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Parameters:
     """Fitted parameters of a trace for other benchmarks, validated against the schema.
 
-    Returns the content of `parameters.json`; with `out` it is written there too.
+    Returns the content of `parameters.json`, a dictionary; with `out` it is written there too. `rate` is the
+    Gamma's β in 1/s and `scale` is 1/β in seconds; the arrival rate is `rate_rps`.
+
+    >>> fitted = bl.fit("synthetic.csv", "parameters.json", window_s=3600)
+    >>> first = fitted["selections"][0]["arrivals"]["windows"][0]
+    >>> abs(first["shape"] / first["rate"] - first["shape"] * first["scale"]) < 1e-9
+    True
+    >>> fitted.to_frame("windows").columns[:4]
+    ['selection', 'start_s', 'n', 'rate_rps']
     """
     from .analysis.parameters import parameters, write_parameters
 
@@ -213,6 +267,11 @@ def forecast(
     Each service, or the `service` and `model` named, in bins of `bins_s` seconds, each bin `horizon_s` before
     it ends (one bin without). Without a log it runs on the embedded synthetic trace. With `parameters` the
     forecast of the held-out days is a parameter sequence too, written where that is a path.
+
+    >>> bl.synth("three-days.parquet", days=3, seed=1).close()
+    >>> done = bl.forecast("three-days.parquet", service="conversation", bins_s=[900.0], origins=2)
+    >>> done.to_frame("verdicts")["target"].to_list()
+    ['requests', 'request_tokens', 'token_load']
     """
     from .forecasted import forecast as run
 
@@ -252,6 +311,10 @@ def report(
     of paths is one trace in several files. With `forecast` its load is forecast too; with `disaggregate` the
     prefill:decode ratio is searched, simulated, on its busiest day, or part of one, of at most 5,000
     requests.
+
+    >>> done = bl.report(["synthetic.csv"], "page", images=False)
+    >>> done.page.name, done.to_frame("claims")["id"][0]
+    ('index.html', 'size')
     """
     from .reports.report import write_report
 
@@ -278,7 +341,18 @@ def fetch(
     progress: Any = None,
     timeout_s: float = 30.0,
 ) -> Fetched:
-    """Download a public trace by name, resume what was begun, and verify its SHA-256."""
+    """Download a public trace by name, resume what was begun, and verify its SHA-256.
+
+    `source` is a mirror: a base URL, a whole URL or a folder. `progress` is called with the bytes done and
+    the bytes in all. `burstlens.public.list_public()` lists the names.
+
+    >>> from burstlens.public import list_public
+    >>> list_public()["name"][0]
+    'burstgpt-1'
+    >>> bl.fetch("burstgpt-one")
+    Traceback (most recent call last):
+    burstlens.analysis.errors.BurstlensError: ...
+    """
     from .public import fetch as run
 
     return run(name, out=Path(out), source=source, progress=progress, timeout_s=timeout_s)
@@ -289,6 +363,12 @@ def workload(source: Log, *, progress: Progress | None = None, **choice: Any) ->
 
     `choice` selects and scales: `service`, `model`, `start_s`, `end_s`, `first`, `rate_rps`, `speedup`,
     `spread`, `sessions`, `tokens`, `seed`; see `burstlens.bench.from_trace` and `burstlens.bench.modelled`.
+
+    >>> load = bl.workload("synthetic.csv", service="conversation", first=100, rate_rps=2.0)
+    >>> len(load.requests), round(load.rate_rps)
+    (100, 2)
+    >>> bl.workload("shape=0.5,scale=2,exponent=1.1", first=10, seed=1).to_frame().columns[:2]
+    ['request_id', 'at_s']
     """
     from .analysis.result import silent
     from .load import workload as make
@@ -308,22 +388,29 @@ def replay(
     prompts: Prompts | None = None,
     resume: bool = False,
     watch: Callable[[Status], None] | None = None,
-) -> Manifest:
+) -> Ran:
     """Send a workload to an OpenAI-compatible endpoint, each request at its instant, into run folder `out`.
 
-    The folder's summary is `burstlens.bench.summary.write_summary(out)`, its page `reports.run_page`.
-    `key` goes into the requests' headers and nowhere else. `watch` is called twice a second.
+    `.verdict` says whether the load that arrived is the load that was asked for, `.summary` what came of it,
+    `.report()` makes the page. `key` goes into the requests' headers and nowhere else. `watch` is called
+    twice a second. `resume` goes on with a run that was cut off.
+
+    >>> load = bl.workload("shape=0.5,scale=0.1,exponent=1.1", first=20)
+    >>> bl.replay(load, "never", url="http://127.0.0.1:9")
+    Traceback (most recent call last):
+    burstlens.analysis.errors.BurstlensError: ...
     """
     from .bench.client import run
     from .bench.prompts import TokenPrompts
     from .bench.settings import Settings, Target
+    from .ran import Ran
 
     if api not in ("completions", "chat"):
         raise BurstlensError(f"api: {api!r} is neither completions nor chat")
     target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
-    return run(
-        load, prompts or TokenPrompts(), target, settings or Settings(), Path(out), resume=resume, watch=watch
-    )
+    sent = prompts or TokenPrompts()
+    manifest = run(load, sent, target, settings or Settings(), Path(out), resume=resume, watch=watch)
+    return Ran(Path(out), manifest)
 
 
 def text_prompts(
@@ -341,6 +428,10 @@ def text_prompts(
     `tokenizer` is the served model's `tokenizer.json` or the folder that holds it; the package tokenizers is
     needed. `memory` in bytes bounds index and buffer (256 MB unless given). With `share`, turns of a session
     and prefix blocks of a trace begin alike; otherwise no two prompts do.
+
+    >>> bl.text_prompts("ShareGPT.json", "tokenizer.json")
+    Traceback (most recent call last):
+    burstlens.analysis.errors.BurstlensError: ...
     """
     from .analysis.result import silent
     from .bench.text_pool import MEMORY
@@ -365,27 +456,42 @@ def simulate(
     scheduling: str = "fcfs",
     notes: Sequence[str] = (),
     progress: Progress | None = None,
-) -> Manifest:
+) -> Ran:
     """Serve a workload on the simulated engine in virtual time; the same run folder as `replay` writes.
 
-    `notes` are kept with the run and shown with it.
+    `preset` is a name (`burstlens serve --list`) or a `Preset`. `notes` are kept with the run and shown with
+    it, and so is that it is simulated.
+
+    >>> load = bl.workload("synthetic.csv", first=200, rate_rps=1.0)
+    >>> run = bl.simulate(load, "llama-2-13b-a100", "run")
+    >>> print(run.verdict)
+    trustworthy
+    >>> run.to_frame("requests").height
+    200
     """
     from .analysis.result import silent
     from .bench.simulated.folder import simulate as run
     from .bench.simulated.presets import load_preset
+    from .ran import Ran
 
     if scheduling not in ("fcfs", "priority"):
         raise BurstlensError(f"scheduling: {scheduling!r} is neither fcfs nor priority")
     chosen = load_preset(preset) if isinstance(preset, str) else preset
     how = "priority" if scheduling == "priority" else "fcfs"
-    return run(load, chosen, Path(out), scheduling=how, notes=notes, progress=progress or silent)  # type: ignore[arg-type]
+    into = Path(out)
+    return Ran(into, run(load, chosen, into, scheduling=how, notes=notes, progress=progress or silent))  # type: ignore[arg-type]
 
 
 def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     """Run one of the paper's evaluations, such as `"maf2"`, into folder `out`, and say what it found.
 
     The same call goes on where it was stopped. `options` are those of the function of that name in
-    `burstlens.evaluations`. `out` is `reports/build/KIND` where nothing is said.
+    `burstlens.evaluations`. `out` is `reports/build/KIND` where nothing is said. `.findings.claims` are the
+    paper's claims with their verdicts, `.trials` a row a trial, `.report()` makes the page.
+
+    >>> done = bl.experiment("maf2", "maf2", rates_rps=[1.0], requests=100, seeds=2)
+    >>> done.trials.height, done.findings.claims[0].id
+    (8, 'maf2-load')
     """
     from .evaluated import Evaluated
     from .evaluations import named
@@ -411,6 +517,10 @@ def disaggregate(
     The sequence made from `plan_from` (a parameter file, such as a forecast) is judged on the real load,
     beside the one made from the real load itself. `options` are those of
     `burstlens.provisioning.disaggregate`: `total`, `slo_ttft_s`, `slo_tpot_s`, `window_s`, `beam`, `seeds`, …
+
+    >>> found = bl.disaggregate("synthetic.csv", first=300, total=3, seeds=1, window_s=60.0, beam=2)
+    >>> found.ratios["policy"].to_list()[:2]
+    ['1:2', '2:1']
     """
     from .analysis.result import silent
     from .provisioning import disaggregate as run
@@ -439,7 +549,12 @@ def serve(
 ) -> None:
     """Serve a simulated vLLM until SIGINT or SIGTERM; `ready` is called with its base URL.
 
-    Prompts of text are counted by words, or by a `tokenizer.json`.
+    Prompts of text are counted by words, or by a `tokenizer.json`. `speedup` makes every step that much
+    shorter. It blocks; in a notebook start `burstlens serve` beside it.
+
+    >>> bl.serve("no-such-preset")
+    Traceback (most recent call last):
+    burstlens.analysis.errors.BurstlensError: ...
     """
     from .bench.simulated.endpoint import serve as run
     from .bench.simulated.presets import load_preset
@@ -478,6 +593,10 @@ def calibrate(
 
     Runs at `url`, or in virtual time on preset `simulate`. With `out` the parameters in `source` are
     written there, scaled. Prompts are token ids from `vocabulary`, or `prompts`. `choice` as in `workload`.
+
+    >>> found = bl.calibrate("synthetic.csv", 0.2, simulate="llama-2-13b-a100", first=1000)
+    >>> found.reached, found.to_frame().columns[0]
+    (True, 'trial')
     """
     from .analysis.result import silent
     from .load import calibrate as search

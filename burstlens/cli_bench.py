@@ -21,7 +21,6 @@ from .console import Duration, Size, progress
 if TYPE_CHECKING:
     from .analysis.result import Progress
     from .bench.prompts import Prompts
-    from .bench.record import Manifest
 
 NOT_TRUSTWORTHY = 3
 """Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
@@ -295,13 +294,12 @@ def replay(
     texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
         load = bl.workload(source, progress=show, **selection)
-    manifest: Manifest
     if simulate is not None:
         from .bench.prompts import NO_PREFIX_CACHE
 
         notes = [NO_PREFIX_CACHE] if share_prefixes else []
         with progress(quiet) as show:
-            manifest = bl.simulate(load, simulate, out, scheduling=scheduling, notes=notes, progress=show)
+            run = bl.simulate(load, simulate, out, scheduling=scheduling, notes=notes, progress=show)
     else:
         from .bench.settings import Settings
 
@@ -320,7 +318,7 @@ def replay(
         with progress(quiet) as show:
             prompts = _prompts(texts, share_prefixes, vocabulary, selection["seed"], api, show)
         with live(error, quiet) as watch:
-            manifest = bl.replay(
+            run = bl.replay(
                 load,
                 out,
                 url=url or "",
@@ -344,11 +342,11 @@ def replay(
     else:
         screen_of = Console(highlight=False)
         screen_of.print(screen(said))
-        for note in manifest.notes:
+        for note in run.manifest.notes:
             screen_of.print(f"note: {note}", markup=False)
         screen_of.print(f"\nrecord and summary in {out}; the page: burstlens report {out}", markup=False)
-    if not manifest.finished:
-        click.echo(f"burstlens: {manifest.stopped}; go on with --resume", err=True)
+    if not run.finished:
+        click.echo(f"burstlens: {run.manifest.stopped}; go on with --resume", err=True)
         raise click.exceptions.Exit(STOPPED)
     if strict and not said.verdict.trustworthy:
         raise click.exceptions.Exit(NOT_TRUSTWORTHY)

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .analysis.showing import Exhibit, Shown
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluated(Shown):
     """An experiment that has ended, or what there is of it."""
 
     experiment: Experiment
@@ -50,8 +52,6 @@ class Evaluated:
             self.folder, None if out is None else Path(out), command=command, images=images
         )
 
-    def _repr_html_(self) -> str:
-        """In a notebook: what it is, verdicts, sentences and the table to cite."""
-        from .reports.experiment_page import fragment
-
-        return fragment(self.findings)
+    def exhibit(self) -> Exhibit:
+        """What it is, verdicts, sentences and tables."""
+        return self.findings.exhibit()

@@ -6,11 +6,12 @@ Not here: how it is made (`burstlens.analysis.forecast`), how a page is (`burstl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis.result import Progress, silent
+from .analysis.showing import Exhibit, Shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +23,7 @@ EMBEDDED_DAYS, EMBEDDED_SEED = 61, 7
 
 
 @dataclass(frozen=True)
-class Forecasted:
+class Forecasted(Shown):
     """A trace's load forecast and scored."""
 
     part: Forecasts
@@ -57,11 +58,12 @@ class Forecasted:
 
         return write_forecast_page(self.part, Path(out), command=command, images=images, progress=progress)
 
-    def _repr_html_(self) -> str:
-        """In a notebook: the findings and a table of verdicts."""
-        from .reports.forecast_page import fragment
-
-        return fragment(self.part)
+    def exhibit(self) -> Exhibit:
+        """The findings, and the verdicts as the first table."""
+        seen = self.part.exhibit()
+        return replace(
+            seen, title=f"Forecast of {self.part.info.name}", marks=self.part.info.marks, within=[self.part]
+        )
 
 
 def opened(files: Sequence[Path], columns: Mapping[str, str] | None, strict: bool, show: Progress) -> Trace:

@@ -5,13 +5,14 @@ Not here: the search (`burstlens.bench.provision`), sentences (`bench.provisione
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress, silent
+from .analysis.showing import Exhibit, Shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +31,7 @@ OTHER_SEED = 1_000_003
 
 
 @dataclass(frozen=True)
-class Disaggregated:
+class Disaggregated(Shown):
     """What a search of prefill:decode ratios found."""
 
     content: dict[str, Any]
@@ -71,6 +72,16 @@ class Disaggregated:
             "sentences": [text for part in self.parts for text in part.sentences()],
             "claims": [self.claim.as_dict()],
         }
+
+    def exhibit(self) -> Exhibit:
+        """The paper's claim with its verdict, the table of ratios, both parts."""
+        synthetic = ("synthetic load",) if self.content["synthetic"] else ()
+        marks = (f"simulated by {self.content['simulated']}", *synthetic)
+        claim = self.claim
+        lines = [f"{claim.verdict}: {claim.claim} ({claim.where}) {claim.value} {claim.why}"]
+        within = [replace(part, marks=marks) for part in self.parts]
+        title = f"Prefill:decode ratio, {self.content['load']['name']}"
+        return Exhibit(title, marks, lines, {"ratios": self.ratios}, within)
 
     def report(self, out: str | Path | None = None, *, images: bool = True, command: str = "") -> Path:
         """Write the page, beside `disaggregate.json` or into `out`; its path."""

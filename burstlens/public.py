@@ -22,6 +22,7 @@ from urllib.request import url2pathname
 import polars as pl
 
 from .analysis.errors import BurstlensError
+from .analysis.showing import Exhibit, Shown
 from .download import PATIENCE, NotThere, Patience, Received, download, forget, record_of, unwritable
 from .unpack import CHUNK_BYTES, Member, digest, fault_of, unpack
 
@@ -49,7 +50,7 @@ class PublicTrace:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class Fetched(Shown):
     """A public trace on this disk."""
 
     path: Path
@@ -63,6 +64,11 @@ class Fetched:
     message: str
     logs: tuple[Path, ...]
     """What to read: the file itself, or the logs that were in the archive."""
+
+    def exhibit(self) -> Exhibit:
+        """Where it lies, and the logs in it."""
+        logs = pl.DataFrame({"log": [str(log) for log in self.logs]}, schema={"log": pl.String})
+        return Exhibit(self.path.name, (), [self.message], {"logs": logs})
 
 
 @cache

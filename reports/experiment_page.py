@@ -21,7 +21,7 @@ from .chart import number, percent
 from .cite import Cited, all_cited
 from .facts import Fact
 from .figures_experiments import figures
-from .page import Block, block, fill, render, sections, write_images, write_tables
+from .page import Block, block, render, sections, write_images, write_tables
 from .summary import plain
 
 SLUG = "experiment"
@@ -99,7 +99,7 @@ def _html(said: Findings, blocks: list[Block], cited: list[Cited], command: str,
         simulated=asked.simulated,
         synthetic=asked.synthetic,
         badge="simulated" if asked.simulated else "synthetic workload",
-        unfinished=unfinished(said),
+        unfinished=said.unfinished,
         notes=asked.notes,
         facts=_facts(said),
         claims=[(claim, _target(claim, blocks)) for claim in said.claims],
@@ -111,34 +111,6 @@ def _html(said: Findings, blocks: list[Block], cited: list[Cited], command: str,
         sources=list(sources(asked.asked.get("sources"))),
         command=command,
         images=images,
-    )
-
-
-def fragment(said: Findings) -> str:
-    """The experiment as a notebook shows it: verdicts, sentences and the table to cite."""
-    asked = said.experiment.question
-    return fill(
-        "experiment_fragment.html",
-        title=said.title,
-        engine=asked.title,
-        synthetic=asked.synthetic,
-        unfinished=unfinished(said),
-        claims=said.claims,
-        sentences=[text for part in said.parts for text in (*part.missing, *part.sentences())],
-        cited=all_cited([table for part in said.parts for table in part.tables().values()]),
-        most=CITED_SHOWN,
-    )
-
-
-def unfinished(said: Findings) -> str:
-    """One sentence where trials are missing, else nothing."""
-    asked, done = said.experiment.question, said.experiment.trials.height
-    if asked.finished and done >= asked.trials:
-        return ""
-    why = asked.stopped or "it was killed, or still runs"
-    return (
-        f"{done:,} of {asked.trials:,} trials have ended ({why}). Everything below is from those alone; "
-        "the same command goes on, and the page can be made again."
     )
 
 

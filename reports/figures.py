@@ -13,11 +13,19 @@ import polars as pl
 from ..analysis.result import Part
 from .chart import Figure
 
+SHARED = {
+    "run_parts": "run",
+    "provisioned": "disaggregation",
+    **dict.fromkeys(("maf2", "responses", "schedulers", "sweep"), "experiments"),
+}
+"""By the module of a part's class: whose figures one module draws for several parts."""
+
 
 @cache
-def _drawer(part: str) -> Callable[[Any], list[Figure]] | None:
-    """The `figures` function of `figures_<part>`, loaded when the part is first drawn."""
-    module = f"{__package__}.figures_{part}"
+def _drawer(kind: type[Part]) -> Callable[[Any], list[Figure]] | None:
+    """The `figures` function of `figures_<part>`, loaded when such a part is first drawn."""
+    home = kind.__module__.rpartition(".")[2]
+    module = f"{__package__}.figures_{SHARED.get(home, kind.name)}"
     if util.find_spec(module) is None:
         return None
     drawer: Callable[[Any], list[Figure]] = import_module(module).figures
@@ -26,7 +34,7 @@ def _drawer(part: str) -> Callable[[Any], list[Figure]] | None:
 
 def figures_of(part: Part) -> list[Figure]:
     """Every figure that this part has data for, most important first; none for a part without figures."""
-    drawer = _drawer(part.name)
+    drawer = _drawer(type(part))
     drawn = drawer(_without_nan(part)) if drawer else []
     # A table can have rows and yet nothing to draw, such as spectra of counts that never change.
     return [figure for figure in drawn if figure.data.height]

@@ -23,7 +23,7 @@ from .chart import percent
 from .claim_checks_forecast import decided
 from .claims import LEDGER
 from .facts import Fact
-from .page import Block, block, fill, render, sections, write_images, write_tables
+from .page import Block, block, render, sections, write_images, write_tables
 from .summary import plain
 
 SLUG = "forecast"
@@ -84,17 +84,6 @@ def told(part: Forecasts) -> dict[str, Any]:
             if name not in TABLES_LEFT_OUT
         },
     }
-
-
-def fragment(part: Forecasts) -> str:
-    """The forecast as a notebook shows it: findings and the verdicts."""
-    return fill(
-        "forecast_fragment.html",
-        title=part.info.name,
-        synthetic=part.info.synthetic,
-        sentences=[*part.missing, *part.sentences()],
-        rows=[_verdict(row) for row in part.verdicts.iter_rows(named=True)],
-    )
 
 
 def _html(part: Forecasts, one: Block, command: str, images: bool) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from ..analysis.characterize import Characterization, characterize
 from ..analysis.comparison import compare_traces
 from ..analysis.errors import BurstlensError
@@ -18,6 +20,7 @@ from ..analysis.forecast import describe_forecast
 from ..analysis.forecasters import load_xgboost
 from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Part, Progress, silent
+from ..analysis.showing import Exhibit, Shown
 from ..analysis.synthetic import open_synthetic
 from ..analysis.trace import Trace, open_trace
 from ..bench.experiments.trials import cores
@@ -32,7 +35,7 @@ EMBEDDED_SEED = 7
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Shown):
     """What the main job wrote, and what it found."""
 
     folder: Path
@@ -72,10 +75,20 @@ class Report:
             ],
         }
 
-    def _repr_html_(self) -> str:
-        """In a notebook: where the page is."""
-        lines = "<br>".join(line.replace("&", "&amp;").replace("<", "&lt;") for line in self.lines())
-        return f"<p>{lines}</p>"
+    def exhibit(self) -> Exhibit:
+        """Where the page is, the ledger of the paper's claims, every trace."""
+        ledger = [
+            {
+                "trace": said.info.name,
+                **{key: plain(claim.as_dict())[key] for key in ("id", "verdict", "value", "claim")},
+            }
+            for said, claims in zip(self.characterizations, self.claims, strict=True)
+            for claim in claims
+        ]
+        marks = tuple(dict.fromkeys(mark for said in self.characterizations for mark in said.info.marks))
+        return Exhibit(
+            "Report", marks, self.lines(), {"claims": pl.DataFrame(ledger)}, self.characterizations
+        )
 
 
 def write_report(

@@ -6,13 +6,14 @@ Tables small enough to draw, and the sentences computed from them. Not here: the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
 from ..analysis.result import Part, number
+from ..analysis.showing import Exhibit
 from ..bench.metrics import LATENCIES, Distribution
 from ..bench.record import OUTCOMES
 from ..bench.summary import Summary
@@ -161,7 +162,28 @@ class Load(Part):
 
 def parts(said: Summary) -> tuple[OverTime, Latency, Load]:
     """What there is to tell of a run, in reading order."""
-    return over_time(said), latency(said), load(said)
+    marks = marks_of(said)
+    return tuple(replace(part, marks=marks) for part in (over_time(said), latency(said), load(said)))  # type: ignore[return-value]
+
+
+def marks_of(said: Summary) -> tuple[str, ...]:
+    """What must be said of everything made from a run."""
+    run = said.manifest
+    simulated = (f"simulated by {run.simulated}",) if run.simulated else ()
+    return (*simulated, *(("synthetic workload",) if run.synthetic else ()))
+
+
+def exhibit(said: Summary) -> Exhibit:
+    """A run for a notebook: the verdict, then outcomes; latencies, requests and seconds as frames."""
+    told = parts(said)
+    tables = {
+        "latencies": told[1].quantiles,
+        "verdict": said.verdict.table,
+        "requests": said.requests,
+        "seconds": said.seconds,
+    }
+    lines = [f"Load: {said.verdict}.", *told[0].sentences(), *said.manifest.notes]
+    return Exhibit(f"Run of {said.manifest.name}", marks_of(said), lines, tables, told)
 
 
 def over_time(said: Summary) -> OverTime:

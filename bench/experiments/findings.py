@@ -7,11 +7,12 @@ how its parts are computed (the module of each).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...analysis.errors import BurstlensError
 from ...analysis.result import Part
+from ...analysis.showing import Exhibit, Shown
 from . import maf2, responses, schedulers, sweep
 from .trials import Experiment
 
@@ -62,13 +63,37 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Findings:
+class Findings(Shown):
     """Everything that an experiment says."""
 
     experiment: Experiment
     title: str
     parts: tuple[Part, ...]
     claims: tuple[Checked, ...]
+
+    @property
+    def unfinished(self) -> str:
+        """One sentence where trials are missing, else nothing."""
+        asked, done = self.experiment.question, self.experiment.trials.height
+        if asked.finished and done >= asked.trials:
+            return ""
+        why = asked.stopped or "it was killed, or still runs"
+        return (
+            f"{done:,} of {asked.trials:,} trials have ended ({why}). Everything below is from those alone; "
+            "the same command goes on, and the page can be made again."
+        )
+
+    def exhibit(self) -> Exhibit:
+        """Verdicts of the paper's claims first; the parts inside."""
+        asked = self.experiment.question
+        claims = [
+            f"{each.verdict}: {each.claim} ({each.where}) {each.value} {each.why}" for each in self.claims
+        ]
+        unfinished = [f"Unfinished. {self.unfinished}"] if self.unfinished else []
+        lines = [*unfinished, *claims, asked.title]
+        return Exhibit(
+            self.title, _marks(self.experiment), lines, {"trials": self.experiment.trials}, self.parts
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON knows it."""
@@ -105,7 +130,16 @@ def findings(experiment: Experiment) -> Findings:
         )
     if experiment.trials.is_empty():
         raise BurstlensError(f"{experiment.folder}: no trial has ended yet; the same command goes on")
-    return KINDS[kind](experiment)
+    found = KINDS[kind](experiment)
+    marks = _marks(experiment)
+    return replace(found, parts=tuple(replace(part, marks=marks) for part in found.parts))
+
+
+def _marks(experiment: Experiment) -> tuple[str, ...]:
+    """What must be said of everything that was found."""
+    asked = experiment.question
+    simulated = (f"simulated by {asked.simulated}",) if asked.simulated else ()
+    return (*simulated, *(("synthetic workload",) if asked.synthetic else ()))
 
 
 def _maf2(experiment: Experiment) -> Findings:

@@ -14,7 +14,8 @@ from burstlens.analysis.synthetic import open_synthetic
 from burstlens.analysis.trace import write_trace
 from burstlens.reports.claim_checks_forecast import forecast
 from burstlens.reports.figures import figures_of
-from burstlens.reports.forecast_page import fragment, write_forecast_page
+from burstlens.reports.forecast_page import write_forecast_page
+from burstlens.reports.notebook import html
 
 import burstlens as bl
 
@@ -68,7 +69,7 @@ def test_the_ledger_gets_a_verdict_where_a_forecast_was_made(week_forecast: Fore
 
 
 def test_a_notebook_shows_the_verdicts(week_forecast: Forecasts) -> None:
-    shown = fragment(week_forecast)
+    shown = html(week_forecast)
     assert "cannot be forecast" in shown
     assert "<script" not in shown
 
@@ -79,7 +80,7 @@ def test_python_forecasts_a_log_and_marks_what_is_synthetic(tmp_path: Path) -> N
     done = bl.forecast(log, service="conversation", bins_s=[900.0], origins=2)
     assert done.tables["verdicts"]["target"].to_list() == ["requests", "request_tokens", "token_load"]
     assert done.parameters is None
-    assert "synthetic trace" in done._repr_html_()
+    assert "<strong>synthetic</strong>" in (done._repr_html_() or "")
     page = done.report(tmp_path / "out", images=False).read_text(encoding="utf-8")
     assert "SYNTHETIC TRACE" in page
     assert '<span class="badge">synthetic trace</span>' in page

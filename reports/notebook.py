@@ -1,0 +1,95 @@
+"""Results in a notebook: an exhibit as HTML, with its first figure as a picture. For every kind of result.
+
+Not here: what there is to see of a result (its `exhibit`), and the page of a report (`page`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import polars as pl
+
+from ..analysis.result import Part, number
+from ..analysis.showing import Exhibit, Shown
+from .chart import Figure
+from .figures import figures_of
+from .page import fill
+
+ROWS_SHOWN = 12
+SCALE = 1.5
+"""Pixels of a picture to one of the page."""
+WIDTH_PX = 960
+"""As wide is a picture shown at most."""
+FIRST = "arrivals"
+"""The part whose first figure stands for a whole characterization: the Gamma sequence."""
+
+
+def figures(shown: Shown) -> dict[str, Figure]:
+    """The figures of a result by name, those of the results inside it as `part.figure`."""
+    own = {each.name: each for each in figures_of(shown)} if isinstance(shown, Part) else {}
+    for part in shown.exhibit().within:
+        name = getattr(part, "name", type(part).__name__.lower())
+        own |= {f"{name}.{figure}": each for figure, each in part.figures().items()}
+    return own
+
+
+def html(shown: Shown) -> str:
+    """A result as a fragment of HTML: marks, findings, one figure, tables; what is in it folded."""
+    exhibit = shown.exhibit()
+    part = _foremost(shown, exhibit)
+    drawn = figures_of(part) if part is not None else []
+    return fill("fragment.html", seen=_seen(exhibit, drawn[0] if drawn else None))
+
+
+def picture(figure: Figure, marks: tuple[str, ...] = ()) -> str:
+    """A figure as an image, with its words for readers who cannot see it."""
+    import vl_convert
+    from markupsafe import Markup
+
+    # Not as SVG: its room for labels is measured in the fonts of this machine, not of the reader's.
+    png = vl_convert.vegalite_to_png(json.dumps(figure.drawn(", ".join(marks))), scale=SCALE)
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return Markup('<img alt="{}" style="width:100%;max-width:{}px" src="{}">').format(
+        f"{figure.title}. {figure.alt_text}", WIDTH_PX, source
+    )
+
+
+def _foremost(shown: Shown, exhibit: Exhibit) -> Part | None:
+    """The part to draw: the result itself, else the arrivals in it, else the first that it is made of."""
+    if isinstance(shown, Part):
+        return shown
+    parts = [part for part in exhibit.within if isinstance(part, Part)]
+    return next((part for part in parts if part.name == FIRST), parts[0] if parts else None)
+
+
+def _seen(exhibit: Exhibit, figure: Figure | None = None) -> dict[str, Any]:
+    """An exhibit as the template has it."""
+    return {
+        "title": exhibit.title,
+        "marks": exhibit.marks,
+        "lines": list(exhibit.lines),
+        "figure": figure and picture(figure, exhibit.marks),
+        "tables": [_table(name, frame) for name, frame in exhibit.tables.items()],
+        "within": [_seen(part.exhibit()) for part in exhibit.within],
+    }
+
+
+def _table(name: str, frame: pl.DataFrame) -> dict[str, Any]:
+    """The first rows of a table as text; columns of lists are left to the frame."""
+    flat = [column for column, kind in frame.schema.items() if not kind.is_nested()]
+    numeric = [frame.schema[column].is_numeric() for column in flat]
+    shown = frame.select(flat).head(ROWS_SHOWN)
+    rows = [[(_cell(cell), is_number) for cell, is_number in zip(row, numeric, strict=True)]
+            for row in shown.iter_rows()]  # fmt: skip
+    rest = frame.height - shown.height
+    return {"name": name, "columns": flat, "rows": rows, "total": frame.height, "rest": rest}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value, 4) if isinstance(value, int | float) else str(value)

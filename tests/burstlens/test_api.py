@@ -1,0 +1,97 @@
+"""The Python API as a person meets it: what importing loads, what help says, how results are shown."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.showing import Shown
+
+import burstlens as bl
+
+HEAVY = ("polars", "duckdb", "altair", "numpy", "scipy", "statsmodels", "aiohttp", "orjson", "jinja2", "rich",
+         "jsonschema", "vl_convert", "zstandard", "uvloop", "click")  # fmt: skip
+FUNCTIONS = [name for name in bl.__all__ if inspect.isfunction(getattr(bl, name))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the examples run: it holds the day of the synthetic trace that they read."""
+    folder = tmp_path_factory.mktemp("examples")
+    bl.synth(folder / "synthetic.csv", days=1, seed=7).close()
+    return folder
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    code = f"import burstlens, sys; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=dict(os.environ), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", ["__init__", *FUNCTIONS])
+def test_help_has_an_example_that_runs(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    asked: Any = bl if name == "__init__" else getattr(bl, name)
+    text = inspect.getdoc(asked) or ""
+    test = doctest.DocTestParser().get_doctest(text, {"bl": bl}, name, None, None)
+    assert test.examples, f"help(burstlens.{name}) shows no example"
+    told: list[str] = []
+    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    runner = doctest.DocTestRunner(optionflags=flags)
+    runner.run(test, out=told.append)
+    assert runner.failures == 0, "\n".join(told)
+    assert capsys.readouterr().err == ""
+
+
+def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    trace = bl.trace("synthetic.csv")
+    said = bl.describe("synthetic.csv", window_s=3600)
+    load = bl.workload("synthetic.csv", first=100, rate_rps=1.0)
+    results: list[Shown] = [
+        trace,
+        said,
+        *said.parts,
+        bl.fit("synthetic.csv", window_s=3600),
+        bl.ingest("synthetic.csv", "synthetic.parquet"),
+        load,
+        bl.simulate(load, "llama-2-13b-a100", "shown"),
+        bl.report(["synthetic.csv"], "shown-page", images=False),
+    ]
+    for result in results:
+        shown = result._repr_html_()
+        assert shown is not None
+        assert "synthetic" in shown, type(result)
+        assert "<script" not in shown
+        assert isinstance(result.to_frame(), pl.DataFrame)
+        assert result.to_frames()
+    assert trace.to_frame().height == trace.info.rows
+    assert trace.to_frame("selections")["requests"][0] == trace.info.rows
+    trace.close()
+
+
+def test_figures_come_by_name_with_their_words(folder: Path) -> None:
+    said = bl.describe(folder / "synthetic.csv", window_s=1200)
+    figures = said.figures()
+    figure = figures["arrivals.shape-sequence"]
+    assert figure.data.height
+    assert figure.alt_text in (said._repr_html_() or "").replace("&#39;", "'")
+    assert "SVG" not in figure.title
+
+
+def test_a_table_that_is_not_there_names_those_that_are(folder: Path) -> None:
+    load = bl.workload(folder / "synthetic.csv", first=10)
+    with pytest.raises(BurstlensError, match="no table 'request'; there are: requests"):
+        load.to_frame("request")
