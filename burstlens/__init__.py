@@ -47,6 +47,7 @@ __all__ = [
     "fetch",
     "fit",
     "forecast",
+    "gather",
     "ingest",
     "replay",
     "report",
@@ -264,23 +265,51 @@ def replay(
     settings: Settings | None = None,
     prompts: Prompts | None = None,
     resume: bool = False,
+    shard: str | None = None,
+    start_at: str | float | None = None,
+    clock: str = "endpoint",
+    waiting: Callable[[str], None] | None = None,
     watch: Callable[[Status], None] | None = None,
 ) -> Manifest:
     """Send a workload to an OpenAI-compatible endpoint, each request at its instant, into run folder `out`.
 
-    The folder's summary is `burstlens.bench.summary.write_summary(out)`, its page `reports.run_page`.
-    `key` goes into the requests' headers and nowhere else. `watch` is called twice a second.
+    With `start_at` (ISO 8601 with an offset, or Unix seconds) it begins then, and with `shard` (`"2/4"`,
+    counted from 0) only that part is sent; `gather` makes one run of the parts. `clock` is what a shard
+    compares this machine's clock with, `waiting` is told in a line what will begin. The folder's summary is
+    `burstlens.bench.summary.write_summary(out)`, its page `reports.run_page`. `key` goes into the requests'
+    headers and nowhere else. `watch` is called twice a second.
     """
     from .bench.client import run
     from .bench.prompts import TokenPrompts
     from .bench.settings import Settings, Target
+    from .bench.shards import Shard, parse_start
 
     if api not in ("completions", "chat"):
         raise BurstlensError(f"api: {api!r} is neither completions nor chat")
     target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
     return run(
-        load, prompts or TokenPrompts(), target, settings or Settings(), Path(out), resume=resume, watch=watch
+        load,
+        prompts or TokenPrompts(),
+        target,
+        settings or Settings(),
+        Path(out),
+        resume=resume,
+        shard=None if shard is None else Shard.parse(shard),
+        start_unix_s=None if start_at is None else parse_start(str(start_at)),
+        clock=clock,
+        waiting=waiting,
+        watch=watch,
     )
+
+
+def gather(runs: Sequence[Log], out: Log) -> Manifest:
+    """Make one run folder `out` of the folders that `replay` wrote for all shards of one workload.
+
+    Its summary, verdict and page are those of any run.
+    """
+    from .bench.whole import gather as run
+
+    return run(_paths(runs), Path(out))
 
 
 def text_prompts(
