@@ -14,8 +14,9 @@ Its comments declare the rest, so that a new format is a new file and nothing el
 - `-- holds: session elapsed_s`: which of the optional trace columns (`prefix` is the third) the log has;
 - `-- failures: …`: what counts as a failure, where the log tells; `-- spread: yes` for coarse counts.
 
-A SELECT may use `$day0_ns` (midnight of day 0), `$service` (told by the file's name) and `$day_index` (day
-number of the file). Not here: opening and running (`burstlens.analysis.logs`, `burstlens.analysis.loading`).
+A SELECT may use `$day0_ns` (midnight of day 0), `$service` (told by the file's name), `$day_index` (day
+number of the file) and `$behind_s` (what its instants are to be moved by). Not here: opening and running
+(`burstlens.analysis.logs`, `burstlens.analysis.loading`).
 """
 
 from __future__ import annotations

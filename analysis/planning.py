@@ -150,6 +150,7 @@ def ask(
         "day0_ns": int(origin_s) * 1_000_000_000,
         "service": reading.service,
         "day_index": reading.day_index,
+        "behind_s": reading.behind_s,
         **parameters,
     }
     connection.execute("DROP TABLE IF EXISTS reject_errors")

@@ -58,7 +58,7 @@ class Reading:
     name: str
     """the format's name, or `columns` for a mapping"""
     select: str
-    """`$day0_ns`, `$service` and `$day_index` still open"""
+    """`$day0_ns`, `$service`, `$day_index` and `$behind_s` still open"""
     clock: str
     """`second 0` where the format fixes it, `instant` for dates, `number` for seconds of unknown start"""
     day0: date | None
@@ -70,6 +70,8 @@ class Reading:
     failure_rule: str | None
     stored: TraceInfo | None
     """identity that the file carries, if it is a trace of ours"""
+    behind_s: float = 0.0
+    """what its instants are to be moved by: a shard's clock against those of the others"""
 
     @property
     def service(self) -> str:
@@ -78,8 +80,11 @@ class Reading:
         return next((service for word, service in SERVICES if word in name), "llm")
 
 
-def read_as(path: Path, columns: Mapping[str, str] | None, position: int) -> Reading:
-    """Look at a log and say how to read it; `position` is its place among the logs of the trace."""
+def read_as(path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float = 0.0) -> Reading:
+    """Look at a log and say how to read it; `position` is its place among the logs of the trace.
+
+    `behind_s` is what the instants of a run's record are to be moved by.
+    """
     log = look(path)
     twice = [name for name, times in Counter(plain(name) for name in log.header).items() if times > 1]
     if columns:
@@ -116,6 +121,7 @@ def read_as(path: Path, columns: Mapping[str, str] | None, position: int) -> Rea
         has_failures=stored.has_failures if stored else tells_failures,
         failure_rule=stored.failure_rule if stored else format.failures,
         stored=stored,
+        behind_s=behind_s,
     )
 
 

@@ -183,19 +183,20 @@ def open_trace(
 ) -> Trace:
     """Read one log, or several that make one trace, and prepare the tables that questions are put to.
 
-    A log is a canonical Parquet trace, a file in a known format, the folder of a run (for its records), or
-    anything whose `columns` are mapped to those of a trace (`{"arrival": "ts"}`). Bad rows are counted in
-    the trace's identity, kept in its `rejects` and written to the file `rejects` if one is named and there
-    are any; `strict` makes the first an error. Every fault of the input is a BurstlensError.
+    A log is a canonical Parquet trace, a file in a known format, the folder of a run (for its records; the
+    shards of one workload are one trace together), or anything whose `columns` are mapped to those of a trace
+    (`{"arrival": "ts"}`). Bad rows are counted in the trace's identity, kept in its `rejects` and written to
+    the file `rejects` if one is named and there are any; `strict` makes the first an error. Every fault of
+    the input is a BurstlensError.
     """
-    paths = opened([logs] if isinstance(logs, Path) else logs)
-    if not paths:
+    records = opened([logs] if isinstance(logs, Path) else logs)
+    if not records:
         raise BurstlensError.no_logs()
     tell = progress or silent
-    readings = [read_as(path, columns, i) for i, path in enumerate(paths)]
+    readings = [read_as(record.path, columns, i, record.behind_s) for i, record in enumerate(records)]
     engine = Engine(duckdb.connect())
     try:
-        tell(f"reading {paths[0].name}", 0.0)
+        tell(f"reading {records[0].path.name}", 0.0)
         loaded = _loaded(engine, readings, strict)
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
@@ -300,14 +301,15 @@ def ingest(
     `<out's stem>.rejects.csv` beside the trace, only when there are any; a file of that name from an earlier
     run is removed otherwise, so that it never tells of another trace.
     """
-    paths = opened([logs] if isinstance(logs, Path) else logs)
+    listed_logs = [logs] if isinstance(logs, Path) else list(logs)
+    paths = [record.path for record in opened(listed_logs)]
     if not paths:
         raise BurstlensError.no_logs()
     out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
         raise BurstlensError.unwritable(out, "it is one of the logs; name another file with -o")
     listed = out.with_name(f"{out.stem}.rejects.csv")
-    trace = open_trace(paths, columns=columns, strict=strict, rejects=listed, progress=progress)
+    trace = open_trace(listed_logs, columns=columns, strict=strict, rejects=listed, progress=progress)
     try:
         write_trace(trace, out)
     finally:

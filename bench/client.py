@@ -1,7 +1,7 @@
 """Send a workload to an endpoint and write what happened into a run folder.
 
-Checks first (`preflight`), then sends from this process (`sender`) or from several (`workers`). Not here:
-what the record means (`summary`).
+Checks first (`preflight`), then sends from this process (`sender`) or from several (`workers`), at once or at
+an instant that other senders wait for too. Not here: what the record means (`summary`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from pathlib import Path
 import polars as pl
 
 from ..analysis.errors import BurstlensError
+from .clocks import ENDPOINT, measure
 from .preflight import Endpoint, preflight
 from .prompts import NO_PREFIX_CACHE, Prompts
-from .record import Manifest, begin, read_manifest, read_record, write_manifest
-from .sender import Sender, main
+from .record import Manifest, Writer, begin, read_manifest, read_record, record_path, write_manifest
+from .sender import LEAD_S, Sender, main
 from .settings import Settings, Status, Target
+from .shards import Shard, left_s
 from .workload import Workload
+
+READY_S = 10.0
+"""Before a common start: senders are made ready then, and the machine's clock is read last, lest what NTP
+does to it meanwhile be missed."""
 
 
 def run(
@@ -30,20 +36,37 @@ def run(
     folder: Path,
     *,
     resume: bool = False,
+    shard: Shard | None = None,
+    start_unix_s: float | None = None,
+    clock: str = ENDPOINT,
+    waiting: Callable[[str], None] | None = None,
     watch: Callable[[Status], None] | None = None,
 ) -> Manifest:
     """Send the workload to the target, each request once, and return the manifest of the run.
 
     With `resume` the run in `folder` goes on with the requests that its record lacks. Ctrl-C ends the run
-    after `settings.grace_s` at most; the manifest then says so. Raises BurstlensError before load is sent
-    where the endpoint or the folder cannot be used, and later where the disk refuses the record.
+    after `settings.grace_s` at most; the manifest then says so. With `start_unix_s` the run's second 0 is
+    that instant of this machine's clock, and with `shard` that part of the workload is sent; how far the
+    clock is from that of `clock` (see `clocks.measure`) is then kept, and `waiting` is told in a line what
+    will begin. Raises BurstlensError before load is sent where the endpoint or the folder cannot be used or
+    the start has passed, and later where the disk refuses the record.
     """
     if workload.requests.is_empty():
         raise BurstlensError(f"{workload.name}: holds no requests to send")
     if target.api == "chat" and not prompts.text:
         raise BurstlensError("--api chat: needs prompts of text; give --prompts FILE --tokenizer PATH")
+    if shard is not None and start_unix_s is None:
+        raise BurstlensError("--shard: say with --start-at when all the senders begin")
+    if start_unix_s is not None and resume:
+        raise BurstlensError(
+            "--resume: a common start has passed, and the others' clock went on; start all again"
+        )
     endpoint = preflight(target)
     manifest = _manifest(workload, endpoint, settings, prompts)
+    if shard is not None and start_unix_s is not None:
+        manifest, workload, settings = _sharded(
+            manifest, workload, endpoint, settings, shard, start_unix_s, clock
+        )
     done: dict[int, float] = {}
     if resume:
         manifest = _resumed(folder, manifest)
@@ -51,6 +74,8 @@ def run(
         done = dict(record.select("request_id", "ended_s").iter_rows())
         write_manifest(folder, manifest)
     else:
+        if start_unix_s is not None:
+            manifest = _waited(manifest, workload, start_unix_s, waiting)
         begin(folder, manifest, workload)
     sampled = settings if endpoint.has_metrics else replace(settings, sample_s=None)
     stopped: str | None = "it ended in a fault"
@@ -60,11 +85,15 @@ def run(
             if settings.workers > 1:
                 from .workers import send
 
-                whole = send(workload, prompts, endpoint.target, sampled, folder, done=done, watch=watch)
+                whole = send(
+                    workload, prompts, endpoint.target, sampled, folder,
+                    done=done, start_unix_s=start_unix_s, watch=watch,
+                )  # fmt: skip
             else:
                 sender = Sender(workload, prompts, endpoint.target, sampled, folder, done=done, watch=watch)
-                whole = main(sender)
+                whole = main(sender, None if start_unix_s is None else _origin_s(sender, start_unix_s))
         else:
+            Writer(record_path(folder, 0)).close()
             whole = True
         stopped = None if whole else "stopped by Ctrl-C"
     except BurstlensError as fault:
@@ -74,6 +103,71 @@ def run(
         manifest = replace(manifest, finished=whole, stopped=stopped)
         write_manifest(folder, manifest)
     return manifest
+
+
+def _sharded(
+    manifest: Manifest,
+    workload: Workload,
+    endpoint: Endpoint,
+    settings: Settings,
+    shard: Shard,
+    start_unix_s: float,
+    clock: str,
+) -> tuple[Manifest, Workload, Settings]:
+    """What one of several senders does of the whole, on which clock."""
+    left_s(start_unix_s)
+    offset, part = measure(clock, endpoint.target), shard.cut(workload)
+    about = {
+        "index": shard.index,
+        "of": shard.of,
+        "seed": workload.recipe.get("seed"),
+        "workload_sha256": workload.sha256,
+        "requests": len(workload.requests),
+        "start_unix_s": start_unix_s,
+        "clock": None if offset is None else offset.as_dict(),
+    }
+    notes = [*manifest.notes, f"shard {shard} of {len(workload.requests):,} requests"]
+    notes.append(
+        "this machine's clock could not be compared with others: the endpoint tells no Date"
+        if offset is None
+        else f"this machine's clock: {offset}"
+    )
+    most = settings.max_concurrency
+    if most is not None:
+        if most < shard.of * settings.workers:
+            raise BurstlensError(
+                f"--max-concurrency: {most} in flight are too few for {shard.of} shards with "
+                f"{settings.workers} workers each; it counts the whole, and each needs one"
+            )
+        settings = replace(settings, max_concurrency=most // shard.of)
+    told = replace(
+        manifest, requests=len(part.requests), workload_sha256=part.sha256, shard=about, notes=notes
+    )
+    return told, part, settings
+
+
+def _waited(
+    manifest: Manifest,
+    workload: Workload,
+    start_unix_s: float,
+    waiting: Callable[[str], None] | None,
+) -> Manifest:
+    """Wait until shortly before the common start; the manifest with that start."""
+    left = left_s(start_unix_s)
+    if waiting is not None:
+        which = "" if manifest.shard is None else f"shard {manifest.shard['index']}/{manifest.shard['of']}: "
+        waiting(f"{which}{len(workload.requests):,} requests from {left:,.1f} s on")
+    while (left := left_s(start_unix_s) - READY_S) > 0:
+        time.sleep(min(left, 60.0))
+    return replace(manifest, started_unix_s=start_unix_s)
+
+
+def _origin_s(sender: Sender, start_unix_s: float) -> float:
+    """The common start on the loop's clock; BurstlensError where it cannot be kept any more."""
+    import aiohttp  # noqa: F401 - loaded before the clock starts, not when the first request is due
+
+    sender.prepare()
+    return time.monotonic() + left_s(start_unix_s - LEAD_S) + LEAD_S
 
 
 def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompts: Prompts) -> Manifest:

@@ -116,6 +116,10 @@ class Manifest:
     """Why it ended early, in words."""
     notes: Sequence[str] = ()
     """What a reader should know: no metrics, another tokenizer, …"""
+    shard: Mapping[str, Any] | None = None
+    """Which part of which workload this sender sent: `index`, `of`, `seed`, `workload_sha256` and `requests`
+    of the whole, `start_unix_s` (the run's second 0) and `clock` (see `clocks.Offset`, null where it was not
+    measured). Without `index` it is the run that all the shards make together, with `clocks`, one a shard."""
     version: int = VERSION
 
 

@@ -22,6 +22,7 @@ from ..analysis.errors import BurstlensError
 from .prompts import Prompts
 from .sender import Sender, main
 from .settings import Settings, Status, Target
+from .shards import left_s
 from .workload import Workload
 
 
@@ -46,9 +47,10 @@ def send(
     folder: Path,
     *,
     done: Mapping[int, float],
+    start_unix_s: float | None = None,
     watch: Callable[[Status], None] | None = None,
 ) -> bool:
-    """Send by `settings.workers` processes; whether everything was sent.
+    """Send by `settings.workers` processes, from `start_unix_s` on if given; whether everything was sent.
 
     `prompts` is sent to the workers, so it must be picklable. Raises BurstlensError where a worker cannot
     write its record, or dies.
@@ -70,7 +72,10 @@ def send(
             processes.append(process)
         for pipe in pipes:
             _hear(pipe)
-        begin_s = time.monotonic() + START_S - _elapsed(workload, done)
+        if start_unix_s is None:
+            begin_s = time.monotonic() + START_S - _elapsed(workload, done)
+        else:
+            begin_s = time.monotonic() + left_s(start_unix_s - START_S) + START_S
         for pipe in pipes:
             pipe.send(begin_s)
         while len(whole) < len(pipes):

@@ -54,6 +54,7 @@ __all__ = [
     "fetch",
     "fit",
     "forecast",
+    "gather",
     "ingest",
     "replay",
     "report",
@@ -387,6 +388,10 @@ def replay(
     settings: Settings | None = None,
     prompts: Prompts | None = None,
     resume: bool = False,
+    shard: str | None = None,
+    start_at: str | float | None = None,
+    clock: str = "endpoint",
+    waiting: Callable[[str], None] | None = None,
     watch: Callable[[Status], None] | None = None,
 ) -> Ran:
     """Send a workload to an OpenAI-compatible endpoint, each request at its instant, into run folder `out`.
@@ -394,6 +399,10 @@ def replay(
     `.verdict` says whether the load that arrived is the load that was asked for, `.summary` what came of it,
     `.report()` makes the page. `key` goes into the requests' headers and nowhere else. `watch` is called
     twice a second. `resume` goes on with a run that was cut off.
+
+    With `start_at` (ISO 8601 with an offset, or Unix seconds) it begins then, and with `shard` (`"2/4"`,
+    counted from 0) only that part is sent; `gather` makes one run of the parts. `clock` is what a shard
+    compares this machine's clock with, `waiting` is told in a line what will begin.
 
     >>> load = bl.workload("shape=0.5,scale=0.1,exponent=1.1", first=20)
     >>> bl.replay(load, "never", url="http://127.0.0.1:9")
@@ -403,14 +412,41 @@ def replay(
     from .bench.client import run
     from .bench.prompts import TokenPrompts
     from .bench.settings import Settings, Target
+    from .bench.shards import Shard, parse_start
     from .ran import Ran
 
     if api not in ("completions", "chat"):
         raise BurstlensError(f"api: {api!r} is neither completions nor chat")
     target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
-    sent = prompts or TokenPrompts()
-    manifest = run(load, sent, target, settings or Settings(), Path(out), resume=resume, watch=watch)
+    manifest = run(
+        load,
+        prompts or TokenPrompts(),
+        target,
+        settings or Settings(),
+        Path(out),
+        resume=resume,
+        shard=None if shard is None else Shard.parse(shard),
+        start_unix_s=None if start_at is None else parse_start(str(start_at)),
+        clock=clock,
+        waiting=waiting,
+        watch=watch,
+    )
     return Ran(Path(out), manifest)
+
+
+def gather(runs: Sequence[Log], out: Log) -> Ran:
+    """Make one run folder `out` of the folders that `replay` wrote for all shards of one workload.
+
+    Its summary, verdict and page are those of any run.
+
+    >>> bl.gather(["no-run"], "whole")
+    Traceback (most recent call last):
+    burstlens.analysis.errors.BurstlensError: ...
+    """
+    from .bench.whole import gather as run
+    from .ran import Ran
+
+    return Ran(Path(out), run(_paths(runs), Path(out)))
 
 
 def text_prompts(

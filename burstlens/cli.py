@@ -104,6 +104,7 @@ Examples:
   burstlens report BurstGPT_1.csv+BurstGPT_2.csv    two files of one trace
   burstlens report BurstGPT_1.csv --forecast        how well its load can be forecast, too
   burstlens report BurstGPT_1.csv --disaggregate    and how to divide instances for it
+  burstlens report run-0 run-1 -o whole             what the shards of one workload were together
   burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out"""
 )
 @click.argument("log", nargs=-1, metavar="[LOG…]")
@@ -138,7 +139,8 @@ def report(
     """Everything about a trace: page, figures, tables, claims and parameters.
 
     Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. A folder that
-    `burstlens replay`, `experiment` or `disaggregate` wrote gets the page of that.
+    `burstlens replay`, `experiment` or `disaggregate` wrote gets the page of that; the folders of all shards
+    of a replay become one run in OUT.
     """
     if len(log) == 1 and (Path(log[0]) / "experiment.json").is_file():
         cli_experiment.report_experiment(Path(log[0]), out, images, as_json, quiet)
@@ -148,6 +150,9 @@ def report(
         return
     if len(log) == 1 and (Path(log[0]) / "run.json").is_file():
         cli_bench.report_run(Path(log[0]), out, images, as_json, quiet)
+        return
+    if shards := cli_bench.shards_of(log):
+        cli_bench.report_shards(shards, out, images, as_json, quiet)
         return
     with progress(quiet) as show:
         written = bl.report(
@@ -175,6 +180,7 @@ def report(
 Examples:
   burstlens ingest BurstGPT_1.csv -o trace.parquet
   burstlens ingest BurstGPT_1.csv BurstGPT_2.csv BurstGPT_3.csv -o all.parquet
+  burstlens ingest run-* -o sent.parquet             the shards of one replay
   burstlens ingest my.csv.gz -o t.parquet --columns arrival=ts,request_tokens=in"""
 )
 @log_argument
@@ -192,15 +198,22 @@ def ingest(
 ) -> None:
     """Turn any known log, or several that make one trace, into a Parquet trace.
 
-    Bad rows go to OUT.rejects.csv with line number and reason; none is dropped silently.
+    The folders of all shards of a replay make one trace, and the verdict is on the load of all of them. Bad
+    rows go to OUT.rejects.csv with line number and reason; none is dropped silently.
     """
     with progress(quiet) as show:
         done = bl.ingest(log, out, columns=columns, strict=strict, progress=show)
+    shards = cli_bench.shards_of(log)
+    load = cli_bench.verdict_on(shards) if shards else {}
     if as_json:
-        _say_json(done.as_dict())
+        _say_json({**done.as_dict(), **({"load": load} if load else {})})
         return
     for line in done.lines():
         click.echo(line)
+    for note in load.get("notes", ()):
+        click.echo(f"note: {note}")
+    if load:
+        click.echo(f"load of all {load['shards']} shards: {load['verdict']}")
 
 
 @cli.command(

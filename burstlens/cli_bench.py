@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 NOT_TRUSTWORTHY = 3
 """Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
 STOPPED = 130
+WHOLE = "whole"
+"""Folder for the run of all shards, beside theirs, unless told otherwise."""
 
 
 class Pair(click.ParamType):
@@ -191,6 +194,7 @@ Examples:
   burstlens replay BurstGPT_1.csv --simulate llama-2-13b-a100 -o run --from 2d --to 3d
   burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --prompts ShareGPT_V3.json \\
       --tokenizer llama/tokenizer.json --api chat --own-lengths --max-tokens 2048
+  burstlens replay BurstGPT_1.csv --url http://node:8000 -o run-2 --shard 2/4 --start-at 1790000000
   burstlens report run                          the page of the run
 
 \b
@@ -216,6 +220,24 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
     help="Further fields of each request: '{\"temperature\": 0}'.",
 )
 @click.option("--workers", default=1, show_default=True, help="Processes that send.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Send part I of N, counted from 0: N senders started with the same options send the whole.",
+)
+@click.option(
+    "--start-at",
+    metavar="INSTANT",
+    help="Begin at this instant, 2026-03-01T12:00:00Z or Unix seconds; the same for all shards.",
+)
+@click.option(
+    "--clock",
+    default="endpoint",
+    show_default=True,
+    metavar="endpoint|FOLDER",
+    help="What a shard compares this machine's clock with: the endpoint's Date, or the server of a folder "
+    "that all senders share.",
+)
 @click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
 @click.option(
     "--retries",
@@ -265,6 +287,9 @@ def replay(
     max_tokens: int | None,
     body: dict[str, Any] | None,
     workers: int,
+    shard: str | None,
+    start_at: str | None,
+    clock: str,
     max_concurrency: int | None,
     retries: int,
     timeout_s: float,
@@ -290,6 +315,10 @@ def replay(
 
     if (url is None) == (simulate is None):
         raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+    if simulate is not None and (shard is not None or start_at is not None):
+        raise bl.BurstlensError(
+            "--shard and --start-at: are for --url; in virtual time one process sends all"
+        )
     error = Console(stderr=True, highlight=False)
     texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
@@ -328,6 +357,10 @@ def replay(
                 settings=settings,
                 prompts=prompts,
                 resume=resume,
+                shard=shard,
+                start_at=start_at,
+                clock=clock,
+                waiting=None if quiet else lambda said: error.print(said, markup=False),
                 watch=watch,
             )
     # What only the end needs is loaded then, lest the first request wait for it.
@@ -346,7 +379,8 @@ def replay(
             screen_of.print(f"note: {note}", markup=False)
         screen_of.print(f"\nrecord and summary in {out}; the page: burstlens report {out}", markup=False)
     if not run.finished:
-        click.echo(f"burstlens: {run.manifest.stopped}; go on with --resume", err=True)
+        on = "go on with --resume" if run.manifest.shard is None else "a shard cannot go on, start all again"
+        click.echo(f"burstlens: {run.manifest.stopped}; {on}", err=True)
         raise click.exceptions.Exit(STOPPED)
     if strict and not said.verdict.trustworthy:
         raise click.exceptions.Exit(NOT_TRUSTWORTHY)
@@ -540,6 +574,38 @@ def calibrate(
         click.echo(str(found))
         if out is not None:
             click.echo(f"{out}: parameters scaled by {found.scale:.4g}")
+
+
+def shards_of(logs: Sequence[str]) -> list[Path]:
+    """The folders, if they are all the shards of one workload; none where none is a shard."""
+    from .analysis.runs import whole
+
+    return [part.folder for part in whole([Path(log) for log in logs])]
+
+
+def verdict_on(folders: Sequence[Path]) -> dict[str, Any]:
+    """What the shards of one workload were together, as a load: verdict, requests, and what to know of it."""
+    from .bench.summary import summarize
+    from .bench.whole import gathered
+
+    with gathered(folders) as run:
+        said = summarize(run)
+    return {
+        "verdict": str(said.verdict),
+        "trustworthy": said.verdict.trustworthy,
+        "shards": len(folders),
+        "requests": said.manifest.requests,
+        "notes": list(said.manifest.notes),
+    }
+
+
+def report_shards(
+    folders: Sequence[Path], out: Path | None, images: bool, as_json: bool, quiet: bool
+) -> None:
+    """`burstlens report RUN…` of shards: one run of them in `out`, and its page."""
+    where = out or folders[0].parent / WHOLE
+    bl.gather(folders, where)
+    report_run(where, None, images, as_json, quiet)
 
 
 def report_run(folder: Path, out: Path | None, images: bool, as_json: bool, quiet: bool) -> None:

@@ -1,6 +1,7 @@
 -- burstlens record
 -- What `burstlens replay` wrote, one object a request: it arrived when it was sent, and its lengths are the
--- server's own count. A request that was never sent has no arrival, and is set aside.
+-- server's own count. A request that was never sent has no arrival, and is set aside. The instants of a shard
+-- are moved by what its sender's clock was behind.
 -- reads: jsonl
 -- failures: outcome is neither ok nor truncated
 -- holds: session elapsed_s
@@ -26,7 +27,7 @@
 -- optional: gaps_s UNUSED
 -- optional: gap_tokens UNUSED
 SELECT
-    "sent_s" AS arrival_s,
+    "sent_s" + $behind_s AS arrival_s,
     COALESCE("service", $service) AS service,
     "model" AS model,
     "session" AS session,

@@ -1,0 +1,279 @@
+"""A workload sent by several senders is the workload, and what they recorded is one run."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from burstlens.analysis.trace import ingest, open_trace
+from burstlens.bench.clocks import bounded, measure
+from burstlens.bench.record import Manifest, begin, read_manifest, read_record, record_path
+from burstlens.bench.settings import Target
+from burstlens.bench.shards import Shard, left_s, parse_start
+from burstlens.bench.summary import summarize
+from burstlens.bench.whole import gather
+from burstlens.bench.workload import SCHEMA, Workload
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burstlens import BurstlensError
+from tests.bench.conftest import a_record
+
+
+def a_load(sessions: list[int | None]) -> Workload:
+    n = len(sessions)
+    known = {"request_id": range(n), "at_s": [0.1 * i for i in range(n)], "session": sessions}
+    frame = pl.DataFrame(known, schema_overrides={"session": pl.Int64})
+    rest = (pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in known)
+    lengths = [pl.lit(5, pl.Int64).alias(f"{side}_tokens") for side in ("request", "response")]
+    frame = frame.with_columns(*rest).with_columns(lengths)
+    return Workload(frame.select(*SCHEMA).cast(SCHEMA), "a load", True, {"seed": 3})  # type: ignore[arg-type]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 9)), min_size=1, max_size=60), st.integers(1, 9))
+def test_shards_have_each_request_once_and_whole_sessions(sessions: list[int | None], of: int) -> None:
+    load = a_load(sessions)
+    parts = [Shard(i, of).cut(load).requests for i in range(of)]
+    assert pl.concat(parts).sort("request_id").equals(load.requests)
+    for session in {s for s in sessions if s is not None}:
+        assert sum(session in part["session"] for part in parts) == 1
+
+
+def test_shards_and_the_workers_of_each_are_about_as_large() -> None:
+    load = a_load([None] * 12_000)
+    for of in (2, 3, 4, 16):
+        for i in range(of):
+            part = Shard(i, of).cut(load).requests
+            assert part.height == pytest.approx(12_000 / of, rel=0.1)
+            for count in (2, 4):
+                by_worker = (part["request_id"] % count).value_counts()["count"]
+                assert by_worker.min() == pytest.approx(part.height / count, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("4/4", "0/4 to 3/4"), ("-1/4", "out of range"), ("0/0", "at least one"), ("1of4", "write INDEX/N")],
+)
+def test_what_is_no_shard_is_told(text: str, told: str) -> None:
+    with pytest.raises(BurstlensError, match=told):
+        Shard.parse(text)
+
+
+def test_an_instant_is_the_same_everywhere() -> None:
+    assert parse_start("2026-03-01T12:00:00Z") == parse_start("2026-03-01T13:00:00+01:00") == 1772366400
+    assert parse_start("1772366400.5") == 1772366400.5
+    for text, told in (
+        ("2026-03-01T12:00:00", "no time zone"),
+        ("tomorrow", "no instant"),
+        ("-5", "no inst"),
+    ):
+        with pytest.raises(BurstlensError, match=told):
+            parse_start(text)
+    with pytest.raises(BurstlensError, match=r"passed 9\d.* s ago"):
+        left_s(time.time() - 99)
+
+
+def test_a_clock_is_known_as_well_as_its_sights_allow() -> None:
+    """A clock 100 s behind that tells whole seconds, seen every 50 ms, each answer 20 ms on its way."""
+    seen = []
+    for i in range(30):
+        before = 1000 + 0.05 * i
+        told = int(before + 0.01 - 100)
+        seen.append((before, before + 0.02, told, told + 1.0))
+    offset = bounded("a clock", seen)
+    assert offset is not None
+    assert offset.low_s <= 100 <= offset.high_s
+    assert offset.precision_s < 0.05
+    # A server that renews its date late is known worse, and no offset fits a clock that was set.
+    lagging = bounded("a clock", [(a, b, c - 1, c + 1) for a, b, c, _ in seen])
+    assert lagging is not None
+    assert lagging.low_s <= 100 <= lagging.high_s
+    assert lagging.precision_s > offset.precision_s
+    assert bounded("a clock", [*seen, (1002, 1002, 950, 951)]) is None
+    assert bounded("a clock", []) is None
+
+
+def test_the_server_of_a_folder_is_a_clock(tmp_path: Path) -> None:
+    offset = measure(str(tmp_path), Target("http://127.0.0.1:9"))
+    assert offset is not None
+    assert abs(offset.middle_s) <= offset.precision_s + 0.02
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(BurstlensError, match="--clock"):
+        measure(str(tmp_path / "none"), Target("http://127.0.0.1:9"))
+
+
+def the_shards(
+    tmp_path: Path, of: int = 3, offsets: dict[int, float] | None = None, **said: object
+) -> list[Path]:
+    """Folders as senders leave them: each request sent 10 ms late by its sender's own clock."""
+    load = a_load([None] * 30)
+    folders = []
+    for i in range(of):
+        part = Shard(i, of).cut(load)
+        middle = (offsets or {}).get(i, 0.0)
+        shard = {
+            "index": i, "of": of, "seed": 3, "workload_sha256": load.sha256, "requests": 30,
+            "start_unix_s": 1e9, **said,
+            "clock": {"against": "a clock", "low_s": middle - 0.02, "high_s": middle + 0.02},
+        }  # fmt: skip
+        asked = Manifest(
+            "a load", True, {"seed": 3}, part.sha256, len(part.requests), "http://h", "m", None, None,
+            {"workers": 1, "prompts": {"kind": "ids"}}, 1e9, True, shard=shard,
+        )  # fmt: skip
+        folder = tmp_path / f"run-{i}"
+        begin(folder, asked, part)
+        rows = [
+            {"request_id": r, "intended_s": at, "sent_s": at + 0.01, "ended_s": at + 1.0, "service": "chat"}
+            for r, at in part.requests.select("request_id", "at_s").iter_rows()
+        ]
+        a_record(*rows).write_ndjson(record_path(folder, 0))
+        folders.append(folder)
+    return folders
+
+
+def test_the_records_of_all_shards_are_one_run(tmp_path: Path) -> None:
+    folders = the_shards(tmp_path)
+    whole = gather(folders, tmp_path / "whole")
+    assert whole.finished
+    assert whole.requests == 30
+    assert whole.workload_sha256 == a_load([None] * 30).sha256
+    assert any("agree within what could be seen" in note for note in whole.notes)
+    said = summarize(tmp_path / "whole")
+    assert said.verdict.trustworthy
+    assert said.metrics.answered == 30
+    # It can be made anew, but not over a run of its own.
+    gather(folders[::-1], tmp_path / "whole")
+    assert read_record(tmp_path / "whole").height == 30
+    with pytest.raises(BurstlensError, match="holds a run already"):
+        gather(folders, folders[0])
+
+
+def test_clocks_that_differ_are_put_on_one_and_the_lateness_tells(tmp_path: Path) -> None:
+    """The sender of shard 2 has a clock 3 s ahead: it sent 3 s before the others by any one clock."""
+    folders = the_shards(tmp_path, offsets={2: 3.0})
+    early = set(read_record(folders[2])["request_id"])
+    whole = gather(folders, tmp_path / "whole")
+    assert any("differed by 3,000 ms, ± 20 ms" in note for note in whole.notes)
+    record = read_record(tmp_path / "whole")
+    late = dict(record.select("request_id", pl.col("sent_s") - pl.col("intended_s")).iter_rows())
+    assert {i for i, seconds in late.items() if seconds < 1} == early
+    assert all(late[i] == pytest.approx(3.01) for i in late.keys() - early)
+    assert not summarize(tmp_path / "whole").verdict.trustworthy
+    # The trace of the records is on the same clock.
+    ingest(folders, out=tmp_path / "trace.parquet")
+    arrivals = pl.read_parquet(tmp_path / "trace.parquet")["arrival_s"]
+    assert arrivals.to_list() == pytest.approx(sorted(record["sent_s"]))
+
+
+def changed(folder: Path, **said: object) -> None:
+    path = folder / "run.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"shard": manifest["shard"] | said}))
+
+
+def test_shards_that_are_not_one_whole_are_refused_in_one_line(tmp_path: Path) -> None:
+    folders = the_shards(tmp_path, of=4)
+    one_run = tmp_path / "other"
+    begin(one_run, Manifest("x", True, {}, "0", 1, None, None, None, None, {}, 1e9), a_load([None]))
+    record_path(one_run, 0).write_bytes(record_path(folders[0], 0).read_bytes())
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in folders[1].iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    for given_, told in (
+        (folders[:3], r"3/4 is missing"),
+        ([folders[0], folders[3]], r"1/4, 2/4 are missing"),
+        ([*folders, copy], "are the same shard"),
+        ([*folders, one_run], "is no shard"),
+    ):
+        with pytest.raises(BurstlensError, match=told) as fault:
+            open_trace(given_)
+        assert "\n" not in str(fault.value)
+    for said, told in (
+        ({"workload_sha256": "0"}, "another workload"),
+        ({"seed": 4}, "another --seed"),
+        ({"start_unix_s": 2e9}, "another --start-at"),
+        ({"of": 5}, "another number of shards"),
+    ):
+        before = json.loads((folders[2] / "run.json").read_text())["shard"]
+        changed(folders[2], **said)
+        with pytest.raises(BurstlensError, match=told):
+            open_trace(folders)
+        changed(folders[2], **before)
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[str]:
+    """The simulated endpoint, ten times as fast as real."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = int(held.getsockname()[1])
+    argv = ["serve", "--port", str(port), "--speedup", "10"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "burstlens.cli", *argv], stdout=subprocess.PIPE, text=True
+    ) as served:
+        assert served.stdout is not None
+        assert "SIMULATED" in served.stdout.readline()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            served.terminate()
+
+
+def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    rows = (f"{0.003 * i:.3f},{5 + i % 7},{3 + i % 5},{i % 40 if i % 3 else ''}\n" for i in range(300))
+    log.write_text("arrival_s,request_tokens,response_tokens,session\n" + "".join(rows))
+    burstlens = [sys.executable, "-m", "burstlens.cli"]
+    load = ["replay", str(log), "--url", simulated, "--seed", "5", "-q"]
+    began = time.monotonic()
+    alone = subprocess.run([*burstlens, *load, "-o", str(tmp_path / "alone")], capture_output=True, text=True)
+    assert alone.returncode == 0, alone.stderr
+    # Four that start at once take longer than one, on a machine as busy as it may be.
+    start = str(time.time() + 4 * (time.monotonic() - began))
+    senders = [
+        subprocess.Popen(
+            [*burstlens, *load, "-o", str(tmp_path / f"run-{i}"), "--shard", f"{i}/4", "--start-at", start],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for i in range(4)
+    ]  # fmt: skip
+    for sender in senders:
+        _, fault = sender.communicate()
+        assert sender.returncode == 0, fault
+    folders = [str(tmp_path / f"run-{i}") for i in range(4)]
+    made = subprocess.run(
+        [*burstlens, "ingest", *folders, "-o", str(tmp_path / "trace.parquet"), "--json"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    said = json.loads(made.stdout)
+    assert (said["rows"], said["load"]["requests"], said["load"]["shards"]) == (300, 300, 4)
+    paged = subprocess.run(
+        [*burstlens, "report", *folders, "-o", str(tmp_path / "whole"), "--no-images", "-q"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert paged.returncode == 0, paged.stderr
+    assert (tmp_path / "whole" / "index.html").is_file()
+    columns = ["request_id", "session", "intended_s", "request_tokens", "response_tokens", "outcome"]
+    one, four = (read_record(tmp_path / name).select(columns) for name in ("alone", "whole"))
+    assert four.equals(one)
+    assert (
+        read_manifest(tmp_path / "whole").workload_sha256 == read_manifest(tmp_path / "alone").workload_sha256
+    )
+    assert all(read_record(Path(folder)).height for folder in folders)
+    # A sender that comes late is refused before it sends.
+    late = subprocess.run(
+        [*burstlens, *load, "-o", str(tmp_path / "late"), "--shard", "0/4", "--start-at", start],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert late.returncode == 2
+    assert "passed" in late.stderr
+    assert len(late.stderr.splitlines()) == 1
+    assert not (tmp_path / "late").exists()
