@@ -49,8 +49,8 @@ def cut_said(content: dict[str, Any]) -> str:
     if cut["first"]:
         return f"Searched on the first {cut['first']:,} of {of} requests of {chosen} from {begin} on."
     return (
-        f"Searched on {span} of {chosen} from {begin}, {cut['requests']:,} of {of} requests: the busiest {span} "
-        f"that hold at most {cut['most']:,}."
+        f"Searched on {span} of {chosen} from {begin}, {cut['requests']:,} of {of} requests: the busiest "
+        f"{span} that hold at most {cut['most']:,}."
     )
 
 
