@@ -35,8 +35,8 @@ SHARE = 0.9
 TOLERANCE = 0.02
 CHECKS = 50
 """How often a run is looked at, to be given up once too many requests are lost."""
-STRIDE = 1.4
-"""Factor between the rates that are tried before one is known that is too high, or low enough."""
+LONGEST_STRIDE = 2.0
+"""Largest factor between two rates that are tried one after the other."""
 LOWEST = 1e-4
 """Share of the first guess below which a rate is called zero: requests of one instant do not spread."""
 
@@ -87,6 +87,11 @@ class Load:
     def requests(self) -> int:
         """All of them, those that are refused too."""
         return len(self.at_s) + self.refused
+
+    @property
+    def allowed(self) -> int:
+        """Of those that are served, so many may break a bound."""
+        return self.requests - math.ceil(SHARE * self.requests - 1e-9) - self.refused
 
     @property
     def rate_rps(self) -> float:
@@ -209,7 +214,7 @@ def _up(value: float) -> float:
 
 def keeps(load: Load, serving: Serving, turns: Turns, rate_rps: float) -> bool:
     """Whether enough requests are within both bounds at a rate."""
-    allowed = load.requests - math.ceil(SHARE * load.requests - 1e-9) - load.refused
+    allowed = load.allowed
     factor = rate_rps / load.rate_rps
     cluster = Cluster(serving.rig(load, rate_rps), turns[0][1], serving.total - turns[0][1])
     looks = [(load.span_s * i / CHECKS, 0) for i in range(1, CHECKS + 1)]
@@ -228,16 +233,18 @@ def goodput(
 ) -> float:
     """The highest rate, requests/s, at which enough requests are within both bounds; 0 where none is.
 
-    Rates are tried from `guess_rps` on. Whether bounds are kept need not fall with every step of the rate;
-    the rate that is found is one where it turns.
+    Rates are tried from `guess_rps` on, in strides that grow until one is known that is too high and one that
+    is low enough: a good guess costs two runs. Whether bounds are kept need not fall with every step of the
+    rate; the rate that is found is one where it turns.
     """
     low, high = 0.0, math.inf
-    rate = guess_rps
+    rate, stride = guess_rps, (1 + tolerance) ** 2
     while high == math.inf or low == 0.0:
         if keeps(load, serving, turns, rate):
-            low, rate = rate, rate * STRIDE
+            low, rate = rate, rate * stride
         else:
-            high, rate = rate, rate / STRIDE
+            high, rate = rate, rate / stride
+        stride = min(stride**2, LONGEST_STRIDE)
         if low == 0.0 and rate < LOWEST * guess_rps:
             return 0.0
     while high > low * (1 + tolerance):

@@ -35,9 +35,9 @@ COARSE, FINE = 9, 13
 PAIRS = 3
 ABOVE_FIXED = 1.15
 """Switches are searched at so many times the best fixed ratio's goodput: where they must do better."""
-ABOVE_KNOWN = 1.05
-"""Sequences at so many times the best that is known. Too far above it no sequence keeps the bounds, and who
-loses the fewest requests there is not who does at the goodput."""
+ABOVE_KNOWN = (1.05, 1.02)
+"""Sequences at so many times the best that is known, and nearer to it where none keeps the bounds there: who
+loses the fewest requests far above the goodput is not who does at it."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,20 @@ class _Searched:
     def do(self, asked: Asked, tell: Tell) -> tuple[Turns, float]:
         load, serving = asked.all_loads[self.load], asked.serving
         best_rps, best = max(self.known, key=lambda one: one[0])
-        rate = best_rps * ABOVE_KNOWN
-        begins = windows(load, asked.window_s)
-        _, turns = beam(load, serving, rate, begins, asked.width, tell, [held for _, held in self.known])
-        found = goodput(load, serving, turns, rate, asked.tolerance)
-        return (turns, found) if found > best_rps else (best, best_rps)
+        begins, held = windows(load, asked.window_s), [turns for _, turns in self.known]
+        for attempt, above in enumerate(ABOVE_KNOWN):
+            rate = best_rps * above
+            show = partial(_part, tell, attempt, len(ABOVE_KNOWN))
+            found = beam(load, serving, rate, begins, asked.width, show, held, load.allowed)
+            gained = goodput(load, serving, found[1], rate, asked.tolerance) if found else 0.0
+            if found and gained > best_rps:
+                return found[1], gained
+        return best, best_rps
+
+
+def _part(tell: Tell, done: int, of: int, share: float) -> None:
+    """Of several attempts, each as long as the other, some are done."""
+    tell((done + share) / of)
 
 
 def _do(asked: Asked, piece: _Judged | _Switched | _Searched, tell: Tell) -> Any:

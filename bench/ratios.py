@@ -12,14 +12,21 @@ them. Not here: rates (`goodput`), how the searches are put together (`provision
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from bisect import insort
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from ..analysis.errors import BurstlensError
-from .goodput import SHARE, Load, Serving, Turns
+from .goodput import Load, Serving, Turns
 from .simulated.disaggregation import Cluster
 
-Grown = tuple[tuple[int, int, int], int, tuple[int, ...], Cluster]
-"""A state after a window: its rank, changes so far, ratio of every window, and the cluster."""
+State = tuple[int, tuple[int, ...], Cluster]
+"""Changes so far, ratio of every window, and the cluster."""
+Rank = tuple[int, int, int]
+"""Requests lost by a little beyond the window, changes so far, requests under way."""
+Grown = tuple[Rank, int, tuple[int, ...], Cluster]
+"""A state after a window, behind its rank."""
+LOOKS = 4
+"""So often it is asked on the way beyond a window whether a state is behind."""
 
 
 def fixed(prefill: int) -> Turns:
@@ -83,42 +90,129 @@ def beam(
     width: int,
     tell: Callable[[float], None] = lambda _share: None,
     known: Sequence[Turns] = (),
-) -> tuple[int, Turns]:
+    most_lost: float = math.inf,
+) -> tuple[int, Turns] | None:
     """Requests lost, and the sequence of ratios over windows that begin at `begins_s`, by beam search.
 
     `known` sequences, whose turns are begins of windows, are kept whatever their rank: none of them loses
-    fewer requests than what is returned. `tell` is told the share of the windows that are done.
+    fewer requests than what is returned. None as soon as every state has lost more than `most_lost`. `tell`
+    is told the share of the windows that are done.
     """
     carried = [path_of(turns, begins_s) for turns in known]
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
-    allowed = (1 - SHARE) * load.requests
     ahead_s = foresight(load, serving, (begins_s[1] - begins_s[0]) / factor)
-    beams: list[tuple[int, tuple[int, ...], Cluster]] = [
-        (0, (p,), Cluster(rig, p, serving.total - p)) for p in serving.ratios
-    ]
-    for number, _ in enumerate(begins_s):
-        until = begins_s[number + 1] / factor if number + 1 < len(begins_s) else math.inf
-        grown: list[Grown] = []
-        for changes, path, state in beams:
-            for prefill in serving.ratios if number else path:
-                cluster = state.copy()
-                changed = prefill != path[-1]
-                if changed:
-                    cluster.turn(prefill)
-                cluster.advance(until)
-                ahead = cluster
-                # Who has lost more than a rate may lose is not worth a look.
-                if until < math.inf and cluster.lost() <= allowed:
-                    ahead = cluster.copy()
-                    ahead.advance(until + ahead_s)
-                rank = (ahead.lost(), changes + changed, ahead.backlog())
-                grown.append((rank, changes + changed, (*path, prefill) if number else path, cluster))
-        grown.sort(key=lambda one: one[0])
+    beams: list[State] = [(0, (p,), Cluster(rig, p, serving.total - p)) for p in serving.ratios]
+    for number, begin in enumerate(begins_s):
+        last = number + 1 == len(begins_s)
+        from_s, until = begin / factor, math.inf if last else begins_s[number + 1] / factor
         along = {path[: number + 1] for path in carried}
-        beams = [(changes, path, state) for _, changes, path, state in _kept(grown, width, along)]
+        kept = _Kept(width, along)
+        ratios = serving.ratios if number else None
+        for changes, path, state in _in_turn(beams, ratios):
+            grown = _grown(state, path[-1], from_s, until, ahead_s, changes, kept.bar(path))
+            if grown is not None:
+                rank, cluster = grown
+                kept.add((rank, changes, path, cluster))
+        beams = [(changes, path, state) for _, changes, path, state in kept.ranked()]
         tell((number + 1) / len(begins_s))
+        if min(state.lost() for _, _, state in beams) > most_lost:
+            return None
     _, path, best = beams[0]
     return best.bad, told(path, begins_s)
+
+
+def _in_turn(beams: Sequence[State], ratios: Sequence[int] | None) -> Iterator[State]:
+    """Every state with each of the ratios that its next window may have, those that stay as they are first.
+
+    What stays is most often what is kept, so that the others are soon known to be worse. Without `ratios` the
+    window is the first, and every state has its ratio already.
+    """
+    if ratios is None:
+        yield from beams
+        return
+    yield from ((changes, (*path, path[-1]), state) for changes, path, state in beams)
+    for changes, path, state in beams:
+        yield from ((changes + 1, (*path, p), state) for p in ratios if p != path[-1])
+
+
+def _grown(
+    state: Cluster,
+    prefill: int,
+    from_s: float,
+    until_s: float,
+    ahead_s: float,
+    changes: int,
+    bar: Rank | None,
+) -> tuple[Rank, Cluster] | None:
+    """A state carried through a window at a ratio, and its rank; None once it is behind the bar.
+
+    Nothing that is lost is won back, and the number of changes is known before: so a state that is behind is
+    given up on the way, which leaves what the search finds as it is.
+    """
+    if bar is not None and (state.lost(), changes) > bar[:2]:
+        return None
+    cluster = state.copy()
+    if prefill != cluster.ratio[0]:
+        cluster.turn(prefill)
+    looks = [until_s] if until_s == math.inf else [(from_s + until_s) / 2, until_s]
+    for look in looks:
+        cluster.advance(look)
+        if bar is not None and (cluster.lost(), changes) > bar[:2]:
+            return None
+    ahead = cluster
+    if until_s < math.inf:
+        ahead = cluster.copy()
+        for look in range(1, LOOKS + 1):
+            ahead.advance(until_s + ahead_s * look / LOOKS)
+            if bar is not None and (ahead.lost(), changes) > bar[:2]:
+                return None
+    return (ahead.lost(), changes, ahead.backlog()), cluster
+
+
+class _Kept:
+    """The states after a window that are kept: the best of each ratio, then the best of the rest, up to a
+    width; beside it those `along` a known sequence.
+    """
+
+    def __init__(self, width: int, along: Container[tuple[int, ...]]) -> None:
+        self.width, self.along = width, along
+        self._firsts: dict[int, Grown] = {}
+        self._others: list[Grown] = []
+        self._along: list[Grown] = []
+
+    def bar(self, path: tuple[int, ...]) -> Rank | None:
+        """The rank behind which a state of that path is not kept; None while any is."""
+        first = self._firsts.get(path[-1])
+        if path in self.along or first is None:
+            return None
+        room = self.width - len(self._firsts)
+        if room <= 0:
+            return first[0]
+        return max(first[0], self._others[room - 1][0]) if len(self._others) >= room else None
+
+    def add(self, one: Grown) -> None:
+        """One more."""
+        if one[2] in self.along:
+            self._along.append(one)
+        ratio = one[2][-1]
+        first = self._firsts.get(ratio)
+        if first is None or one[0] < first[0]:
+            self._firsts[ratio] = one
+            one = first if first is not None else one
+            if first is None:
+                return
+        insort(self._others, one, key=_rank)
+
+    def ranked(self) -> list[Grown]:
+        """Those that are kept, the best first."""
+        firsts = sorted(self._firsts.values(), key=_rank)
+        held = (firsts + self._others)[: self.width]
+        paths = {one[2] for one in held}
+        return sorted([*held, *(one for one in self._along if one[2] not in paths)], key=_rank)
+
+
+def _rank(one: Grown) -> Rank:
+    return one[0]
 
 
 def foresight(load: Load, serving: Serving, window_s: float) -> float:
@@ -129,19 +223,6 @@ def foresight(load: Load, serving: Serving, window_s: float) -> float:
     """
     answer = sorted(load.response_tokens)[int(0.9 * (len(load.response_tokens) - 1))]
     return min(serving.launch_s + answer * serving.tpot_s, 3 * window_s)
-
-
-def _kept(grown: list[Grown], width: int, along: Container[tuple[int, ...]]) -> list[Grown]:
-    """The best of each ratio, then the best of the rest, and beside the width those `along`; in order."""
-    first: set[int] = set()
-    firsts: list[int] = []
-    others: list[int] = []
-    for i, one in enumerate(grown):
-        ratio = one[2][-1]
-        (others if ratio in first else firsts).append(i)
-        first.add(ratio)
-    held = {*(firsts + others)[:width], *(i for i, one in enumerate(grown) if one[2] in along)}
-    return [grown[i] for i in sorted(held)]
 
 
 def path_of(turns: Turns, begins_s: Sequence[float]) -> tuple[int, ...]:

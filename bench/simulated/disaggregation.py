@@ -173,10 +173,14 @@ class Cluster:
         )
 
     def lost(self) -> int:
-        """Requests that have broken a bound by now, whether they have ended or not."""
-        rig, now = self.rig, self.now_s
-        waits = bisect_left(rig.at_s, now - rig.ttft_s, self._head) - self._head
-        return self.bad + waits + sum([0 <= by < now for by in self._deadline.values()])
+        """Requests that have broken a bound by now, ended or not; never fewer than before."""
+        rig, now, known = self.rig, self.now_s, self._deadline
+        at, late = rig.at_s, self.now_s - rig.ttft_s
+        waits = bisect_left(at, late, self._head) - self._head
+        computed = [request for batch in self._batch for request in batch]
+        computed += [part[0] for part in self._partial if part is not None]
+        waits += sum([at[request] < late and request not in known for request in computed])
+        return self.bad + waits + sum([0 <= by < now for by in known.values()])
 
     def backlog(self) -> int:
         """Requests that have arrived and not ended, but for those in the midst of their prefill."""

@@ -28,6 +28,12 @@ def load() -> Load:
     return Load.of(turnover(1200, seed=4), PRESET, SPAN_S)
 
 
+def beam(load: Load, rate: float, begins: list[float], width: int, *known: Turns) -> tuple[int, Turns]:
+    found = ratios.beam(load, SERVING, rate, begins, width, known=known)
+    assert found is not None
+    return found
+
+
 def lost(load: Load, turns: Turns, rate: float) -> int:
     return load.requests - int(course(load, SERVING, turns, rate).sum())
 
@@ -37,9 +43,9 @@ def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Load, r
     begins = ratios.windows(load, SPAN_S / 5)
     every = product(SERVING.ratios, repeat=len(begins))
     least = min(lost(load, ratios.told(path, begins), rate) for path in every)
-    wide, turns = ratios.beam(load, SERVING, rate, begins, 3**5)
+    wide, turns = beam(load, rate, begins, 3**5)
     assert wide == least == lost(load, turns, rate)
-    narrow, turns = ratios.beam(load, SERVING, rate, begins, 6)
+    narrow, turns = beam(load, rate, begins, 6)
     assert narrow == lost(load, turns, rate)
     assert least <= narrow <= least + 0.02 * load.requests
 
@@ -49,9 +55,9 @@ def test_the_beam_never_ends_below_the_sequences_that_it_is_given(load: Load, ra
     begins = ratios.windows(load, SPAN_S / 24)
     known = [ratios.fixed(2), ratios.switch(1, begins[12], 3), ratios.switch(1, begins[12], 2)]
     given = [lost(load, turns, rate) for turns in known]
-    alone, _ = ratios.beam(load, SERVING, rate, begins, 1)
+    alone, _ = beam(load, rate, begins, 1)
     assert alone > min(given)
-    departed, turns = ratios.beam(load, SERVING, rate, begins, 1, known=known)
+    departed, turns = beam(load, rate, begins, 1, *known)
     assert departed == lost(load, turns, rate) <= min(given)
 
 
