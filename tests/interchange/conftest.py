@@ -53,7 +53,8 @@ def installed(tool: str) -> Path:
                 text=True,
             )
             if done.returncode:
-                said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+                lines = [line.strip() for line in done.stderr.splitlines()]
+                said = [line for line in lines if line.startswith(("fatal: ", "ERROR: "))]
                 pytest.skip(f"{tool} could not be installed: {(said or ['pip failed'])[0]}")
         (home / ".installed").touch()
     return home / "bin"
