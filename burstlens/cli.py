@@ -17,7 +17,7 @@ import click
 
 import burstlens as bl
 
-from . import cli_bench, cli_disaggregate, cli_experiment, cli_export, cli_forecast
+from . import cli_bench, cli_compare, cli_disaggregate, cli_experiment, cli_export, cli_forecast
 from .console import Duration, progress
 
 if TYPE_CHECKING:
@@ -373,6 +373,7 @@ for _verb in (
     cli.add_command(_verb)
 for _made in (cli_forecast, cli_export):
     cli.add_command(_made.command(reading, json_option, quiet_option))
+cli.add_command(cli_compare.command(fitting, reading, json_option, quiet_option))
 
 
 INTERRUPTED = "Query interrupted"

@@ -91,9 +91,7 @@ def _run(
         _list(as_json)
         return
     if source is None or to is None:
-        raise click.UsageError(
-            "name a SOURCE and a format: burstlens export trace.csv --to vllm (see --list)"
-        )
+        raise bl.BurstlensError("name a source and a format: burstlens export log.csv --to vllm (see --list)")
     with progress(quiet) as show:
         done = bl.export(source, to, out, progress=show, **asked)
     if as_json:

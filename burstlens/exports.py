@@ -164,6 +164,27 @@ def _requests(
     return _of_workload(load, synthetic=True), [drawn], []
 
 
+def requests_from(
+    source: str, *, seed: int = 0, columns: Mapping[str, str] | None = None, strict: bool = False
+) -> tuple[Requests, str | None]:
+    """Any source as requests on its own clock, as they were or drawn; in the second case how, in words."""
+    import polars as pl
+
+    from .analysis.exporting.requests import Requests
+    from .analysis.exporting.servegen import is_servegen
+    from .load import workload
+
+    if _holds_requests(source):
+        return _log(source, {}, columns, strict, silent), None
+    given = {"seed": seed}
+    load = _clients(Path(source), given)[0] if is_servegen(Path(source)) else workload(source, seed=seed)
+    requests = _of_workload(load, synthetic=True)
+    begin = float(load.recipe.get("start_s") or 0.0)
+    return Requests(requests.frame.with_columns(pl.col("arrival_s") + begin), requests.info), (
+        f"drawn by its laws, seed {seed}"
+    )
+
+
 def _holds_requests(source: str) -> bool:
     """Whether a source is a record of requests, not what they are drawn from."""
     from .analysis.exporting.servegen import is_servegen

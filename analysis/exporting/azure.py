@@ -19,8 +19,10 @@ UNDATED = date(2000, 1, 1)
 """Day 0 of a trace whose date is not known: the format cannot do without."""
 
 
-def write_azure(requests: Requests, out: Path, tokens: tuple[int, int] | None = None) -> list[str]:
-    """Write the CSV; what it cannot hold, in sentences."""
+def write_azure(
+    requests: Requests, out: Path, tokens: tuple[int, int] | None = None, *, load: bool = False
+) -> list[str]:
+    """Write the CSV; what it cannot hold, in sentences. Of a `load` to be sent only its gaps count."""
     requests = with_tokens(requests, tokens)
     midnight = datetime.combine(requests.info.day0 or UNDATED, time(), UTC)
     zero = int(midnight.timestamp()) * PER_S
@@ -31,6 +33,8 @@ def write_azure(requests: Requests, out: Path, tokens: tuple[int, int] | None = 
         pl.col("response_tokens").alias("GeneratedTokens"),
     )
     write_csv(frame, out)
+    if load:
+        return lost(requests)
     told = lost(requests, per_s=PER_S, dated=True)
     if requests.info.day0 is None:
         told.append(f"that the date is not known: stamps count from {UNDATED.isoformat()}")

@@ -50,12 +50,12 @@ _AIPERF = (
 )
 
 _GUIDELLM = (
-    "guidellm benchmark run --target http://127.0.0.1:8000 --profile replay "
+    "guidellm run --backend kind=openai_http,target=http://127.0.0.1:8000 --profile kind=replay "
     '--data \'{{"kind": "trace_synthetic", "source": {{"kind": "json_file", "path": "{path}"}}}}\''
 )
 _INFERENCE_PERF = (
-    "inference-perf --config_file CONFIG, with load: {{type: trace_replay, trace: {{file: {path}, format: "
-    "AzurePublicDataset}}}} and data: {{type: random, trace: {{file: {path}, format: AzurePublicDataset}}}}"
+    "inference-perf --config_file CONFIG, with trace: {{file: {path}, format: AzurePublicDataset}} under "
+    "data (type: random) and load (type: trace_replay, stages: [{{rate: 1, duration: {n}}}])"
 )
 _SERVEGEN = (
     "servegen.ClientPool(servegen.Category.LANGUAGE, NAME), where data/language/NAME in the working folder "
@@ -106,7 +106,7 @@ def writer(form: Form, tokens: tuple[int, int] | None, share_sessions: bool) -> 
         "burstgpt": partial(write_burstgpt, tokens=tokens),
         "aiperf-burstgpt": partial(write_burstgpt, tokens=tokens, load=True),
         "azure": partial(write_azure, tokens=tokens),
-        "inference-perf": partial(write_azure, tokens=tokens),
+        "inference-perf": partial(write_azure, tokens=tokens, load=True),
         "guidellm": partial(write_guidellm, tokens=tokens),
     }
     return plain[form.name]

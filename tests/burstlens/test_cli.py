@@ -13,7 +13,19 @@ import polars as pl
 import pytest
 from burstlens.analysis.parameters import read_parameters
 
-VERBS = ("disaggregate", "report", "ingest", "describe", "fit", "synth", "fetch", "forecast", "completion")
+VERBS = (
+    "compare",
+    "disaggregate",
+    "export",
+    "report",
+    "ingest",
+    "describe",
+    "fit",
+    "synth",
+    "fetch",
+    "forecast",
+    "completion",
+)
 
 SHORT = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n" + "".join(
     f"{second},ChatGPT,10,20,30,Conversation log\n" for second in range(0, 600, 10)

@@ -1,0 +1,248 @@
+"""Whether one trace is a faithful copy of another, statistic by statistic, and what is only noise.
+
+An estimate agrees where the interval of the difference holds zero; both intervals come from resampling
+blocks, so that bursts count as what they are. A distribution agrees where at least one in twenty relabellings
+of blocks of consecutive requests sets the two as far apart. At that level one statistic in twenty differs by
+chance alone.
+
+Not here: traces side by side and which is burstier (`comparison`), whether a client sent what was asked for
+(`burstlens.bench.verdict`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from .comparison import SIDES, compare_traces
+from .conversations import Conversations
+from .equal_rate import difference, span
+from .lengths import Lengths
+from .result import LEVEL, Interval, Part, estimates, number
+
+if TYPE_CHECKING:
+    from .characterize import Characterization
+
+Array = NDArray[np.float64]
+
+FEWEST = 50
+"""Fewer requests, gaps or lengths of a trace have no distribution to compare."""
+BLOCKS = 50
+"""Blocks of consecutive requests into which each trace is cut."""
+RELABELLED = 999
+POINTS = 512
+"""Values at which two distribution functions are held against each other, at most."""
+
+STATISTICS_SCHEMA: dict[str, Any] = {
+    "selection": pl.String,
+    "statistic": pl.String,
+    "kind": pl.String,
+    **estimates("one", "other", "difference"),
+    "p_value": pl.Float64,
+    "agrees": pl.Boolean,
+}
+"""Columns of `Fidelity.statistics`. `kind` is `estimate` or `distance`; of a distance, `difference` is it, a
+share of requests, and `p_value` tells how often blocks relabelled at random lie as far apart. `difference` of
+estimates is `other` less `one`. `agrees` is null where no interval tells."""
+
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fidelity(Part):
+    """Two traces compared."""
+
+    name: ClassVar[str] = "fidelity"
+
+    one: str
+    other: str
+    statistics: pl.DataFrame
+    """Columns of `STATISTICS_SCHEMA`, all requests first, then each service that both have."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The one frame."""
+        return {"statistics": self.statistics}
+
+    def sentences(self) -> list[str]:
+        """How many statistics agree, then each that differs."""
+        told = self.statistics.drop_nulls("agrees")
+        differs = told.filter(~pl.col("agrees"))
+        said = (
+            f"{len(told) - len(differs)} of {len(told)} statistics of {self.other} agree with {self.one} "
+            f"within noise; at this level {number(round((1 - LEVEL) * len(told), 1))} would differ by chance."
+        )
+        return [said, *(_sentence(row) for row in differs.iter_rows(named=True))]
+
+
+def _sentence(row: _Row) -> str:
+    if row["kind"] == "distance":
+        return (
+            f"{row['selection']}: {row['statistic']} differ, {100 * row['difference']:.1f} % of them apart "
+            f"(p = {row['p_value']:.2g})."
+        )
+    values = (Interval(*(row[f"{side}{end}"] for end in ("", "_low", "_high"))) for side in ("one", "other"))
+    one, other = (f"{number(each.value)} [{number(each.low)}, {number(each.high)}]" for each in values)
+    return f"{row['selection']}: {row['statistic']} differs, {one} against {other}."
+
+
+def compare_fidelity(
+    said: tuple[Characterization, Characterization],
+    frames: tuple[pl.DataFrame, pl.DataFrame],
+    *,
+    seed: int = 0,
+) -> Fidelity:
+    """Compare two characterized traces whose requests are `frames` (columns of `trace.COLUMNS`, in order).
+
+    Both must be on one clock. Services that only one has, and what only one tells, are named in `missing`.
+    """
+    names = tuple(each.info.name for each in said)
+    services = [set(frame["service"].drop_nulls().unique()) for frame in frames]
+    shared = sorted(services[0] & services[1])
+    selections = ["all", *(shared if any(len(each) > 1 for each in services) else [])]
+    rows, missing = [], []
+    for only, name, lacking in ((0, 0, 1), (1, 1, 0)):
+        more = sorted(services[only] - services[lacking])
+        if more:
+            missing.append(f"Only {names[name]} has the service {', '.join(more)}.")
+    rng = np.random.default_rng(seed)
+    for selection in selections:
+        parts = [
+            frame if selection == "all" else frame.filter(pl.col("service") == selection) for frame in frames
+        ]
+        for row in (*_estimates(said, selection), *_distances(parts, rng)):
+            if row.get("lacks") is not None:
+                where = "" if selection == "all" else f"{selection}: "
+                lacking_names = " and ".join(names[i] for i in row["lacks"])
+                missing.append(f"{where}{row['statistic']}: not told by {lacking_names}.")
+            else:
+                rows.append({"selection": selection, **row})
+    return Fidelity(
+        missing=tuple(missing),
+        one=names[0],
+        other=names[1],
+        statistics=pl.DataFrame(rows, schema=STATISTICS_SCHEMA),
+    )
+
+
+def _estimates(said: Sequence[Characterization], selection: str) -> Iterator[_Row]:
+    """Every estimate that has an interval, of one selection."""
+    side_by_side = compare_traces(said)
+    names = side_by_side.traces["trace"].to_list()
+    measures = [_row(side_by_side.measures, selection, trace=name) for name in names]
+    for statistic, column in (
+        ("arrival rate, 1/s", "rate_rps"),
+        ("CV of gaps", "cv"),
+        ("median shape of windows", "shape"),
+        *((f"Zipf exponent of {side} tokens", f"{side}_zipf") for side in SIDES),
+        ("failure rate", "failure_rate"),
+    ):
+        yield _estimate(statistic, [_interval(row, column) for row in measures])
+    dispersion = side_by_side.dispersion.filter(pl.col("selection") == selection)
+    for width in dispersion["width_s"].unique().sort().to_list():
+        rows = [_row(dispersion, selection, trace=name, width_s=width) for name in names]
+        if all(rows):
+            yield _estimate(
+                f"rate variation in bins of {span(width)}", [_interval(row, "rate_cv2") for row in rows]
+            )
+    joint = [_row(each.part(Lengths).frames["joint"], selection) for each in said]
+    yield _estimate(
+        "rank correlation of request and response tokens", [_interval(row, "spearman") for row in joint]
+    )
+    turns = [each.part(Conversations).tables().get("turns_summary") for each in said]
+    if all(table is not None and table.height for table in turns):
+        both = [table.filter(pl.col("selection") == selection) for table in turns if table is not None]
+        for measure in both[0]["measure"].to_list():
+            rows = [_row(table, selection, measure=measure) for table in both]
+            yield _estimate(f"turns: {measure.replace('_', ' ')}", [_interval(row, "value") for row in rows])
+
+
+def _estimate(statistic: str, values: Sequence[Interval | None]) -> _Row:
+    """One row; or which of the two does not tell it, where only one does. Neither: nothing to say."""
+    lacks = [i for i, value in enumerate(values) if value is None]
+    if lacks:
+        return {"statistic": statistic, "lacks": lacks}
+    one, other = (value for value in values if value is not None)
+    apart = difference(other, one)
+    told = np.isfinite([apart.low, apart.high]).all()
+    return {
+        "statistic": statistic,
+        "kind": "estimate",
+        **_ends("one", one),
+        **_ends("other", other),
+        **_ends("difference", apart),
+        "agrees": bool(apart.low <= 0 <= apart.high) if told else None,
+    }
+
+
+def _ends(name: str, value: Interval) -> _Row:
+    ends = zip(("", "_low", "_high"), (value.value, value.low, value.high), strict=True)
+    return {f"{name}{end}": float(each) if np.isfinite(each) else None for end, each in ends}
+
+
+def _row(table: pl.DataFrame, selection: str, **keys: Any) -> _Row | None:
+    rows = table.filter(pl.col("selection") == selection, *(pl.col(key) == v for key, v in keys.items()))
+    return rows.row(0, named=True) if rows.height else None
+
+
+def _interval(row: _Row | None, column: str) -> Interval | None:
+    """An estimate; without an interval it reaches everywhere, so that nothing is told of it."""
+    if row is None or row[column] is None or not np.isfinite(row[column]):
+        return None
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    return Interval(row[column], -np.inf if low is None else low, np.inf if high is None else high)
+
+
+def _distances(parts: Sequence[pl.DataFrame], rng: np.random.Generator) -> Iterator[_Row]:
+    """Distributions of gaps and lengths."""
+    gaps = [np.diff(part["arrival_s"].to_numpy()) for part in parts]
+    yield _distance("gaps", gaps, rng)
+    for side in SIDES:
+        kept = [part.filter(~pl.col("failed"))[f"{side}_tokens"].drop_nulls() for part in parts]
+        yield _distance(f"{side} tokens", [each.to_numpy().astype(float) for each in kept], rng)
+
+
+def _distance(what: str, values: Sequence[Array], rng: np.random.Generator) -> _Row:
+    lacks = [i for i, each in enumerate(values) if len(each) < FEWEST]
+    if lacks:
+        return {"statistic": f"distribution of {what}", "lacks": lacks}
+    apart, p_value = block_test(values[0], values[1], rng)
+    medians = [float(np.median(each)) for each in values]
+    return {
+        "statistic": f"distribution of {what}",
+        "kind": "distance",
+        "one": medians[0],
+        "other": medians[1],
+        "difference": apart,
+        "p_value": p_value,
+        "agrees": p_value >= 1 - LEVEL,
+    }
+
+
+def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[float, float]:
+    """Kolmogorov–Smirnov distance of two series, and how often relabelled blocks of them lie as far apart.
+
+    Each series, shapes (n,) and (m,) in order of time, is cut into `BLOCKS` stretches of equal count; which
+    stretch is whose is drawn anew `RELABELLED` times. Dependence shorter than a stretch is kept, so it
+    does not pass for a difference, as it would in the usual test.
+    """
+    pooled = np.sort(np.concatenate([one, other]))
+    grid = np.unique(pooled[np.linspace(0, len(pooled) - 1, POINTS).astype(int)])
+    counts = []
+    for series in (one, other):
+        for block in np.array_split(series, min(BLOCKS, len(series) // 5)):
+            counts.append(np.append(np.searchsorted(np.sort(block), grid, side="right"), len(block)))
+    table = np.array(counts, dtype=float)
+    first = min(BLOCKS, len(one) // 5)
+    labels = np.zeros((RELABELLED + 1, len(table)))
+    labels[0, :first] = 1
+    for row in labels[1:]:
+        row[rng.choice(len(table), first, replace=False)] = 1
+    mine = labels @ table
+    rest = table.sum(axis=0) - mine
+    apart = np.abs(mine[:, :-1] / mine[:, -1:] - rest[:, :-1] / rest[:, -1:]).max(axis=1)
+    return float(apart[0]), float((apart >= apart[0] - 1e-12).mean())

@@ -1,0 +1,85 @@
+"""The verb `compare`. Not here: how it is done (`compared`), the other verbs (`cli`)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import burstlens as bl
+
+from .console import progress
+
+if TYPE_CHECKING:
+    from .compared import Compared
+
+
+def command(fitting: Any, reading: Any, json_option: Any, quiet_option: Any) -> click.Command:
+    """The verb, with the options that every verb which reads and fits has."""
+    run: Any = _run
+    for decorate in (
+        quiet_option,
+        json_option,
+        reading,
+        fitting,
+        click.argument("other", metavar="B"),
+        click.argument("one", metavar="A"),
+    ):
+        run = decorate(run)
+    made: click.Command = click.command(
+        name="compare",
+        epilog="""\b
+Examples:
+  burstlens compare BurstGPT_1.csv run                 is the replay what was recorded?
+  burstlens compare BurstGPT_1.csv parameters.json     does a draw look like its source?
+  burstlens compare a.parquet b.csv --json | jq .agrees""",
+    )(run)
+    return made
+
+
+def _run(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Whether B is a faithful copy of A, statistic by statistic, and what is only noise.
+
+    A and B are traces, folders of runs, or fitted parameters, which are drawn first.
+    """
+    with progress(quiet) as show:
+        told = bl.compare(one, other, progress=show, **asked)
+    if as_json:
+        click.echo(json.dumps(told.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        _show(told)
+
+
+def _show(told: Compared) -> None:
+    """A table for each selection, then the findings."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from .analysis.result import number
+
+    screen = Console(highlight=False)
+    for name in told.synthetic:
+        screen.print(f"{escape(name)}  [reverse] synthetic [/]")
+    for (selection,), rows in told.part.statistics.group_by("selection", maintain_order=True):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column(escape(str(selection)), overflow="fold")
+        for side in (told.part.one, told.part.other):
+            table.add_column(escape(side), justify="right", overflow="fold")
+        table.add_column("", no_wrap=True)
+        for row in rows.iter_rows(named=True):
+            sides = (
+                number(row[side])
+                if row["kind"] == "distance" or row[f"{side}_low"] is None
+                else f"{number(row[side])} [{number(row[f'{side}_low'])}, {number(row[f'{side}_high'])}]"
+                for side in ("one", "other")
+            )
+            word = {True: "agrees", False: "[reverse] differs [/]", None: "cannot tell"}[row["agrees"]]
+            if row["kind"] == "distance":
+                word += f", {100 * row['difference']:.1f} % apart"
+            table.add_row(row["statistic"], *(escape(each) for each in sides), word)
+        screen.print(table)
+    for line in told.lines():
+        screen.print(escape(line))

@@ -1,0 +1,85 @@
+"""What is a copy agrees with its source, and what differs is found and named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from burstlens.analysis.fidelity import block_test
+from burstlens.analysis.selecting import requests_of
+from burstlens.analysis.trace import write_trace
+
+import burstlens as bl
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Two synthetic days, and a copy with even arrivals and longer requests."""
+    folder = tmp_path_factory.mktemp("traces")
+    trace = bl.synth(days=2, seed=11)
+    frame = requests_of(trace).drop("prefix").filter(pl.col("service") == "conversation")
+    info = replace(trace.info, rows=len(frame))
+    trace.engine.close()
+    rng = np.random.default_rng(0)
+    begin, end = frame["arrival_s"].min(), frame["arrival_s"].max()
+    even = np.floor(np.sort(rng.uniform(begin, end, len(frame))))
+    longer = (pl.col("request_tokens") * 1.5).cast(pl.Int32)
+    changed = frame.with_columns(arrival_s=pl.Series(even), request_tokens=longer)
+    for name, made in {"source": frame, "changed": changed}.items():
+        write_trace(made, folder / f"{name}.parquet", replace(info, name=name))
+    return folder
+
+
+def outcomes(told: Any) -> dict[str, bool | None]:
+    rows = told.frame().filter(pl.col("selection") == "all").select("statistic", "agrees").rows()
+    return dict(rows)
+
+
+def test_a_trace_agrees_with_itself_in_everything(folder: Any) -> None:
+    told = bl.compare(folder / "source.parquet", folder / "source.parquet")
+    assert told.agrees
+    assert (told.frame()["difference"] == 0).all()
+    assert told.synthetic == ("source", "source")
+
+
+def test_what_was_changed_differs_and_nothing_else(folder: Any) -> None:
+    found = outcomes(bl.compare(folder / "source.parquet", folder / "changed.parquet"))
+    for name in ("CV of gaps", "distribution of gaps", "distribution of request tokens"):
+        assert found[name] is False
+    for name in ("arrival rate, 1/s", "distribution of response tokens", "Zipf exponent of response tokens"):
+        assert found[name] is True
+
+
+def test_a_draw_from_its_parameters_has_the_rate_and_lengths_of_its_source(folder: Any) -> None:
+    bl.fit(folder / "source.parquet", folder / "parameters.json")
+    told = bl.compare(folder / "source.parquet", folder / "parameters.json", seed=2)
+    found = outcomes(told)
+    for name in ("arrival rate, 1/s", "rate variation in bins of 1 hour", "distribution of response tokens"):
+        assert found[name] is True
+    assert any("drawn by its laws, seed 2" in note for note in told.notes)
+
+
+def test_what_cannot_be_compared_is_refused_in_one_line(folder: Any, traces: Any) -> None:
+    few = folder / "few.csv"
+    few.write_text("arrival_s,request_tokens,response_tokens\n0,5,5\n9,5,5\n")
+    with pytest.raises(bl.BurstlensError, match=r"few\.csv: 2 requests, too few to compare; 50 are needed"):
+        bl.compare(folder / "source.parquet", few)
+    told = bl.compare(folder / "source.parquet", traces("maf2_azure_functions_2021_200.csv"))
+    assert "distribution of request tokens: not told by maf2_azure_functions_2021_200." in told.part.missing
+
+
+def test_the_block_test_keeps_its_level_where_neighbours_are_alike_and_finds_a_shift() -> None:
+    rng = np.random.default_rng(1)
+
+    def series(n: int, mean: float) -> np.ndarray:
+        # Runs of ten equal values: the usual test would take each for ten witnesses.
+        return np.repeat(rng.normal(mean, 1, n // 10), 10)
+
+    p_values = [block_test(series(3000, 0), series(2000, 0), rng)[1] for _ in range(60)]
+    assert sum(p < 0.05 for p in p_values) <= 9
+    apart, p = block_test(series(3000, 0), series(2000, 0.5), rng)
+    assert p < 0.05
+    assert 0.1 < apart < 0.3
