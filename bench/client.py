@@ -30,13 +30,14 @@ def run(
     folder: Path,
     *,
     resume: bool = False,
-    watch: Callable[[Status], None] | None = None,
+    watch: Callable[[Status], object] | None = None,
 ) -> Manifest:
     """Send the workload to the target, each request once, and return the manifest of the run.
 
     With `resume` the run in `folder` goes on with the requests that its record lacks. Ctrl-C ends the run
-    after `settings.grace_s` at most; the manifest then says so. Raises BurstlensError before load is sent
-    where the endpoint or the folder cannot be used, and later where the disk refuses the record.
+    after `settings.grace_s` at most, and so does a `watch` that returns True; the manifest then says so.
+    Raises BurstlensError before load is sent where the endpoint or the folder cannot be used, and later
+    where the disk refuses the record.
     """
     if workload.requests.is_empty():
         raise BurstlensError(f"{workload.name}: holds no requests to send")

@@ -46,7 +46,7 @@ def send(
     folder: Path,
     *,
     done: Mapping[int, float],
-    watch: Callable[[Status], None] | None = None,
+    watch: Callable[[Status], object] | None = None,
 ) -> bool:
     """Send by `settings.workers` processes; whether everything was sent.
 

@@ -18,6 +18,7 @@ The examples read `synthetic.csv`, a day of the embedded synthetic trace:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +27,16 @@ from .analysis.errors import BurstlensError
 from .analysis.showing import Painter, paint_with
 
 if TYPE_CHECKING:
+    from threading import Event
+
+    from .analysis.arrivals import Arrivals
     from .analysis.characterize import Characterization
     from .analysis.parameters import Parameters
     from .analysis.result import Progress
     from .analysis.trace import Ingested, Trace
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
+    from .bench.record import Manifest
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset
     from .bench.workload import Workload
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BurstlensError",
+    "arrivals",
     "calibrate",
     "describe",
     "disaggregate",
@@ -56,6 +62,7 @@ __all__ = [
     "replay",
     "report",
     "serve",
+    "serving",
     "simulate",
     "synth",
     "text_prompts",
@@ -175,6 +182,25 @@ def describe(
         return said
     finally:
         opened.engine.close()
+
+
+def arrivals(source: Log | Sequence[Log] | Trace, *, window_s: float = 1200.0, seed: int = 0) -> Arrivals:
+    """The Gamma of the gaps in each window: that part of `describe` alone, quick enough for a slider.
+
+    `source` is an opened trace, which is quickest, or a log. `.windows` has a row a window and selection.
+
+    >>> with bl.trace("synthetic.csv") as trace:
+    ...     hours, minutes = (bl.arrivals(trace, window_s=s).windows.height for s in (3600, 300))
+    >>> minutes // hours
+    12
+    """
+    from .analysis.arrivals import describe_arrivals
+    from .analysis.trace import Trace
+
+    if isinstance(source, Trace):
+        return describe_arrivals(source, window_s=window_s, seed=seed)
+    with trace(source) as opened:
+        return describe_arrivals(opened, window_s=window_s, seed=seed)
 
 
 def fit(
@@ -357,6 +383,7 @@ def replay(
     Traceback (most recent call last):
     burstlens.analysis.errors.BurstlensError: ...
     """
+    from .apart import apart
     from .bench.client import run
     from .bench.prompts import TokenPrompts
     from .bench.settings import Settings, Target
@@ -365,9 +392,17 @@ def replay(
     if api not in ("completions", "chat"):
         raise BurstlensError(f"api: {api!r} is neither completions nor chat")
     target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
-    sent = prompts or TokenPrompts()
-    manifest = run(load, sent, target, settings or Settings(), Path(out), resume=resume, watch=watch)
-    return Ran(Path(out), manifest)
+    sent, into, how = prompts or TokenPrompts(), Path(out), settings or Settings()
+
+    def send(stop: Event) -> Manifest:
+        def watched(status: Status) -> bool:
+            if watch is not None:
+                watch(status)
+            return stop.is_set()
+
+        return run(load, sent, target, how, into, resume=resume, watch=watched)
+
+    return Ran(into, apart(send))
 
 
 def text_prompts(
@@ -450,13 +485,15 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     >>> done.trials.height, done.findings.claims[0].id
     (8, 'maf2-load')
     """
+    from .apart import apart
     from .evaluated import Evaluated
     from .evaluations import named
 
     run = named(kind)
     if isinstance(options.get("log"), PathLike):
         options["log"] = str(options["log"])
-    return Evaluated(run(out=Path(out) if out is not None else Path("reports/build") / kind, **options))
+    into = Path(out) if out is not None else Path("reports/build") / kind
+    return Evaluated(apart(lambda _: run(out=into, **options)))
 
 
 def disaggregate(
@@ -507,7 +544,7 @@ def serve(
     """Serve a simulated vLLM until SIGINT or SIGTERM; `ready` is called with its base URL.
 
     Prompts of text are counted by words, or by a `tokenizer.json`. `speedup` makes every step that much
-    shorter. It blocks; in a notebook start `burstlens serve` beside it.
+    shorter. It blocks; `serving` does not.
 
     >>> bl.serve("no-such-preset")
     Traceback (most recent call last):
@@ -527,6 +564,22 @@ def serve(
         tokenizer=None if tokenizer is None else Path(tokenizer),
         ready=ready,
     )
+
+
+def serving(
+    preset: str = "llama-2-13b-a100", *, speedup: float = 1.0, seed: int = 0
+) -> AbstractContextManager[str]:
+    """A simulated vLLM in a process of its own while a `with` block lasts; gives its base URL.
+
+    >>> load = bl.workload("synthetic.csv", first=20, rate_rps=40.0)
+    >>> with bl.serving(speedup=20) as url:
+    ...     run = bl.replay(load, "sent", url=url)
+    >>> run.manifest.simulated, run.summary.metrics.answered
+    ('llama-2-13b-a100', 20)
+    """
+    from .beside import serving as run
+
+    return run(preset, speedup, seed)
 
 
 def calibrate(
@@ -556,21 +609,24 @@ def calibrate(
     (True, 'trial')
     """
     from .analysis.result import silent
+    from .apart import apart
     from .load import calibrate as search
 
-    return search(
-        str(source),
-        kv,
-        url=url,
-        simulate=simulate,
-        served_model=served_model,
-        key=key,
-        out=None if out is None else Path(out),
-        tolerance=tolerance,
-        trials=trials,
-        share_prefixes=share_prefixes,
-        vocabulary=vocabulary,
-        prompts=prompts,
-        progress=progress or silent,
-        **choice,
+    return apart(
+        lambda _: search(
+            str(source),
+            kv,
+            url=url,
+            simulate=simulate,
+            served_model=served_model,
+            key=key,
+            out=None if out is None else Path(out),
+            tolerance=tolerance,
+            trials=trials,
+            share_prefixes=share_prefixes,
+            vocabulary=vocabulary,
+            prompts=prompts,
+            progress=progress or silent,
+            **choice,
+        )
     )

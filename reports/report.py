@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from ..analysis.arrivals import Arrivals
 from ..analysis.characterize import Characterization, characterize
 from ..analysis.comparison import compare_traces
 from ..analysis.errors import BurstlensError
@@ -20,6 +21,7 @@ from ..analysis.forecast import describe_forecast
 from ..analysis.forecasters import load_xgboost
 from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Progress, silent
+from ..analysis.sequences import describe_sequences
 from ..analysis.showing import Exhibit, Shown
 from ..analysis.synthetic import open_synthetic
 from ..analysis.trace import Trace, open_trace
@@ -123,8 +125,11 @@ def write_report(
         trace, rejected = _open(logs[i] if logs else None, out, i if count > 1 else None, columns, strict)
         try:
             one = characterize(
-                trace, window_s=window_s, seed=seed, progress=lambda s, f: part(s, 0.4 + 0.6 * f)
+                trace, window_s=window_s, seed=seed, progress=lambda s, f: part(s, 0.4 + 0.5 * f)
             )
+            shapes = one.part(Arrivals)
+            part("windows of other lengths", 0.9)
+            one = replace(one, parts=(*one.parts, describe_sequences(trace, shapes, seed=seed)))
             if forecast:
                 more = describe_forecast(trace, seed=seed, progress=lambda s, f: part(s, 0.9 + 0.1 * f))
                 one = replace(one, parts=(*one.parts, more))
