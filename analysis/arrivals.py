@@ -104,7 +104,7 @@ class Arrivals(Part):
         """What was found: shapes and their spread, how well a Gamma fits, then each selection as a whole."""
         shapes = self.spread.filter(pl.col("quantity") == "shape")
         return [
-            *(_shape_sentence(row, self.window_s) for row in shapes.iter_rows(named=True)),
+            *(shape_sentence(row, self.window_s) for row in shapes.iter_rows(named=True)),
             *(_fit_sentence(row) for row in self.fit.filter(pl.col("tested") >= 3).iter_rows(named=True)),
             *(_overall_sentence(row) for row in self.overall.drop_nulls("shape").iter_rows(named=True)),
         ]
@@ -114,7 +114,8 @@ def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> 
     """Fit a Gamma to the gaps of every window of `window_s` seconds and of every selection."""
     if trace.info.spread:
         missing = "The log counts requests per minute, so gaps and their law cannot be told from this trace."
-        return Arrivals((missing,), window_s, *(pl.DataFrame(schema=s) for s in _SCHEMAS))
+        empty = (pl.DataFrame(schema=s) for s in _SCHEMAS)
+        return Arrivals((missing,), window_s, *empty, marks=trace.info.marks)
     windows = windows_of(trace, window_s)
     rows: tuple[list[pl.DataFrame], list[_Row], list[_Row], list[_Row]] = ([], [], [], [])
     for selection, gaps in gaps_in(trace, windows):
@@ -137,6 +138,7 @@ def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> 
         window_s,
         frame,
         *(pl.DataFrame(r, schema=s) for r, s in zip(rows[1:], _SCHEMAS[1:], strict=True)),
+        marks=trace.info.marks,
     )
 
 
@@ -329,7 +331,8 @@ def _missing(trace: Trace, windows: Windows, spreads: list[_Row], batched: list[
     return tuple(out)
 
 
-def _shape_sentence(row: _Row, window_s: float) -> str:
+def shape_sentence(row: _Row, window_s: float) -> str:
+    """A row of `Arrivals.spread` for shapes in words: the median, and how far it varies beyond chance."""
     if row["excess_log_sd_low"] > 0:
         factors = np.exp([row["excess_log_sd"], row["excess_log_sd_low"], row["excess_log_sd_high"]])
         beyond = "beyond chance by a factor of {:.2f} [{:.2f}, {:.2f}]".format(*factors)

@@ -165,6 +165,7 @@ def compare_traces(said: Sequence[Characterization]) -> Comparison:
         ),
         dispersion=_stacked([_dispersion(*each) for each in named], DISPERSION_SCHEMA),
         pairs=pl.DataFrame(pairs, schema=PAIRS_SCHEMA),
+        marks=tuple(dict.fromkeys(mark for one in said for mark in one.info.marks)),
     )
 
 

@@ -212,8 +212,8 @@ def describe_forecast(
         (s, w, True) for s in selections for w in widths
     ]
     weights = [(0.2 if sweep else 1.0) / bin_s for _, bin_s, sweep in jobs]
-    # The matrices are small: OpenBLAS on several threads would only spin. Of the regression's warnings none is
-    # a fault; filters are the whole process's, so they are set before there are threads.
+    # The matrices are small: OpenBLAS on several threads would only spin. None of the regression's warnings
+    # is a fault; filters are the whole process's, so they are set before there are threads.
     with threadpool_limits(1, "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for i, (selection, bin_s, sweep) in enumerate(jobs):

@@ -228,7 +228,7 @@ class BoostedQuantiles(Boosted):
         "objective": "reg:quantileerror",
         "quantile_alpha": list(QUANTILES),
     }
-    # A round is a tree a quantile: a third of the rounds in steps three times as wide lose nothing that shows.
+    # A round is a tree a quantile: a third of the rounds in steps three times as wide loses nothing.
     grown = Trees(rounds=100, eta=0.09)
 
     def fit(self, known: Series) -> Forecast:

@@ -40,16 +40,17 @@ def run(
     start_unix_s: float | None = None,
     clock: str = ENDPOINT,
     waiting: Callable[[str], None] | None = None,
-    watch: Callable[[Status], None] | None = None,
+    watch: Callable[[Status], object] | None = None,
 ) -> Manifest:
     """Send the workload to the target, each request once, and return the manifest of the run.
 
     With `resume` the run in `folder` goes on with the requests that its record lacks. Ctrl-C ends the run
-    after `settings.grace_s` at most; the manifest then says so. With `start_unix_s` the run's second 0 is
-    that instant of this machine's clock, and with `shard` that part of the workload is sent; how far the
-    clock is from that of `clock` (see `clocks.measure`) is then kept, and `waiting` is told in a line what
-    will begin. Raises BurstlensError before load is sent where the endpoint or the folder cannot be used or
-    the start has passed, and later where the disk refuses the record.
+    after `settings.grace_s` at most, and so does a `watch` that returns True; the manifest then says so.
+    With `start_unix_s` the run's second 0 is that instant of this machine's clock, and with `shard` that part
+    of the workload is sent; how far the clock is from that of `clock` (see `clocks.measure`) is then kept,
+    and `waiting` is told in a line what will begin. Raises BurstlensError before load is sent where the
+    endpoint or the folder cannot be used or the start has passed, and later where the disk refuses the
+    record.
     """
     if workload.requests.is_empty():
         raise BurstlensError(f"{workload.name}: holds no requests to send")

@@ -52,7 +52,7 @@ class Sender:
         worker: int = 0,
         done: Mapping[int, float] | None = None,
         samples: bool = True,
-        watch: Callable[[Status], None] | None = None,
+        watch: Callable[[Status], object] | None = None,
     ) -> None:
         self._prompts, self._target, self._settings = prompts, target, settings
         self._folder, self._worker, self._watch = folder, worker, watch
@@ -336,7 +336,7 @@ class Sender:
             return
         over = max(min(now, RECENT_S), 1e-9)
         late = sorted(self._late)
-        self._watch(
+        enough = self._watch(
             Status(
                 elapsed_s=now,
                 span_s=self._span_s,
@@ -352,6 +352,9 @@ class Sender:
                 stopping=self._stopping.is_set(),
             )
         )
+        # True of itself, not of what a function happens to return.
+        if enough is True and not self._stopping.is_set():
+            self.stop()
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -48,7 +48,7 @@ def send(
     *,
     done: Mapping[int, float],
     start_unix_s: float | None = None,
-    watch: Callable[[Status], None] | None = None,
+    watch: Callable[[Status], object] | None = None,
 ) -> bool:
     """Send by `settings.workers` processes, from `start_unix_s` on if given; whether everything was sent.
 

@@ -18,6 +18,7 @@ The examples read `synthetic.csv`, a day of the embedded synthetic trace:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +27,16 @@ from .analysis.errors import BurstlensError
 from .analysis.showing import Painter, paint_with
 
 if TYPE_CHECKING:
+    from threading import Event
+
+    from .analysis.arrivals import Arrivals
     from .analysis.characterize import Characterization
     from .analysis.parameters import Parameters
     from .analysis.result import Progress
     from .analysis.trace import Ingested, Trace
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
+    from .bench.record import Manifest
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset
     from .bench.workload import Workload
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BurstlensError",
+    "arrivals",
     "calibrate",
     "compare",
     "describe",
@@ -61,6 +67,7 @@ __all__ = [
     "replay",
     "report",
     "serve",
+    "serving",
     "simulate",
     "synth",
     "text_prompts",
@@ -197,11 +204,8 @@ def compare(
     Each is a trace, a run's folder, or fitted parameters, which are drawn by `seed`. Both are put on the
     coarser of their clocks. `BurstlensError` where nothing can be compared.
 
-        >>> import burstlens as bl
-        >>> bl.synth("/tmp/synthetic.parquet", days=2, seed=1).engine.close()
-        >>> told = bl.compare("/tmp/synthetic.parquet", "/tmp/synthetic.parquet")
-        >>> told.agrees
-        True
+    >>> bl.compare("synthetic.csv", "synthetic.csv").agrees
+    True
     """
     from .analysis.result import silent
     from .compared import compare as run
@@ -215,6 +219,25 @@ def compare(
         strict=strict,
         progress=progress or silent,
     )
+
+
+def arrivals(source: Log | Sequence[Log] | Trace, *, window_s: float = 1200.0, seed: int = 0) -> Arrivals:
+    """The Gamma of the gaps in each window: that part of `describe` alone, quick enough for a slider.
+
+    `source` is an opened trace, which is quickest, or a log. `.windows` has a row a window and selection.
+
+    >>> with bl.trace("synthetic.csv") as trace:
+    ...     hours, minutes = (bl.arrivals(trace, window_s=s).windows.height for s in (3600, 300))
+    >>> minutes // hours
+    12
+    """
+    from .analysis.arrivals import describe_arrivals
+    from .analysis.trace import Trace
+
+    if isinstance(source, Trace):
+        return describe_arrivals(source, window_s=window_s, seed=seed)
+    with trace(source) as opened:
+        return describe_arrivals(opened, window_s=window_s, seed=seed)
 
 
 def fit(
@@ -265,10 +288,9 @@ def export(
     first, by `seed`. `choice` selects as in `workload`: `service`, `model`, `start_s`, `end_s`, `first`,
     `tokens`, and for load generators `rate_rps` and `speedup`. The answer names what the format cannot hold.
 
-        >>> import burstlens as bl
-        >>> done = bl.export("shape=0.5,scale=2,exponent=1.1", "vllm", "/tmp/synthetic.jsonl", first=100)
-        >>> done.rows, done.lost
-        (100, ())
+    >>> done = bl.export("shape=0.5,scale=2,exponent=1.1", "vllm", "synthetic.jsonl", first=100)
+    >>> done.rows, done.lost
+    (100, ())
     """
     from .analysis.result import silent
     from .exports import export as run
@@ -446,6 +468,7 @@ def replay(
     Traceback (most recent call last):
     burstlens.analysis.errors.BurstlensError: ...
     """
+    from .apart import apart
     from .bench.client import run
     from .bench.prompts import TokenPrompts
     from .bench.settings import Settings, Target
@@ -455,20 +478,31 @@ def replay(
     if api not in ("completions", "chat"):
         raise BurstlensError(f"api: {api!r} is neither completions nor chat")
     target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
-    manifest = run(
-        load,
-        prompts or TokenPrompts(),
-        target,
-        settings or Settings(),
-        Path(out),
-        resume=resume,
-        shard=None if shard is None else Shard.parse(shard),
-        start_unix_s=None if start_at is None else parse_start(str(start_at)),
-        clock=clock,
-        waiting=waiting,
-        watch=watch,
-    )
-    return Ran(Path(out), manifest)
+    sent, into, how = prompts or TokenPrompts(), Path(out), settings or Settings()
+    part = None if shard is None else Shard.parse(shard)
+    begin_unix_s = None if start_at is None else parse_start(str(start_at))
+
+    def send(stop: Event) -> Manifest:
+        def watched(status: Status) -> bool:
+            if watch is not None:
+                watch(status)
+            return stop.is_set()
+
+        return run(
+            load,
+            sent,
+            target,
+            how,
+            into,
+            resume=resume,
+            shard=part,
+            start_unix_s=begin_unix_s,
+            clock=clock,
+            waiting=waiting,
+            watch=watched,
+        )
+
+    return Ran(into, apart(send))
 
 
 def gather(runs: Sequence[Log], out: Log) -> Ran:
@@ -566,13 +600,15 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     >>> done.trials.height, done.findings.claims[0].id
     (8, 'maf2-load')
     """
+    from .apart import apart
     from .evaluated import Evaluated
     from .evaluations import named
 
     run = named(kind)
     if isinstance(options.get("log"), PathLike):
         options["log"] = str(options["log"])
-    return Evaluated(run(out=Path(out) if out is not None else Path("reports/build") / kind, **options))
+    into = Path(out) if out is not None else Path("reports/build") / kind
+    return Evaluated(apart(lambda _: run(out=into, **options)))
 
 
 def disaggregate(
@@ -623,7 +659,7 @@ def serve(
     """Serve a simulated vLLM until SIGINT or SIGTERM; `ready` is called with its base URL.
 
     Prompts of text are counted by words, or by a `tokenizer.json`. `speedup` makes every step that much
-    shorter. It blocks; in a notebook start `burstlens serve` beside it.
+    shorter. It blocks; `serving` does not.
 
     >>> bl.serve("no-such-preset")
     Traceback (most recent call last):
@@ -643,6 +679,22 @@ def serve(
         tokenizer=None if tokenizer is None else Path(tokenizer),
         ready=ready,
     )
+
+
+def serving(
+    preset: str = "llama-2-13b-a100", *, speedup: float = 1.0, seed: int = 0
+) -> AbstractContextManager[str]:
+    """A simulated vLLM in a process of its own while a `with` block lasts; gives its base URL.
+
+    >>> load = bl.workload("synthetic.csv", first=20, rate_rps=40.0)
+    >>> with bl.serving(speedup=20) as url:
+    ...     run = bl.replay(load, "sent", url=url)
+    >>> run.manifest.simulated, run.summary.metrics.answered
+    ('llama-2-13b-a100', 20)
+    """
+    from .beside import serving as run
+
+    return run(preset, speedup, seed)
 
 
 def calibrate(
@@ -672,21 +724,24 @@ def calibrate(
     (True, 'trial')
     """
     from .analysis.result import silent
+    from .apart import apart
     from .load import calibrate as search
 
-    return search(
-        str(source),
-        kv,
-        url=url,
-        simulate=simulate,
-        served_model=served_model,
-        key=key,
-        out=None if out is None else Path(out),
-        tolerance=tolerance,
-        trials=trials,
-        share_prefixes=share_prefixes,
-        vocabulary=vocabulary,
-        prompts=prompts,
-        progress=progress or silent,
-        **choice,
+    return apart(
+        lambda _: search(
+            str(source),
+            kv,
+            url=url,
+            simulate=simulate,
+            served_model=served_model,
+            key=key,
+            out=None if out is None else Path(out),
+            tolerance=tolerance,
+            trials=trials,
+            share_prefixes=share_prefixes,
+            vocabulary=vocabulary,
+            prompts=prompts,
+            progress=progress or silent,
+            **choice,
+        )
     )

@@ -5,6 +5,8 @@ Not here: which figures there are (see `figures`), colours and type (see `theme`
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 import re
 import textwrap
@@ -16,6 +18,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 import polars as pl
+from markupsafe import Markup
 
 from ..analysis.result import number as number
 from . import theme
@@ -27,8 +30,39 @@ DIGITS = 7
 """Significant digits of the numbers that are drawn; the CSV files have all of them."""
 FULL_PX = 860
 """Width of a figure in its image files, beside axes and headers, in px."""
+PICTURE_SCALE = 1.5
+"""Pixels of a picture in a notebook to one of the page."""
+PICTURE_PX = 960
+"""As wide is a picture shown at most."""
 GUTTER_PX = 62
 """What a further panel costs beside its own width: axis labels and spacing."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a figure shows once a reader has chosen."""
+
+    data: pl.DataFrame
+    sentence: str
+    alt_text: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a reader of the page can choose: one option for each label, and the state that it leads to."""
+
+    labels: tuple[str, ...]
+    start: tuple[str, ...]
+    """The options chosen at first, and in the image files."""
+    states: Mapping[tuple[str, ...], State]
+    """By an option for each label; combinations that are not here cannot be chosen."""
+
+    def options(self) -> list[tuple[str, list[str]]]:
+        """Each label with its options, in the order of the states."""
+        return [
+            (label, list(dict.fromkeys(key[place] for key in self.states)))
+            for place, label in enumerate(self.labels)
+        ]
 
 
 @dataclass(frozen=True)
@@ -56,6 +90,25 @@ class Figure:
     """Whether dragging and shift-wheel move along the x axis."""
     legend: bool = False
     """Whether a click on a legend entry singles it out."""
+    choice: Choice | None = None
+    """Where a reader can choose what it shows; the figure's own data are those of the start."""
+    marks: tuple[str, ...] = ()
+    """What must be said beside it where it stands alone: `synthetic`, `simulated`."""
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the figure as a picture, its words for readers who cannot see it, its sentence."""
+        return Markup("{}<p>{}</p>").format(self.picture(), self.sentence)
+
+    def picture(self) -> Markup:
+        """The figure as an image element that looks the same everywhere."""
+        import vl_convert
+
+        # Not as SVG: its room for labels is measured in the fonts of this machine, not of the reader's.
+        png = vl_convert.vegalite_to_png(json.dumps(self.drawn(", ".join(self.marks))), scale=PICTURE_SCALE)
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        return Markup('<img alt="{}" style="width:100%;max-width:{}px" src="{}">').format(
+            f"{self.title}. {self.alt_text}", PICTURE_PX, source
+        )
 
     def spec(self) -> dict[str, Any]:
         """The Vega-Lite specification, without its data and its title, widths as in the image files."""
@@ -72,9 +125,11 @@ class Figure:
         _keep_ticks(spec)
         return spec
 
-    def heading(self, subtitle: str) -> dict[str, Any]:
-        """The title as Vega-Lite has it, for where the figure stands alone."""
-        return {"text": textwrap.wrap(self.title, 96), "subtitle": subtitle}
+    def heading(self, subtitle: str, chosen: Sequence[str] | None = None) -> dict[str, Any]:
+        """The title as Vega-Lite has it, for where the figure stands alone; with what a reader has chosen."""
+        options = chosen or (self.choice.start if self.choice else ())
+        parts = [part for part in (subtitle, ", ".join(options)) if part]
+        return {"text": textwrap.wrap(self.title, 96), "subtitle": " · ".join(parts)}
 
     def drawn(self, subtitle: str) -> dict[str, Any]:
         """The whole specification for an image file: titled, with its data inside."""
@@ -89,17 +144,22 @@ class Figure:
 
     def values(self) -> dict[str, list[Any]]:
         """The data by column as JSON knows it: no NaN, no infinity, dates as text, numbers rounded."""
-        out = {}
-        for column in self.data.iter_columns():
-            if column.dtype.is_float():
-                rounded = column.round_sig_figs(DIGITS)
-                out[column.name] = rounded.set(~rounded.is_finite().fill_null(True), None).to_list()
-            elif column.dtype.is_temporal():
-                moments = column.cast(pl.Datetime).dt.to_string("%Y-%m-%dT%H:%M:%S")
-                out[column.name] = moments.to_list()
-            else:
-                out[column.name] = column.to_list()
-        return out
+        return plain_columns(self.data)
+
+
+def plain_columns(data: pl.DataFrame) -> dict[str, list[Any]]:
+    """A table by column as JSON knows it: no NaN, no infinity, dates as text, numbers rounded."""
+    out = {}
+    for column in data.iter_columns():
+        if column.dtype.is_float():
+            rounded = column.round_sig_figs(DIGITS)
+            out[column.name] = rounded.set(~rounded.is_finite().fill_null(True), None).to_list()
+        elif column.dtype.is_temporal():
+            moments = column.cast(pl.Datetime).dt.to_string("%Y-%m-%dT%H:%M:%S")
+            out[column.name] = moments.to_list()
+        else:
+            out[column.name] = column.to_list()
+    return out
 
 
 def _widen(spec: dict[str, Any], columns: int) -> None:

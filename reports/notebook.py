@@ -5,8 +5,7 @@ Not here: what there is to see of a result (its `exhibit`), and the page of a re
 
 from __future__ import annotations
 
-import base64
-import json
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -18,17 +17,15 @@ from .figures import figures_of
 from .page import fill
 
 ROWS_SHOWN = 12
-SCALE = 1.5
-"""Pixels of a picture to one of the page."""
-WIDTH_PX = 960
-"""As wide is a picture shown at most."""
 FIRST = "arrivals"
 """The part whose first figure stands for a whole characterization: the Gamma sequence."""
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
     """The figures of a result by name, those of the results inside it as `part.figure`."""
-    own = {each.name: each for each in figures_of(shown)} if isinstance(shown, Part) else {}
+    own = {}
+    if isinstance(shown, Part):
+        own = {each.name: replace(each, marks=shown.marks) for each in figures_of(shown)}
     for part in shown.exhibit().within:
         name = getattr(part, "name", type(part).__name__.lower())
         own |= {f"{name}.{figure}": each for figure, each in part.figures().items()}
@@ -41,19 +38,6 @@ def html(shown: Shown) -> str:
     part = _foremost(shown, exhibit)
     drawn = figures_of(part) if part is not None else []
     return fill("fragment.html", seen=_seen(exhibit, drawn[0] if drawn else None))
-
-
-def picture(figure: Figure, marks: tuple[str, ...] = ()) -> str:
-    """A figure as an image, with its words for readers who cannot see it."""
-    import vl_convert
-    from markupsafe import Markup
-
-    # Not as SVG: its room for labels is measured in the fonts of this machine, not of the reader's.
-    png = vl_convert.vegalite_to_png(json.dumps(figure.drawn(", ".join(marks))), scale=SCALE)
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return Markup('<img alt="{}" style="width:100%;max-width:{}px" src="{}">').format(
-        f"{figure.title}. {figure.alt_text}", WIDTH_PX, source
-    )
 
 
 def _foremost(shown: Shown, exhibit: Exhibit) -> Part | None:
@@ -70,7 +54,7 @@ def _seen(exhibit: Exhibit, figure: Figure | None = None) -> dict[str, Any]:
         "title": exhibit.title,
         "marks": exhibit.marks,
         "lines": list(exhibit.lines),
-        "figure": figure and picture(figure, exhibit.marks),
+        "figure": figure and replace(figure, marks=exhibit.marks).picture(),
         "tables": [_table(name, frame) for name, frame in exhibit.tables.items()],
         "within": [_seen(part.exhibit()) for part in exhibit.within],
     }

@@ -27,7 +27,7 @@ from ..analysis.result import LEVEL, Part, Progress, silent
 from ..analysis.trace import TraceInfo
 from ..bench.provisioned import Disaggregation
 from . import theme
-from .chart import Figure, listing
+from .chart import Figure, listing, plain_columns
 from .facts import facts, identity
 from .figures import figures_of
 
@@ -40,6 +40,10 @@ SECTIONS = {
     "volume": ("Volume", "How many requests, of which service and model, and at what rate."),
     "periodicity": ("Periodicity", "Days, weeks and whatever else comes back."),
     "arrivals": ("Arrivals", "A Gamma law of the gaps between requests, window by window."),
+    "sequences": (
+        "Window, service and model",
+        "The same sequence with windows of another length, of one service or model: choose what is shown.",
+    ),
     "burstiness": ("Burstiness", "How uneven the load is, from a second to an hour."),
     "lengths": ("Lengths", "Request and response tokens, alone and together."),
     "conversations": ("Conversations", "Turns of a session and the time between them."),
@@ -339,20 +343,37 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Datasets by name, each once however many figures draw from it, and the figures' specifications."""
     datasets: dict[str, Any] = {}
     names: dict[str, str] = {}
-    specs = {}
-    for each in (d for block in blocks for d in block.drawn):
-        columns = each.figure.values()
+    specs: dict[str, dict[str, Any]] = {}
+
+    def kept(columns: dict[str, list[Any]]) -> str:
         digest = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
         name = names.setdefault(digest, f"d{len(names) + 1}")
         datasets[name] = columns
+        return name
+
+    for each in (d for block in blocks for d in block.drawn):
         specs[each.anchor] = {
             "spec": each.figure.spec(),
-            "data": name,
+            "data": kept(each.figure.values()),
             "file": each.file,
             "columns": each.figure.columns,
             "panel": each.figure.panel_px,
             "title": each.figure.heading(each.subtitle),
         }
+        if each.figure.choice is not None:
+            specs[each.anchor]["states"] = [
+                {
+                    "options": options,
+                    "data": kept(plain_columns(state.data)),
+                    "sentence": state.sentence,
+                    "alt": state.alt_text,
+                    "title": {
+                        **each.figure.heading(""),
+                        "subtitle": f"{each.subtitle} · {', '.join(options)}",
+                    },
+                }
+                for options, state in each.figure.choice.states.items()
+            ]
     return datasets, specs
 
 
@@ -391,6 +412,7 @@ def sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
                         "alt_text": each.figure.alt_text,
                         "sentence": each.figure.sentence,
                         "how": _how(each.figure),
+                        "controls": _controls(each.figure),
                     }
                     for each in block.drawn
                 ],
@@ -398,6 +420,14 @@ def sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
             }
         )
     return list(out.values())
+
+
+def _controls(figure: Figure) -> list[dict[str, Any]]:
+    """What a reader can choose of a figure: each label with its options and the one chosen at first."""
+    if figure.choice is None:
+        return []
+    told = zip(figure.choice.options(), figure.choice.start, strict=True)
+    return [{"label": label, "options": options, "chosen": chosen} for (label, options), chosen in told]
 
 
 def _how(figure: Figure) -> str:

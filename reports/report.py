@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from ..analysis.arrivals import Arrivals
 from ..analysis.characterize import Characterization, characterize
 from ..analysis.comparison import compare_traces
 from ..analysis.errors import BurstlensError
@@ -21,6 +22,7 @@ from ..analysis.forecasters import load_xgboost
 from ..analysis.machine import cores
 from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Part, Progress, silent
+from ..analysis.sequences import describe_sequences
 from ..analysis.showing import Exhibit, Shown
 from ..analysis.synthetic import open_synthetic
 from ..analysis.trace import Trace, open_trace
@@ -135,7 +137,8 @@ def write_report(
             if forecast:
                 more.insert(0, describe_forecast(trace, seed=seed, progress=steps("forecast", part)))
             one = characterize(trace, window_s=window_s, seed=seed, progress=steps("", part))
-            said.append(replace(one, parts=(*one.parts, *more)))
+            sequences = describe_sequences(trace, one.part(Arrivals), seed=seed)
+            said.append(replace(one, parts=(*one.parts, sequences, *more)))
         finally:
             trace.engine.close()
         if rejected.exists():

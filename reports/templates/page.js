@@ -16,6 +16,15 @@
     const count = keys.length ? columns[keys[0]].length : 0;
     return Array.from({ length: count }, (_, i) => Object.fromEntries(keys.map((k) => [k, columns[k][i]])));
   };
+  /* A figure's entry as its reader has chosen it: data, title and file name of that state. */
+  const chosen = new Map();
+  const current = (id) => {
+    const entry = specs[id];
+    const state = chosen.get(id);
+    if (!state) return entry;
+    const name = state.options.join("-").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+    return { ...entry, data: state.data, title: state.title, file: `${entry.file}-${name}` };
+  };
   const clone = (value) => JSON.parse(JSON.stringify(value));
 
   /* Light colours become CSS variables, so that a drawn chart follows the theme and the printer. */
@@ -100,7 +109,7 @@
 
   async function draw(id) {
     const holder = document.getElementById(id).querySelector(".chart");
-    const entry = specs[id];
+    const entry = current(id);
     const room = holder.clientWidth;
     const across = columns(entry, room);
     const make = async (width) => {
@@ -183,7 +192,7 @@
     return [keys.map(cell).join(","), ...rows(name).map((r) => keys.map((k) => cell(r[k])).join(","))].join("\n") + "\n";
   };
   async function still(id) {
-    const entry = specs[id];
+    const entry = current(id);
     const spec = clone(entry.spec);
     spec.title = entry.title;
     spec.config = clone(config);
@@ -196,15 +205,59 @@
       const canvas = await (await still(id)).toCanvas(2);
       return new Promise((done) => canvas.toBlob(done, "image/png"));
     },
-    csv: async (id) => new Blob([csv(specs[id].data)], { type: "text/csv" }),
+    csv: async (id) => new Blob([csv(current(id).data)], { type: "text/csv" }),
   };
   state.make = makers;
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-save]");
     if (!button) return;
     const { figure, save: kind } = button.dataset;
-    save(await makers[kind](figure), `${specs[figure].file}.${kind}`);
+    save(await makers[kind](figure), `${current(figure).file}.${kind}`);
   });
+
+  /* Figures whose reader chooses what they show. Options that lead nowhere with the others cannot be chosen. */
+  const switchTo = (box, moved) => {
+    const id = box.dataset.controls;
+    const { states } = specs[id];
+    const inputs = [...box.querySelectorAll("[data-place]")];
+    const places = [...new Set(inputs.map((i) => Number(i.dataset.place)))];
+    const value = (place) => {
+      const own = inputs.filter((i) => Number(i.dataset.place) === place);
+      return (own.length > 1 || own[0].type === "radio" ? own.find((i) => i.checked) : own[0]).value;
+    };
+    const wanted = places.map(value);
+    /* What was moved stays; of the rest as much as can be, what stands first before what stands later. */
+    const score = (s) => places.reduce((sum, p) => sum * 2 + (s.options[p] === wanted[p] ? 1 : 0), 0);
+    const able = states.filter((s) => moved === undefined || s.options[moved] === wanted[moved]);
+    const best = able.reduce((one, other) => (score(other) > score(one) ? other : one), able[0]);
+    for (const input of inputs) {
+      const place = Number(input.dataset.place);
+      if (input.type === "radio") input.checked = input.value === best.options[place];
+      else {
+        input.value = best.options[place];
+        for (const option of input.options) {
+          option.disabled = !states.some((s) => s.options[place] === option.value
+            && places.every((p) => p >= place || s.options[p] === best.options[p]));
+        }
+      }
+    }
+    if (chosen.get(id) === best) return;
+    chosen.set(id, best);
+    const figure = document.getElementById(id);
+    figure.querySelector("[data-sentence]").textContent = best.sentence;
+    figure.querySelector("[data-alt]").textContent = best.alt;
+    figure.querySelector(".chart").setAttribute("aria-label", best.alt);
+    specs[id].spec.description = best.alt;
+    const numbers = figure.querySelector("details[data-numbers]");
+    for (const old of numbers.querySelectorAll(".scroll, .fine")) old.remove();
+    if (numbers.open) tabulate(numbers);
+    const idle = queue.length === 0;
+    if (!queue.includes(id)) queue.push(id);
+    if (idle) work();
+  };
+  for (const box of document.querySelectorAll("[data-controls]")) {
+    box.addEventListener("change", (event) => switchTo(box, Number(event.target.dataset.place)));
+  }
 
   /* Text to take along: copied, or selected where the clipboard is not to be had. */
   document.addEventListener("click", async (event) => {
@@ -219,12 +272,10 @@
 
   /* The numbers of a figure as a table, made when opened. */
   const SHOWN = 200;
-  document.addEventListener("toggle", (event) => {
-    const box = event.target;
-    if (!box.open || !box.dataset?.numbers || box.querySelector("table")) return;
-    const columns = datasets[specs[box.dataset.numbers].data];
-    const keys = Object.keys(columns);
-    const all = rows(specs[box.dataset.numbers].data);
+  const tabulate = (box) => {
+    const { data } = current(box.dataset.numbers);
+    const keys = Object.keys(datasets[data]);
+    const all = rows(data);
     const table = document.createElement("table");
     const head = table.createTHead().insertRow();
     for (const key of keys) {
@@ -254,6 +305,10 @@
       rest.textContent = `First ${SHOWN} of ${all.length.toLocaleString("en")} rows; the CSV holds all of them.`;
       box.append(rest);
     }
+  };
+  document.addEventListener("toggle", (event) => {
+    const box = event.target;
+    if (box.open && box.dataset?.numbers && !box.querySelector("table")) tabulate(box);
   }, true);
 
   /* Theme: the system's, until the reader chooses. */
@@ -292,6 +347,8 @@
   }, { rootMargin: "-10% 0px -75% 0px" });
   for (const id of links.keys()) { const part = document.getElementById(id); if (part) watch.observe(part); }
 
+  /* A browser may bring back what was chosen before the page was loaded again. */
+  for (const box of document.querySelectorAll("[data-controls]")) switchTo(box);
   addEventListener("beforeprint", () => { for (const d of document.querySelectorAll("details.methods")) d.open = true; });
   work();
 })();

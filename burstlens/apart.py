@@ -1,0 +1,34 @@
+"""Work that wants an event loop of its own, called where one already runs: in a notebook.
+
+Not here: the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def apart(call: Callable[[Event], T]) -> T:
+    """Call it, on a thread of its own where this one has a running event loop.
+
+    There an interrupt of this thread sets the event that `call` is given, and what it then returns is
+    returned; elsewhere signals reach it as they always do, and the event is never set.
+    """
+    stop = Event()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return call(stop)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        done = beside.submit(call, stop)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            stop.set()
+            return done.result()
