@@ -24,6 +24,7 @@ from .conversations import Conversations
 from .equal_rate import difference, span
 from .lengths import Lengths
 from .result import LEVEL, Interval, Part, estimates, number
+from .volume import Volume
 
 if TYPE_CHECKING:
     from .characterize import Characterization
@@ -82,7 +83,7 @@ class Fidelity(Part):
 def _sentence(row: _Row) -> str:
     if row["kind"] == "distance":
         return (
-            f"{row['selection']}: {row['statistic']} differ, {100 * row['difference']:.1f} % of them apart "
+            f"{row['selection']}: {row['statistic']} differs, {100 * row['difference']:.1f} % apart "
             f"(p = {row['p_value']:.2g})."
         )
     values = (Interval(*(row[f"{side}{end}"] for end in ("", "_low", "_high"))) for side in ("one", "other"))
@@ -133,7 +134,11 @@ def _estimates(said: Sequence[Characterization], selection: str) -> Iterator[_Ro
     """Every estimate that has an interval, of one selection."""
     side_by_side = compare_traces(said)
     names = side_by_side.traces["trace"].to_list()
-    measures = [_row(side_by_side.measures, selection, trace=name) for name in names]
+    # A trace of one service is characterized as a whole only.
+    labels = [selection if selection in held else "all" for held in map(_characterized, said)]
+    measures = [
+        _row(side_by_side.measures, label, trace=name) for name, label in zip(names, labels, strict=True)
+    ]
     for statistic, column in (
         ("arrival rate, 1/s", "rate_rps"),
         ("CV of gaps", "cv"),
@@ -142,23 +147,37 @@ def _estimates(said: Sequence[Characterization], selection: str) -> Iterator[_Ro
         ("failure rate", "failure_rate"),
     ):
         yield _estimate(statistic, [_interval(row, column) for row in measures])
-    dispersion = side_by_side.dispersion.filter(pl.col("selection") == selection)
+    dispersion = side_by_side.dispersion
     for width in dispersion["width_s"].unique().sort().to_list():
-        rows = [_row(dispersion, selection, trace=name, width_s=width) for name in names]
+        rows = [
+            _row(dispersion, label, trace=name, width_s=width)
+            for name, label in zip(names, labels, strict=True)
+        ]
         if all(rows):
             yield _estimate(
                 f"rate variation in bins of {span(width)}", [_interval(row, "rate_cv2") for row in rows]
             )
-    joint = [_row(each.part(Lengths).frames["joint"], selection) for each in said]
+    joint = [
+        _row(each.part(Lengths).frames["joint"], label) for each, label in zip(said, labels, strict=True)
+    ]
     yield _estimate(
         "rank correlation of request and response tokens", [_interval(row, "spearman") for row in joint]
     )
     turns = [each.part(Conversations).tables().get("turns_summary") for each in said]
     if all(table is not None and table.height for table in turns):
-        both = [table.filter(pl.col("selection") == selection) for table in turns if table is not None]
+        both = [
+            table.filter(pl.col("selection") == label)
+            for table, label in zip(turns, labels, strict=True)
+            if table is not None
+        ]
         for measure in both[0]["measure"].to_list():
             rows = [_row(table, selection, measure=measure) for table in both]
             yield _estimate(f"turns: {measure.replace('_', ' ')}", [_interval(row, "value") for row in rows])
+
+
+def _characterized(said: Characterization) -> set[str]:
+    """The labels of a trace's selections."""
+    return set(said.part(Volume).sizes["selection"])
 
 
 def _estimate(statistic: str, values: Sequence[Interval | None]) -> _Row:

@@ -58,8 +58,6 @@ def _show(told: Compared) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from .analysis.result import number
-
     screen = Console(highlight=False)
     for name in told.synthetic:
         screen.print(f"{escape(name)}  [reverse] synthetic [/]")
@@ -70,16 +68,21 @@ def _show(told: Compared) -> None:
             table.add_column(escape(side), justify="right", overflow="fold")
         table.add_column("", no_wrap=True)
         for row in rows.iter_rows(named=True):
-            sides = (
-                number(row[side])
-                if row["kind"] == "distance" or row[f"{side}_low"] is None
-                else f"{number(row[side])} [{number(row[f'{side}_low'])}, {number(row[f'{side}_high'])}]"
-                for side in ("one", "other")
-            )
-            word = {True: "agrees", False: "[reverse] differs [/]", None: "cannot tell"}[row["agrees"]]
+            sides = (_value(row, side) for side in ("one", "other"))
+            word = {True: "agrees", False: "[reverse]differs[/]", None: "cannot tell"}[row["agrees"]]
             if row["kind"] == "distance":
                 word += f", {100 * row['difference']:.1f} % apart"
             table.add_row(row["statistic"], *(escape(each) for each in sides), word)
         screen.print(table)
-    for line in told.lines():
+    for line in (told.part.sentences()[0], *told.notes, *told.part.missing):
         screen.print(escape(line))
+
+
+def _value(row: dict[str, Any], side: str) -> str:
+    """An estimate with its interval, or the median of a distribution."""
+    from .analysis.result import number
+
+    value, low, high = (row[f"{side}{end}"] for end in ("", "_low", "_high"))
+    if row["kind"] == "distance":
+        return f"median {number(value)}"
+    return number(value) if low is None else f"{number(value)} [{number(low)}, {number(high)}]"

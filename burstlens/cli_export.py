@@ -23,9 +23,12 @@ def command(reading: Any, json_option: Any, quiet_option: Any) -> click.Command:
         click.argument("source", required=False),
         click.option("--to", metavar="FORMAT", help="Format to write; --list names them."),
         click.option(
-            "-o", "--out", type=click.Path(path_type=Path), help="File to write.  [default: SOURCE.FORMAT…]"
+            "-o",
+            "--out",
+            type=click.Path(path_type=Path),
+            help="File to write.  [default: named after SOURCE]",
         ),
-        click.option("--list", "listing", is_flag=True, help="List the formats and who reads them."),
+        click.option("--list", "listing", is_flag=True, help="List the formats."),
         click.option("--service", help="Only requests of this service."),
         click.option("--model", help="Only requests of this model."),
         click.option("--from", "start_s", type=Duration(zero=True), help="Start on its clock: 2d18h, …"),

@@ -97,7 +97,8 @@ def export(
 
     form = form_named(to)
     given = {name: value for name, value in choice.items() if value is not None}
-    path = out or Path(f"{_stem(source)}.{form.name}{form.suffix}")
+    drawn = form.takes != "parameters" and not _holds_requests(source)
+    path = out or Path(f"{'synthetic_' if drawn else ''}{_stem(source)}.{form.name}{form.suffix}")
     _not_itself(path, source)
     if form.takes == "parameters":
         return _export_fitted(source, form, path, given, columns, strict, progress)

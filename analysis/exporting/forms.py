@@ -50,7 +50,8 @@ _AIPERF = (
 )
 
 _GUIDELLM = (
-    "guidellm run --backend kind=openai_http,target=http://127.0.0.1:8000 --profile kind=replay "
+    "guidellm run --backend kind=openai_http,target=http://127.0.0.1:8000 "
+    "--profile kind=replay,schedule_turn=timestamp "
     '--data \'{{"kind": "trace_synthetic", "source": {{"kind": "json_file", "path": "{path}"}}}}\''
 )
 _INFERENCE_PERF = (

@@ -228,3 +228,11 @@ def test_compare_shows_each_statistic_and_speaks_json(folder: Path) -> None:
     assert {"arrival rate, 1/s", "distribution of gaps"} <= {row["statistic"] for row in told["statistics"]}
     refused = burstlens("compare", "log.csv", "none.csv", cwd=folder)
     assert (refused.returncode, refused.stderr) == (2, "burstlens: none.csv: no such file\n")
+
+
+def test_a_file_that_nobody_named_is_called_synthetic_where_it_is(folder: Path) -> None:
+    done = burstlens("export", "p.json", "--to", "vllm", "--tokens", "8,9", cwd=folder)
+    assert done.stdout.startswith("synthetic_p.vllm.jsonl: ")
+    assert "only the file's name" not in done.stdout
+    done = burstlens("export", "log.csv", "--to", "vllm", cwd=folder)
+    assert done.stdout.startswith("log.vllm.jsonl: ")

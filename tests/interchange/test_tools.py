@@ -137,7 +137,13 @@ def test_guidellm(trace: Path, server: Server, program: Program, tmp_path: Path)
     file, load = exported(trace, "guidellm", tmp_path, ".jsonl")
     data = {"kind": "trace_synthetic", "source": {"kind": "json_file", "path": str(file)}}
     server.run(
-        *(programs / "guidellm", "run", "--disable-console-interactive", "--profile", "kind=replay"),
+        *(
+            programs / "guidellm",
+            "run",
+            "--disable-console-interactive",
+            "--profile",
+            "kind=replay,schedule_turn=timestamp",
+        ),
         *("--backend", f"kind=openai_http,target={server.url},model={server.model}"),
         *("--tokenizer", f"kind=hf_auto,model={server.tokenizer}", "--data", json.dumps(data)),
         *("--output", f"kind=json,path={tmp_path / 'result.json'}"),
