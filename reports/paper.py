@@ -26,7 +26,7 @@ def table(ledgers: Mapping[str, Sequence[Claim]]) -> str:
         out += [f"### {entry.id} ({entry.where})", "", f"The paper: {entry.claim}", ""]
         known = [(name, claim) for name, claim in told if claim.verdict != "cannot tell"]
         for name, claim in known:
-            value = f" {claim.value}" if claim.value else ""
+            value = f" {claim.value.rstrip('.')}." if claim.value else ""
             out.append(f"- **{name}: {claim.verdict}.**{value} {claim.why}".rstrip())
         if not known:
             out.append(f"- Cannot be told from these traces. {told[0][1].why}".rstrip())
