@@ -79,10 +79,10 @@ def formats() -> dict[str, Format]:
     """Every known format by name."""
     folder = resources.files(queries) / "ingest"
     names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql"))
-    return {name: _declared(name, queries.text(f"ingest/{name}")) for name in names}
+    return {name: declared(name, queries.text(f"ingest/{name}")) for name in names}
 
 
-def _declared(name: str, sql: str) -> Format:
+def declared(name: str, sql: str) -> Format:
     """The format that the comments of its SQL file declare."""
     said: dict[str, list[str]] = {}
     columns: list[Column] = []

@@ -19,6 +19,8 @@ from .chart import SOURCE, Choice, Figure, State, dashed, least, logarithmic, mo
 MOST_WINDOWS = 1500
 """Windows drawn of one sequence; of more, every second, third, … is drawn, and the sentence says so."""
 DIGITS = 4
+AXIS = (0.005, 0.995)
+"""The axes run between these quantiles of all windows: one wild window would leave no room for the rest."""
 ALL_SERVICES, ALL_MODELS = "all services", "all models"
 
 
@@ -76,14 +78,16 @@ def _state(part: Sequences, windows: pl.DataFrame) -> State:
         f"{number(window_s / 60)} minutes, {selection}. Shapes run from {number(low)} (5th percentile) over "
         f"{number(middle)} to {number(high)} (95th)."
     )
-    return State(data, part.sentence(window_s, selection) + thin, alt_text)
+    axes = " The axes stay as they are whatever is chosen, and hold 99 % of all windows."
+    return State(data, part.sentence(window_s, selection) + thin + axes, alt_text)
 
 
 def _chart(everything: pl.DataFrame) -> alt.VConcatChart:
     """α above β, both on axes that stay as they are when the reader chooses something else."""
-    ends = [everything["shape_low"].quantile(0.01), everything["shape_high"].quantile(0.99)]
-    shapes = logarithmic(everything["shape"], pl.Series(ends, dtype=pl.Float64))
-    rates = logarithmic(everything["rate"])
+    shapes, rates = (
+        logarithmic(pl.Series([everything[name].quantile(q) for q in AXIS], dtype=pl.Float64))
+        for name in ("shape", "rate")
+    )
     days = [least(everything["day"]), most_of(everything["day"])]
     x = alt.X("day:Q", title="day of the log", scale=alt.Scale(domain=days, nice=False))
     tips = [

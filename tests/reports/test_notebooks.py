@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -57,7 +58,10 @@ def explored(shown: list[str], rows: int, synthetic: bool) -> None:
     assert f"{rows:,} requests" in text
     assert text.count("<img alt=") >= 4
     assert "<strong>simulated by llama-2-13b-a100</strong>" in text
-    assert "Load: trustworthy" in text
+    # On a busy machine the client may be late, and then the notebook has to say so.
+    verdict = re.search(r"^(trustworthy|not trustworthy: .+)$", text, re.MULTILINE)
+    assert verdict is not None
+    assert f"Load: {verdict[1]}" in html.unescape(text)
     assert shown[-1].split() == ["True", "True", "1"]
     trace = next(each for each in shown if "hours from first to last arrival" in each)
     assert ("<strong>synthetic</strong>" in trace) == synthetic
