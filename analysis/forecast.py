@@ -9,6 +9,7 @@ on its last. Not here: features (`load_bins`), methods (`forecasters`), measures
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -32,6 +33,7 @@ from .forecast_scores import (
 )
 from .forecasters import LABELS, Forecaster, forecasters, load_xgboost
 from .load_bins import DAY_S, TARGETS, Series, bin_name, load_series
+from .machine import cores
 from .result import Part, Progress, estimates, number, silent
 from .summaries import flat, lasting, spoken
 from .trace import Selection, Trace, TraceInfo
@@ -316,22 +318,33 @@ class _Held:
 def _evaluated(
     series: Series, cuts: Sequence[Cut], methods: Sequence[Forecaster], show: Any
 ) -> dict[Cut, list[_Held]]:
-    """Every method's forecasts of what each cut holds out; one fit serves all cuts of one origin."""
-    out: dict[Cut, list[_Held]] = {}
+    """Every method's forecasts of what each cut holds out; one fit serves all cuts of one origin.
+
+    Fits need nothing of each other and are made on as many threads as there are cores: trees grow outside of
+    Python's lock.
+    """
     by_origin: dict[float, list[Cut]] = {}
     for cut in cuts:
         by_origin.setdefault(cut[1], []).append(cut)
-    for i, (origin_s, own) in enumerate(by_origin.items()):
-        known = _known(series, origin_s)
-        if len(known) < FEWEST_TRAINING or not known.value.max() > 0:
-            continue
-        early, late = known.parted(len(known) - int(CALIBRATION * len(known)))
-        ahead = [series.between(origin_s, end_s) for _, _, end_s in own]
-        for j, method in enumerate(methods):
-            show((i + j / len(methods)) / len(by_origin))
-            for cut, rows, held in zip(own, ahead, _held(method, known, early, late, ahead), strict=True):
+    asked: list[tuple[list[Cut], list[Series], Forecaster, Future[list[Told | None]]]] = []
+    pool = ThreadPoolExecutor(cores())
+    try:
+        for origin_s, own in by_origin.items():
+            known = _known(series, origin_s)
+            if len(known) < FEWEST_TRAINING or not known.value.max() > 0:
+                continue
+            early, late = known.parted(len(known) - int(CALIBRATION * len(known)))
+            ahead = [series.between(origin_s, end_s) for _, _, end_s in own]
+            for method in methods:
+                asked.append((own, ahead, method, pool.submit(_held, method, known, early, late, ahead)))
+        out: dict[Cut, list[_Held]] = {}
+        for i, (own, ahead, method, told) in enumerate(asked):
+            show(i / len(asked))
+            for cut, rows, held in zip(own, ahead, told.result(), strict=True):
                 if held is not None and len(rows):
                     out.setdefault(cut, []).append(_Held(method, rows, *held))
+    finally:
+        pool.shutdown(cancel_futures=True)
     if not out:
         raise BurstlensError("nothing was seen before the origins, so that there is nothing to learn from")
     return out
@@ -343,25 +356,30 @@ def _known(series: Series, origin_s: float) -> Series:
     return before.parted(max(0, len(before) - MOST_TRAINING))[1]
 
 
+Told = tuple[Array, tuple[Array, Array] | None]
+"""Point forecasts, and the ends of a band where there is one."""
+
+
 def _held(
     method: Forecaster, known: Series, early: Series, late: Series, ahead: Sequence[Series]
-) -> Iterator[tuple[Array, tuple[Array, Array] | None] | None]:
+) -> list[Told | None]:
     """Point forecasts from all that is known, bands from its early part, calibrated on the late one."""
     fitted = method.fit(known)
     if fitted is None:
-        yield from (None for _ in ahead)
-        return
+        return [None for _ in ahead]
     part = method.fit(early) if early.value.max() > 0 else None
     before = None if part is None else _ends(part(late))
+    out: list[Told | None] = []
     for rows in ahead:
         if not len(rows):
-            yield None
+            out.append(None)
             continue
         told = fitted(rows)
         band = None
         if part is not None and before is not None:
             band = calibrated(late.value, *before, *_ends(part(rows)))
-        yield (told if told.ndim == 1 else told[:, 1]), band
+        out.append((told if told.ndim == 1 else told[:, 1], band))
+    return out
 
 
 def _ends(forecast: Array) -> tuple[Array, Array]:

@@ -92,7 +92,7 @@ def disaggregate(
     a preset. The rate is scaled by squeezing the load's time; launches, transfers and bounds are not
     squeezed. Writes plan.json (the ratio of each window), disaggregate.json and a page.
     """
-    from .bench.experiments.trials import cores
+    from .analysis.machine import cores
     from .provisioning import disaggregate as run
     from .provisioning import read
 

@@ -201,7 +201,7 @@ def maf2(
     Beside them the same conversation at Poisson instants: what is left between the two is burstiness alone.
     MAF2 has no token lengths, so it gets BurstGPT's.
     """
-    from .bench.experiments.trials import cores
+    from .analysis.machine import cores
     from .evaluations import maf2 as run
 
     finish(
@@ -359,7 +359,7 @@ def schedulers(
     three policies: through vLLM's own priority scheduling, each request's priority being 0, its prompt
     length, or the negative of that.
     """
-    from .bench.experiments.trials import cores
+    from .analysis.machine import cores
     from .evaluations import schedulers as run
 
     finish(
@@ -450,8 +450,8 @@ def sweep(
     A request fails by --timeout, or where --max-num-queued-reqs others are in the simulated server, 128 where
     nothing is said: without such a limit nothing fails in runs of minutes.
     """
+    from .analysis.machine import cores
     from .bench.experiments.grid import flags
-    from .bench.experiments.trials import cores
     from .evaluations import sweep as run
 
     grid = flags({"shape": shape, "scale": scale, "exponent": exponent}, profile, pairs, file)

@@ -16,11 +16,11 @@ from ..analysis.comparison import compare_traces
 from ..analysis.errors import BurstlensError
 from ..analysis.forecast import describe_forecast
 from ..analysis.forecasters import load_xgboost
+from ..analysis.machine import cores
 from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Part, Progress, silent
 from ..analysis.synthetic import open_synthetic
 from ..analysis.trace import Trace, open_trace
-from ..bench.experiments.trials import cores
 from ..bench.provision_trace import provision_trace
 from ..bench.provisioned import Disaggregation
 from .claims import Claim, check

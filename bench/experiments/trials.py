@@ -162,11 +162,6 @@ def is_experiment(folder: Path) -> bool:
     return (folder / EXPERIMENT).is_file()
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _measured(
     left: Sequence[tuple[int, Trial]], engine: Engine, folder: Path, workers: int
 ) -> Iterator[tuple[int, Measured]]:
