@@ -8,11 +8,9 @@ on its last. Not here: features (`load_bins`), methods (`forecasters`), measures
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -213,12 +211,8 @@ def describe_forecast(
         (s, w, True) for s in selections for w in widths
     ]
     weights = [(0.2 if sweep else 1.0) / bin_s for _, bin_s, sweep in jobs]
-    # The matrices are small: OpenBLAS on several threads would only spin. None of the regression's warnings
-    # is a fault; filters are the whole process's, so they are set before there are threads, and after
-    # statsmodels is imported, which has its warnings shown always.
-    import_module("statsmodels.tools.sm_exceptions")
-    with threadpool_limits(1, "blas"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    # The matrices are small: OpenBLAS on several threads would only spin.
+    with threadpool_limits(1, "blas"):
         for i, (selection, bin_s, sweep) in enumerate(jobs):
             begun, own = sum(weights[:i]) / sum(weights), weights[i] / sum(weights)
             step = f"{selection.label}, {bin_name(bin_s)}"

@@ -10,9 +10,11 @@ token sums too. Not here: bands (`forecast_scores.calibrated`), evaluation (`for
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +27,9 @@ from .load_bins import DAY_S, LAGS, Series
 Array = NDArray[np.float64]
 Forecast = Callable[[Series], Array]
 """Forecasts of a series' bins: one number each, or one a quantile, shape (rows, 3)."""
+
+_QUIET = Lock()
+"""Filters of warnings are the whole process's: one thread at a time may set them."""
 
 WEEK_S = 7 * DAY_S
 WEEKS_TO_LEARN = 2
@@ -131,9 +136,10 @@ class Autoregression(Forecaster):
             seasons.append((DAY_S, self.daily))
         design = self._design(known, mean, seasons)
         try:
-            # Columns that make up one another share their weight, and what is foretold exactly is no fault:
-            # who fits turns warnings off.
-            fitted = GLM(known.value / mean, design, family=Poisson()).fit(maxiter=50)
+            # Columns that make up one another share their weight, and what is foretold exactly is no fault.
+            with _QUIET, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fitted = GLM(known.value / mean, design, family=Poisson()).fit(maxiter=50)
         except (ValueError, np.linalg.LinAlgError):
             return None
         weight = np.asarray(fitted.params)
@@ -228,7 +234,7 @@ class BoostedQuantiles(Boosted):
         "objective": "reg:quantileerror",
         "quantile_alpha": list(QUANTILES),
     }
-    # A round is a tree a quantile: a third of the rounds in steps three times as wide loses nothing.
+    # A round is a tree a quantile: a third of the rounds, in steps three times as wide, lose nothing.
     grown = Trees(rounds=100, eta=0.09)
 
     def fit(self, known: Series) -> Forecast:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,6 +64,8 @@ class Asked:
 class _Judged:
     """A piece of work: the goodput of turns on a load."""
 
+    runs: ClassVar[int] = 8
+    """About so many runs of a whole load."""
     load: int
     turns: Turns
     guess_rps: float
@@ -76,6 +78,7 @@ class _Judged:
 class _Switched:
     """A piece of work: the best switch from one ratio."""
 
+    runs: ClassVar[int] = 30
     load: int
     before: int
     rate_rps: float
@@ -95,6 +98,7 @@ Known = tuple[float, Turns]
 class _Searched:
     """A piece of work: the sequence for a load, and its goodput there."""
 
+    runs: ClassVar[int] = 100
     load: int
     known: tuple[Known, ...]
     """The best fixed ratio and the best switch: what is kept where beam search finds no better."""
@@ -179,6 +183,8 @@ def provision(
     return content
 
 
+TOO_FEW = 200_000
+"""Requests served that take less time than to start processes for them."""
 Run = Callable[..., list[Any]]
 
 
@@ -194,6 +200,8 @@ def _run(
     """Results in order; `keep` is given those that there are, None for the others, whenever one ends."""
     results: list[Any] = [None] * len(pieces)
     progress(step, 0.0)
+    if sum(piece.runs for piece in pieces) * asked.loads[0].requests < TOO_FEW:
+        workers = 1
     for i, result in each(_do, asked, pieces, workers, partial(progress, step)):
         results[i] = result
         keep(results)

@@ -1,0 +1,110 @@
+"""Forecast and ratio to their end, as verbs and as parts of a report, on a short day of one service."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from burstlens.analysis.parameters import read_parameters
+
+pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
+
+REQUESTS = 500
+
+
+def burstlens(*argv: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "burstlens.cli", *map(str, argv)], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wave of three hours, in BurstGPT's layout."""
+    rng = np.random.default_rng(1)
+    at = rng.uniform(0, 16 * 3600, 4 * REQUESTS)
+    kept = at[rng.random(len(at)) < 0.6 + 0.35 * np.sin(2 * np.pi * at / 10_800)][:REQUESTS]
+    rows = [f"{t:.0f},ChatGPT,{80 + i % 900},{20 + i % 300},{100 + i % 900 + i % 300},Conversation log"
+            for i, t in enumerate(np.sort(kept))]  # fmt: skip
+    path = tmp_path_factory.mktemp("log") / "short_day.csv"
+    head = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+def test_a_forecast_to_its_page_and_its_load(log: Path, tmp_path: Path) -> None:
+    load = tmp_path / "load.json"
+    done = burstlens(
+        "forecast", log, "--bin", "10m", "--no-images", "-o", tmp_path / "f", "--parameters", load
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"page: {tmp_path / 'f' / 'index.html'}" in done.stdout
+    assert "request count" in done.stdout
+    told = json.loads((tmp_path / "f" / "forecast.json").read_text())
+    rows = told["tables"]["scores"]
+    assert {row["method"] for row in rows} >= {"xgboost_squared", "last_value", "autoregression"}
+    assert all(row["nmae"] > 0 for row in rows)
+    windows = read_parameters(load)["selections"][0]["arrivals"]["windows"]
+    assert len(windows) == pl.read_csv(tmp_path / "f" / "tables" / "forecast-forecasts.csv").filter(
+        pl.col("method") == "xgboost_poisson", pl.col("target") == "requests"
+    ).height  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(log: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    out = tmp_path_factory.mktemp("report")
+    done = burstlens("report", log, "--forecast", "--disaggregate", "--no-images", "--json", "-q", "-o", out)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("claim", "part"), [("forecast", "forecast"), ("pd", "disaggregation")])
+def test_a_report_has_the_section_and_the_verdict_when_asked(
+    report: tuple[dict[str, Any], str], claim: str, part: str
+) -> None:
+    (trace,), page = report[0]["traces"], report[1]
+    assert trace[part]["sentences"]
+    told = next(one for one in trace["claims"] if one["id"] == claim)
+    assert told["value"]
+    assert told["part"] == part
+    line = page.split(f'id="claim-short-day-{claim}"')[1].split("</li>")[0]
+    (target,) = re.findall(r'href="#([^"]+)"', line)
+    assert part in target
+    assert f'id="{target}"' in page
+    assert (Path(report[0]["folder"]) / "tables").is_dir()
+
+
+def test_what_is_simulated_says_so_wherever_it_is_shown(report: tuple[dict[str, Any], str]) -> None:
+    (trace,), page = report[0]["traces"], report[1]
+    assert next(one for one in trace["claims"] if one["id"] == "pd")["value"].startswith("simulated by")
+    section = page.split('<section id="disaggregation">')[1].split("</section>")[0]
+    titles = re.findall(r"<h4.*?</h4>", section)
+    assert titles
+    assert all("simulated</span>" in title for title in titles)
+    assert "SIMULATED by llama-2-13b-a100" in page
+
+
+def test_a_report_that_was_asked_for_neither_says_how_to_ask(log: Path, tmp_path: Path) -> None:
+    done = burstlens("report", log, "--no-images", "--json", "-q", "-o", tmp_path)
+    (trace,) = json.loads(done.stdout)["traces"]
+    told = {one["id"]: one for one in trace["claims"]}
+    assert "--forecast" in told["forecast"]["why"]
+    assert "--disaggregate" in told["pd"]["why"]
+    assert {told[name]["verdict"] for name in ("forecast", "pd")} == {"cannot tell"}
+
+
+def test_a_trace_without_tokens_has_no_ratio_and_says_what_to_do(tmp_path: Path) -> None:
+    log = tmp_path / "functions.csv"
+    log.write_text("app,func,end_timestamp,duration\n" + "a,f,10.5,0.5\na,f,20.5,0.5\n" * 30)
+    done = burstlens("report", log, "--disaggregate", "-q", "-o", tmp_path / "out")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "tells no token counts" in line
+    assert "report without --disaggregate" in line
