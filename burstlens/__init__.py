@@ -457,13 +457,15 @@ def calibrate(
     share_prefixes: bool = False,
     vocabulary: Sequence[int] | None = None,
     prompts: Prompts | None = None,
+    settings: Settings | None = None,
     progress: Progress | None = None,
     **choice: Any,
 ) -> Calibration:
     """Find the scale of a source's rate at which a server's KV-cache use is `kv`, in closed loop.
 
     Runs at `url`, or in virtual time on preset `simulate`. With `out` the parameters in `source` are
-    written there, scaled. Prompts are token ids from `vocabulary`, or `prompts`. `choice` as in `workload`.
+    written there, scaled. Prompts are token ids from `vocabulary`, or `prompts`, sent as `settings`
+    say. `choice` as in `workload`.
     """
     from .analysis.result import silent
     from .load import calibrate as search
@@ -481,6 +483,7 @@ def calibrate(
         share_prefixes=share_prefixes,
         vocabulary=vocabulary,
         prompts=prompts,
+        settings=settings,
         progress=progress or silent,
         **choice,
     )

@@ -17,7 +17,7 @@ import click
 
 import burstlens as bl
 
-from . import cli_bench, cli_disaggregate, cli_experiment, cli_forecast
+from . import cli_bench, cli_disaggregate, cli_experiment, cli_forecast, cli_gpu
 from .console import Duration, progress
 
 if TYPE_CHECKING:
@@ -364,6 +364,7 @@ for _verb in (
     cli_bench.calibrate,
     cli_experiment.experiment,
     cli_disaggregate.disaggregate,
+    cli_gpu.gpu_evaluate,
 ):
     cli.add_command(_verb)
 cli.add_command(cli_forecast.command(reading, json_option, quiet_option))
