@@ -40,6 +40,8 @@ ROUNDS, PROMPTED = 3, 3
 """How often everything is measured, and how often each prompt in a round: a single gap has a jitter."""
 SETTLED = 4
 """Tokens between two prompts, so that no step has two."""
+STREAMS = 6
+"""How often others are made to decode for prompts that are left when they end."""
 TOGETHER = 0.25
 """A prompt's first token and the end of the gap that it made are no farther apart, in steps."""
 
@@ -134,7 +136,10 @@ class _Probe:
         done = 0
         async with aiohttp.ClientSession(connector=connector) as http:
             # What a server does only once (compiling, capturing graphs) is done before anything counts.
-            await self._decoding(http, 2, SHORT)
+            for count, context in asked[:: len(asked) - 1 or 1]:
+                await self._decoding(http, count, context)
+            for n in prompts(self._limits, 1):
+                await self._ask(http, n, 2)
             self._steps.clear()
             for _ in range(self._rounds):
                 for count, context in asked:
@@ -144,8 +149,10 @@ class _Probe:
                 for beside in BESIDE:
                     lengths = [n for one, n in mixed if one == beside]
                     self._show(f"prompts beside {beside} decoding", done / whole)
-                    if lengths:
-                        await self._prefill(http, beside, lengths * PROMPTED)
+                    left = lengths * PROMPTED
+                    for _ in range(STREAMS):
+                        left = left[await self._prefill(http, beside, left) :] if left else left
+                    self._dropped += len(left)
                     done += len(lengths)
             alone = [
                 (n, 1000 * _waited(await self._ask(http, n, 2)))
@@ -204,8 +211,11 @@ class _Probe:
         per_step.sort()
         self._steps.append((context, 0, 0.0, count, held, 1000 * per_step[len(per_step) // 2]))
 
-    async def _prefill(self, http: ClientSession, beside: int, lengths: Sequence[int]) -> None:
-        """Steps in which one prompt is prefilled while `beside` requests decode."""
+    async def _prefill(self, http: ClientSession, beside: int, lengths: Sequence[int]) -> int:
+        """Steps in which one prompt is prefilled while `beside` requests decode.
+
+        Returns how many of the prompts were sent before the first of those ended.
+        """
         most = self._limits.max_model_len - SHORT - 1
         tokens = min(most, self._limits.kv_tokens // (4 * beside) - SHORT)
         streams = [transport.Answer() for _ in range(beside)]
@@ -223,10 +233,9 @@ class _Probe:
             for task in open_:
                 task.cancel()
             await asyncio.gather(*open_, return_exceptions=True)
-        self._dropped += len(lengths) - len(sent)
         held = [_instants(stream) for stream in streams]
         if min(len(each) for each in held) < 2:
-            return
+            return 0
         times = held[0]
         gaps = sorted(b[0] - a[0] for a, b in pairwise(times))
         usual = gaps[len(gaps) // 2]
@@ -239,6 +248,7 @@ class _Probe:
                 continue
             context = sum(SHORT + _count_at(each, times[i - 1][0]) for each in held)
             self._steps.append((0, n, float(n) ** 2, beside, float(context), 1000 * step))
+        return len(sent)
 
 
 def _waited(answer: transport.Answer) -> float:

@@ -78,7 +78,7 @@ def evaluate(
     seeds: int = 3,
     vocabulary: tuple[int, int] = (256, 31_999),
     shapes: tuple[float, ...] = (0.25, 1.0),
-    scales: tuple[float, ...] = (1.5, 3.0),
+    scales: tuple[float, ...] = (0.75, 1.5),
     exponents: tuple[float, ...] = (0.9, 1.3),
     client_rps: float = 100.0,
     client_requests: int = 3000,

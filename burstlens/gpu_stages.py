@@ -51,6 +51,7 @@ class Plan:
     vocabulary: tuple[int, int]
     shapes: tuple[float, ...]
     scales: tuple[float, ...]
+    """Times the scale at the start."""
     exponents: tuple[float, ...]
     client_rps: float
     client_requests: int
@@ -161,11 +162,14 @@ def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     from .bench.prompts import TokenPrompts
 
     chosen: dict[str, Any] = {"service": "conversation", "first": plan.requests}
+    # In virtual time first: a trial in real time at a rate that is far off takes hours, or says nothing.
+    near = search(plan.trace, plan.kv, simulate=str(_preset(folder)), trials=20, **chosen)
+    chosen["rate_rps"] = workload(plan.trace, **chosen).rate_rps * near.scale
     found = search(
         plan.trace, plan.kv, url=url, served_model=plan.model, trials=8, progress=show,
         prompts=TokenPrompts(vocabulary=plan.vocabulary), settings=plan.settings(), **chosen,
     )  # fmt: skip
-    rate = workload(plan.trace, **chosen).rate_rps * found.scale
+    rate = chosen["rate_rps"] * found.scale
     _write(folder / "calibration.json", {
         "kv": plan.kv, "rate_rps": rate, "scale": found.scale, "used": found.kv_cache_use,
         "reached": found.reached, "why": found.why, "trials": found.trials.to_dicts(),
@@ -187,15 +191,36 @@ def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 
 def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """Shape, scale and exponent around the calibrated point (paper 5.2)."""
-    from .bench.experiments.grid import grid_of
+    from .bench.experiments import sweep as asks
+    from .bench.experiments.engines import Virtual
+    from .bench.experiments.grid import START, grid_of
+    from .bench.simulated.presets import load_preset
+    from .evaluations import calibrated
     from .evaluations import sweep as run
 
-    values = {"shape": plan.shapes, "scale": plan.scales, "exponent": plan.exponents}
+    engine, begin = (
+        Virtual(load_preset(_preset(folder)), plan.timeout_s),
+        grid_of(profiles=["constant"]).settings()[0],
+    )
+    near = calibrated(plan.kv, lambda by: asks.load(begin, START, 1 / by, plan.requests, 0), engine)
+    # Scales are about those that the server wants, so that its own calibration is short; so are the steps.
+    start = {"scale": float(f"{START['scale'] / near:.3g}")}
+    values = {
+        "shape": plan.shapes,
+        "scale": [float(f"{start['scale'] * by:.3g}") for by in plan.scales],
+        "exponent": plan.exponents,
+    }
+    grid = grid_of(values, profiles=["constant"], pairs=False, start=start)
     done = run(
-        folder, grid=grid_of(values, profiles=["constant"], pairs=False), kv=plan.kv, requests=plan.requests,
-        seeds=plan.seeds, on=plan.on(url), progress=show,
-    )  # fmt: skip
-    return f"scales times {done.question.facts['factor']:.4g}"
+        folder,
+        grid=grid,
+        kv=plan.kv,
+        requests=plan.requests,
+        seeds=plan.seeds,
+        on=plan.on(url),
+        progress=show,
+    )
+    return f"scale {start['scale'] * done.question.facts['factor']:.4g} s at the start"
 
 
 def schedulers(plan: Plan, folder: Path, url: str, show: Progress) -> str:
@@ -256,10 +281,7 @@ def simulated(plan: Plan, folder: Path, url: str, show: Progress) -> str:  # noq
     from .bench.experiments.trials import is_experiment, read
     from .bench.simulated.presets import load_preset
 
-    preset_file = folder.parent / "profile" / PRESET
-    if not preset_file.is_file():
-        raise BurstlensError(f"{preset_file}: is not there; the stage `profile` makes it")
-    preset = load_preset(preset_file)
+    preset = load_preset(_preset(folder))
     errors, orders = [pl.DataFrame(schema=against.ERRORS)], [pl.DataFrame(schema=against.ORDERS)]
     for kind in ("maf2", "sweep", "schedulers"):
         ran = folder.parent / kind
@@ -297,6 +319,14 @@ STAGES: dict[str, Stage] = {
 """In the order in which they are run."""
 OFFLINE = ("simulated",)
 """Stages that need no server."""
+
+
+def _preset(folder: Path) -> Path:
+    """The fitted preset; BurstlensError where there is none."""
+    path = folder.parent / "profile" / PRESET
+    if not path.is_file():
+        raise BurstlensError(f"{path}: is not there; the stage `profile` makes it")
+    return path
 
 
 def _calibrated(folder: Path) -> float:
