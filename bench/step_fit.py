@@ -1,0 +1,136 @@
+"""The constants of the simulated engine's step time, from steps that were measured on a real server.
+
+    T = max(a_d, a_p·[N > 0]) + b·N + c·Σ n(2·ctx + n) + d·ΣL + e·B
+
+for N prefill tokens (chunks of n after ctx), and B decoding requests that attend to ΣL tokens. Least squares
+of relative residuals, no constant below zero; what the equation does not explain is kept beside it, step by
+step. Not here: measuring steps (`step_probe`), using the constants (`simulated`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..analysis.errors import BurstlensError
+from ..analysis.result import number
+from .simulated.presets import Latency, parse_preset
+
+STEPS: dict[str, type[pl.DataType]] = {
+    "prefill_tokens": pl.Int64,
+    "prefill_attention": pl.Float64,
+    "decoding": pl.Int64,
+    "context_tokens": pl.Float64,
+    "step_ms": pl.Float64,
+}
+"""Columns of measured steps: N, Σ n(2·ctx + n), B, ΣL and T of the equation."""
+FEWEST = 8
+"""Fewer steps, or all of one kind, fit nothing."""
+
+
+@dataclass(frozen=True)
+class StepFit:
+    """Constants, and what they leave of the steps that they were fitted to."""
+
+    latency: Latency
+    steps: pl.DataFrame
+    """Columns of `STEPS`, `fitted_ms` and `residual`, the relative one."""
+
+    @property
+    def bias(self) -> float:
+        """Mean relative residual."""
+        return float(self.steps["residual"].mean())  # type: ignore[arg-type]
+
+    @property
+    def p50(self) -> float:
+        """Median of the relative residuals' sizes."""
+        return float(self.steps["residual"].abs().median())  # type: ignore[arg-type]
+
+    @property
+    def p90(self) -> float:
+        """Nine tenths of the relative residuals are as small."""
+        return float(self.steps["residual"].abs().quantile(0.9))  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        """Constants and residuals in one line."""
+        told = ", ".join(f"{name} {value:.3g}" for name, value in asdict(self.latency).items())
+        return (
+            f"{told}; {self.steps.height} steps, relative residual p50 {number(100 * self.p50)} %, p90 "
+            f"{number(100 * self.p90)} %"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "latency": asdict(self.latency),
+            "steps": self.steps.height,
+            "residual": {"mean": self.bias, "p50": self.p50, "p90": self.p90},
+        }
+
+    def preset(
+        self,
+        *,
+        model: str,
+        gpu: str,
+        source: str,
+        block_size: int,
+        num_blocks: int,
+        limits: Mapping[str, int],
+    ) -> dict[str, Any]:
+        """A preset file's content with these constants, checked as one that is read."""
+        latency = {name: float(f"{value:.5g}") for name, value in asdict(self.latency).items()}
+        found = {
+            "model": model,
+            "gpu": gpu,
+            "source": f"{source}; {self}",
+            "latency": latency,
+            "kv_cache": {"block_size": block_size, "num_blocks": num_blocks},
+            "limits": dict(limits),
+        }
+        parse_preset("the measured preset", found)
+        return found
+
+
+def fit_steps(steps: pl.DataFrame) -> StepFit:
+    """Fit the constants to steps (columns of `STEPS`).
+
+    BurstlensError where there are too few, or none with prefill or none without.
+    """
+    mixed = steps["prefill_tokens"].to_numpy() > 0
+    if len(steps) < FEWEST or mixed.all() or not mixed.any():
+        raise BurstlensError(
+            f"{len(steps)} steps were measured, {int(mixed.sum())} of them with prefill: {FEWEST} of both "
+            "kinds are needed to fit the step time"
+        )
+    from scipy.optimize import nnls
+
+    measured = steps["step_ms"].to_numpy()
+    terms = _terms(steps)
+    # Relative residuals: a step of 5 ms is to be met as well as one of 200 ms. Columns of one size, since
+    # Σ n² is ten million times B.
+    rows = terms / measured[:, None]
+    size = np.linalg.norm(rows, axis=0)
+    size[size == 0] = 1.0
+    found = nnls(rows / size, np.ones(len(rows)))[0] / size
+    a_d, more, b, c, d, e = (float(value) for value in found)
+    if a_d <= 0:
+        raise BurstlensError(
+            "the steps fit no least time of a step; they grow from nothing with their tokens"
+        )
+    fitted = terms @ found
+    latency = Latency(a_p_ms=a_d + more, b_ms=b, c_ms=c, a_d_ms=a_d, d_us=1000 * d, e_us=1000 * e)
+    told = steps.select(*STEPS).with_columns(
+        fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
+    )
+    return StepFit(latency, told)
+
+
+def _terms(steps: pl.DataFrame) -> NDArray[np.float64]:
+    """One column a constant: a_d, what a_p is above it, b, c, d and e in ms."""
+    n, attention, decoding, context = (steps[name].to_numpy().astype(float) for name in list(STEPS)[:4])
+    return np.column_stack([np.ones(len(n)), (n > 0).astype(float), n, attention, context, decoding])

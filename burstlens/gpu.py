@@ -1,0 +1,220 @@
+"""An evaluation on a GPU in one call: a vLLM of its own, and stage after stage, each with a time limit.
+
+Each stage is a process that is stopped when its time is up, as by Ctrl-C: what it has measured stays, and the
+same call goes on. Not here: what a stage does (`gpu_stages`), the server (`bench.hosted`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .analysis.errors import BurstlensError
+from .analysis.result import Progress, silent
+from .gpu_stages import OFFLINE, STAGES, Plan
+
+if TYPE_CHECKING:
+    from .bench.hosted import Flags
+
+LIMITS_S: dict[str, float] = {
+    "profile": 900,
+    "calibrate": 2700,
+    "maf2": 3600,
+    "sweep": 5400,
+    "schedulers": 5400,
+    "client": 600,
+    "simulated": 900,
+}
+"""How long each stage may take."""
+GRACE_S = 90.0
+"""After its time is up, for what is open."""
+PATIENCE_S = 1200.0
+"""How long vLLM may take to come up: it compiles and captures graphs first."""
+STATE = "stage.json"
+SERVER = "server.json"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a stage ended."""
+
+    stage: str
+    state: str
+    """`done`, `time limit`, `failed` or `stopped`."""
+    took_s: float
+    said: str
+    """What it found, or why it did not."""
+
+    @property
+    def line(self) -> str:
+        """For a screen."""
+        return f"{self.stage}: {self.state} after {self.took_s:,.0f} s: {self.said}"
+
+
+def evaluate(
+    out: Path,
+    *,
+    vllm: Path | None = None,
+    url: str | None = None,
+    trace: str | None = None,
+    functions: str | None = None,
+    weights: Path | None = None,
+    model: str = "llama-2-13b",
+    flags: Flags | None = None,
+    environment: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
+    limits_s: Mapping[str, float] | None = None,
+    patience_s: float = PATIENCE_S,
+    kv: float = 0.35,
+    requests: int = 400,
+    seeds: int = 3,
+    vocabulary: tuple[int, int] = (256, 31_999),
+    shapes: tuple[float, ...] = (0.25, 1.0),
+    scales: tuple[float, ...] = (0.75, 1.5),
+    exponents: tuple[float, ...] = (0.9, 1.3),
+    client_rps: float = 100.0,
+    client_requests: int = 3000,
+    rounds: int = 3,
+    timeout_s: float = 300.0,
+    progress: Progress = silent,
+) -> list[Done]:
+    """Run the stages that `out` lacks, or those of `only` again, and tell how each ended.
+
+    The server is started by the Python `vllm` for as long as stages need one, or is the one at `url`, which
+    has to run with the flags that `bench.hosted.Flags` tells. Without a trace the embedded synthetic one is
+    used. A stage that fails does not stop the others, but for the server's end. BurstlensError where
+    nothing can be run.
+    """
+    from .bench.hosted import Flags, gpu_name, metrics_page, watched_gpu
+    from .bench.hosted import vllm as hosted
+    from .bench.preflight import preflight
+
+    unknown = [name for name in (*only, *(limits_s or {})) if name not in STAGES]
+    if unknown:
+        raise BurstlensError(f"gpu-evaluate: no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
+    chosen = flags or Flags()
+    made = Plan(
+        trace=_trace(trace, out), synthetic=trace is None, functions=functions, model=model,
+        weights=None if weights is None else str(weights), gpu=gpu_name(), flags=asdict(chosen), kv=kv,
+        requests=requests, seeds=seeds, vocabulary=vocabulary, shapes=shapes, scales=scales,
+        exponents=exponents, client_rps=client_rps, client_requests=client_requests, rounds=rounds,
+        timeout_s=timeout_s,
+    )  # fmt: skip
+    made.write(out)
+    left = [name for name in STAGES if name in only or (not only and state_of(out, name) != "done")]
+    limits = {**LIMITS_S, **(limits_s or {})}
+    with contextlib.ExitStack() as held:
+        address = url or ""
+        if any(name not in OFFLINE for name in left):
+            if url is None:
+                if vllm is None:
+                    raise BurstlensError(
+                        "gpu-evaluate: say which Python has vLLM with --vllm PYTHON, or where a server runs "
+                        "with --url"
+                    )
+                host = held.enter_context(hosted(
+                    vllm, weights, chosen, out, name=model, patience_s=patience_s, environment=environment,
+                    progress=progress,
+                ))  # fmt: skip
+                address = host.url
+            held.enter_context(watched_gpu(out))
+            found = preflight(made.target(address))
+            _write(out / SERVER, {
+                "url": address, "version": found.version, "simulated": found.simulated, "gpu": made.gpu,
+                "command": list(host.command) if url is None else None, "flags": asdict(chosen),
+            })  # fmt: skip
+        ended = []
+        for i, name in enumerate(left):
+            progress(f"stage {name}", i / len(left))
+            done = _run(out, name, address, limits[name])
+            ended.append(done)
+            if name not in OFFLINE:
+                with contextlib.suppress(BurstlensError):
+                    (out / name / "metrics.txt").write_text(metrics_page(address), encoding="utf-8")
+            if done.state == "stopped":
+                raise KeyboardInterrupt
+    return ended
+
+
+def _run(out: Path, name: str, url: str, limit_s: float) -> Done:
+    """One stage in a process of its own, and its `stage.json`."""
+    into = out / name
+    into.mkdir(parents=True, exist_ok=True)
+    began, stopped = time.time(), False
+    with (into / "stage.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "burstlens.gpu_stages", str(out), name, url or "-"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+        state = ""
+        try:
+            said, _ = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            state, said = "time limit", _end(process)
+        except KeyboardInterrupt:
+            state, stopped, said = "stopped", True, _end(process)
+        if process.returncode == 0:
+            state = "done"
+    last = (said.strip().splitlines() or [f"it ended with code {process.returncode}, see {into}/stage.log"])[
+        -1
+    ]
+    done = Done(
+        name, state or ("stopped" if process.returncode == 130 else "failed"), time.time() - began, last
+    )
+    _write(into / STATE, asdict(done))
+    return done if not stopped else Done(name, "stopped", done.took_s, last)
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    """Stop a stage as Ctrl-C does; what it said last."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=GRACE_S)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0]
+
+
+def state_of(out: Path, name: str) -> str | None:
+    """How a stage ended last; None where it was not run."""
+    done = ended(out, name)
+    return None if done is None else done.state
+
+
+def ended(out: Path, name: str) -> Done | None:
+    """What a stage's `stage.json` says."""
+    try:
+        return Done(**json.loads((out / name / STATE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _trace(trace: str | None, out: Path) -> str:
+    """The trace, or the embedded synthetic one written into the folder once."""
+    if trace is not None:
+        return str(Path(trace).absolute()) if Path(trace).exists() else trace
+    path = out.absolute() / "synthetic.parquet"
+    if not path.is_file():
+        from . import synth
+
+        out.mkdir(parents=True, exist_ok=True)
+        synth(path, days=61).engine.close()
+    return str(path)
+
+
+def _write(path: Path, value: Any) -> None:
+    try:
+        path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as fault:
+        raise BurstlensError.unwritable(path, fault) from fault

@@ -1,0 +1,372 @@
+"""The stages of an evaluation on a GPU, each a process of its own with the folder and the server's address.
+
+`python -m burstlens.gpu_stages FOLDER STAGE URL`; a stage reads `plan.json`, and what earlier stages left. It
+goes on where it was stopped. Not here: the server, time limits and the page (`gpu`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .analysis.errors import BurstlensError
+from .analysis.result import Progress
+
+if TYPE_CHECKING:
+    from .bench.settings import Settings, Target
+    from .evaluations import On
+
+PLAN = "plan.json"
+PRESET = "preset.json"
+CLIENT_TOKENS = (64, 16)
+"""Request and response tokens of the load that measures the client: little work for the server."""
+CLIENT_WORKERS = (1, 4)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an evaluation is asked; the content of `plan.json`. Another plan wants another folder."""
+
+    trace: str
+    synthetic: bool
+    functions: str | None
+    model: str
+    """Name that the model is served under, and that the preset gets."""
+    weights: str | None
+    """Folder of the model; None for Llama-2-13b's shape."""
+    gpu: str
+    flags: dict[str, Any]
+    """Fields of `bench.hosted.Flags`."""
+    kv: float
+    requests: int
+    """Of each trial."""
+    seeds: int
+    vocabulary: tuple[int, int]
+    shapes: tuple[float, ...]
+    scales: tuple[float, ...]
+    """Times the scale at the start."""
+    exponents: tuple[float, ...]
+    client_rps: float
+    client_requests: int
+    rounds: int
+    """How often each step is measured."""
+    timeout_s: float
+
+    def write(self, folder: Path) -> None:
+        """As `plan.json`; BurstlensError where the folder has another."""
+        path = folder / PLAN
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if path.is_file() and path.read_text(encoding="utf-8") != text:
+                before = json.loads(path.read_text(encoding="utf-8"))
+                now = json.loads(text)
+                other = sorted(name for name in now if now[name] != before.get(name))
+                raise BurstlensError(
+                    f"{folder}: holds an evaluation with another {', '.join(other)}; go on with the "
+                    "options that it began with, or name another folder with -o"
+                )
+            path.write_text(text, encoding="utf-8")
+        except OSError as fault:
+            raise BurstlensError.unwritable(path, fault) from fault
+        except ValueError as fault:
+            raise BurstlensError(f"{path}: is no plan of an evaluation: {fault}") from fault
+
+    @classmethod
+    def read(cls, folder: Path) -> Plan:
+        """From `plan.json`; BurstlensError where there is none."""
+        try:
+            said = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+            tuples = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+            return cls(**{**said, **tuples})
+        except OSError as fault:
+            raise BurstlensError.unreadable(folder / PLAN, fault) from fault
+        except (ValueError, TypeError) as fault:
+            raise BurstlensError(f"{folder / PLAN}: is no plan of an evaluation: {fault}") from fault
+
+    def settings(self) -> Settings:
+        """How every request is sent: token ids, and none of the server's time for their text."""
+        from .bench.settings import Settings
+
+        return Settings(timeout_s=self.timeout_s, extra={"detokenize": False})
+
+    def target(self, url: str) -> Target:
+        """The server."""
+        from .bench.settings import Target
+
+        return Target(url, self.model)
+
+    def on(self, url: str) -> On:
+        """The server, as experiments have it."""
+        from .evaluations import On
+
+        return On(
+            target=self.target(url),
+            settings=self.settings(),
+            vocabulary=self.vocabulary,
+            timeout_s=self.timeout_s,
+        )
+
+
+def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+    """Steps over batch and length, the equation's constants from them, a preset file."""
+    from .bench.hosted import Flags, cache_of, limits_of, metrics_page
+    from .bench.preflight import preflight
+    from .bench.step_fit import fit_steps
+    from .bench.step_probe import probe
+
+    page, flags = metrics_page(url), Flags(**plan.flags)
+    found_there = preflight(plan.target(url))
+    version = found_there.version if found_there.simulated else f"vLLM {found_there.version}"
+    block_size, blocks = cache_of(page)
+    probed = probe(
+        plan.target(url), limits_of(flags, page), plan.settings(), rounds=plan.rounds,
+        vocabulary=plan.vocabulary, progress=show,
+    )  # fmt: skip
+    found = fit_steps(probed.steps)
+    found.steps.write_csv(folder / "steps.csv")
+    probed.alone_ms.write_csv(folder / "alone.csv")
+    latency = found.latency
+    tokens = probed.alone_ms["prefill_tokens"]
+    step_ms = latency.a_p_ms + latency.b_ms * tokens + latency.c_ms * tokens**2
+    outside = (probed.alone_ms["first_ms"] - step_ms).median()
+    limits = {name: plan.flags[name] for name in ("max_num_seqs", "max_num_batched_tokens", "max_model_len")}
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    preset = found.preset(
+        model=plan.model,
+        gpu=plan.gpu,
+        source=f"burstlens gpu-evaluate on {plan.gpu}, {version}, {day}",
+        block_size=block_size,
+        num_blocks=blocks,
+        limits=limits,
+    )
+    _write(folder / PRESET, preset)
+    _write(folder / "fit.json", {
+        **found.as_dict(), "dropped": probed.dropped, "outside_ms": outside, "version": version,
+        "block_size": block_size, "num_blocks": blocks,
+    })  # fmt: skip
+    return str(found)
+
+
+def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+    """The rate at which BurstGPT's conversation uses the wanted share of the KV cache."""
+    from . import calibrate as search
+    from . import workload
+    from .bench.prompts import TokenPrompts
+
+    chosen: dict[str, Any] = {"service": "conversation", "first": plan.requests}
+    # In virtual time first: a trial in real time at a rate that is far off takes hours, or says nothing.
+    near = search(plan.trace, plan.kv, simulate=str(_preset(folder)), trials=20, **chosen)
+    chosen["rate_rps"] = workload(plan.trace, **chosen).rate_rps * near.scale
+    found = search(
+        plan.trace, plan.kv, url=url, served_model=plan.model, trials=8, progress=show,
+        prompts=TokenPrompts(vocabulary=plan.vocabulary), settings=plan.settings(), **chosen,
+    )  # fmt: skip
+    rate = chosen["rate_rps"] * found.scale
+    _write(folder / "calibration.json", {
+        "kv": plan.kv, "rate_rps": rate, "scale": found.scale, "used": found.kv_cache_use,
+        "reached": found.reached, "why": found.why, "trials": found.trials.to_dicts(),
+    })  # fmt: skip
+    return f"{found}, {rate:.4g} requests/s"
+
+
+def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+    """BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1)."""
+    from .evaluations import maf2 as run
+
+    rate = _calibrated(folder)
+    run(
+        plan.trace, folder, functions=plan.functions, rates_rps=[rate], requests=plan.requests,
+        seeds=plan.seeds, on=plan.on(url), progress=show,
+    )  # fmt: skip
+    return f"at {rate:.4g} requests/s"
+
+
+def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+    """Shape, scale and exponent around the calibrated point (paper 5.2)."""
+    from .bench.experiments import sweep as asks
+    from .bench.experiments.engines import Virtual
+    from .bench.experiments.grid import START, grid_of
+    from .bench.simulated.presets import load_preset
+    from .evaluations import calibrated
+    from .evaluations import sweep as run
+
+    engine, begin = (
+        Virtual(load_preset(_preset(folder)), plan.timeout_s),
+        grid_of(profiles=["constant"]).settings()[0],
+    )
+    near = calibrated(plan.kv, lambda by: asks.load(begin, START, 1 / by, plan.requests, 0), engine)
+    # Scales are about those that the server wants, so that its own calibration is short; so are the steps.
+    start = {"scale": float(f"{START['scale'] / near:.3g}")}
+    values = {
+        "shape": plan.shapes,
+        "scale": [float(f"{start['scale'] * by:.3g}") for by in plan.scales],
+        "exponent": plan.exponents,
+    }
+    grid = grid_of(values, profiles=["constant"], pairs=False, start=start)
+    done = run(
+        folder,
+        grid=grid,
+        kv=plan.kv,
+        requests=plan.requests,
+        seeds=plan.seeds,
+        on=plan.on(url),
+        progress=show,
+    )
+    return f"scale {start['scale'] * done.question.facts['factor']:.4g} s at the start"
+
+
+def schedulers(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+    """First come, shortest and longest first, on conversation and API load (paper 5.3)."""
+    from .evaluations import schedulers as run
+
+    done = run(
+        plan.trace, folder, requests=plan.requests, seeds=plan.seeds, on=plan.on(url), progress=show
+    )  # fmt: skip
+    rates = done.question.facts["rates_rps"]
+    return ", ".join(f"{service} at {rate:.4g} requests/s" for service, rate in rates.items())
+
+
+def client(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+    """What the client itself costs at a high rate: lateness, and processor time per 1,000 requests."""
+    import numpy as np
+    import polars as pl
+
+    from .bench.client import run
+    from .bench.prompts import TokenPrompts
+    from .bench.summary import summarize
+    from .bench.workload import SCHEMA, Workload
+
+    n, (request, response) = plan.client_requests, CLIENT_TOKENS
+    at_s = np.cumsum(np.random.default_rng(0).exponential(1 / plan.client_rps, n))
+    known = {
+        "request_id": range(n),
+        "at_s": at_s,
+        "request_tokens": [request] * n,
+        "response_tokens": [response] * n,
+    }
+    rest = (pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in known)
+    frame = pl.DataFrame(known).with_columns(*rest).select(*SCHEMA).cast(SCHEMA)  # type: ignore[arg-type]
+    load = Workload(frame, "Poisson, short requests", True, {"rate_rps": plan.client_rps, "seed": 0})
+    rows = []
+    for i, workers in enumerate(CLIENT_WORKERS):
+        show(f"{workers} workers", i / len(CLIENT_WORKERS))
+        into = folder / f"workers-{workers}-{time.time():.0f}"
+        settings = replace(plan.settings(), workers=workers)
+        before = _cpu_s()
+        run(load, TokenPrompts(vocabulary=plan.vocabulary), plan.target(url), settings, into)
+        spent = _cpu_s() - before
+        said = summarize(into)
+        rows.append({
+            "workers": workers, "rate_rps": said.rates_rps[1], "cpu_s_per_1000": 1000 * spent / n,
+            "lateness_p50_s": said.lateness.p50, "lateness_p99_s": said.lateness.p99,
+            "lateness_max_s": said.lateness.max, "load": str(said.verdict),
+        })  # fmt: skip
+    _write(folder / "client.json", {"requests": n, "cores": os.cpu_count(), "runs": rows})
+    return "; ".join(f"{r['workers']} workers {r['cpu_s_per_1000']:.3g} s per 1,000 requests" for r in rows)
+
+
+def simulated(plan: Plan, folder: Path, url: str, show: Progress) -> str:  # noqa: ARG001
+    """Every trial's workload on the simulated engine with the fitted constants, and the errors."""
+    import polars as pl
+
+    from .bench.experiments import against
+    from .bench.experiments.trials import is_experiment, read
+    from .bench.simulated.presets import load_preset
+
+    preset = load_preset(_preset(folder))
+    errors, orders = [pl.DataFrame(schema=against.ERRORS)], [pl.DataFrame(schema=against.ORDERS)]
+    for kind in ("maf2", "sweep", "schedulers"):
+        ran = folder.parent / kind
+        if not is_experiment(ran) or not (measured := read(ran)).trials.height:
+            continue
+        model = against.simulated(ran, preset, plan.timeout_s, show)
+        errors.append(against.errors(measured, model))
+        orders.append(against.orders(measured, model))
+    found = pl.concat(errors)
+    if found.is_empty():
+        raise BurstlensError(f"{folder.parent}: no trial on the server has ended; nothing can be compared")
+    found.write_csv(folder / "errors.csv")
+    pl.concat(orders).write_csv(folder / "orders.csv")
+    told = against.summary(found)
+    told.write_csv(folder / "summary.csv")
+    judged = told.filter(pl.col("measure").is_in(against.JUDGED) & ~pl.col("saturated"))
+    worst = judged["worst"].max()
+    return (
+        "no trial below saturation"
+        if not isinstance(worst, float)
+        else f"below saturation within {100 * worst:.3g} % in mean end-to-end latency and throughput"
+    )
+
+
+Stage = Callable[[Plan, Path, str, Progress], str]
+STAGES: dict[str, Stage] = {
+    "profile": profile,
+    "calibrate": calibrate,
+    "maf2": maf2,
+    "sweep": sweep,
+    "schedulers": schedulers,
+    "client": client,
+    "simulated": simulated,
+}
+"""In the order in which they are run."""
+OFFLINE = ("simulated",)
+"""Stages that need no server."""
+
+
+def _preset(folder: Path) -> Path:
+    """The fitted preset; BurstlensError where there is none."""
+    path = folder.parent / "profile" / PRESET
+    if not path.is_file():
+        raise BurstlensError(f"{path}: is not there; the stage `profile` makes it")
+    return path
+
+
+def _calibrated(folder: Path) -> float:
+    path = folder.parent / "calibrate" / "calibration.json"
+    try:
+        return round(float(json.loads(path.read_text(encoding="utf-8"))["rate_rps"]), 6)
+    except (OSError, ValueError, KeyError) as fault:
+        raise BurstlensError(f"{path}: tells no rate; the stage `calibrate` makes it") from fault
+
+
+def _cpu_s() -> float:
+    """Processor time of this process and of those that it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Run one stage; its last line is what it found, or why it did not."""
+    from .console import progress
+
+    folder, name, url = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    into = folder / name
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        with progress() as show:
+            print(STAGES[name](Plan.read(folder), into, url, show))
+    except BurstlensError as fault:
+        print(fault)
+        sys.exit(2)
+    except OSError as fault:
+        print(f"{into}: {fault}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The constants of a step time come back from steps that have them, and from a server that has them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+import pytest
+from burstlens.bench.settings import Settings, Target
+from burstlens.bench.simulated.presets import Latency, load_preset, parse_preset
+from burstlens.bench.step_fit import STEPS, fit_steps
+from burstlens.bench.step_probe import Limits, batches, probe, prompts
+
+from burstlens import BurstlensError, serve
+
+PLANTED = load_preset("llama-2-13b-h200").latency
+SLOW = parse_preset("slow", {
+    "model": "slow", "gpu": "none", "source": "made for a test",
+    "latency": {"a_p_ms": 6, "b_ms": 0.1, "c_ms": 1e-5, "a_d_ms": 6, "d_us": 1.0, "e_us": 200},
+    "kv_cache": {"num_blocks": 3000, "block_size": 16},
+    "limits": {"max_num_seqs": 16, "max_num_batched_tokens": 1024, "max_model_len": 512},
+})  # fmt: skip
+
+
+@pytest.fixture
+def simulated_url() -> Iterator[str]:
+    """A simulated server in a process of its own, as slow as shows through HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = int(held.getsockname()[1])
+    command = f"from tests.bench.test_step_fit import serve_slow; serve_slow({port})"
+    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        assert "http" in served.stdout.readline()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            served.terminate()
+
+
+def serve_slow(port: int) -> None:
+    serve(SLOW, port=port, served_model="slow", ready=lambda url: print(url, flush=True))
+
+
+def steps_of(latency: Latency, noise: float = 0.0) -> pl.DataFrame:
+    rng, rows = np.random.default_rng(4), []
+    for decoding in (1, 4, 16, 64, 200):
+        for context in (16, 512, 2000):
+            for prefill in (0, 0, 64, 512, 2048, 8000):
+                least = max(latency.a_d_ms, latency.a_p_ms) if prefill else latency.a_d_ms
+                held = decoding * context
+                step = least + latency.b_ms * prefill + latency.c_ms * prefill**2
+                step += (latency.d_us * held + latency.e_us * decoding) / 1000
+                noisy = step * (1 + noise * rng.standard_normal())
+                rows.append((prefill, float(prefill**2), decoding, float(held), noisy))
+    return pl.DataFrame(rows, schema=STEPS, orient="row")
+
+
+def test_planted_constants_come_back() -> None:
+    for planted in (PLANTED, Latency(12.0, 0.05, 0.0, 8.0, 0.4, 0.0)):
+        found = fit_steps(steps_of(planted))
+        wanted = asdict(planted) | {"a_p_ms": max(planted.a_p_ms, planted.a_d_ms)}
+        assert asdict(found.latency) == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+        assert found.p90 < 1e-9
+
+
+def test_noise_is_told_as_residuals_and_moves_the_steps_little() -> None:
+    found = fit_steps(steps_of(PLANTED, noise=0.05))
+    exact = fit_steps(steps_of(PLANTED)).steps["fitted_ms"]
+    assert 0.02 < found.p50 < 0.05
+    assert abs(found.bias) < 0.02
+    assert ((found.steps["fitted_ms"] / exact - 1).abs() < 0.05).all()
+
+
+def test_steps_of_one_kind_fit_nothing() -> None:
+    steps = steps_of(PLANTED)
+    for few in (steps.head(4), steps.filter(pl.col("prefill_tokens") == 0)):
+        with pytest.raises(BurstlensError, match="with prefill"):
+            fit_steps(few)
+
+
+def test_what_is_asked_of_a_server_fits_into_it() -> None:
+    limits = Limits(max_num_seqs=64, max_num_batched_tokens=2048, max_model_len=4096, kv_tokens=40_000)
+    assert max(count for count, _ in batches(limits)) == 64
+    assert all(count * context < limits.kv_tokens for count, context in batches(limits))
+    assert max(prompts(limits, 8)) + 8 <= 2048
+
+
+def test_the_constants_of_a_simulated_server_come_back_over_http(simulated_url: str) -> None:
+    """By the shapes of its answers alone, as those of a real server would."""
+    probed = probe(Target(simulated_url, "slow"), Limits(16, 1024, 512, 40_000), Settings(), rounds=1)
+    found, exact = fit_steps(probed.steps), SLOW.latency
+    # Constants trade with each other; what they say of a step does not.
+    for prefill, decoding, context in ((0, 1, 100), (0, 16, 4000), (500, 4, 400), (100, 1, 20)):
+        least = max(exact.a_d_ms, exact.a_p_ms if prefill else 0)
+        planted = least + exact.b_ms * prefill + exact.c_ms * prefill**2
+        planted += (exact.d_us * context + exact.e_us * decoding) / 1000
+        of = found.latency
+        fitted = (of.a_p_ms if prefill else of.a_d_ms) + of.b_ms * prefill + of.c_ms * prefill**2
+        fitted += (of.d_us * context + of.e_us * decoding) / 1000
+        assert fitted == pytest.approx(planted, rel=0.25)
+    assert probed.alone_ms["first_ms"].min() > exact.a_d_ms

@@ -1,0 +1,160 @@
+"""An evaluation on a GPU without one: stages against a simulated server, limits, resumption, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+from burstlens.bench.experiments import against, schedulers
+from burstlens.bench.experiments.engines import Served
+from burstlens.bench.experiments.trials import Question, Trial, run
+from burstlens.bench.hosted import Flags, cache_of, metrics_page, vllm
+from burstlens.bench.settings import Settings, Target
+from burstlens.bench.simulated.presets import load_preset
+from burstlens.reports.gpu_page import write_gpu_page
+
+from burstlens import BurstlensError
+from burstlens.gpu import ended, evaluate
+from tests.bench.simulated.loads import workload
+
+PRESET = "llama-2-7b-h200"
+FLAGS = Flags(8, 1024, 512)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A simulated server with the limits of `FLAGS`."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = int(held.getsockname()[1])
+    limits = ["--max-num-seqs", "8", "--max-num-batched-tokens", "1024", "--max-model-len", "512"]
+    argv = ["serve", "--preset", PRESET, "--port", str(port), "--scheduling", "priority", *limits]
+    with subprocess.Popen(
+        [sys.executable, "-m", "burstlens.cli", *argv], stdout=subprocess.PIPE, text=True
+    ) as served:
+        assert served.stdout is not None
+        assert "SIMULATED" in served.stdout.readline()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            served.terminate()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "log.csv"
+    rows = "".join(f"{i}.5,{20 + i % 9},{5 + i % 4},conversation\n" for i in range(120))
+    path.write_text("arrival_s,request_tokens,response_tokens,service\n" + rows)
+    return str(path)
+
+
+def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, tmp_path: Path) -> None:
+    out = tmp_path / "gpu"
+    asked = {"url": server, "trace": log, "flags": FLAGS, "model": "Llama-2-7b", "rounds": 1,
+             "client_requests": 60, "client_rps": 60.0}  # fmt: skip
+    (late,) = evaluate(out, only=["profile"], limits_s={"profile": 0.01}, **asked)  # type: ignore[arg-type]
+    assert (late.stage, late.state) == ("profile", "time limit")
+    first = evaluate(out, only=["profile", "client"], **asked)  # type: ignore[arg-type]
+    assert [(done.stage, done.state) for done in first] == [("profile", "done"), ("client", "done")]
+    assert ended(out, "profile") == first[0]
+    # The preset is one that every command takes, and its blocks are the server's own.
+    preset = load_preset(out / "profile" / "preset.json")
+    assert preset.num_blocks == cache_of(metrics_page(server))[1]
+    assert "simulated" in preset.source
+    runs = json.loads((out / "client" / "client.json").read_text())["runs"]
+    assert [row["workers"] for row in runs] == [1, 4]
+    # Nothing has been measured that the last stage could compare.
+    (none,) = evaluate(out, only=["simulated"], **asked)  # type: ignore[arg-type]
+    assert none.state == "failed"
+    assert "no trial on the server has ended" in none.said
+    page = write_gpu_page(out).read_text()
+    assert "Simulated." in page
+    assert "profile/preset.json" in page
+    assert "not run" in page
+    with pytest.raises(BurstlensError, match="another client_rps"):
+        evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"only": ["profil"]}, "no stage 'profil'; there are profile"),
+        ({}, "which Python has vLLM"),
+        ({"vllm": Path("/nowhere/python")}, "cannot be run"),
+        ({"vllm": Path(sys.executable)}, "vLLM ended with code 1: .*No module named 'vllm'"),
+        ({"vllm": Path(sys.executable), "weights": Path("/nowhere")}, "holds no config.json"),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_one_line(
+    options: dict[str, object], told: str, log: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BurstlensError, match=told) as fault:
+        evaluate(tmp_path / "gpu", trace=log, **options)  # type: ignore[arg-type]
+    assert "\n" not in str(fault.value)
+
+
+def test_a_server_that_is_never_well_is_ended(tmp_path: Path) -> None:
+    """In place of vLLM a process that only sleeps; it is gone when the block is left."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
+    python.chmod(0o755)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    with (
+        pytest.raises(BurstlensError, match=r"was not well after 0\.5 s: it said nothing"),
+        vllm(python, model, FLAGS, tmp_path, name="m", patience_s=0.5),
+    ):
+        pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, tmp_path: Path) -> None:
+    """The server is the simulated engine behind HTTP, so the engine is nearly right about it."""
+    load = workload([0.05 * i for i in range(40)], [20 + i % 200 for i in range(40)], [20] * 40)
+    listed = [
+        Trial({"service": "chat", "policy": policy, "seed": 0}, partial(schedulers.ranked, load, policy))
+        for policy in schedulers.POLICIES
+    ]
+    engine = Served.at(Target(server, "Llama-2-7b"), Settings())
+    asked = Question("schedulers", {}, engine.as_dict(), engine.title, None, True, [0], 0, {})
+    measured = run(asked, listed, engine, tmp_path / "real")
+    preset = load_preset(PRESET).limited(max_num_seqs=8, max_num_batched_tokens=1024, max_model_len=512)
+    model = against.simulated(tmp_path / "real", preset, 60.0)
+    assert model.question.simulated == PRESET
+    found = against.errors(measured, model)
+    assert found.height == len(listed) * len(against.COMPARED)
+    latency = found.filter(pl.col("measure") == "e2e_s")
+    assert not latency["saturated"].any()
+    assert latency["error"].abs().max() < 0.3
+    # A server that takes twice as long is told apart from it.
+    slow = against.errors(measured, against.simulated(tmp_path / "real", preset.faster(0.5), 60.0))
+    assert (slow.filter(pl.col("measure") == "e2e_s")["error"] > 0.5).all()
+    told = against.summary(slow).filter(pl.col("measure") == "e2e_s")
+    assert told["within"].to_list() == [0.0]
+    assert against.orders(measured, model).height > 0
+    assert against.orders(replace(measured, question=replace(asked, kind="maf2")), model).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("SRF, FCFS, LRF", "SRF, FCFS, LRF", True),
+        ("SRF, FCFS, LRF", "SRF, FCFS ≈ LRF", True),
+        ("SRF ≈ FCFS ≈ LRF", "LRF, FCFS, SRF", True),
+        ("SRF, FCFS, LRF", "FCFS, SRF, LRF", False),
+        ("SRF, FCFS ≈ LRF", "LRF ≈ SRF, FCFS", True),
+        ("SRF, FCFS = LRF", "LRF, SRF ≈ FCFS", False),
+    ],
+)
+def test_orders_agree_unless_both_tell_a_pair_apart_and_differ(one: str, other: str, same: bool) -> None:
+    assert against.agree(one, other) is same
