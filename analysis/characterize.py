@@ -39,6 +39,8 @@ class Characterization:
     info: TraceInfo
     window_s: float
     parts: tuple[Part, ...]
+    engine: str = "duckdb"
+    """What reduced the trace to small tables: `duckdb` or `spark`."""
 
     def part(self, kind: type[P]) -> P:
         """The part of that class; LookupError where the characterization has none."""
@@ -101,4 +103,4 @@ def characterize(
         except BaseException:
             beside.shutdown(wait=False, cancel_futures=True)
             raise
-    return Characterization(trace.info, window_s, found)
+    return Characterization(trace.info, window_s, found, trace.engine.name)

@@ -77,6 +77,7 @@ def parameters(said: Characterization) -> dict[str, Any]:
         {
             "schema_version": VERSION,
             "generator": "burstlens",
+            "engine": said.engine,
             "source": {
                 "name": info.name,
                 "format": info.format,

@@ -24,7 +24,7 @@ from .analysis.errors import BurstlensError
 if TYPE_CHECKING:
     from .analysis.characterize import Characterization
     from .analysis.result import Progress
-    from .analysis.trace import Ingested, Trace
+    from .analysis.trace import Cluster, Ingested, Trace
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
     from .bench.record import Manifest
@@ -58,6 +58,11 @@ __all__ = [
     "workload",
 ]
 
+ENGINES = ("duckdb", "spark")
+"""What answers the questions: this process, or a cluster."""
+LOCAL = "local[*]"
+"""Spark's master unless another is named: this process and its cores."""
+
 Log = str | PathLike[str]
 """Path of a request log in a known format, or of a canonical Parquet trace."""
 
@@ -67,16 +72,46 @@ def _paths(logs: Log | Sequence[Log]) -> list[Path]:
     return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
 
 
+def _cluster(engine: str, master: str | None, conf: Mapping[str, str] | None) -> Cluster | None:
+    """Where Spark runs, if it is asked for."""
+    from .analysis.trace import Cluster
+
+    if engine not in ENGINES:
+        raise BurstlensError(f"engine: {engine!r} is none of {', '.join(ENGINES)}")
+    if engine != "spark":
+        if master or conf:
+            raise BurstlensError("a master and settings of Spark go with engine spark")
+        return None
+    return Cluster(master or LOCAL, conf or {})
+
+
 def trace(
-    logs: Log | Sequence[Log], *, columns: Mapping[str, str] | None = None, strict: bool = False
+    logs: Log | Sequence[Log],
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
 ) -> Trace:
     """Open one log, or several that make one trace, for questions.
 
-    `columns` maps trace columns to the log's own (`{"arrival": "ts"}`) where the format is not known.
+    `columns` maps trace columns to the log's own (`{"arrival": "ts"}`) where the format is not known. Only
+    requests from `start_s` to `end_s` are read, in seconds since midnight of day 0. With `engine="spark"` the
+    questions are answered by Spark on `master` (`local[*]`, `spark://HOST:PORT`, `yarn`, `k8s://…`), with
+    settings `conf` of Spark's own (`{"spark.executor.memory": "8g"}`).
     """
     from .analysis.trace import open_trace
 
-    return open_trace(_paths(logs), columns=columns, strict=strict)
+    return open_trace(
+        _paths(logs),
+        columns=columns,
+        strict=strict,
+        span=(start_s, end_s),
+        cluster=_cluster(engine, master, conf),
+    )
 
 
 def ingest(
@@ -85,12 +120,29 @@ def ingest(
     *,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    partition_by: str | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Ingested:
-    """Turn any known log into a canonical Parquet trace; rejected rows go to a file beside it."""
+    """Turn any known log into a canonical Parquet trace; rejected rows go to a file beside it.
+
+    With `partition_by="day"`, and from Spark, `out` is a folder of Parquet files, a trace like any other.
+    """
     from .analysis.trace import ingest as run
 
-    return run(_paths(logs), out=Path(out), columns=columns, strict=strict, progress=progress)
+    if partition_by not in (None, "day"):
+        raise BurstlensError(f"partition_by: {partition_by!r} is not day")
+    return run(
+        _paths(logs),
+        out=Path(out),
+        columns=columns,
+        strict=strict,
+        by_day=partition_by == "day",
+        cluster=_cluster(engine, master, conf),
+        progress=progress,
+    )
 
 
 def synth(
@@ -112,16 +164,33 @@ def describe(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Characterization:
-    """Everything a trace says, as typed results with intervals, tables and sentences."""
+    """Everything a trace says, as typed results with intervals, tables and sentences.
+
+    What to read and what answers is said as in `trace`.
+    """
     from concurrent.futures import ThreadPoolExecutor
     from importlib import import_module
 
     # The fits' libraries take as long to load as a million rows: it is done while the log is read.
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(import_module, ".analysis.characterize", __package__)
-        opened = trace(logs, columns=columns, strict=strict)
+        opened = trace(
+            logs,
+            columns=columns,
+            strict=strict,
+            start_s=start_s,
+            end_s=end_s,
+            engine=engine,
+            master=master,
+            conf=conf,
+        )
     try:
         said: Characterization = loading.result().characterize(
             opened, window_s=window_s, seed=seed, progress=progress
@@ -139,6 +208,11 @@ def fit(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Fitted parameters of a trace for other benchmarks, validated against the schema.
@@ -147,7 +221,19 @@ def fit(
     """
     from .analysis.parameters import parameters, write_parameters
 
-    said = describe(logs, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=progress)
+    said = describe(
+        logs,
+        window_s=window_s,
+        seed=seed,
+        columns=columns,
+        strict=strict,
+        start_s=start_s,
+        end_s=end_s,
+        engine=engine,
+        master=master,
+        conf=conf,
+        progress=progress,
+    )
     fitted = parameters(said)
     if out is not None:
         write_parameters(fitted, Path(out))
@@ -204,6 +290,11 @@ def report(
     images: bool = True,
     forecast: bool = False,
     command: str = "burstlens.report()",
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """The main job: page, figures, tables, claims and parameters of each log, in folder `out`.
@@ -223,6 +314,8 @@ def report(
         images=images,
         forecast=forecast,
         command=command,
+        span=(start_s, end_s),
+        cluster=_cluster(engine, master, conf),
         progress=progress,
     )
 

@@ -19,7 +19,7 @@ from ..analysis.forecasters import load_xgboost
 from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Progress, silent
 from ..analysis.synthetic import open_synthetic
-from ..analysis.trace import Trace, open_trace
+from ..analysis.trace import WHOLE, Cluster, Span, Trace, open_trace
 from .claims import Claim, check
 from .page import write_page
 from .summary import plain, summary
@@ -87,10 +87,12 @@ def write_report(
     command: str,
     progress: Progress | None,
     forecast: bool = False,
+    span: Span = WHOLE,
+    cluster: Cluster | None = None,
 ) -> Report:
     """Characterize each log (the embedded synthetic trace without any) and write the folder `out`.
 
-    With `forecast` the characterization has one part more.
+    With `forecast` the characterization has one part more; with `cluster` Spark answers its questions.
     """
     if forecast:
         load_xgboost()
@@ -107,7 +109,8 @@ def write_report(
             show(step, 0.5 * (at + share) / count)
 
         part("reading", 0.0)
-        trace, rejected = _open(logs[i] if logs else None, out, i if count > 1 else None, columns, strict)
+        number = i if count > 1 else None
+        trace, rejected = _open(logs[i] if logs else None, out, number, columns, strict, span, cluster)
         try:
             one = characterize(
                 trace, window_s=window_s, seed=seed, progress=lambda s, f: part(s, 0.4 + 0.6 * f)
@@ -146,10 +149,19 @@ def _open(
     number: int | None,
     columns: Mapping[str, str] | None,
     strict: bool,
+    span: Span,
+    cluster: Cluster | None,
 ) -> tuple[Trace, Path]:
     """The opened trace, and where its rejected rows lie if there are any."""
     rejected = out / ("rejects.csv" if number is None else f"rejects_{number + 1}.csv")
     rejected.unlink(missing_ok=True)
     if files is None:
+        if cluster is not None:
+            raise BurstlensError("--engine spark: name a log; the embedded trace is made in this process")
+        if span != WHOLE:
+            raise BurstlensError("--from and --to: name a trace; the embedded one is taken whole")
         return open_synthetic(None, days=EMBEDDED_DAYS, seed=EMBEDDED_SEED), rejected
-    return open_trace(list(files), columns=columns, strict=strict, rejects=rejected), rejected
+    trace = open_trace(
+        list(files), columns=columns, strict=strict, rejects=rejected, span=span, cluster=cluster
+    )
+    return trace, rejected
