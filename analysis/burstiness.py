@@ -122,8 +122,7 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
     blocks = clock.in_ticks(tick_s)
     rows: list[_Row] = []
     gaps: list[_Row] = []
-    for selection in trace.selections:
-        counts, between = by_block(trace, selection.selection_id, blocks, [w / tick_s for w in told])
+    for selection, counts, between in by_block(trace, blocks, [w / tick_s for w in told]):
         weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
         chosen = (pl.col("selection") == selection.label) & (pl.col("covered_s") > 0)
         own = replace(fitted, windows=fitted.windows.filter(chosen).select(_REGENERATING))

@@ -40,6 +40,8 @@ class Characterization(Shown):
     info: TraceInfo
     window_s: float
     parts: tuple[Part, ...]
+    engine: str = "duckdb"
+    """What reduced the trace to small tables: `duckdb` or `spark`."""
 
     def part(self, kind: type[P]) -> P:
         """The part of that class; LookupError where the characterization has none."""
@@ -107,4 +109,4 @@ def characterize(
             beside.shutdown(wait=False, cancel_futures=True)
             raise
     marked = tuple(replace(part, marks=trace.info.marks) for part in found)
-    return Characterization(trace.info, window_s, marked)
+    return Characterization(trace.info, window_s, marked, trace.engine.name)

@@ -18,6 +18,7 @@ from .likelihood import Fit, Histogram
 from .quantiles import ranks
 from .result import Interval, Part, estimates
 from .sessions import (
+    MOST_FETCHED,
     Integers,
     Sessions,
     by_service,
@@ -27,6 +28,7 @@ from .sessions import (
     quantile_over,
     relation,
     share_over,
+    too_many,
 )
 from .summaries import Z, flat, interval_of, spoken, spread_of, wilson
 from .trace import Trace
@@ -152,6 +154,11 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
     if not trace.info.has_sessions:
         missing.append(
             "The log names no sessions: turns per conversation and the time between them cannot be told."
+        )
+    elif too_many(trace):
+        missing.append(
+            f"More than {MOST_FETCHED:,} requests name their session, too many to bring to one process: "
+            "turns and intervals are told of a trace of fewer days, or by --engine duckdb."
         )
     else:
         edges = [(row["start_s"], row["end_s"]) for row in trace.segments.iter_rows(named=True)]

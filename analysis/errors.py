@@ -166,6 +166,32 @@ class BurstlensError(Exception):
             "they cannot make one trace"
         )
 
+    @classmethod
+    def no_clock(cls, path: Path) -> BurstlensError:
+        """A span of time asked of a log whose seconds count from nowhere known, or of several logs."""
+        return cls(
+            f"{shown(path)}: --from and --to count from day 0 of one trace; "
+            "make one first: burstlens ingest … -o trace.parquet"
+        )
+
+    @classmethod
+    def nothing_inside(cls, path: Path) -> BurstlensError:
+        """A span of time in which the trace has no request."""
+        return cls(f"{shown(path)}: no request lies between --from and --to")
+
+    @classmethod
+    def no_spark(cls, why: str) -> BurstlensError:
+        """Spark cannot be had: Java, the extra or the master is missing, and `why` says what mends it."""
+        return cls(_one_line(why))
+
+    @classmethod
+    def not_on_spark(cls, path: Path, what: str) -> BurstlensError:
+        """A log that only DuckDB reads."""
+        return cls(
+            f"{shown(path)}: {what} is not read on Spark; first make a trace of it: "
+            f"burstlens ingest {shown(path)} -o trace.parquet"
+        )
+
 
 def shown(path: Path) -> str:
     """A path as text for one line of a message."""

@@ -29,7 +29,7 @@ from .planning import (
     rounded_s,
     set_dates,
 )
-from .reading import NO_BLOCKS, Reading
+from .reading import NO_BLOCKS, WHOLE, Reading
 from .rejects import Flawed, Reject, Torn, escaped, located
 from .tables import MOST_STREAMS, Stream
 
@@ -57,6 +57,8 @@ class Loaded:
     rows: int
     resorted: int
     rejects: list[Reject]
+    rejected: int
+    """rows that are not in the trace; `rejects` may list fewer of them"""
     has_sessions: bool
     has_tokens: bool
 
@@ -81,6 +83,8 @@ def load(
     if rows == 0:
         if rejects:
             raise BurstlensError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
+        if readings[0].span != WHOLE:
+            raise BurstlensError.nothing_inside(readings[0].log.path)
         raise BurstlensError.no_rows(readings[0].log.path)
     # What reading and rejecting needed; nothing asks for them again.
     connection.execute("ALTER TABLE stamped DROP COLUMN flaw")
@@ -89,7 +93,15 @@ def load(
     if all(reading.format.spread for reading in readings):
         resorted = 0  # their rows are functions, not requests in time
     return Loaded(
-        plan.streams, plan.resolution_s, plan.day0, rows, resorted, rejects, sessions > 0, tokens > 0
+        plan.streams,
+        plan.resolution_s,
+        plan.day0,
+        rows,
+        resorted,
+        rejects,
+        len(rejects),
+        sessions > 0,
+        tokens > 0,
     )
 
 
@@ -144,8 +156,8 @@ def _run(
     for i, reading in enumerate(plan.readings):
         parameters: dict[str, Any] = {}
         columns = [
-            f"CAST({_stream(plan.streams, parameters)} AS {small}) AS stream_id",
-            f"{_tick(plan.resolution_s, wide)} AS tick",
+            f"CAST({stream_of(plan.streams, parameters)} AS {small}) AS stream_id",
+            f"{tick_of(plan.resolution_s, wide)} AS tick",
             *(["arrival_s"] if plan.resolution_s < 1 else []),
             *(["session"] if "session" in holds else []),
             "TRY_CAST(request_tokens AS INTEGER) AS request_tokens",
@@ -153,7 +165,7 @@ def _run(
             *(["elapsed_s"] if "elapsed_s" in holds else []),
             "COALESCE(failed, FALSE) AS failed",
             *([_prefix(reading)] if "prefix" in holds else []),
-            f"CAST({_flaw(reading, plan.resolution_s, rounded_s(plan, i), wide)} AS TINYINT) AS flaw",
+            f"CAST({flaw_of(reading, plan.resolution_s, rounded_s(plan, i), wide)} AS TINYINT) AS flaw",
             f"CAST({i} AS SMALLINT) AS log_id",
         ]
         into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
@@ -198,7 +210,7 @@ def _prefix(reading: Reading) -> str:
     return "prefix" if "prefix" in reading.holds else "CAST(NULL AS BIGINT[]) AS prefix"
 
 
-def _stream(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
+def stream_of(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
     """The number of a row's stream; the names go in as `parameters`, never as SQL."""
     services = list(dict.fromkeys(service for service, _ in streams))
     models = list(dict.fromkeys(model for _, model in streams))
@@ -229,7 +241,7 @@ def _stream(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
     return f"CASE {' '.join(whens)} END"
 
 
-def _tick(resolution_s: float, wide: bool) -> str:
+def tick_of(resolution_s: float, wide: bool) -> str:
     """The tick of a stamp, the nearest; the engine works out an expression that is asked for twice once.
 
     Not `wide` it has 32 bits, and a stamp that does not fit is none, so off the clock.
@@ -238,14 +250,14 @@ def _tick(resolution_s: float, wide: bool) -> str:
     return f"TRY_CAST(FLOOR({ticks} + 0.5) AS {'BIGINT' if wide else 'UINTEGER'})"
 
 
-def _flaw(reading: Reading, resolution_s: float, origin_s: float, wide: bool) -> str:
+def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) -> str:
     """0 for a good row, else the number of the first check that it fails; good rows pass in one glance."""
     error_s = f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {abs(origin_s)!r})"
     nearest_s = f"FLOOR(arrival_s / {resolution_s!r} + 0.5) * {resolution_s!r}"
     if resolution_s == STEPS_S[-1]:
         on_clock = "TRUE"
     elif resolution_s == 1.0 and origin_s == 0.0:
-        on_clock = f"arrival_s = {_tick(resolution_s, wide)}"
+        on_clock = f"arrival_s = {tick_of(resolution_s, wide)}"
     else:
         on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
     good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]

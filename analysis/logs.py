@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil, inf
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO, cast
@@ -28,6 +29,11 @@ HEAD_BYTES = 1 << 18
 """Enough for the widest header known (1,444 columns) and for a look at the first rows."""
 
 GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+IDENTITY = "_burstlens.json"
+"""Marks a folder of Parquet files as one trace, and says who it is; readers pass over such a name."""
+DAY = "day"
+"""Folders of a partitioned trace are called `day=000012`, days since its day 0: names sort as time does."""
+DAY_S = 86_400.0
 DELIMITERS = ",;\t|"
 
 
@@ -66,6 +72,8 @@ def look(path: Path) -> LogFile:
     try:
         mode = path.stat().st_mode
         if S_ISDIR(mode):
+            if (path / IDENTITY).is_file():
+                return _look_at_parquet(path)
             raise BurstlensError.directory(path)
         if not S_ISREG(mode):
             raise BurstlensError.no_file(path)
@@ -128,10 +136,13 @@ def _is_text(line: bytes) -> bool:
 
 
 def _look_at_parquet(path: Path) -> LogFile:
+    files = parquet_files(path)
+    if not files:
+        raise BurstlensError.empty(path)
     with duckdb.connect() as connection:
         try:
             columns = connection.execute(
-                "DESCRIBE SELECT * FROM read_parquet($1)", [unglobbed(path)]
+                "DESCRIBE SELECT * FROM read_parquet($1)", [unglobbed(files[0])]
             ).fetchall()
         except duckdb.Error as fault:
             raise BurstlensError.damaged(path, "Parquet") from fault
@@ -167,6 +178,23 @@ def _look_at_csv(path: Path, packed: str, text: bytes) -> LogFile:
     return LogFile(path, "csv", packed, tuple(header), delimiter, first)
 
 
+def parquet_files(path: Path, start_s: float | None = None, end_s: float | None = None) -> list[Path]:
+    """The files of a trace in order of arrival: itself, or those of its folder.
+
+    Where the folder is partitioned by day, only those of days that reach into the half-open span asked for.
+    """
+    if not path.is_dir():
+        return [path]
+    first = 0 if start_s is None else start_s // DAY_S
+    last = inf if end_s is None else ceil(end_s / DAY_S) - 1
+    files = sorted(path.glob("*.parquet"))
+    for folder in sorted(path.glob(f"{DAY}=*")):
+        day = folder.name.partition("=")[2]
+        if day.isdigit() and first <= int(day) <= last:
+            files += sorted(folder.glob("*.parquet"))
+    return files
+
+
 def unglobbed(path: Path) -> str:
     """A path as DuckDB's readers want it: the characters of patterns stand for themselves."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
@@ -178,7 +206,7 @@ def checked_digest(path: Path, packed: str) -> str:
     DuckDB takes a gzip file whose bytes were altered, and a zstd file that was cut short, without a word.
     """
     try:
-        with path.open("rb") as file:
+        with (path / IDENTITY if path.is_dir() else path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if packed == "gzip":
             with unpacked(path, packed) as stream:

@@ -106,6 +106,7 @@ def parameters(said: Characterization) -> Parameters:
         {
             "schema_version": VERSION,
             "generator": "burstlens",
+            "engine": said.engine,
             "source": {
                 "name": info.name,
                 "format": info.format,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,7 @@ import polars as pl
 from .errors import BurstlensError
 from .formats import Column, Format, formats, nearest, plain, recognized
 from .identity import METADATA_KEY, TraceInfo
-from .logs import LogFile, look, unglobbed
+from .logs import IDENTITY, LogFile, look, parquet_files, unglobbed
 
 UNITS_S = {"arrival_s": 1.0, "arrival_ms": 1e-3, "arrival_us": 1e-6, "arrival_ns": 1e-9}
 MAPPED = {
@@ -49,6 +49,23 @@ NO_BLOCKS = "[-1]"
 """What a value becomes that should be such a list and is not; a number that blocks never have."""
 
 
+Span = tuple[float | None, float | None]
+"""A half-open stretch of the log's clock in seconds, None where it has no end."""
+WHOLE: Span = (None, None)
+
+
+@dataclass(frozen=True)
+class Use:
+    """A declared column, and where a log has it."""
+
+    column: Column
+    """its name in the format's SELECT, and how it is read"""
+    source: str | None
+    """the log's own name for it; None where it has none"""
+    form: str = "{}"
+    """what is made of its value: `{} / 1000.0` of milliseconds"""
+
+
 @dataclass(frozen=True)
 class Reading:
     """One log and the SELECT that turns it into trace columns."""
@@ -59,6 +76,9 @@ class Reading:
     """the format's name, or `columns` for a mapping"""
     select: str
     """`$day0_ns`, `$service`, `$day_index` and `$behind_s` still open"""
+    uses: tuple[Use, ...]
+    span: Span
+    """only requests of this time are read"""
     clock: str
     """`second 0` where the format fixes it, `instant` for dates, `number` for seconds of unknown start"""
     day0: date | None
@@ -80,15 +100,27 @@ class Reading:
         return next((service for word, service in SERVICES if word in name), "llm")
 
 
-def read_as(path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float = 0.0) -> Reading:
+def read_as(
+    path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float = 0.0, span: Span = WHOLE
+) -> Reading:
     """Look at a log and say how to read it; `position` is its place among the logs of the trace.
 
-    `behind_s` is what the instants of a run's record are to be moved by.
+    `behind_s` is what the instants of a run's record are to be moved by. A `span` other than `WHOLE` reads
+    only requests of that time; BurstlensError where the log's clock has no known start.
     """
+    reading = _told(path, columns, position, behind_s, span)
+    if span != WHOLE and reading.clock != "second 0":
+        raise BurstlensError.no_clock(path)
+    return reading
+
+
+def _told(
+    path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float, span: Span
+) -> Reading:
     log = look(path)
     twice = [name for name, times in Counter(plain(name) for name in log.header).items() if times > 1]
     if columns:
-        return _mapped(log, columns, twice)
+        return _mapped(log, columns, twice, span)
     format = recognized(log.header, log.kind)
     if format is None:
         close = nearest(log.header, log.kind)
@@ -99,25 +131,27 @@ def read_as(path: Path, columns: Mapping[str, str] | None, position: int, behind
     if doubled:
         raise BurstlensError.repeated_columns(path, doubled)
     actual = {plain(name): name for name in reversed(log.header)}
-    uses = [(c, actual.get(plain(c.name))) for c in format.columns if c.type != "UNUSED"]
+    uses = tuple(Use(c, actual.get(plain(c.name))) for c in format.columns if c.type != "UNUSED")
     canonical = format.name == "canonical"
     stored = _stored(log) if canonical else None
     day0, day_index = stored.day0 if stored else format.day0, 0
     if "$day_index" in format.sql:
         told = re.search(r"d(\d+)$", log.stem)
         day0, day_index = (day0, int(told[1]) - 1) if told else (None, position)
-    dated = any(c.type == "INSTANT" for c, _ in uses)
+    dated = any(use.column.type == "INSTANT" for use in uses)
     tells_failures = format.failures is not None or (canonical and "failed" in actual)
     return Reading(
         log=log,
         format=format,
         name=stored.format if stored else format.name,
-        select=_select(format, _rows(log, [(c, name, _value(log, c, name)) for c, name in uses])),
+        select=_select(format, _rows(log, uses, span), span),
+        uses=uses,
+        span=span,
         clock="instant" if dated else "number" if canonical and stored is None else "second 0",
         day0=day0,
         day_index=day_index,
         needs=format.needs,
-        holds=_holds(format, [name for c, name in uses if c.type == "BLOCKS"]),
+        holds=_holds(format, [use.source for use in uses if use.column.type == "BLOCKS"]),
         has_failures=stored.has_failures if stored else tells_failures,
         failure_rule=stored.failure_rule if stored else format.failures,
         stored=stored,
@@ -134,16 +168,18 @@ def _stored(log: LogFile) -> TraceInfo | None:
     """The identity in a canonical Parquet file; None in any other file with our column names."""
     if log.kind != "parquet":
         return None
-    text = pl.read_parquet_metadata(log.path).get(METADATA_KEY)
-    if text is None:
-        return None
     try:
+        if log.path.is_dir():
+            return TraceInfo.from_json((log.path / IDENTITY).read_text("utf-8"))
+        text = pl.read_parquet_metadata(log.path).get(METADATA_KEY)
+        if text is None:
+            return None
         return TraceInfo.from_json(text)
     except (ValueError, KeyError, TypeError) as fault:
         raise BurstlensError.foreign_trace(log.path, str(fault)) from fault
 
 
-def _mapped(log: LogFile, columns: Mapping[str, str], twice: list[str]) -> Reading:
+def _mapped(log: LogFile, columns: Mapping[str, str], twice: list[str], span: Span) -> Reading:
     """The canonical format with the log's own columns under its names."""
     unknown = [key for key in columns if key not in MAPPED]
     if unknown:
@@ -163,24 +199,25 @@ def _mapped(log: LogFile, columns: Mapping[str, str], twice: list[str]) -> Readi
     if "arrival_s" not in given:
         raise BurstlensError.no_arrival()
     format = formats()["canonical"]
-    uses: list[tuple[Column, str | None, str]] = []
+    uses: list[Use] = []
     clock = "number"
     for column in format.columns:
         unit = given.get(column.name)
         name = actual[plain(columns[unit])] if unit is not None else None
         if column.name == "arrival_s" and name and _is_instant(log, name):
-            clock, as_read = "instant", Column(column.name, "INSTANT")
-            uses.append((as_read, name, f"({_value(log, as_read, name)} - $day0_ns) / 1e9"))
+            clock = "instant"
+            uses.append(Use(Column(column.name, "INSTANT"), name, "({} - $day0_ns) / 1e9"))
         else:
             scale = UNITS_S.get(unit or "", 1e-3 if unit == "elapsed_ms" else 1.0)
-            value = _value(log, column, name)
-            uses.append((column, name, value if scale == 1.0 else f"{value} / {1 / scale:.1f}"))
+            uses.append(Use(column, name, "{}" if scale == 1.0 else f"{{}} / {1 / scale:.1f}"))
     failed = columns.get("failed")
     return Reading(
         log=log,
         format=format,
         name="columns",
-        select=_select(format, _rows(log, uses)),
+        select=_select(format, _rows(log, uses, span), span),
+        uses=tuple(uses),
+        span=span,
         clock=clock,
         day0=None,
         day_index=0,
@@ -204,9 +241,17 @@ def _is_instant(log: LogFile, name: str) -> bool:
     return False
 
 
-def _select(format: Format, rows: str) -> str:
+def _select(format: Format, rows: str, span: Span) -> str:
     """The format's SELECT over the rows of the log."""
-    return f"WITH log AS ({rows}) SELECT * FROM ({format.sql.rstrip().rstrip(';')}) AS read"
+    asked = f"WITH log AS ({rows}) SELECT * FROM ({format.sql.rstrip().rstrip(';')}) AS read"
+    return asked if span == WHOLE else f"{asked} WHERE {inside(span)}"
+
+
+def inside(span: Span) -> str:
+    """The condition that a row's arrival lies in a span, or is none at all, for which it is set aside."""
+    start, end = span
+    ends = [f"arrival_s >= {start!r}"] * (start is not None) + [f"arrival_s < {end!r}"] * (end is not None)
+    return f"(arrival_s IS NULL OR ({' AND '.join(ends)}))"
 
 
 def _value(log: LogFile, column: Column, name: str | None) -> str:
@@ -227,16 +272,20 @@ def _value(log: LogFile, column: Column, name: str | None) -> str:
     return f"TRY_CAST({source} AS {kind})"
 
 
-def _rows(log: LogFile, uses: list[tuple[Column, str | None, str]]) -> str:
+def _rows(log: LogFile, uses: Sequence[Use], span: Span) -> str:
     """The SELECT that reads the log's columns under the format's names; bad rows are set aside."""
-    listed = ", ".join(f"{value} AS {identifier(column.name)}" for column, _, value in uses)
+    listed = ", ".join(
+        f"{use.form.format(_value(log, use.column, use.source))} AS {identifier(use.column.name)}"
+        for use in uses
+    )
     types: dict[str, str] = {}
-    for column, used, _ in uses:
-        if used is not None:
-            kind = SQL_TYPES.get(column.type, column.type)
-            types[used] = kind if types.get(used, kind) == kind else "VARCHAR"
+    for use in uses:
+        if use.source is not None:
+            kind = SQL_TYPES.get(use.column.type, use.column.type)
+            types[use.source] = kind if types.get(use.source, kind) == kind else "VARCHAR"
     if log.kind == "parquet":
-        return f"SELECT {listed} FROM read_parquet({literal(unglobbed(log.path))})"
+        files = ", ".join(literal(unglobbed(file)) for file in parquet_files(log.path, *span))
+        return f"SELECT {listed} FROM read_parquet([{files}], hive_partitioning = false)"
     options = (
         f"auto_detect = false, store_rejects = true, rejects_limit = 0, compression = {literal(log.packed)}"
     )

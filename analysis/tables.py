@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..queries import Engine
+from ..queries.spark import SparkEngine
 
 HOLE_S = 86_400.0
 """A silence of all services of at least this long is a hole in the record, not a quiet time."""
@@ -182,6 +183,28 @@ def build(
     """
     rows = fetch(engine, len(streams))
     per_stream = np.bincount(rows.code, minlength=2 * len(streams)).reshape(-1, 2).sum(axis=1)
+    selections, members = fill_selections(engine, streams, per_stream)
+    hole_ticks = round(HOLE_S / resolution_s)
+    joined, apart, failures = rows.apart(per_stream)
+    _keep_ticks(engine, rows.first, joined, apart, failures)
+    runs = [
+        apart[held[0]] if len(held) == 1 else rows.together(held if s.service else None)
+        for s, held in zip(selections, members, strict=True)
+    ]
+    # The first selection is everything.
+    starts = _keep_segments(engine, rows.first, runs[0][0], hole_ticks)
+    engine.create("gaps", "gaps", slot_ticks=hole_ticks)
+    ticks = {}
+    for selection, (tick, start) in zip(selections, runs, strict=True):
+        cut = np.unique(np.searchsorted(tick, starts))
+        ticks[selection.selection_id] = Ticks(rows.first, tick, start, cut[cut < len(tick)])
+    return selections, ticks
+
+
+def fill_selections(
+    engine: Engine | SparkEngine, streams: Sequence[Stream], per_stream: NDArray[np.int64]
+) -> tuple[tuple[Selection, ...], list[list[int]]]:
+    """Make streams, selections and members; the selections, and beside each the indices of its streams."""
     engine.fill(
         "streams",
         "stream_id SMALLINT, service VARCHAR, model VARCHAR, n BIGINT",
@@ -199,21 +222,16 @@ def build(
         "selection_id SMALLINT, stream_id SMALLINT",
         [(s.selection_id, i + 1) for s, held in zip(selections, members, strict=True) for i in held],
     )
-    hole_ticks = round(HOLE_S / resolution_s)
-    joined, apart, failures = rows.apart(per_stream)
-    _keep_ticks(engine, rows.first, joined, apart, failures)
-    runs = [
-        apart[held[0]] if len(held) == 1 else rows.together(held if s.service else None)
-        for s, held in zip(selections, members, strict=True)
-    ]
-    # The first selection is everything.
-    starts = _keep_segments(engine, rows.first, runs[0][0], hole_ticks)
-    _keep_gaps(engine)
-    ticks = {}
-    for selection, (tick, start) in zip(selections, runs, strict=True):
-        cut = np.unique(np.searchsorted(tick, starts))
-        ticks[selection.selection_id] = Ticks(rows.first, tick, start, cut[cut < len(tick)])
-    return selections, ticks
+    return selections, members
+
+
+def fill_segments(engine: Engine | SparkEngine, start: Integers, end: Integers) -> None:
+    """Make the contiguous stretches, from the first to the last tick of each."""
+    engine.fill(
+        "segments",
+        "segment_id INTEGER, start_tick BIGINT, end_tick BIGINT",
+        [(i, int(a), int(b)) for i, (a, b) in enumerate(zip(start, end, strict=True))],
+    )
 
 
 def fetch(engine: Engine, n_streams: int) -> Rows:
@@ -270,8 +288,7 @@ def _keep_segments(engine: Engine, first: int, tick: Integers, hole_ticks: int) 
     begun = np.append(0, np.flatnonzero(np.diff(tick) >= hole_ticks) + 1)
     starts: Integers = tick[begun]
     ends = tick[np.append(begun[1:] - 1, len(tick) - 1)]
-    rows = [(i, int(a) + first, int(b) + first) for i, (a, b) in enumerate(zip(starts, ends, strict=True))]
-    engine.fill("segments", "segment_id INTEGER, start_tick BIGINT, end_tick BIGINT", rows)
+    fill_segments(engine, starts.astype(np.int64) + first, ends.astype(np.int64) + first)
     return starts
 
 
@@ -308,28 +325,3 @@ def _keep_ticks(
 def _narrow(values: Integers) -> Integers:
     """Whole numbers from 0 on, in the fewest bytes that hold them."""
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
-
-
-def _keep_gaps(engine: Engine) -> None:
-    """The gaps of all selections as a view: the same as `Ticks`, worked out when it is asked for."""
-    engine.connection.execute(
-        """
-        CREATE VIEW gaps AS
-        WITH occupied AS (
-            SELECT members.selection_id, ticks.tick, CAST(SUM(ticks.n) AS INTEGER) AS n
-            FROM ticks
-            JOIN members ON members.stream_id = ticks.stream_id
-            GROUP BY members.selection_id, ticks.tick
-        ),
-        stepped AS (
-            SELECT *, LAG(tick) OVER (PARTITION BY selection_id ORDER BY tick) AS before FROM occupied
-        )
-        SELECT
-            stepped.selection_id,
-            stepped.tick,
-            stepped.n,
-            CASE WHEN stepped.before >= segments.start_tick THEN stepped.tick - stepped.before END AS gap
-        FROM stepped
-        JOIN segments ON stepped.tick >= segments.start_tick AND stepped.tick <= segments.end_tick
-        """
-    )

@@ -6,11 +6,12 @@ made in `tables`. Not here: what a trace says (the other modules).
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,11 +19,13 @@ import duckdb
 import polars as pl
 
 from ..queries import Engine
+from ..queries.spark import LOCAL, SparkEngine, Unavailable, start
+from . import spark_loading, spark_tables
 from .errors import BurstlensError, counted
 from .identity import METADATA_KEY, Source, TraceInfo
 from .loading import Loaded, load
-from .logs import checked_digest
-from .reading import Reading, literal, read_as
+from .logs import DAY, DAY_S, IDENTITY, checked_digest
+from .reading import WHOLE, Reading, Span, literal, read_as
 from .rejects import Reject, write_rejects
 from .result import Progress, silent
 from .runs import FORMAT as RECORD
@@ -33,9 +36,12 @@ from .tables import HOLE_S, Selection, Stream, Ticks, build, stamp
 __all__ = [
     "COLUMNS",
     "HOLE_S",
+    "WHOLE",
+    "Cluster",
     "Ingested",
     "Selection",
     "Source",
+    "Span",
     "Trace",
     "TraceInfo",
     "ingest",
@@ -66,12 +72,13 @@ class Trace(Shown):
     """An opened trace: its identity, its selections and an engine that answers questions about it."""
 
     info: TraceInfo
-    engine: Engine
+    engine: Engine | SparkEngine
     selections: tuple[Selection, ...]
     segments: pl.DataFrame
     """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
-    ticks: Mapping[int, Ticks]
-    """By `selection_id` its occupied ticks and gaps: the engine's `gaps` as arrays."""
+    ticks: Mapping[int, Ticks] | None
+    """By `selection_id` its occupied ticks and gaps: the engine's `gaps` as arrays. None where they stay on a
+    cluster."""
     rejects: tuple[Reject, ...] = ()
     """Rows of the logs that are not in the trace; empty when it was opened from a trace file."""
 
@@ -107,7 +114,7 @@ class Trace(Shown):
         """Every request as a row, columns of `COLUMNS`, sorted by arrival."""
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             path = Path(folder) / "trace.parquet"
-            _copy(self, self.info, path)
+            _copy(self.engine, self.info, path)
             return pl.read_parquet(path, columns=list(COLUMNS), memory_map=False)
 
     def to_frame(self, table: str | None = None) -> pl.DataFrame:
@@ -132,12 +139,22 @@ class Trace(Shown):
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Where Spark runs: a master as Spark names it, and settings of Spark's own."""
+
+    master: str = LOCAL
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Ingested(Shown):
     """What `ingest` did: the trace's identity, where it lies, and the rejects file if there is one."""
 
     info: TraceInfo
     out: Path
     rejects: Path | None
+    listed: int
+    """Rejected rows in the rejects file; Spark lists no more than ten thousand."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
@@ -164,7 +181,8 @@ class Ingested(Shown):
         if info.synthetic:
             told[0] += ", synthetic"
         if info.rejected:
-            where = f", listed in {self.rejects}" if self.rejects else ""
+            which = "" if self.listed >= info.rejected else f"the first {self.listed:,} "
+            where = f", {which}listed in {self.rejects}" if self.rejects else ""
             told.append(f"{counted(info.rejected, 'row')} rejected{where}")
         if info.resorted:
             told.append(f"{counted(info.resorted, 'row')} stood after a later arrival, now sorted in")
@@ -179,6 +197,8 @@ def open_trace(
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
     rejects: Path | None = None,
+    span: Span = WHOLE,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Read one log, or several that make one trace, and prepare the tables that questions are put to.
@@ -186,17 +206,21 @@ def open_trace(
     A log is a canonical Parquet trace, a file in a known format, the folder of a run (for its records; the
     shards of one workload are one trace together), or anything whose `columns` are mapped to those of a trace
     (`{"arrival": "ts"}`). Bad rows are counted in the trace's identity, kept in its `rejects` and written to
-    the file `rejects` if one is named and there are any; `strict` makes the first an error. Every fault of
-    the input is a BurstlensError.
+    the file `rejects` if one is named and there are any; `strict` makes the first an error. `span`
+    reads only the requests of that time, in seconds from midnight of day 0; where a trace is partitioned by
+    day, no file of another day is opened. With `cluster` Spark reads and answers, and no row of the logs
+    reaches this process. Every fault of the input is a BurstlensError.
     """
     records = opened([logs] if isinstance(logs, Path) else logs)
     if not records:
         raise BurstlensError.no_logs()
     tell = progress or silent
-    readings = [read_as(record.path, columns, i, record.behind_s) for i, record in enumerate(records)]
-    engine = Engine(duckdb.connect())
+    if span != WHOLE and len(records) > 1:
+        raise BurstlensError.no_clock(records[0].path)
+    readings = [read_as(record.path, columns, i, record.behind_s, span) for i, record in enumerate(records)]
+    tell(f"reading {records[0].path.name}", 0.0)
+    engine = Engine(duckdb.connect()) if cluster is None else _started(cluster)
     try:
-        tell(f"reading {records[0].path.name}", 0.0)
         loaded = _loaded(engine, readings, strict)
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
@@ -213,9 +237,18 @@ def open_trace(
     return replace(trace, info=info, rejects=tuple(loaded.rejects))
 
 
-def _loaded(engine: Engine, readings: Sequence[Reading], strict: bool) -> Loaded:
+def _started(cluster: Cluster) -> SparkEngine:
+    try:
+        return start(cluster.master, cluster.conf)
+    except Unavailable as fault:
+        raise BurstlensError.no_spark(str(fault)) from fault
+
+
+def _loaded(engine: Engine | SparkEngine, readings: Sequence[Reading], strict: bool) -> Loaded:
     """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
     try:
+        if isinstance(engine, SparkEngine):
+            return spark_loading.load(engine, readings, strict=strict)
         return load(engine.connection, readings, strict=strict)
     except BurstlensError:
         for reading in readings:
@@ -229,9 +262,13 @@ def prepare(engine: Engine, info: TraceInfo) -> Trace:
     return _prepared(engine, info, stamp(engine, info.resolution_s))
 
 
-def _prepared(engine: Engine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
-    """Build the tables of `burstlens.queries` from `stamped`, sorted; `streams` by `stream_id` from 1."""
-    selections, ticks = build(engine, streams, info.resolution_s)
+def _prepared(engine: Engine | SparkEngine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
+    """Build the tables of `burstlens.queries` from the requests; `streams` by `stream_id` from 1."""
+    ticks: Mapping[int, Ticks] | None = None
+    if isinstance(engine, SparkEngine):
+        selections = spark_tables.build(engine, streams, info.resolution_s)
+    else:
+        selections, ticks = build(engine, streams, info.resolution_s)
     segments = engine.ask("segments", resolution_s=info.resolution_s)
     return Trace(info, engine, selections, segments, ticks)
 
@@ -252,7 +289,7 @@ def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str
         format=" + ".join(formats),
         sources=tuple(sources),
         rows=loaded.rows,
-        rejected=len(loaded.rejects) + sum(info.rejected for info in stored),
+        rejected=loaded.rejected + sum(info.rejected for info in stored),
         resorted=loaded.resorted + sum(info.resorted for info in stored),
         resolution_s=loaded.resolution_s,
         day0=loaded.day0,
@@ -293,13 +330,16 @@ def ingest(
     out: Path | None = None,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    by_day: bool = False,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> Ingested:
     """Turn any known log into a canonical Parquet trace, with its identity in the file's metadata.
 
     Without `out` the trace lies beside the first log, as `<its name>.parquet`. Rejected rows go to
     `<out's stem>.rejects.csv` beside the trace, only when there are any; a file of that name from an earlier
-    run is removed otherwise, so that it never tells of another trace.
+    run is removed otherwise, so that it never tells of another trace. With `by_day`, and from Spark, `out`
+    is a folder of Parquet files (see `write_folder`).
     """
     listed_logs = [logs] if isinstance(logs, Path) else list(logs)
     paths = [record.path for record in opened(listed_logs)]
@@ -309,14 +349,19 @@ def ingest(
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
         raise BurstlensError.unwritable(out, "it is one of the logs; name another file with -o")
     listed = out.with_name(f"{out.stem}.rejects.csv")
-    trace = open_trace(listed_logs, columns=columns, strict=strict, rejects=listed, progress=progress)
+    trace = open_trace(
+        listed_logs, columns=columns, strict=strict, rejects=listed, cluster=cluster, progress=progress
+    )
     try:
-        write_trace(trace, out)
+        if by_day or isinstance(trace.engine, SparkEngine):
+            write_folder(trace, out, by_day=by_day)
+        else:
+            write_trace(trace, out)
     finally:
         trace.engine.close()
     if not trace.rejects:
         listed.unlink(missing_ok=True)
-    return Ingested(trace.info, out, listed if trace.rejects else None)
+    return Ingested(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
 
 
 def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None = None) -> None:
@@ -328,7 +373,8 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(trace, Trace):
-            _copy(trace, info or trace.info, begun)
+            assert isinstance(trace.engine, Engine), "a trace on a cluster is written as a folder"
+            _copy(trace.engine, info or trace.info, begun)
         else:
             if info is None:
                 raise TypeError("a frame has no identity of its own: give info")
@@ -345,12 +391,12 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
             begun.unlink()
 
 
-def _copy(trace: Trace, info: TraceInfo, out: Path) -> None:
-    """The requests with the names of their streams, as Parquet.
+def _copy(engine: Engine, info: TraceInfo, out: Path, day: int | None = None) -> None:
+    """The requests, or those of one day, with the names of their streams, as Parquet.
 
     Names are looked up by position in a list: a join would not keep the order of the rows.
     """
-    connection = trace.engine.connection
+    connection = engine.connection
     names = {row[0]: row[1:] for row in connection.execute("SELECT * FROM streams").fetchall()}
     listed = [names.get(i, (None, None)) for i in range(1, max(names) + 1)]
     blocks = connection.execute("SELECT 1 FROM requests WHERE prefix IS NOT NULL LIMIT 1").fetchall()
@@ -368,12 +414,41 @@ def _copy(trace: Trace, info: TraceInfo, out: Path) -> None:
                 failed
                 {", prefix" if blocks else ""}
             FROM requests
+            {"" if day is None else f"WHERE arrival_s >= {day * DAY_S} AND arrival_s < {(day + 1) * DAY_S}"}
         )
         TO {literal(str(out.absolute()))}
         (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {literal(info.to_json())}}})
         """,
         {"services": [name[0] for name in listed], "models": [name[1] for name in listed]},
     ).fetchall()
+
+
+def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
+    """Write an opened trace as a folder, whole or not at all: Parquet files and, beside them, its identity.
+
+    With `by_day` they lie in folders `day=000012`, days since midnight of day 0. Files sort by name as their
+    requests by arrival. A folder that was such a trace is replaced, any other is an error.
+    """
+    begun = out.with_name(f".{out.name}.part")
+    try:
+        if out.exists() and not (out / IDENTITY).is_file():
+            raise BurstlensError.unwritable(out, "something else is there; name another folder with -o")
+        shutil.rmtree(begun, ignore_errors=True)
+        begun.mkdir(parents=True)
+        if isinstance(trace.engine, SparkEngine):
+            spark_tables.write(trace.engine, begun, by_day=by_day)
+        else:
+            for day in range(int(trace.start_s // DAY_S), int(trace.end_s // DAY_S) + 1):
+                folder = begun / f"{DAY}={day:06d}"
+                folder.mkdir()
+                _copy(trace.engine, trace.info, folder / "part-00000.parquet", day)
+        (begun / IDENTITY).write_text(trace.info.to_json() + "\n", encoding="utf-8")
+        shutil.rmtree(out, ignore_errors=True)
+        begun.replace(out)
+    except (OSError, duckdb.IOException) as fault:
+        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
 
 
 def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:

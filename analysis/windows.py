@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from .gamma import SINGLE, GapSums
@@ -113,9 +114,12 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
 def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
     """Requests and gaps of every selection in `windows`, made as they are asked for: they are not small.
 
-    Ticks are in order, so those of a window are neighbours and one pass counts them; SQL would have to group
-    them anew.
+    Where the ticks are at hand they are in order, so those of a window are neighbours and one pass counts
+    them; else the engine groups them and tells the sums.
     """
+    if trace.ticks is None:
+        yield from _gaps_asked(trace, windows)
+        return
     for selection in trace.selections:
         ticks = trace.ticks[selection.selection_id]
         yield selection, _gaps_of(ticks, windows, trace.info.resolution_s)
@@ -133,6 +137,46 @@ def _gaps_of(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
     last = last[last < len(ticks.tick) - 1]
     last = last[gap[last + 1] > 0]
     begin, end = (ticks.tick[at].astype(float) + ticks.first for at in (last, last + 1))
+    return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
+
+
+def _gaps_asked(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
+    """The same from small tables that the engine makes: one row a window, or a window and size of gap."""
+    tick_s = trace.info.resolution_s
+    ticks = windows.window_s / tick_s
+    counts, summed, crossing = (
+        trace.engine.ask(name, window_ticks=ticks) for name in ("window_counts", "window_sums", "border_gaps")
+    )
+    for selection in trace.selections:
+        chosen = pl.col("selection_id") == selection.selection_id
+        sized = trace.engine.ask("window_cells", selection_id=selection.selection_id, window_ticks=ticks)
+        own = (sized, counts.filter(chosen), summed.filter(chosen), crossing.filter(chosen))
+        yield selection, _gathered(*own, windows, tick_s)
+
+
+def _gathered(
+    sized: pl.DataFrame,
+    counts: pl.DataFrame,
+    summed: pl.DataFrame,
+    crossing: pl.DataFrame,
+    windows: Windows,
+    tick_s: float,
+) -> SelectionGaps:
+    """One selection's requests and gaps from the answers of the four `window_` and `border_` queries."""
+
+    def spread(table: pl.DataFrame, column: str) -> Array:
+        out = np.zeros(len(windows))
+        out[np.searchsorted(windows.number, table["number"])] = table[column].to_numpy()
+        return out
+
+    cell = sized["cell"].to_numpy().astype(np.int64)
+    cells = np.zeros((len(windows), max(SINGLE, int(cell.max(initial=0)) + 1)))
+    cells[np.searchsorted(windows.number, sized["number"]), cell] = sized["n"].to_numpy()
+    cells[:, 0] = spread(counts, "zeros")
+    tail = [spread(summed, column) for column in ("tail_n", "tail_sum", "tail_log_sum")]
+    whole = WindowGaps(cells, GapSums(cells[:, :SINGLE], *tail), spread(summed, "square_sum"))
+    requests = spread(counts, "n")
+    begin, end = (crossing[name].to_numpy().astype(float) for name in ("begin_tick", "end_tick"))
     return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
 
 

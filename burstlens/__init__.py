@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .analysis.characterize import Characterization
     from .analysis.parameters import Parameters
     from .analysis.result import Progress
-    from .analysis.trace import Ingested, Trace
+    from .analysis.trace import Cluster, Ingested, Trace
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
     from .bench.record import Manifest
@@ -75,6 +75,11 @@ __all__ = [
     "workload",
 ]
 
+ENGINES = ("duckdb", "spark")
+"""What answers the questions: this process, or a cluster."""
+LOCAL = "local[*]"
+"""Spark's master unless another is named: this process and its cores."""
+
 Log = str | PathLike[str]
 """Path of a request log in a known format, or of a canonical Parquet trace."""
 
@@ -94,14 +99,38 @@ def _paths(logs: Log | Sequence[Log]) -> list[Path]:
     return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
 
 
+def _cluster(engine: str, master: str | None, conf: Mapping[str, str] | None) -> Cluster | None:
+    """Where Spark runs, if it is asked for."""
+    from .analysis.trace import Cluster
+
+    if engine not in ENGINES:
+        raise BurstlensError(f"engine: {engine!r} is none of {', '.join(ENGINES)}")
+    if engine != "spark":
+        if master or conf:
+            raise BurstlensError("a master and settings of Spark go with engine spark")
+        return None
+    return Cluster(master or LOCAL, conf or {})
+
+
 def trace(
-    logs: Log | Sequence[Log], *, columns: Mapping[str, str] | None = None, strict: bool = False
+    logs: Log | Sequence[Log],
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
 ) -> Trace:
     """Open one log, or several that make one trace, for questions.
 
     `columns` maps trace columns to the log's own (`{"arrival": "ts"}`) where the format is not known;
     `strict` stops at the first bad row, which is otherwise set aside in `trace.rejects`. Close the trace, or
-    open it in a `with` block, to let go of the memory that its requests take.
+    open it in a `with` block, to let go of the memory that its requests take. Only requests from `start_s`
+    to `end_s` are read, in seconds since midnight of day 0. With `engine="spark"` the questions are answered
+    by Spark on `master` (`local[*]`, `spark://HOST:PORT`, `yarn`, `k8s://…`), with Spark's settings `conf`
+    (`{"spark.executor.memory": "8g"}`).
 
     >>> with bl.trace("synthetic.csv") as trace:
     ...     [selection.label for selection in trace.selections][:3]
@@ -111,7 +140,13 @@ def trace(
     """
     from .analysis.trace import open_trace
 
-    return open_trace(_paths(logs), columns=columns, strict=strict)
+    return open_trace(
+        _paths(logs),
+        columns=columns,
+        strict=strict,
+        span=(start_s, end_s),
+        cluster=_cluster(engine, master, conf),
+    )
 
 
 def ingest(
@@ -120,11 +155,16 @@ def ingest(
     *,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    partition_by: str | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Ingested:
     """Turn any known log into a canonical Parquet trace; rejected rows go to a file beside it.
 
-    Several logs make one trace. The result tells the trace's identity and where the rejects lie, if any.
+    Several logs make one trace. The result tells the trace's identity and where the rejects lie, if any. With
+    `partition_by="day"`, and from Spark, `out` is a folder of Parquet files, a trace like any other.
 
     >>> done = bl.ingest("synthetic.csv", "trace.parquet")
     >>> done.info.rejected, done.out.name
@@ -132,7 +172,17 @@ def ingest(
     """
     from .analysis.trace import ingest as run
 
-    return run(_paths(logs), out=Path(out), columns=columns, strict=strict, progress=progress)
+    if partition_by not in (None, "day"):
+        raise BurstlensError(f"partition_by: {partition_by!r} is not day")
+    return run(
+        _paths(logs),
+        out=Path(out),
+        columns=columns,
+        strict=strict,
+        by_day=partition_by == "day",
+        cluster=_cluster(engine, master, conf),
+        progress=progress,
+    )
 
 
 def synth(
@@ -158,13 +208,19 @@ def describe(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Characterization:
     """Everything a trace says, as typed results with intervals, tables and sentences.
 
     `window_s` is the length in seconds of the windows that a Gamma is fitted to (the paper: 20 minutes).
     `seed` is that of every bootstrap: the same seed gives the same numbers. `.parts` are volume, periodicity,
-    arrivals, burstiness, lengths, conversations and failures; `.part(Arrivals)` is one by its class.
+    arrivals, burstiness, lengths, conversations and failures; `.part(Arrivals)` is one by its class. What to
+    read and what answers is said as in `trace`.
 
     >>> said = bl.describe("synthetic.csv", window_s=3600)
     >>> windows = said.to_frame("arrivals.windows")
@@ -179,7 +235,16 @@ def describe(
     # The fits' libraries take as long to load as a million rows: it is done while the log is read.
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(import_module, ".analysis.characterize", __package__)
-        opened = trace(logs, columns=columns, strict=strict)
+        opened = trace(
+            logs,
+            columns=columns,
+            strict=strict,
+            start_s=start_s,
+            end_s=end_s,
+            engine=engine,
+            master=master,
+            conf=conf,
+        )
     try:
         said: Characterization = loading.result().characterize(
             opened, window_s=window_s, seed=seed, progress=progress
@@ -248,6 +313,11 @@ def fit(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Parameters:
     """Fitted parameters of a trace for other benchmarks, validated against the schema.
@@ -264,7 +334,19 @@ def fit(
     """
     from .analysis.parameters import parameters, write_parameters
 
-    said = describe(logs, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=progress)
+    said = describe(
+        logs,
+        window_s=window_s,
+        seed=seed,
+        columns=columns,
+        strict=strict,
+        start_s=start_s,
+        end_s=end_s,
+        engine=engine,
+        master=master,
+        conf=conf,
+        progress=progress,
+    )
     fitted = parameters(said)
     if out is not None:
         write_parameters(fitted, Path(out))
@@ -363,6 +445,11 @@ def report(
     forecast: bool = False,
     disaggregate: bool = False,
     command: str = "burstlens.report()",
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """The main job: page, figures, tables, claims and parameters of each log, in folder `out`.
@@ -389,6 +476,8 @@ def report(
         forecast=forecast,
         disaggregate=disaggregate,
         command=command,
+        span=(start_s, end_s),
+        cluster=_cluster(engine, master, conf),
         progress=progress,
     )
 

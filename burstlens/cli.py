@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import sys
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,71 @@ def fitting(command: Any) -> Any:
     )(command)
 
 
+class Setting(click.ParamType):
+    """`spark.executor.memory=8g`: one of Spark's own settings."""
+
+    name = "setting"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Parse, or fail with one line that shows the form."""
+        key, equal, held = str(value).partition("=")
+        if not key.startswith("spark.") or not equal or not held:
+            self.fail(f"{value!r} has not the form spark.executor.memory=8g", param, ctx)
+        return key, held
+
+
+def spanning(command: Any) -> Any:
+    """The options of every verb that can read a part of a trace; they arrive as keywords of `bl`."""
+
+    @click.option(
+        "--from", "start_s", type=Duration(zero=True), help="Read from here on the trace's clock: 2d18h, …"
+    )
+    @click.option("--to", "end_s", type=Duration(), help="End on that clock, not included.")
+    @wraps(command)
+    def with_span(
+        *args: Any, start_s: float | None, end_s: float | None, on: dict[str, Any], **others: Any
+    ) -> Any:
+        if start_s is not None and end_s is not None and start_s >= end_s:
+            raise click.UsageError("--from: is not before --to")
+        return command(*args, on={"start_s": start_s, "end_s": end_s, **on}, **others)
+
+    return with_span
+
+
+def engines(command: Any) -> Any:
+    """The options of every verb whose questions a cluster can answer; they arrive as keywords of `bl`."""
+
+    @click.option(
+        "--engine",
+        type=click.Choice(bl.ENGINES),
+        default="duckdb",
+        show_default=True,
+        help="What answers: this process, or Apache Spark.",
+    )
+    @click.option(
+        "--master",
+        metavar="URL",
+        help="Where Spark runs: local[*], spark://HOST:PORT, yarn, k8s://…  [local[*]]",
+    )
+    @click.option(
+        "--spark-conf",
+        "conf",
+        type=Setting(),
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A setting of Spark's own.",
+    )
+    @wraps(command)
+    def with_engine(
+        *args: Any, engine: str, master: str | None, conf: tuple[tuple[str, str], ...], **others: Any
+    ) -> Any:
+        return command(*args, on={"engine": engine, "master": master, "conf": dict(conf)}, **others)
+
+    return with_engine
+
+
 FINDINGS_SHOWN = 3
 """Findings of each part on the screen of `describe`, unless all are asked for."""
 
@@ -129,6 +195,8 @@ Examples:
 @click.option("--forecast", is_flag=True, help="Forecast the load too: a section and a verdict more.")
 @click.option("--disaggregate", is_flag=True, help="Search the prefill:decode ratio too, simulated, on the "
               "busiest day with at most 5,000 requests: a section and a verdict more.")  # fmt: skip
+@engines
+@spanning
 @json_option
 @quiet_option
 def report(
@@ -143,6 +211,7 @@ def report(
     disaggregate: bool,
     as_json: bool,
     quiet: bool,
+    on: dict[str, Any],
 ) -> None:
     """Everything about a trace: page, figures, tables, claims and parameters.
 
@@ -175,6 +244,7 @@ def report(
             disaggregate=disaggregate,
             command=shlex.join(["burstlens", *sys.argv[1:]]),
             progress=show,
+            **on,
         )
     if as_json:
         _say_json(written.as_dict())
@@ -189,11 +259,18 @@ Examples:
   burstlens ingest BurstGPT_1.csv -o trace.parquet
   burstlens ingest BurstGPT_1.csv BurstGPT_2.csv BurstGPT_3.csv -o all.parquet
   burstlens ingest run-* -o sent.parquet             the shards of one replay
+  burstlens ingest BurstGPT_1.csv -o trace --partition-by day     a folder, a file or more a day
   burstlens ingest my.csv.gz -o t.parquet --columns arrival=ts,request_tokens=in"""
 )
 @log_argument
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Parquet file, or folder, to write."
+)
 @reading
+@click.option(
+    "--partition-by", type=click.Choice(["day"]), help="Make OUT a folder of Parquet files, apart by day."
+)
+@engines
 @json_option
 @quiet_option
 def ingest(
@@ -201,8 +278,10 @@ def ingest(
     out: Path,
     columns: dict[str, str] | None,
     strict: bool,
+    partition_by: str | None,
     as_json: bool,
     quiet: bool,
+    on: dict[str, Any],
 ) -> None:
     """Turn any known log, or several that make one trace, into a Parquet trace.
 
@@ -210,7 +289,9 @@ def ingest(
     rows go to OUT.rejects.csv with line number and reason; none is dropped silently.
     """
     with progress(quiet) as show:
-        done = bl.ingest(log, out, columns=columns, strict=strict, progress=show)
+        done = bl.ingest(
+            log, out, columns=columns, strict=strict, partition_by=partition_by, progress=show, **on
+        )
     shards = cli_bench.shards_of(log)
     load = cli_bench.verdict_on(shards) if shards else {}
     if as_json:
@@ -228,12 +309,16 @@ def ingest(
     epilog="""\b
 Examples:
   burstlens describe BurstGPT_1.csv
-  burstlens describe trace.parquet --json | jq .arrivals"""
+  burstlens describe trace.parquet --json | jq .arrivals
+  burstlens describe trace --from 7d --to 14d
+  burstlens describe trace --engine spark --master spark://10.0.0.1:7077"""
 )
 @log_argument
 @fitting
 @reading
 @click.option("--all", "everything", is_flag=True, help="Every finding, not the first few of each part.")
+@engines
+@spanning
 @json_option
 @quiet_option
 def describe(
@@ -245,10 +330,13 @@ def describe(
     everything: bool,
     as_json: bool,
     quiet: bool,
+    on: dict[str, Any],
 ) -> None:
     """A screenful: what the trace is and what it says."""
     with progress(quiet) as show:
-        said = bl.describe(log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show)
+        said = bl.describe(
+            log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show, **on
+        )
     if as_json:
         from .reports.summary import summary
 
@@ -269,6 +357,8 @@ Examples:
 )
 @fitting
 @reading
+@engines
+@spanning
 @quiet_option
 def fit(
     log: tuple[str, ...],
@@ -278,6 +368,7 @@ def fit(
     columns: dict[str, str] | None,
     strict: bool,
     quiet: bool,
+    on: dict[str, Any],
 ) -> None:
     """Fitted parameters as a portable JSON file, checked against its schema."""
     with progress(quiet) as show:
@@ -289,6 +380,7 @@ def fit(
             columns=columns,
             strict=strict,
             progress=show,
+            **on,
         )
     if out == "-":
         _say_json(fitted)

@@ -87,15 +87,23 @@ class Engine:
     Threads may ask at the same time: they are answered one after the other, each by all cores.
     """
 
+    name = "duckdb"
+
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
         # DuckDB draws a bar on standard output once a query takes over two seconds: in the way of --json.
         connection.execute("SET enable_progress_bar = false")
         self._turn = Lock()
 
-    def create(self, table: str, name: str, **parameters: Any) -> None:
-        """Keep the answer of one SQL file as a table, for the questions that follow."""
-        self.connection.execute(f"CREATE TABLE {table} AS {text(name)}", parameters)
+    def create(self, table: str, name: str, **numbers: float) -> None:
+        """Give the answer of one SQL file a name, for the questions that follow; it is worked out then.
+
+        A view cannot hold parameters, so numbers are written into it.
+        """
+        asked = text(name)
+        for parameter, number in numbers.items():
+            asked = asked.replace(f"${parameter}", repr(number))
+        self.connection.execute(f"CREATE VIEW {table} AS {asked}")
 
     def fill(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """Make a small table from plain rows; text stays data, never SQL."""

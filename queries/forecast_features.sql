@@ -64,7 +64,7 @@ SELECT
 FROM series
 WINDOW
     record AS (PARTITION BY target, segment_id ORDER BY bin),
-    short AS (record ROWS BETWEEN $lead + $short - 1 PRECEDING AND $lead PRECEDING),
-    middle AS (record ROWS BETWEEN $lead + $middle - 1 PRECEDING AND $lead PRECEDING),
-    long AS (record ROWS BETWEEN $lead + $long - 1 PRECEDING AND $lead PRECEDING)
+    short AS (PARTITION BY target, segment_id ORDER BY bin ROWS BETWEEN $lead + $short - 1 PRECEDING AND $lead PRECEDING),
+    middle AS (PARTITION BY target, segment_id ORDER BY bin ROWS BETWEEN $lead + $middle - 1 PRECEDING AND $lead PRECEDING),
+    long AS (PARTITION BY target, segment_id ORDER BY bin ROWS BETWEEN $lead + $long - 1 PRECEDING AND $lead PRECEDING)
 ORDER BY target, start_s

@@ -25,7 +25,7 @@ from ..analysis.result import Part, Progress, silent
 from ..analysis.sequences import describe_sequences
 from ..analysis.showing import Exhibit, Shown
 from ..analysis.synthetic import open_synthetic
-from ..analysis.trace import Trace, open_trace
+from ..analysis.trace import WHOLE, Cluster, Span, Trace, open_trace
 from ..bench.provision_trace import provision_trace
 from ..bench.provisioned import Disaggregation
 from .claims import Claim, check
@@ -106,10 +106,13 @@ def write_report(
     progress: Progress | None,
     forecast: bool = False,
     disaggregate: bool = False,
+    span: Span = WHOLE,
+    cluster: Cluster | None = None,
 ) -> Report:
     """Characterize each log (the embedded synthetic trace without any) and write the folder `out`.
 
-    With `forecast`, and with `disaggregate`, the characterization has one part more.
+    With `forecast`, and with `disaggregate`, the characterization has one part more; with `cluster`
+    Spark answers its questions.
     """
     if forecast:
         load_xgboost()
@@ -126,7 +129,8 @@ def write_report(
             show(step, 0.5 * (at + share) / count)
 
         part("reading", 0.0)
-        trace, rejected = _open(logs[i] if logs else None, out, i if count > 1 else None, columns, strict)
+        number = i if count > 1 else None
+        trace, rejected = _open(logs[i] if logs else None, out, number, columns, strict, span, cluster)
         more: list[Part] = []
         steps = _shares(forecast, disaggregate)
         try:
@@ -187,10 +191,19 @@ def _open(
     number: int | None,
     columns: Mapping[str, str] | None,
     strict: bool,
+    span: Span,
+    cluster: Cluster | None,
 ) -> tuple[Trace, Path]:
     """The opened trace, and where its rejected rows lie if there are any."""
     rejected = out / ("rejects.csv" if number is None else f"rejects_{number + 1}.csv")
     rejected.unlink(missing_ok=True)
     if files is None:
+        if cluster is not None:
+            raise BurstlensError("--engine spark: name a log; the embedded trace is made in this process")
+        if span != WHOLE:
+            raise BurstlensError("--from and --to: name a trace; the embedded one is taken whole")
         return open_synthetic(None, days=EMBEDDED_DAYS, seed=EMBEDDED_SEED), rejected
-    return open_trace(list(files), columns=columns, strict=strict, rejects=rejected), rejected
+    trace = open_trace(
+        list(files), columns=columns, strict=strict, rejects=rejected, span=span, cluster=cluster
+    )
+    return trace, rejected

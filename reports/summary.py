@@ -20,6 +20,7 @@ def summary(said: Characterization) -> dict[str, Any]:
     return {
         "trace": plain(asdict(said.info)),
         "window_s": said.window_s,
+        "engine": said.engine,
         **{
             part.name: {
                 "sentences": part.sentences(),

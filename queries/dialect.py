@@ -1,0 +1,60 @@
+"""The SQL files in Spark's dialect: written once for DuckDB, translated by sqlglot.
+
+Not here: running them (`burstlens.queries` on DuckDB, `burstlens.queries.spark` on Spark).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expression
+
+MARKED = re.compile(r":(\w+)\b")
+
+
+@lru_cache(maxsize=256)
+def in_spark(sql: str, log: str | None = None, also: tuple[str, ...] = ()) -> str:
+    """One statement in Spark's words, its parameters still open as `:name`.
+
+    `log` is what the table `log` of a format's SELECT is called there, and `also` columns of it that the
+    SELECT passes on beside its own.
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    if log is not None:
+        for table in tree.find_all(exp.Table):
+            if table.name == "log":
+                table.set("this", exp.to_identifier(log))
+        assert isinstance(tree, exp.Select)
+        tree = tree.select(*also)
+    said: str = tree.transform(_plain).sql("spark", comments=False)
+    return said
+
+
+def _plain(node: Expression) -> Expression:
+    """What sqlglot leaves as DuckDB means it and Spark would take otherwise."""
+    from sqlglot import exp
+
+    # 16.0 is a decimal to Spark, whose division rounds; DuckDB divides as doubles.
+    if isinstance(node, exp.Literal) and not node.is_string and "." in node.this and "e" not in node.this:
+        return exp.Literal.number(f"{node.this}e0")
+    # Both sort NULLs last here; no key of ours holds one, and Spark sorts faster by its own order.
+    if isinstance(node, exp.Ordered):
+        node.set("nulls_first", True)
+        return node
+    # Spark has no test for infinity.
+    if isinstance(node, exp.IsInf):
+        return exp.EQ(
+            this=exp.Abs(this=node.this.copy()), expression=exp.cast(exp.Literal.string("inf"), "double")
+        )
+    return node
+
+
+def asked_in(sql: str) -> frozenset[str]:
+    """The parameters that a statement in Spark's words asks for."""
+    return frozenset(MARKED.findall(re.sub(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`", "", sql)))

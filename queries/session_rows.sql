@@ -1,0 +1,4 @@
+-- How many requests name their session.
+SELECT COUNT(*) AS n
+FROM requests
+WHERE session IS NOT NULL

@@ -1,0 +1,240 @@
+"""The same questions on Apache Spark: the SQL files translated, answered by a cluster, small tables fetched.
+
+`SparkEngine` has the words of `burstlens.queries.Engine`. One Spark application serves a process; each engine
+has a session of its own in it, so the tables of two traces never meet. Not here: reading logs with Spark
+(`burstlens.analysis.spark_loading`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+import shutil
+import socket
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from . import text
+from .dialect import asked_in, in_spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+LOCAL = "local[*]"
+STRICT = "spark.sql.ansi.enabled"
+EXTRA = "pip install 'burstlens[spark]'"
+JAVA = "apt-get install openjdk-17-jre-headless"
+
+DEFAULTS = {
+    "spark.app.name": "burstlens",
+    "spark.driver.memory": "2g",
+    "spark.sql.session.timeZone": "UTC",
+    STRICT: "true",
+    # A row of a wrong number of fields is only known where all of them are parsed.
+    "spark.sql.csv.parser.columnPruning.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+}
+"""What burstlens needs, and a driver that need not be large; `conf` overrides any of it."""
+IN_ONE_PROCESS = {
+    "spark.ui.enabled": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "16",
+}
+"""Where the master is `local[…]`: nobody looks from elsewhere, and 200 partitions are for a cluster."""
+
+
+class Unavailable(Exception):
+    """Spark cannot be had; the text is one line that names what is missing and the command that mends it."""
+
+
+class SparkEngine:
+    """A Spark session that holds one opened trace and answers questions about it; threads may ask at once."""
+
+    name = "spark"
+
+    def __init__(self, session: SparkSession) -> None:
+        self.session = session
+        self._kept: list[DataFrame] = []
+        self._views: set[str] = set()
+
+    def run(self, sql: str, **parameters: Any) -> DataFrame:
+        """A statement in Spark's words as a frame that is not computed yet; it takes what it asks for."""
+        return self.session.sql(sql, {name: _plain(parameters[name]) for name in asked_in(sql)} or None)
+
+    def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The few rows of a statement in Spark's words."""
+        return [tuple(row) for row in self.run(sql, **parameters).collect()]
+
+    @contextmanager
+    def lenient(self) -> Iterator[None]:
+        """Statements made inside take a number that does not fit for NULL, as rows of a log may hold any."""
+        self.session.conf.set(STRICT, "false")
+        try:
+            yield
+        finally:
+            self.session.conf.set(STRICT, "true")
+
+    def view(self, table: str, frame: DataFrame, *, keep: bool = False) -> None:
+        """Give a frame a name for questions; with `keep` the cluster holds its rows once they are known."""
+        if keep:
+            from pyspark import StorageLevel
+
+            frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
+            self._kept.append(frame)
+        frame.createOrReplaceTempView(table)
+        self._views.add(table)
+
+    def create(self, table: str, name: str, *, keep: bool = False, **parameters: Any) -> None:
+        """Give the answer of one SQL file a name, for the questions that follow."""
+        self.view(table, self.run(in_spark(text(name)), **parameters), keep=keep)
+
+    def fill(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Make a small table from plain rows; text stays data, never SQL."""
+        schema = columns.replace("VARCHAR", "STRING")
+        self.view(table, self.session.createDataFrame([tuple(row) for row in rows], schema))
+
+    def table(self, name: str) -> pl.DataFrame:
+        """The whole of a small table."""
+        return fetched(self.session.table(name))
+
+    def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
+        """Run one SQL file and fetch its answer, a small table; `$name` in it is bound from `parameters`."""
+        return fetched(self.run(in_spark(text(name)), **parameters))
+
+    def close(self) -> None:
+        """Let go of what the cluster holds for this trace; the application stays for the next one."""
+        for frame in self._kept:
+            frame.unpersist()
+        for table in self._views:
+            self.session.catalog.dropTempView(table)
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as Spark takes it: no number of NumPy's, and a list as an array."""
+    if isinstance(value, list):
+        from pyspark.sql import functions
+
+        return functions.array(*(functions.lit(_plain(each)) for each in value))
+    return value.item() if hasattr(value, "item") else value
+
+
+def fetched(frame: DataFrame) -> pl.DataFrame:
+    """The rows of a small frame, by way of Arrow."""
+    answer = pl.from_arrow(frame.toArrow())
+    assert isinstance(answer, pl.DataFrame)
+    return answer
+
+
+_starting = Lock()
+
+
+def start(master: str = LOCAL, conf: Mapping[str, str] | None = None) -> SparkEngine:
+    """An engine on that master (`local[*]`, `spark://…`, `yarn`, `k8s://…`); Unavailable where there is none.
+
+    The application of an earlier call goes on where master and settings are the same, else it is ended.
+    """
+    java = _java()
+    # PySpark speaks of a version of pandas, of which nothing is used here.
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
+    try:
+        import pyarrow  # noqa: F401
+        import sqlglot  # noqa: F401
+        from pyspark import SparkConf, SparkContext
+        from pyspark.sql import SparkSession
+    except ImportError as fault:
+        raise Unavailable(f"--engine spark needs {fault.name}: {EXTRA}") from fault
+    if java is None:
+        raise Unavailable(f"--engine spark needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
+    _reachable(master)
+    # What fails is told by us; the whole stack of Java calls helps nobody.
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    local = IN_ONE_PROCESS if master.startswith("local") else {}
+    asked = {**DEFAULTS, **local, **(conf or {}), "spark.master": master}
+    with _starting:
+        running = SparkContext._active_spark_context
+        if running is not None:
+            if all(running.getConf().get(key) == value for key, value in asked.items()):
+                return SparkEngine(SparkSession(running).newSession())
+            running.stop()
+        settings = SparkConf(loadDefaults=False)
+        for key, value in asked.items():
+            settings.set(key, value)
+        log = _log()
+        try:
+            _launch(settings, log)
+            session = SparkSession.builder.config(conf=settings).getOrCreate()
+        except Exception as fault:
+            raise Unavailable(f"Spark does not start on {master}: {_why(fault, log)}") from fault
+    return SparkEngine(session.newSession())
+
+
+def _launch(settings: Any, log: Path) -> None:
+    """Start the Java side; what it says goes to a file, so the screen stays ours."""
+    from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    if SparkContext._gateway is None:
+        with log.open("ab") as said:
+            gateway = launch_gateway(settings, {"stdout": said, "stderr": said})
+        SparkContext._ensure_initialized(gateway=gateway)
+
+
+def _log() -> Path:
+    """A file for what Java says, gone when this process is."""
+    handle, name = tempfile.mkstemp(prefix="burstlens-spark-", suffix=".log")
+    os.close(handle)
+    atexit.register(Path(name).unlink, missing_ok=True)
+    return Path(name)
+
+
+def _java() -> str | None:
+    """The Java that Spark would take."""
+    home = os.environ.get("JAVA_HOME")
+    return shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
+
+
+def _reachable(master: str) -> None:
+    """Unavailable where a standalone master does not answer: Spark itself would try for a minute."""
+    if not re.match(r"(local(\[|$)|local-cluster\[|spark://|yarn$|k8s://)", master):
+        raise Unavailable(
+            f"--master: {master!r} is none that Spark knows: local[*], spark://HOST:PORT, yarn, k8s://…"
+        )
+    if not master.startswith("spark://"):
+        return
+    faults = []
+    for place in master.removeprefix("spark://").split(","):
+        host, _, port = place.rpartition(":")
+        if not host or not port.isdigit():
+            raise Unavailable(f"--master: {master!r} has not the form spark://HOST:PORT")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as fault:
+            faults.append(f"{place}: {(fault.strerror or str(fault)).lower()}")
+    raise Unavailable(
+        f"no Spark master answers at {master} ({'; '.join(faults)}); "
+        "start one ($SPARK_HOME/sbin/start-master.sh) or name another with --master"
+    )
+
+
+def _why(fault: Exception, log: Path) -> str:
+    """The first thing that went wrong, in one line: Java's own words where it told any."""
+    told = [
+        line for line in log.read_text("utf-8", "replace").splitlines() if re.search(r"Error|Exception", line)
+    ]
+    if any("UnsupportedClassVersionError" in line for line in told):
+        return f"this Java is too old, Spark needs 17 or newer: {JAVA}, or set JAVA_HOME"
+    text = told[0] if told else str(fault)
+    return " ".join(text.split())[:300]

@@ -1,0 +1,9 @@
+-- Requests of each selection in each window of $window_ticks ticks, counted from tick 0, and how many of them share
+-- their tick with one before: gaps of zero. Occupied windows only.
+SELECT
+    selection_id,
+    CAST(FLOOR(tick / $window_ticks) AS INTEGER) AS number,
+    CAST(SUM(n) AS BIGINT) AS n,
+    CAST(SUM(n) - COUNT(*) AS BIGINT) AS zeros
+FROM gaps
+GROUP BY selection_id, FLOOR(tick / $window_ticks)

@@ -1,0 +1,157 @@
+"""Spark reads every log as DuckDB does: the same requests, the same bad rows, the same identity."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from burstlens.analysis.trace import Cluster
+from burstlens.queries.dialect import in_spark
+
+import burstlens as bl
+
+from .conftest import QUICK, Both, Open
+
+pytestmark = pytest.mark.spark
+
+BAD = """Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
+1,ChatGPT,10,20,30,Conversation log
+2,ChatGPT,-1,20,19,Conversation log
+3,ChatGPT,ten,20,30,API log
+4,ChatGPT,10,20,30
+nan,ChatGPT,10,20,30,API log
+,ChatGPT,10,20,30,API log
+7,GPT-4,10,0,10,API log
+
+6,GPT-4,10,1.5,11.5,API log
+5,GPT-4,10,20,30,API log
+9e9,GPT-4,10,20,30,API log
+8,"GPT-4",10,3000000000,30,API log
+8,,10,20,30,API log
+9,GPT-4,10,20,30,API log,more
+"""
+REQUESTS = """
+SELECT service, model, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed
+FROM requests JOIN streams ON streams.stream_id = requests.stream_id
+ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+"""
+
+
+def alike(opened: Both) -> None:
+    """The same identity, selections and requests."""
+    mine, theirs = opened.duckdb, opened.spark
+    assert mine.info == theirs.info
+    assert mine.selections == theirs.selections
+    assert mine.segments.rows() == theirs.segments.rows()
+    assert mine.engine.connection.execute(REQUESTS).fetchall() == theirs.engine.rows(in_spark(REQUESTS))  # type: ignore[union-attr]
+
+
+def head(path: Path, rows: int, out: Path) -> Path:
+    out.write_text("".join(path.read_text().splitlines(keepends=True)[:rows]))
+    return out
+
+
+def test_bad_rows_are_set_aside_for_the_same_reasons_and_counted(both: Open, tmp_path: Path) -> None:
+    log = tmp_path / "bad.csv"
+    log.write_text(BAD)
+    opened = both(log)
+    alike(opened)
+    assert opened.spark.info.rejected == 10
+    assert opened.spark.info.resorted == 1
+    reasons = sorted((reject.reason, reject.column) for reject in opened.spark.rejects)
+    assert ("negative", "request_tokens") in reasons
+    assert ("not a number", "Request tokens") in reasons
+    assert [r for r, _ in reasons].count("not 6 columns, as the header has") == 2
+    assert any(reject.text == "4,ChatGPT,10,20,30" for reject in opened.spark.rejects)
+
+
+def test_stamps_of_100_ns_and_dates_are_read_alike(
+    both: Open, traces: Callable[[str], Path], tmp_path: Path
+) -> None:
+    opened = both(head(traces("azure_llm_2023_conv.csv"), 300, tmp_path / "azure_conv.csv"))
+    assert opened.spark.info.resolution_s == 1e-7
+    alike(opened)
+
+
+def test_json_lines_bad_lines_and_prefix_blocks_are_read_alike(
+    both: Open, traces: Callable[[str], Path], tmp_path: Path
+) -> None:
+    log = head(traces("mooncake_conversation_trace.jsonl"), 200, tmp_path / "mooncake.jsonl")
+    with log.open("a") as file:
+        file.write(
+            '{"timestamp": 5, "input_len\n\n{"timestamp": 1e6, "input_length": 3, "output_length": -1}\n'
+        )
+        file.write('{"timestamp": 2e6, "input_length": 3, "output_length": 4, "hash_ids": "none"}\n')
+    opened = both(log)
+    alike(opened)
+    assert opened.spark.info.rejected == 3
+    assert sorted(r.reason for r in opened.spark.rejects) == [
+        "negative",
+        "not JSON",
+        "not a list of block numbers",
+    ]
+    blocks = "SELECT tick, prefix FROM requests ORDER BY tick, prefix"
+    asked = opened.duckdb.engine.connection.execute(blocks).fetchall()  # type: ignore[union-attr]
+    assert asked == [(tick, prefix) for tick, prefix in opened.spark.engine.rows(blocks)]  # type: ignore[union-attr]
+
+
+def test_mapped_columns_in_other_units_are_read_alike(both: Open, tmp_path: Path) -> None:
+    log = tmp_path / "mine.csv"
+    log.write_text(
+        "ts;in;out\n" + "".join(f"{1700000000000 + 250 * i};{i % 7};{i % 5}\n" for i in range(100))
+    )
+    alike(both(log, columns={"arrival_ms": "ts", "request_tokens": "in", "response_tokens": "out"}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"master": "spark://127.0.0.1:1"}, "no Spark master answers at spark://127.0.0.1:1"),
+        ({"master": "spark://nowhere"}, "has not the form spark://HOST:PORT"),
+        ({"master": "sparkle"}, "is none that Spark knows"),
+    ],
+)
+def test_a_master_that_is_not_there_is_one_line(tmp_path: Path, asked: dict[str, str], said: str) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(BAD)
+    with pytest.raises(bl.BurstlensError) as told:
+        bl.trace(log, engine="spark", conf=QUICK, **asked)
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_without_java_the_command_that_mends_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(BAD)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(bl.BurstlensError, match="needs Java 17 or newer: apt-get install"):
+        bl.trace(log, engine="spark")
+
+
+def test_without_the_extra_the_command_that_mends_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(BAD)
+    monkeypatch.setitem(sys.modules, "sqlglot", None)
+    with pytest.raises(bl.BurstlensError, match=r"needs sqlglot: pip install 'burstlens\[spark\]'"):
+        bl.trace(log, engine="spark")
+
+
+def test_a_master_without_spark_and_a_format_that_spark_does_not_read_are_one_line(
+    tmp_path: Path, local: Cluster
+) -> None:
+    log = tmp_path / "invocations_per_function_md.anon.d01.csv"
+    minutes = ",".join(str(i) for i in range(1, 1441))
+    log.write_text(f"HashOwner,HashApp,HashFunction,Trigger,{minutes}\na,b,c,http,{','.join(['1'] * 1440)}\n")
+    with pytest.raises(
+        bl.BurstlensError, match="is not read on Spark; first make a trace of it: burstlens ingest"
+    ):
+        bl.trace(log, engine="spark", master=local.master, conf=local.conf)
+    with pytest.raises(bl.BurstlensError, match="go with engine spark"):
+        bl.trace(log, master="yarn")

@@ -1,0 +1,114 @@
+"""What is fitted and written is the same from either engine, but for the engine's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from burstlens.analysis.logs import IDENTITY, parquet_files
+from burstlens.analysis.trace import Cluster, open_trace
+
+import burstlens as bl
+
+from .conftest import Both, Open
+from .test_reading import alike
+
+pytestmark = pytest.mark.spark
+DAY_S = 86_400.0
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every plain value of nested JSON with its place."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from leaves(item, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+def same(mine: Any, theirs: Any) -> None:
+    """Equal but for the engine's name; numbers that are fitted to sums within their rounding."""
+    told, again = dict(leaves(mine)), dict(leaves(theirs))
+    assert told.keys() == again.keys()
+    for path, value in told.items():
+        if path.endswith(".engine"):
+            assert (value, again[path]) == ("duckdb", "spark")
+        elif isinstance(value, float):
+            assert again[path] == pytest.approx(value, rel=1e-9, abs=1e-12), path
+        else:
+            assert again[path] == value, path
+
+
+def test_parameters_and_report_are_the_same_but_for_the_engine(
+    traces: Callable[[str], Path], local: Cluster, tmp_path: Path
+) -> None:
+    log = traces("burstgpt_3_first400.csv")
+    asked: tuple[dict[str, Any], ...] = (
+        {},
+        {"engine": "spark", "master": local.master, "conf": local.conf},
+    )
+    for name, options in zip(("duckdb", "spark"), asked, strict=True):
+        bl.report([log], tmp_path / name, images=False, **options)
+    files = [tmp_path / name / "parameters.json" for name in ("duckdb", "spark")]
+    same(*(json.loads(file.read_text()) for file in files))
+    reports = [
+        json.loads((tmp_path / name / "report.json").read_text())["traces"] for name in ("duckdb", "spark")
+    ]
+    same(*reports)
+
+
+def test_a_trace_by_day_is_read_by_both_engines_whoever_wrote_it(
+    both: Open, traces: Callable[[str], Path], local: Cluster, tmp_path: Path
+) -> None:
+    log = traces("burstgpt_3_first400.csv")
+    spark: dict[str, Any] = {"engine": "spark", "master": local.master, "conf": local.conf}
+    bl.ingest(log, tmp_path / "mine", partition_by="day")
+    bl.ingest(log, tmp_path / "theirs", partition_by="day", **spark)
+    bl.ingest(log, tmp_path / "whole", **spark)
+    source = open_trace(log)
+    for name in ("mine", "theirs", "whole"):
+        folder = tmp_path / name
+        assert (folder / IDENTITY).is_file()
+        opened: Both = both(folder)
+        alike(opened)
+        assert opened.duckdb.info == source.info
+        days = {int(file.parent.name.partition("=")[2]) for file in folder.glob("day=*/*.parquet")}
+        held = {int(t // DAY_S) for t in pl.read_parquet(folder / "**/*.parquet")["arrival_s"]}
+        assert days == (held if name != "whole" else set())
+    source.engine.close()
+
+
+def test_a_span_of_time_reads_only_its_days(
+    traces: Callable[[str], Path], local: Cluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "trace"
+    bl.ingest(traces("burstgpt_1_first7days.csv"), folder, partition_by="day")
+    span = (2 * DAY_S + 3600, 3 * DAY_S)
+    assert {file.parent.name for file in parquet_files(folder, *span)} == {"day=000002"}
+    # What is outside may be anything: it is not opened.
+    for file in folder.glob("day=000005/*.parquet"):
+        file.write_bytes(b"PAR1 damaged")
+    arrivals = pl.read_parquet(folder / "day=000002/*.parquet")["arrival_s"]
+    inside = int((arrivals >= span[0]).sum())
+    for cluster in (None, local):
+        trace = open_trace(folder, span=span, cluster=cluster)
+        assert trace.info.rows == inside
+        assert trace.start_s >= span[0]
+        trace.engine.close()
+    with pytest.raises(bl.BurstlensError, match="no request lies between --from and --to"):
+        open_trace(folder, span=(40 * DAY_S, None))
+
+
+def test_a_folder_that_is_no_trace_is_not_overwritten(traces: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(bl.BurstlensError, match="something else is there"):
+        bl.ingest(traces("burstgpt_3_first400.csv"), tmp_path / "mine", partition_by="day")
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
