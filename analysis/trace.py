@@ -111,7 +111,15 @@ class Trace(Shown):
         self.close()
 
     def requests(self) -> pl.DataFrame:
-        """Every request as a row, columns of `COLUMNS`, sorted by arrival."""
+        """Every request as a row, columns of `COLUMNS`, sorted by arrival.
+
+        BurstlensError where Spark holds them: there only small tables leave the cluster.
+        """
+        if not isinstance(self.engine, Engine):
+            raise BurstlensError(
+                f"{self.info.name}: its requests stay on the cluster; ingest writes them as Parquet, "
+                "to be read without Spark"
+            )
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             path = Path(folder) / "trace.parquet"
             _copy(self.engine, self.info, path)
