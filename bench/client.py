@@ -20,12 +20,11 @@ from .prompts import NO_PREFIX_CACHE, Prompts
 from .record import Manifest, Writer, begin, read_manifest, read_record, record_path, write_manifest
 from .sender import LEAD_S, Sender, main
 from .settings import Settings, Status, Target
-from .shards import Shard, left_s
+from .shards import LAST_S, Shard, left_s, wait_for
 from .workload import Workload
 
-READY_S = 10.0
-"""Before a common start: senders are made ready then, and the machine's clock is read last, lest what NTP
-does to it meanwhile be missed."""
+READY_S = 60.0
+"""Before a common start: the folder is made then, and the senders are made ready."""
 
 
 def run(
@@ -100,6 +99,9 @@ def run(
     except BurstlensError as fault:
         stopped = str(fault)
         raise
+    except KeyboardInterrupt:
+        stopped = "stopped by Ctrl-C"
+        raise
     finally:
         manifest = replace(manifest, finished=whole, stopped=stopped)
         write_manifest(folder, manifest)
@@ -158,8 +160,7 @@ def _waited(
     if waiting is not None:
         which = "" if manifest.shard is None else f"shard {manifest.shard['index']}/{manifest.shard['of']}: "
         waiting(f"{which}{len(workload.requests):,} requests from {left:,.1f} s on")
-    while (left := left_s(start_unix_s) - READY_S) > 0:
-        time.sleep(min(left, 60.0))
+    wait_for(start_unix_s, READY_S)
     return replace(manifest, started_unix_s=start_unix_s)
 
 
@@ -168,6 +169,7 @@ def _origin_s(sender: Sender, start_unix_s: float) -> float:
     import aiohttp  # noqa: F401 - loaded before the clock starts, not when the first request is due
 
     sender.prepare()
+    wait_for(start_unix_s, LAST_S)
     return time.monotonic() + left_s(start_unix_s - LEAD_S) + LEAD_S
 
 

@@ -158,7 +158,10 @@ def _last(log: Path) -> str:
     """The last line of a log that tells an error, else its last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines if line]
-    errors = [line for line in lines if re.search(r"\b\w*(Error|Exception)\b: ", line)]
+    # Where a process of vLLM fails, the others say that one did.
+    errors = [
+        line for line in lines if re.search(r"\b\w*(Error|Exception)\b: ", line) and "root cause" not in line
+    ]
     return " ".join((errors or lines or ["it said nothing"])[-1].split())[:300]
 
 

@@ -20,6 +20,8 @@ from .workload import Workload
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """An odd number near 2^64 over the golden ratio: the upper bits of its multiples are spread evenly."""
 SHIFT = np.uint64(40)
+LAST_S = 1.0
+"""Before a common start: the clock is read then, lest what NTP does to it while senders wait be missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ def left_s(start_unix_s: float) -> float:
             "start all of them again with a later one"
         )
     return left
+
+
+def wait_for(start_unix_s: float, until_s: float) -> None:
+    """Sleep until so many seconds before the start; BurstlensError where that has passed by then."""
+    while (left := left_s(start_unix_s) - until_s) > 0:
+        time.sleep(min(left, 60.0))
 
 
 def _ago(seconds: float) -> str:

@@ -24,6 +24,7 @@ from ..analysis.errors import BurstlensError
 from ..analysis.result import Progress, silent
 from . import transport
 from .prompts import FIRST, LAST
+from .sender import KEEPALIVE_S
 from .settings import Settings, Target
 from .step_fit import STEPS
 
@@ -128,7 +129,7 @@ class _Probe:
     async def run(self) -> Probed:
         import aiohttp
 
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
         asked = batches(self._limits)
         mixed = [(beside, n) for beside in BESIDE for n in prompts(self._limits, beside)
                  if beside <= self._limits.max_num_seqs - 1]  # fmt: skip

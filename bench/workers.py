@@ -22,7 +22,7 @@ from ..analysis.errors import BurstlensError
 from .prompts import Prompts
 from .sender import Sender, main
 from .settings import Settings, Status, Target
-from .shards import left_s
+from .shards import LAST_S, left_s, wait_for
 from .workload import Workload
 
 
@@ -75,6 +75,10 @@ def send(
         if start_unix_s is None:
             begin_s = time.monotonic() + START_S - _elapsed(workload, done)
         else:
+            # Nothing is sent yet, so that Ctrl-C may end it all.
+            signal.signal(signal.SIGINT, before)
+            wait_for(start_unix_s, LAST_S)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             begin_s = time.monotonic() + left_s(start_unix_s - START_S) + START_S
         for pipe in pipes:
             pipe.send(begin_s)

@@ -152,7 +152,7 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
         **found.as_dict(), "dropped": probed.dropped, "outside_ms": outside, "version": version,
         "block_size": block_size, "num_blocks": blocks,
     })  # fmt: skip
-    return str(found)
+    return f"{found.steps.height} steps, relative residual p50 {found.p50:.1%}, p90 {found.p90:.1%}"
 
 
 def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
@@ -270,7 +270,8 @@ def client(plan: Plan, folder: Path, url: str, show: Progress) -> str:
             "lateness_max_s": said.lateness.max, "load": str(said.verdict),
         })  # fmt: skip
     _write(folder / "client.json", {"requests": n, "cores": os.cpu_count(), "runs": rows})
-    return "; ".join(f"{r['workers']} workers {r['cpu_s_per_1000']:.3g} s per 1,000 requests" for r in rows)
+    told = (f"{row['cpu_s_per_1000']:.3g} s with --workers {row['workers']}" for row in rows)
+    return f"processor time of 1,000 requests: {', '.join(told)}"
 
 
 def simulated(plan: Plan, folder: Path, url: str, show: Progress) -> str:  # noqa: ARG001
