@@ -142,7 +142,7 @@ def _look_at_parquet(path: Path) -> LogFile:
     with duckdb.connect() as connection:
         try:
             columns = connection.execute(
-                "DESCRIBE SELECT * FROM read_parquet($1)", [unglobbed(files[0])]
+                "DESCRIBE SELECT * FROM read_parquet($1, hive_partitioning = false)", [unglobbed(files[0])]
             ).fetchall()
         except duckdb.Error as fault:
             raise BurstlensError.damaged(path, "Parquet") from fault

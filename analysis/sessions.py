@@ -25,7 +25,7 @@ Integers = NDArray[np.int64]
 
 EDGE = 0.9
 """A session may be cut by an edge of the record that is nearer than this quantile of all intervals."""
-MOST_FETCHED = 1_000_000
+MOST_FETCHED = 1_200_000
 """Requests with a session, of 22 bytes each, that may leave a cluster: intervals are fitted one by one."""
 BINS = (*range(1, 11), 11, 16, 21, 31, 51)
 """First number of turns of each row of the tables by turns, from 2; the last row is open."""

@@ -137,6 +137,8 @@ def fetched(frame: DataFrame) -> pl.DataFrame:
 
 
 _starting = Lock()
+_asked: dict[str, str] = {}
+"""Settings that the running application was asked with; Spark itself adds to some of them."""
 
 
 def start(master: str = LOCAL, conf: Mapping[str, str] | None = None) -> SparkEngine:
@@ -165,7 +167,7 @@ def start(master: str = LOCAL, conf: Mapping[str, str] | None = None) -> SparkEn
     with _starting:
         running = SparkContext._active_spark_context
         if running is not None:
-            if all(running.getConf().get(key) == value for key, value in asked.items()):
+            if asked == _asked:
                 return SparkEngine(SparkSession(running).newSession())
             running.stop()
         settings = SparkConf(loadDefaults=False)
@@ -177,6 +179,8 @@ def start(master: str = LOCAL, conf: Mapping[str, str] | None = None) -> SparkEn
             session = SparkSession.builder.config(conf=settings).getOrCreate()
         except Exception as fault:
             raise Unavailable(f"Spark does not start on {master}: {_why(fault, log)}") from fault
+        _asked.clear()
+        _asked.update(asked)
     return SparkEngine(session.newSession())
 
 

@@ -67,10 +67,17 @@ def test_bad_rows_are_set_aside_for_the_same_reasons_and_counted(both: Open, tmp
     assert any(reject.text == "4,ChatGPT,10,20,30" for reject in opened.spark.rejects)
 
 
-def test_stamps_of_100_ns_and_dates_are_read_alike(
-    both: Open, traces: Callable[[str], Path], tmp_path: Path
-) -> None:
-    opened = both(head(traces("azure_llm_2023_conv.csv"), 300, tmp_path / "azure_conv.csv"))
+def test_real_dates_are_read_alike(both: Open, traces: Callable[[str], Path], tmp_path: Path) -> None:
+    alike(both(head(traces("azure_llm_2023_conv.csv"), 300, tmp_path / "azure_conv.csv")))
+
+
+def test_stamps_of_100_ns_are_read_alike(both: Open, tmp_path: Path) -> None:
+    log = tmp_path / "azure_code.csv"
+    stamps = (f"2024-05-10 00:{i // 60:02d}:{i % 60:02d}.{i * 7919 % 10**7:07d}+00:00" for i in range(200))
+    log.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(f"{stamp},10,5\n" for stamp in stamps)
+    )
+    opened = both(log)
     assert opened.spark.info.resolution_s == 1e-7
     alike(opened)
 
