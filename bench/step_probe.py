@@ -65,7 +65,7 @@ class Probed:
     steps: pl.DataFrame
     """Columns of `step_fit.STEPS`."""
     dropped: int
-    """Prompts whose step could not be told from its neighbours."""
+    """Prompts whose step could not be told from its neighbours, and batches whose tokens came in one lump."""
     alone_ms: pl.DataFrame
     """`prefill_tokens` of single requests to an idle server, and `first_ms` from send to first token."""
 
@@ -206,6 +206,7 @@ class _Probe:
         for times in came:
             inside = [(at, done) for at, done in times if begin <= at <= end]
             if len(inside) < 2:
+                self._dropped += 1
                 return
             per_step.append((inside[-1][0] - inside[0][0]) / (inside[-1][1] - inside[0][1]))
             held += context + (inside[0][1] + inside[-1][1]) / 2

@@ -20,6 +20,7 @@ from .analysis.errors import BurstlensError
 from .analysis.result import Progress
 
 if TYPE_CHECKING:
+    from .bench.calibrate import Calibration
     from .bench.settings import Settings, Target
     from .evaluations import On
 
@@ -165,16 +166,24 @@ def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     # In virtual time first: a trial in real time at a rate that is far off takes hours, or says nothing.
     near = search(plan.trace, plan.kv, simulate=str(_preset(folder)), trials=20, **chosen)
     chosen["rate_rps"] = workload(plan.trace, **chosen).rate_rps * near.scale
+    # What the next stages go by where the time is up before the server's own trials have ended.
+    untried = replace(near, reached=False, why="only in virtual time, the trials on the server did not end")
+    _keep(folder, untried, chosen["rate_rps"])
     found = search(
         plan.trace, plan.kv, url=url, served_model=plan.model, trials=8, progress=show,
         prompts=TokenPrompts(vocabulary=plan.vocabulary), settings=plan.settings(), **chosen,
     )  # fmt: skip
     rate = chosen["rate_rps"] * found.scale
+    _keep(folder, found, rate)
+    return f"{found}, {rate:.4g} requests/s"
+
+
+def _keep(folder: Path, found: Calibration, rate_rps: float) -> None:
+    """Write what a calibration found, and the rate that it means."""
     _write(folder / "calibration.json", {
-        "kv": plan.kv, "rate_rps": rate, "scale": found.scale, "used": found.kv_cache_use,
+        "kv": found.wanted, "rate_rps": rate_rps, "scale": found.scale, "used": found.kv_cache_use,
         "reached": found.reached, "why": found.why, "trials": found.trials.to_dicts(),
     })  # fmt: skip
-    return f"{found}, {rate:.4g} requests/s"
 
 
 def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:

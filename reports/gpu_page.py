@@ -146,8 +146,8 @@ def _profile(folder: Path) -> list[Table]:
     lead = (
         f"Fitted to {fit['steps']} steps, measured from outside; relative residuals: mean "
         f"{percent(residual['mean'])}, half within {percent(residual['p50'])}, nine tenths within "
-        f"{percent(residual['p90'])}. {fit['dropped']} prompts were left out, since their step could not be "
-        f"told from its neighbours. A request to the idle server waits {number(fit['outside_ms'])} ms "
+        f"{percent(residual['p90'])}. {fit['dropped']} prompts and batches were left out, since their steps "
+        f"could not be told from others. A request to the idle server waits {number(fit['outside_ms'])} ms "
         "outside of its step (HTTP, scheduling, the way of tokens out), which the simulated engine does not "
         "have."
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import polars as pl
@@ -11,13 +10,26 @@ import pytest
 from burstlens.bench.experiments import against
 from burstlens.bench.hosted import Flags
 from burstlens.bench.simulated.presets import load_preset
+from burstlens.reports.gpu_page import write_gpu_page
 
 from burstlens.gpu import evaluate
 from burstlens.gpu_stages import STAGES
-from tests.real.conftest import BLOCKS, MODEL, REAL, ROOT
+from tests.real.conftest import BLOCKS, MODEL, REAL
+from tests.real.make_model import CONFIG
 
+LARGER = {
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+}
+"""A model whose steps take some milliseconds, as a GPU's do: shorter ones do not show through HTTP."""
+LIMITS_S = dict.fromkeys(("calibrate", "maf2", "sweep", "schedulers"), 100.0)
+"""Short, so that the whole is: what a stage measured by then stays."""
 MORE = ("--enforce-eager", "--num-gpu-blocks-override", str(BLOCKS), "--gpu-memory-utilization", "0.3")
-FLAGS = Flags(32, 2048, 4096, MORE)
+FLAGS = Flags(16, 1024, 4096, MORE)
 
 
 @pytest.mark.real
@@ -26,23 +38,26 @@ def test_every_stage_runs_on_a_real_server_which_is_gone_afterwards(tmp_path: Pa
     if not REAL.exists():
         pytest.skip("no real vLLM: make vllm builds one for the CPU in .venv-vllm")
     model, out = tmp_path / "model", tmp_path / "gpu"
-    subprocess.run([REAL, ROOT / "tests" / "real" / "make_model.py", model], check=True)
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(CONFIG | LARGER))
     done = evaluate(
-        out, vllm=REAL, weights=model, model=MODEL, flags=FLAGS, vocabulary=(10, 999), kv=0.1, requests=100,
-        seeds=1, shapes=(1.0,), scales=(1.5,), exponents=(1.3,), client_rps=30, client_requests=150, rounds=1,
-        environment={"VLLM_CPU_KVCACHE_SPACE": "1"},
+        out, vllm=REAL, weights=model, model=MODEL, flags=FLAGS, vocabulary=(10, 999), kv=0.15, requests=100,
+        seeds=1, shapes=(1.0,), scales=(1.5,), exponents=(1.3,), client_rps=20, client_requests=150, rounds=1,
+        environment={"VLLM_CPU_KVCACHE_SPACE": "1"}, limits_s=LIMITS_S,
     )  # fmt: skip
     assert [each.stage for each in done] == list(STAGES)
-    states = {each.stage: (each.state, each.said) for each in done}
-    assert states["profile"][0] == "done", states["profile"]
-    preset = load_preset(out / "profile" / "preset.json")
-    assert preset.num_blocks == BLOCKS
-    # Whether a load reaches the wanted use is up to a machine that is busy; that it is told is not.
-    assert all(state in ("done", "failed") for state, _ in states.values()), states
-    assert states["schedulers"][0] == states["client"][0] == states["simulated"][0] == "done", states
+    states = {each.stage: each.state for each in done}
+    told = [each.line for each in done]
+    assert states["profile"] == states["client"] == states["simulated"] == "done", told
+    # How far a busy machine comes in the time that a stage has is its own affair; that it is told is not.
+    assert set(states.values()) <= {"done", "time limit", "failed"}, told
+    assert load_preset(out / "profile" / "preset.json").num_blocks == BLOCKS
     found = pl.read_csv(out / "simulated" / "errors.csv")
     assert set(found["measure"]) == set(against.COMPARED)
     assert found["error"].is_finite().any()
+    page = write_gpu_page(out, images=False).read_text()
+    assert "The simulated engine against the server" in page
+    assert "Simulated." not in page
     server = json.loads((out / "server.json").read_text())
     assert server["simulated"] is None
     assert "vllm:num_requests_running" in (out / "schedulers" / "metrics.txt").read_text()
