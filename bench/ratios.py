@@ -43,8 +43,8 @@ def windows(load: Load, length_s: float) -> list[float]:
     """Begins of the windows of that length on the load's clock; BurstlensError for fewer than two."""
     if length_s >= load.span_s:
         raise BurstlensError(
-            f"--window: {length_s:,.0f} s is as long as the load, which lasts {load.span_s:,.0f} s; "
-            f"choose at most {load.span_s / 2:,.0f} s"
+            f"--window: {length_s:,.0f} s is as long as the load, which lasts {load.span_s:,.4g} s; "
+            f"choose at most {load.span_s / 2:.3g} s, or a longer load"
         )
     return [i * length_s for i in range(math.ceil(load.span_s / length_s - 1e-9))]
 

@@ -131,7 +131,7 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
     from rich.text import Text
 
     from .analysis.result import Interval, number
-    from .bench.provisioned import shown
+    from .bench.provisioned import counted, shown
     from .experiment_screen import STYLES
 
     screen, content = Console(highlight=False), found.content
@@ -142,7 +142,7 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
     what = (
         f"{load['name']}, {load['requests']:,} requests, {serving['total']} instances; TTFT ≤ "
         f"{serving['ttft_s']:g} s and TPOT ≤ {serving['tpot_s']:g} s for {100 * serving['share']:g} %; "
-        f"{len(content['seeds'])} seeds"
+        f"{counted(len(content['seeds']))}"
     )
     screen.print(Text(what + (" · synthetic load" if content["synthetic"] else ""), style="dim"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

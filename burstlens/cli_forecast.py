@@ -152,13 +152,13 @@ def _show(done: Forecasted) -> None:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("least error by", overflow="fold")
         for row in rows.iter_rows(named=True):
-            low, high = (f"{row[f'skill_{end}']:.2f}" for end in ("low", "high"))
+            skill, low, high = (number(row[f"skill{end}"], 2) for end in ("", "_low", "_high"))
             table.add_row(
                 TARGETS[row["target"]],
                 bin_name(row["bin_s"]),
                 number(row["nmae"]),
                 number(row["naive_nmae"]),
-                escape(f"{row['skill']:.2f} [{low}, {high}]"),
+                escape(f"{skill} [{low}, {high}]" if row["skill"] is not None else skill),
                 LABELS[row["method"]] if row["forecastable"] else "[reverse]cannot be forecast[/]",
             )
         screen.print(table)

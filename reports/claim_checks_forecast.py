@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..analysis.characterize import Characterization
 from ..analysis.forecast import PAPER, Forecasts
 from ..analysis.load_bins import bin_name
+from ..analysis.result import number
 from .claim_checks import CONVERSATION, UNTOLD, Verdict, reasons, shown, together
 
 PAPER_NMAE = {60.0: 0.66, 600.0: 0.32}
@@ -39,15 +40,18 @@ def decided(part: Forecasts) -> Verdict:
         if row["nmae"] is None or row["nmae_high"] is None:
             continue
         name = bin_name(bin_s)
-        values.append(f"NMAE per {name} {shown(row, 'nmae')}, NMSE {row['nmse_variance']:.3g}")
+        values.append(f"NMAE per {name} {shown(row, 'nmae')}, NMSE {number(row['nmse_variance'])}")
         at_least = True if row["nmae_high"] <= paper else False if row["nmae_low"] > paper else None
         told[f"NMAE per {name} is {paper} or less"] = at_least
-        beats = True if row["skill_low"] > 0 else False if row["skill_high"] < 0 else None
+        beats = None
+        if row["skill_low"] is not None:
+            beats = True if row["skill_low"] > 0 else False if row["skill_high"] < 0 else None
         told[f"per {name} it beats every naive forecast"] = beats
-        nmse[bin_s] = row["nmse_variance"]
+        if row["nmse_variance"] is not None:
+            nmse[bin_s] = row["nmse_variance"]
     if not told:
         return Verdict(UNTOLD, "", "No conversation was forecast in bins of 1m or 10m.")
-    if len(nmse) == len(PAPER_NMAE):
+    if len(nmse) == len(PAPER_NMAE) and nmse[60.0] > 0:
         values.append(f"NMSE {1 - nmse[600.0] / nmse[60.0]:.0%} lower in the wider bins")
         told["wider bins are forecast with a smaller NMSE"] = nmse[600.0] < nmse[60.0]
     return Verdict(together(told), "; ".join(values), reasons(told), figure="six-hours-bins")

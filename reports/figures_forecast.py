@@ -53,7 +53,8 @@ def figures(part: Forecasts) -> list[Figure]:
     drawn.append(_methods(part, label))
     if part.widths.height:
         drawn.append(_widths(part))
-    return drawn
+    # What never changes is forecast exactly by naive methods too: no skill can be told.
+    return [figure for figure in drawn if figure.data.height]
 
 
 def main(part: Forecasts) -> str:

@@ -48,6 +48,8 @@ def _measures(part: Compared) -> Figure:
         )
         for measure, (words, factor) in SHOWN.items()
     ).drop_nulls("value")
+    # No measure goes below zero; the interval of few and uneven seeds may, and is cut there.
+    data = data.with_columns(pl.col("low").clip(lower_bound=0.0))
     services = part.means["service"].unique(maintain_order=True).to_list()
     order = [f"{service}: {words}" for words, _ in SHOWN.values() for service in services]
     pick = legend_filter("policy")
@@ -74,7 +76,8 @@ def _measures(part: Compared) -> Figure:
             free_y=True,
         ),
         sentence=f"{INTERVAL} FCFS is first come first served, SRF and LRF shortest and longest request "
-        "first; ≈ stands between what is within noise when paired by seed. Axes do not begin at zero.",
+        "first; ≈ stands between what is within noise when paired by seed. Axes do not begin at zero, "
+        "and intervals that reach below it are cut there.",
         alt_text="Dot plots with intervals of three orders of serving, a panel a service and measure. "
         + "; ".join(f"{r['service']}, {MEASURES[r['measure']][0]}: {r['order']}" for r in _orders(part))
         + ".",

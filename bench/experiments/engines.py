@@ -46,13 +46,19 @@ MEASURES: dict[str, tuple[str, str]] = {
     "kv_cache_use": ("KV-cache use", "share"),
     "kv_cache_peak": ("peak KV-cache use", "share"),
     "waiting_peak": ("peak waiting requests", ""),
+    "waiting_mean": ("mean waiting requests", ""),
+    "outside_mean": ("mean requests outside of the engine", ""),
     "preemptions": ("preemptions", ""),
     "sent_rps": ("rate sent", "1/s"),
     "gap_cv": ("CV of the gaps sent", ""),
     "requests": ("requests", ""),
     "span_s": ("span", "s"),
 }
-"""What a trial measures, with words and unit. KV-cache use is the mean over the plateau (see `calibrate`)."""
+"""What a trial measures, with words and unit. KV-cache use is the mean over the plateau (see `calibrate`).
+
+Requests outside of the engine are those sent and not ended that it neither runs nor lets wait: in front of
+its scheduler, where no policy reaches them, or on their way back. Samples with none in flight do not count.
+"""
 STRETCHES = 300
 """A course over time is kept in at most so many stretches."""
 COURSE = ("sent", "throughput_tps", "token_latency_s", "kv_cache_use", "failed", "in_flight", "waiting")
@@ -239,6 +245,7 @@ def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, cours
         "kv_cache_use": plateau(server, span_s),
         "kv_cache_peak": _most(server["kv_cache_use"]),
         "waiting_peak": _most(server["waiting"]),
+        **_queues(record, server),
         "preemptions": _most(server["preemptions"]) - _least(server["preemptions"]),
         "sent_rps": len(gaps) / float(sent[-1] - sent[0]) if len(gaps) and sent[-1] > sent[0] else math.nan,
         "gap_cv": float(gaps.std() / gaps.mean()) if len(gaps) and gaps.mean() > 0 else math.nan,
@@ -247,6 +254,21 @@ def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, cours
     }
     kept = _course(seconds(record, server, came=came)) if course else None
     return Measured({name: value if math.isfinite(value) else None for name, value in values.items()}, kept)
+
+
+def _queues(record: pl.DataFrame, server: pl.DataFrame) -> dict[str, float]:
+    """Where requests in flight are, on average over the server's samples while there are any."""
+    told = server.drop_nulls(["running", "waiting"])
+    at = told["at_s"].to_numpy()
+    sent, ended = (record[name].drop_nulls().sort().to_numpy() for name in ("sent_s", "ended_s"))
+    flying = np.searchsorted(sent, at, side="right") - np.searchsorted(ended, at, side="right")
+    held = flying > 0
+    if not held.any():
+        return {"waiting_mean": math.nan, "outside_mean": math.nan}
+    waiting, running = (told[name].to_numpy()[held] for name in ("waiting", "running"))
+    # Metrics are of the engine's last step: one sample may tell of a request that has ended since.
+    outside = float(np.mean(flying[held] - waiting - running))
+    return {"waiting_mean": float(waiting.mean()), "outside_mean": max(outside, 0.0)}
 
 
 def _wait_ratio(record: pl.DataFrame) -> float:

@@ -350,7 +350,9 @@ def parts(experiment: Experiment) -> tuple[Compared, Waits]:
             if here[measure].count()
         ]
         peak = here["waiting_peak"].drop_nulls()
-        if len(peak) and float(peak.max()) < 1:  # type: ignore[arg-type]
+        if told := _in_front(here):
+            missing.append(f"{service}: {told}")
+        elif len(peak) and float(peak.max()) < 1:  # type: ignore[arg-type]
             missing.append(
                 f"{service}: no request was seen waiting, and without a queue no order of serving can "
                 "matter; raise the load with --rate, --load or --kv."
@@ -374,6 +376,24 @@ def parts(experiment: Experiment) -> tuple[Compared, Waits]:
     return (
         Compared(tuple(missing), averaged, table(rows), tuple(pairs)),
         Waits((), waits, ratios),
+    )
+
+
+def _in_front(here: pl.DataFrame) -> str:
+    """That most of what waits waits where no order of serving reaches it; empty where that is not so."""
+    if not {"outside_mean", "waiting_mean"} <= set(here.columns):
+        return ""
+    both = here.drop_nulls(["outside_mean", "waiting_mean"])
+    if both.is_empty():
+        return ""
+    outside, waiting = (float(both[name].to_numpy().mean()) for name in ("outside_mean", "waiting_mean"))
+    if outside < max(1.0, waiting):
+        return ""
+    return (
+        f"of the requests in flight {number(outside)} on average were neither run by the engine nor waiting "
+        f"in it, against {number(waiting)} that its scheduler could choose from: they stood before it, in "
+        "the API server or the network, where no order of serving reaches them; give it more cores, or "
+        "lower its --max-num-seqs or the rate."
     )
 
 

@@ -90,6 +90,12 @@ def test_requests_of_one_instant_that_are_too_many_have_no_goodput() -> None:
     assert goodput(load, SERVING, ((0.0, 2),), 10.0) == 0.0
 
 
+def test_too_few_requests_to_be_too_many_have_no_end_of_goodput() -> None:
+    load = Load.of(workload([0.0, 60.0, 120.0], [50] * 3, [2] * 3), PRESET)
+    with pytest.raises(BurstlensError, match="its 3 requests keep the bounds even if all come at once"):
+        goodput(load, SERVING, ((0.0, 2),), 1.0)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

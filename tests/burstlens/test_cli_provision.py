@@ -17,6 +17,7 @@ from burstlens.analysis.parameters import read_parameters
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
 
 REQUESTS = 500
+HEAD = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"
 
 
 def burstlens(*argv: object) -> subprocess.CompletedProcess[str]:
@@ -34,8 +35,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{t:.0f},ChatGPT,{80 + i % 900},{20 + i % 300},{100 + i % 900 + i % 300},Conversation log"
             for i, t in enumerate(np.sort(kept))]  # fmt: skip
     path = tmp_path_factory.mktemp("log") / "short_day.csv"
-    head = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"
-    path.write_text("\n".join([head, *rows]) + "\n")
+    path.write_text("\n".join([HEAD, *rows]) + "\n")
     return path
 
 
@@ -55,6 +55,18 @@ def test_a_forecast_to_its_page_and_its_load(log: Path, tmp_path: Path) -> None:
     assert len(windows) == pl.read_csv(tmp_path / "f" / "tables" / "forecast-forecasts.csv").filter(
         pl.col("method") == "xgboost_poisson", pl.col("target") == "requests"
     ).height  # fmt: skip
+
+
+def test_counts_that_never_change_are_forecast_without_skill(tmp_path: Path) -> None:
+    log = tmp_path / "even.csv"
+    rows = "".join(f"{second},ChatGPT,0,0,0,Conversation log\n" for second in range(0, 100 * 600, 20))
+    log.write_text(f"{HEAD}\n{rows}")
+    out = tmp_path / "out"
+    done = burstlens("forecast", log, "--bin", "10m", "--no-images", "-q", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be forecast" in " ".join(done.stdout.split())
+    assert "no token load in the log to forecast" in done.stdout
+    assert (out / "index.html").is_file()
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from burstlens.analysis.characterize import characterize
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.parameters import parameters, write_parameters
 from burstlens.analysis.synthetic import open_synthetic
 from burstlens.bench.experiments import schedulers
-from burstlens.bench.experiments.engines import Virtual
+from burstlens.bench.experiments.engines import Virtual, measured
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF
 from burstlens.bench.experiments.trials import Question, Trial, run
+from burstlens.bench.record import SCHEMA, SERVER_SCHEMA
 from burstlens.bench.simulated.presets import parse_preset
 
 from burstlens.evaluations import On
@@ -172,6 +175,38 @@ def test_where_nothing_waits_it_says_that_nothing_can_differ(content: Content, t
     compared, _ = schedulers.parts(done)
     assert sum("without a queue" in text for text in compared.missing) == 2
     assert any("1 seed" in text for text in compared.missing)
+
+
+def test_requests_that_wait_before_the_scheduler_are_counted() -> None:
+    """Ten are sent at once; the engine runs one and lets one wait until the last ends after ten seconds."""
+    record = pl.DataFrame(
+        [
+            {"request_id": i, "intended_s": 0.0, "sent_s": 0.0, "ended_s": 1.0 + i, "outcome": "ok"}
+            for i in range(10)
+        ],
+        schema=SCHEMA,
+    )
+    server = pl.DataFrame(
+        [{"at_s": i + 0.5, "running": 1.0, "waiting": 1.0} for i in range(12)], schema=SERVER_SCHEMA
+    )
+    told = measured(record, server, 10.0, course=False).values
+    assert told["waiting_mean"] == 1.0
+    # In flight are 10, 9, … 1, less one running and one waiting; after the end nothing is in flight.
+    assert told["outside_mean"] == pytest.approx(5.5 - 2)
+
+
+def test_a_queue_before_the_scheduler_is_said_on_the_page(content: Content, tmp_path: Path) -> None:
+    file = tmp_path / "parameters.json"
+    write_parameters(content, file)
+    done = experiment(str(file), tmp_path / "out", requests=60, seeds=2, load=1.0, range_s=7200.0, on=On())
+    held = done.trials.with_columns(
+        outside_mean=pl.when(pl.col("service") == "api").then(12.5).otherwise(0.2),
+        waiting_mean=pl.lit(0.5),
+    )
+    compared, _ = schedulers.parts(replace(done, trials=held))
+    (told,) = [text for text in compared.missing if "stood before it" in text]
+    assert told.startswith("api: of the requests in flight 12.5 on average")
+    assert "against 0.5 that its scheduler could choose from" in told
 
 
 def test_two_levels_of_load_are_one_too_many(tmp_path: Path) -> None:
