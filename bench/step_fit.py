@@ -31,6 +31,9 @@ STEPS: dict[str, type[pl.DataType]] = {
 """Columns of measured steps: N, Σ n(2·ctx + n), B, ΣL and T of the equation."""
 FEWEST = 8
 """Fewer steps, or all of one kind, fit nothing."""
+LONG, ALONE = 3.5, 3
+"""How many of the shortest steps a prompt must take for what is outside of a step to be little beside it, and
+how many such prompts it takes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class StepFit:
     latency: Latency
     steps: pl.DataFrame
     """Columns of `STEPS`, `fitted_ms` and `residual`, the relative one."""
+    left_out: int = 0
+    """Steps with prefill that took less than the same decoding without: what was measured was no step."""
 
     @property
     def bias(self) -> float:
@@ -60,8 +65,8 @@ class StepFit:
         """Constants and residuals in one line."""
         told = ", ".join(f"{name} {value:.3g}" for name, value in asdict(self.latency).items())
         return (
-            f"{told}; {self.steps.height} steps, relative residual p50 {number(100 * self.p50)} %, p90 "
-            f"{number(100 * self.p90)} %"
+            f"{told}; {self.steps.height} steps ({self.left_out} left out), relative residual p50 "
+            f"{number(100 * self.p50)} %, p90 {number(100 * self.p90)} %"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,6 +74,7 @@ class StepFit:
         return {
             "latency": asdict(self.latency),
             "steps": self.steps.height,
+            "left_out": self.left_out,
             "residual": {"mean": self.bias, "p50": self.p50, "p90": self.p90},
         }
 
@@ -96,11 +102,39 @@ class StepFit:
         return found
 
 
+def prefill_alone(steps: pl.DataFrame, alone_ms: pl.DataFrame) -> pl.DataFrame:
+    """Steps with prefill as an idle server took them, in place of those beside requests that decode.
+
+    A server that plans its next step while one runs tells the tokens of a step late: the gap that ends with a
+    prompt's first token is then up to a decode step short (vLLM 0.20 on an H200: 511 tokens in 11 ms beside
+    one request, 30 ms alone). `alone_ms` has `prefill_tokens` and `first_ms`, from the send to the first
+    token of a prompt alone; prompts of less than `LONG` of the shortest steps are left out, since HTTP counts
+    in them. With fewer than `ALONE` the steps stay as they are.
+    """
+    shortest_ms = steps.filter(prefill_tokens=0)["step_ms"].to_numpy().min(initial=np.inf)
+    long = alone_ms.filter(pl.col("first_ms") >= LONG * float(shortest_ms))
+    if len(long) < ALONE:
+        return steps
+    n = pl.col("prefill_tokens")
+    alone = long.select(
+        prefill_tokens=n.cast(pl.Int64),
+        prefill_attention=n.cast(pl.Float64) ** 2,
+        decoding=pl.lit(0, pl.Int64),
+        context_tokens=pl.lit(0.0),
+        step_ms=pl.col("first_ms").cast(pl.Float64),
+    )
+    return pl.concat([steps.select(*STEPS).filter(prefill_tokens=0), alone])
+
+
 def fit_steps(steps: pl.DataFrame) -> StepFit:
     """Fit the constants to steps (columns of `STEPS`).
 
-    BurstlensError where there are too few, or none with prefill or none without.
+    A server that sends the tokens of two steps together makes the gap before a short prompt's first token
+    less than a step: what took less than the same batch without prefill is left out. BurstlensError where
+    there are too few steps, or none with prefill or none without.
     """
+    asked = len(steps)
+    steps = _possible(steps)
     mixed = steps["prefill_tokens"].to_numpy() > 0
     if len(steps) < FEWEST or mixed.all() or not mixed.any():
         raise BurstlensError(
@@ -127,7 +161,15 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
     told = steps.select(*STEPS).with_columns(
         fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
     )
-    return StepFit(latency, told)
+    return StepFit(latency, told, asked - len(steps))
+
+
+def _possible(steps: pl.DataFrame) -> pl.DataFrame:
+    """Steps without those with prefill that are shorter than the shortest of the same batch without."""
+    least = steps.filter(prefill_tokens=0).group_by("decoding").agg(pl.col("step_ms").min().alias("least_ms"))
+    known = steps.join(least, on="decoding", how="left", maintain_order="left")
+    short = (pl.col("prefill_tokens") > 0) & (pl.col("step_ms") < pl.col("least_ms"))
+    return known.filter(~short.fill_null(False)).drop("least_ms")
 
 
 def _terms(steps: pl.DataFrame) -> NDArray[np.float64]:

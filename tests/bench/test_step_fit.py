@@ -6,19 +6,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import polars as pl
 import pytest
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import Latency, load_preset, parse_preset
-from burstlens.bench.step_fit import STEPS, fit_steps
+from burstlens.bench.step_fit import STEPS, fit_steps, prefill_alone
 from burstlens.bench.step_probe import Limits, batches, probe, prompts
 
 from burstlens import BurstlensError, serve
 
 PLANTED = load_preset("llama-2-13b-h200").latency
+TOLD = replace(PLANTED, a_p_ms=12.0)
+"""With a least step of prefill that can be told: it is above that of decoding."""
 SLOW = parse_preset("slow", {
     "model": "slow", "gpu": "none", "source": "made for a test",
     "latency": {"a_p_ms": 6, "b_ms": 0.1, "c_ms": 1e-5, "a_d_ms": 6, "d_us": 1.0, "e_us": 200},
@@ -74,6 +76,26 @@ def test_noise_is_told_as_residuals_and_moves_the_steps_little() -> None:
     assert 0.02 < found.p50 < 0.05
     assert abs(found.bias) < 0.02
     assert ((found.steps["fitted_ms"] / exact - 1).abs() < 0.05).all()
+
+
+def test_prompts_on_an_idle_server_mend_steps_that_are_told_late() -> None:
+    steps = steps_of(TOLD)
+    late = pl.when(pl.col("prefill_tokens") > 0).then(pl.col("step_ms") - 8).otherwise("step_ms")
+    n = np.array([64, 512, 1024, 2048, 4096, 8000])
+    alone = pl.DataFrame(
+        {"prefill_tokens": n, "first_ms": TOLD.a_p_ms + TOLD.b_ms * n + TOLD.c_ms * n.astype(float) ** 2}
+    )
+    found = fit_steps(prefill_alone(steps.with_columns(step_ms=late), alone))
+    assert asdict(found.latency) == pytest.approx(asdict(TOLD), rel=1e-6)
+    assert prefill_alone(steps, alone[:1]).equals(steps)
+
+
+def test_a_prompts_step_that_is_shorter_than_decoding_alone_is_left_out() -> None:
+    steps = steps_of(TOLD)
+    rows = [(64, 4096.0, 4, 2048.0, 1.5), (127, 16129.0, 16, 8192.0, 2.0)]
+    found = fit_steps(pl.concat([steps, pl.DataFrame(rows, schema=STEPS, orient="row")]))
+    assert found.left_out == 2
+    assert asdict(found.latency) == pytest.approx(asdict(TOLD), rel=1e-6)
 
 
 def test_steps_of_one_kind_fit_nothing() -> None:
