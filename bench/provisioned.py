@@ -179,9 +179,10 @@ class Sequence(Part):
             return []
         best, real = best_of(list(self.found)), kinds["real"]
         plan = self.content["sequences"]["real"]["plans"][0]
+        times = "once" if len(plan) == 2 else f"{len(plan) - 1} times"
         said = [
             f"Policy: a sequence found by beam search for the real load itself has {shown(real.mean)} "
-            f"requests/s, {gained(real, best)}. On the first seed it changes {len(plan) - 1} times."
+            f"requests/s, {gained(real, best)}. On the first seed it changes {times}."
         ]
         if "provisioned" in kinds:
             planned = kinds["provisioned"]

@@ -153,8 +153,14 @@ def _facts(part: Forecasts) -> list[Fact]:
         ("Can be forecast", f"{can}", "better than naively"),
         ("Requests", f"{part.info.rows:,}", ""),
         ("Bins", ", ".join(map(bin_name, part.bins_s)), ""),
-        ("Origins", f"{part.origins['origin_s'].n_unique()}", "rolling"),
+        ("Origins", f"{_origins(part)}", "rolling"),
     ]
+
+
+def _origins(part: Forecasts) -> int:
+    """How many of them; each bin width has its own instants."""
+    counted = part.origins.group_by("bin_s").agg(pl.col("origin_s").n_unique())["origin_s"]
+    return max(counted.to_list(), default=0)
 
 
 def _identity(part: Forecasts) -> list[tuple[str, str]]:
