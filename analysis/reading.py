@@ -108,6 +108,8 @@ def read_as(
     `behind_s` is what the instants of a run's record are to be moved by. A `span` other than `WHOLE` reads
     only requests of that time; BurstlensError where the log's clock has no known start.
     """
+    if span != WHOLE and path.is_dir() and not parquet_files(path, *span):
+        raise BurstlensError.nothing_inside(path)
     reading = _told(path, columns, position, behind_s, span)
     if span != WHOLE and reading.clock != "second 0":
         raise BurstlensError.no_clock(path)

@@ -1,5 +1,7 @@
 """Questions put to a trace in SQL, one file each, and the few lines that run them on DuckDB.
 
+The same files run on Spark, translated (see `burstlens.queries.spark`).
+
 `Engine.ask("hourly_counts", window_ticks=3600)` runs `hourly_counts.sql` with `$window_ticks` bound and
 returns a small Polars frame. Not here: statistics (see `burstlens.analysis`) and reading logs (`ingest/*.sql`
 holds the SELECT of each log format, `burstlens.analysis.loading` runs them).
@@ -16,7 +18,7 @@ What the SQL files may ask, all created when a trace is opened:
   a selection holds. Services and models are only ever text in these two small tables.
 - `segments(segment_id, start_tick, end_tick)`: contiguous stretches; between two lies a hole in the record.
 - `ticks(stream_id, tick, n, failed)`: requests and failures per occupied tick of the stamps' clock.
-- `gaps(selection_id, tick, n, failed, gap)`: per selection and occupied tick: requests in it, and ticks since
+- `gaps(selection_id, tick, n, gap)`: per selection and occupied tick: requests in it, and ticks since
   the selection's previous occupied one (NULL for the first of a segment). A tick with n requests
   holds n − 1 inter-arrival times of zero beside its `gap`.
 """
