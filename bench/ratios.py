@@ -16,6 +16,7 @@ from bisect import insort
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from ..analysis.errors import BurstlensError
+from ..analysis.result import number
 from .goodput import Load, Serving, Turns
 from .simulated.disaggregation import Cluster
 
@@ -43,8 +44,8 @@ def windows(load: Load, length_s: float) -> list[float]:
     """Begins of the windows of that length on the load's clock; BurstlensError for fewer than two."""
     if length_s >= load.span_s:
         raise BurstlensError(
-            f"--window: {length_s:,.0f} s is as long as the load, which lasts {load.span_s:,.4g} s; "
-            f"choose at most {load.span_s / 2:.3g} s, or a longer load"
+            f"--window: {number(length_s)} s is as long as the load, which lasts {number(load.span_s)} s; "
+            f"choose at most {number(load.span_s / 2)} s, or a longer load"
         )
     return [i * length_s for i in range(math.ceil(load.span_s / length_s - 1e-9))]
 
@@ -102,19 +103,19 @@ def beam(
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
     ahead_s = foresight(load, serving, (begins_s[1] - begins_s[0]) / factor)
     beams: list[State] = [(0, (p,), Cluster(rig, p, serving.total - p)) for p in serving.ratios]
-    for number, begin in enumerate(begins_s):
-        last = number + 1 == len(begins_s)
-        from_s, until = begin / factor, math.inf if last else begins_s[number + 1] / factor
-        along = {path[: number + 1] for path in carried}
+    for place, begin in enumerate(begins_s):
+        last = place + 1 == len(begins_s)
+        from_s, until = begin / factor, math.inf if last else begins_s[place + 1] / factor
+        along = {path[: place + 1] for path in carried}
         kept = _Kept(width, along)
-        ratios = serving.ratios if number else None
+        ratios = serving.ratios if place else None
         for changes, path, state in _in_turn(beams, ratios):
             grown = _grown(state, path[-1], from_s, until, ahead_s, changes, kept.bar(path))
             if grown is not None:
                 rank, cluster = grown
                 kept.add((rank, changes, path, cluster))
         beams = [(changes, path, state) for _, changes, path, state in kept.ranked()]
-        tell((number + 1) / len(begins_s))
+        tell((place + 1) / len(begins_s))
         if min(state.lost() for _, _, state in beams) > most_lost:
             return None
     _, path, best = beams[0]
