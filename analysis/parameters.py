@@ -23,6 +23,7 @@ from .failures import Failures
 from .lengths import Lengths
 from .showing import Exhibit, Shown
 from .volume import Volume
+from .writing import write_json
 
 VERSION = "1.0"
 FLAGS = ("shrunk", "resolution_limited", "not_gamma")
@@ -141,13 +142,7 @@ def validate(content: Any, what: str) -> None:
 def write_parameters(content: dict[str, Any], out: Path) -> None:
     """Validate and write, whole or not at all; BurstlensError where the folder cannot be written."""
     validate(content, str(out))
-    draft = out.with_name(out.name + ".part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-        draft.replace(out)
-    except OSError as fault:
-        raise BurstlensError(f"{out}: cannot be written: {fault.strerror or fault}") from fault
+    write_json(content, out, finite=True)
 
 
 def read_parameters(path: Path) -> Parameters:

@@ -35,6 +35,7 @@ from .errors import BurstlensError
 from .result import Progress, silent
 from .synthetic_services import MODELS, Requests, api_requests, conversation_requests
 from .trace import COLUMNS, Trace, TraceInfo, open_frame, write_trace
+from .writing import write_csv
 
 SERVICES = ("conversation", "api")
 DAY0 = date(2023, 11, 1)
@@ -141,15 +142,7 @@ def _write(requests: pl.DataFrame, info: TraceInfo, out: Path) -> None:
     if out.suffix.lower() == ".parquet":
         write_trace(requests, out, info)
         return
-    begun = out.with_name(f".{out.name}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        as_burstgpt(requests).write_csv(begun)
-        begun.replace(out)
-    except (OSError, pl.exceptions.ComputeError) as fault:
-        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
-    finally:
-        begun.unlink(missing_ok=True)
+    write_csv(as_burstgpt(requests), out)
 
 
 def as_burstgpt(trace: pl.DataFrame) -> pl.DataFrame:

@@ -24,6 +24,7 @@ import numpy as np
 
 from ..analysis.errors import BurstlensError
 from ..analysis.result import Progress, silent
+from ..analysis.writing import write_json
 from .goodput import SHARE, TOLERANCE, Load, Serving, Turns, course, goodput, guess
 from .parallel import Tell, each
 from .ratios import beam, fixed, switch, switches, windows
@@ -397,16 +398,9 @@ def _save(content: dict[str, Any], out: Path | None) -> None:
     """Write what there is, each file whole or not at all."""
     if out is None:
         return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        files = {RESULT: content, PLAN: plan_of(content)}
-        for name, value in files.items():
-            if value is not None:
-                begun = out / f".{name}.part"
-                begun.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-                begun.replace(out / name)
-    except OSError as fault:
-        raise BurstlensError.unwritable(out, fault) from fault
+    for name, value in ((RESULT, content), (PLAN, plan_of(content))):
+        if value is not None:
+            write_json(value, out / name)
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import polars as pl
 
 from ..analysis.errors import BurstlensError
 from ..analysis.runs import RUN
+from ..analysis.writing import write_json
 from .wire import dumps
 from .workload import SCHEMA as SENT
 from .workload import Workload
@@ -125,12 +126,7 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `run.json`, whole or not at all; BurstlensError where the disk refuses."""
-    begun = folder / f".{RUN}.part"
-    try:
-        begun.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        begun.replace(folder / RUN)
-    except OSError as fault:
-        raise BurstlensError.unwritable(folder / RUN, fault) from fault
+    write_json(asdict(manifest), folder / RUN)
 
 
 def read_manifest(folder: Path) -> Manifest:

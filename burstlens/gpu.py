@@ -15,10 +15,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress, silent
+from .analysis.writing import write_json
 from .gpu_stages import OFFLINE, STAGES, Plan
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ def evaluate(
                 address = host.url
             held.enter_context(watched_gpu(out))
             found = preflight(made.target(address))
-            _write(out / SERVER, {
+            write_json({
                 "url": address, "version": found.version, "simulated": found.simulated, "gpu": made.gpu,
                 "command": list(host.command) if url is None else None, "flags": asdict(chosen),
-            })  # fmt: skip
+            }, out / SERVER)  # fmt: skip
         ended = []
         for i, name in enumerate(left):
             progress(f"stage {name}", i / len(left))
@@ -172,7 +173,7 @@ def _run(out: Path, name: str, url: str, limit_s: float) -> Done:
     done = Done(
         name, state or ("stopped" if process.returncode == 130 else "failed"), time.time() - began, last
     )
-    _write(into / STATE, asdict(done))
+    write_json(asdict(done), into / STATE)
     return done if not stopped else Done(name, "stopped", done.took_s, last)
 
 
@@ -211,10 +212,3 @@ def _trace(trace: str | None, out: Path) -> str:
         out.mkdir(parents=True, exist_ok=True)
         synth(path, days=61).engine.close()
     return str(path)
-
-
-def _write(path: Path, value: Any) -> None:
-    try:
-        path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as fault:
-        raise BurstlensError.unwritable(path, fault) from fault

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress
+from .analysis.writing import write_json
 
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration
@@ -149,11 +150,11 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
         num_blocks=blocks,
         limits=limits,
     )
-    _write(folder / PRESET, preset)
-    _write(folder / "fit.json", {
+    write_json(preset, folder / PRESET)
+    write_json({
         **found.as_dict(), "dropped": probed.dropped, "outside_ms": outside, "version": version,
         "block_size": block_size, "num_blocks": blocks,
-    })  # fmt: skip
+    }, folder / "fit.json")  # fmt: skip
     return f"{found.steps.height} steps, relative residual p50 {found.p50:.1%}, p90 {found.p90:.1%}"
 
 
@@ -181,10 +182,10 @@ def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 
 def _keep(folder: Path, found: Calibration, rate_rps: float) -> None:
     """Write what a calibration found, and the rate that it means."""
-    _write(folder / "calibration.json", {
+    write_json({
         "kv": found.wanted, "rate_rps": rate_rps, "scale": found.scale, "used": found.kv_cache_use,
         "reached": found.reached, "why": found.why, "trials": found.trials.to_dicts(),
-    })  # fmt: skip
+    }, folder / "calibration.json")  # fmt: skip
 
 
 def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
@@ -279,7 +280,7 @@ def client(plan: Plan, folder: Path, url: str, show: Progress) -> str:
             "lateness_p50_s": said.lateness.p50, "lateness_p99_s": said.lateness.p99,
             "lateness_max_s": said.lateness.max, "load": str(said.verdict),
         })  # fmt: skip
-    _write(folder / "client.json", {"requests": n, "cores": os.cpu_count(), "runs": rows})
+    write_json({"requests": n, "cores": os.cpu_count(), "runs": rows}, folder / "client.json")
     told = (f"{row['cpu_s_per_1000']:.3g} s with --workers {row['workers']}" for row in rows)
     return f"processor time of 1,000 requests: {', '.join(told)}"
 
@@ -352,10 +353,6 @@ def _cpu_s() -> float:
     """Processor time of this process and of those that it waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:

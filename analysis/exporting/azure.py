@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from .files import write_csv
+from ..writing import write_csv
 from .requests import Requests, lost, ticks, with_tokens
 
 PER_S = 10_000_000

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import counted
-from .files import write_csv
+from ..writing import write_csv
 from .requests import Requests, lost, with_tokens
 
 DAY0 = date(2023, 11, 1)

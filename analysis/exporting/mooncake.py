@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+from ..writing import write_jsonl
 from .blocks import hash_ids
-from .files import write_jsonl
 from .requests import Requests, lost, with_tokens
 
 PER_S = 1000

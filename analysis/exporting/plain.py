@@ -12,7 +12,7 @@ import polars as pl
 
 from ..identity import METADATA_KEY
 from ..trace import COLUMNS, PREFIX
-from .files import write_csv, write_jsonl, write_whole
+from ..writing import write_csv, write_jsonl, write_whole
 from .requests import Requests, lost, with_tokens
 
 MADE_KEY = "burstlens_export"

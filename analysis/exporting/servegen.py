@@ -27,7 +27,7 @@ from ..identity import TraceInfo
 from ..lengths import SIDES, describe_lengths
 from ..parameters import VERSION, validate
 from ..trace import COLUMNS, open_frame
-from .files import write_text
+from ..writing import write_text
 from .fitted import Selection, length_laws, shapes
 
 FIELDS = ("input_tokens", "output_tokens")

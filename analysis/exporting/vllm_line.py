@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BurstlensError
-from .files import write_text
+from ..writing import write_text
 from .fitted import Selection, length_laws, mean_tokens
 
 

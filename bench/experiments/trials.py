@@ -24,6 +24,7 @@ import polars as pl
 
 from ...analysis.errors import BurstlensError
 from ...analysis.result import Progress, silent
+from ...analysis.writing import write_json
 from ..workload import Workload
 from .engines import MEASURES, Engine, Measured, measures_of
 
@@ -133,7 +134,8 @@ def run(
             f"{fault}; {kept} of {len(trials)} trials are kept in {folder}, and the same command goes on"
         ) from fault
     finally:
-        _write(folder, replace(question, finished=stopped is None, stopped=stopped, notes=notes))
+        ended = replace(question, finished=stopped is None, stopped=stopped, notes=notes)
+        write_json(asdict(ended), folder / EXPERIMENT)
     return read(folder)
 
 
@@ -224,7 +226,7 @@ def _begun(question: Question, folder: Path) -> Question:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise BurstlensError.unwritable(folder, fault) from fault
-    _write(folder, question)
+    write_json(asdict(question), folder / EXPERIMENT)
     return question
 
 
@@ -247,16 +249,6 @@ def _differs(what: str, was: Any, now: Any) -> str:
                 plain = not any(isinstance(value, dict | list) for value in (before, after))
                 return f"{name}: {before!r} there, {after!r} asked" if plain else f"with other {name}"
     return f"{what}: {was!r} there, {now!r} asked"
-
-
-def _write(folder: Path, question: Question) -> None:
-    """Write `experiment.json`, whole or not at all."""
-    begun = folder / f".{EXPERIMENT}.part"
-    try:
-        begun.write_text(json.dumps(asdict(question), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        begun.replace(folder / EXPERIMENT)
-    except OSError as fault:
-        raise BurstlensError.unwritable(folder / EXPERIMENT, fault) from fault
 
 
 def _question(folder: Path) -> Question:

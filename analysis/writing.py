@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from ..errors import BurstlensError
+from .errors import BurstlensError
 
 
 def write_whole(out: Path, write: Callable[[Path], object]) -> None:
@@ -33,6 +35,11 @@ def write_csv(frame: pl.DataFrame, out: Path) -> None:
 def write_jsonl(frame: pl.DataFrame, out: Path) -> None:
     """One JSON object a line."""
     write_whole(out, frame.write_ndjson)
+
+
+def write_json(value: Any, out: Path, *, finite: bool = False) -> None:
+    """JSON that a person can read; ValueError for NaN and infinities where all has to be `finite`."""
+    write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=not finite) + "\n", out)
 
 
 def write_text(text: str, out: Path) -> None:
