@@ -1,6 +1,6 @@
 """The two servers that must behave alike: a real vLLM on this machine's CPU, and the simulated endpoint.
 
-Both are small on purpose: 64 KV blocks, a bounded queue and priority scheduling make a real overload of a
+Both are small on purpose: 40 KV blocks, a bounded queue and priority scheduling make a real overload of a
 hundred requests.
 """
 
@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT / ".venv-vllm" / "bin" / "python"
-QUEUED, SEQS, LENGTH, BLOCKS = 80, 64, 4096, 64
+QUEUED, SEQS, LENGTH, BLOCKS = 80, 64, 4096, 40
 MODEL = "tiny"
 START_S, ASK_S = 300, 0.2
 """How long a server may take to come up, and how often it is asked."""
