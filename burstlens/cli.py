@@ -10,7 +10,6 @@ import json
 import os
 import shlex
 import sys
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,8 @@ from . import (
     cli_forecast,
     cli_gpu,
 )
-from .console import Duration, progress
+from .console import STOPPED, Duration, progress
+from .options import engines, fitting, json_option, quiet_option, reading, spanning
 
 if TYPE_CHECKING:
     from .analysis.characterize import Characterization
@@ -45,121 +45,9 @@ Each verb explains itself: burstlens VERB --help
 Completion: eval "$(burstlens completion bash)"   (or zsh, fish)"""
 
 
-class Columns(click.ParamType):
-    """`arrival=ts,request_tokens=prompt_len`: the trace's columns from the log's own."""
-
-    name = "mapping"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, str]:
-        """Parse, or fail with one line that shows the form."""
-        if isinstance(value, dict):
-            return value
-        pairs = [pair.split("=", 1) for pair in str(value).split(",") if pair.strip()]
-        if not pairs or any(len(pair) != 2 or not all(p.strip() for p in pair) for pair in pairs):
-            self.fail(f"{value!r} has not the form arrival=ts,request_tokens=prompt_len", param, ctx)
-        return {ours.strip(): theirs.strip() for ours, theirs in pairs}
-
-
-def reading(command: Any) -> Any:
-    """The options of every verb that reads a log."""
-    command = click.option(
-        "--strict", is_flag=True, help="Stop at the first bad row instead of setting it aside."
-    )(command)
-    return click.option(
-        "--columns",
-        type=Columns(),
-        metavar="OURS=THEIRS,…",
-        help="Column names of a log in no known format: arrival=ts,request_tokens=prompt_len.",
-    )(command)
-
-
-def fitting(command: Any) -> Any:
-    """The options of every verb that fits."""
-    command = click.option(
-        "--seed", default=0, show_default=True, help="Seed of every bootstrap and subsample."
-    )(command)
-    return click.option(
-        "--window",
-        "window_s",
-        type=Duration(),
-        default="20m",
-        show_default=True,
-        help="Length of the Gamma windows: 5m, 20m, 1h, …",
-    )(command)
-
-
-class Setting(click.ParamType):
-    """`spark.executor.memory=8g`: one of Spark's own settings."""
-
-    name = "setting"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Parse, or fail with one line that shows the form."""
-        key, equal, held = str(value).partition("=")
-        if not key.startswith("spark.") or not equal or not held:
-            self.fail(f"{value!r} has not the form spark.executor.memory=8g", param, ctx)
-        return key, held
-
-
-def spanning(command: Any) -> Any:
-    """The options of every verb that can read a part of a trace; they arrive as keywords of `bl`."""
-
-    @click.option(
-        "--from", "start_s", type=Duration(zero=True), help="Read from here on the trace's clock: 2d18h, …"
-    )
-    @click.option("--to", "end_s", type=Duration(), help="End on that clock, not included.")
-    @wraps(command)
-    def with_span(
-        *args: Any, start_s: float | None, end_s: float | None, on: dict[str, Any], **others: Any
-    ) -> Any:
-        if start_s is not None and end_s is not None and start_s >= end_s:
-            raise click.UsageError("--from: is not before --to")
-        return command(*args, on={"start_s": start_s, "end_s": end_s, **on}, **others)
-
-    return with_span
-
-
-def engines(command: Any) -> Any:
-    """The options of every verb whose questions a cluster can answer; they arrive as keywords of `bl`."""
-
-    @click.option(
-        "--engine",
-        type=click.Choice(bl.ENGINES),
-        default="duckdb",
-        show_default=True,
-        help="What answers: this process, or Apache Spark.",
-    )
-    @click.option(
-        "--master",
-        metavar="URL",
-        help="Where Spark runs: local[*], spark://HOST:PORT, yarn, k8s://…  [local[*]]",
-    )
-    @click.option(
-        "--spark-conf",
-        "conf",
-        type=Setting(),
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="A setting of Spark's own.",
-    )
-    @wraps(command)
-    def with_engine(
-        *args: Any, engine: str, master: str | None, conf: tuple[tuple[str, str], ...], **others: Any
-    ) -> Any:
-        return command(*args, on={"engine": engine, "master": master, "conf": dict(conf)}, **others)
-
-    return with_engine
-
-
 FINDINGS_SHOWN = 3
 """Findings of each part on the screen of `describe`, unless all are asked for."""
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress.")
 log_argument = click.argument("log", nargs=-1, required=True, metavar="LOG…")
 
 
@@ -470,11 +358,11 @@ for _verb in (
     cli_experiment.experiment,
     cli_disaggregate.disaggregate,
     cli_gpu.gpu_evaluate,
+    cli_forecast.forecast,
+    cli_export.export,
+    cli_compare.compare,
 ):
     cli.add_command(_verb)
-for _made in (cli_forecast, cli_export):
-    cli.add_command(_made.command(reading, json_option, quiet_option))
-cli.add_command(cli_compare.command(fitting, reading, json_option, quiet_option))
 
 
 INTERRUPTED = "Query interrupted"
@@ -493,7 +381,7 @@ def _interrupted(fault: BaseException | None) -> bool:
 def _stopped() -> int:
     """Say what Ctrl-C did; the exit code."""
     click.echo("burstlens: stopped; files already written are whole and stay", err=True)
-    return 130
+    return STOPPED
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ import click
 
 import burstlens as bl
 
-from .console import Duration, Size, progress
+from .console import STOPPED, Duration, progress
+from .options import Body, aiming, json_option, prompting, selecting
 
 if TYPE_CHECKING:
     from .analysis.result import Progress
@@ -25,152 +26,8 @@ if TYPE_CHECKING:
 
 NOT_TRUSTWORTHY = 3
 """Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
-STOPPED = 130
 WHOLE = "whole"
 """Folder for the run of all shards, beside theirs, unless told otherwise."""
-
-
-class Pair(click.ParamType):
-    """`512,128`: request and response tokens; `256,31999`: first and last token id."""
-
-    name = "two numbers"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Parse, or fail with one line that shows the form."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            first, second = (int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not two whole numbers, such as 512,128", param, ctx)
-        return first, second
-
-
-class Body(click.ParamType):
-    """`{"temperature": 0}`: fields of a request's body."""
-
-    name = "object"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, Any]:
-        """Parse, or fail with one line that shows the form."""
-        if isinstance(value, dict):
-            return value
-        try:
-            said = json.loads(str(value))
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            self.fail(f'{value!r} is no JSON object, such as {{"temperature": 0}}', param, ctx)
-        return said
-
-
-def selecting(command: Any) -> Any:
-    """The options that make a workload of a source."""
-    for option in reversed(
-        [
-            click.option("--service", help="Only requests of this service of the trace."),
-            click.option("--model", help="Only requests of this model of the trace."),
-            click.option(
-                "--from", "start_s", type=Duration(zero=True), help="Start on the trace's clock: 2d18h, …"
-            ),
-            click.option("--to", "end_s", type=Duration(), help="End on that clock, not included."),
-            click.option("--first", type=int, help="Only the first N requests of what is selected."),
-            click.option("--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s."),
-            click.option("--speedup", type=float, help="Scale time by this factor."),
-            click.option(
-                "--spread/--no-spread",
-                default=True,
-                show_default=True,
-                help="Spread whole-second stamps inside their second.",
-            ),
-            click.option(
-                "--sessions",
-                type=click.Choice(["stamps", "think", "off"]),
-                help="Send a conversation's turns at their stamps, or after the answer and time to think.  "
-                "[default: stamps for a trace, off for parameters]",
-            ),
-            click.option(
-                "--lengths",
-                type=click.Choice(["winner", "zipf"]),
-                help="Law of lengths drawn from parameters.  [default: winner]",
-            ),
-            click.option(
-                "--context",
-                type=int,
-                help="Tokens that a conversation drawn from parameters may grow to.",
-            ),
-            click.option(
-                "--tokens",
-                type=Pair(),
-                metavar="REQUEST,RESPONSE",
-                help="Lengths for a source that has none.",
-            ),
-            click.option("--seed", default=0, show_default=True, help="Seed of whatever is drawn."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def prompting(command: Any) -> Any:
-    """The options about prompts."""
-    for option in reversed(
-        [
-            click.option(
-                "--share-prefixes",
-                is_flag=True,
-                help="Turns of a session begin with the conversation so far; prefix blocks are shared.",
-            ),
-            click.option(
-                "--vocabulary",
-                type=Pair(),
-                metavar="FIRST,LAST",
-                help="Range of the token ids of prompts.  [default: 256,31999]",
-            ),
-            click.option(
-                "--prompts",
-                "prompt_file",
-                type=click.Path(path_type=Path),
-                metavar="FILE",
-                help="Prompts of text from a file in ShareGPT's or Alpaca's form, JSON or JSON lines.",
-            ),
-            click.option(
-                "--tokenizer",
-                type=click.Path(path_type=Path),
-                metavar="PATH",
-                help="The served model's tokenizer.json, or the folder that holds it; goes with --prompts.",
-            ),
-            click.option(
-                "--prompt-memory",
-                type=Size(),
-                metavar="SIZE",
-                help="Memory for the index of --prompts and what was read last.  [default: 256MB]",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def aiming(command: Any) -> Any:
-    """The options about the endpoint."""
-    for option in reversed(
-        [
-            click.option("--url", help="Base URL of an OpenAI-compatible server."),
-            click.option(
-                "--simulate",
-                metavar="PRESET",
-                help="Run in virtual time on the simulated engine: a preset's name or a profile file.",
-            ),
-            click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]"),
-        ]
-    ):
-        command = option(command)
-    return command
 
 
 out_option = click.option(
@@ -180,8 +37,7 @@ out_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the record and the summary.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No live display.")
+live_option = click.option("--quiet", "-q", is_flag=True, help="No live display.")
 
 
 @click.command(
@@ -270,7 +126,7 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--strict", is_flag=True, help="Exit code 3 unless the load is trustworthy.")
 @json_option
-@quiet_option
+@live_option
 def replay(
     source: str,
     url: str | None,
@@ -520,7 +376,7 @@ Examples:
 @selecting
 @prompting
 @json_option
-@quiet_option
+@live_option
 def calibrate(
     source: str,
     kv: float,

@@ -10,35 +10,26 @@ import click
 import burstlens as bl
 
 from .console import progress
+from .options import fitting, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
     from .compared import Compared
 
 
-def command(fitting: Any, reading: Any, json_option: Any, quiet_option: Any) -> click.Command:
-    """The verb, with the options that every verb which reads and fits has."""
-    run: Any = _run
-    for decorate in (
-        quiet_option,
-        json_option,
-        reading,
-        fitting,
-        click.argument("other", metavar="B"),
-        click.argument("one", metavar="A"),
-    ):
-        run = decorate(run)
-    made: click.Command = click.command(
-        name="compare",
-        epilog="""\b
+@click.command(
+    epilog="""\b
 Examples:
   burstlens compare BurstGPT_1.csv run                 is the replay what was recorded?
   burstlens compare BurstGPT_1.csv parameters.json     does a draw look like its source?
-  burstlens compare a.parquet b.csv --json | jq .agrees""",
-    )(run)
-    return made
-
-
-def _run(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
+  burstlens compare a.parquet b.csv --json | jq .agrees"""
+)
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@fitting
+@reading
+@json_option
+@quiet_option
+def compare(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Whether B is a faithful copy of A, statistic by statistic, and what is only noise.
 
     A and B are traces, folders of runs, or fitted parameters, which are drawn first.

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bench import Pair, json_option
-from .console import Duration, progress
+from .console import STOPPED, Duration, progress
+from .options import Pair, json_option, quiet_option
 
 if TYPE_CHECKING:
     from .provisioning import Disaggregated
 
-STOPPED = 130
 SENTENCES = 4
 
 
@@ -74,7 +73,7 @@ Examples:
               help="Folder for plan, numbers and page.")  # fmt: skip
 @click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
 @json_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@quiet_option
 def disaggregate(
     source: str | None,
     out: Path,

@@ -17,15 +17,13 @@ import click
 
 import burstlens as bl
 
-from .cli_bench import Pair, json_option
-from .console import Duration, Size, progress
+from .console import STOPPED, Duration, Size, progress
+from .options import Pair, json_option, quiet_option, together
 
 if TYPE_CHECKING:
     from .bench.experiments.trials import Experiment
     from .bench.simulated.engine import Scheduling
     from .evaluations import On
-
-STOPPED = 130
 
 
 @click.group(
@@ -46,7 +44,7 @@ def experiment() -> None:
 
 def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
     """The options that every experiment has: engine, seeds, folder."""
-    options = [
+    return together(
         click.option(
             "-o",
             "--out",
@@ -85,15 +83,8 @@ def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
         click.option("--num-blocks", type=int, help="KV blocks."),
         click.option("--workers", type=int, help="Processes in virtual time.  [default: one a core]"),
         json_option,
-        click.option("--quiet", "-q", is_flag=True, help="No progress."),
-    ]
-
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+        quiet_option,
+    )
 
 
 def on(scheduling: Scheduling = "fcfs", **given: Any) -> On:
@@ -259,7 +250,7 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path), help="Folder for what is measured.",
 )  # fmt: skip
 @json_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@quiet_option
 def responses(
     log: str,
     out: Path,

@@ -10,60 +10,15 @@ import click
 
 import burstlens as bl
 
-from .cli_bench import Pair
 from .console import Duration, progress
+from .options import Pair, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
     from .exports import Exported
 
 
-def command(reading: Any, json_option: Any, quiet_option: Any) -> click.Command:
-    """The verb, with the options that every verb which reads a log has."""
-    decorators = (
-        click.argument("source", required=False),
-        click.option("--to", metavar="FORMAT", help="Format to write; --list names them."),
-        click.option(
-            "-o",
-            "--out",
-            type=click.Path(path_type=Path),
-            help="File to write.  [default: named after SOURCE]",
-        ),
-        click.option("--list", "listing", is_flag=True, help="List the formats."),
-        click.option("--service", help="Only requests of this service."),
-        click.option("--model", help="Only requests of this model."),
-        click.option("--from", "start_s", type=Duration(zero=True), help="Start on its clock: 2d18h, …"),
-        click.option("--until", "end_s", type=Duration(), help="End on that clock, not included."),
-        click.option("--first", type=click.IntRange(min=1), help="Only the first N requests of these."),
-        click.option(
-            "--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s; not for logs."
-        ),
-        click.option("--speedup", type=float, help="Scale time by this factor; not for logs."),
-        click.option(
-            "--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths for a source that has none."
-        ),
-        click.option(
-            "--share-prefixes",
-            "share_sessions",
-            is_flag=True,
-            help="hash_ids let the turns of a session begin alike.",
-        ),
-        click.option(
-            "--window",
-            "window_s",
-            type=Duration(),
-            help="Gamma windows where a trace is fitted first.  [20m]",
-        ),
-        click.option("--seed", type=int, help="Of whatever is drawn or spread.  [default: 0]"),
-        reading,
-        json_option,
-        quiet_option,
-    )
-    run: Any = _run
-    for decorate in reversed(decorators):
-        run = decorate(run)
-    made: click.Command = click.command(
-        name="export",
-        epilog="""\b
+@click.command(
+    epilog="""\b
 Examples:
   burstlens export --list
   burstlens export BurstGPT_1.csv --to aiperf-burstgpt --from 18h --until 19h -o hour.csv
@@ -71,12 +26,44 @@ Examples:
   burstlens export BurstGPT_1.csv --to vllm-line --from 18h          the nearest line for one window
   burstlens export BurstGPT_1.csv --to servegen -o data/language/burstgpt
   burstlens export data/language/m-small --to parameters             ServeGen's windows, the other way
-  burstlens export BurstGPT_1.csv --to parquet -o trace.parquet""",
-    )(run)
-    return made
-
-
-def _run(
+  burstlens export BurstGPT_1.csv --to parquet -o trace.parquet"""
+)
+@click.argument("source", required=False)
+@click.option("--to", metavar="FORMAT", help="Format to write; --list names them.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write.  [default: named after SOURCE]",
+)
+@click.option("--list", "listing", is_flag=True, help="List the formats.")
+@click.option("--service", help="Only requests of this service.")
+@click.option("--model", help="Only requests of this model.")
+@click.option("--from", "start_s", type=Duration(zero=True), help="Start on its clock: 2d18h, …")
+@click.option("--until", "end_s", type=Duration(), help="End on that clock, not included.")
+@click.option("--first", type=click.IntRange(min=1), help="Only the first N requests of these.")
+@click.option(
+    "--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s; not for logs."
+)
+@click.option("--speedup", type=float, help="Scale time by this factor; not for logs.")
+@click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths for a source that has none.")
+@click.option(
+    "--share-prefixes",
+    "share_sessions",
+    is_flag=True,
+    help="hash_ids let the turns of a session begin alike.",
+)
+@click.option(
+    "--window",
+    "window_s",
+    type=Duration(),
+    help="Gamma windows where a trace is fitted first.  [20m]",
+)
+@click.option("--seed", type=int, help="Of whatever is drawn or spread.  [default: 0]")
+@reading
+@json_option
+@quiet_option
+def export(
     source: str | None,
     to: str | None,
     out: Path | None,

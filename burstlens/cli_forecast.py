@@ -13,83 +13,71 @@ import click
 import burstlens as bl
 
 from .console import Duration, progress
+from .options import json_option, quiet_option, reading
 
 if TYPE_CHECKING:
     from .forecasted import Forecasted
 
 
-def command(reading: Any, json_option: Any, quiet_option: Any) -> click.Command:
-    """The verb, with the options that every verb which reads a log has."""
-    decorators = (
-        click.argument("log", nargs=-1, metavar="[LOG…]"),
-        click.option(
-            "-o",
-            "--out",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Write page, figures, tables and forecast.json into this folder.",
-        ),
-        click.option("--service", help="Only this service.  [default: each]"),
-        click.option("--model", help="Only this model, of each service or of --service."),
-        click.option(
-            "--bin",
-            "bins_s",
-            type=Duration(),
-            multiple=True,
-            default=("1m", "10m"),
-            show_default=True,
-            help="Width of the time bins; may be given several times.",
-        ),
-        click.option(
-            "--horizon",
-            "horizon_s",
-            type=Duration(),
-            help="Forecast a bin so long before it ends.  [default: one bin]",
-        ),
-        click.option(
-            "--origins",
-            type=click.IntRange(min=1),
-            default=4,
-            show_default=True,
-            help="Instants from which the rest is forecast in turn.",
-        ),
-        click.option(
-            "--parameters",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="Export the forecast of the held-out days, in the widest bins, for burstlens replay.",
-        ),
-        click.option(
-            "--window",
-            "window_s",
-            type=Duration(),
-            default="20m",
-            show_default=True,
-            help="Gamma windows of the fit that --parameters takes shapes and lengths from.",
-        ),
-        click.option(
-            "--seed", default=0, show_default=True, help="Of trees, resampling, and the hours shown."
-        ),
-        click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too."),
-        reading,
-        json_option,
-        quiet_option,
-    )
-    run: Any = _run
-    for decorate in reversed(decorators):
-        run = decorate(run)
-    made: click.Command = click.command(
-        name="forecast",
-        epilog="""\b
+@click.command(
+    epilog="""\b
 Examples:
   burstlens forecast BurstGPT_1.csv -o out                     page, figures, tables, forecast.json
   burstlens forecast BurstGPT_1.csv --service conversation --bin 5m --bin 1h
   burstlens forecast BurstGPT_1.csv --horizon 30m              half an hour ahead
   burstlens forecast BurstGPT_1.csv --parameters forecast_parameters.json
-  burstlens replay forecast_parameters.json --url http://127.0.0.1:8000 -o run""",
-    )(run)
-    return made
-
-
-def _run(
+  burstlens replay forecast_parameters.json --url http://127.0.0.1:8000 -o run"""
+)
+@click.argument("log", nargs=-1, metavar="[LOG…]")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write page, figures, tables and forecast.json into this folder.",
+)
+@click.option("--service", help="Only this service.  [default: each]")
+@click.option("--model", help="Only this model, of each service or of --service.")
+@click.option(
+    "--bin",
+    "bins_s",
+    type=Duration(),
+    multiple=True,
+    default=("1m", "10m"),
+    show_default=True,
+    help="Width of the time bins; may be given several times.",
+)
+@click.option(
+    "--horizon",
+    "horizon_s",
+    type=Duration(),
+    help="Forecast a bin so long before it ends.  [default: one bin]",
+)
+@click.option(
+    "--origins",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Instants from which the rest is forecast in turn.",
+)
+@click.option(
+    "--parameters",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Export the forecast of the held-out days, in the widest bins, for burstlens replay.",
+)
+@click.option(
+    "--window",
+    "window_s",
+    type=Duration(),
+    default="20m",
+    show_default=True,
+    help="Gamma windows of the fit that --parameters takes shapes and lengths from.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of trees, resampling, and the hours shown.")
+@click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
+@reading
+@json_option
+@quiet_option
+def forecast(
     log: tuple[str, ...],
     out: Path | None,
     images: bool,

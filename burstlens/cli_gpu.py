@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from .cli_bench import STOPPED, Pair, json_option
-from .console import Duration, progress
+from .console import STOPPED, Duration, progress
+from .options import Pair, json_option, quiet_option
 
 INCOMPLETE = 3
 """Exit code where a stage failed or ran out of time."""
@@ -84,7 +84,7 @@ stopped; a stage that is done is not run again unless --only names it.""",
 @click.option("--rounds", default=3, show_default=True, help="How often steps are measured.")
 @click.option("--images/--no-images", default=True, help="Write figures as SVG and PNG too.")
 @json_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@quiet_option
 def gpu_evaluate(
     trace: str | None,
     out: Path,

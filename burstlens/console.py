@@ -20,6 +20,8 @@ UNITS_BYTES = {
     **{unit + end: 1000**power for power, unit in enumerate("kmgt", 1) for end in ("", "b")},
     **{f"{unit}ib": 1024**power for power, unit in enumerate("kmgt", 1)},
 }
+STOPPED = 130
+"""Exit code of what Ctrl-C ended."""
 PATIENCE_S = 2.0
 """Nothing that ends sooner shows a progress bar."""
 TOLD_EVERY = 0.1

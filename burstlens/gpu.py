@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress, silent
 from .analysis.writing import write_json
+from .console import STOPPED
 from .gpu_stages import OFFLINE, STAGES, Plan
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _run(out: Path, name: str, url: str, limit_s: float) -> Done:
         -1
     ]
     done = Done(
-        name, state or ("stopped" if process.returncode == 130 else "failed"), time.time() - began, last
+        name, state or ("stopped" if process.returncode == STOPPED else "failed"), time.time() - began, last
     )
     write_json(asdict(done), into / STATE)
     return done if not stopped else Done(name, "stopped", done.took_s, last)

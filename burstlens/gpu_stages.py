@@ -357,7 +357,7 @@ def _cpu_s() -> float:
 
 def main() -> None:
     """Run one stage; its last line is what it found, or why it did not."""
-    from .console import progress
+    from .console import STOPPED, progress
 
     folder, name, url = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     into = folder / name
@@ -373,7 +373,7 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped")
-        sys.exit(130)
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":
