@@ -31,7 +31,7 @@ _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 FEWEST_DAYS = 7
 """Traces of fewer days resample windows, not days, for their overall intervals."""
 CV_APART = 2.0
-"""A window's own CV and its fit's further apart than this factor: `not_gamma`."""
+"""A window's own CV and that of its fit on the log's clock further apart than this factor: `not_gamma`."""
 BATCHED_TICKS = 10.0
 """Half of the gaps zero though the mean gap is over this many ticks: stamped in batches, `not_gamma` too."""
 
@@ -40,7 +40,8 @@ WINDOWS_SCHEMA: dict[str, Any] = {
     "covered_s": pl.Float64, "n": pl.Int64, "gaps": pl.Int64, "rate_rps": pl.Float64,
     "mean_gap_s": pl.Float64, "shape": pl.Float64, "shape_low": pl.Float64, "shape_high": pl.Float64,
     "shape_raw": pl.Float64, "rate": pl.Float64, "scale": pl.Float64, "cv": pl.Float64,
-    "cv_fit": pl.Float64, "zero_share": pl.Float64, "ks_distance": pl.Float64, "p_value": pl.Float64,
+    "cv_fit": pl.Float64, "cv_seen": pl.Float64, "zero_share": pl.Float64, "ks_distance": pl.Float64,
+    "p_value": pl.Float64,
     "law": pl.String, "shrunk": pl.Boolean, "resolution_limited": pl.Boolean, "not_gamma": pl.Boolean,
     "unfitted": pl.Boolean, "working_hours": pl.Boolean,
 }  # fmt: skip
@@ -181,6 +182,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
         "scale": mean_gap_s / shape,
         "cv": cv,
         "cv_fit": 1 / np.sqrt(shape),
+        "cv_seen": fitted.cv_seen,
         "zero_share": zero_share,
         "ks_distance": fitted.ks_distance,
         "p_value": fitted.p_value,

@@ -349,14 +349,14 @@ def category_shape() -> alt.Shape:
 
 
 def _cv(told: pl.DataFrame) -> Figure:
-    """The window's own CV against 1/√α of its fit."""
+    """The window's own CV against the one that its fit has on the log's clock."""
     labels = main_selections(told)
     enough = [label for label in labels if (told["selection"] == label).sum() >= FEWEST_DRAWN]
     labels = enough or labels
     drawn, step = _thinned(told.filter(pl.col("selection").is_in(labels)), 900)
     data = drawn.select(
         "selection",
-        pl.col("cv_fit").alias("from fit"),
+        pl.col("cv_seen").alias("from fit"),
         pl.col("cv").alias("own"),
         pl.col("n").alias("requests"),
         pl.when("not_gamma").then(pl.lit("far apart")).otherwise(pl.lit("close")).alias("agreement"),
@@ -371,7 +371,7 @@ def _cv(told: pl.DataFrame) -> Figure:
         alt.Chart()
         .mark_point(size=22, fillOpacity=0.6)
         .encode(
-            x=alt.X("from fit:Q", title="CV from the fit, 1/√α", **both),
+            x=alt.X("from fit:Q", title="CV from the fit, on the log's clock", **both),
             y=alt.Y("own:Q", title="CV of the window's own gaps", **both),
             color=category("agreement", {"close": "blue", "far apart": "vermillion"}),
             shape=alt.Shape(
@@ -398,11 +398,12 @@ def _cv(told: pl.DataFrame) -> Figure:
     columns = columns_for(len(labels))
     return Figure(
         name="cv",
-        title=f"CV = 1/√α holds within a factor of two in {percent(1 - apart)} of windows",
+        title=f"A window's CV is within a factor of two of its fit's in {percent(1 - apart)} of windows",
         chart=panels(alt.layer(line, points).properties(height=280), "selection", labels, columns=columns),
         sentence="Each point is a window of 30 gaps or more; on the dashed line its own CV equals the one "
-        "that its fitted shape implies. " + (f"One window in {step} is drawn." if step > 1 else ""),
-        alt_text=f"Scatter plot of each window's own CV against 1/√α, for {listing(labels)}; "
+        "that the shape fitted to it alone implies: 1/√α, and more where gaps are short beside the "
+        "resolution of the stamps. " + (f"One window in {step} is drawn." if step > 1 else ""),
+        alt_text=f"Scatter plot of each window's own CV against its fit's, for {listing(labels)}; "
         f"{percent(apart)} of windows lie more than a factor of two off the diagonal.",
         table_name="windows",
         data=data,

@@ -62,7 +62,9 @@ def _shares(part: Volume) -> Figure:
         alt.Chart()
         .mark_bar(height=11, cornerRadiusEnd=2)
         .encode(
-            x=alt.X("share:Q", title="share of the whole", scale=alt.Scale(domain=[0, 1])).axis(format="~%"),
+            x=alt.X("share:Q", title="share of the whole", scale=alt.Scale(domain=[0, 1])).axis(
+                format="~%", tickCount=4
+            ),
             y=alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(labelLimit=190)),
             color=colour("selection", labels, legend=False),
             tooltip=tips,
