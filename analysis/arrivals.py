@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from .gamma import GapSums, Likelihood
 from .quantiles import binomial, spearman
-from .result import LEVEL, Part
+from .result import LEVEL, Part, Z
 from .sampling import goodness_of_fit, spread
-from .summaries import Z, wilson
+from .summaries import wilson
 from .trace import Selection, Trace
 from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
 from .windows import Windows, cv_of, gaps_in, windows_of

@@ -19,8 +19,7 @@ from .arrivals import Arrivals, describe_arrivals
 from .binning import BlockCounts, BlockGaps, Blocks, by_block
 from .quantiles import chi_square, poisson
 from .renewal import count_variance
-from .result import LEVEL, Part, estimates, number
-from .summaries import Z
+from .result import LEVEL, Part, Z, estimates, number
 from .trace import Selection, Trace
 
 Array = NDArray[np.float64]

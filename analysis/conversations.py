@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import likelihood
 from .likelihood import Fit, Histogram
 from .quantiles import ranks
-from .result import Interval, Part, estimates
+from .result import Interval, Part, Z, estimates
 from .sessions import (
     MOST_FETCHED,
     Integers,
@@ -30,7 +30,7 @@ from .sessions import (
     share_over,
     too_many,
 )
-from .summaries import Z, flat, interval_of, spoken, spread_of, wilson
+from .summaries import flat, interval_of, spoken, spread_of, wilson
 from .trace import Trace
 from .turns import TURNS, coarse, interval_laws
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
-
-import polars as pl
+from statistics import NormalDist
+from typing import TYPE_CHECKING, ClassVar
 
 from .showing import Exhibit, Shown
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Progress = Callable[[str, float], None]
 """Called with the name of the step at hand and the share of the whole that is done, 0 to 1."""
@@ -36,6 +38,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 LEVEL = 0.95
 """Confidence level of every interval in the project."""
+Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+"""Half width of an interval, in standard errors of a normal estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Interval:
 
 def estimates(*names: str) -> dict[str, type[pl.Float64]]:
     """Schema of columns of estimates, each with the two ends of its interval."""
+    import polars as pl
+
     return {f"{name}{end}": pl.Float64 for name in names for end in ("", "_low", "_high")}
 
 

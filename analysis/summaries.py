@@ -1,26 +1,25 @@
 """Small summaries that several parts share: rolling up, box plots, proportions, resampled sums.
 
-Not here: fits (see `likelihood`), and what any of it means for a trace.
+Not here: fits (see `gamma`), and what any of it means for a trace.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import special
 
-from .result import LEVEL, Interval
-from .trace import Trace
+from .result import LEVEL, Interval, Z
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 Array = NDArray[np.float64]
 
-Z = float(special.ndtri(0.5 + LEVEL / 2))
-"""Half width of an interval, in standard errors of a normal estimate."""
 WHISKER_IQR = 1.5
 """A box plot's whiskers reach to the outermost values within this many interquartile ranges."""
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ..analysis.gamma import GapSums, Likelihood
-from ..analysis.result import Interval
-from ..analysis.summaries import Z
+from ..analysis.result import Interval, Z
 
 Array = NDArray[np.float64]
 

@@ -17,6 +17,7 @@ import click
 
 import burstlens as bl
 
+from . import made_apart
 from .console import STOPPED, Duration, progress
 from .options import Body, aiming, json_option, prompting, selecting
 
@@ -178,7 +179,7 @@ def replay(
     error = Console(stderr=True, highlight=False)
     texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
-        load = bl.workload(source, progress=show, **selection)
+        load = made_apart.workload(source, progress=show, **selection)
     if simulate is not None:
         from .bench.prompts import NO_PREFIX_CACHE
 

@@ -138,4 +138,8 @@ def test_a_replay_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None
     assert [name for name in loaded if name.startswith(needless)] == []
     late = [loaded.index(name) for name in ("scipy", "burstlens.bench.summary")]
     assert min(late) > loaded.index("aiohttp")
+    assert "duckdb" in loaded
+    if sys.platform == "linux":
+        sender = loaded[-loaded[::-1].index("polars") :]
+        assert "duckdb" not in sender, "what reads logs stays in the memory of what sends"
     assert (tmp_path / "run" / "summary.json").is_file()
