@@ -5,9 +5,10 @@ Ctrl-C stays. Steps: goodput of every fixed ratio on every seed's load; the best
 the first seed's load; the sequence that beam search finds for each real load, and the one found for the
 provisioned (forecast) load, both judged on the real ones. A switch comes between windows, so that it is a
 sequence too; beam search departs from the best fixed ratio and the best switch of the load it plans on, and
-where it finds no higher goodput, the better of these is the plan. What a plan for the real load itself gains
-is the policy's; what the provisioned plan has less is the forecast's error. Not here: sentences
-(`provisioned`).
+where it finds no higher goodput, the better of these is the plan. A forecast is a law, and what was found for
+one draw of it may suit the chances of that draw: so the provisioned plan is the one of these three that does
+best on further draws. What a plan for the real load itself gains is the policy's; what the provisioned plan
+has less is the forecast's error. Not here: sentences (`provisioned`).
 """
 
 from __future__ import annotations
@@ -54,11 +55,18 @@ class Asked:
     width: int = 10
     tolerance: float = TOLERANCE
     seeds: tuple[int, ...] = (0,)
+    further: tuple[Load, ...] = ()
+    """More draws of what was forecast, on which what is planned from it is compared."""
+
+    @property
+    def searched(self) -> tuple[Load, ...]:
+        """The real ones, then the provisioned one."""
+        return self.loads if self.provisioned is None else (*self.loads, self.provisioned)
 
     @property
     def all_loads(self) -> tuple[Load, ...]:
-        """The real ones, then the provisioned one."""
-        return self.loads if self.provisioned is None else (*self.loads, self.provisioned)
+        """Those that are searched, then the further draws."""
+        return (*self.searched, *self.further)
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,7 @@ def provision(
         _fixed(asked, content, run, progress)
         save()
         best, _ = best_fixed(content)
-        for i, each_load in enumerate(asked.all_loads):
+        for i, each_load in enumerate(asked.searched):
             if not _best_fixed_on(asked, content, i)[0] > 0:
                 raise BurstlensError(
                     f"{each_load.name}: no fixed ratio of {serving.total} instances keeps the bounds at any "
@@ -211,11 +219,11 @@ def _run(
 
 def _fixed(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) -> None:
     """Goodput of every fixed ratio, on every real load and on the provisioned one."""
-    serving, n = asked.serving, len(asked.all_loads)
+    serving, n = asked.serving, len(asked.searched)
     pieces = [
         _Judged(i, fixed(p), guess(one, serving))
         for p in serving.ratios
-        for i, one in enumerate(asked.all_loads)
+        for i, one in enumerate(asked.searched)
     ]
     found = run(pieces, progress, "fixed ratios")
     for row, p in enumerate(serving.ratios):
@@ -303,7 +311,7 @@ def _sequences(
     """A sequence for each load, kept as it is found, and the provisioned one judged on the real loads."""
     serving, real = asked.serving, len(asked.loads)
     pieces = []
-    for i in range(len(asked.all_loads)):
+    for i in range(len(asked.searched)):
         known = [_best_fixed_on(asked, content, i)]
         if i == real:
             # Nothing of the real load may be known to who plans from the provisioned one.
@@ -325,13 +333,32 @@ def _sequences(
     found = run(pieces, progress, "sequences by beam search", keep=keep)
     if asked.provisioned is None:
         return
-    turns, rate = found[-1]
+    turns, rate, drawn_rps = _chosen(asked, found[-1], pieces[-1].known, run, progress)
     judged = run([_Judged(i, turns, rate) for i in range(real)], progress, "the provisioned plan, judged")
     content["sequences"]["provisioned"] = {
         "plans": [_plan(turns, serving)],
         "goodput_rps": judged,
         "expected_rps": rate,
+        "searched": _plan(found[-1][0], serving),
+        "further_rps": drawn_rps,
     }
+
+
+def _chosen(
+    asked: Asked, found: tuple[Turns, float], known: Sequence[Known], run: Run, progress: Progress
+) -> tuple[Turns, float, list[float]]:
+    """Of what was found for the provisioned load and what was known there, what does best on further draws.
+
+    Its turns, its goodput on the load that was searched, and that on each further draw; of equals what was
+    known, which is the simpler.
+    """
+    plans = {turns: rate for rate, turns in known} | dict([found])
+    first, n = len(asked.searched), len(asked.further)
+    pieces = [_Judged(first + i, turns, rate) for turns, rate in plans.items() for i in range(n)]
+    rates = run(pieces, progress, "plans on further draws") if len(plans) > 1 and n else []
+    drawn = {turns: rates[i * n : (i + 1) * n] for i, turns in enumerate(plans)} if rates else {}
+    best = max(drawn, key=lambda turns: float(np.mean(drawn[turns]))) if drawn else found[0]
+    return best, plans[best], drawn.get(best, [])
 
 
 def _course(asked: Asked, content: dict[str, Any], best: int) -> None:

@@ -67,6 +67,8 @@ class Policy:
     kind: str
     """`fixed`, `switch`, `provisioned` or `real`."""
     goodput_rps: tuple[float, ...]
+    tolerance: float
+    """Each goodput may be so much higher, relative: it was found by bisection that ends there."""
 
     @property
     def mean(self) -> Interval:
@@ -78,17 +80,32 @@ class Policy:
         n = min(len(self.goodput_rps), len(other.goodput_rps))
         return mean(np.array(self.goodput_rps[:n]) - np.array(other.goodput_rps[:n]))
 
+    def near(self, other: Policy) -> bool:
+        """Whether their means differ by less than bisection leaves open."""
+        return abs(self.gain(other).value) <= self.tolerance * max(self.mean.value, other.mean.value)
+
+    def higher(self, other: Policy) -> bool | None:
+        """Whether its goodput is higher than another's; None where the difference is within noise or `near`.
+
+        Two that are the same on every seed are known to be.
+        """
+        gain = self.gain(other)
+        if gain.low == gain.high == 0:
+            return False
+        if not (gain.low > 0 or gain.high < 0) or self.near(other):
+            return None
+        return gain.low > 0
+
 
 def policies(content: dict[str, Any]) -> list[Policy]:
     """Every fixed ratio, then what was searched."""
-    out = [Policy(row["ratio"], "fixed", tuple(row["goodput_rps"])) for row in content["fixed"]]
+    found = [(row["ratio"], "fixed", row) for row in content["fixed"]]
     if content["switch"]:
-        found = content["switch"]
-        out.append(Policy(switched(content), "switch", tuple(found["goodput_rps"])))
-    for kind in ("provisioned", "real"):
-        if kind in content["sequences"]:
-            out.append(Policy(NAMES[kind], kind, tuple(content["sequences"][kind]["goodput_rps"])))
-    return out
+        found.append((switched(content), "switch", content["switch"]))
+    sequences = content["sequences"]
+    found += [(NAMES[kind], kind, sequences[kind]) for kind in ("provisioned", "real") if kind in sequences]
+    tolerance = content["tolerance"]
+    return [Policy(name, kind, tuple(row["goodput_rps"]), tolerance) for name, kind, row in found]
 
 
 def switched(content: dict[str, Any]) -> str:
@@ -187,6 +204,7 @@ class Sequence(Part):
         if "provisioned" in kinds:
             planned = kinds["provisioned"]
             loss = planned.gain(real)
+            said += _chosen(self.content["sequences"]["provisioned"])
             said.append(
                 f"Forecast: the sequence from the provisioned load has {shown(planned.mean)} requests/s on "
                 f"the real one, {gained(planned, best)}; beside the sequence for the real load that is "
@@ -233,10 +251,28 @@ def gained(one: Policy, best: Policy) -> str:
     gain = one.gain(best)
     share = gain.value / best.mean.value if best.mean.value else 0.0
     word = "more" if gain.value >= 0 else "less"
+    open_by = f", below the search's tolerance of {number(100 * one.tolerance)} %" if one.near(best) else ""
     return (
         f"{number(abs(100 * share), 2)} % {word} than the best fixed ratio, {best.name} "
-        f"(difference {number(gain.value)}{_ends(gain)})"
+        f"(difference {number(gain.value)}{_ends(gain)}{open_by if gain.value else ''})"
     )
+
+
+def _chosen(planned: dict[str, Any]) -> list[str]:
+    """What came of the sequence found for one draw of the provisioned load on others; nothing without any."""
+    if not planned.get("further_rps"):
+        return []
+    searched, plan = planned["searched"], planned["plans"][0]
+    draws = len(planned["further_rps"])
+    if searched == plan:
+        return [
+            f"The sequence found for the provisioned load is the best on {draws} further draws of it, too."
+        ]
+    turns = "no change of ratio" if len(plan) == 1 else "one change of ratio"
+    return [
+        f"Beam search found {len(searched) - 1} changes for one draw of the provisioned load, which on "
+        f"{draws} further draws do worse than {turns}: that is the plan."
+    ]
 
 
 def parts(content: dict[str, Any]) -> tuple[Ratios, Sequence]:
@@ -273,10 +309,7 @@ def claim(content: dict[str, Any]) -> Checked:
         statements[words] = None
         if kind in kinds:
             best = best_of(found)
-            gain = kinds[kind].gain(best)
-            if math.isfinite(gain.low):
-                known = gain.low > 0 or gain.high < 0 or gain.low == gain.high == 0
-                statements[words] = gain.low > 0 if known else None
+            statements[words] = kinds[kind].higher(best)
             value.append(
                 f"{kinds[kind].name} {shown(kinds[kind].mean)} requests/s, {gained(kinds[kind], best)}"
             )

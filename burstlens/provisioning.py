@@ -5,6 +5,7 @@ Not here: the search (`burstlens.bench.provision`), sentences (`bench.provisione
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 REQUESTS = 20_000
 """Of a load, where nothing says which part of it: minutes on two cores."""
+DRAWS = 3
+"""Further draws of a forecast on which plans are compared."""
 OTHER_SEED = 1_000_003
 """Added to the seed for a draw that stands for a forecast: none of the seeds that it is judged on."""
 
@@ -144,9 +147,9 @@ def disaggregate(
     numbered = seeds_of(seeds, seed)
     progress("reading the load", 0.0)
     drawn = _drawn(source, turnover, plan_from, choice, most, numbered, progress)
-    made, planned = drawn.real, drawn.planned
+    made, planned = drawn.real, drawn.planned[0] if drawn.planned else None
     loads = tuple(_load(one, preset) for one in made)
-    provisioned = None if planned is None else _load(planned, preset)
+    provisioned, *further = (_load(one, preset) for one in drawn.planned) if planned else (None,)
     about = {
         "source": "turnover" if turnover else source or made[0].name,
         "plan_from": plan_from,
@@ -154,16 +157,17 @@ def disaggregate(
         "recipe": dict(made[0].recipe),
         "plan_recipe": None if planned is None else dict(planned.recipe),
     }
-    asked = Asked(loads, provisioned, serving, window_s, beam, tolerance, tuple(numbered))
+    asked = Asked(loads, provisioned, serving, window_s, beam, tolerance, tuple(numbered), tuple(further))
     return Disaggregated(provision(asked, about, out, workers=workers, progress=progress), out)
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The real loads, one a seed, the provisioned one, and what of them all was left."""
+    """The real loads, one a seed, draws of the provisioned one, and what of them all was left."""
 
     real: list[Workload]
-    planned: Workload | None
+    planned: list[Workload]
+    """Empty where there is no forecast; the first is searched, on the others plans are compared."""
     cut: Stretch | None
 
 
@@ -185,11 +189,12 @@ def _drawn(
     given = {name: value for name, value in choice.items() if value is not None}
     free = not {"start_s", "end_s", "first"} & given.keys()
     asked_of = given.get("service") or given.get("model")
-    ahead, cut = None, None
-    ahead_seed = seeds[0] + OTHER_SEED
+    ahead: list[Workload] = []
+    cut = None
+    ahead_seeds = [seeds[0] + OTHER_SEED + i for i in range(1 + DRAWS)]
 
-    def expected(path: str) -> Workload:
-        return workload(path, seed=ahead_seed, progress=progress, **given)
+    def expected(path: str, seeds: Sequence[int] = ahead_seeds) -> list[Workload]:
+        return [workload(path, seed=one, progress=progress, **given) for one in seeds]
 
     def narrowed(load: Workload) -> Stretch | None:
         begin = float(load.recipe["start_s"])
@@ -203,20 +208,21 @@ def _drawn(
     if plan_from is not None:
         if Path(plan_from).suffix != ".json":
             raise BurstlensError(f"--plan-from {plan_from}: is no parameters.json; burstlens fit makes one")
-        ahead = expected(plan_from)
         if free and not turned:
             # The real load is what came while the provisioned one was expected, of whom it was expected.
-            cut = narrowed(ahead)
+            (whole,) = expected(plan_from, ahead_seeds[:1])
+            cut = narrowed(whole)
             for side in ("service", "model"):
-                named = ahead.requests[side].drop_nulls().unique().to_list()
+                named = whole.requests[side].drop_nulls().unique().to_list()
                 if len(named) == 1 and asked_of is None:
                     given[side] = named[0]
-            ahead = expected(plan_from) if cut else ahead
+        ahead = expected(plan_from)
     if turned:
         from .bench.turnover import REQUESTS, turnover
 
         n = given.get("first", REQUESTS)
-        return _Drawn([turnover(n, one) for one in seeds], ahead or turnover(n, ahead_seed), None)
+        drawn = ahead or [turnover(n, one) for one in ahead_seeds]
+        return _Drawn([turnover(n, one) for one in seeds], drawn, None)
     if source is not None and not is_trace(source):
         if free and plan_from is None and Path(source).suffix == ".json":
             cut = narrowed(workload(source, seed=seeds[0], progress=progress, **given))

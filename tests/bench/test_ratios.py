@@ -10,12 +10,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from burstlens.analysis.errors import BurstlensError
 from burstlens.bench import provision as steps
 from burstlens.bench import ratios
 from burstlens.bench.goodput import Load, Serving, Turns, course, goodput
 from burstlens.bench.parallel import each
+from burstlens.bench.provisioned import Policy
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.turnover import SPAN_S, turnover
 
@@ -134,6 +136,39 @@ def test_no_plan_is_worse_than_a_ratio_or_a_switch_on_the_load_it_was_made_for(
         assert rate >= content["switch"]["goodput_rps"][i]
     expected = content["sequences"]["provisioned"]["expected_rps"]
     assert expected >= max(row["provisioned_rps"] for row in content["fixed"])
+
+
+def test_the_provisioned_plan_is_the_best_on_further_draws_of_the_forecast(load: Load) -> None:
+    """What is found for one draw, of few and unequal requests, suits its chances."""
+    drawn, *further = (Load.of(turnover(150, seed=one), PRESET, SPAN_S) for one in range(6, 10))
+    asked = steps.Asked((load,), drawn, SERVING, SPAN_S / 12, 4, seeds=(4,), further=tuple(further))
+    content = steps.provision(asked, {})
+    planned = content["sequences"]["provisioned"]
+
+    def on_draws(rows: list[dict[str, Any]]) -> float:
+        turns = tuple((row["at_s"], row["prefill"]) for row in rows)
+        return float(np.mean([goodput(one, SERVING, turns, planned["expected_rps"]) for one in further]))
+
+    chosen = on_draws(planned["plans"][0])
+    assert chosen == pytest.approx(np.mean(planned["further_rps"]), rel=0.05)
+    assert chosen >= 0.97 * on_draws(planned["searched"])
+    best = max(content["fixed"], key=lambda row: row["provisioned_rps"])
+    assert chosen >= 0.97 * on_draws([{"at_s": 0.0, "prefill": best["prefill"]}])
+
+
+@pytest.mark.parametrize(
+    ("rates", "higher"),
+    [
+        ((12.6, 12.61, 12.6), None),
+        ((13.5, 13.6, 13.4), True),
+        ((11.0, 11.1, 11.2), False),
+        ((12.5, 12.5, 12.5), False),
+        ((11.0, 12.5, 14.5), None),
+    ],
+)
+def test_what_bisection_leaves_open_is_no_difference(rates: tuple[float, ...], higher: bool | None) -> None:
+    best = Policy("2:6", "fixed", (12.5, 12.5, 12.5), 0.02)
+    assert Policy("one switch", "switch", rates, 0.02).higher(best) is higher
 
 
 def test_what_was_found_before_a_stop_is_kept(load: Load, tmp_path: Path) -> None:
