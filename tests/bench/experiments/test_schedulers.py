@@ -159,7 +159,10 @@ def test_near_saturation_the_policies_differ_and_the_claim_gets_its_verdict(
     assert waits.waits.height == 2 * 3 * len(schedulers.WAITS)
     (claim,) = findings(done).claims
     assert set(claim.statements) == set(schedulers.statements(compared))
-    assert claim.verdict in ("agrees", "partly", "differs", "cannot tell")
+    # Longest first makes most requests wait behind long ones: where there is a queue it wins nothing.
+    assert claim.statements["LRF does not have lower latency than FCFS on API"] is True
+    assert True not in [holds for words, holds in claim.statements.items() if "conversation" in words]
+    assert claim.verdict == "partly"
     assert "difference" in claim.value
     rates = done.question.facts["rates_rps"]
     capacity = done.question.facts["capacity_rps"]
