@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.parameters import parameters, write_parameters
 from burstlens.analysis.synthetic import open_synthetic
 
@@ -95,14 +96,13 @@ def test_a_search_that_was_stopped_has_a_page(done: tuple[dict[str, Any], Path],
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def logs(
+    synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
     """A trace of two days, and the parameters of it."""
     folder = tmp_path_factory.mktemp("logs")
-    trace = open_synthetic(folder / "trace.parquet", days=2, seed=3)
-    try:
-        write_parameters(parameters(characterize(trace)), folder / "parameters.json")
-    finally:
-        trace.engine.close()
+    open_synthetic(folder / "trace.parquet", days=2, seed=3).close()
+    write_parameters(parameters(synthetic_said(2, 3)), folder / "parameters.json")
     return folder / "trace.parquet", folder / "parameters.json"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.parameters import parameters, write_parameters
-from burstlens.analysis.synthetic import open_synthetic
 from burstlens.bench.experiments import schedulers
 from burstlens.bench.experiments.engines import Virtual, measured
 from burstlens.bench.experiments.findings import findings
@@ -38,12 +38,8 @@ STEP_S, TOKEN_S = 0.005, 0.001
 
 
 @pytest.fixture(scope="module")
-def content() -> Content:
-    trace = open_synthetic(None, days=4, seed=3)
-    try:
-        return parameters(characterize(trace))
-    finally:
-        trace.engine.close()
+def content(synthetic_said: Callable[..., Characterization]) -> Content:
+    return parameters(synthetic_said(4, 3))
 
 
 def one_at_a_time(policies: tuple[str, ...] = POLICIES) -> list[Trial]:
