@@ -286,7 +286,8 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # Bytes, not text: a kill may tear a line within a character.
+    for line in path.read_bytes().splitlines():
         try:
             row = json.loads(line)
         except ValueError:
