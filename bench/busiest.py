@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..analysis.selecting import streams_of
 from ..analysis.summaries import ticks_in
 from ..analysis.trace import Trace
 from .workload import Workload
@@ -83,18 +84,13 @@ def busiest_of_trace(
 ) -> Stretch | None:
     """The same of the requests of a trace, all or those of a service and model.
 
-    Stamps coarser than a slot count where they stand.
+    Stamps coarser than a slot count where they stand. BurstlensError where there is no such service or model.
     """
-    streams = trace.engine.table("streams")
-    for column, wanted in (("service", service), ("model", model)):
-        if wanted is not None:
-            streams = streams.filter(pl.col(column) == wanted)
+    streams = streams_of(trace, service, model)
     width_s = max(SLOT_S, trace.info.resolution_s)
     rows = trace.engine.ask("hourly_counts", window_ticks=ticks_in(trace, width_s)).filter(
         pl.col("stream_id").is_in(streams["stream_id"].to_list())
     )
-    if rows.is_empty():
-        return None
     slot = np.floor(rows["slot"].to_numpy() * (width_s / SLOT_S)).astype(np.int64)
     low = int(slot.min())
     counts = np.bincount(slot - low, rows["n"].to_numpy()).astype(np.int64)

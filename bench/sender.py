@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -364,10 +365,13 @@ def _rounded(seconds: float | None) -> float | None:
 
 def _handle(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> list[signal.Signals]:
     """Let Ctrl-C and a polite kill stop the run; the signals that are handled now."""
-    handled = []
+    handled: list[signal.Signals] = []
+    # Only a main thread has signals.
+    if threading.current_thread() is not threading.main_thread():
+        return handled
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Only a main thread has signals.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        # A loop that has none, as on Windows.
+        with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
             handled.append(number)
     return handled

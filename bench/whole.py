@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from ..analysis.errors import BurstlensError, counted
-from ..analysis.runs import RECORDS, Part, is_run
+from ..analysis.runs import RECORDS, RUN, Part, is_run
 from ..analysis.runs import whole as parts_of
 from .clocks import Offset
 from .record import (
@@ -57,11 +57,13 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
         raise BurstlensError(f"{folders[0] if folders else 'no folder'}: is no shard of a workload")
     manifests = [read_manifest(part.folder) for part in parts]
     workload = _joined(parts)
-    if is_gathered(out):
-        for old in [*out.glob(RECORDS), out / SERVER, out / "run.json"]:
-            old.unlink(missing_ok=True)
     manifest = _manifest(parts, manifests, workload)
-    begin(out, manifest, workload)
+    cut_off = replace(manifest, finished=False, stopped="it was cut off as it was gathered")
+    if is_gathered(out):
+        write_manifest(out, cut_off)
+        for old in [*out.glob(RECORDS), out / SERVER, out / RUN]:
+            old.unlink(missing_ok=True)
+    begin(out, cut_off, workload)
     planned = workload.requests.select("request_id", "at_s")
     try:
         worker = 0

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -52,56 +54,93 @@ def send(
 ) -> bool:
     """Send by `settings.workers` processes, from `start_unix_s` on if given; whether everything was sent.
 
-    `prompts` is sent to the workers, so it must be picklable. Raises BurstlensError where a worker cannot
-    write its record, or dies.
+    `prompts` is sent to the workers, so it must be picklable. A `watch` that returns True stops them all, and
+    so does one that fails. Raises BurstlensError where a worker cannot write its record, or dies.
     """
     context = multiprocessing.get_context("spawn")
     shares = _shares(workload, prompts, target, settings, folder, done)
-    pipes, processes = [], []
-    told: dict[int, Status] = {}
-    whole: dict[int, bool] = {}
-    # The workers hear Ctrl-C themselves, since it goes to the whole group; the parent waits for them.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipes: list[Connection] = []
+    processes = []
+    whole: list[bool] = []
     try:
-        for share in shares:
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, share), name=f"burstlens-{share.worker}")
-            process.start()
-            theirs.close()
-            pipes.append(ours)
-            processes.append(process)
-        for pipe in pipes:
-            _hear(pipe)
-        if start_unix_s is None:
-            begin_s = time.monotonic() + START_S - _elapsed(workload, done)
-        else:
-            # Nothing is sent yet, so that Ctrl-C may end it all.
-            signal.signal(signal.SIGINT, before)
+        with _left_to_workers():
+            for share in shares:
+                ours, theirs = context.Pipe()
+                name = f"burstlens-{share.worker}"
+                process = context.Process(target=_work, args=(theirs, share), name=name)
+                process.start()
+                theirs.close()
+                pipes.append(ours)
+                processes.append(process)
+            for pipe in pipes:
+                _hear(pipe)
+        # Nothing is sent yet, so that Ctrl-C may end it all.
+        if start_unix_s is not None:
             wait_for(start_unix_s, LAST_S)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            begin_s = time.monotonic() + left_s(start_unix_s - START_S) + START_S
-        for pipe in pipes:
-            pipe.send(begin_s)
-        while len(whole) < len(pipes):
-            open_pipes: list[Any] = [p for i, p in enumerate(pipes) if i not in whole]
-            for ready in wait(open_pipes):
-                worker = next(i for i, pipe in enumerate(pipes) if pipe is ready)
-                said = _hear(pipes[worker])
-                if isinstance(said, Status):
-                    told[worker] = said
-                    if watch is not None and len(told) == len(pipes):
-                        watch(_sum(told.values(), workload))
-                elif isinstance(said, bool):
-                    whole[worker] = said
-        return all(whole.values())
+        with _left_to_workers():
+            begin_s = (
+                time.monotonic() + START_S - _elapsed(workload, done)
+                if start_unix_s is None
+                else time.monotonic() + left_s(start_unix_s - START_S) + START_S
+            )
+            for pipe in pipes:
+                pipe.send(begin_s)
+            whole = _followed(pipes, workload, watch)
+        return all(whole)
     finally:
-        signal.signal(signal.SIGINT, before)
+        # All at once: while one waits for its open requests, the others are to send nothing either.
+        for process in processes if not whole else ():
+            process.terminate()
         for process in processes:
-            if len(whole) < len(pipes):
-                process.terminate()
             process.join()
         for pipe in pipes:
             pipe.close()
+
+
+def _followed(
+    pipes: Sequence[Connection], workload: Workload, watch: Callable[[Status], object] | None
+) -> list[bool]:
+    """Whether each worker sent everything, once all have ended; `watch` is told how they go together."""
+    told: dict[Connection, Status] = {}
+    whole: dict[Connection, bool] = {}
+    stopping = False
+    while len(whole) < len(pipes):
+        ready = wait([pipe for pipe in pipes if pipe not in whole])
+        for pipe in (pipe for pipe in pipes if pipe in ready):
+            said = _hear(pipe)
+            if isinstance(said, bool):
+                whole[pipe] = said
+            elif isinstance(said, Status):
+                told[pipe] = said
+                if watch is None or len(told) < len(pipes):
+                    continue
+                if watch(_sum(told.values(), workload)) is True and not stopping:
+                    stopping = True
+                    _stop(pipe for pipe in pipes if pipe not in whole)
+    return list(whole.values())
+
+
+@contextmanager
+def _left_to_workers() -> Iterator[None]:
+    """Leave Ctrl-C to the workers, which hear it themselves: it goes to the whole group.
+
+    Only a main thread has signals; in another one nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(pipes: Iterable[Connection]) -> None:
+    """Tell workers to send nothing more; one that has just ended need not hear it."""
+    for pipe in pipes:
+        with suppress(BrokenPipeError):
+            pipe.send(STOP)
 
 
 def _shares(
@@ -162,7 +201,7 @@ def _work(pipe: Connection, share: _Share) -> None:
             worker=share.worker,
             done=share.done,
             samples=share.worker == 0,
-            watch=pipe.send,
+            watch=partial(_tell, pipe),
         )
         sender.prepare()
         pipe.send(READY)
@@ -170,6 +209,12 @@ def _work(pipe: Connection, share: _Share) -> None:
         pipe.send(main(sender, pipe.recv()))
     except BurstlensError as fault:
         pipe.send(str(fault))
+
+
+def _tell(pipe: Connection, status: Status) -> bool:
+    """In the worker: tell the parent how it goes; whether the parent has said that it is enough."""
+    pipe.send(status)
+    return pipe.poll()
 
 
 def _sum(told: Iterable[Status], workload: Workload) -> Status:
@@ -197,6 +242,8 @@ def _sum(told: Iterable[Status], workload: Workload) -> Status:
 
 READY = "ready"
 """Said by a worker that has loaded everything."""
+STOP = "stop"
+"""Said to a worker that is to send nothing more."""
 
 START_S = 0.25
 """From the parent's word to the run's second 0: every worker has its loop by then."""

@@ -16,7 +16,7 @@ from ..analysis.errors import BurstlensError
 from ..analysis.result import Part, silent
 from ..bench.experiments.findings import Checked
 from ..bench.provisioned import best_of, policies
-from .chart import number
+from .chart import estimate, number
 from .figures_disaggregation import figures
 from .page import block, render, sections, write_images, write_tables
 
@@ -98,12 +98,7 @@ def write_disaggregation_page(found: Found, out: Path, *, command: str = "", ima
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     """A policy, its goodput and its gain, each with its interval over seeds."""
-    cells = [str(row["policy"])]
-    for name in ("goodput_rps", "gain_rps"):
-        low, high = row[f"{name}_low"], row[f"{name}_high"]
-        interval = "" if low is None else f" [{number(low)}, {number(high)}]"
-        cells.append(f"{number(row[name])}{interval}")
-    return tuple(cells)
+    return str(row["policy"]), *(estimate(row, name) for name in ("goodput_rps", "gain_rps"))
 
 
 def _facts(content: Mapping[str, Any]) -> list[tuple[str, str, str]]:

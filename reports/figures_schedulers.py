@@ -24,6 +24,7 @@ SHOWN = {
 """Panels of a service, and what a measure's values are multiplied by."""
 WAITS = {"ttft_p50_s": "median", "ttft_p90_s": "p90", "ttft_p99_s": "p99", "ttft_max_s": "worst"}
 INTERVAL = "Dots are means over seeds, lines their 95 % intervals; where none is drawn, one seed tells none."
+UNORDERED = "Token latency was not measured under all three orders of serving"
 
 
 def figures(part: Part) -> list[Figure]:
@@ -65,9 +66,10 @@ def _measures(part: Compared) -> Figure:
     tips = ["panel:N", "policy:N", *(alt.Tooltip(f"{n}:Q", format=",.4~r") for n in ("value", "low", "high"))]
     dots = base.mark_circle(size=110).encode(y=alt.Y("value:Q", title=None, scale=scale), tooltip=tips)
     told = "; ".join(f"{r['service']} {r['order']}" for r in _orders(part, "token_latency_s"))
+    every = [f"{r['service']}, {MEASURES[r['measure']][0]}: {r['order']}" for r in _orders(part)]
     return Figure(
         name="measures",
-        title=f"Token latency, best first: {told}",
+        title=f"Token latency, best first: {told}" if told else UNORDERED,
         chart=panels(
             alt.layer(bars.add_params(pick), dots).properties(height=150),
             "panel",
@@ -79,7 +81,7 @@ def _measures(part: Compared) -> Figure:
         "first; ≈ stands between what is within noise when paired by seed. Axes do not begin at zero, "
         "and intervals that reach below it are cut there.",
         alt_text="Dot plots with intervals of three orders of serving, a panel a service and measure. "
-        + "; ".join(f"{r['service']}, {MEASURES[r['measure']][0]}: {r['order']}" for r in _orders(part))
+        + ("; ".join(every) or UNORDERED)
         + ".",
         table_name="means",
         data=data,

@@ -19,7 +19,7 @@ from ..analysis.forecasters import LABELS, load_xgboost
 from ..analysis.load_bins import TARGETS, bin_name
 from ..analysis.result import Progress, number, silent
 from . import figures_forecast
-from .chart import percent
+from .chart import estimate, percent
 from .claim_checks_forecast import decided
 from .claims import LEDGER
 from .facts import Fact
@@ -110,14 +110,13 @@ def _html(part: Forecasts, one: Block, command: str, images: bool) -> str:
 
 def _verdict(row: dict[str, Any]) -> dict[str, str]:
     """One series and its verdict in words."""
-    ends = ", ".join(number(row[f"skill_{end}"]) for end in ("low", "high"))
     return {
         "what": f"{row['selection']}, {TARGETS[row['target']]} per {bin_name(row['bin_s'])}",
         "method": LABELS[row["method"]],
         "nmae": number(row["nmae"]),
         "against": LABELS[row["against"]],
         "naive_nmae": number(row["naive_nmae"]),
-        "skill": f"{number(row['skill'])} [{ends}]",
+        "skill": estimate(row, "skill"),
         "verdict": "can be forecast" if row["forecastable"] else "cannot be forecast",
     }
 
@@ -135,14 +134,9 @@ def _models(part: Forecasts) -> list[tuple[str, list[list[str]]]]:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     """A method's line: name, errors, band, skill."""
-
-    def ranged(name: str) -> str:
-        ends = ", ".join(number(row[f"{name}_{end}"]) for end in ("low", "high"))
-        return f"{number(row[name])} [{ends}]"
-
     coverage = "–" if row["coverage"] is None else percent(row["coverage"], 2)
     errors = [number(row[name]) for name in ("nmse_variance", "nmse_mean_square", "pinball")]
-    return [LABELS[row["method"]], ranged("nmae"), *errors, coverage, ranged("skill")]
+    return [LABELS[row["method"]], estimate(row, "nmae"), *errors, coverage, estimate(row, "skill")]
 
 
 def _facts(part: Forecasts) -> list[Fact]:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from ..analysis.errors import BurstlensError
-from ..bench.experiments.against import COMPARED, JUDGED, WITHIN
+from ..bench.experiments.against import COMPARED, ERRORS, JUDGED, ORDERS, SUMMARY, WITHIN
 from ..bench.experiments.engines import MEASURES
 from ..bench.experiments.trials import is_experiment, read
 from .chart import number, percent
@@ -128,7 +128,7 @@ def _facts(folder: Path, server: Mapping[str, Any]) -> list[tuple[str, str, str]
         out.append(
             ("Calibrated rate", number(found["rate_rps"]), f"requests/s at {percent(found['used'])} KV use")
         )
-    if (told := _csv(folder / "simulated" / "summary.csv")) is not None:
+    if (told := _csv(folder / "simulated" / "summary.csv", SUMMARY)) is not None:
         judged = told.filter(pl.col("measure").is_in(JUDGED) & ~pl.col("saturated"))
         worst = judged["worst"].max()
         if isinstance(worst, float):
@@ -190,7 +190,8 @@ def _calibration(folder: Path) -> list[Table]:
 
 def _errors(folder: Path) -> list[Table]:
     """How far the simulated engine is from the server."""
-    told, each = _csv(folder / "simulated" / "summary.csv"), _csv(folder / "simulated" / "errors.csv")
+    told = _csv(folder / "simulated" / "summary.csv", SUMMARY)
+    each = _csv(folder / "simulated" / "errors.csv", ERRORS)
     if told is None or each is None:
         return []
     lead = (
@@ -216,19 +217,19 @@ def _errors(folder: Path) -> list[Table]:
         "simulated": ("simulated, s", number),
         "error": ("error", percent),
     }
-    latency = each.filter(pl.col("measure") == COMPARED[0]).drop_nulls("error")
+    trials = each.filter(pl.col("measure") == COMPARED[0])
+    latency = trials.drop_nulls("error")
+    if unanswered := trials.height - latency.height:
+        lead += (
+            f" {unanswered} of {trials.height} trials are not compared: nothing was answered on the "
+            "server, or on the simulated engine."
+        )
     worst = latency.sort(pl.col("error").abs(), descending=True).head(WORST)
-    found = [
-        _table("The simulated engine against the server", lead, told, summary, "errors"),
-        _table(
-            "Trials met worst",
-            "By mean end-to-end latency; simulated/errors.csv has all trials and measures.",
-            worst,
-            trial,
-            "trials",
-        ),
-    ]
-    orders = _csv(folder / "simulated" / "orders.csv")
+    found = [_table("The simulated engine against the server", lead, told, summary, "errors")]
+    if worst.height:
+        by = "By mean end-to-end latency; simulated/errors.csv has all trials and measures."
+        found.append(_table("Trials met worst", by, worst, trial, "trials"))
+    orders = _csv(folder / "simulated" / "orders.csv", ORDERS)
     if orders is not None and orders.height:
         lead = (
             "Best first; ≈ joins what the trials do not tell apart. "
@@ -320,10 +321,10 @@ def _said(value: Any) -> str:
     )
 
 
-def _csv(path: Path) -> pl.DataFrame | None:
-    """A table of a stage, None where it is not there."""
+def _csv(path: Path, schema: Mapping[str, type[pl.DataType]] | None = None) -> pl.DataFrame | None:
+    """A table of a stage, None where it is not there; with a schema also where nothing in it was measured."""
     try:
-        return pl.read_csv(path)
+        return pl.read_csv(path, schema_overrides=schema)
     except FileNotFoundError:
         return None
     except (OSError, pl.exceptions.PolarsError) as fault:

@@ -1,12 +1,15 @@
-"""What several test folders share: the real traces, opened once, and how properties are tried."""
+"""What several test folders share: traces opened and characterized once, and how properties are tried."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
+from burstlens.analysis.characterize import Characterization, characterize
 from burstlens.analysis.forecast import Forecasts, describe_forecast
+from burstlens.analysis.synthetic import open_synthetic
 from burstlens.analysis.trace import Trace, open_trace
 from hypothesis import HealthCheck, settings
 
@@ -35,6 +38,36 @@ def traces() -> Callable[[str], Path]:
 def week(traces: Callable[[str], Path]) -> Trace:
     """The real first week of BurstGPT file 1, opened."""
     return open_trace(traces("burstgpt_1_first7days.csv"))
+
+
+@pytest.fixture(scope="session")
+def characterized(traces: Callable[[str], Path]) -> Callable[[str], Characterization]:
+    """What a real trace says, by file name; asked once for all tests, which only read it."""
+
+    @cache
+    def said(name: str) -> Characterization:
+        with open_trace(traces(name)) as trace:
+            return characterize(trace)
+
+    return said
+
+
+@pytest.fixture(scope="session")
+def week_said(characterized: Callable[[str], Characterization]) -> Characterization:
+    """What the real week says."""
+    return characterized("burstgpt_1_first7days.csv")
+
+
+@pytest.fixture(scope="session")
+def synthetic_said() -> Callable[..., Characterization]:
+    """What synthetic days say, by number, seed and window; asked once for all tests, which only read it."""
+
+    @cache
+    def said(days: int, seed: int, window_s: float = 1200.0) -> Characterization:
+        with open_synthetic(days=days, seed=seed) as trace:
+            return characterize(trace, window_s=window_s)
+
+    return said
 
 
 @pytest.fixture(scope="session")

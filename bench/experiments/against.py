@@ -48,6 +48,18 @@ ORDERS: dict[str, type[pl.DataType]] = {
 }
 """Columns of `orders`: the schedulers, best first, `≈` where the trials do not tell two of them apart."""
 
+SUMMARY: dict[str, type[pl.DataType]] = {
+    "experiment": pl.String,
+    "saturated": pl.Boolean,
+    "measure": pl.String,
+    "trials": pl.UInt32,
+    "mean_error": pl.Float64,
+    "mean_size": pl.Float64,
+    "worst": pl.Float64,
+    "within": pl.Float64,
+}
+"""Columns of `summary`."""
+
 
 def simulated(
     folder: Path, preset: Preset, timeout_s: float | None, progress: Progress = silent
@@ -117,7 +129,10 @@ def agree(one: str, other: str) -> bool:
 
 
 def summary(found: pl.DataFrame) -> pl.DataFrame:
-    """By experiment, saturation and measure: trials, mean and worst error, and whether all are `WITHIN`."""
+    """By experiment, saturation and measure: trials, mean and worst error, and whether all are `WITHIN`.
+
+    Columns of `SUMMARY`; what was not measured on both sides has no row.
+    """
     size = pl.col("error").abs()
     return (
         found.drop_nulls("error")

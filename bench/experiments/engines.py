@@ -205,7 +205,6 @@ class Served:
         from ..client import run
         from ..preflight import preflight
 
-        preflight(self.target)
         done = run(
             workload, self._prompts, self.target, self.settings, folder, resume=(folder / RUN).is_file()
         )

@@ -20,6 +20,7 @@ import polars as pl
 from ...analysis.errors import BurstlensError
 from ...analysis.lengths import Lengths, describe_lengths
 from ...analysis.result import Interval, Part, number
+from ...analysis.selecting import requests_of, streams_of
 from ...analysis.trace import COLUMNS, Trace, TraceInfo, open_frame
 from ..record import ANSWERED, read_record, read_workload
 from ..workload import SCHEMA, Workload
@@ -77,17 +78,9 @@ def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: 
         raise BurstlensError(
             f"{trace.info.name}: tells no token counts; experiment responses needs both lengths"
         )
-    known = set(trace.engine.table("streams")["service"].to_list())
-    if service is not None and service not in known:
-        raise BurstlensError(
-            f"{trace.info.name}: no requests of service {service!r}; it has: {', '.join(sorted(known))}"
-        )
-    wanted = service or ("conversation" if "conversation" in known else None)
-    streams = trace.engine.table("streams")
-    chosen = streams if wanted is None else streams.filter(pl.col("service") == wanted)
-    found = trace.engine.ask(
-        "load", streams=chosen["stream_id"].to_list(), start_s=None, end_s=None, first=2**62
-    ).join(chosen.select("stream_id", "service", "model"), on="stream_id")
+    if service is None and "conversation" in streams_of(trace)["service"]:
+        service = "conversation"
+    found = requests_of(trace, service=service)
     told = found.filter((pl.col("request_tokens") > 0) & (pl.col("response_tokens") > 0))
     if told.is_empty():
         raise BurstlensError(f"{trace.info.name}: no request tells both of its lengths")
@@ -102,7 +95,7 @@ def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: 
         *(pl.lit(None, SCHEMA[name]).alias(name) for name in ("session", "turn", "think_s", "prefix")),
         pl.lit(0).alias("priority"),
     )
-    recipe = {"source": trace.info.name, "service": wanted, "first": most, "seed": seed}
+    recipe = {"source": trace.info.name, "service": service, "first": most, "seed": seed}
     requests = frame.select(*SCHEMA).cast(SCHEMA)  # type: ignore[arg-type]
     return Workload(requests, trace.info.name, trace.info.synthetic, recipe)
 

@@ -9,13 +9,8 @@ from the answers (the module of each experiment).
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +20,7 @@ import polars as pl
 from ...analysis.errors import BurstlensError
 from ...analysis.result import Progress, silent
 from ...analysis.writing import write_json
+from ..parallel import Tell, each
 from ..workload import Workload
 from .engines import MEASURES, Engine, Measured, measures_of
 
@@ -34,8 +30,6 @@ TRIALS = "trials.jsonl"
 COURSES = "course"
 RUNS = "runs"
 VERSION = 1
-AHEAD = 2
-"""Trials that wait per process: each is made where it runs, so a long list costs no memory."""
 
 Label = str | int | float | None
 
@@ -117,8 +111,10 @@ def run(
     stopped: str | None = "it ended in a fault"
     notes = list(question.notes)
     try:
-        for count, (number, measured) in enumerate(_measured(left, engine, folder, workers), start=1):
-            _keep(folder, number, trials[number], measured)
+        workers = 1 if engine.alone else workers
+        for count, (i, measured) in enumerate(each(_serve, (engine, folder), left, workers), start=1):
+            number, trial = left[i]
+            _keep(folder, number, trial, measured)
             notes += [note for note in measured.notes if note not in notes]
             progress(f"{len(trials):,} trials", (len(done) + count) / max(len(trials), 1))
         stopped = None
@@ -169,44 +165,10 @@ def is_experiment(folder: Path) -> bool:
     return (folder / EXPERIMENT).is_file()
 
 
-def _measured(
-    left: Sequence[tuple[int, Trial]], engine: Engine, folder: Path, workers: int
-) -> Iterator[tuple[int, Measured]]:
-    """Each trial's number and what it measured, as they end."""
-    if workers <= 1 or len(left) <= 1 or engine.alone:
-        for number, trial in left:
-            yield number, _serve(engine, trial, folder / RUNS / str(number))
-        return
-    # A forked process would share the threads of Polars without running them.
-    context = multiprocessing.get_context("spawn")
-    waiting: dict[Future[Measured], int] = {}
-    coming = iter(left)
-    with ProcessPoolExecutor(min(workers, len(left)), context, _alone) as pool:
-        try:
-            while True:
-                while len(waiting) < AHEAD * workers and (entry := next(coming, None)):
-                    number, trial = entry
-                    waiting[pool.submit(_serve, engine, trial, folder / RUNS / str(number))] = number
-                if not waiting:
-                    return
-                for ended in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(ended), ended.result()
-        except BrokenProcessPool:
-            raise BurstlensError(
-                "a process that ran trials was killed, perhaps for memory; try fewer with --workers"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _alone() -> None:
-    """In a process of the pool: Ctrl-C is the parent's to handle, and one core is enough."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["POLARS_MAX_THREADS"] = "1"
-
-
-def _serve(engine: Engine, trial: Trial, folder: Path) -> Measured:
-    return engine.serve(trial.make(), folder, course=trial.course)
+def _serve(shared: tuple[Engine, Path], piece: tuple[int, Trial], _tell: Tell) -> Measured:
+    """What a trial measures, given the engine and the folder of the experiment."""
+    (engine, folder), (number, trial) = shared, piece
+    return engine.serve(trial.make(), folder / RUNS / str(number), course=trial.course)
 
 
 def _begun(question: Question, folder: Path) -> Question:
@@ -286,7 +248,8 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # Bytes, not text: a kill may tear a line within a character.
+    for line in path.read_bytes().splitlines():
         try:
             row = json.loads(line)
         except ValueError:

@@ -26,7 +26,7 @@ from burstlens.analysis.comparison import (
 from burstlens.analysis.failures import Failures
 from burstlens.analysis.lengths import Lengths
 from burstlens.analysis.renewal import sample_arrivals
-from burstlens.analysis.trace import Trace, TraceInfo, open_frame, open_trace
+from burstlens.analysis.trace import Trace, TraceInfo, open_frame
 from burstlens.analysis.volume import Volume
 
 REAL = {
@@ -39,14 +39,8 @@ REAL = {
 
 
 @pytest.fixture(scope="module")
-def real(traces: Callable[[str], Path]) -> dict[str, Characterization]:
-    """The real traces, characterized once."""
-    out = {}
-    for name, file in REAL.items():
-        trace = open_trace(traces(file))
-        out[name] = characterize(trace)
-        trace.engine.close()
-    return out
+def real(characterized: Callable[[str], Characterization]) -> dict[str, Characterization]:
+    return {name: characterized(file) for name, file in REAL.items()}
 
 
 @pytest.fixture(scope="module")

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
-from burstlens.analysis.characterize import Characterization, characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.parameters import parameters, read_parameters, schema, write_parameters
-from burstlens.analysis.synthetic import open_synthetic
 
 
 @pytest.fixture(scope="module")
-def said() -> Characterization:
-    """Three synthetic days, characterized with hourly windows."""
-    trace = open_synthetic(days=3, seed=5)
-    return characterize(trace, window_s=3600.0)
+def said(synthetic_said: Callable[..., Characterization]) -> Characterization:
+    """Two synthetic days, characterized with hourly windows."""
+    return synthetic_said(2, 5, 3600.0)
 
 
 @pytest.fixture(scope="module")

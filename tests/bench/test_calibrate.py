@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.parameters import parameters
 from burstlens.analysis.renewal import sample_arrivals
-from burstlens.analysis.synthetic import open_synthetic
 from burstlens.bench.calibrate import calibrate, plateau, scaled
 from burstlens.bench.record import SERVER_SCHEMA
 from burstlens.bench.simulated.presets import load_preset
@@ -136,8 +135,8 @@ def test_the_plateau_leaves_out_warm_up_and_the_end() -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> dict[str, Any]:
-    return parameters(characterize(open_synthetic(days=1, seed=5), window_s=3600.0))
+def fitted(synthetic_said: Callable[..., Characterization]) -> dict[str, Any]:
+    return parameters(synthetic_said(2, 5, 3600.0))
 
 
 def test_scaled_parameters_are_a_parameter_file_of_the_same_shapes(fitted: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,38 @@ def test_every_request_is_recorded_once_with_its_class(tmp_path: Path, workers: 
     said = summarize(tmp_path / "run").metrics
     assert said.outcomes == {**dict.fromkeys(said.outcomes, 0), **Counter(o for _, o in told)}
     assert said.failure_rate.value == pytest.approx(13 / 15)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_is_sent_from_any_thread_and_ends_when_who_watches_has_seen_enough(
+    tmp_path: Path, workers: int
+) -> None:
+    load = workload([0.02 * i for i in range(1000)], [5] * 1000, [BASE] * 1000)
+    settings = replace(QUICK, workers=workers)
+    with faulty() as (url, server), ThreadPoolExecutor(1) as apart:
+        sent = apart.submit(
+            run, load, TokenPrompts(), Target(url), settings, tmp_path / "run", watch=lambda s: s.sent >= 40
+        )
+        assert (sent.result().finished, sent.result().stopped) == (False, "stopped by Ctrl-C")
+    assert 40 <= sum(server.asked.values()) == read_record(tmp_path / "run").height < 1000
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_watcher_that_fails_ends_the_run(tmp_path: Path, workers: int) -> None:
+    load = workload([0.01 * i for i in range(400)], [5] * 400, [BASE] * 400)
+    # No answer comes, and each worker waits for what is open: longer than the load lasts.
+    settings = Settings(timeout_s=60.0, grace_s=4.5, workers=workers)
+
+    def watch(status: Status) -> None:
+        if status.sent >= 20:
+            raise RuntimeError("the screen is gone")
+
+    with faulty(lambda _: "hang") as (url, _), pytest.raises(RuntimeError, match="the screen is gone"):
+        run(load, TokenPrompts(), Target(url), settings, tmp_path / "run", watch=watch)
+    sent = read_record(tmp_path / "run")["worker"].value_counts()
+    assert sent.height == workers
+    assert (sent["count"] < 400 / workers).all()
+    assert not read_manifest(tmp_path / "run").finished
 
 
 def test_tokens_are_the_servers_count_and_prompts_have_exact_length(tmp_path: Path) -> None:

@@ -12,14 +12,13 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.arrivals import describe_arrivals
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.identity import TraceInfo
 from burstlens.analysis.length_families import Zipf, fit_lengths
 from burstlens.analysis.lengths import describe_lengths
 from burstlens.analysis.likelihood import Histogram
 from burstlens.analysis.parameters import parameters, write_parameters
-from burstlens.analysis.synthetic import open_synthetic
 from burstlens.analysis.trace import COLUMNS, Trace, open_frame
 from burstlens.bench.modelled import constant, from_parameters
 from burstlens.bench.workload import SCHEMA, Workload
@@ -250,10 +249,12 @@ def test_a_constant_load_lasts_as_long_as_it_is_asked_to() -> None:
 
 
 @pytest.fixture(scope="module")
-def real_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_file(
+    synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Parameters as `burstlens fit` writes them, of two synthetic days."""
     path = tmp_path_factory.mktemp("fit") / "parameters.json"
-    write_parameters(parameters(characterize(open_synthetic(days=2, seed=5), window_s=3600.0)), path)
+    write_parameters(parameters(synthetic_said(2, 5, 3600.0)), path)
     return path
 
 

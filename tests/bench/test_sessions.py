@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.conversations import describe_conversations
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.identity import TraceInfo
 from burstlens.analysis.parameters import parameters
-from burstlens.analysis.synthetic import open_synthetic
 from burstlens.analysis.trace import COLUMNS, Trace, open_frame
 from burstlens.bench.modelled import constant, from_parameters
 from burstlens.bench.plan import Plan
@@ -132,8 +132,8 @@ def test_thinking_follows_the_law_and_waits_for_the_answer_before() -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> dict[str, Any]:
-    return parameters(characterize(open_synthetic(days=2, seed=5), window_s=3600.0))
+def fitted(synthetic_said: Callable[..., Characterization]) -> dict[str, Any]:
+    return parameters(synthetic_said(2, 5, 3600.0))
 
 
 @pytest.mark.parametrize("sessions", ["stamps", "think"])

@@ -155,6 +155,19 @@ def test_the_records_of_all_shards_are_one_run(tmp_path: Path) -> None:
         gather(folders, folders[0])
 
 
+def test_a_run_that_was_gathered_in_part_does_not_pass_for_the_whole(tmp_path: Path) -> None:
+    folders, out = the_shards(tmp_path), tmp_path / "whole"
+    out.mkdir()
+    record_path(out, 1).symlink_to("/dev/full")
+    with pytest.raises(BurstlensError, match="no space left"):
+        gather(folders, out)
+    assert not read_manifest(out).finished
+    assert read_manifest(out).stopped == "it was cut off as it was gathered"
+    assert gather(folders, out).finished
+    assert read_manifest(out).finished
+    assert read_record(out).height == 30
+
+
 def test_clocks_that_differ_are_put_on_one_and_the_lateness_tells(tmp_path: Path) -> None:
     """The sender of shard 2 has a clock 3 s ahead: it sent 3 s before the others by any one clock."""
     folders = the_shards(tmp_path, offsets={2: 3.0})

@@ -75,7 +75,7 @@ def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch:
     for result in results:
         shown = result._repr_html_()
         assert shown is not None
-        assert "synthetic" in shown, type(result)
+        assert "– <strong>synthetic" in shown, type(result)
         assert "<script" not in shown
         assert isinstance(result.to_frame(), pl.DataFrame)
         assert result.to_frames()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.parameters import parameters, write_parameters
 from burstlens.analysis.synthetic import open_synthetic
 
@@ -61,8 +62,10 @@ def test_the_verdict_follows_from_the_gains(done: tuple[dict[str, Any], Path]) -
         assert statement is (True if low > 0 else False if high < 0 or low == high == 0 else None)
 
 
-def test_the_screen_and_the_page_again(done: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
-    _, out = done
+def test_the_screen_and_the_page_again(
+    done: tuple[dict[str, Any], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said, out = done
     again = burstlens("report", out, "-o", tmp_path / "again", "--no-images")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again" / "index.html").is_file()
@@ -70,6 +73,13 @@ def test_the_screen_and_the_page_again(done: tuple[dict[str, Any], Path], tmp_pa
     from burstlens.provisioning import read
 
     show_disaggregated(read(out), out / "index.html")
+    screen = " ".join(capsys.readouterr().out.split())
+    assert "SIMULATED by preset llama-2-13b-a100" in screen
+    for row in pl.read_csv(out / "tables" / "ratios-ratios.csv").iter_rows(named=True):
+        assert row["policy"] in screen
+    (claim,) = said["claims"]
+    assert f"{claim['verdict']}: {claim['claim']}" in screen
+    assert str(out / "plan.json") in screen.replace(" ", "")
 
 
 def test_a_search_that_was_stopped_has_a_page(done: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
@@ -86,14 +96,13 @@ def test_a_search_that_was_stopped_has_a_page(done: tuple[dict[str, Any], Path],
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def logs(
+    synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
     """A trace of two days, and the parameters of it."""
     folder = tmp_path_factory.mktemp("logs")
-    trace = open_synthetic(folder / "trace.parquet", days=2, seed=3)
-    try:
-        write_parameters(parameters(characterize(trace)), folder / "parameters.json")
-    finally:
-        trace.engine.close()
+    open_synthetic(folder / "trace.parquet", days=2, seed=3).close()
+    write_parameters(parameters(synthetic_said(2, 3)), folder / "parameters.json")
     return folder / "trace.parquet", folder / "parameters.json"
 
 

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.parameters import parameters, write_parameters
-from burstlens.analysis.synthetic import open_synthetic
 from burstlens.bench.experiments.trials import read
 from burstlens.bench.settings import Target
 
@@ -23,15 +23,10 @@ VOCABULARY = (10, 999)
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A parameter file of two days."""
-    trace = open_synthetic(None, days=2, seed=3)
-    try:
-        content = parameters(characterize(trace))
-    finally:
-        trace.engine.close()
     file = tmp_path_factory.mktemp("fitted") / "parameters.json"
-    write_parameters(content, file)
+    write_parameters(parameters(synthetic_said(2, 3)), file)
     return file
 
 

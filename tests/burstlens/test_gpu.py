@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
 import pytest
 from burstlens.bench.experiments import against, schedulers
 from burstlens.bench.experiments.engines import Served
-from burstlens.bench.experiments.trials import Question, Trial, run
+from burstlens.bench.experiments.trials import Experiment, Question, Trial, run
 from burstlens.bench.hosted import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
@@ -24,6 +25,7 @@ from burstlens.reports.gpu_page import write_gpu_page
 
 from burstlens import BurstlensError
 from burstlens.gpu import ended, evaluate
+from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 
 PRESET = "llama-2-7b-h200"
@@ -118,21 +120,45 @@ def test_a_server_that_is_never_well_is_ended(tmp_path: Path) -> None:
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, tmp_path: Path) -> None:
-    """The server is the simulated engine behind HTTP, so the engine is nearly right about it."""
-    load = workload([0.05 * i for i in range(40)], [20 + i % 200 for i in range(40)], [20] * 40)
+def three_policies(url: str, folder: Path, requests: int) -> Experiment:
+    """An experiment of one load under each policy at a server."""
+    n = range(requests)
+    load = workload([0.05 * i for i in n], [20 + i % 200 for i in n], [20] * requests)
     listed = [
         Trial({"service": "chat", "policy": policy, "seed": 0}, partial(schedulers.ranked, load, policy))
         for policy in schedulers.POLICIES
     ]
-    engine = Served.at(Target(server, "Llama-2-7b"), Settings())
+    engine = Served.at(Target(url), Settings())
     asked = Question("schedulers", {}, engine.as_dict(), engine.title, None, True, [0], 0, {})
-    measured = run(asked, listed, engine, tmp_path / "real")
+    return run(asked, listed, engine, folder)
+
+
+def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compared(
+    log: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "gpu"
+    with faulty(lambda _: "http_500") as (url, _):
+        measured = three_policies(url, out / "schedulers", 5)
+    assert measured.trials["failure_rate"].to_list() == [1.0] * 3
+    (out / "profile").mkdir()
+    presets = json.loads((files("burstlens.bench.simulated") / "presets.json").read_text())
+    (out / "profile" / "preset.json").write_text(json.dumps(presets[PRESET]))
+    (done,) = evaluate(out, url=url, trace=log, only=["simulated"])
+    assert done.said == "no trial below saturation"
+    page = write_gpu_page(out, images=False).read_text()
+    assert "3 of 3 trials are not compared: nothing was answered on the server" in page
+    assert "Trials met worst" not in page
+    assert "worst error" not in page
+
+
+def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, tmp_path: Path) -> None:
+    """The server is the simulated engine behind HTTP, so the engine is nearly right about it."""
+    measured = three_policies(server, tmp_path / "real", 40)
     preset = load_preset(PRESET).limited(max_num_seqs=8, max_num_batched_tokens=1024, max_model_len=512)
     model = against.simulated(tmp_path / "real", preset, 60.0)
     assert model.question.simulated == PRESET
     found = against.errors(measured, model)
-    assert found.height == len(listed) * len(against.COMPARED)
+    assert found.height == len(schedulers.POLICIES) * len(against.COMPARED)
     latency = found.filter(pl.col("measure") == "e2e_s")
     assert not latency["saturated"].any()
     assert latency["error"].abs().max() < 0.3
@@ -142,7 +168,8 @@ def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, 
     told = against.summary(slow).filter(pl.col("measure") == "e2e_s")
     assert told["within"].to_list() == [0.0]
     assert against.orders(measured, model).height > 0
-    assert against.orders(replace(measured, question=replace(asked, kind="maf2")), model).is_empty()
+    other = replace(measured, question=replace(measured.question, kind="maf2"))
+    assert against.orders(other, model).is_empty()
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,10 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
     assert answers.difference.value == pytest.approx(model["mean"] - trace["mean"])
     assert {"trace", "served model"} <= set(lengths.tables()["quantiles"]["selection"])
     assert any("likelier than shuffled" in note for note in done.question.notes)
-    assert said.claims[0].verdict in ("agrees", "partly", "differs", "cannot tell")
+    shorter, grows, _ = said.claims[0].statements.values()
+    assert shorter in (None, model["mean"] > trace["mean"])
+    assert grows is True, "the synthetic trace's responses grow with the request"
+    assert said.claims[0].verdict in ("agrees", "partly")
 
 
 def test_dummy_weights_are_found_out(dummy: str, learnt: Path, texts: Path, log: str, tmp_path: Path) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from burstlens.analysis.characterize import Characterization, characterize
-from burstlens.analysis.synthetic import open_synthetic
-from burstlens.analysis.trace import Trace
+from burstlens.analysis.characterize import Characterization
 from burstlens.reports.claim_checks import together
 from burstlens.reports.claims import LEDGER, Claim, check
 from burstlens.reports.figures import figures_of
 
 VERDICTS = {"agrees", "partly", "differs", "cannot tell"}
-
-
-@pytest.fixture(scope="module")
-def week_said(week: Trace) -> Characterization:
-    return characterize(week)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +54,10 @@ def test_the_real_week_against_the_paper(ledger: dict[str, Claim]) -> None:
         assert ledger[id].verdict == "cannot tell"
 
 
-def test_a_trace_with_sessions_gets_verdicts_on_conversations() -> None:
-    said = characterize(open_synthetic(days=8, seed=11))
+def test_a_trace_with_sessions_gets_verdicts_on_conversations(
+    synthetic_said: Callable[..., Characterization],
+) -> None:
+    said = synthetic_said(8, 11)
     ledger = {claim.id: claim for claim in check(said)}
     assert ledger["turns"].verdict in {"agrees", "partly"}
     assert "over 35 % have one request: holds" in ledger["turns"].why

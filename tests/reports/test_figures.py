@@ -7,14 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import vl_convert
-from burstlens.analysis.characterize import Characterization, characterize
-from burstlens.analysis.trace import open_trace
+from burstlens.analysis.characterize import Characterization
 from burstlens.reports import theme
 from burstlens.reports.chart import Figure, columns_for, estimate, log_ticks, number
 from burstlens.reports.figures import figures_of
@@ -31,13 +29,8 @@ LOGS = {
 
 
 @pytest.fixture(scope="module")
-def real(traces: Callable[[str], Path]) -> dict[str, Characterization]:
-    out = {}
-    for name, file in LOGS.items():
-        trace = open_trace(traces(file))
-        out[name] = characterize(trace)
-        trace.engine.close()
-    return out
+def real(characterized: Callable[[str], Characterization]) -> dict[str, Characterization]:
+    return {name: characterized(file) for name, file in LOGS.items()}
 
 
 def _all(said: dict[str, Characterization]) -> Iterator[tuple[str, Any, Figure]]:

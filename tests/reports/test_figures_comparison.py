@@ -6,14 +6,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 import pytest
 import vl_convert
-from burstlens.analysis.characterize import Characterization, characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.comparison import Comparison, compare_traces
-from burstlens.analysis.trace import open_trace
 from burstlens.reports.chart import Figure
 from burstlens.reports.figures import figures_of
 
@@ -26,13 +24,8 @@ REAL = {
 
 
 @pytest.fixture(scope="module")
-def real(traces: Callable[[str], Path]) -> dict[str, Characterization]:
-    out = {}
-    for name, file in REAL.items():
-        trace = open_trace(traces(file))
-        out[name] = characterize(trace)
-        trace.engine.close()
-    return out
+def real(characterized: Callable[[str], Characterization]) -> dict[str, Characterization]:
+    return {name: characterized(file) for name, file in REAL.items()}
 
 
 @pytest.fixture(scope="module")

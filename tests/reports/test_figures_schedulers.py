@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,17 +14,19 @@ from burstlens.reports.chart import Figure
 from burstlens.reports.figures_schedulers import SHOWN, WAITS, figures
 
 
-def made(seeds: int) -> Experiment:
-    """Trials of known values."""
+def made(seeds: int, **values: float | None) -> Experiment:
+    """Trials of known values, or of these."""
     rows = [
         {"service": service, "policy": policy, "seed": seed}
         | {name: 0.1 * (i + 1) * factor + 0.01 * seed for i, name in enumerate(MEASURES)}
+        | values
         for service in schedulers.SERVICES
         for policy, factor in zip(schedulers.POLICIES, (2, 1, 3), strict=True)
         for seed in range(seeds)
     ]
     question = Question("schedulers", {}, {}, "made", None, True, list(range(seeds)), len(rows), {})
-    return Experiment(Path(), question, pl.DataFrame(rows), pl.DataFrame(), ("service", "policy", "seed"))
+    trials = pl.DataFrame(rows, schema_overrides=dict.fromkeys(MEASURES, pl.Float64))
+    return Experiment(Path(), question, trials, pl.DataFrame(), ("service", "policy", "seed"))
 
 
 @pytest.fixture(params=[1, 3])
@@ -45,3 +48,15 @@ def test_each_panel_shows_the_three(drawn: list[Figure]) -> None:
 def test_a_title_orders_the_three(drawn: list[Figure]) -> None:
     assert "conversation SRF" in drawn[0].title
     assert "LRF" in drawn[1].title
+
+
+def test_a_title_says_so_where_there_is_no_order() -> None:
+    """A server that failed every request has a throughput, of zero, and no latency."""
+    failed = dict.fromkeys(MEASURES) | {"throughput_tps": 0.0, "failure_rate": 1.0}
+    (measures,) = figures(schedulers.parts(made(2, **failed))[0])
+    assert measures.title == "Token latency was not measured under all three orders of serving"
+    assert "throughput P: FCFS = SRF = LRF" in measures.alt_text
+    alone = replace(made(1), trials=made(1).trials.filter(policy="SRF"))
+    (first,) = figures(schedulers.parts(alone)[0])
+    assert first.title == measures.title
+    assert first.alt_text.endswith("under all three orders of serving.")

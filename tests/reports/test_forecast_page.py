@@ -33,7 +33,9 @@ def test_the_page_says_plainly_what_cannot_be_forecast(folder: Path) -> None:
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "Cannot be forecast" in page
     assert "api, request count per 1m" in page
-    assert "SYNTHETIC" not in page.split("<script")[0]
+    assert "SYNTHETIC TRACE" not in page
+    assert "<strong>Synthetic.</strong>" not in page
+    assert '<span class="badge">' not in page
     for link in re.findall(r'href="#([^"]+)"', page):
         assert f'id="{link}"' in page, link
 
@@ -83,4 +85,5 @@ def test_python_forecasts_a_log_and_marks_what_is_synthetic(tmp_path: Path) -> N
     assert "<strong>synthetic</strong>" in (done._repr_html_() or "")
     page = done.report(tmp_path / "out", images=False).read_text(encoding="utf-8")
     assert "SYNTHETIC TRACE" in page
+    assert "<strong>Synthetic.</strong>" in page
     assert '<span class="badge">synthetic trace</span>' in page

@@ -7,7 +7,6 @@ import html
 import io
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,6 @@ from burstlens.reports.figures import figures_of
 from burstlens.reports.page import write_page
 
 HOSTILE = ("<script>alert(1)</script>", "'; DROP TABLE requests; --", '"><img src=x onerror=alert(2)>')
-
-
-@pytest.fixture(scope="module")
-def week_said(traces: Callable[[str], Path]) -> Characterization:
-    trace = open_trace(traces("burstgpt_1_first7days.csv"))
-    said = characterize(trace)
-    trace.engine.close()
-    return said
 
 
 @pytest.fixture(scope="module")

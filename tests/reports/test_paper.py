@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from burstlens.analysis.characterize import characterize
+from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.forecast import Forecasts
-from burstlens.analysis.trace import Trace, open_trace
 from burstlens.reports.claims import LEDGER, check
 from burstlens.reports.paper import between, table
 
@@ -16,14 +15,12 @@ PAPER = Path(__file__).parents[2] / "docs" / "paper.md"
 
 
 def test_the_papers_numbers_are_those_of_a_run(
-    traces: Callable[[str], Path], week: Trace, week_forecast: Forecasts
+    characterized: Callable[[str], Characterization], week_said: Characterization, week_forecast: Forecasts
 ) -> None:
-    said = characterize(week)
-    with open_trace(traces("burstgpt_3_first400.csv")) as sessions:
-        ledgers = {
-            "BurstGPT file 1, first week": check(replace(said, parts=(*said.parts, week_forecast))),
-            "BurstGPT file 3, first 400 rows": check(characterize(sessions)),
-        }
+    ledgers = {
+        "BurstGPT file 1, first week": check(replace(week_said, parts=(*week_said.parts, week_forecast))),
+        "BurstGPT file 3, first 400 rows": check(characterized("burstgpt_3_first400.csv")),
+    }
     written = PAPER.read_text(encoding="utf-8")
     assert written == between(written, table(ledgers))
 

@@ -109,8 +109,14 @@ def test_a_planted_difference_is_found_in_every_bin_and_the_statements(tmp_path:
     said = findings(served(tmp_path / "x", theirs, own))
     answers = said.parts[0]
     assert isinstance(answers, asks.Answers)
-    centre = np.sqrt(answers.bins["request_low"].to_numpy() * answers.bins["request_high"].to_numpy())
-    assert (answers.bins["difference_low"].to_numpy() - 10 <= 400 - centre / 10).all() or len(centre) > 2
+    assert answers.bins.height > 3
+    for row in answers.bins.iter_rows(named=True):
+        within = (request >= row["request_low"]) & (request < row["request_high"])
+        assert row["n"] == within.sum()
+        # The noise of a difference has a standard deviation of 16 tokens.
+        planted = (400 - 2 * (request[within] // 20)).mean()
+        assert row["difference"] == pytest.approx(planted, abs=3 * 16 / np.sqrt(row["n"]))
+        assert row["difference_low"] < row["difference"] < row["difference_high"]
     assert said.claims[0].verdict == "agrees", said.claims[0].why
     turned = findings(served(tmp_path / "y", own, theirs))
     assert turned.claims[0].verdict == "differs", turned.claims[0].why

@@ -84,6 +84,15 @@ def test_a_torn_line_costs_its_trial_only(tmp_path: Path) -> None:
     assert values(run(QUESTION, trials(), ENGINE, tmp_path)).equals(values(whole))
 
 
+def test_a_line_torn_within_a_character_is_a_torn_line(tmp_path: Path) -> None:
+    named = [Trial({"load": "α", "seed": seed}, partial(load, 0.5, seed)) for seed in (0, 1)]
+    whole = run(QUESTION, named, ENGINE, tmp_path).trials.sort("seed")
+    written = (tmp_path / TRIALS).read_bytes()
+    (tmp_path / TRIALS).write_bytes(written[: written.rindex("α".encode()) + 1])
+    assert read(tmp_path).trials.equals(whole.head(1))
+    assert run(QUESTION, named, ENGINE, tmp_path).trials.sort("seed").equals(whole)
+
+
 def test_another_question_is_refused_by_what_differs(tmp_path: Path) -> None:
     run(QUESTION, trials(), ENGINE, tmp_path)
     other = Question("maf2", {"n": 51}, ENGINE.as_dict(), "", None, True, [0, 1], 0, {})
