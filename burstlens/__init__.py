@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .evaluated import Evaluated
     from .exports import Exported
     from .forecasted import Forecasted
+    from .gpu import GpuEvaluated
     from .provisioning import Disaggregated
     from .public import Fetched
     from .ran import Ran
@@ -63,6 +64,7 @@ __all__ = [
     "fit",
     "forecast",
     "gather",
+    "gpu_evaluate",
     "ingest",
     "replay",
     "report",
@@ -731,6 +733,44 @@ def disaggregate(
         progress=progress or silent,
         **options,
     )
+
+
+def gpu_evaluate(
+    out: Log,
+    trace: Log | None = None,
+    *,
+    vllm: Log | None = None,
+    url: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> GpuEvaluated:
+    """Profile a vLLM on this machine's GPU, run the paper's evaluations on it and on its model, and compare.
+
+    The server is started by the Python `vllm`, or runs at `url`. Stages that folder `out` holds are not run
+    again, so the same call goes on where it was stopped. `options` are those of `burstlens.gpu.evaluate`:
+    `weights`, `flags`, `only`, `limits_s`, `seeds`, … `.errors` is a row a measure of how far the simulated
+    engine is from the server, `.stages` tells how each stage ended, `.report()` makes the page.
+
+    >>> bl.gpu_evaluate("gpu", "synthetic.csv", only=["profile"])
+    Traceback (most recent call last):
+    burstlens.analysis.errors.BurstlensError: ...
+    """
+    from .analysis.result import silent
+    from .apart import apart
+    from .gpu import GpuEvaluated, evaluate
+
+    into = Path(out)
+    apart(
+        lambda _: evaluate(
+            into,
+            vllm=None if vllm is None else Path(vllm),
+            url=url,
+            trace=None if trace is None else str(trace),
+            progress=progress or silent,
+            **options,
+        )
+    )
+    return GpuEvaluated(into)
 
 
 def serve(

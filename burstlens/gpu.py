@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING
 
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress, silent
+from .analysis.showing import Exhibit, Shown
 from .analysis.writing import write_json
 from .console import STOPPED
 from .gpu_stages import OFFLINE, STAGES, Plan
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from .bench.hosted import Flags
 
 LIMITS_S: dict[str, float] = {
@@ -59,6 +62,50 @@ class Done:
     def line(self) -> str:
         """For a screen."""
         return f"{self.stage}: {self.state} after {self.took_s:,.0f} s: {self.said}"
+
+
+@dataclass(frozen=True)
+class GpuEvaluated(Shown):
+    """What an evaluation's folder holds."""
+
+    folder: Path
+
+    @property
+    def stages(self) -> list[Done]:
+        """How each stage that was run ended last, in their order."""
+        return [done for name in STAGES if (done := ended(self.folder, name)) is not None]
+
+    @property
+    def errors(self) -> pl.DataFrame:
+        """The simulated engine with the fitted preset against the server: columns of `against.SUMMARY`.
+
+        Empty until the last stage has run.
+        """
+        import polars as pl
+
+        from .bench.experiments.against import SUMMARY
+
+        path = self.folder / "simulated" / "summary.csv"
+        return pl.read_csv(path, schema_overrides=SUMMARY) if path.is_file() else pl.DataFrame(schema=SUMMARY)
+
+    def report(self, *, images: bool = True) -> Path:
+        """Write the page; its path."""
+        from .reports.gpu_page import write_gpu_page
+
+        return write_gpu_page(self.folder, command="burstlens.gpu_evaluate", images=images)
+
+    def exhibit(self) -> Exhibit:
+        """How the stages ended; the errors of the simulated engine, then the stages, as tables."""
+        import polars as pl
+
+        rows = [asdict(done) for done in self.stages]
+        schema = {"stage": pl.String, "state": pl.String, "took_s": pl.Float64, "said": pl.String}
+        tables = {"errors": self.errors, "stages": pl.DataFrame(rows, schema=schema)}
+        synthetic = ("synthetic trace",) if Plan.read(self.folder).synthetic else ()
+        path = self.folder / SERVER
+        server = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        marks = (*(("simulated server",) if server.get("simulated") else ()), *synthetic)
+        return Exhibit(f"Evaluation in {self.folder}", marks, [done.line for done in self.stages], tables)
 
 
 def evaluate(

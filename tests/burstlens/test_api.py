@@ -38,6 +38,13 @@ def test_importing_loads_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
+def test_every_verb_is_a_function() -> None:
+    from burstlens.cli import cli
+
+    verbs = {verb.replace("-", "_") for verb in cli.commands} - {"completion"}
+    assert verbs <= set(FUNCTIONS)
+
+
 @pytest.mark.parametrize("name", ["__init__", *FUNCTIONS])
 def test_help_has_an_example_that_runs(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -24,7 +24,7 @@ from burstlens.bench.simulated.presets import load_preset
 from burstlens.reports.gpu_page import write_gpu_page
 
 from burstlens import BurstlensError
-from burstlens.gpu import ended, evaluate
+from burstlens.gpu import GpuEvaluated, ended, evaluate
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 
@@ -145,7 +145,11 @@ def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compa
     (out / "profile" / "preset.json").write_text(json.dumps(presets[PRESET]))
     (done,) = evaluate(out, url=url, trace=log, only=["simulated"])
     assert done.said == "no trial below saturation"
-    page = write_gpu_page(out, images=False).read_text()
+    found = GpuEvaluated(out)
+    assert [stage.stage for stage in found.stages] == ["simulated"]
+    assert found.to_frame("errors").is_empty()
+    assert found.to_frame("stages")["said"].to_list() == [done.said]
+    page = found.report(images=False).read_text()
     assert "3 of 3 trials are not compared: nothing was answered on the server" in page
     assert "Trials met worst" not in page
     assert "worst error" not in page
