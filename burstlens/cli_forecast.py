@@ -138,9 +138,9 @@ def _show(done: Forecasted) -> None:
         table.add_column(escape(str(selection)), no_wrap=True)
         for name in ("bin", "NMAE", "naive", "skill"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("least error by", overflow="fold")
+        table.add_column("least error by", min_width=14)
         for row in rows.iter_rows(named=True):
-            skill, low, high = (number(row[f"skill{end}"], 2) for end in ("", "_low", "_high"))
+            skill, low, high = (_hundredths(row[f"skill{end}"]) for end in ("", "_low", "_high"))
             table.add_row(
                 TARGETS[row["target"]],
                 bin_name(row["bin_s"]),
@@ -152,3 +152,8 @@ def _show(done: Forecasted) -> None:
         screen.print(table)
     for sentence in done.part.missing:
         screen.print(escape(sentence))
+
+
+def _hundredths(value: float | None) -> str:
+    """Two digits after the point: a skill is a share of 1."""
+    return "unknown" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")

@@ -13,7 +13,7 @@ import click
 
 from .analysis.result import Progress, silent
 
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+UNITS_S = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 UNITS_BYTES = {
     "": 1,
     "b": 1,
@@ -48,7 +48,9 @@ class Duration(click.ParamType):
             seconds = math.nan
         whole = "".join(number + unit for number, unit in parts) == text and bool(parts)
         if not whole or not (0 < seconds < math.inf or (self.zero and seconds == 0)):
-            self.fail(f"{value!r} is no time span; write 20m, 2d18h, 1.5h or a number of seconds", param, ctx)
+            self.fail(
+                f"{value!r} is no time span; write 20m, 2d18h, 1.5h, 50ms or a number of seconds", param, ctx
+            )
         return seconds
 
 

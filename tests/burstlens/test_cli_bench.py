@@ -24,7 +24,8 @@ def burstlens(*argv: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("20m", 1200), ("2d18h", 237_600), ("1.5h", 5400), ("90", 90), ("1h 30s", 3630)]
+    ("text", "seconds"),
+    [("20m", 1200), ("2d18h", 237_600), ("1.5h", 5400), ("90", 90), ("1h 30s", 3630), ("50ms", 0.05)],
 )
 def test_a_time_span_is_a_sum_of_its_parts(text: str, seconds: float) -> None:
     assert Duration().convert(text, None, None) == seconds
