@@ -165,13 +165,10 @@ def _estimates(said: Sequence[Characterization], selection: str) -> Iterator[_Ro
     )
     turns = [each.part(Conversations).tables().get("turns_summary") for each in said]
     if all(table is not None and table.height for table in turns):
-        both = [
-            table.filter(pl.col("selection") == label)
-            for table, label in zip(turns, labels, strict=True)
-            if table is not None
-        ]
-        for measure in both[0]["measure"].to_list():
-            rows = [_row(table, selection, measure=measure) for table in both]
+        told = [(table, label) for table, label in zip(turns, labels, strict=True) if table is not None]
+        table, label = told[0]
+        for measure in table.filter(pl.col("selection") == label)["measure"].to_list():
+            rows = [_row(table, label, measure=measure) for table, label in told]
             yield _estimate(f"turns: {measure.replace('_', ' ')}", [_interval(row, "value") for row in rows])
 
 

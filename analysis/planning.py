@@ -48,6 +48,16 @@ class Plan:
     far: bool = False
     """Whether some seconds do not fit 32 bits (136 years)."""
 
+    def known(self, i: int) -> dict[str, Any]:
+        """What the SELECT of log `i` leaves open (see `formats`), by name."""
+        reading = self.readings[i]
+        return {
+            "day0_ns": int(self.origins_s[i]) * 1_000_000_000,
+            "service": reading.service,
+            "day_index": reading.day_index,
+            "behind_s": reading.behind_s,
+        }
+
 
 def guess(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> Plan:
     """Streams, clock and day 0 from the head of each log."""
@@ -146,13 +156,7 @@ def ask(
     if origin_s and reading.clock != "instant":
         rows = f"SELECT * REPLACE (arrival_s - ({origin_s!r}) AS arrival_s) FROM ({rows})"
     said = sql.replace("$rows", rows)
-    known = {
-        "day0_ns": int(origin_s) * 1_000_000_000,
-        "service": reading.service,
-        "day_index": reading.day_index,
-        "behind_s": reading.behind_s,
-        **parameters,
-    }
+    known = {**plan.known(i), **parameters}
     connection.execute("DROP TABLE IF EXISTS reject_errors")
     connection.execute("DROP TABLE IF EXISTS reject_scans")
     asked = set(PARAMETER.findall(QUOTED.sub("", said)))

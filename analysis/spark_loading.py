@@ -71,28 +71,19 @@ def load(engine: SparkEngine, readings: Sequence[Reading], *, strict: bool = Fal
     )
 
 
-def _known(plan: Plan, i: int) -> dict[str, Any]:
-    reading = plan.readings[i]
-    return {
-        "day0_ns": int(plan.origins_s[i]) * 1_000_000_000,
-        "service": reading.service,
-        "day_index": reading.day_index,
-    }
-
-
 def _planned(engine: SparkEngine, plan: Plan) -> list[DataFrame]:
     """The logs' rows on the trace's own clock; streams, clock and day 0 go into the plan."""
     for i, reading in enumerate(plan.readings):
         earliest = None
         if reading.clock != "second 0":
-            engine.view("read", read_rows(engine, reading, i, _known(plan, i)))
+            engine.view("read", read_rows(engine, reading, i, plan.known(i)))
             told = engine.rows("SELECT MIN(arrival_s) FROM read WHERE arrival_s > -1e15 AND arrival_s < 1e15")
             earliest = told[0][0]
         plan.earliest_s.append(float("inf") if earliest is None else earliest)
     set_dates(plan)
     frames, found = [], set[Stream]()
     for i, reading in enumerate(plan.readings):
-        frame = read_rows(engine, reading, i, _known(plan, i))
+        frame = read_rows(engine, reading, i, plan.known(i))
         if plan.origins_s[i] and reading.clock != "instant":
             frame = frame.withColumn("arrival_s", frame["arrival_s"] - plan.origins_s[i])
         frames.append(frame)

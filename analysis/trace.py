@@ -446,7 +446,8 @@ def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
         if isinstance(trace.engine, SparkEngine):
             spark_tables.write(trace.engine, begun, by_day=by_day)
         else:
-            for day in range(int(trace.start_s // DAY_S), int(trace.end_s // DAY_S) + 1):
+            days = f"SELECT DISTINCT FLOOR(arrival_s / {DAY_S})::INTEGER AS day FROM requests ORDER BY day"
+            for (day,) in trace.engine.connection.execute(days).fetchall():
                 folder = begun / f"{DAY}={day:06d}"
                 folder.mkdir()
                 _copy(trace.engine, trace.info, folder / "part-00000.parquet", day)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ast
 import csv
-import hashlib
+import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from ..copula import Marginal
 from ..errors import BurstlensError, counted, shown
 from ..identity import TraceInfo
 from ..lengths import SIDES, describe_lengths
+from ..logs import checked_digest
 from ..parameters import VERSION, validate
+from ..tables import MOST_SELECTED
 from ..trace import COLUMNS, open_frame
 from ..writing import write_text
 from .fitted import Selection, length_laws, shapes
@@ -36,6 +39,7 @@ SMALLEST = 1e-9
 DRAWN, DRAWN_AT_LEAST = 200_000, 2000
 """Lengths drawn, over all clients and of each, when laws are fitted to a folder's shares."""
 TRACE, DATASET = "chunk-{}-trace.csv", "chunk-{}-dataset.json"
+CHUNK = re.compile(r"chunk-(\d+)-trace\.csv", re.ASCII)
 
 
 def write_servegen(
@@ -43,7 +47,8 @@ def write_servegen(
 ) -> list[str]:
     """Write a client for each selection, and a README.txt that tells which is which; what is lost.
 
-    BurstlensError where windows are not whole seconds or a selection has no laws of lengths.
+    BurstlensError where windows are not whole seconds, a selection has no laws of lengths, or `out` holds
+    clients that would stay beside these: ServeGen takes all that lie in a folder.
     """
     window_s = float(content["window_s"])
     starts = sorted({float(row["start_s"]) for part in parts for row in part["arrivals"]["windows"]})
@@ -54,6 +59,12 @@ def write_servegen(
         )
     # A window lasts until the next row, so what follows the last one before a hole is said too.
     rows = sorted({*starts, *(start + window_s for start in starts)})
+    if others := [number for number in _numbers(out) if number >= len(parts)]:
+        raise BurstlensError.unwritable(
+            out / TRACE.format(others[0]),
+            f"{counted(len(others), 'client')} that would stay beside those of this export; remove them, or "
+            "name another folder with -o",
+        )
     laws = [length_laws(content, part, tokens) for part in parts]
     unfitted, told = 0, []
     for number, part in enumerate(parts):
@@ -104,13 +115,24 @@ def is_servegen(path: Path) -> bool:
     return path.is_dir() and any(path.glob("chunk-*-trace.csv"))
 
 
+def _numbers(folder: Path) -> list[int]:
+    """The clients of a folder, in order; BurstlensError where a file's name has no number."""
+    numbers = []
+    for path in folder.glob("chunk-*-trace.csv"):
+        named = CHUNK.fullmatch(path.name)
+        if named is None:
+            raise BurstlensError(f"{shown(path)}: its name has no number of a client; chunk-0-trace.csv has")
+        numbers.append(int(named[1]))
+    return sorted(numbers)
+
+
 def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """The content of a parameter file from a folder of client windows, and what could not be kept.
 
     A selection for each client. A Weibull window becomes the Gamma of its rate and the law's CV.
     BurstlensError in one line where the folder is none.
     """
-    numbers = sorted(int(path.name.split("-")[1]) for path in folder.glob("chunk-*-trace.csv"))
+    numbers = _numbers(folder)
     clients = {number: _windows(folder / TRACE.format(number)) for number in numbers}
     if all(rows[-1]["pattern"] == "" and len(rows) > 1 for rows in clients.values()):
         # The row that ends the last window.
@@ -174,7 +196,13 @@ def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
 def _windows(path: Path) -> list[dict[str, Any]]:
     """The rows of one client; BurstlensError naming the line that is none."""
     rows = []
-    with path.open(newline="", encoding="utf-8") as file:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    except UnicodeDecodeError:
+        raise BurstlensError(f"{shown(path)}: is no UTF-8 text") from None
+    with io.StringIO(text, newline="") as file:
         for line, cells in enumerate(csv.reader(file), 1):
             try:
                 start, rate, cv, pattern, first, second = cells
@@ -233,9 +261,28 @@ def _weibull_cv2(shape: float) -> float:
 def _lengths(
     folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]], window_s: float
 ) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Laws of lengths of each client, fitted to lengths drawn from its shares, the sides apart."""
+    """Laws of lengths of each client, fitted to lengths drawn from its shares, the sides apart.
+
+    So many clients at a time as a trace is told by service.
+    """
     each = max(DRAWN_AT_LEAST, DRAWN // len(clients))
     rng = np.random.default_rng(0)
+    numbers = list(clients)
+    out: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    for first in range(0, len(numbers), MOST_SELECTED):
+        some = {number: clients[number] for number in numbers[first : first + MOST_SELECTED]}
+        out |= _fitted(folder, some, window_s, each, rng)
+    return out
+
+
+def _fitted(
+    folder: Path,
+    clients: Mapping[int, Sequence[Mapping[str, Any]]],
+    window_s: float,
+    each: int,
+    rng: np.random.Generator,
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """Those of a few clients, by `each` draws of either length."""
     frames = []
     for number, rows in clients.items():
         drawn = {
@@ -310,8 +357,4 @@ def _parsed(text: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    try:
-        data = path.read_bytes()
-    except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
-    return {"name": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return {"name": path.name, "sha256": checked_digest(path, ""), "bytes": path.stat().st_size}

@@ -62,6 +62,22 @@ def test_a_draw_from_its_parameters_has_the_rate_and_lengths_of_its_source(folde
     assert any("drawn by its laws, seed 2" in note for note in told.notes)
 
 
+def test_turns_are_compared_where_only_one_trace_has_a_second_service(folder: Any) -> None:
+    """A trace of one service is told as a whole, so the other's conversations stand beside all of it."""
+    source = bl.trace(folder / "source.parquet")
+    rng = np.random.default_rng(4)
+    talk = requests_of(source).drop("prefix")
+    source.close()
+    talk = talk.with_columns(session=pl.Series(rng.integers(0, len(talk) // 3, len(talk))).cast(pl.String))
+    calls = talk.head(80).with_columns(service=pl.lit("api"), session=pl.lit(None, pl.String))
+    for name, frame in {"alone": talk, "both": pl.concat([talk, calls]).sort("arrival_s")}.items():
+        write_trace(frame, folder / f"{name}.parquet", replace(source.info, name=name, rows=len(frame)))
+    told = bl.compare(folder / "alone.parquet", folder / "both.parquet").frame()
+    turns = told.filter(pl.col("statistic").str.starts_with("turns: "))
+    assert "conversation" in set(turns["selection"])
+    assert turns.filter(pl.col("selection") == "conversation")["agrees"].all()
+
+
 def test_what_cannot_be_compared_is_refused_in_one_line(folder: Any, traces: Any) -> None:
     few = folder / "few.csv"
     few.write_text("arrival_s,request_tokens,response_tokens\n0,5,5\n9,5,5\n")

@@ -24,6 +24,8 @@ from burstlens.analysis.trace import (
 )
 from polars.testing import assert_frame_equal
 
+import burstlens as bl
+
 SIX = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
 EIGHT = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
 ROWS = (
@@ -449,3 +451,17 @@ def test_synthetic_survives_as_metadata_and_as_a_name(tmp_path: Path) -> None:
     trace = open_frame(rows, info)
     assert (trace.info.synthetic, trace.info.sources, trace.info.rows) == (True, (), 3)
     assert_frame_equal(requests(trace), rows)
+
+
+def test_a_folder_by_day_has_a_file_for_every_day_with_requests_and_no_other(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    # The second lies so near to midnight that its tick is the next day's.
+    at_s = [5.0, 86_399.9999999, 86_400.5, 20 * 86_400.0]
+    log.write_text("arrival_s,request_tokens,response_tokens\n" + "".join(f"{at!r},5,5\n" for at in at_s))
+    bl.ingest(log, tmp_path / "days", partition_by="day")
+    assert sorted(path.name for path in (tmp_path / "days").glob("day=*")) == [
+        "day=000000", "day=000001", "day=000020",
+    ]  # fmt: skip
+    again = bl.trace(tmp_path / "days")
+    assert again.to_frame()["arrival_s"].to_list() == at_s
+    again.close()

@@ -146,6 +146,27 @@ def test_servegens_own_windows_become_parameters_and_load(folder: Path) -> None:
     assert 1400 < len(load) < 2200
 
 
+def test_every_client_has_its_lengths_however_many_there_are(tmp_path: Path) -> None:
+    for number in range(18):
+        (tmp_path / f"chunk-{number}-trace.csv").write_text("0,1.0,2.0,Gamma,0.25,4.0\n600,0,0,,0,0\n")
+        even = str(dict.fromkeys(range(1 + number, 81 + number), 1 / 80))
+        shares = {"input_tokens": even, "output_tokens": even}
+        (tmp_path / f"chunk-{number}-dataset.json").write_text(json.dumps({"0": shares}))
+    content, _ = read_servegen(tmp_path)
+    for number, part in enumerate(content["selections"]):
+        assert {law["column"] for law in part["lengths"]["fits"]} == {"request", "response"}, number
+        assert part["lengths"]["joint"], number
+
+
+def test_clients_are_not_written_among_others(folder: Path) -> None:
+    bl.export(folder / "p.json", "servegen", folder / "again", tokens=(8, 9))
+    # The same clients again are written over.
+    bl.export(folder / "p.json", "servegen", folder / "again", tokens=(8, 9))
+    (folder / "again" / "chunk-7-trace.csv").write_text("0,1,1,Gamma,1,1\n")
+    with pytest.raises(bl.BurstlensError, match=r"chunk-7-trace\.csv: .* 1 client that would stay beside"):
+        bl.export(folder / "p.json", "servegen", folder / "again", tokens=(8, 9))
+
+
 def test_the_nearest_line_is_of_the_window_asked_for(folder: Path) -> None:
     windows = read_parameters(folder / "p.json")["selections"][0]["arrivals"]["windows"]
     at = next(row for row in windows[1:] if row["shape"] is not None)
@@ -199,6 +220,7 @@ def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], said: str
         ("chunk-0-trace.csv", "0,1,1,Pareto,1,1\n", "no pattern 'Pareto'; Gamma and Weibull are known"),
         ("chunk-0-dataset.json", '{"0": {"input_tokens": "__import__(1)"}}', "holds no shares of"),
         ("chunk-0-dataset.json", "{", "holds no shares of"),
+        ("chunk-one-trace.csv", "0,1,1,Gamma,1,1\n", "its name has no number of a client"),
     ],
 )
 def test_damaged_client_windows_are_named(file: str, text: str, said: str, tmp_path: Path) -> None:
