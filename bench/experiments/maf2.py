@@ -23,7 +23,7 @@ from ...analysis.errors import BurstlensError
 from ...analysis.result import Part, number
 from ...analysis.trace import Trace
 from ..from_trace import from_trace
-from ..workload import SCHEMA, Workload
+from ..workload import Workload, requests_frame
 from .contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD, Contrast, contrast, means, shown, table
 from .engines import MEASURES
 from .trials import Experiment, Trial
@@ -179,21 +179,15 @@ def cut(pools: Mapping[str, Pool], kind: str, requests: int, rate_rps: float, se
         at_s = at_s * (span_s / at_s[-1])
     tokens = conversation if kind in (FUNCTIONS, POISSON) else pool
     lengths = slice(shared, shared + requests) if tokens is conversation else block
-    frame = pl.DataFrame(
+    known = pl.DataFrame(
         {
-            "request_id": np.arange(requests),
             "at_s": at_s,
             "request_tokens": tokens.request_tokens[lengths],
             "response_tokens": tokens.response_tokens[lengths],
         }
-    ).with_columns(
-        pl.lit(None, SCHEMA[name]).alias(name)
-        for name in SCHEMA
-        if name not in ("request_id", "at_s", "request_tokens", "response_tokens", "priority")
-    )
-    frame = frame.with_columns(pl.lit(kind).alias("service"), pl.lit(0, pl.Int64).alias("priority"))
+    ).with_columns(service=pl.lit(kind))
     recipe = {"source": pool.name, "first": requests, "from": start, "rate_rps": rate_rps, "seed": seed}
-    return Workload(frame.select(*SCHEMA).cast(SCHEMA), kind, pool.synthetic, recipe)  # type: ignore[arg-type]
+    return Workload(requests_frame(known), kind, pool.synthetic, recipe)
 
 
 def _begin(rows: int, requests: int, rng: np.random.Generator, seed: int) -> int:
