@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from ...analysis.result import Part, number
 from ...analysis.trace import Trace
 from ..from_trace import from_trace
 from ..workload import Workload, requests_frame
-from .contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD, Contrast, contrast, means, shown, table
+from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, Pairs, means, shown
 from .engines import MEASURES
 from .trials import Experiment, Trial
 
@@ -222,19 +223,20 @@ class Loaded(Part):
 
     means: pl.DataFrame
     """One row a rate and workload: every measure as mean and interval over seeds."""
-    contrasts: pl.DataFrame
-    """One row a rate, pair and measure (see `contrast.table`)."""
-    pairs: tuple[tuple[float, str, str, Contrast], ...]
+    pairs: Pairs
+    """At each rate."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Means and contrasts."""
-        return {"means": self.means, "contrasts": self.contrasts}
+        return {"means": self.means, "contrasts": self.pairs.table()}
 
     def sentences(self) -> list[str]:
         """For each rate and pair: what is higher, what is lower, what is within noise."""
         out = []
-        for rate, of, against in dict.fromkeys(pair[:3] for pair in self.pairs):
-            told = [pair[3] for pair in self.pairs if pair[:3] == (rate, of, against)]
+        for (rate, of, against), pairs in groupby(
+            self.pairs.all, lambda pair: (pair.at, pair.of, pair.against)
+        ):
+            told = [pair.found for pair in pairs]
             words = []
             for word in (HIGHER, LOWER):
                 named = [f"{MEASURES[c.measure][0]}{_by(c)}" for c in told if c.word == word]
@@ -244,15 +246,8 @@ class Loaded(Part):
                 level = [MEASURES[c.measure][0] for c in told if c.word == word]
                 if level:
                     words.append(f"{word}: {', '.join(level)}")
-            out.append(f"At {number(rate)} requests/s, {of} against {against}: {'; '.join(words)}.")
+            out.append(f"At {number(float(rate))} requests/s, {of} against {against}: {'; '.join(words)}.")
         return out
-
-    def of(self, rate: float, of: str, against: str, measure: str) -> Contrast:
-        """One contrast; LookupError where there is none."""
-        for at, a, b, found in self.pairs:
-            if (at, a, b, found.measure) == (rate, of, against, measure):
-                return found
-        raise LookupError((rate, of, against, measure))
 
 
 @dataclass(frozen=True)
@@ -295,43 +290,18 @@ def _by(found: Contrast) -> str:
 def parts(experiment: Experiment) -> tuple[Loaded, Courses]:
     """What the trials say."""
     done = experiment.trials
-    pairs = []
-    for rate in done["rate_rps"].unique(maintain_order=True) if done.height else []:
-        here = done.filter(pl.col("rate_rps") == rate)
-        held = set(here["workload"])
-        for of, against in PAIRS:
-            if {of, against} <= held:
-                pairs += [
-                    (rate, of, against, contrast(here, m, {"workload": of}, {"workload": against}))
-                    for m in COMPARED
-                    if here[m].count()
-                ]
-    rows = [
-        ({"rate_rps": rate, "workload": of, "compared_with": against}, c) for rate, of, against, c in pairs
-    ]
-    seeds = experiment.question.seeds
-    few = (
-        (f"{len(seeds)} seed tells no noise: run more with --seeds to know which differences are real.",)
-        if len(seeds) < 2
-        else ()
-    )
+    few = (ONE_SEED,) if len(experiment.question.seeds) < 2 else ()
     averaged = means(done, ["rate_rps", "workload"]) if done.height else pl.DataFrame()
-    return (
-        Loaded(few, averaged, table(rows), tuple(pairs)),
-        Courses((), experiment.courses),
-    )
+    pairs = Pairs.of_trials(done, "rate_rps", "workload", PAIRS, COMPARED)
+    return Loaded(few, averaged, pairs), Courses((), experiment.courses)
 
 
 def statements(loaded: Loaded, rate_rps: float) -> dict[str, bool | None]:
     """What the paper says of BurstGPT conversation against MAF2 at that rate: holds, does not, or None."""
     out: dict[str, bool | None] = {}
     for words, measure in STATEMENTS:
-        try:
-            found = loaded.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
-        except LookupError:
-            out[words] = None
-            continue
-        out[words] = {HIGHER: True, LOWER: False, SAME: False}.get(found.word)
+        found = loaded.pairs.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
+        out[words] = {HIGHER: True, LOWER: False, SAME: False}.get(found.word) if found else None
     return out
 
 
@@ -339,9 +309,7 @@ def value(loaded: Loaded, rate_rps: float) -> str:
     """The measures of the statements: both means, and the difference with its interval."""
     out = []
     for _, measure in STATEMENTS:
-        try:
-            found = loaded.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
-        except LookupError:
-            continue
-        out.append(f"{MEASURES[measure][0]} {shown(found)}")
+        found = loaded.pairs.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
+        if found:
+            out.append(f"{MEASURES[measure][0]} {shown(found)}")
     return f"at {number(rate_rps)} requests/s: " + "; ".join(out) if out else ""

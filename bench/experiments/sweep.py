@@ -24,7 +24,20 @@ from ...analysis.result import Part, number
 from ..modelled import varying
 from ..schedule import PIECES, Schedule, parse_schedule, pieces
 from ..workload import Workload
-from .contrast import HIGHER, LOWER, NOISE, SAME, SHOWN_IN, UNTOLD, Contrast, contrast, means, shown, table
+from .contrast import (
+    HIGHER,
+    LOWER,
+    NOISE,
+    ONE_SEED,
+    SAME,
+    SHOWN_IN,
+    UNTOLD,
+    Contrast,
+    contrast,
+    means,
+    shown,
+    table,
+)
 from .engines import MEASURES
 from .grid import (
     CONSTANT,
@@ -95,7 +108,6 @@ PROFILE_WORDS = {
 }
 RANK = {name: i for i, name in enumerate((HELD, EQUAL, CONSTANT, LINEAR, QUADRATIC))}
 """The order in which tables list modes and profiles."""
-FEW = "1 seed tells no noise: run more with --seeds to know which differences are real."
 NO_FAILURE = (
     "No request failed in any trial, so failures were not put to the test: lower --max-num-queued-reqs or "
     "--timeout, or raise --kv."
@@ -491,7 +503,7 @@ def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
     """What the trials say; a part that the grid does not touch is empty."""
     done, facts = experiment.trials, experiment.question.facts
     start = {name: float(facts["start"][name]) for name in PARAMETERS}
-    missing: tuple[str, ...] = (FEW,) if len(experiment.question.seeds) < 2 else ()
+    missing: tuple[str, ...] = (ONE_SEED,) if len(experiment.question.seeds) < 2 else ()
     if not (done["failure_rate"].fill_null(0.0) > 0).any():
         missing += (NO_FAILURE,)
     alone = done.filter(~pl.col("parameter").str.contains(WITH, literal=True))

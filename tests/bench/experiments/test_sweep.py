@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from burstlens.analysis.errors import BurstlensError
 from burstlens.bench.experiments import sweep
+from burstlens.bench.experiments.contrast import ONE_SEED
 from burstlens.bench.experiments.engines import MEASURES
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.grid import (
@@ -316,7 +317,7 @@ def test_one_seed_or_much_noise_tells_nothing() -> None:
     alone = planted(as_the_paper, seeds=1)
     out = told(alone)
     assert set(out.values()) == {None}
-    assert sweep.FEW in sweep.parts(alone)[0].missing
+    assert ONE_SEED in sweep.parts(alone)[0].missing
     (claim,) = findings(alone).claims
     assert claim.verdict == "cannot tell"
     noisy = told(planted(as_the_paper, noise=2.0))
