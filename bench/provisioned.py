@@ -32,11 +32,6 @@ def clock(at_s: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}"
 
 
-def counted(seeds: int) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
-
-
 def day_clock(at_s: float) -> str:
     """`day 3, 10:20`, of a trace's clock."""
     day, rest = divmod(round(at_s / 60) * 60, 86_400)

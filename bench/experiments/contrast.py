@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ...analysis.result import LEVEL, Interval, number
+from ...analysis.result import LEVEL, Interval, estimates, number
 from .engines import MEASURES
 from .trials import Label
 
@@ -68,9 +68,10 @@ def mean(values: Array) -> Interval:
     centre = float(values.mean())
     if n < 2:
         return Interval(centre, math.nan, math.nan)
-    from scipy import special
+    # SciPy is loaded when it is needed.
+    from ...analysis.quantiles import student
 
-    half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) * values.std(ddof=1) / math.sqrt(n))
+    half = student(0.5 + LEVEL / 2, n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
     return Interval(centre, centre - half, centre + half)
 
 
@@ -104,8 +105,7 @@ def means(trials: pl.DataFrame, by: Sequence[str], measures: Sequence[str] = tup
             for end, value in (("", told.value), ("_low", told.low), ("_high", told.high)):
                 row[f"{name}{end}"] = value if math.isfinite(value) else None
         rows.append(row)
-    ends = {f"{name}{end}": pl.Float64 for name in measures for end in ("", "_low", "_high")}
-    return pl.DataFrame(rows, schema_overrides=ends, infer_schema_length=None)
+    return pl.DataFrame(rows, schema_overrides=estimates(*measures), infer_schema_length=None)
 
 
 def table(contrasts: Sequence[tuple[Mapping[str, Label], Contrast]]) -> pl.DataFrame:

@@ -27,7 +27,7 @@ from ..from_trace import from_trace
 from ..workload import Workload, requests_frame
 from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, Pairs, means, shown
 from .engines import MEASURES
-from .trials import Experiment, Trial
+from .trials import Experiment, Trial, at_hand
 
 CONVERSATION, API, FUNCTIONS, POISSON = WORKLOADS = (
     "BurstGPT conversation",
@@ -196,17 +196,13 @@ def _begin(rows: int, requests: int, rng: np.random.Generator, seed: int) -> int
     return int(rng.integers(0, rows - requests + 1)) if seed else 0
 
 
-def _same(workload: Workload) -> Workload:
-    return workload
-
-
 def trials(found: Loads, rates_rps: Sequence[float], seeds: Sequence[int], requests: int) -> list[Trial]:
     """Every workload at every rate and seed; those of the first seed keep their course over time."""
     return [
         Trial(
             {"workload": kind, "rate_rps": rate, "seed": seed},
             # Cut here: a block is small, and what it is cut from need not go to another process.
-            partial(_same, cut(found.pools, kind, requests, rate, seed)),
+            partial(at_hand, cut(found.pools, kind, requests, rate, seed)),
             course=seed == seeds[0],
         )
         for rate in rates_rps

@@ -45,11 +45,6 @@ class Trial:
     course: bool = False
     """Whether its course over time is kept."""
 
-    @property
-    def key(self) -> str:
-        """What it is known by in the folder."""
-        return json.dumps(dict(self.labels), sort_keys=True, ensure_ascii=False)
-
 
 @dataclass(frozen=True)
 class Question:
@@ -106,8 +101,8 @@ def run(
     run.
     """
     question = _begun(replace(question, trials=len(trials), started_unix_s=time.time()), folder)
-    done = {json.dumps(row["labels"], sort_keys=True, ensure_ascii=False) for row in _rows(folder)}
-    left = [(i, trial) for i, trial in enumerate(trials) if trial.key not in done]
+    done = {_key(row["labels"]) for row in _rows(folder)}
+    left = [(i, trial) for i, trial in enumerate(trials) if _key(trial.labels) not in done]
     stopped: str | None = "it ended in a fault"
     notes = list(question.notes)
     try:
@@ -163,6 +158,16 @@ def run_folders(folder: Path) -> list[Path]:
 def is_experiment(folder: Path) -> bool:
     """Whether a path is an experiment's folder."""
     return (folder / EXPERIMENT).is_file()
+
+
+def at_hand(load: Workload) -> Workload:
+    """What makes the workload of a trial that was made before: it goes to the process that runs the trial."""
+    return load
+
+
+def _key(labels: Mapping[str, Label]) -> str:
+    """What a trial is known by in the folder."""
+    return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False)
 
 
 def _serve(shared: tuple[Engine, Path], piece: tuple[int, Trial], _tell: Tell) -> Measured:
