@@ -12,7 +12,6 @@ is the policy's; what the provisioned plan has less is the forecast's error. Not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from ..analysis.errors import BurstlensError
 from ..analysis.result import Progress, silent
 from ..analysis.writing import write_json
 from .goodput import SHARE, TOLERANCE, Load, Serving, Turns, course, goodput, guess
+from .kept import read_kept
 from .parallel import Tell, each
 from .ratios import beam, fixed, path_of, switch, switches, windows
 
@@ -408,15 +408,10 @@ def _save(content: dict[str, Any], out: Path | None) -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """What a folder holds; BurstlensError where it holds none of it."""
-    path = folder / RESULT
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
-            raise BurstlensError(f"{path}: has version {content['version']}, this burstlens reads {VERSION}")
-    except FileNotFoundError:
-        raise BurstlensError(f"{folder}: holds no {RESULT}") from None
-    except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
-    except (ValueError, KeyError, TypeError) as fault:
-        raise BurstlensError(f"{path}: is no result of burstlens disaggregate: {fault}") from fault
-    return content
+    return read_kept(
+        folder / RESULT,
+        VERSION,
+        dict,
+        absent=f"{folder}: holds no {RESULT}",
+        wrong="is no result of burstlens disaggregate",
+    )

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import polars as pl
 from ...analysis.errors import BurstlensError
 from ...analysis.result import Progress, silent
 from ...analysis.writing import write_json
+from ..kept import of_fields, read_kept
 from ..parallel import Tell, each
 from ..workload import Workload
 from .engines import MEASURES, Engine, Measured, measures_of
@@ -219,19 +221,13 @@ def _differs(what: str, was: Any, now: Any) -> str:
 
 
 def _question(folder: Path) -> Question:
-    path = folder / EXPERIMENT
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        if said["version"] != VERSION:
-            raise BurstlensError(f"{path}: has version {said['version']}, this burstlens reads {VERSION}")
-        known = {each.name for each in fields(Question)}
-        return Question(**{name: value for name, value in said.items() if name in known})
-    except FileNotFoundError:
-        raise BurstlensError(f"{folder}: holds no {EXPERIMENT}, so it is no experiment") from None
-    except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
-    except (ValueError, KeyError, TypeError) as fault:
-        raise BurstlensError(f"{path}: is no experiment: {fault}") from fault
+    return read_kept(
+        folder / EXPERIMENT,
+        VERSION,
+        partial(of_fields, Question),
+        absent=f"{folder}: holds no {EXPERIMENT}, so it is no experiment",
+        wrong="is no experiment",
+    )
 
 
 def _keep(folder: Path, number: int, trial: Trial, measured: Measured) -> None:
