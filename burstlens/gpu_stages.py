@@ -202,7 +202,7 @@ def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 
 def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """Shape, scale and exponent around the calibrated point (paper 5.2)."""
-    from .bench.experiments import sweep as asks
+    from .bench.experiments import sweep_trials as asks
     from .bench.experiments.engines import Virtual
     from .bench.experiments.grid import START, grid_of
     from .bench.simulated.presets import load_preset
