@@ -13,7 +13,7 @@ import polars as pl
 from ..analysis.errors import BurstlensError
 from ..analysis.selecting import found_in, streams_of
 from ..analysis.trace import Trace
-from .workload import SCHEMA, Workload
+from .workload import Workload, requests_frame
 
 Sessions = Literal["stamps", "think", "off"]
 COARSE_S = 0.5
@@ -117,22 +117,20 @@ def _requests(
     named = found.with_columns(pl.Series("at_s", at_s), began=pl.col("at_s")).join(
         streams.select("stream_id", "service", "model"), on="stream_id", how="left", maintain_order="left"
     )
-    frame = named.with_row_index("request_id").with_columns(session=session)
+    frame = named.with_columns(session=session)
     turn = pl.int_range(pl.len()).over("session")
     ended = pl.col("began") + pl.col("elapsed_s").fill_null(0.0)
     think = (pl.col("began") - ended.shift(1)).over("session").clip(0.0)
     present = pl.col("session").is_not_null()
-    none = pl.lit(None, pl.Float64)
-    return frame.select(
-        "request_id",
+    known = frame.select(
         "at_s",
         "service",
         "model",
         pl.col("request_tokens").clip(1),
         pl.col("response_tokens").clip(1),
         "session",
+        "prefix",
         turn=pl.when(present).then(turn),
-        think_s=pl.when(present).then(think) if sessions == "think" else none,
-        priority=pl.lit(0),
-        prefix=pl.col("prefix"),
-    ).cast(SCHEMA)  # type: ignore[arg-type]
+        think_s=pl.when(present).then(think) if sessions == "think" else None,
+    )
+    return requests_frame(known)

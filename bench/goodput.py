@@ -179,7 +179,7 @@ class Serving:
         chunks = np.ceil(into / preset.max_num_batched_tokens)
         # The squares of chunks after each other add up to that of the whole.
         ttft = chunks * max(cost.a_p_ms, cost.a_d_ms) + cost.b_ms * into + cost.c_ms * into**2
-        moved = self.transfer.latency_s + into * self.bytes_per_token / (self.transfer.bandwidth_gbps * 1e9)
+        moved = self.transfer.seconds(into, self.bytes_per_token)
         step = (cost.a_d_ms + (cost.e_us + cost.d_us * (into + (steps + 1) / 2)) / 1e3) / 1e3
         return ttft / 1e3, np.where(steps > 0, step + moved / np.maximum(steps, 1), 0.0)
 

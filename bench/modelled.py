@@ -30,7 +30,7 @@ from ..analysis.parameters import read_parameters, validate
 from ..analysis.renewal import sample_arrivals
 from .schedule import Schedule, pieces
 from .sessions import SessionLaws, conversing
-from .workload import SCHEMA, Workload
+from .workload import Workload, requests_frame
 
 Array = NDArray[np.float64]
 Lengths = Literal["winner", "zipf"]
@@ -328,11 +328,5 @@ def _requests(
     at_s: Array, tokens: NDArray[np.int64], service: str | None = None, model: str | None = None
 ) -> pl.DataFrame:
     """The workload's columns."""
-    none = {name: pl.lit(None) for name in ("session", "turn", "think_s", "prefix")}
-    return (
-        pl.DataFrame({"at_s": at_s, "request_tokens": tokens[:, 0], "response_tokens": tokens[:, 1]})
-        .with_row_index("request_id")
-        .with_columns(service=pl.lit(service), model=pl.lit(model), priority=pl.lit(0), **none)
-        .select(*SCHEMA)
-        .cast(SCHEMA)  # type: ignore[arg-type]
-    )
+    drawn = pl.DataFrame({"at_s": at_s, "request_tokens": tokens[:, 0], "response_tokens": tokens[:, 1]})
+    return requests_frame(drawn.with_columns(service=pl.lit(service), model=pl.lit(model)))

@@ -21,7 +21,7 @@ from .client import run
 from .prompts import TokenPrompts
 from .record import read_record
 from .settings import Settings, Target
-from .workload import SCHEMA, Workload
+from .workload import Workload, requests_frame
 
 PROMPTS = (8, 32, 128)
 """Requests of each attempt; more are sent only while fewer made no queue, or came back in order."""
@@ -85,12 +85,12 @@ def _tau(first_s: np.ndarray) -> float:
 def _urgent_last(requests: int, max_model_len: int | None) -> Workload:
     """Equal requests at one instant, each more urgent than those before it."""
     tokens = min(TOKENS, (max_model_len or TOKENS) - 1)
-    columns = {
-        "request_id": range(requests),
-        "at_s": [0.0] * requests,
-        "request_tokens": [tokens] * requests,
-        "response_tokens": [1] * requests,
-        "priority": [-i for i in range(requests)],
-    }
-    empty = {name: [None] * requests for name in SCHEMA if name not in columns}
-    return Workload(pl.DataFrame(columns | empty, schema=SCHEMA).select(*SCHEMA), "probe of the policy", True)
+    equal = pl.DataFrame(
+        {
+            "at_s": [0.0] * requests,
+            "request_tokens": [tokens] * requests,
+            "response_tokens": [1] * requests,
+            "priority": [-i for i in range(requests)],
+        }
+    )
+    return Workload(requests_frame(equal), "probe of the policy", True)

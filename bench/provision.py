@@ -13,8 +13,7 @@ has less is the forecast's error. Not here: sentences (`provisioned`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -27,8 +26,9 @@ from ..analysis.errors import BurstlensError
 from ..analysis.result import Progress, silent
 from ..analysis.writing import write_json
 from .goodput import SHARE, TOLERANCE, Load, Serving, Turns, course, goodput, guess
+from .kept import read_kept
 from .parallel import Tell, each
-from .ratios import beam, fixed, switch, switches, windows
+from .ratios import beam, fixed, path_of, switch, switches, windows
 
 RESULT, PLAN = "disaggregate.json", "plan.json"
 VERSION = 1
@@ -115,7 +115,7 @@ class _Searched:
     def do(self, asked: Asked, tell: Tell) -> tuple[Turns, float]:
         load, serving = asked.all_loads[self.load], asked.serving
         best_rps, best = max(self.known, key=lambda one: one[0])
-        begins, held = windows(load, asked.window_s), [turns for _, turns in self.known]
+        begins, held = windows(load.span_s, asked.window_s), [turns for _, turns in self.known]
         for attempt, above in enumerate(ABOVE_KNOWN):
             rate = best_rps * above
             show = partial(_part, tell, attempt, len(ABOVE_KNOWN))
@@ -151,7 +151,7 @@ def provision(
     serving = asked.serving
     for each_load in asked.all_loads:
         serving.check(each_load)
-        windows(each_load, asked.window_s)
+        windows(each_load.span_s, asked.window_s)
     content: dict[str, Any] = {
         "version": VERSION,
         **about,
@@ -272,7 +272,7 @@ def _switches(
     """
     load, serving = asked.all_loads[number], asked.serving
     real = number < len(asked.loads)
-    begins = windows(load, asked.window_s)[1:]
+    begins = windows(load.span_s, asked.window_s)[1:]
     reach = load.span_s / (COARSE + 1)
     coarse = _nearest(begins, [reach * (i + 1) for i in range(COARSE)])
     rate = _best_fixed_on(asked, content, number)[0] * ABOVE_FIXED
@@ -317,8 +317,7 @@ def _sequences(
             # Nothing of the real load may be known to who plans from the provisioned one.
             known += sorted(_switches(asked, content, run, progress, i))[-1:]
         elif content["switch"]:
-            turns = tuple((row["at_s"], row["prefill"]) for row in content["switch"]["turns"])
-            known.append((content["switch"]["goodput_rps"][i], turns))
+            known.append((content["switch"]["goodput_rps"][i], _turns(content["switch"]["turns"])))
         pieces.append(_Searched(i, tuple(known)))
 
     def keep(found: list[Any]) -> None:
@@ -367,8 +366,8 @@ def _course(asked: Asked, content: dict[str, Any], best: int) -> None:
     rate = content["sequences"]["real"]["goodput_rps"][0]
     held = {"fixed": fixed(best)}
     for name, found in content["sequences"].items():
-        held[name] = tuple((row["at_s"], row["prefill"]) for row in found["plans"][0])
-    begins = windows(load, asked.window_s)
+        held[name] = _turns(found["plans"][0])
+    begins = windows(load.span_s, asked.window_s)
     of = np.searchsorted(begins, load.at_s, side="right") - 1
     sent = np.bincount(of, minlength=len(begins))
     rows: list[dict[str, Any]] = [
@@ -376,16 +375,22 @@ def _course(asked: Asked, content: dict[str, Any], best: int) -> None:
     ]
     for name, turns in held.items():
         good = np.bincount(of, course(load, serving, turns, rate), minlength=len(begins))
-        for i, row in enumerate(rows):
+        for i, (row, prefill) in enumerate(zip(rows, path_of(turns, begins), strict=True)):
             row[f"{name}_share"] = float(good[i] / sent[i]) if sent[i] else None
-            row[f"{name}_prefill"] = [p for at, p in turns if at <= row["start_s"] + 1e-9][-1]
+            row[f"{name}_prefill"] = prefill
     content["course"] = {"rate_rps": rate, "best_fixed": serving.said(best), "windows": rows}
 
 
 def _plan(turns: Turns, serving: Serving) -> list[dict[str, Any]]:
+    """Turns as plain values, a row each."""
     return [
         {"at_s": at, "ratio": serving.said(p), "prefill": p, "decode": serving.total - p} for at, p in turns
     ]
+
+
+def _turns(plan: Sequence[Mapping[str, Any]]) -> Turns:
+    """The reverse of `_plan`."""
+    return tuple((row["at_s"], row["prefill"]) for row in plan)
 
 
 def _told(load: Load) -> dict[str, Any]:
@@ -404,19 +409,17 @@ def plan_of(content: dict[str, Any]) -> dict[str, Any] | None:
     for name in ("provisioned", "real"):
         found = content["sequences"].get(name)
         if found:
-            turns = found["plans"][0]
-            begins = np.arange(0.0, content["load"]["span_s"] - 1e-9, content["window_s"])
-            rows = []
-            for begin in begins.tolist():
-                held = [row for row in turns if row["at_s"] <= begin + 1e-9][-1]
-                rows.append({**held, "at_s": begin})
+            plan = found["plans"][0]
+            by_prefill = {row["prefill"]: row for row in plan}
+            begins = windows(content["load"]["span_s"], content["window_s"])
+            path = path_of(_turns(plan), begins)
             return {
                 "planned_from": name,
                 "simulated": content["simulated"],
                 "synthetic": content["synthetic"],
                 "share": SHARE,
                 "goodput_rps": found["goodput_rps"][0],
-                "windows": rows,
+                "windows": [{**by_prefill[p], "at_s": at} for at, p in zip(begins, path, strict=True)],
             }
     return None
 
@@ -432,15 +435,10 @@ def _save(content: dict[str, Any], out: Path | None) -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """What a folder holds; BurstlensError where it holds none of it."""
-    path = folder / RESULT
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
-            raise BurstlensError(f"{path}: has version {content['version']}, this burstlens reads {VERSION}")
-    except FileNotFoundError:
-        raise BurstlensError(f"{folder}: holds no {RESULT}") from None
-    except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
-    except (ValueError, KeyError, TypeError) as fault:
-        raise BurstlensError(f"{path}: is no result of burstlens disaggregate: {fault}") from fault
-    return content
+    return read_kept(
+        folder / RESULT,
+        VERSION,
+        dict,
+        absent=f"{folder}: holds no {RESULT}",
+        wrong="is no result of burstlens disaggregate",
+    )

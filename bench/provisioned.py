@@ -15,7 +15,7 @@ import polars as pl
 
 from ..analysis.result import Interval, Part, number
 from ..analysis.summaries import lasting
-from .experiments.contrast import mean
+from .experiments.contrast import ONE_SEED, mean
 from .experiments.findings import Checked
 
 CLAIM = "Switching the prefill:decode ratio with the load raises goodput above any fixed ratio."
@@ -30,11 +30,6 @@ def clock(at_s: float) -> str:
     """`6:00`, hours and minutes of the load's clock."""
     minutes = round(at_s / 60)
     return f"{minutes // 60}:{minutes % 60:02d}"
-
-
-def counted(seeds: int) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def day_clock(at_s: float) -> str:
@@ -280,7 +275,7 @@ def parts(content: dict[str, Any]) -> tuple[Ratios, Sequence]:
     found = tuple(policies(content))
     missing = []
     if len(content["seeds"]) < 2:
-        missing.append("1 seed tells no noise: run more with --seeds to know which differences are real.")
+        missing.append(ONE_SEED)
     lacks = []
     if content["provisioned_load"] is None:
         lacks.append(

@@ -40,14 +40,14 @@ def switch(before: int, at_s: float, after: int) -> Turns:
     return ((0.0, before), (at_s, after))
 
 
-def windows(load: Load, length_s: float) -> list[float]:
-    """Begins of the windows of that length on the load's clock; BurstlensError for fewer than two."""
-    if length_s >= load.span_s:
+def windows(span_s: float, length_s: float) -> list[float]:
+    """Begins of the windows of that length on the clock of a load; BurstlensError for fewer than two."""
+    if length_s >= span_s:
         raise BurstlensError(
-            f"--window: {number(length_s)} s is as long as the load, which lasts {number(load.span_s)} s; "
-            f"choose at most {number(load.span_s / 2)} s, or a longer load"
+            f"--window: {number(length_s)} s is as long as the load, which lasts {number(span_s)} s; "
+            f"choose at most {number(span_s / 2)} s, or a longer load"
         )
-    return [i * length_s for i in range(math.ceil(load.span_s / length_s - 1e-9))]
+    return [i * length_s for i in range(math.ceil(span_s / length_s - 1e-9))]
 
 
 def switches(

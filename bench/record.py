@@ -11,7 +11,8 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ import polars as pl
 from ..analysis.errors import BurstlensError
 from ..analysis.runs import RUN
 from ..analysis.writing import write_json
+from .kept import of_fields, read_kept
 from .wire import dumps
 from .workload import SCHEMA as SENT
 from .workload import Workload
@@ -131,22 +133,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run folder; BurstlensError where there is none or it is damaged."""
-    path = folder / RUN
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        known = {f.name for f in fields(Manifest)}
-        if said["version"] != VERSION:
-            raise BurstlensError(f"{path}: has version {said['version']}, this burstlens reads {VERSION}")
-        found = Manifest(**{key: value for key, value in said.items() if key in known})
-    except FileNotFoundError:
-        raise BurstlensError(
-            f"{folder}: holds no {RUN}, so it is no run; name the folder that burstlens replay wrote"
-        ) from None
-    except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
-    except (ValueError, KeyError, TypeError) as fault:
-        raise BurstlensError(f"{path}: is no manifest of a run: {fault}") from fault
-    return found
+    return read_kept(
+        folder / RUN,
+        VERSION,
+        partial(of_fields, Manifest),
+        absent=f"{folder}: holds no {RUN}, so it is no run; name the folder that burstlens replay wrote",
+        wrong="is no manifest of a run",
+    )
 
 
 def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:

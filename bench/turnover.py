@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from .workload import SCHEMA, Workload
+from .workload import Workload, requests_frame
 
 HOUR_S = 3600.0
 SPAN_S = 12 * HOUR_S
@@ -31,20 +31,7 @@ def turnover(requests: int = REQUESTS, seed: int = 0) -> Workload:
     medians = np.where((at < TURN_S)[:, None], BEFORE, AFTER)
     drawn = np.exp(np.log(medians) + SPREAD * rng.standard_normal((len(at), 2)))
     lengths = np.clip(np.rint(drawn), 1, MOST).astype(np.int64)
-    n = len(at)
-    frame = pl.DataFrame(
-        {
-            "request_id": np.arange(n),
-            "at_s": at,
-            "request_tokens": lengths[:, 0],
-            "response_tokens": lengths[:, 1],
-            "priority": np.zeros(n, dtype=np.int64),
-        }
-    )
-    rows = frame.select(
-        pl.col(name) if name in frame.columns else pl.lit(None, kind).alias(name)
-        for name, kind in SCHEMA.items()
-    ).cast(SCHEMA)  # type: ignore[arg-type]
+    known = pl.DataFrame({"at_s": at, "request_tokens": lengths[:, 0], "response_tokens": lengths[:, 1]})
     recipe = {
         "construction": "turnover",
         "before": list(BEFORE),
@@ -53,4 +40,4 @@ def turnover(requests: int = REQUESTS, seed: int = 0) -> Workload:
         "duration_s": SPAN_S,
         "seed": seed,
     }
-    return Workload(rows, "turnover", True, recipe)
+    return Workload(requests_frame(known), "turnover", True, recipe)

@@ -38,6 +38,18 @@ previous answer ended, and `at_s` is only where it is expected. `priority` is vL
 """
 
 
+def requests_frame(known: pl.DataFrame) -> pl.DataFrame:
+    """Columns of `SCHEMA` from those that are known, one row a request in the order of instants.
+
+    Without ids the rows are counted, without priorities all have 0; what else is not known is null.
+    """
+    usual = {"request_id": pl.int_range(pl.len()), "priority": pl.lit(0)}
+    return known.select(
+        pl.col(name) if name in known.columns else usual.get(name, pl.lit(None)).alias(name)
+        for name in SCHEMA
+    ).cast(SCHEMA)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Workload(Shown):
     """Requests in the order of their instants, and where they come from."""

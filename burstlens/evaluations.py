@@ -448,7 +448,7 @@ def sweep(
     so many where something varies. The simulated engine refuses requests above 128 where neither its preset
     nor `on` has a limit: without one nothing would fail.
     """
-    from .bench.experiments import sweep as asks
+    from .bench.experiments import sweep_trials as asks
     from .bench.experiments.engines import Virtual
     from .bench.experiments.grid import grid_of, read_grid
     from .bench.experiments.trials import Question, is_experiment, read, run

@@ -202,7 +202,7 @@ def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 
 def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """Shape, scale and exponent around the calibrated point (paper 5.2)."""
-    from .bench.experiments import sweep as asks
+    from .bench.experiments import sweep_trials as asks
     from .bench.experiments.engines import Virtual
     from .bench.experiments.grid import START, grid_of
     from .bench.simulated.presets import load_preset
@@ -253,19 +253,14 @@ def client(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     from .bench.client import run
     from .bench.prompts import TokenPrompts
     from .bench.summary import summarize
-    from .bench.workload import SCHEMA, Workload
+    from .bench.workload import Workload, requests_frame
 
     n, (request, response) = plan.client_requests, CLIENT_TOKENS
     at_s = np.cumsum(np.random.default_rng(0).exponential(1 / plan.client_rps, n))
-    known = {
-        "request_id": range(n),
-        "at_s": at_s,
-        "request_tokens": [request] * n,
-        "response_tokens": [response] * n,
-    }
-    rest = (pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in known)
-    frame = pl.DataFrame(known).with_columns(*rest).select(*SCHEMA).cast(SCHEMA)  # type: ignore[arg-type]
-    load = Workload(frame, "Poisson, short requests", True, {"rate_rps": plan.client_rps, "seed": 0})
+    known = pl.DataFrame({"at_s": at_s, "request_tokens": [request] * n, "response_tokens": [response] * n})
+    load = Workload(
+        requests_frame(known), "Poisson, short requests", True, {"rate_rps": plan.client_rps, "seed": 0}
+    )
     rows = []
     for i, workers in enumerate(CLIENT_WORKERS):
         show(f"{workers} workers", i / len(CLIENT_WORKERS))

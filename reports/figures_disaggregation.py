@@ -10,8 +10,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ..analysis.errors import counted
 from ..analysis.result import Part
-from ..bench.provisioned import NAMES, Disaggregation, Ratios, Sequence, best_of, counted, shown, switched
+from ..bench.provisioned import NAMES, Disaggregation, Ratios, Sequence, best_of, shown, switched
 from .chart import NUMBER, SOURCE, Figure, category, faded, legend_filter, number, panels
 
 HOUR_S = 3600.0
@@ -80,7 +81,8 @@ def _switch(part: Ratios) -> Figure:
         chart=alt.layer(lines.add_params(pick), dots, names, data=SOURCE).properties(height=330),
         sentence=f"The first seed’s load: goodput of a switch from {content['switch']['before']} to "
         f"{content['switch']['after']} by its moment, and of every fixed ratio (level lines). Over "
-        f"{counted(len(content['seeds']))}: {shown(one.mean)} with the switch, {shown(best.mean)} without.",
+        f"{counted(len(content['seeds']), 'seed')}: {shown(one.mean)} with the switch, "
+        f"{shown(best.mean)} without.",
         alt_text=f"Line chart of goodput over the moment of one switch, {switched(content)} being best with "
         f"{number(high)} requests/s. Level lines: "
         + ", ".join(f"{p.name} {number(p.goodput_rps[0])}" for p in found if p.kind == "fixed")

@@ -42,10 +42,10 @@ NARROWEST_PX = 200
 
 def loaded(part: Loaded) -> list[Figure]:
     """For each rate: averages, and differences of each pair."""
-    drawn = []
+    drawn, contrasts = [], part.pairs.table()
     for number_, rate in enumerate(part.means["rate_rps"].unique(maintain_order=True), start=1):
         means = part.means.filter(pl.col("rate_rps") == rate)
-        pairs = part.contrasts.filter(pl.col("rate_rps") == rate) if part.contrasts.height else part.contrasts
+        pairs = contrasts.filter(pl.col("rate_rps") == rate) if contrasts.height else contrasts
         drawn.append(
             averages(
                 means.with_columns(pl.col("workload").replace(SHORT)),

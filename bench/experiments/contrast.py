@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ...analysis.result import LEVEL, Interval, number
+from ...analysis.result import LEVEL, Interval, estimates, number
 from .engines import MEASURES
 from .trials import Label
 
@@ -26,6 +26,7 @@ HIGHER, LOWER, SAME, NOISE, UNTOLD = "higher", "lower", "the same", "within nois
 """What a difference is called: by its interval, `the same` where no seed differs at all, or
 `cannot tell` where one seed gives no interval."""
 
+ONE_SEED = "1 seed tells no noise: run more with --seeds to know which differences are real."
 
 NUMBERS = ("of", "against", "difference", "difference_low", "difference_high", "relative")
 """Columns of numbers of a table of contrasts."""
@@ -67,9 +68,10 @@ def mean(values: Array) -> Interval:
     centre = float(values.mean())
     if n < 2:
         return Interval(centre, math.nan, math.nan)
-    from scipy import special
+    # SciPy is loaded when it is needed.
+    from ...analysis.quantiles import student
 
-    half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) * values.std(ddof=1) / math.sqrt(n))
+    half = student(0.5 + LEVEL / 2, n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
     return Interval(centre, centre - half, centre + half)
 
 
@@ -103,8 +105,7 @@ def means(trials: pl.DataFrame, by: Sequence[str], measures: Sequence[str] = tup
             for end, value in (("", told.value), ("_low", told.low), ("_high", told.high)):
                 row[f"{name}{end}"] = value if math.isfinite(value) else None
         rows.append(row)
-    ends = {f"{name}{end}": pl.Float64 for name in measures for end in ("", "_low", "_high")}
-    return pl.DataFrame(rows, schema_overrides=ends, infer_schema_length=None)
+    return pl.DataFrame(rows, schema_overrides=estimates(*measures), infer_schema_length=None)
 
 
 def table(contrasts: Sequence[tuple[Mapping[str, Label], Contrast]]) -> pl.DataFrame:
@@ -128,6 +129,66 @@ def table(contrasts: Sequence[tuple[Mapping[str, Label], Contrast]]) -> pl.DataF
         known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         rows.append({**names, "measure": each.measure, **known, "seeds": each.seeds, "word": each.word})
     return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One setting against another in one measure, among the trials of one place, such as a rate."""
+
+    at: Label
+    of: str
+    against: str
+    found: Contrast
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Settings set against each other, two and two, at each place."""
+
+    place: str
+    """Label that tells places apart."""
+    setting: str
+    """Label that tells settings apart."""
+    all: tuple[Pair, ...]
+
+    @classmethod
+    def of_trials(
+        cls,
+        trials: pl.DataFrame,
+        place: str,
+        setting: str,
+        pairs: Sequence[tuple[str, str]],
+        measures: Sequence[str],
+    ) -> Pairs:
+        """Those of the pairs that have been run, in every measure that a place has."""
+        found = []
+        for at in trials[place].unique(maintain_order=True) if trials.height else []:
+            here = trials.filter(pl.col(place) == at)
+            run = set(here[setting])
+            found += [
+                Pair(at, of, against, contrast(here, measure, {setting: of}, {setting: against}))
+                for of, against in pairs
+                if {of, against} <= run
+                for measure in measures
+                if here[measure].count()
+            ]
+        return cls(place, setting, tuple(found))
+
+    def of(self, at: Label, of: str, against: str, measure: str) -> Contrast | None:
+        """One contrast; None where there is none."""
+        for pair in self.all:
+            if (pair.at, pair.of, pair.against, pair.found.measure) == (at, of, against, measure):
+                return pair.found
+        return None
+
+    def table(self) -> pl.DataFrame:
+        """The place, the setting, `compared_with`, then as `table` has it."""
+        return table(
+            [
+                ({self.place: pair.at, self.setting: pair.of, "compared_with": pair.against}, pair.found)
+                for pair in self.all
+            ]
+        )
 
 
 def shown(found: Contrast) -> str:

@@ -2,7 +2,7 @@
 
 A grid comes from flags or from a TOML file (`read_grid`), and is checked here. Scales are those of the
 paper's start; what a sweep multiplies them by, so that they fit a server, is the sweep's. Not here: the load
-of a setting, and what trials of it say (`sweep`).
+of a setting (`sweep_trials`), and what trials of it say (`sweep`).
 """
 
 from __future__ import annotations

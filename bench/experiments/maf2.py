@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,10 +24,10 @@ from ...analysis.errors import BurstlensError
 from ...analysis.result import Part, number
 from ...analysis.trace import Trace
 from ..from_trace import from_trace
-from ..workload import SCHEMA, Workload
-from .contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD, Contrast, contrast, means, shown, table
+from ..workload import Workload, requests_frame
+from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, Pairs, means, shown
 from .engines import MEASURES
-from .trials import Experiment, Trial
+from .trials import Experiment, Trial, at_hand
 
 CONVERSATION, API, FUNCTIONS, POISSON = WORKLOADS = (
     "BurstGPT conversation",
@@ -179,30 +180,20 @@ def cut(pools: Mapping[str, Pool], kind: str, requests: int, rate_rps: float, se
         at_s = at_s * (span_s / at_s[-1])
     tokens = conversation if kind in (FUNCTIONS, POISSON) else pool
     lengths = slice(shared, shared + requests) if tokens is conversation else block
-    frame = pl.DataFrame(
+    known = pl.DataFrame(
         {
-            "request_id": np.arange(requests),
             "at_s": at_s,
             "request_tokens": tokens.request_tokens[lengths],
             "response_tokens": tokens.response_tokens[lengths],
         }
-    ).with_columns(
-        pl.lit(None, SCHEMA[name]).alias(name)
-        for name in SCHEMA
-        if name not in ("request_id", "at_s", "request_tokens", "response_tokens", "priority")
-    )
-    frame = frame.with_columns(pl.lit(kind).alias("service"), pl.lit(0, pl.Int64).alias("priority"))
+    ).with_columns(service=pl.lit(kind))
     recipe = {"source": pool.name, "first": requests, "from": start, "rate_rps": rate_rps, "seed": seed}
-    return Workload(frame.select(*SCHEMA).cast(SCHEMA), kind, pool.synthetic, recipe)  # type: ignore[arg-type]
+    return Workload(requests_frame(known), kind, pool.synthetic, recipe)
 
 
 def _begin(rows: int, requests: int, rng: np.random.Generator, seed: int) -> int:
     """Where a block begins: at the first request for seed 0, anywhere for others."""
     return int(rng.integers(0, rows - requests + 1)) if seed else 0
-
-
-def _same(workload: Workload) -> Workload:
-    return workload
 
 
 def trials(found: Loads, rates_rps: Sequence[float], seeds: Sequence[int], requests: int) -> list[Trial]:
@@ -211,7 +202,7 @@ def trials(found: Loads, rates_rps: Sequence[float], seeds: Sequence[int], reque
         Trial(
             {"workload": kind, "rate_rps": rate, "seed": seed},
             # Cut here: a block is small, and what it is cut from need not go to another process.
-            partial(_same, cut(found.pools, kind, requests, rate, seed)),
+            partial(at_hand, cut(found.pools, kind, requests, rate, seed)),
             course=seed == seeds[0],
         )
         for rate in rates_rps
@@ -228,19 +219,20 @@ class Loaded(Part):
 
     means: pl.DataFrame
     """One row a rate and workload: every measure as mean and interval over seeds."""
-    contrasts: pl.DataFrame
-    """One row a rate, pair and measure (see `contrast.table`)."""
-    pairs: tuple[tuple[float, str, str, Contrast], ...]
+    pairs: Pairs
+    """At each rate."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Means and contrasts."""
-        return {"means": self.means, "contrasts": self.contrasts}
+        return {"means": self.means, "contrasts": self.pairs.table()}
 
     def sentences(self) -> list[str]:
         """For each rate and pair: what is higher, what is lower, what is within noise."""
         out = []
-        for rate, of, against in dict.fromkeys(pair[:3] for pair in self.pairs):
-            told = [pair[3] for pair in self.pairs if pair[:3] == (rate, of, against)]
+        for (rate, of, against), pairs in groupby(
+            self.pairs.all, lambda pair: (pair.at, pair.of, pair.against)
+        ):
+            told = [pair.found for pair in pairs]
             words = []
             for word in (HIGHER, LOWER):
                 named = [f"{MEASURES[c.measure][0]}{_by(c)}" for c in told if c.word == word]
@@ -250,15 +242,8 @@ class Loaded(Part):
                 level = [MEASURES[c.measure][0] for c in told if c.word == word]
                 if level:
                     words.append(f"{word}: {', '.join(level)}")
-            out.append(f"At {number(rate)} requests/s, {of} against {against}: {'; '.join(words)}.")
+            out.append(f"At {number(float(rate))} requests/s, {of} against {against}: {'; '.join(words)}.")
         return out
-
-    def of(self, rate: float, of: str, against: str, measure: str) -> Contrast:
-        """One contrast; LookupError where there is none."""
-        for at, a, b, found in self.pairs:
-            if (at, a, b, found.measure) == (rate, of, against, measure):
-                return found
-        raise LookupError((rate, of, against, measure))
 
 
 @dataclass(frozen=True)
@@ -301,43 +286,18 @@ def _by(found: Contrast) -> str:
 def parts(experiment: Experiment) -> tuple[Loaded, Courses]:
     """What the trials say."""
     done = experiment.trials
-    pairs = []
-    for rate in done["rate_rps"].unique(maintain_order=True) if done.height else []:
-        here = done.filter(pl.col("rate_rps") == rate)
-        held = set(here["workload"])
-        for of, against in PAIRS:
-            if {of, against} <= held:
-                pairs += [
-                    (rate, of, against, contrast(here, m, {"workload": of}, {"workload": against}))
-                    for m in COMPARED
-                    if here[m].count()
-                ]
-    rows = [
-        ({"rate_rps": rate, "workload": of, "compared_with": against}, c) for rate, of, against, c in pairs
-    ]
-    seeds = experiment.question.seeds
-    few = (
-        (f"{len(seeds)} seed tells no noise: run more with --seeds to know which differences are real.",)
-        if len(seeds) < 2
-        else ()
-    )
+    few = (ONE_SEED,) if len(experiment.question.seeds) < 2 else ()
     averaged = means(done, ["rate_rps", "workload"]) if done.height else pl.DataFrame()
-    return (
-        Loaded(few, averaged, table(rows), tuple(pairs)),
-        Courses((), experiment.courses),
-    )
+    pairs = Pairs.of_trials(done, "rate_rps", "workload", PAIRS, COMPARED)
+    return Loaded(few, averaged, pairs), Courses((), experiment.courses)
 
 
 def statements(loaded: Loaded, rate_rps: float) -> dict[str, bool | None]:
     """What the paper says of BurstGPT conversation against MAF2 at that rate: holds, does not, or None."""
     out: dict[str, bool | None] = {}
     for words, measure in STATEMENTS:
-        try:
-            found = loaded.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
-        except LookupError:
-            out[words] = None
-            continue
-        out[words] = {HIGHER: True, LOWER: False, SAME: False}.get(found.word)
+        found = loaded.pairs.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
+        out[words] = {HIGHER: True, LOWER: False, SAME: False}.get(found.word) if found else None
     return out
 
 
@@ -345,9 +305,7 @@ def value(loaded: Loaded, rate_rps: float) -> str:
     """The measures of the statements: both means, and the difference with its interval."""
     out = []
     for _, measure in STATEMENTS:
-        try:
-            found = loaded.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
-        except LookupError:
-            continue
-        out.append(f"{MEASURES[measure][0]} {shown(found)}")
+        found = loaded.pairs.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
+        if found:
+            out.append(f"{MEASURES[measure][0]} {shown(found)}")
     return f"at {number(rate_rps)} requests/s: " + "; ".join(out) if out else ""

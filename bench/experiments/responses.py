@@ -23,11 +23,11 @@ from ...analysis.result import Interval, Part, number
 from ...analysis.selecting import requests_of, streams_of
 from ...analysis.trace import COLUMNS, Trace, TraceInfo, open_frame
 from ..record import ANSWERED, read_record, read_workload
-from ..workload import SCHEMA, Workload
+from ..workload import Workload, requests_frame
 from .contrast import mean
 from .engines import Served
 from .genuine import MARGIN, genuine
-from .trials import RUNS, Experiment, Trial
+from .trials import RUNS, Experiment, Trial, at_hand
 
 REQUESTS = 10_000
 """The paper's number of prompts."""
@@ -85,28 +85,20 @@ def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: 
     if told.is_empty():
         raise BurstlensError(f"{trace.info.name}: no request tells both of its lengths")
     drawn = told.sample(min(most, told.height), shuffle=True, seed=seed)
-    frame = drawn.select(
-        pl.int_range(pl.len()).alias("request_id"),
-        (pl.int_range(pl.len()) / rate_rps).alias("at_s"),
+    known = drawn.select(
         "service",
         "model",
         "request_tokens",
         "response_tokens",
-        *(pl.lit(None, SCHEMA[name]).alias(name) for name in ("session", "turn", "think_s", "prefix")),
-        pl.lit(0).alias("priority"),
+        at_s=pl.int_range(pl.len()) / rate_rps,
     )
     recipe = {"source": trace.info.name, "service": service, "first": most, "seed": seed}
-    requests = frame.select(*SCHEMA).cast(SCHEMA)  # type: ignore[arg-type]
-    return Workload(requests, trace.info.name, trace.info.synthetic, recipe)
+    return Workload(requests_frame(known), trace.info.name, trace.info.synthetic, recipe)
 
 
 def trials(load: Workload, seed: int) -> list[Trial]:
     """One run."""
-    return [Trial({"seed": seed}, partial(_same, load), course=True)]
-
-
-def _same(load: Workload) -> Workload:
-    return load
+    return [Trial({"seed": seed}, partial(at_hand, load), course=True)]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ...analysis.errors import BurstlensError
 from ...analysis.result import Part, number
 from ..modelled import from_parameters
 from ..workload import Workload
-from .contrast import HIGHER, LOWER, SAME, SHOWN_IN, Contrast, contrast, means, shown, table
+from .contrast import HIGHER, LOWER, ONE_SEED, SAME, SHOWN_IN, Pairs, means, shown
 from .engines import MEASURES
 from .trials import Experiment, Trial
 
@@ -235,20 +235,12 @@ class Compared(Part):
 
     means: pl.DataFrame
     """One row a service and policy: every measure as mean and interval over seeds."""
-    contrasts: pl.DataFrame
-    """One row a service, pair and measure (see `contrast.table`)."""
-    pairs: tuple[tuple[str, str, str, Contrast], ...]
+    pairs: Pairs
+    """At each service."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Means, contrasts, orders."""
-        return {"means": self.means, "contrasts": self.contrasts, "orders": self.orders()}
-
-    def of(self, service: str, of: str, against: str, measure: str) -> Contrast:
-        """One contrast, whichever way round; LookupError where there is none."""
-        for at, a, b, found in self.pairs:
-            if (at, a, b, found.measure) == (service, of, against, measure):
-                return found
-        raise LookupError((service, of, against, measure))
+        return {"means": self.means, "contrasts": self.pairs.table(), "orders": self.orders()}
 
     def orders(self) -> pl.DataFrame:
         """For each service and measure the three, best first, ties marked: `SRF, FCFS ≈ LRF`."""
@@ -267,11 +259,8 @@ class Compared(Part):
             return ""
         out = str(best[0])
         for better, worse in itertools.pairwise(best):
-            word = next(
-                c.word
-                for at, a, b, c in self.pairs
-                if at == service and {a, b} == {better, worse} and c.measure == measure
-            )
+            either = ((better, worse), (worse, better))
+            word = next(c.word for pair in either if (c := self.pairs.of(service, *pair, measure)))
             out += {SAME: " = ", HIGHER: ", ", LOWER: ", "}.get(word, " ≈ ") + worse
         return out
 
@@ -337,18 +326,9 @@ class Waits(Part):
 def parts(experiment: Experiment) -> tuple[Compared, Waits]:
     """What the trials say."""
     done = experiment.trials
-    pairs = []
     missing = []
     for service in done["service"].unique(maintain_order=True):
         here = done.filter(pl.col("service") == service)
-        held = set(here["policy"])
-        pairs += [
-            (service, of, against, contrast(here, measure, {"policy": of}, {"policy": against}))
-            for of, against in PAIRS
-            if {of, against} <= held
-            for measure in COMPARED
-            if here[measure].count()
-        ]
         peak = here["waiting_peak"].drop_nulls()
         if told := _in_front(here):
             missing.append(f"{service}: {told}")
@@ -358,10 +338,7 @@ def parts(experiment: Experiment) -> tuple[Compared, Waits]:
                 "matter; raise the load with --rate, --load or --kv."
             )
     if len(experiment.question.seeds) < 2:
-        missing.append("1 seed tells no noise: run more with --seeds to know which differences are real.")
-    rows = [
-        ({"service": service, "policy": of, "compared_with": against}, c) for service, of, against, c in pairs
-    ]
+        missing.append(ONE_SEED)
     averaged = means(done, ["service", "policy"])
     waits = pl.concat(
         averaged.select(
@@ -373,10 +350,8 @@ def parts(experiment: Experiment) -> tuple[Compared, Waits]:
         for name in WAITS
     )
     ratios = averaged.select("service", "policy", *(f"wait_ratio{end}" for end in ("", "_low", "_high")))
-    return (
-        Compared(tuple(missing), averaged, table(rows), tuple(pairs)),
-        Waits((), waits, ratios),
-    )
+    pairs = Pairs.of_trials(done, "service", "policy", PAIRS, COMPARED)
+    return Compared(tuple(missing), averaged, pairs), Waits((), waits, ratios)
 
 
 def _in_front(here: pl.DataFrame) -> str:
@@ -413,11 +388,8 @@ def statements(compared: Compared) -> dict[str, bool | None]:
 
 
 def _lower(compared: Compared, service: str, measure: str) -> bool | None:
-    try:
-        word = compared.of(service, LRF, FCFS, measure).word
-    except LookupError:
-        return None
-    return {LOWER: True, HIGHER: False, SAME: False}.get(word)
+    found = compared.pairs.of(service, LRF, FCFS, measure)
+    return {LOWER: True, HIGHER: False, SAME: False}.get(found.word) if found else None
 
 
 def value(compared: Compared) -> str:
@@ -425,10 +397,7 @@ def value(compared: Compared) -> str:
     out = []
     for service in SERVICES:
         for _, measure in STATEMENTS:
-            try:
-                found = compared.of(service, LRF, FCFS, measure)
-            except LookupError:
-                continue
-            if math.isfinite(found.of):
+            found = compared.pairs.of(service, LRF, FCFS, measure)
+            if found and math.isfinite(found.of):
                 out.append(f"{service}, LRF against FCFS, {MEASURES[measure][0]} {shown(found)}")
     return "; ".join(out)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import polars as pl
 from ...analysis.errors import BurstlensError
 from ...analysis.result import Progress, silent
 from ...analysis.writing import write_json
+from ..kept import of_fields, read_kept
 from ..parallel import Tell, each
 from ..workload import Workload
 from .engines import MEASURES, Engine, Measured, measures_of
@@ -44,11 +46,6 @@ class Trial:
     """Called in the process that runs it; something that can be pickled."""
     course: bool = False
     """Whether its course over time is kept."""
-
-    @property
-    def key(self) -> str:
-        """What it is known by in the folder."""
-        return json.dumps(dict(self.labels), sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,8 @@ def run(
     run.
     """
     question = _begun(replace(question, trials=len(trials), started_unix_s=time.time()), folder)
-    done = {json.dumps(row["labels"], sort_keys=True, ensure_ascii=False) for row in _rows(folder)}
-    left = [(i, trial) for i, trial in enumerate(trials) if trial.key not in done]
+    done = {_key(row["labels"]) for row in _rows(folder)}
+    left = [(i, trial) for i, trial in enumerate(trials) if _key(trial.labels) not in done]
     stopped: str | None = "it ended in a fault"
     notes = list(question.notes)
     try:
@@ -165,6 +162,16 @@ def is_experiment(folder: Path) -> bool:
     return (folder / EXPERIMENT).is_file()
 
 
+def at_hand(load: Workload) -> Workload:
+    """What makes the workload of a trial that was made before: it goes to the process that runs the trial."""
+    return load
+
+
+def _key(labels: Mapping[str, Label]) -> str:
+    """What a trial is known by in the folder."""
+    return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False)
+
+
 def _serve(shared: tuple[Engine, Path], piece: tuple[int, Trial], _tell: Tell) -> Measured:
     """What a trial measures, given the engine and the folder of the experiment."""
     (engine, folder), (number, trial) = shared, piece
@@ -214,19 +221,13 @@ def _differs(what: str, was: Any, now: Any) -> str:
 
 
 def _question(folder: Path) -> Question:
-    path = folder / EXPERIMENT
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        if said["version"] != VERSION:
-            raise BurstlensError(f"{path}: has version {said['version']}, this burstlens reads {VERSION}")
-        known = {each.name for each in fields(Question)}
-        return Question(**{name: value for name, value in said.items() if name in known})
-    except FileNotFoundError:
-        raise BurstlensError(f"{folder}: holds no {EXPERIMENT}, so it is no experiment") from None
-    except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
-    except (ValueError, KeyError, TypeError) as fault:
-        raise BurstlensError(f"{path}: is no experiment: {fault}") from fault
+    return read_kept(
+        folder / EXPERIMENT,
+        VERSION,
+        partial(of_fields, Question),
+        absent=f"{folder}: holds no {EXPERIMENT}, so it is no experiment",
+        wrong="is no experiment",
+    )
 
 
 def _keep(folder: Path, number: int, trial: Trial, measured: Measured) -> None:

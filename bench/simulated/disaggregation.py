@@ -23,8 +23,13 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .decoding import Decode, DecodeCosts
 from .presets import Preset
+
+Array = NDArray[np.float64]
 
 PREFILL, DECODE, LEAVES_PREFILL, LEAVES_DECODE, STARTS_PREFILL, STARTS_DECODE = range(6)
 """What an instance does: it serves in a role, ends what it began in it, or is being launched for one."""
@@ -41,8 +46,8 @@ class Transfer:
     """Gigabytes a second, each way and each request by itself; 25 is a 200 Gbit/s network card."""
     latency_s: float = 0.005
 
-    def seconds(self, tokens: int, bytes_per_token: float) -> float:
-        """Time that the cache of so many tokens takes."""
+    def seconds(self, tokens: Array, bytes_per_token: float) -> Array:
+        """Time that caches of so many tokens take, each by itself."""
         return self.latency_s + tokens * bytes_per_token / (self.bandwidth_gbps * 1e9)
 
 

@@ -42,7 +42,7 @@ def lost(load: Load, turns: Turns, rate: float) -> int:
 
 @pytest.mark.parametrize("rate", [9.0, 12.0])
 def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Load, rate: float) -> None:
-    begins = ratios.windows(load, SPAN_S / 5)
+    begins = ratios.windows(load.span_s, SPAN_S / 5)
     every = product(SERVING.ratios, repeat=len(begins))
     least = min(lost(load, ratios.told(path, begins), rate) for path in every)
     wide, turns = beam(load, rate, begins, 3**5)
@@ -54,7 +54,7 @@ def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Load, r
 
 @pytest.mark.parametrize("rate", [11.0, 12.0, 14.0])
 def test_the_beam_never_ends_below_the_sequences_that_it_is_given(load: Load, rate: float) -> None:
-    begins = ratios.windows(load, SPAN_S / 24)
+    begins = ratios.windows(load.span_s, SPAN_S / 24)
     known = [ratios.fixed(2), ratios.switch(1, begins[12], 3), ratios.switch(1, begins[12], 2)]
     given = [lost(load, turns, rate) for turns in known]
     alone, _ = beam(load, rate, begins, 1)
@@ -86,10 +86,10 @@ def test_switches_are_all_tried(load: Load) -> None:
 
 
 def test_windows_cover_the_load(load: Load) -> None:
-    assert ratios.windows(load, SPAN_S / 3) == [0.0, SPAN_S / 3, 2 * SPAN_S / 3]
-    assert len(ratios.windows(load, 5 * 3600.0)) == 3
+    assert ratios.windows(load.span_s, SPAN_S / 3) == [0.0, SPAN_S / 3, 2 * SPAN_S / 3]
+    assert len(ratios.windows(load.span_s, 5 * 3600.0)) == 3
     with pytest.raises(BurstlensError, match=r"--window: 43,200 s is as long as the load.*at most 21,600 s"):
-        ratios.windows(load, SPAN_S)
+        ratios.windows(load.span_s, SPAN_S)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_whole_search_says_what_each_step_gave(found: tuple[dict[str, Any], Pa
     prefill, rate = steps.best_fixed(content)
     assert rate > 0
     moment = content["switch"]["at_s"]
-    assert moment in ratios.windows(load, SPAN_S / 6)
+    assert moment in ratios.windows(load.span_s, SPAN_S / 6)
     assert SPAN_S / 4 < moment < 3 * SPAN_S / 4
     turns = tuple((row["at_s"], row["prefill"]) for row in content["switch"]["turns"])
     assert goodput(load, SERVING, turns, rate) == pytest.approx(content["switch"]["goodput_rps"][0], rel=0.05)
@@ -117,7 +117,7 @@ def test_a_whole_search_says_what_each_step_gave(found: tuple[dict[str, Any], Pa
     )
     plan = json.loads((out / steps.PLAN).read_text())
     assert plan["planned_from"] == "provisioned"
-    assert [row["at_s"] for row in plan["windows"]] == ratios.windows(load, SPAN_S / 6)
+    assert [row["at_s"] for row in plan["windows"]] == ratios.windows(load.span_s, SPAN_S / 6)
     assert all(row["prefill"] + row["decode"] == 4 for row in plan["windows"])
     assert prefill in SERVING.ratios
 

@@ -115,7 +115,7 @@ def test_figures_hold_to_their_tables(folder: Path) -> None:
     dot = drawn["measures"].data.filter(workload=row["workload"], panel="Mean token latency L, ms")
     assert dot.row(0, named=True)["value"] == pytest.approx(1000 * row["token_latency_s"])
     assert dot.row(0, named=True)["high"] == pytest.approx(1000 * row["token_latency_s_high"])
-    kept = loaded.contrasts.filter(pl.col("relative").is_not_null() & (pl.col("rate_rps") == 0.5))
+    kept = loaded.pairs.table().filter(pl.col("relative").is_not_null() & (pl.col("rate_rps") == 0.5))
     shown = drawn["differences"].data
     assert shown["percent"].to_list() == pytest.approx((100 * kept["relative"]).to_list())
     assert shown["word"].to_list() == kept["word"].to_list()

@@ -59,7 +59,7 @@ def test_taking_burstiness_out_takes_the_wait_out(tmp_path: Path) -> None:
         None, tmp_path, rates_rps=[1.5], requests=600, seeds=5, on=On("llama-2-13b-a100"), workers=2
     )
     loaded, courses = maf2.parts(done)
-    against_poisson = loaded.of(1.5, maf2.CONVERSATION, maf2.POISSON, "ttft_p99_s")
+    against_poisson = loaded.pairs.of(1.5, maf2.CONVERSATION, maf2.POISSON, "ttft_p99_s")
     assert against_poisson.of > against_poisson.against
     cv = {row["workload"]: row["gap_cv"] for row in loaded.means.to_dicts()}
     assert cv[maf2.POISSON] == pytest.approx(1.0, abs=0.15)

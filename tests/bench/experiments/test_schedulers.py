@@ -149,8 +149,8 @@ def test_near_saturation_the_policies_differ_and_the_claim_gets_its_verdict(
     )
     compared, waits = schedulers.parts(done)
     for service in schedulers.SERVICES:
-        assert compared.of(service, LRF, SRF, "ttft_s").difference.value > 0
-        assert compared.of(service, SRF, FCFS, "ttft_max_s").difference.value > 0
+        assert compared.pairs.of(service, LRF, SRF, "ttft_s").difference.value > 0
+        assert compared.pairs.of(service, SRF, FCFS, "ttft_max_s").difference.value > 0
     assert not compared.missing
     assert waits.waits.height == 2 * 3 * len(schedulers.WAITS)
     (claim,) = findings(done).claims

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.errors import BurstlensError
-from burstlens.bench.experiments import sweep
+from burstlens.bench.experiments import sweep, sweep_trials
+from burstlens.bench.experiments.contrast import ONE_SEED
 from burstlens.bench.experiments.engines import MEASURES
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.grid import (
@@ -47,7 +48,7 @@ def setting(parameter: str, profile: str = CONSTANT, mode: str = HELD, **values:
 
 
 def drawn(setting: Setting, requests: int = 2000, seed: int = 0, factor: float = FACTOR) -> pl.DataFrame:
-    return sweep.load(setting, START, factor, requests, seed).requests
+    return sweep_trials.load(setting, START, factor, requests, seed).requests
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_run_has_about_the_requests_and_the_rate_that_its_labels_say(of: Setti
     if of.mode == EQUAL:
         at = np.concatenate([each["at_s"].to_numpy() for each in loads])
         gap_s = START[SHAPE] * START[SCALE] * FACTOR
-        made, duration_s = sweep.schedules_of(of, START, FACTOR, 1000)
+        made, duration_s = sweep_trials.schedules_of(of, START, FACTOR, 1000)
         assert duration_s in (None, pytest.approx(1000 * gap_s))
         now = np.linspace(0, 1000 * gap_s, 7, endpoint=False) + 1.0
         product = made[SHAPE].at(now, 1000 * gap_s) * made[SCALE].at(now, 1000 * gap_s)
@@ -81,7 +82,7 @@ def test_a_run_has_about_the_requests_and_the_rate_that_its_labels_say(of: Setti
 )
 def test_profiles_begin_and_end_where_they_should(value: tuple[str, float], profile: str) -> None:
     name, goal = value
-    made, duration_s = sweep.schedules_of(setting(name, profile, **{name: goal}), START, 1.0, 500)
+    made, duration_s = sweep_trials.schedules_of(setting(name, profile, **{name: goal}), START, 1.0, 500)
     course = made[name]
     if profile == CONSTANT:
         assert duration_s is None
@@ -126,9 +127,9 @@ def test_the_start_is_calibrated_and_what_is_run_is_said(done: Experiment) -> No
     start = done.trials.filter(parameter=ORIGIN)
     assert start["kv_cache_use"].mean() == pytest.approx(0.3, abs=0.021)
     assert done.trials.height == len(SMALL.settings()) * 3
-    assert asked.engine["preset"]["max_num_queued_reqs"] == sweep.QUEUED
+    assert asked.engine["preset"]["max_num_queued_reqs"] == sweep_trials.QUEUED
     assert any("30 % of the KV cache" in note for note in asked.notes)
-    assert any(f"{sweep.QUEUED} others" in note and "300 s" in note for note in asked.notes)
+    assert any(f"{sweep_trials.QUEUED} others" in note and "300 s" in note for note in asked.notes)
     assert any("as many are expected" in note for note in asked.notes)
 
 
@@ -316,7 +317,7 @@ def test_one_seed_or_much_noise_tells_nothing() -> None:
     alone = planted(as_the_paper, seeds=1)
     out = told(alone)
     assert set(out.values()) == {None}
-    assert sweep.FEW in sweep.parts(alone)[0].missing
+    assert ONE_SEED in sweep.parts(alone)[0].missing
     (claim,) = findings(alone).claims
     assert claim.verdict == "cannot tell"
     noisy = told(planted(as_the_paper, noise=2.0))

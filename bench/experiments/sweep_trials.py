@@ -1,0 +1,117 @@
+"""What a sweep sends: the load of each setting of a grid, and a trial of it for each seed.
+
+The mean gap of a drawn load is shape × scale, so with the scale held, as the paper has it, a smaller shape is
+burstier and also a higher rate. Beside that each shape is run at an equal rate, the scale being adapted at
+every instant: burstiness alone. Scales are in units of the paper's start; all of them are multiplied by one
+factor, with which the start uses the KV cache as far as asked. Not here: which settings there are (`grid`),
+what the trials say (`sweep`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from ...analysis.result import number
+from ..modelled import varying
+from ..schedule import PIECES, Schedule, parse_schedule, pieces
+from ..workload import Workload
+from .grid import CONSTANT, EQUAL, LINEAR, ORIGIN, PARAMETERS, SCALE, SHAPE, Grid, Setting
+from .trials import Trial
+
+REQUESTS = 2000
+FEWEST = 50
+"""A run of fewer requests tells neither a rate nor a failure rate."""
+QUEUED = 128
+"""Requests that the simulated server holds before it refuses more, where its preset has no limit. A server
+that takes all fails only by the client's time-out, which runs of minutes never see."""
+
+
+def schedules_of(
+    setting: Setting, start: Mapping[str, float], factor: float, requests: int
+) -> tuple[dict[str, Schedule], float | None]:
+    """How shape, scale (seconds) and exponent go, and for how many seconds: None where nothing varies.
+
+    A load that varies is told by its duration: the one in which `requests` are expected.
+    """
+    made = {name: _schedule(name, start[name], setting.of(name), setting.profile) for name in PARAMETERS}
+    gap_s = start[SHAPE] * start[SCALE] * factor
+    varies = any(each.varies for each in made.values())
+    if setting.mode == EQUAL:
+        duration_s = requests * gap_s
+        made[SCALE] = _evened(made[SHAPE], gap_s, duration_s)
+        return made, duration_s if varies else None
+    made[SCALE] = made[SCALE].times(factor)
+    if not varies:
+        return made, None
+    _, length, value = pieces(made, 1.0)
+    return made, requests / float(length @ (1 / (value[SHAPE] * value[SCALE])))
+
+
+def _schedule(name: str, start: float, value: float, profile: str) -> Schedule:
+    """From the start to the value and back, or from the larger of them down to the smaller."""
+    if profile == CONSTANT or value == start:
+        return Schedule.constant(name, value)
+    if profile == LINEAR:
+        return parse_schedule(name, f"linear:{max(start, value)!r}..{min(start, value)!r}")
+    return parse_schedule(name, f"quadratic:{start!r}..{value!r}..{start!r}")
+
+
+def _evened(shape: Schedule, gap_s: float, duration_s: float) -> Schedule:
+    """The scale with which the mean gap is `gap_s` at every instant, in the pieces that a run is cut into."""
+    if not shape.varies:
+        return Schedule.constant(SCALE, gap_s / float(shape.values[0]))
+    edges = np.linspace(0.0, duration_s, PIECES + 1)
+    middle = shape.at((edges[:-1] + edges[1:]) / 2, duration_s)
+    return Schedule(SCALE, "table", gap_s / middle, edges[:-1], f"{number(gap_s, 6)} s / shape")
+
+
+def load(setting: Setting, start: Mapping[str, float], factor: float, requests: int, seed: int) -> Workload:
+    """The load of a setting: `requests` requests, or about so many where something varies."""
+    made, duration_s = schedules_of(setting, start, factor, requests)
+    shape, scale, exponent = (made[name] for name in PARAMETERS)
+    if duration_s is None:
+        return varying(shape, scale, exponent, requests=requests, seed=seed)
+    return varying(shape, scale, exponent, duration_s=duration_s, seed=seed)
+
+
+def trials(grid: Grid, factor: float, requests: int, seeds: Sequence[int]) -> list[Trial]:
+    """Every setting with every seed, all settings of a seed before the next: a part tells of the whole grid.
+
+    The start and the shapes that vary keep their course over time.
+    """
+    start = dict(grid.start)
+    return [
+        Trial(
+            {**setting.labels(), "seed": seed},
+            partial(load, setting, start, factor, requests, seed),
+            course=setting.parameter == ORIGIN
+            or (setting.parameter == SHAPE and setting.profile != CONSTANT),
+        )
+        for seed in seeds
+        for setting in grid.settings()
+    ]
+
+
+def notes(
+    grid: Grid, factor: float, kv: float | None, requests: int, timeout_s: float, limit: int | None
+) -> list[str]:
+    """What a reader must know of how it was run; `limit` is that of the simulated engine."""
+    given_up = f"without an answer after {number(timeout_s)} s is given up"
+    return [
+        "Scales are as given: the start was not calibrated."
+        if kv is None
+        else f"Scales are those of the start times {number(factor, 4)}, with which the start uses "
+        f"{100 * kv:g} % of the KV cache.",
+        f"A request {given_up}, and so fails."
+        if limit is None
+        else f"A request that finds {limit} others in the server is refused, and one {given_up}: both fail.",
+        f"{requests:,} requests a trial"
+        + (
+            ", and where a parameter varies so long a run that as many are expected."
+            if set(grid.profiles) - {CONSTANT}
+            else "."
+        ),
+    ]
