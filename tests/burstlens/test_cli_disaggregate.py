@@ -37,6 +37,7 @@ def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) ->
     page = (out / "index.html").read_text()
     assert "Simulated." in page
     assert "Synthetic load." in page
+    assert '<span class="badge">simulated</span> <span class="badge">synthetic load</span></h4>' in page
     for figure in ("ratios-switch", "sequence-policies", "sequence-course"):
         assert f"fig-pd-{figure}" in page
         assert (out / "figures" / f"{figure}.svg").is_file()
