@@ -32,6 +32,12 @@ class Exhibit:
     """Results that this one is made of."""
 
 
+def marks(simulated: str | None, synthetic: bool, what: str) -> tuple[str, ...]:
+    """What must be said of a result: `simulated by` a preset, and that `what` it is of is synthetic."""
+    by = (f"simulated by {simulated}",) if simulated else ()
+    return (*by, *((f"synthetic {what}",) if synthetic else ()))
+
+
 class Painter(Protocol):
     """Draws exhibits."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress, silent
-from .analysis.showing import Exhibit, Shown
+from .analysis.showing import Exhibit, Shown, marks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,13 +78,12 @@ class Disaggregated(Shown):
 
     def exhibit(self) -> Exhibit:
         """The paper's claim with its verdict, the table of ratios, both parts."""
-        synthetic = ("synthetic load",) if self.content["synthetic"] else ()
-        marks = (f"simulated by {self.content['simulated']}", *synthetic)
+        told = marks(self.content["simulated"], self.content["synthetic"], "load")
         claim = self.claim
         lines = [f"{claim.verdict}: {claim.claim} ({claim.where}) {claim.value} {claim.why}"]
-        within = [replace(part, marks=marks) for part in self.parts]
+        within = [replace(part, marks=told) for part in self.parts]
         title = f"Prefill:decode ratio, {self.content['load']['name']}"
-        return Exhibit(title, marks, lines, {"ratios": self.ratios}, within)
+        return Exhibit(title, told, lines, {"ratios": self.ratios}, within)
 
     def report(self, out: str | Path | None = None, *, images: bool = True, command: str = "") -> Path:
         """Write the page, beside `disaggregate.json` or into `out`; its path."""

@@ -14,6 +14,7 @@ import polars as pl
 
 from ..analysis.errors import BurstlensError
 from ..analysis.result import Part, silent
+from ..analysis.showing import marks
 from ..bench.experiments.findings import Checked
 from ..bench.provisioned import best_of, policies
 from .chart import estimate, number
@@ -54,17 +55,9 @@ def write_disaggregation_page(found: Found, out: Path, *, command: str = "", ima
     """
     content = found.content
     simulated, synthetic = content["simulated"], content["synthetic"]
-    marks = f"SIMULATED by {simulated}" + (" · SYNTHETIC LOAD" if synthetic else "")
-    blocks = [
-        block(
-            part,
-            figures(part),
-            slug=SLUG,
-            subtitle=f"Prefill:decode ratio · {content['load']['name']} · {marks}",
-            synthetic=True,
-        )
-        for part in found.parts
-    ]
+    name = f"Prefill:decode ratio · {content['load']['name']}"
+    told = marks(simulated, synthetic, "load")
+    blocks = [block(part, figures(part), slug=SLUG, name=name, marks=told) for part in found.parts]
     drawn = [each for one in blocks for each in one.drawn]
     wanted = f"fig-{SLUG}-{found.claim.part}-{found.claim.figure}"
     try:
@@ -79,7 +72,6 @@ def write_disaggregation_page(found: Found, out: Path, *, command: str = "", ima
             blocks,
             simulated=simulated,
             synthetic=synthetic,
-            badge="simulated",
             unfinished=not content["finished"],
             facts=_facts(content),
             claim=found.claim,

@@ -50,17 +50,10 @@ def write_experiment_page(
     show("reading the experiment", 0.0)
     said = findings(read(folder))
     where = folder if out is None else out
-    marks = _marks(said.experiment.question)
-    blocks = [
-        block(
-            part,
-            figures(part),
-            slug=SLUG,
-            subtitle=f"{said.title} · {marks or said.experiment.question.title}",
-            synthetic=bool(marks),
-        )
-        for part in said.parts
-    ]
+    asked = said.experiment.question
+    marked = asked.simulated or asked.synthetic
+    name = said.title if marked else f"{said.title} · {asked.title}"
+    blocks = [block(part, figures(part), slug=SLUG, name=name) for part in said.parts]
     cited = all_cited([table for one in blocks for table in one.tables.values()])
     try:
         where.mkdir(parents=True, exist_ok=True)
@@ -80,12 +73,6 @@ def write_experiment_page(
     return page
 
 
-def _marks(asked: Question) -> str:
-    """What a figure must say of itself wherever it is shown."""
-    told = [f"SIMULATED by {asked.simulated}"] if asked.simulated else []
-    return " · ".join([*told, *(["SYNTHETIC WORKLOAD"] if asked.synthetic else [])])
-
-
 def _cite_name(count: int) -> str:
     return "cite" if count == 1 else f"cite-{count}"
 
@@ -98,7 +85,6 @@ def _html(said: Findings, blocks: list[Block], cited: list[Cited], command: str,
         blocks,
         simulated=asked.simulated,
         synthetic=asked.synthetic,
-        badge="simulated" if asked.simulated else "synthetic workload",
         unfinished=said.unfinished,
         notes=asked.notes,
         facts=_facts(said),

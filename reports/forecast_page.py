@@ -18,6 +18,7 @@ from ..analysis.forecast import ROLLING, Forecasts
 from ..analysis.forecasters import LABELS, load_xgboost
 from ..analysis.load_bins import TARGETS, bin_name
 from ..analysis.result import Progress, number, silent
+from ..analysis.showing import marks
 from . import figures_forecast
 from .chart import estimate, percent
 from .claim_checks_forecast import decided
@@ -43,14 +44,13 @@ def write_forecast_page(
     show = progress or silent
     info = part.info
     show("drawing figures", 0.0)
-    mark = "SYNTHETIC TRACE" if info.synthetic else "recorded trace"
     one = block(
         part,
         figures_forecast.figures(part),
         slug=SLUG,
-        subtitle=f"{info.name} · {mark}",
+        name=info.name if info.synthetic else f"{info.name} · recorded trace",
+        marks=marks(None, info.synthetic, "trace"),
         info=info,
-        synthetic=info.synthetic,
     )
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..analysis.result import LEVEL, Part, Progress, silent
+from ..analysis.showing import marks
 from ..analysis.trace import TraceInfo
 from ..bench.provisioned import Disaggregation
 from . import theme
@@ -120,9 +121,8 @@ class Block:
     slug: str
     prefix: str
     """Before the names of this block's files: empty where the report has one trace."""
-    synthetic: bool
-    simulated: bool
-    """Whether its numbers come from the simulated engine, whatever the load is."""
+    badges: tuple[str, ...]
+    """What stands beside every figure's title: `simulated`, `synthetic trace`."""
     drawn: tuple[Drawn, ...]
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
 
@@ -179,22 +179,20 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
     if comparison is not None:
         synthetic = [one.info.name for one in said if one.info.synthetic]
         note = f"synthetic: {', '.join(synthetic)}" if synthetic else ""
-        found.append(block(comparison, figures_of(comparison), slug="all", subtitle=note))
+        found.append(block(comparison, figures_of(comparison), slug="all", name=note, marks=()))
     for one, slug in zip(said, slugs, strict=True):
-        note = f"{one.info.name} · {'SYNTHETIC TRACE' if one.info.synthetic else 'recorded trace'}"
         prefix = f"{slug}-" if len(said) > 1 else ""
         for part in one.parts:
-            preset = part.content["simulated"] if isinstance(part, Disaggregation) else ""
+            preset = part.content["simulated"] if isinstance(part, Disaggregation) else None
             found.append(
                 block(
                     part,
                     figures_of(part),
                     slug=slug,
-                    subtitle=f"{note} · SIMULATED by {preset}" if preset else note,
+                    name=one.info.name if one.info.synthetic else f"{one.info.name} · recorded trace",
+                    marks=marks(preset, one.info.synthetic, "trace"),
                     prefix=prefix,
                     info=one.info,
-                    synthetic=one.info.synthetic,
-                    simulated=bool(preset),
                 )
             )
     order = list(SECTIONS)
@@ -206,19 +204,30 @@ def block(
     figures: Sequence[Figure],
     *,
     slug: str,
-    subtitle: str,
+    name: str,
+    marks: Sequence[str] | None = None,
     prefix: str = "",
     info: TraceInfo | None = None,
-    synthetic: bool = False,
-    simulated: bool = False,
 ) -> Block:
-    """A part with its figures placed on the page and its tables that have rows."""
+    """A part with its figures placed on the page and its tables that have rows.
+
+    `marks`, else those of the part, stand beside the titles on the page, and behind `name` in image files.
+    """
+    told = part.marks if marks is None else marks
+    subtitle = " · ".join([name, *map(_loud, told)])
     drawn = tuple(
         Drawn(each, f"fig-{slug}-{part.name}-{each.name}", f"{prefix}{part.name}-{each.name}", subtitle)
         for each in figures
     )
     tables = {name: table for name, table in part.tables().items() if table.height}
-    return Block(part, info, slug, prefix, synthetic, simulated, drawn, tables)
+    badges = tuple(mark.partition(" by ")[0] for mark in told)
+    return Block(part, info, slug, prefix, badges, drawn, tables)
+
+
+def _loud(mark: str) -> str:
+    """A mark in capitals, all but the name in it."""
+    what, by, name = mark.partition(" by ")
+    return f"{what.upper()}{by}{name}"
 
 
 def write_tables(folder: Path, blocks: Sequence[Block]) -> None:
@@ -400,8 +409,8 @@ def sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
             {
                 "anchor": block.anchor,
                 "heading": block.info.name if block.info and several else None,
-                "synthetic": block.synthetic,
-                "simulated": block.simulated,
+                "synthetic": block.info is not None and block.info.synthetic,
+                "badges": block.badges,
                 "missing": block.part.missing,
                 "findings": sentences[:FINDINGS_SHOWN],
                 "further": sentences[FINDINGS_SHOWN:],

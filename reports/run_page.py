@@ -21,7 +21,7 @@ from .chart import number, percent
 from .facts import Fact
 from .figures_run import figures
 from .page import Block, block, render, sections, slugs_of, write_images, write_tables
-from .run_parts import duration, parts
+from .run_parts import duration, marks_of, parts
 
 
 def write_run_page(
@@ -60,17 +60,8 @@ def write_run_page(
 def _blocks(said: Summary) -> list[Block]:
     run = said.manifest
     (slug,) = slugs_of([run.name])
-    return [
-        block(part, figures(part), slug=slug, subtitle=f"{run.name} · {_marks(run) or 'run'}",
-              synthetic=bool(_marks(run)))
-        for part in parts(said)
-    ]  # fmt: skip
-
-
-def _marks(run: Manifest) -> str:
-    """What a figure must say of itself wherever it is shown."""
-    told = [f"SIMULATED by {run.simulated}"] if run.simulated else []
-    return " · ".join([*told, *(["SYNTHETIC WORKLOAD"] if run.synthetic else [])])
+    name = run.name if marks_of(said) else f"{run.name} · run"
+    return [block(part, figures(part), slug=slug, name=name) for part in parts(said)]
 
 
 def _html(said: Summary, blocks: list[Block], command: str, images: bool) -> str:
@@ -81,7 +72,6 @@ def _html(said: Summary, blocks: list[Block], command: str, images: bool) -> str
         blocks,
         simulated=run.simulated,
         synthetic=run.synthetic,
-        badge="simulated" if run.simulated else "synthetic workload",
         facts=_facts(said),
         trustworthy=said.verdict.trustworthy,
         reasons=said.verdict.reasons,

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from ..analysis.result import Part, number
-from ..analysis.showing import Exhibit
+from ..analysis.showing import Exhibit, marks
 from ..bench.metrics import LATENCIES, Distribution
 from ..bench.record import OUTCOMES
 from ..bench.summary import Summary
@@ -162,15 +162,13 @@ class Load(Part):
 
 def parts(said: Summary) -> tuple[OverTime, Latency, Load]:
     """What there is to tell of a run, in reading order."""
-    marks = marks_of(said)
-    return tuple(replace(part, marks=marks) for part in (over_time(said), latency(said), load(said)))  # type: ignore[return-value]
+    told = marks_of(said)
+    return tuple(replace(part, marks=told) for part in (over_time(said), latency(said), load(said)))  # type: ignore[return-value]
 
 
 def marks_of(said: Summary) -> tuple[str, ...]:
     """What must be said of everything made from a run."""
-    run = said.manifest
-    simulated = (f"simulated by {run.simulated}",) if run.simulated else ()
-    return (*simulated, *(("synthetic workload",) if run.synthetic else ()))
+    return marks(said.manifest.simulated, said.manifest.synthetic, "workload")
 
 
 def exhibit(said: Summary) -> Exhibit:

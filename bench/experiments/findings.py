@@ -12,7 +12,7 @@ from typing import Any
 
 from ...analysis.errors import BurstlensError
 from ...analysis.result import Part
-from ...analysis.showing import Exhibit, Shown
+from ...analysis.showing import Exhibit, Shown, marks
 from . import maf2, responses, schedulers, sweep
 from .trials import Experiment
 
@@ -91,9 +91,8 @@ class Findings(Shown):
         ]
         unfinished = [f"Unfinished. {self.unfinished}"] if self.unfinished else []
         lines = [*unfinished, *claims, asked.title]
-        return Exhibit(
-            self.title, _marks(self.experiment), lines, {"trials": self.experiment.trials}, self.parts
-        )
+        told = marks(asked.simulated, asked.synthetic, "workload")
+        return Exhibit(self.title, told, lines, {"trials": self.experiment.trials}, self.parts)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON knows it."""
@@ -131,15 +130,8 @@ def findings(experiment: Experiment) -> Findings:
     if experiment.trials.is_empty():
         raise BurstlensError(f"{experiment.folder}: no trial has ended yet; the same command goes on")
     found = KINDS[kind](experiment)
-    marks = _marks(experiment)
-    return replace(found, parts=tuple(replace(part, marks=marks) for part in found.parts))
-
-
-def _marks(experiment: Experiment) -> tuple[str, ...]:
-    """What must be said of everything that was found."""
-    asked = experiment.question
-    simulated = (f"simulated by {asked.simulated}",) if asked.simulated else ()
-    return (*simulated, *(("synthetic workload",) if asked.synthetic else ()))
+    told = marks(experiment.question.simulated, experiment.question.synthetic, "workload")
+    return replace(found, parts=tuple(replace(part, marks=told) for part in found.parts))
 
 
 def _maf2(experiment: Experiment) -> Findings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -27,6 +26,7 @@ from burstlens.bench.workload import Workload
 from burstlens import BurstlensError
 from tests.bench.faulty import BASE, WAYS, Faulty, faulty
 from tests.bench.simulated.loads import workload
+from tests.helpers import free_port
 
 EXPECTED = {
     "ok": "ok",
@@ -150,10 +150,8 @@ def test_a_server_that_dies_and_comes_back_fails_only_what_it_missed(tmp_path: P
 
 
 def test_nothing_is_sent_where_the_endpoint_cannot_be(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
     for target, said in (
-        (Target(f"http://127.0.0.1:{port}"), "connection refused"),
+        (Target(f"http://127.0.0.1:{free_port()}"), "connection refused"),
         (Target("http://nowhere.invalid"), "no such host"),
         (Target("127.0.0.1:8000"), "is no base URL"),
     ):

@@ -12,7 +12,8 @@ from burstlens.analysis.errors import BurstlensError
 from burstlens.bench.policy import PROMPTS, by_priority, judged
 from burstlens.bench.settings import Target
 
-from tests.real.conftest import LENGTH, ended, free_port, simulated
+from tests.helpers import ended, free_port
+from tests.real.conftest import LENGTH, simulated
 
 VOCABULARY = (10, 999)
 

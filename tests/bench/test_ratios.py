@@ -42,10 +42,10 @@ def lost(load: Load, turns: Turns, rate: float) -> int:
 
 @pytest.mark.parametrize("rate", [9.0, 12.0])
 def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Load, rate: float) -> None:
-    begins = ratios.windows(load.span_s, SPAN_S / 5)
+    begins = ratios.windows(load.span_s, SPAN_S / 4)
     every = product(SERVING.ratios, repeat=len(begins))
     least = min(lost(load, ratios.told(path, begins), rate) for path in every)
-    wide, turns = beam(load, rate, begins, 3**5)
+    wide, turns = beam(load, rate, begins, 3**4)
     assert wide == least == lost(load, turns, rate)
     narrow, turns = beam(load, rate, begins, 6)
     assert narrow == lost(load, turns, rate)

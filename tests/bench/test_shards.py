@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from hypothesis import strategies as st
 
 from burstlens import BurstlensError
 from tests.bench.conftest import a_record
+from tests.helpers import burstlens, serving
 
 
 def a_load(sessions: list[int | None]) -> Workload:
@@ -225,34 +225,24 @@ def test_shards_that_are_not_one_whole_are_refused_in_one_line(tmp_path: Path) -
 @pytest.fixture(scope="module")
 def simulated() -> Iterator[str]:
     """The simulated endpoint, ten times as fast as real."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = int(held.getsockname()[1])
-    argv = ["serve", "--port", str(port), "--speedup", "10"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "burstlens.cli", *argv], stdout=subprocess.PIPE, text=True
-    ) as served:
-        assert served.stdout is not None
-        assert "SIMULATED" in served.stdout.readline()
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            served.terminate()
+    with serving("--speedup", 10) as url:
+        yield url
 
 
 def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     rows = (f"{0.003 * i:.3f},{5 + i % 7},{3 + i % 5},{i % 40 if i % 3 else ''}\n" for i in range(300))
     log.write_text("arrival_s,request_tokens,response_tokens,session\n" + "".join(rows))
-    burstlens = [sys.executable, "-m", "burstlens.cli"]
+    command = [sys.executable, "-m", "burstlens.cli"]
     load = ["replay", str(log), "--url", simulated, "--seed", "5", "-q"]
     began = time.monotonic()
-    alone = subprocess.run([*burstlens, *load, "-o", str(tmp_path / "alone")], capture_output=True, text=True)
+    alone = subprocess.run([*command, *load, "-o", str(tmp_path / "alone")], capture_output=True, text=True)
     assert alone.returncode == 0, alone.stderr
     # Four that start at once take longer than one, on a machine as busy as it may be.
     start = str(time.time() + 4 * (time.monotonic() - began))
     senders = [
         subprocess.Popen(
-            [*burstlens, *load, "-o", str(tmp_path / f"run-{i}"), "--shard", f"{i}/4", "--start-at", start],
+            [*command, *load, "-o", str(tmp_path / f"run-{i}"), "--shard", f"{i}/4", "--start-at", start],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for i in range(4)
@@ -260,18 +250,12 @@ def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) 
     for sender in senders:
         _, fault = sender.communicate()
         assert sender.returncode == 0, fault
-    folders = [str(tmp_path / f"run-{i}") for i in range(4)]
-    made = subprocess.run(
-        [*burstlens, "ingest", *folders, "-o", str(tmp_path / "trace.parquet"), "--json"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    folders = [tmp_path / f"run-{i}" for i in range(4)]
+    made = burstlens("ingest", *folders, "-o", tmp_path / "trace.parquet", "--json")
     assert made.returncode == 0, made.stderr
     said = json.loads(made.stdout)
     assert (said["rows"], said["load"]["requests"], said["load"]["shards"]) == (300, 300, 4)
-    paged = subprocess.run(
-        [*burstlens, "report", *folders, "-o", str(tmp_path / "whole"), "--no-images", "-q"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    paged = burstlens("report", *folders, "-o", tmp_path / "whole", "--no-images", "-q")
     assert paged.returncode == 0, paged.stderr
     assert (tmp_path / "whole" / "index.html").is_file()
     columns = ["request_id", "session", "intended_s", "request_tokens", "response_tokens", "outcome"]
@@ -280,12 +264,9 @@ def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) 
     assert (
         read_manifest(tmp_path / "whole").workload_sha256 == read_manifest(tmp_path / "alone").workload_sha256
     )
-    assert all(read_record(Path(folder)).height for folder in folders)
+    assert all(read_record(folder).height for folder in folders)
     # A sender that comes late is refused before it sends.
-    late = subprocess.run(
-        [*burstlens, *load, "-o", str(tmp_path / "late"), "--shard", "0/4", "--start-at", start],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    late = burstlens(*load, "-o", tmp_path / "late", "--shard", "0/4", "--start-at", start)
     assert late.returncode == 2
     assert "passed" in late.stderr
     assert len(late.stderr.splitlines()) == 1

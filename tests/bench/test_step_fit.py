@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,36 +15,27 @@ from burstlens.bench.simulated.presets import Latency, load_preset, parse_preset
 from burstlens.bench.step_fit import STEPS, fit_steps, prefill_alone
 from burstlens.bench.step_probe import Limits, batches, probe, prompts
 
-from burstlens import BurstlensError, serve
+from burstlens import BurstlensError
+from tests.helpers import serving
 
 PLANTED = load_preset("llama-2-13b-h200").latency
 TOLD = replace(PLANTED, a_p_ms=12.0)
 """With a least step of prefill that can be told: it is above that of decoding."""
-SLOW = parse_preset("slow", {
+SLOW = {
     "model": "slow", "gpu": "none", "source": "made for a test",
     "latency": {"a_p_ms": 6, "b_ms": 0.1, "c_ms": 1e-5, "a_d_ms": 6, "d_us": 1.0, "e_us": 200},
     "kv_cache": {"num_blocks": 3000, "block_size": 16},
     "limits": {"max_num_seqs": 16, "max_num_batched_tokens": 1024, "max_model_len": 512},
-})  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.fixture
-def simulated_url() -> Iterator[str]:
+def simulated_url(tmp_path: Path) -> Iterator[str]:
     """A simulated server in a process of its own, as slow as shows through HTTP."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = int(held.getsockname()[1])
-    command = f"from tests.bench.test_step_fit import serve_slow; serve_slow({port})"
-    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True) as served:
-        assert served.stdout is not None
-        assert "http" in served.stdout.readline()
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            served.terminate()
-
-
-def serve_slow(port: int) -> None:
-    serve(SLOW, port=port, served_model="slow", ready=lambda url: print(url, flush=True))
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps(SLOW))
+    with serving("--profile", profile, "--served-model", "slow") as url:
+        yield url
 
 
 def steps_of(latency: Latency, noise: float = 0.0) -> pl.DataFrame:
@@ -115,7 +105,7 @@ def test_what_is_asked_of_a_server_fits_into_it() -> None:
 def test_the_constants_of_a_simulated_server_come_back_over_http(simulated_url: str) -> None:
     """By the shapes of its answers alone, as those of a real server would."""
     probed = probe(Target(simulated_url, "slow"), Limits(16, 1024, 512, 40_000), Settings(), rounds=1)
-    found, exact = fit_steps(probed.steps), SLOW.latency
+    found, exact = fit_steps(probed.steps), parse_preset("slow", SLOW).latency
     # Constants trade with each other; what they say of a step does not.
     for prefill, decoding, context in ((0, 1, 100), (0, 16, 4000), (500, 4, 400), (100, 1, 20)):
         least = max(exact.a_d_ms, exact.a_p_ms if prefill else 0)

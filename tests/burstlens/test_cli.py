@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from burstlens.analysis.parameters import read_parameters
+
+from tests.helpers import burstlens
 
 VERBS = (
     "compare",
@@ -31,20 +32,6 @@ SHORT = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
     f"{second},ChatGPT,10,20,30,Conversation log\n" for second in range(0, 600, 10)
 )
 """Ten minutes of one service."""
-
-
-def burstlens(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    environment = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"}
-    environment.pop("BURSTLENS_TRACEBACK", None)
-    return subprocess.run(
-        [sys.executable, "-m", "burstlens.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,10 @@ import pytest
 
 from burstlens.console import Duration
 from tests.bench.faulty import faulty
+from tests.helpers import burstlens
 
 CONSTANT = "shape=0.5,scale=2,exponent=1.1"
 PRESET = "llama-2-13b-a100"
-
-
-def burstlens(*argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a verb as a user does."""
-    return subprocess.run([sys.executable, "-m", "burstlens.cli", *argv], capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(

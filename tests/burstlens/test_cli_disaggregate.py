@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,9 @@ from burstlens.analysis.parameters import parameters, write_parameters
 from burstlens.analysis.synthetic import open_synthetic
 
 import burstlens as bl
+from tests.helpers import burstlens
 
 QUICK = ("--seeds", 2, "--total", 3, "--window", "3h", "--beam", 3, "--first", 600, "--tolerance", 0.1)
-
-
-def burstlens(*argv: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "burstlens.cli", *map(str, argv)], capture_output=True, text=True
-    )
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +37,7 @@ def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) ->
     page = (out / "index.html").read_text()
     assert "Simulated." in page
     assert "Synthetic load." in page
+    assert '<span class="badge">simulated</span> <span class="badge">synthetic load</span></h4>' in page
     for figure in ("ratios-switch", "sequence-policies", "sequence-course"):
         assert f"fig-pd-{figure}" in page
         assert (out / "figures" / f"{figure}.svg").is_file()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -15,24 +12,12 @@ from burstlens.analysis.exporting.servegen import read_servegen
 from burstlens.analysis.parameters import read_parameters
 
 import burstlens as bl
+from tests.helpers import burstlens
 
 SHORT = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n" + "".join(
     f"{7 * i + i % 5},ChatGPT,{10 + i},{0 if i == 3 else 20 + i % 7},{30 + i},Conversation log\n"
     for i in range(90)
 )
-
-
-def burstlens(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"}
-    environment.pop("BURSTLENS_TRACEBACK", None)
-    return subprocess.run(
-        [sys.executable, "-m", "burstlens.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -16,34 +14,9 @@ from burstlens.bench.record import read_manifest, read_record
 
 from burstlens.console import Size, progress
 from tests.bench.texts import pieces, sharegpt, spoken, words
+from tests.helpers import burstlens, serving
 
 CONSTANT = "shape=1,scale=0.01,exponent=1.1"
-
-
-def burstlens(*argv: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a verb as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "burstlens.cli", *map(str, argv)], capture_output=True, text=True
-    )
-
-
-@contextmanager
-def serving(*options: str | Path) -> Iterator[str]:
-    """Base URL of `burstlens serve`."""
-    server = subprocess.Popen(
-        [sys.executable, "-u", "-m", "burstlens.cli", "serve", "--port", "0", *map(str, options)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        said = server.stdout.readline()
-        found = re.search(r"http://\S+?:\d+", said)
-        assert found, said
-        yield found[0]
-    finally:
-        server.terminate()
-        server.communicate()
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,12 @@ import polars as pl
 import pytest
 from burstlens.analysis.parameters import read_parameters
 
+from tests.helpers import burstlens
+
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
 
 REQUESTS = 500
 HEAD = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"
-
-
-def burstlens(*argv: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "burstlens.cli", *map(str, argv)], capture_output=True, text=True, timeout=300
-    )
 
 
 @pytest.fixture(scope="module")

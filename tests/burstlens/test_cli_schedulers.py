@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from burstlens.bench.experiments.trials import read
 from burstlens.bench.settings import Target
 
 from burstlens.evaluations import On, schedulers
-from tests.real.conftest import ended, free_port, simulated
+from tests.helpers import burstlens, ended, free_port
+from tests.real.conftest import simulated
 
 VOCABULARY = (10, 999)
 
@@ -35,12 +34,8 @@ def test_a_server_of_another_policy_is_one_line_and_exit_code_2(fitted: Path, tm
     server = simulated(tmp_path, port, "fcfs")
     try:
         url = f"http://127.0.0.1:{port}"
-        argv = ["experiment", "schedulers", str(fitted), "--url", url, "--vocabulary", "10,999"]
-        done = subprocess.run(
-            [sys.executable, "-m", "burstlens.cli", *argv, "-q", "-o", str(tmp_path / "out")],
-            capture_output=True,
-            text=True,
-        )
+        argv = ("experiment", "schedulers", fitted, "--url", url, "--vocabulary", "10,999")
+        done = burstlens(*argv, "-q", "-o", tmp_path / "out")
     finally:
         ended(server)
     assert done.returncode == 2

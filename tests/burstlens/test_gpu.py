@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +25,7 @@ from burstlens import BurstlensError
 from burstlens.gpu import GpuEvaluated, ended, evaluate
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
+from tests.helpers import serving
 
 PRESET = "llama-2-7b-h200"
 FLAGS = Flags(8, 1024, 512)
@@ -35,19 +34,9 @@ FLAGS = Flags(8, 1024, 512)
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """A simulated server with the limits of `FLAGS`."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = int(held.getsockname()[1])
-    limits = ["--max-num-seqs", "8", "--max-num-batched-tokens", "1024", "--max-model-len", "512"]
-    argv = ["serve", "--preset", PRESET, "--port", str(port), "--scheduling", "priority", *limits]
-    with subprocess.Popen(
-        [sys.executable, "-m", "burstlens.cli", *argv], stdout=subprocess.PIPE, text=True
-    ) as served:
-        assert served.stdout is not None
-        assert "SIMULATED" in served.stdout.readline()
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            served.terminate()
+    limits = ("--max-num-seqs", 8, "--max-num-batched-tokens", 1024, "--max-model-len", 512)
+    with serving("--preset", PRESET, "--scheduling", "priority", *limits) as url:
+        yield url
 
 
 @pytest.fixture

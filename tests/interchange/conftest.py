@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
+
+from tests.helpers import serving
 
 from .make_tokenizer import NAME, make_tokenizer
 
 ROOT = Path(__file__).parents[2]
 HOMES = ROOT / ".venv-interchange"
-START_S, RUN_S = 120, 400
+RUN_S = 400
 
 TOOLS: dict[str, list[list[str]]] = {
     "aiperf": [["aiperf>=0.13"]],
@@ -95,28 +92,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A simulated vLLM, fifty times as fast as the real one."""
     home = tmp_path_factory.mktemp("hub")
     tokenizer = make_tokenizer(home)
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = int(held.getsockname()[1])
-    url = f"http://127.0.0.1:{port}"
-    command = [
-        *(sys.executable, "-m", "burstlens.cli", "serve", "--port", str(port), "--speedup", "50"),
-        *("--served-model", NAME, "--tokenizer", str(tokenizer / "tokenizer.json")),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline_s = time.monotonic() + START_S
-        while time.monotonic() < deadline_s and process.poll() is None:
-            with contextlib.suppress(OSError), urlopen(f"{url}/health", timeout=5) as well:
-                if well.status == 200:
-                    break
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
-        else:
-            pytest.fail("the simulated server did not come up")
+    with serving("--speedup", 50, "--served-model", NAME, "--tokenizer", tokenizer / "tokenizer.json") as url:
         yield Server(url, NAME, tokenizer, home)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
 
 
 @pytest.fixture

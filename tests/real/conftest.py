@@ -6,27 +6,19 @@ hundred requests.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT, ended, free_port, started
+
 REAL = ROOT / ".venv-vllm" / "bin" / "python"
 QUEUED, SEQS, LENGTH, BLOCKS = 80, 64, 4096, 40
 MODEL = "tiny"
-START_S, ASK_S = 300, 0.2
-"""How long a server may take to come up, and how often it is asked."""
-
 
 PROFILE = {
     "model": "tiny",
@@ -41,49 +33,6 @@ PROFILE = {
         "max_num_queued_reqs": QUEUED,
     },
 }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
-
-
-def started(command: list[str], port: int, log: Path, env: dict[str, str]) -> subprocess.Popen[str]:
-    """Start a server and wait until it says that it is well.
-
-    Not for a line of its log: which lines there are depends on the server's version and log level.
-    """
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            command,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, **env},
-            start_new_session=True,
-        )
-    deadline_s = time.monotonic() + START_S
-    while time.monotonic() < deadline_s:
-        with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as well:
-            if well.status == 200:
-                return server
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(ASK_S)
-            break
-    ended(server)
-    pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
-
-
-def ended(server: subprocess.Popen[str]) -> None:
-    """End a server and the processes that it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
-    try:
-        server.wait(30)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
 
 
 def vllm(model: Path, port: int, log: Path, *flags: str) -> subprocess.Popen[str]:

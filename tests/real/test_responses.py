@@ -17,7 +17,8 @@ from burstlens.bench.experiments.genuine import PASSAGES
 
 from burstlens import text_prompts
 from burstlens.evaluations import responses
-from tests.real.conftest import REAL, ROOT, ended, free_port, vllm
+from tests.helpers import ROOT, ended, free_port
+from tests.real.conftest import REAL, vllm
 
 pytestmark = pytest.mark.real
 

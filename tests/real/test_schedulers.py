@@ -13,7 +13,8 @@ from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import parse_preset
 
 from tests.bench.simulated.loads import workload
-from tests.real.conftest import LENGTH, PROFILE, REAL, ended, free_port, real, simulated
+from tests.helpers import ended, free_port
+from tests.real.conftest import LENGTH, PROFILE, REAL, real, simulated
 
 VOCABULARY = (10, 999)
 SEQS = 2

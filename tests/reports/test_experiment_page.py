@@ -150,7 +150,10 @@ def test_what_was_simulated_says_so_on_every_figure(page: Path) -> None:
         text = image.read_text(encoding="utf-8")
         assert "SIMULATED by llama-2-13b-a100" in text
         assert "SYNTHETIC WORKLOAD" in text
-    assert page.read_text(encoding="utf-8").count('class="banner"') == 2
+    text = page.read_text(encoding="utf-8")
+    assert text.count('class="banner"') == 2
+    badges = '<span class="badge">simulated</span> <span class="badge">synthetic workload</span></h4>'
+    assert text.count(badges) == text.count("<figure ") == len(images)
 
 
 def test_no_word_has_the_colour_of_a_workload() -> None:
@@ -205,6 +208,7 @@ def test_a_real_server_is_not_called_simulated(copied: Callable[..., Path]) -> N
     folder = copied(simulated=None, synthetic=False, title="m at http://127.0.0.1:1, version 9")
     text = write_experiment_page(folder, images=False).read_text(encoding="utf-8")
     assert 'class="banner"' not in text
+    assert 'class="badge"' not in text
     assert "version 9" in text
 
 
