@@ -8,6 +8,7 @@ on its last. Not here: features (`load_bins`), methods (`forecasters`), measures
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,28 +22,22 @@ from threadpoolctl import threadpool_limits
 
 from .errors import BurstlensError
 from .forecast_scores import (
-    COVERAGE,
-    block_of,
     calibrated,
-    covered,
     errors,
-    nmae_interval,
-    pinball,
     plain_row,
-    skill,
 )
-from .forecasters import LABELS, Forecaster, forecasters, load_xgboost
+from .forecast_sentences import tell
+from .forecast_tables import PAPER, ROLLING, WIDTHS_S, Cut, Found, Held
+from .forecasters import Forecaster, forecasters, load_xgboost
 from .load_bins import DAY_S, TARGETS, Series, bin_name, load_series
 from .machine import cores
-from .result import Part, Progress, estimates, number, silent
-from .summaries import flat, lasting, spoken
+from .result import Part, Progress, number, silent
+from .summaries import lasting, spoken
 from .trace import Selection, Trace, TraceInfo
 
 Array = NDArray[np.float64]
 
 BINS_S = (60.0, 600.0)
-WIDTHS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
-"""Bin widths over which the error of request counts is shown."""
 ORIGINS = 4
 FIRST_ORIGIN = 3 / 7
 """Share of the record before the first origin: three days of a week."""
@@ -55,72 +50,7 @@ MOST_TRAINING = 20_160
 """Methods learn from the newest bins before the origin, at most so many: two weeks of minutes. More of them
 cost minutes a fit and tell of a load that has moved on."""
 FEWEST_HELD_OUT = 10
-PAPER, ROLLING = "five sevenths", "rolling"
 """Names of the two ways to hold out."""
-
-KEYS = {
-    "selection": pl.String,
-    "service": pl.String,
-    "model": pl.String,
-    "target": pl.String,
-    "bin_s": pl.Float64,
-}
-ERRORS = dict.fromkeys(("mae", "nmae", "nmse_variance", "nmse_mean_square"), pl.Float64)
-BAND = dict.fromkeys(("pinball", "coverage", "band_width"), pl.Float64)
-SCORES: dict[str, Any] = {
-    **KEYS,
-    "split": pl.String,
-    "method": pl.String,
-    "naive": pl.Boolean,
-    "bins": pl.Int64,
-    "mean": pl.Float64,
-    "mae": pl.Float64,
-    **estimates("nmae"),
-    "nmse_variance": pl.Float64,
-    "nmse_mean_square": pl.Float64,
-    **BAND,
-    "against": pl.String,
-    **estimates("skill"),
-    "resampled_s": pl.Float64,
-}
-ORIGIN_ROWS: dict[str, Any] = {
-    **KEYS,
-    "origin_s": pl.Float64,
-    "end_s": pl.Float64,
-    "method": pl.String,
-    "bins": pl.Int64,
-    "mean": pl.Float64,
-    **ERRORS,
-    **BAND,
-}
-VERDICTS: dict[str, Any] = {
-    **KEYS,
-    "forecastable": pl.Boolean,
-    "method": pl.String,
-    "against": pl.String,
-    **estimates("skill"),
-    "nmae": pl.Float64,
-    "naive_nmae": pl.Float64,
-    "mean": pl.Float64,
-}
-WIDTHS: dict[str, Any] = {
-    "selection": pl.String,
-    "bin_s": pl.Float64,
-    "method": pl.String,
-    "naive": pl.Boolean,
-    "bins": pl.Int64,
-    "mean": pl.Float64,
-    **ERRORS,
-}
-FORECASTS: dict[str, Any] = {
-    **KEYS,
-    "method": pl.String,
-    "start_s": pl.Float64,
-    "seen": pl.Float64,
-    "forecast": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-}
 
 
 @dataclass(frozen=True)
@@ -180,7 +110,7 @@ class Forecasts(Part):
 
     def sentences(self) -> list[str]:
         """What can be forecast and what cannot, target by target, then the bands."""
-        return [spoken(sentence) for sentence in _tell(self)]
+        return [spoken(sentence) for sentence in tell(self)]
 
 
 def describe_forecast(
@@ -205,8 +135,10 @@ def describe_forecast(
     methods = forecasters(seed)
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     missing: list[str] = []
-    found = _Found()
-    widths = [w for w in WIDTHS_S if w >= trace.info.resolution_s] if horizon_s is None else []
+    found = Found()
+    # At one bin ahead, bins that are forecast anyway tell the error at their width too.
+    swept = [w for w in WIDTHS_S if w >= trace.info.resolution_s and w not in bins]
+    widths = swept if horizon_s is None else []
     # A bin of a minute takes as long as ten of ten: progress goes by bins.
     jobs = [(s, b, False) for s in selections for b in bins] + [
         (s, w, True) for s in selections for w in widths
@@ -245,7 +177,14 @@ def describe_forecast(
             ]
     if not found.scores:
         raise BurstlensError(missing[0] if missing else f"{trace.info.name}: no load to forecast")
-    return found.part(trace, bins, horizon_s, seed, tuple(dict.fromkeys(missing)))
+    return Forecasts(
+        missing=tuple(dict.fromkeys(missing)),
+        info=trace.info,
+        bins_s=bins,
+        horizon_s=horizon_s,
+        seed=seed,
+        **found.tables(),
+    )
 
 
 def span_name(span_s: float) -> str:
@@ -276,26 +215,22 @@ def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selecti
     return sorted(held, key=lambda selection: -selection.n)
 
 
-Cut = tuple[str, float, float]
-"""Split, origin, end of what is held out, in seconds."""
-
-
 def _cuts(
     series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int, span_s: float
 ) -> list[Cut]:
     """What to hold out: the paper's split, and after each of the rolling origins up to the next."""
     whole = series.get("requests")
     held = 0 if whole is None else len(whole)
-    fewest = FEWEST_TRAINING + FEWEST_HELD_OUT
-    if whole is None or held * (1 - PAPER_SHARE) < FEWEST_HELD_OUT or held * PAPER_SHARE < FEWEST_TRAINING:
-        if whole is None:
-            raise BurstlensError(
-                f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
-                f"in the record of {span_name(span_s)}: a shorter --bin or --horizon, or a longer trace"
-            )
+    fewest = math.ceil(max(FEWEST_TRAINING / PAPER_SHARE, FEWEST_HELD_OUT / (1 - PAPER_SHARE)))
+    if whole is None:
+        raise BurstlensError(
+            f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
+            f"in the record of {span_name(span_s)}: a shorter --bin or --horizon, or a longer trace"
+        )
+    if held < fewest:
         raise BurstlensError(
             f"{selection.label}: the record holds {held} bins of {bin_name(bin_s)} that can be forecast, "
-            f"where about {round(fewest / PAPER_SHARE)} are needed: a shorter --bin or a longer trace"
+            f"where {fewest} are needed: a shorter --bin or a longer trace"
         )
     starts = whole.start_s
     days = held * bin_s / DAY_S >= 3
@@ -316,19 +251,9 @@ def _cuts(
     return cuts
 
 
-@dataclass(frozen=True)
-class _Held:
-    """One method's forecasts after one origin."""
-
-    method: Forecaster
-    rows: Series
-    forecast: Array
-    band: tuple[Array, Array] | None
-
-
 def _evaluated(
     series: Series, cuts: Sequence[Cut], methods: Sequence[Forecaster], show: Any
-) -> dict[Cut, list[_Held]]:
+) -> dict[Cut, list[Held]]:
     """Every method's forecasts of what each cut holds out; one fit serves all cuts of one origin.
 
     Fits need nothing of each other and are made on as many threads as there are cores: trees grow outside of
@@ -348,12 +273,12 @@ def _evaluated(
             ahead = [series.between(origin_s, end_s) for _, _, end_s in own]
             for method in methods:
                 asked.append((own, ahead, method, pool.submit(_held, method, known, early, late, ahead)))
-        out: dict[Cut, list[_Held]] = {}
+        out: dict[Cut, list[Held]] = {}
         for i, (own, ahead, method, told) in enumerate(asked):
             show(i / len(asked))
             for cut, rows, held in zip(own, ahead, told.result(), strict=True):
                 if held is not None and len(rows):
-                    out.setdefault(cut, []).append(_Held(method, rows, *held))
+                    out.setdefault(cut, []).append(Held(method, rows, *held))
     finally:
         pool.shutdown(cancel_futures=True)
     if not out:
@@ -421,216 +346,3 @@ def _widths(
             mean=float(rows.value.mean()),
             **errors(rows.value, told if told.ndim == 1 else told[:, 1]),
         )
-
-
-class _Found:
-    """Rows of the tables as they are gathered."""
-
-    def __init__(self) -> None:
-        self.cuts: dict[tuple[float, str, float, float], None] = {}
-        self.verdicts: list[dict[str, Any]] = []
-        self.scores: list[dict[str, Any]] = []
-        self.origins: list[dict[str, Any]] = []
-        self.widths: list[dict[str, Any]] = []
-        self.forecasts: list[pl.DataFrame] = []
-
-    def add(
-        self, held: Mapping[Cut, list[_Held]], selection: Selection, target: str, bin_s: float, seed: int
-    ) -> None:
-        """Score one series: origin by origin, and all bins of each split together."""
-        keys = {
-            "selection": selection.label,
-            "service": selection.service,
-            "model": selection.model,
-            "target": target,
-            "bin_s": bin_s,
-        }
-        for split in (PAPER, ROLLING):
-            cuts = [cut for cut in held if cut[0] == split]
-            names = [each.method.name for each in held[cuts[0]]] if cuts else []
-            # A method that some origin could not fit is compared on no origin.
-            pooled = {
-                name: [each for cut in cuts for each in held[cut] if each.method.name == name]
-                for name in names
-            }
-            full = {name: parts for name, parts in pooled.items() if len(parts) == len(cuts)}
-            if not full:
-                continue
-            rows = self._scored(full, seed)
-            self.scores += [plain_row(**keys, split=split, **row) for row in rows]
-            if split == ROLLING:
-                self._verdict(keys, rows)
-        for (split, origin_s, end_s), methods in held.items():
-            for each in methods:
-                values = {
-                    "bins": len(each.rows),
-                    "mean": float(each.rows.value.mean()),
-                    **errors(each.rows.value, each.forecast),
-                    **_band(each.rows.value, each.forecast, each.band),
-                }
-                if split == ROLLING:
-                    told = {"origin_s": origin_s, "end_s": end_s, "method": each.method.name}
-                    self.origins.append(plain_row(**keys, **told, **values))
-                else:
-                    self.forecasts.append(_as_frame(keys, each))
-
-    @staticmethod
-    def _scored(full: Mapping[str, list[_Held]], seed: int) -> list[dict[str, Any]]:
-        """A row a method over the bins of all its parts."""
-        first = next(iter(full.values()))
-        seen = np.concatenate([each.rows.value for each in first])
-        start_s = np.concatenate([each.rows.start_s for each in first])
-        block, block_s = block_of(start_s, first[0].rows.bin_s)
-        told = {name: np.concatenate([each.forecast for each in parts]) for name, parts in full.items()}
-        naive = [name for name, parts in full.items() if parts[0].method.naive]
-        against = min(naive, key=lambda name: float(np.abs(seen - told[name]).mean()))
-        out = []
-        for name, parts in full.items():
-            bands = [each.band for each in parts]
-            band = None
-            if all(each is not None for each in bands):
-                band = tuple(np.concatenate([b[end] for b in bands if b is not None]) for end in (0, 1))
-            out.append(
-                {
-                    "method": name,
-                    "naive": parts[0].method.naive,
-                    "bins": len(seen),
-                    "mean": float(seen.mean()),
-                    **errors(seen, told[name]),
-                    **flat("nmae", nmae_interval(np.random.default_rng(seed), block, seen, told[name])),
-                    **_band(seen, told[name], band),
-                    "against": against,
-                    **flat(
-                        "skill", skill(np.random.default_rng(seed), block, seen, told[name], told[against])
-                    ),
-                    "resampled_s": block_s,
-                }
-            )
-        return out
-
-    def _verdict(self, keys: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-        """Whether the best method that learns beats the best naive one."""
-        learned = [row for row in rows if not row["naive"]]
-        best = min(learned, key=lambda row: float(row["mae"]))
-        naive = next(row for row in rows if row["method"] == best["against"])
-        self.verdicts.append(
-            plain_row(
-                **keys,
-                forecastable=bool(best["skill_low"] > 0),
-                **{name: best[name] for name in ("method", "against", "skill", "skill_low", "skill_high")},
-                nmae=best["nmae"],
-                naive_nmae=naive["nmae"],
-                mean=best["mean"],
-            )
-        )
-
-    def part(
-        self,
-        trace: Trace,
-        bins: tuple[float, ...],
-        horizon_s: float | None,
-        seed: int,
-        missing: tuple[str, ...],
-    ) -> Forecasts:
-        """The gathered rows as tables."""
-        cuts = {"bin_s": pl.Float64, "split": pl.String, "origin_s": pl.Float64, "end_s": pl.Float64}
-        return Forecasts(
-            missing=missing,
-            info=trace.info,
-            bins_s=bins,
-            horizon_s=horizon_s,
-            seed=seed,
-            cuts=pl.DataFrame(list(self.cuts), schema=cuts, orient="row"),
-            verdicts=_table(self.verdicts, VERDICTS),
-            scores=_table(self.scores, SCORES),
-            origins=_table(self.origins, ORIGIN_ROWS),
-            widths=_table(self.widths, WIDTHS).sort("selection", "bin_s", maintain_order=True),
-            forecasts=pl.concat(self.forecasts) if self.forecasts else pl.DataFrame(schema=FORECASTS),
-        )
-
-
-def _table(rows: list[dict[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=schema)
-
-
-def _band(seen: Array, forecast: Array, band: Any) -> dict[str, float]:
-    """Pinball loss, coverage and mean width over the mean; NaN where there is no band."""
-    if band is None:
-        return dict.fromkeys(BAND, float("nan"))
-    low, high = band
-    mean = float(seen.mean())
-    return {
-        "pinball": pinball(seen, (low, forecast, high)),
-        "coverage": covered(seen, low, high),
-        "band_width": float(np.mean(high - low)) / mean if mean > 0 else float("nan"),
-    }
-
-
-def _as_frame(keys: Mapping[str, Any], held: _Held) -> pl.DataFrame:
-    """One method's forecasts as rows of `forecasts`."""
-    n = len(held.rows)
-    low, high = held.band or (np.full(n, np.nan),) * 2
-    return (
-        pl.DataFrame(
-            {
-                "start_s": held.rows.start_s,
-                "seen": held.rows.value,
-                "forecast": held.forecast,
-                "low": low,
-                "high": high,
-            }
-        )
-        .with_columns(pl.lit(v, dtype=KEYS[k]).alias(k) for k, v in keys.items())
-        .with_columns(method=pl.lit(held.method.name))
-        .select(pl.col(c).cast(kind) for c, kind in FORECASTS.items())
-        .with_columns(pl.col("low", "high").fill_nan(None))
-    )
-
-
-def _tell(part: Forecasts) -> Iterator[str]:
-    """What can be forecast and what cannot; the paper's split; bands."""
-    ahead = f", {lasting(part.horizon_s)} ahead" if part.horizon_s else ""
-    lost = part.verdicts.filter((~pl.col("forecastable")).all().over("selection"))
-    for (selection,), rows in lost.group_by("selection", maintain_order=True):
-        best = rows.sort("skill", nulls_last=False).row(-1, named=True)
-        yield (
-            f"{selection}{ahead}: cannot be forecast from its past: none of {rows.height} series of targets "
-            "and bins is shown to be forecast better than by a naive method; the highest skill is "
-            f"{_interval(best, 'skill')}, of {TARGETS[best['target']]} per {bin_name(best['bin_s'])}."
-        )
-    for row in part.verdicts.join(lost, on="selection", how="anti").iter_rows(named=True):
-        method, against = LABELS[row["method"]], LABELS[row["against"]]
-        gained = f"skill {_interval(row, 'skill')} against {against}"
-        if row["forecastable"]:
-            yield (
-                f"{_what(row)}{ahead}: {method} forecasts better than the best naive method: {gained}; "
-                f"NMAE {number(row['nmae'])} against {number(row['naive_nmae'])}."
-            )
-        else:
-            yield (
-                f"{_what(row)}{ahead}: cannot be forecast from its past: no method is shown to beat the best "
-                f"naive one; the best that learns, {method}, has {gained}."
-            )
-    paper = (pl.col("split") == PAPER) & (pl.col("method") == "xgboost_squared")
-    for row in part.scores.filter(paper, pl.col("nmae").is_not_null()).iter_rows(named=True):
-        yield (
-            f"{_what(row)}, the paper's model on five sevenths against two: NMAE {_interval(row, 'nmae')}, "
-            f"NMSE {number(row['nmse_variance'])} over the variance and {number(row['nmse_mean_square'])} "
-            "over the mean square."
-        )
-    quantiles = (pl.col("split") == ROLLING) & (pl.col("method") == "xgboost_quantile")
-    for row in part.scores.filter(quantiles, pl.col("coverage").is_not_null()).iter_rows(named=True):
-        yield (
-            f"{_what(row)}: the nominal {100 * COVERAGE:g} % band of XGBoost's quantiles held "
-            f"{100 * row['coverage']:.0f} % of the bins."
-        )
-
-
-def _what(row: Mapping[str, Any]) -> str:
-    """Which series a row is of."""
-    return f"{row['selection']}, {TARGETS[row['target']]} per {bin_name(row['bin_s'])}"
-
-
-def _interval(row: Mapping[str, Any], name: str) -> str:
-    told = [number(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
-    return f"{told[0]} [{told[1]}, {told[2]}]"

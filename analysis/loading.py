@@ -250,9 +250,14 @@ def tick_of(resolution_s: float, wide: bool) -> str:
     return f"TRY_CAST(FLOOR({ticks} + 0.5) AS {'BIGINT' if wide else 'UINTEGER'})"
 
 
+def clock_error(origin_s: float) -> str:
+    """How far off its clock a stamp may be by rounding alone: a few units in its last place."""
+    return f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {abs(origin_s)!r})"
+
+
 def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) -> str:
     """0 for a good row, else the number of the first check that it fails; good rows pass in one glance."""
-    error_s = f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {abs(origin_s)!r})"
+    error_s = clock_error(origin_s)
     nearest_s = f"FLOOR(arrival_s / {resolution_s!r} + 0.5) * {resolution_s!r}"
     if resolution_s == STEPS_S[-1]:
         on_clock = "TRUE"

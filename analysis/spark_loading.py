@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..queries.dialect import in_spark
 from ..queries.spark import SparkEngine
 from .errors import BurstlensError
-from .loading import OFF_CLOCK, UNREADABLE_NAME, Loaded, checks, flaw_of, stream_of, tick_of
+from .loading import OFF_CLOCK, UNREADABLE_NAME, Loaded, checks, clock_error, flaw_of, stream_of, tick_of
 from .planning import ARRIVAL_LIMIT_S, STEPS_S, Plan, in_order, rounded_s, set_dates
 from .reading import WHOLE, Reading
 from .rejects import TEXT_LIMIT, Reject, escaped
@@ -102,7 +102,7 @@ def _planned(engine: SparkEngine, plan: Plan) -> list[DataFrame]:
 
 def _facts(origin_s: float) -> str:
     """Streams, and for each step of a clock whether all arrivals are multiples of it (see `clock_step`)."""
-    error_s = f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {origin_s!r})"
+    error_s = clock_error(origin_s)
     on = [
         f"COALESCE(BOOL_AND(ABS(arrival_s - FLOOR(arrival_s / {step!r}D + 0.5D) * {step!r}D) "
         f"<= GREATEST({1e-6 * step!r}D, {error_s})), TRUE)"

@@ -28,7 +28,6 @@ PLACE = "place"
 """The file, and the byte of it where the row's piece begins: pieces in order are the log in order."""
 
 CORRUPT = "corrupt row"
-ENDINGS = {"gzip": ".gz", "zstd": ".zst"}
 
 
 def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str, Any]) -> DataFrame:
@@ -36,7 +35,7 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
     log = reading.log
     if "UNPIVOT" in reading.format.sql:
         raise BurstlensError.not_on_spark(log.path, f"the format {reading.format.title}")
-    if log.packed == "zstd" or (log.packed == "gzip" and log.path.suffix != ENDINGS["gzip"]):
+    if log.packed == "zstd" or (log.packed == "gzip" and log.path.suffix != ".gz"):
         raise BurstlensError.not_on_spark(log.path, f"{log.packed} data in a file of this name")
     frame, names = _lines(engine, log, reading)
     engine.view(f"lines_{i}", frame)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..analysis.characterize import Characterization
-from ..analysis.forecast import PAPER, Forecasts
+from ..analysis.forecast import Forecasts
+from ..analysis.forecast_tables import PAPER
 from ..analysis.load_bins import bin_name
 from ..analysis.result import number
 from .claim_checks import CONVERSATION, UNTOLD, Verdict, reasons, shown, together

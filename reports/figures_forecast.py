@@ -11,8 +11,9 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from ..analysis.forecast import ROLLING, Forecasts
+from ..analysis.forecast import Forecasts
 from ..analysis.forecast_scores import COVERAGE
+from ..analysis.forecast_tables import ROLLING
 from ..analysis.forecasters import LABELS
 from ..analysis.load_bins import TARGETS, bin_name
 from . import theme

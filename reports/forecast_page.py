@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from ..analysis.errors import BurstlensError
-from ..analysis.forecast import ROLLING, Forecasts
+from ..analysis.forecast import Forecasts
+from ..analysis.forecast_tables import ROLLING
 from ..analysis.forecasters import LABELS, load_xgboost
 from ..analysis.load_bins import TARGETS, bin_name
 from ..analysis.result import Progress, number, silent

@@ -95,6 +95,6 @@ def lost(
         off = int((np.abs(at - np.round(at)) > WHOLE + 4 * np.spacing(np.abs(at))).sum())
         if off:
             told.append(f"time below {1 / per_s:g} s: {counted(off, 'stamp')} rounded to the nearest step")
-    if "synthetic" not in keeps and info.synthetic:
+    if info.synthetic:
         told.append("that it is synthetic: only the file's name can say so")
     return told

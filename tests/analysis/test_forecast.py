@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.forecast import ROLLING, Forecasts, chosen, describe_forecast
+from burstlens.analysis.forecast import Forecasts, chosen, describe_forecast
 from burstlens.analysis.forecast_scores import COVERAGE, calibrated, covered, errors, pinball, skill
+from burstlens.analysis.forecast_tables import ROLLING
 from burstlens.analysis.forecasters import forecasters
 from burstlens.analysis.load_bins import FEATURES, load_series
 from burstlens.analysis.trace import Trace
