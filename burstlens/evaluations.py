@@ -7,7 +7,7 @@ words and flags (`cli_experiment`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,6 +130,18 @@ def calibrated(
     return found.scale
 
 
+def facts_of(out: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the same question found in `out` before; None where it was not begun there.
+
+    What was calibrated on a real server would come out otherwise now, and trials go on at what it was.
+    """
+    from .bench.experiments.trials import is_experiment, read
+
+    if is_experiment(out) and (before := read(out).question).asked == asked:
+        return dict(before.facts)
+    return None
+
+
 def maf2(
     log: str | None = None,
     out: Path = Path("reports/build/maf2"),
@@ -175,17 +187,6 @@ def maf2(
     notes = list(found.notes)
     if n < wanted:
         notes.append(f"{n:,} requests each, not {wanted:,}: {found.shortest} holds no more.")
-    rates = list(rates_rps) or ([] if kv else [asks.RATE_RPS])
-    facts = {**found.facts, "requests": n, "calibrated": {}}
-    for use in kv:
-        scale = calibrated(
-            use,
-            lambda by: asks.cut(found.pools, asks.CONVERSATION, n, asks.RATE_RPS * by, seed),
-            engine,
-            progress,
-        )
-        rates.append(round(asks.RATE_RPS * scale, 6))
-        facts["calibrated"][f"{use:g}"] = rates[-1]
     asked = {
         "sources": sources,
         "rates_rps": list(rates_rps),
@@ -193,6 +194,17 @@ def maf2(
         "first": wanted,
         "seeds": numbered,
     }
+    if (facts := facts_of(out, asked)) is None:
+        facts = {**found.facts, "requests": n, "calibrated": {}}
+        for use in kv:
+            scale = calibrated(
+                use,
+                lambda by: asks.cut(found.pools, asks.CONVERSATION, n, asks.RATE_RPS * by, seed),
+                engine,
+                progress,
+            )
+            facts["calibrated"][f"{use:g}"] = round(asks.RATE_RPS * scale, 6)
+    rates = [*(rates_rps or ([] if kv else [asks.RATE_RPS])), *facts["calibrated"].values()]
     question = Question(
         "maf2", asked, engine.as_dict(), engine.title, engine.simulated, synthetic, numbered, 0, facts, notes
     )
@@ -294,7 +306,7 @@ def schedulers(
     """
     from .bench.experiments import schedulers as asks
     from .bench.experiments.engines import Served
-    from .bench.experiments.trials import Question, is_experiment, read, run
+    from .bench.experiments.trials import Question, run
 
     on, numbered = replace(on or On(), scheduling="priority"), seeds_of(seeds, seed)
     levels = {"--rate": rate_rps, "--kv": kv, "--load": load}
@@ -322,11 +334,8 @@ def schedulers(
         **{name.strip("-"): value for name, value in levels.items()},
         "seeds": numbered,
     }
-    facts: dict[str, Any] = {"held": dict(chosen.held), "rates_rps": {}, "capacity_rps": {}}
-    if is_experiment(out) and (before := read(out).question).asked == asked:
-        # What was calibrated on a real server would come out otherwise now.
-        facts = dict(before.facts)
-    else:
+    if (facts := facts_of(out, asked)) is None:
+        facts = {"held": dict(chosen.held), "rates_rps": {}, "capacity_rps": {}}
         for service, each in loads.items():
             _set_rate(facts, service, each, levels, engine, seed, progress)
     notes.append(
@@ -451,7 +460,7 @@ def sweep(
     from .bench.experiments import sweep as asks
     from .bench.experiments.engines import Virtual
     from .bench.experiments.grid import grid_of, read_grid
-    from .bench.experiments.trials import Question, is_experiment, read, run
+    from .bench.experiments.trials import Question, run
 
     on, numbered = on or On(), seeds_of(seeds, seed)
     n = asks.REQUESTS if requests is None else requests
@@ -462,18 +471,16 @@ def sweep(
     if isinstance(engine, Virtual) and engine.preset.max_num_queued_reqs is None:
         engine = replace(engine, preset=engine.preset.limited(max_num_queued_reqs=asks.QUEUED))
     asked = {"grid": chosen.as_dict(), "kv": kv, "first": n, "seeds": numbered}
-    facts: dict[str, Any] = {"start": dict(chosen.start), "factor": 1.0}
-    if is_experiment(out) and (before := read(out).question).asked == asked:
-        # What was calibrated on a real server would come out otherwise now.
-        facts = dict(before.facts)
-    elif kv is not None:
-        begin = chosen.settings()[0]
-        # In real time one seed has to do.
-        tried = numbered[:1] if engine.alone else numbered
-        scale = calibrated(
-            kv, lambda by: [asks.load(begin, chosen.start, 1 / by, n, s) for s in tried], engine, progress
-        )
-        facts["factor"] = float(f"{1 / scale:.6g}")
+    if (facts := facts_of(out, asked)) is None:
+        facts = {"start": dict(chosen.start), "factor": 1.0}
+        if kv is not None:
+            begin = chosen.settings()[0]
+            # In real time one seed has to do.
+            tried = numbered[:1] if engine.alone else numbered
+            scale = calibrated(
+                kv, lambda by: [asks.load(begin, chosen.start, 1 / by, n, s) for s in tried], engine, progress
+            )
+            facts["factor"] = float(f"{1 / scale:.6g}")
     limit = engine.preset.max_num_queued_reqs if isinstance(engine, Virtual) else None
     question = Question(
         "sweep",

@@ -189,10 +189,15 @@ def _keep(folder: Path, found: Calibration, rate_rps: float) -> None:
 
 
 def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
-    """BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1)."""
+    """BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1).
+
+    Once begun it goes on at the rate that it began at, whatever a later calibration finds.
+    """
+    from .bench.experiments.trials import is_experiment, read
     from .evaluations import maf2 as run
 
-    rate = _calibrated(folder)
+    begun = read(folder).question.asked["rates_rps"] if is_experiment(folder) else []
+    rate = begun[0] if begun else _calibrated(folder)
     run(
         plan.trace, folder, functions=plan.functions, rates_rps=[rate], requests=plan.requests,
         seeds=plan.seeds, on=plan.on(url), progress=show,

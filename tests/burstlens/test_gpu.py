@@ -14,9 +14,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from burstlens.analysis.result import silent
 from burstlens.bench.experiments import against, schedulers
 from burstlens.bench.experiments.engines import Served
-from burstlens.bench.experiments.trials import Question, Trial, run
+from burstlens.bench.experiments.trials import Question, Trial, read, run
 from burstlens.bench.hosted import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
@@ -24,6 +25,7 @@ from burstlens.reports.gpu_page import write_gpu_page
 
 from burstlens import BurstlensError
 from burstlens.gpu import ended, evaluate
+from burstlens.gpu_stages import Plan, maf2
 from tests.bench.simulated.loads import workload
 
 PRESET = "llama-2-7b-h200"
@@ -81,6 +83,31 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, 
     assert "not run" in page
     with pytest.raises(BurstlensError, match="another client_rps"):
         evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
+
+
+def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Path) -> None:
+    """Another calibration comes between: its rate would be another experiment's."""
+    path = tmp_path / "log.csv"
+    rows = "".join(f"{i}.5,{20 + i % 9},{5 + i % 4},{('api', 'conversation')[i % 2]}\n" for i in range(220))
+    path.write_text("arrival_s,request_tokens,response_tokens,service\n" + rows)
+    plan = Plan(
+        trace=str(path), synthetic=False, functions=None, model="Llama-2-7b", weights=None, gpu="no GPU",
+        flags={}, kv=0.35, requests=100, seeds=1, vocabulary=(256, 31_999), shapes=(), scales=(),
+        exponents=(), client_rps=1.0, client_requests=1, rounds=1, timeout_s=60.0,
+    )  # fmt: skip
+    folder, found = tmp_path / "maf2", tmp_path / "calibrate" / "calibration.json"
+    found.parent.mkdir()
+
+    def stop(step: str, _share: float) -> None:
+        if step.endswith("trials"):
+            raise KeyboardInterrupt
+
+    found.write_text('{"rate_rps": 80.0}')
+    with pytest.raises(KeyboardInterrupt):
+        maf2(plan, folder, server, stop)
+    found.write_text('{"rate_rps": 81.0}')
+    assert maf2(plan, folder, server, silent) == "at 80 requests/s"
+    assert read(folder).trials["rate_rps"].to_list() == [80.0] * 4
 
 
 @pytest.mark.parametrize(
