@@ -27,6 +27,7 @@ from . import (
     cli_gpu,
 )
 from .console import STOPPED, Duration, progress
+from .load import files_of
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def report(
         return
     with progress(quiet) as show:
         written = bl.report(
-            [_files(each) for each in log],
+            [files_of(each) for each in log],
             out or Path("reports/build"),
             window_s=window_s,
             seed=seed,
@@ -415,11 +416,6 @@ def main() -> None:
         )
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _files(argument: str) -> list[str]:
-    """The files of one trace: `A+B` is two, unless a file of that very name exists."""
-    return [argument] if Path(argument).exists() else argument.split("+")
 
 
 def _say_json(value: Any) -> None:

@@ -60,9 +60,9 @@ Examples:
 @click.option("--to", "end_s", type=Duration(), help="End on the trace's clock.")
 @click.option("--service", help="Requests of this service.")
 @click.option("--model", help="Requests of this model.")
-@click.option("--busiest", "most", default=20_000, show_default=True,
+@click.option("--busiest", "most", type=int,
               help="Without --from, --to, --first: the busiest day, or part of one, with at most so many "
-              "requests.")  # fmt: skip
+              "requests.  [default: 20000]")  # fmt: skip
 @click.option("--first", type=int, help="So many requests.  [default of --turnover: 20000]")
 @click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths, where a trace has none.")
 @click.option("--seeds", default=3, show_default=True, help="Loads that differ by seed.")

@@ -82,9 +82,9 @@ def opened(log: str | None, progress: Progress) -> Trace:
 
         return open_synthetic(None, days=EMBEDDED_DAYS, seed=EMBEDDED_SEED, progress=progress)
     from .analysis.trace import open_trace
+    from .load import files_of
 
-    files = [Path(log)] if Path(log).exists() else [Path(part) for part in log.split("+")]
-    return open_trace(files, progress=progress)
+    return open_trace(files_of(log), progress=progress)
 
 
 def sources_of(trace: Trace) -> list[dict[str, str]]:
