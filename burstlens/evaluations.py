@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from .bench.experiments.schedulers import Load
     from .bench.experiments.trials import Experiment
     from .bench.prompts import Prompts
-    from .bench.settings import Api, Settings, Target
+    from .bench.settings import Api, Settings, Status, Target
     from .bench.simulated.engine import Scheduling
     from .bench.workload import Workload
+
+    Watch = Callable[[Status], object]
+    """Called twice a second of a run on an endpoint, which ends where it returns True."""
 
 TIMEOUT_S = 300.0
 """After which a client gives a request up: aiohttp's own default, and the paper's client was made with
@@ -52,7 +55,7 @@ class On:
     limits: dict[str, int | None] = field(default_factory=dict)
     """Other limits of the simulated engine than the preset's, such as `max_num_queued_reqs`."""
 
-    def engine(self) -> Virtual | Served:
+    def engine(self, watch: Watch | None = None) -> Virtual | Served:
         """Made ready; BurstlensError where there is no such preset or the endpoint cannot take load."""
         from .bench.experiments.engines import Served, Virtual
 
@@ -65,7 +68,7 @@ class On:
         from .bench.settings import Settings
 
         settings = replace(self.settings or Settings(), timeout_s=self.timeout_s)
-        return Served.at(self.target, settings, self.vocabulary or (FIRST, LAST), self.prompts)
+        return Served.at(self.target, settings, self.vocabulary or (FIRST, LAST), self.prompts, watch)
 
 
 def seeds_of(count: int, first: int) -> list[int]:
@@ -154,6 +157,7 @@ def maf2(
     seed: int = 0,
     on: On | None = None,
     workers: int = 1,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """BurstGPT against Azure Functions at one rate (paper 5.1); see `bench.experiments.maf2`.
@@ -172,7 +176,7 @@ def maf2(
             raise BurstlensError(f"--rate: {rate:g} is not above 0")
     if requests is not None and requests < asks.FEWEST:
         raise BurstlensError(f"--first: {requests:,} are too few to compare; {asks.FEWEST} are needed")
-    engine = on.engine()
+    engine = on.engine(watch)
     with ExitStack() as held:
         burst = opened(log, progress)
         held.callback(burst.engine.close)
@@ -228,6 +232,7 @@ def responses(
     max_concurrency: int | None = None,
     timeout_s: float = TIMEOUT_S,
     seed: int = 0,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """A served model's own response lengths beside a trace's (paper 3.3); see `bench.experiments.responses`.
@@ -253,7 +258,7 @@ def responses(
     settings = Settings(
         timeout_s=timeout_s, max_concurrency=max_concurrency, ignore_eos=False, max_tokens=most
     )
-    engine = Served.at(Target(url, served_model, api, key), settings, prompts=prompts)
+    engine = Served.at(Target(url, served_model, api, key), settings, prompts=prompts, watch=watch)
     notes = asks.check(engine)
     trace = opened(log, progress)
     try:
@@ -294,6 +299,7 @@ def schedulers(
     seed: int = 0,
     on: On | None = None,
     workers: int = 1,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """Three orders of serving on conversation and API load (paper 5.3); see `bench.experiments.schedulers`.
@@ -316,7 +322,7 @@ def schedulers(
     for name, value in (*levels.items(), ("--requests", requests), ("--range", range_s)):
         if value is not None and not 0 < value < math.inf:
             raise BurstlensError(f"{name}: {value:g} is not above 0")
-    engine = on.engine()
+    engine = on.engine(watch)
     notes = []
     if isinstance(engine, Served):
         notes += _sure_of_priority(engine)
@@ -447,6 +453,7 @@ def sweep(
     seed: int = 0,
     on: On | None = None,
     workers: int = 1,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """Shape, scale and exponent varied, alone and in pairs (paper 5.2); see `bench.experiments.sweep`.
@@ -467,7 +474,7 @@ def sweep(
     if n < asks.FEWEST:
         raise BurstlensError(f"--first: {n} is too few to tell a rate of failures; {asks.FEWEST} are needed")
     chosen = read_grid(grid) if isinstance(grid, Path) else grid or grid_of()
-    engine = on.engine()
+    engine = on.engine(watch)
     if isinstance(engine, Virtual) and engine.preset.max_num_queued_reqs is None:
         engine = replace(engine, preset=engine.preset.limited(max_num_queued_reqs=asks.QUEUED))
     asked = {"grid": chosen.as_dict(), "kv": kv, "first": n, "seeds": numbered}

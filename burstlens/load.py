@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,7 @@ from .analysis.result import Progress, silent
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
-    from .bench.settings import Settings
+    from .bench.settings import Settings, Status
     from .bench.workload import Workload
 
 
@@ -182,6 +182,7 @@ def calibrate(
     vocabulary: Sequence[int] | None,
     prompts: Prompts | None,
     settings: Settings | None,
+    watch: Callable[[Status], object],
     progress: Progress,
     **choice: Any,
 ) -> Calibration:
@@ -224,7 +225,8 @@ def calibrate(
 
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             into = Path(folder) / "run"
-            done = run(load, sent, Target(url or "", served_model, key=key), settings or Settings(), into)
+            target = Target(url or "", served_model, key=key)
+            done = run(load, sent, target, settings or Settings(), into, watch=watch)
             if not done.finished:
                 raise KeyboardInterrupt
             return search.plateau(read_server(into), load.span_s)
