@@ -113,14 +113,6 @@ def disaggregate(
     show_disaggregated(found, page)
 
 
-def report_disaggregation(folder: Path, out: Path | None, images: bool, as_json: bool) -> None:
-    """`burstlens report FOLDER`: the page of a search, in its own folder unless told otherwise."""
-    from .provisioning import read
-
-    page = read(folder).report(out, images=images, command=shlex.join(["burstlens", *sys.argv[1:]]))
-    click.echo(json.dumps({"page": str(page)}) if as_json else str(page))
-
-
 def show_disaggregated(found: Disaggregated, page: Path) -> None:
     """One screen: what ran, a table of ratios, what was found, the claim, where the rest lies."""
     from rich import box

@@ -127,6 +127,21 @@ def test_what_means_nothing_for_a_source_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("--window", "5m"), ("--seed", "0"), ("--strict",), ("--forecast",), ("--disaggregate",), ("--to", "1h"),
+     ("--columns", "arrival=ts"), ("--engine", "duckdb"), ("--spark-conf", "spark.executor.memory=8g")],
+)  # fmt: skip
+def test_the_page_of_a_run_takes_no_options_of_traces(
+    option: tuple[str, ...], run: str, tmp_path: Path
+) -> None:
+    done = burstlens("report", run, *option, "-o", str(tmp_path / "page"))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{option[0]}: is for traces, but {run} is a run; leave it out" in line
+    assert not (tmp_path / "page").exists()
+
+
 def test_a_run_is_sent_again_as_it_was_or_squeezed(run: str) -> None:
     load, faster = bl.workload(run), bl.workload(run, speedup=2.0, seed=3)
     assert len(load.requests) == len(faster.requests) == 50
