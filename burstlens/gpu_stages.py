@@ -100,10 +100,11 @@ class Plan:
         return Settings(timeout_s=self.timeout_s, extra={"detokenize": False})
 
     def target(self, url: str) -> Target:
-        """The server."""
+        """The server, with the key that the environment holds."""
+        from .bench.preflight import KEY
         from .bench.settings import Target
 
-        return Target(url, self.model)
+        return Target(url, self.model, key=os.environ.get(KEY))
 
     def on(self, url: str) -> On:
         """The server, as experiments have it."""
@@ -172,7 +173,8 @@ def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     untried = replace(near, reached=False, why="only in virtual time, the trials on the server did not end")
     _keep(folder, untried, chosen["rate_rps"])
     found = search(
-        plan.trace, plan.kv, url=url, served_model=plan.model, trials=8, progress=show,
+        plan.trace, plan.kv, url=url, served_model=plan.model, key=plan.target(url).key, trials=8,
+        progress=show,
         prompts=TokenPrompts(vocabulary=plan.vocabulary), settings=plan.settings(), **chosen,
     )  # fmt: skip
     rate = chosen["rate_rps"] * found.scale

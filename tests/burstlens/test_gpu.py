@@ -26,6 +26,7 @@ from burstlens.reports.gpu_page import write_gpu_page
 from burstlens import BurstlensError
 from burstlens.gpu import ended, evaluate
 from burstlens.gpu_stages import Plan, maf2
+from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 
 PRESET = "llama-2-7b-h200"
@@ -143,6 +144,41 @@ def test_a_server_that_is_never_well_is_ended(tmp_path: Path) -> None:
         pass
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_server_that_answers_that_it_is_ill_is_quoted(tmp_path: Path) -> None:
+    """In place of vLLM a server whose `/health` answers 500."""
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
+        "class Ill(BaseHTTPRequestHandler):\n    def do_GET(self): self.send_error(500)\n"
+        "HTTPServer(('127.0.0.1', int(sys.argv[sys.argv.index('--port') + 1])), Ill).serve_forever()\n"
+    )
+    python.chmod(0o755)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with (
+        pytest.raises(BurstlensError, match=r"was not well after 5 s, /health answers HTTP 500: "),
+        vllm(python, tmp_path / "model", FLAGS, tmp_path, name="m", patience_s=5.0),
+    ):
+        pass
+
+
+def test_the_key_of_the_environment_goes_to_the_server_and_nowhere_else(
+    log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    out = tmp_path / "gpu"
+    with faulty(lambda _: "ok") as (url, server):
+        (done,) = evaluate(
+            out, url=url, trace=log, model="m", only=["client"], client_requests=20, client_rps=40.0
+        )
+    assert done.state == "done", done.said
+    sent = [head for head in server.headers if head.startswith("POST")]
+    assert len(sent) == 40
+    assert all("authorization: bearer sk-very-secret" in head.lower() for head in sent)
+    kept = [path for path in out.rglob("*") if path.is_file()]
+    assert not any(b"sk-very-secret" in path.read_bytes() for path in kept)
 
 
 def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, tmp_path: Path) -> None:
