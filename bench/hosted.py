@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from ..analysis.errors import BurstlensError, shown
@@ -141,17 +142,23 @@ def vllm(
 def _await(
     process: subprocess.Popen[bytes], url: str, log: Path, patience_s: float, progress: Progress
 ) -> None:
-    begun = time.monotonic()
+    begun, heard = time.monotonic(), ""
     while (waited_s := time.monotonic() - begun) < patience_s:
         progress("vLLM comes up", waited_s / patience_s)
         if process.poll() is not None:
             raise BurstlensError(f"vLLM ended with code {process.returncode}: {_last(log)} ({shown(log)})")
-        with contextlib.suppress(OSError), urlopen(f"{url}/health", timeout=5) as well:
-            if well.status == 200:
-                return
+        try:
+            with urlopen(f"{url}/health", timeout=5) as well:
+                if well.status == 200:
+                    return
+                heard = f", /health answers HTTP {well.status}"
+        except HTTPError as refused:
+            heard = f", /health answers HTTP {refused.code}"
+        except OSError:
+            heard = ""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ASK_S)
-    raise BurstlensError(f"vLLM was not well after {patience_s:g} s: {_last(log)} ({shown(log)})")
+    raise BurstlensError(f"vLLM was not well after {patience_s:g} s{heard}: {_last(log)} ({shown(log)})")
 
 
 def _last(log: Path) -> str:

@@ -425,12 +425,14 @@ def plan_of(content: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _save(content: dict[str, Any], out: Path | None) -> None:
-    """Write what there is, each file whole or not at all."""
+    """Write what there is, each file whole or not at all; no plan of an earlier search stays beside it."""
     if out is None:
         return
-    for name, value in ((RESULT, content), (PLAN, plan_of(content))):
-        if value is not None:
-            write_json(value, out / name)
+    write_json(content, out / RESULT)
+    if (plan := plan_of(content)) is not None:
+        write_json(plan, out / PLAN)
+    else:
+        (out / PLAN).unlink(missing_ok=True)
 
 
 def read(folder: Path) -> dict[str, Any]:

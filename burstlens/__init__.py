@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .analysis.result import Progress
     from .analysis.trace import Cluster, Ingested, Trace
     from .bench.calibrate import Calibration
+    from .bench.experiments.trials import Experiment
     from .bench.prompts import Prompts
     from .bench.record import Manifest
     from .bench.settings import Settings, Status
@@ -691,7 +692,8 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     >>> done.trials.height, done.findings.claims[0].id
     (8, 'maf2-load')
     """
-    from .apart import apart
+    from .analysis.result import silent
+    from .apart import apart, ending
     from .evaluated import Evaluated
     from .evaluations import named
 
@@ -699,7 +701,12 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     if isinstance(options.get("log"), PathLike):
         options["log"] = str(options["log"])
     into = Path(out) if out is not None else Path("reports/build") / kind
-    return Evaluated(apart(lambda _: run(out=into, **options)))
+    progress = options.pop("progress", None) or silent
+
+    def ask(stop: Event) -> Experiment:
+        return run(out=into, **options, watch=lambda _: stop.is_set(), progress=ending(progress, stop))
+
+    return Evaluated(apart(ask))
 
 
 def disaggregate(
@@ -855,11 +862,11 @@ def calibrate(
     (True, 'trial')
     """
     from .analysis.result import silent
-    from .apart import apart
+    from .apart import apart, ending
     from .load import calibrate as search
 
-    return apart(
-        lambda _: search(
+    def find(stop: Event) -> Calibration:
+        return search(
             str(source),
             kv,
             url=url,
@@ -873,7 +880,9 @@ def calibrate(
             vocabulary=vocabulary,
             prompts=prompts,
             settings=settings,
-            progress=progress or silent,
+            watch=lambda _: stop.is_set(),
+            progress=ending(progress or silent, stop),
             **choice,
         )
-    )
+
+    return apart(find)

@@ -9,9 +9,23 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from .analysis.result import Progress
 
 T = TypeVar("T")
+
+
+def ending(progress: Progress, stop: Event) -> Progress:
+    """A `Progress` that raises KeyboardInterrupt once the event is set: between steps, work ends there."""
+
+    def show(step: str, share: float) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        progress(step, share)
+
+    return show
 
 
 def apart(call: Callable[[Event], T]) -> T:

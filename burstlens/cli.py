@@ -6,9 +6,7 @@ Not here: how anything is done. Exit codes: 0 done, 2 bad input (one line on sta
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +23,9 @@ from . import (
     cli_export,
     cli_forecast,
     cli_gpu,
+    cli_report,
 )
-from .console import STOPPED, Duration, progress
+from .console import STOPPED, Duration, progress, say_json
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
 
 if TYPE_CHECKING:
@@ -60,90 +59,6 @@ def cli() -> None:
 @cli.command(
     epilog="""\b
 Examples:
-  burstlens report                                  the embedded synthetic trace
-  burstlens report BurstGPT_1.csv -o out --window 5m
-  burstlens report BurstGPT_1.csv azure.csv         two traces side by side
-  burstlens report BurstGPT_1.csv+BurstGPT_2.csv    two files of one trace
-  burstlens report BurstGPT_1.csv --forecast        how well its load can be forecast, too
-  burstlens report BurstGPT_1.csv --disaggregate    and how to divide instances for it
-  burstlens report run-0 run-1 -o whole             what the shards of one workload were together
-  burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out"""
-)
-@click.argument("log", nargs=-1, metavar="[LOG…]")
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the page and everything beside it.  "
-    "[default: reports/build; of a run or an experiment, its own]",
-)
-@fitting
-@reading
-@click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
-@click.option("--forecast", is_flag=True, help="Forecast the load too: a section and a verdict more.")
-@click.option("--disaggregate", is_flag=True, help="Search the prefill:decode ratio too, simulated, on the "
-              "busiest day with at most 5,000 requests: a section and a verdict more.")  # fmt: skip
-@engines
-@spanning
-@json_option
-@quiet_option
-def report(
-    log: tuple[str, ...],
-    out: Path | None,
-    window_s: float,
-    seed: int,
-    columns: dict[str, str] | None,
-    strict: bool,
-    images: bool,
-    forecast: bool,
-    disaggregate: bool,
-    as_json: bool,
-    quiet: bool,
-    on: dict[str, Any],
-) -> None:
-    """Everything about a trace: page, figures, tables, claims and parameters.
-
-    Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. A folder that
-    `burstlens replay`, `experiment` or `disaggregate` wrote gets the page of that; the folders of all shards
-    of a replay become one run in OUT.
-    """
-    if len(log) == 1 and (Path(log[0]) / "experiment.json").is_file():
-        cli_experiment.report_experiment(Path(log[0]), out, images, as_json, quiet)
-        return
-    if len(log) == 1 and (Path(log[0]) / "disaggregate.json").is_file():
-        cli_disaggregate.report_disaggregation(Path(log[0]), out, images, as_json)
-        return
-    if len(log) == 1 and (Path(log[0]) / "run.json").is_file():
-        cli_bench.report_run(Path(log[0]), out, images, as_json, quiet)
-        return
-    if shards := cli_bench.shards_of(log):
-        cli_bench.report_shards(shards, out, images, as_json, quiet)
-        return
-    with progress(quiet) as show:
-        written = bl.report(
-            [_files(each) for each in log],
-            out or Path("reports/build"),
-            window_s=window_s,
-            seed=seed,
-            columns=columns,
-            strict=strict,
-            images=images,
-            forecast=forecast,
-            disaggregate=disaggregate,
-            command=shlex.join(["burstlens", *sys.argv[1:]]),
-            progress=show,
-            **on,
-        )
-    if as_json:
-        _say_json(written.as_dict())
-        return
-    for line in written.lines():
-        click.echo(line)
-
-
-@cli.command(
-    epilog="""\b
-Examples:
   burstlens ingest BurstGPT_1.csv -o trace.parquet
   burstlens ingest BurstGPT_1.csv BurstGPT_2.csv BurstGPT_3.csv -o all.parquet
   burstlens ingest run-* -o sent.parquet             the shards of one replay
@@ -169,7 +84,7 @@ def ingest(
     partition_by: str | None,
     as_json: bool,
     quiet: bool,
-    on: dict[str, Any],
+    **on: Any,
 ) -> None:
     """Turn any known log, or several that make one trace, into a Parquet trace.
 
@@ -183,7 +98,7 @@ def ingest(
     shards = cli_bench.shards_of(log)
     load = cli_bench.verdict_on(shards) if shards else {}
     if as_json:
-        _say_json({**done.as_dict(), **({"load": load} if load else {})})
+        say_json({**done.as_dict(), **({"load": load} if load else {})})
         return
     for line in done.lines():
         click.echo(line)
@@ -218,7 +133,7 @@ def describe(
     everything: bool,
     as_json: bool,
     quiet: bool,
-    on: dict[str, Any],
+    **on: Any,
 ) -> None:
     """A screenful: what the trace is and what it says."""
     with progress(quiet) as show:
@@ -228,7 +143,7 @@ def describe(
     if as_json:
         from .reports.summary import summary
 
-        _say_json(summary(said))
+        say_json(summary(said))
     else:
         _screenful(said, None if everything else FINDINGS_SHOWN)
 
@@ -256,7 +171,7 @@ def fit(
     columns: dict[str, str] | None,
     strict: bool,
     quiet: bool,
-    on: dict[str, Any],
+    **on: Any,
 ) -> None:
     """Fitted parameters as a portable JSON file, checked against its schema."""
     with progress(quiet) as show:
@@ -271,7 +186,7 @@ def fit(
             **on,
         )
     if out == "-":
-        _say_json(fitted)
+        say_json(fitted)
         return
     windows = sum(len(selection["arrivals"]["windows"]) for selection in fitted["selections"])
     click.echo(f"{out}: {len(fitted['selections'])} selections, {windows} windows of {window_s:g} s")
@@ -294,7 +209,7 @@ def synth(days: float, seed: int, out: Path, as_json: bool, quiet: bool) -> None
         made = bl.synth(out, days=days, seed=seed, progress=show)
         made.engine.close()
     if as_json:
-        _say_json({"file": str(out), "rows": made.info.rows, "days": days, "seed": seed, "synthetic": True})
+        say_json({"file": str(out), "rows": made.info.rows, "days": days, "seed": seed, "synthetic": True})
         return
     click.echo(f"{out}: {made.info.rows:,} synthetic requests over {days:g} days, seed {seed}")
 
@@ -321,7 +236,7 @@ def fetch(
 
         known = list_public()
         if as_json:
-            _say_json(known.to_dicts())
+            say_json(known.to_dicts())
         else:
             _table(known)
         return
@@ -332,7 +247,7 @@ def fetch(
 
         got = bl.fetch(name, out, source=source, progress=received, timeout_s=timeout_s)
     if as_json:
-        _say_json({"file": str(got.path), "bytes": got.bytes, "sha256": got.sha256, "verified": got.verified})
+        say_json({"file": str(got.path), "bytes": got.bytes, "sha256": got.sha256, "verified": got.verified})
         return
     click.echo(got.message)
 
@@ -352,6 +267,7 @@ def completion(shell: str) -> None:
 
 
 for _verb in (
+    cli_report.report,
     cli_bench.replay,
     cli_bench.serve,
     cli_bench.calibrate,
@@ -415,16 +331,6 @@ def main() -> None:
         )
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _files(argument: str) -> list[str]:
-    """The files of one trace: `A+B` is two, unless a file of that very name exists."""
-    return [argument] if Path(argument).exists() else argument.split("+")
-
-
-def _say_json(value: Any) -> None:
-    """Machine-readable output, one document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def _table(frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that make load: `replay`, `serve`, `calibrate`, and `report` of a run.
+"""The verbs that make load: `replay`, `serve`, `calibrate`.
 
 Not here: how load is made and sent (`burstlens.bench`), the other verbs (`cli`).
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
 NOT_TRUSTWORTHY = 3
 """Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
-WHOLE = "whole"
-"""Folder for the run of all shards, beside theirs, unless told otherwise."""
 
 
 out_option = click.option(
@@ -454,23 +450,3 @@ def verdict_on(folders: Sequence[Path]) -> dict[str, Any]:
         "requests": said.manifest.requests,
         "notes": list(said.manifest.notes),
     }
-
-
-def report_shards(
-    folders: Sequence[Path], out: Path | None, images: bool, as_json: bool, quiet: bool
-) -> None:
-    """`burstlens report RUN…` of shards: one run of them in `out`, and its page."""
-    where = out or folders[0].parent / WHOLE
-    bl.gather(folders, where)
-    report_run(where, None, images, as_json, quiet)
-
-
-def report_run(folder: Path, out: Path | None, images: bool, as_json: bool, quiet: bool) -> None:
-    """`burstlens report RUN`: the page of a run, in its own folder unless told otherwise."""
-    from .reports.run_page import write_run_page
-
-    with progress(quiet) as show:
-        page = write_run_page(
-            folder, out, command=shlex.join(["burstlens", *sys.argv[1:]]), images=images, progress=show
-        )
-    click.echo(json.dumps({"page": str(page)}) if as_json else str(page))

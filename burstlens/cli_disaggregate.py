@@ -60,9 +60,9 @@ Examples:
 @click.option("--to", "end_s", type=Duration(), help="End on the trace's clock.")
 @click.option("--service", help="Requests of this service.")
 @click.option("--model", help="Requests of this model.")
-@click.option("--busiest", "most", default=20_000, show_default=True,
+@click.option("--busiest", "most", type=int,
               help="Without --from, --to, --first: the busiest day, or part of one, with at most so many "
-              "requests.")  # fmt: skip
+              "requests.  [default: 20000]")  # fmt: skip
 @click.option("--first", type=int, help="So many requests.  [default of --turnover: 20000]")
 @click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths, where a trace has none.")
 @click.option("--seeds", default=3, show_default=True, help="Loads that differ by seed.")
@@ -95,30 +95,28 @@ def disaggregate(
     from .provisioning import disaggregate as run
     from .provisioning import read
 
+    result = out / "disaggregate.json"
+    before = _written_ns(result)
     try:
         with progress(quiet) as show:
             found = run(source, out, workers=workers or cores(), progress=show, **given)
             page = found.report(images=images, command=shlex.join(["burstlens", *sys.argv[1:]]))
     except KeyboardInterrupt:
-        if (out / "disaggregate.json").is_file():
-            kept = [text for part in read(out).parts for text in part.sentences()]
-            click.echo(
-                f"burstlens: stopped; what was found is kept in {out}. {' '.join(kept)}".strip(), err=True
-            )
-            raise click.exceptions.Exit(STOPPED) from None
-        raise
+        if _written_ns(result) == before:
+            raise
+        kept = " ".join(text for part in read(out).parts for text in part.sentences())
+        told = f"what was found is kept in {out}. {kept}" if kept else "no ratio was judged yet"
+        click.echo(f"burstlens: stopped; {told}", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
         return
     show_disaggregated(found, page)
 
 
-def report_disaggregation(folder: Path, out: Path | None, images: bool, as_json: bool) -> None:
-    """`burstlens report FOLDER`: the page of a search, in its own folder unless told otherwise."""
-    from .provisioning import read
-
-    page = read(folder).report(out, images=images, command=shlex.join(["burstlens", *sys.argv[1:]]))
-    click.echo(json.dumps({"page": str(page)}) if as_json else str(page))
+def _written_ns(path: Path) -> int | None:
+    """When a file was written last; None where it is not there."""
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def show_disaggregated(found: Disaggregated, page: Path) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,17 +136,6 @@ def finish(run: Callable[[Any], Experiment], out: Path, as_json: bool, quiet: bo
     from .experiment_screen import show_findings
 
     show_findings(said)
-
-
-def report_experiment(folder: Path, out: Path | None, images: bool, as_json: bool, quiet: bool) -> None:
-    """`burstlens report EXPERIMENT`: the page of an experiment, in its own folder unless told otherwise."""
-    from .reports.experiment_page import write_experiment_page
-
-    with progress(quiet) as show:
-        page = write_experiment_page(
-            folder, out, command=shlex.join(["burstlens", *sys.argv[1:]]), images=images, progress=show
-        )
-    click.echo(json.dumps({"page": str(page)}) if as_json else str(page))
 
 
 @experiment.command(

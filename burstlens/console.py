@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -123,3 +125,8 @@ def _lines() -> Progress:
             last, told = step, share
 
     return show
+
+
+def say_json(value: Any) -> None:
+    """Machine-readable output, one document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

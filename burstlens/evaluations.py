@@ -7,7 +7,7 @@ words and flags (`cli_experiment`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from .bench.experiments.schedulers import Load
     from .bench.experiments.trials import Experiment
     from .bench.prompts import Prompts
-    from .bench.settings import Api, Settings, Target
+    from .bench.settings import Api, Settings, Status, Target
     from .bench.simulated.engine import Scheduling
     from .bench.workload import Workload
+
+    Watch = Callable[[Status], object]
+    """Called twice a second of a run on an endpoint, which ends where it returns True."""
 
 TIMEOUT_S = 300.0
 """After which a client gives a request up: aiohttp's own default, and the paper's client was made with
@@ -52,7 +55,7 @@ class On:
     limits: dict[str, int | None] = field(default_factory=dict)
     """Other limits of the simulated engine than the preset's, such as `max_num_queued_reqs`."""
 
-    def engine(self) -> Virtual | Served:
+    def engine(self, watch: Watch | None = None) -> Virtual | Served:
         """Made ready; BurstlensError where there is no such preset or the endpoint cannot take load."""
         from .bench.experiments.engines import Served, Virtual
 
@@ -65,7 +68,7 @@ class On:
         from .bench.settings import Settings
 
         settings = replace(self.settings or Settings(), timeout_s=self.timeout_s)
-        return Served.at(self.target, settings, self.vocabulary or (FIRST, LAST), self.prompts)
+        return Served.at(self.target, settings, self.vocabulary or (FIRST, LAST), self.prompts, watch)
 
 
 def seeds_of(count: int, first: int) -> list[int]:
@@ -82,9 +85,9 @@ def opened(log: str | None, progress: Progress) -> Trace:
 
         return open_synthetic(None, days=EMBEDDED_DAYS, seed=EMBEDDED_SEED, progress=progress)
     from .analysis.trace import open_trace
+    from .load import files_of
 
-    files = [Path(log)] if Path(log).exists() else [Path(part) for part in log.split("+")]
-    return open_trace(files, progress=progress)
+    return open_trace(files_of(log), progress=progress)
 
 
 def sources_of(trace: Trace) -> list[dict[str, str]]:
@@ -130,6 +133,18 @@ def calibrated(
     return found.scale
 
 
+def facts_of(out: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the same question found in `out` before; None where it was not begun there.
+
+    What was calibrated on a real server would come out otherwise now, and trials go on at what it was.
+    """
+    from .bench.experiments.trials import is_experiment, read
+
+    if is_experiment(out) and (before := read(out).question).asked == asked:
+        return dict(before.facts)
+    return None
+
+
 def maf2(
     log: str | None = None,
     out: Path = Path("reports/build/maf2"),
@@ -142,6 +157,7 @@ def maf2(
     seed: int = 0,
     on: On | None = None,
     workers: int = 1,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """BurstGPT against Azure Functions at one rate (paper 5.1); see `bench.experiments.maf2`.
@@ -160,7 +176,7 @@ def maf2(
             raise BurstlensError(f"--rate: {rate:g} is not above 0")
     if requests is not None and requests < asks.FEWEST:
         raise BurstlensError(f"--first: {requests:,} are too few to compare; {asks.FEWEST} are needed")
-    engine = on.engine()
+    engine = on.engine(watch)
     with ExitStack() as held:
         burst = opened(log, progress)
         held.callback(burst.engine.close)
@@ -175,17 +191,6 @@ def maf2(
     notes = list(found.notes)
     if n < wanted:
         notes.append(f"{n:,} requests each, not {wanted:,}: {found.shortest} holds no more.")
-    rates = list(rates_rps) or ([] if kv else [asks.RATE_RPS])
-    facts = {**found.facts, "requests": n, "calibrated": {}}
-    for use in kv:
-        scale = calibrated(
-            use,
-            lambda by: asks.cut(found.pools, asks.CONVERSATION, n, asks.RATE_RPS * by, seed),
-            engine,
-            progress,
-        )
-        rates.append(round(asks.RATE_RPS * scale, 6))
-        facts["calibrated"][f"{use:g}"] = rates[-1]
     asked = {
         "sources": sources,
         "rates_rps": list(rates_rps),
@@ -193,6 +198,17 @@ def maf2(
         "first": wanted,
         "seeds": numbered,
     }
+    if (facts := facts_of(out, asked)) is None:
+        facts = {**found.facts, "requests": n, "calibrated": {}}
+        for use in kv:
+            scale = calibrated(
+                use,
+                lambda by: asks.cut(found.pools, asks.CONVERSATION, n, asks.RATE_RPS * by, seed),
+                engine,
+                progress,
+            )
+            facts["calibrated"][f"{use:g}"] = round(asks.RATE_RPS * scale, 6)
+    rates = [*(rates_rps or ([] if kv else [asks.RATE_RPS])), *facts["calibrated"].values()]
     question = Question(
         "maf2", asked, engine.as_dict(), engine.title, engine.simulated, synthetic, numbered, 0, facts, notes
     )
@@ -216,6 +232,7 @@ def responses(
     max_concurrency: int | None = None,
     timeout_s: float = TIMEOUT_S,
     seed: int = 0,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """A served model's own response lengths beside a trace's (paper 3.3); see `bench.experiments.responses`.
@@ -241,7 +258,7 @@ def responses(
     settings = Settings(
         timeout_s=timeout_s, max_concurrency=max_concurrency, ignore_eos=False, max_tokens=most
     )
-    engine = Served.at(Target(url, served_model, api, key), settings, prompts=prompts)
+    engine = Served.at(Target(url, served_model, api, key), settings, prompts=prompts, watch=watch)
     notes = asks.check(engine)
     trace = opened(log, progress)
     try:
@@ -282,6 +299,7 @@ def schedulers(
     seed: int = 0,
     on: On | None = None,
     workers: int = 1,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """Three orders of serving on conversation and API load (paper 5.3); see `bench.experiments.schedulers`.
@@ -294,7 +312,7 @@ def schedulers(
     """
     from .bench.experiments import schedulers as asks
     from .bench.experiments.engines import Served
-    from .bench.experiments.trials import Question, is_experiment, read, run
+    from .bench.experiments.trials import Question, run
 
     on, numbered = replace(on or On(), scheduling="priority"), seeds_of(seeds, seed)
     levels = {"--rate": rate_rps, "--kv": kv, "--load": load}
@@ -304,7 +322,7 @@ def schedulers(
     for name, value in (*levels.items(), ("--requests", requests), ("--range", range_s)):
         if value is not None and not 0 < value < math.inf:
             raise BurstlensError(f"{name}: {value:g} is not above 0")
-    engine = on.engine()
+    engine = on.engine(watch)
     notes = []
     if isinstance(engine, Served):
         notes += _sure_of_priority(engine)
@@ -322,11 +340,8 @@ def schedulers(
         **{name.strip("-"): value for name, value in levels.items()},
         "seeds": numbered,
     }
-    facts: dict[str, Any] = {"held": dict(chosen.held), "rates_rps": {}, "capacity_rps": {}}
-    if is_experiment(out) and (before := read(out).question).asked == asked:
-        # What was calibrated on a real server would come out otherwise now.
-        facts = dict(before.facts)
-    else:
+    if (facts := facts_of(out, asked)) is None:
+        facts = {"held": dict(chosen.held), "rates_rps": {}, "capacity_rps": {}}
         for service, each in loads.items():
             _set_rate(facts, service, each, levels, engine, seed, progress)
     notes.append(
@@ -438,6 +453,7 @@ def sweep(
     seed: int = 0,
     on: On | None = None,
     workers: int = 1,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Experiment:
     """Shape, scale and exponent varied, alone and in pairs (paper 5.2); see `bench.experiments.sweep`.
@@ -451,29 +467,27 @@ def sweep(
     from .bench.experiments import sweep_trials as asks
     from .bench.experiments.engines import Virtual
     from .bench.experiments.grid import grid_of, read_grid
-    from .bench.experiments.trials import Question, is_experiment, read, run
+    from .bench.experiments.trials import Question, run
 
     on, numbered = on or On(), seeds_of(seeds, seed)
     n = asks.REQUESTS if requests is None else requests
     if n < asks.FEWEST:
         raise BurstlensError(f"--first: {n} is too few to tell a rate of failures; {asks.FEWEST} are needed")
     chosen = read_grid(grid) if isinstance(grid, Path) else grid or grid_of()
-    engine = on.engine()
+    engine = on.engine(watch)
     if isinstance(engine, Virtual) and engine.preset.max_num_queued_reqs is None:
         engine = replace(engine, preset=engine.preset.limited(max_num_queued_reqs=asks.QUEUED))
     asked = {"grid": chosen.as_dict(), "kv": kv, "first": n, "seeds": numbered}
-    facts: dict[str, Any] = {"start": dict(chosen.start), "factor": 1.0}
-    if is_experiment(out) and (before := read(out).question).asked == asked:
-        # What was calibrated on a real server would come out otherwise now.
-        facts = dict(before.facts)
-    elif kv is not None:
-        begin = chosen.settings()[0]
-        # In real time one seed has to do.
-        tried = numbered[:1] if engine.alone else numbered
-        scale = calibrated(
-            kv, lambda by: [asks.load(begin, chosen.start, 1 / by, n, s) for s in tried], engine, progress
-        )
-        facts["factor"] = float(f"{1 / scale:.6g}")
+    if (facts := facts_of(out, asked)) is None:
+        facts = {"start": dict(chosen.start), "factor": 1.0}
+        if kv is not None:
+            begin = chosen.settings()[0]
+            # In real time one seed has to do.
+            tried = numbered[:1] if engine.alone else numbered
+            scale = calibrated(
+                kv, lambda by: [asks.load(begin, chosen.start, 1 / by, n, s) for s in tried], engine, progress
+            )
+            facts["factor"] = float(f"{1 / scale:.6g}")
     limit = engine.preset.max_num_queued_reqs if isinstance(engine, Virtual) else None
     question = Question(
         "sweep",

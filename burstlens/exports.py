@@ -297,8 +297,10 @@ def _content(
         raise BurstlensError(f"{source}: constants are no fitted windows; name a trace or a parameter file")
     import burstlens
 
+    from .load import files_of
+
     content = burstlens.fit(
-        [path] if path.exists() else source.split("+"),
+        files_of(source),
         window_s=window_s,
         seed=seed,
         columns=columns,
@@ -310,11 +312,13 @@ def _content(
 
 def _opened(source: str, columns: Mapping[str, str] | None, strict: bool, progress: Progress) -> Any:
     from .analysis.trace import open_trace
+    from .load import files_of
 
-    path = Path(source)
-    files = [path] if path.exists() else [Path(part) for part in source.split("+")]
     return open_trace(
-        files, columns=columns, strict=strict, progress=lambda step, share: progress(step, 0.7 * share)
+        files_of(source),
+        columns=columns,
+        strict=strict,
+        progress=lambda step, share: progress(step, 0.7 * share),
     )
 
 
@@ -407,8 +411,10 @@ def _of_workload(load: Workload, *, synthetic: bool) -> Requests:
 
 
 def _not_itself(out: Path, source: str) -> None:
-    for part in (source, *source.split("+")):
-        if out.exists() and Path(part).exists() and out.samefile(part):
+    from .load import files_of
+
+    for part in files_of(source):
+        if out.exists() and part.exists() and out.samefile(part):
             raise BurstlensError.unwritable(out, "it is the source; name another file with -o")
 
 

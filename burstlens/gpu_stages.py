@@ -100,10 +100,11 @@ class Plan:
         return Settings(timeout_s=self.timeout_s, extra={"detokenize": False})
 
     def target(self, url: str) -> Target:
-        """The server."""
+        """The server, with the key that the environment holds."""
+        from .bench.preflight import KEY
         from .bench.settings import Target
 
-        return Target(url, self.model)
+        return Target(url, self.model, key=os.environ.get(KEY))
 
     def on(self, url: str) -> On:
         """The server, as experiments have it."""
@@ -172,7 +173,8 @@ def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     untried = replace(near, reached=False, why="only in virtual time, the trials on the server did not end")
     _keep(folder, untried, chosen["rate_rps"])
     found = search(
-        plan.trace, plan.kv, url=url, served_model=plan.model, trials=8, progress=show,
+        plan.trace, plan.kv, url=url, served_model=plan.model, key=plan.target(url).key, trials=8,
+        progress=show,
         prompts=TokenPrompts(vocabulary=plan.vocabulary), settings=plan.settings(), **chosen,
     )  # fmt: skip
     rate = chosen["rate_rps"] * found.scale
@@ -189,10 +191,15 @@ def _keep(folder: Path, found: Calibration, rate_rps: float) -> None:
 
 
 def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
-    """BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1)."""
+    """BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1).
+
+    Once begun it goes on at the rate that it began at, whatever a later calibration finds.
+    """
+    from .bench.experiments.trials import is_experiment, read
     from .evaluations import maf2 as run
 
-    rate = _calibrated(folder)
+    begun = read(folder).question.asked["rates_rps"] if is_experiment(folder) else []
+    rate = begun[0] if begun else _calibrated(folder)
     run(
         plan.trace, folder, functions=plan.functions, rates_rps=[rate], requests=plan.requests,
         seeds=plan.seeds, on=plan.on(url), progress=show,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress, silent
@@ -18,16 +18,59 @@ from .analysis.result import Progress, silent
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration
     from .bench.prompts import Prompts
-    from .bench.settings import Settings
+    from .bench.settings import Settings, Status
     from .bench.workload import Workload
 
 
-def is_trace(source: str) -> bool:
-    """Whether that names a trace, not parameters, constants or an earlier run."""
+Kind = Literal["trace", "parameters", "constants", "run"]
+
+TAKEN: dict[str, tuple[Kind, ...]] = {
+    "service": ("trace", "parameters"),
+    "model": ("trace", "parameters"),
+    "start_s": ("trace", "parameters"),
+    "end_s": ("trace", "parameters", "constants"),
+    "first": ("trace", "parameters", "constants"),
+    "rate_rps": ("trace", "parameters", "constants", "run"),
+    "speedup": ("trace", "parameters", "constants", "run"),
+    "scale": ("parameters",),
+    "spread": ("trace",),
+    "sessions": ("trace", "parameters"),
+    "lengths": ("parameters",),
+    "context": ("parameters",),
+    "tokens": ("trace", "parameters"),
+    "seed": ("trace", "parameters", "constants", "run"),
+}
+"""What can be chosen, and for which kinds of source; a run draws nothing, but its prompts have a seed too."""
+FLAGS = {"start_s": "from", "end_s": "to", "rate_rps": "rate", "spread": "no-spread"}
+"""Options that are not called as their keyword is."""
+SAID: dict[Kind, tuple[str, str]] = {
+    "trace": ("traces", "is a trace"),
+    "parameters": ("fitted parameters", "holds fitted parameters"),
+    "constants": ("constants", "names constants"),
+    "run": ("runs", "is a run"),
+}
+"""The kinds of source in words: many, and what one of them is."""
+
+
+def flag(name: str) -> str:
+    """The option of a keyword, as it is typed."""
+    return f"--{FLAGS.get(name, name)}"
+
+
+def files_of(source: str) -> list[Path]:
+    """The files of one trace: `A+B` is two, unless a file of that very name exists."""
     path = Path(source)
-    if (path / "run.json").is_file() or (path.suffix == ".json" and path.is_file()):
-        return False
-    return path.exists() or not source.startswith("shape=")
+    return [path] if path.exists() else [Path(part) for part in source.split("+")]
+
+
+def kind_of(source: str) -> Kind:
+    """What a source is; a trace where it looks like nothing else."""
+    path = Path(source)
+    if (path / "run.json").is_file():
+        return "run"
+    if path.suffix == ".json" and path.is_file():
+        return "parameters"
+    return "constants" if not path.exists() and source.startswith("shape=") else "trace"
 
 
 def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Workload:
@@ -35,41 +78,53 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
 
     A `.json` file holds fitted parameters, a folder with `run.json` an earlier run's workload as it was,
     `shape=…,scale=…,exponent=…` are constants or schedules; everything else is a trace, `A+B` one in two
-    files.
+    files. BurstlensError for a choice that means nothing for that kind of source.
     """
-    if choice.get("rate_rps") is not None and choice.get("speedup") is not None:
+    kind = kind_of(source)
+    given = _taken(source, kind, choice)
+    rate_rps, speedup = given.get("rate_rps"), given.get("speedup")
+    if rate_rps is not None and speedup is not None:
         raise BurstlensError("--rate and --speedup both scale time: give one of them")
-    path = Path(source)
-    given = {name: value for name, value in choice.items() if value is not None}
-    if (path / "run.json").is_file():
+    if kind == "run":
         from .bench.record import read_workload
 
-        return _scaled(read_workload(path), choice.get("rate_rps"), choice.get("speedup"))
-    if path.suffix == ".json" and path.is_file():
+        return _scaled(read_workload(Path(source)), rate_rps, speedup)
+    if kind == "parameters":
         from .bench.modelled import from_parameters
 
-        return _first(_scaled(from_parameters(path, **_windows(given)), None, given.get("speedup")), given)
-    if not is_trace(source):
-        return _scaled(_constant(source, given), None, given.get("speedup"))
-    drawn = [name for name in ("lengths", "context") if name in given]
-    if drawn:
-        raise BurstlensError(f"--{drawn[0]}: is for fitted parameters; {source} is a trace, and has its own")
+        return _first(_scaled(from_parameters(Path(source), **_windows(given)), None, speedup), given)
+    if kind == "constants":
+        return _scaled(_constant(source, given), None, speedup)
     from .analysis.trace import open_trace
     from .bench.from_trace import from_trace
 
-    files = [path] if path.exists() else [Path(part) for part in source.split("+")]
-    trace = open_trace(files, progress=progress)
+    trace = open_trace(files_of(source), progress=progress)
     try:
         return from_trace(trace, **given)
     finally:
         trace.engine.close()
 
 
+def _taken(source: str, kind: Kind, choice: Mapping[str, Any]) -> dict[str, Any]:
+    """What is chosen; BurstlensError for what that kind of source does not take."""
+    given = {
+        name: value
+        for name, value in choice.items()
+        if value is not None and not (name == "spread" and value)
+    }
+    for name in given:
+        kinds = TAKEN.get(name, ())
+        if kind not in kinds:
+            takers = ", ".join(SAID[each][0] for each in kinds) or "no source"
+            raise BurstlensError(f"{flag(name)}: is for {takers}, but {source} {SAID[kind][1]}; leave it out")
+    return given
+
+
 def _windows(given: Mapping[str, Any]) -> dict[str, Any]:
     """Choices as `from_parameters` has them: a selection by its label, a span by its length."""
     named = [str(given[side]) for side in ("service", "model") if side in given]
-    known = ("start_s", "end_s", "rate_rps", "scale", "lengths", "tokens", "sessions", "context", "seed")
-    chosen = {name: given[name] for name in known if name in given}
+    rest = ("service", "model", "first", "speedup")
+    chosen = {name: value for name, value in given.items() if name not in rest}
     return chosen | ({"selection": " · ".join(named)} if named else {})
 
 
@@ -105,8 +160,6 @@ def _scaled(load: Workload, rate_rps: float | None, speedup: float | None) -> Wo
     """A workload with its instants squeezed."""
     import polars as pl
 
-    if rate_rps is not None and speedup is not None:
-        raise BurstlensError("--rate and --speedup both scale time: give one of them")
     factor = rate_rps / load.rate_rps if rate_rps and load.rate_rps else speedup or 1.0
     if factor == 1.0:
         return load
@@ -129,6 +182,7 @@ def calibrate(
     vocabulary: Sequence[int] | None,
     prompts: Prompts | None,
     settings: Settings | None,
+    watch: Callable[[Status], object],
     progress: Progress,
     **choice: Any,
 ) -> Calibration:
@@ -171,7 +225,8 @@ def calibrate(
 
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             into = Path(folder) / "run"
-            done = run(load, sent, Target(url or "", served_model, key=key), settings or Settings(), into)
+            target = Target(url or "", served_model, key=key)
+            done = run(load, sent, target, settings or Settings(), into, watch=watch)
             if not done.finished:
                 raise KeyboardInterrupt
             return search.plateau(read_server(into), load.span_s)

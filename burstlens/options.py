@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -128,55 +127,53 @@ fitting = together(
 """The options of every verb that fits."""
 
 
-def spanning(command: Any) -> Any:
-    """The options of every verb that can read a part of a trace; they arrive as keywords of `bl`."""
-
-    @click.option(
-        "--from", "start_s", type=Duration(zero=True), help="Read from here on the trace's clock: 2d18h, …"
-    )
-    @click.option("--to", "end_s", type=Duration(), help="End on that clock, not included.")
-    @wraps(command)
-    def with_span(
-        *args: Any, start_s: float | None, end_s: float | None, on: dict[str, Any], **others: Any
-    ) -> Any:
-        if start_s is not None and end_s is not None and start_s >= end_s:
-            raise click.UsageError("--from: is not before --to")
-        return command(*args, on={"start_s": start_s, "end_s": end_s, **on}, **others)
-
-    return with_span
+def _in_order(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A span must not end before it begins; the option that is read last sees both."""
+    sides = {**ctx.params, str(param.name): value}
+    start_s, end_s = sides.get("start_s"), sides.get("end_s")
+    if start_s is not None and end_s is not None and start_s >= end_s:
+        raise click.UsageError("--from: is not before --to")
+    return value
 
 
-def engines(command: Any) -> Any:
-    """The options of every verb whose questions a cluster can answer; they arrive as keywords of `bl`."""
+spanning = together(
+    click.option(
+        "--from",
+        "start_s",
+        type=Duration(zero=True),
+        callback=_in_order,
+        help="Read from here on the trace's clock: 2d18h, …",
+    ),
+    click.option(
+        "--to", "end_s", type=Duration(), callback=_in_order, help="End on that clock, not included."
+    ),
+)
+"""The options of every verb that can read a part of a trace."""
 
-    @click.option(
+engines = together(
+    click.option(
         "--engine",
         type=click.Choice(bl.ENGINES),
         default="duckdb",
         show_default=True,
         help="What answers: this process, or Apache Spark.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--master",
         metavar="URL",
         help="Where Spark runs: local[*], spark://HOST:PORT, yarn, k8s://…  [local[*]]",
-    )
-    @click.option(
+    ),
+    click.option(
         "--spark-conf",
         "conf",
         type=Setting(),
         multiple=True,
         metavar="KEY=VALUE",
+        callback=lambda _ctx, _param, settings: dict(settings),
         help="A setting of Spark's own.",
-    )
-    @wraps(command)
-    def with_engine(
-        *args: Any, engine: str, master: str | None, conf: tuple[tuple[str, str], ...], **others: Any
-    ) -> Any:
-        return command(*args, on={"engine": engine, "master": master, "conf": dict(conf)}, **others)
-
-    return with_engine
-
+    ),
+)
+"""The options of every verb whose questions a cluster can answer."""
 
 selecting = together(
     click.option("--service", help="Only requests of this service of the trace."),

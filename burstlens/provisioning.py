@@ -112,22 +112,31 @@ def disaggregate(
     window_s: float = 600.0,
     beam: int = 10,
     tolerance: float = 0.02,
-    most: int = REQUESTS,
+    most: int | None = None,
     seeds: int = 3,
     seed: int = 0,
     workers: int = 1,
     progress: Progress = silent,
     **choice: Any,
 ) -> Disaggregated:
-    """See `burstlens.disaggregate`; `choice` is that of `load.workload`."""
+    """See `burstlens.disaggregate`; `choice` is that of `load.workload`, `most` else `REQUESTS`."""
     from .bench.goodput import Serving
     from .bench.provision import Asked, provision
     from .bench.simulated.disaggregation import Transfer
     from .bench.simulated.presets import load_preset
     from .evaluations import seeds_of
+    from .load import flag
 
     if source is not None and turnover:
         raise BurstlensError(f"{source}: is a load, and --turnover is another: give one of them")
+    given = {name: value for name, value in choice.items() if value is not None}
+    if turnover:
+        # Of the provisioned load, where there is one, a part can be chosen.
+        wrong = ["--busiest"] if most is not None else []
+        wrong += [flag(name) for name in given if name != "first" and plan_from is None]
+        if wrong:
+            raise BurstlensError(f"{wrong[0]}: is for a trace, and --turnover needs none; leave it out")
+    most = REQUESTS if most is None else most
     if most < 1:
         raise BurstlensError(f"--busiest: {most} is not above 0")
     for name, value in (("--beam", beam), ("--window", window_s), ("--tolerance", tolerance)):
@@ -145,7 +154,7 @@ def disaggregate(
     )
     numbered = seeds_of(seeds, seed)
     progress("reading the load", 0.0)
-    drawn = _drawn(source, turnover, plan_from, choice, most, numbered, progress)
+    drawn = _drawn(source, turnover, plan_from, given, most, numbered, progress)
     made, planned = drawn.real, drawn.planned[0] if drawn.planned else None
     loads = tuple(_load(one, preset) for one in made)
     provisioned, *further = (_load(one, preset) for one in drawn.planned) if planned else (None,)
@@ -174,7 +183,7 @@ def _drawn(
     source: str | None,
     turned: bool,
     plan_from: str | None,
-    choice: dict[str, Any],
+    given: dict[str, Any],
     most: int,
     seeds: list[int],
     progress: Progress,
@@ -183,9 +192,9 @@ def _drawn(
     from .bench.busiest import busiest_of_load, busiest_of_trace
     from .bench.from_trace import from_trace
     from .evaluations import opened
-    from .load import is_trace, workload
+    from .load import kind_of, workload
 
-    given = {name: value for name, value in choice.items() if value is not None}
+    kind = None if source is None else kind_of(source)
     free = not {"start_s", "end_s", "first"} & given.keys()
     asked_of = given.get("service") or given.get("model")
     ahead: list[Workload] = []
@@ -207,7 +216,7 @@ def _drawn(
     if plan_from is not None:
         if Path(plan_from).suffix != ".json":
             raise BurstlensError(f"--plan-from {plan_from}: is no parameters.json; burstlens fit makes one")
-        if free and not turned:
+        if free and not turned and kind not in ("constants", "run"):
             # The real load is what came while the provisioned one was expected, of whom it was expected.
             (whole,) = expected(plan_from, ahead_seeds[:1])
             cut = narrowed(whole)
@@ -222,8 +231,8 @@ def _drawn(
         n = given.get("first", REQUESTS)
         drawn = ahead or [turnover(n, one) for one in ahead_seeds]
         return _Drawn([turnover(n, one) for one in seeds], drawn, None)
-    if source is not None and not is_trace(source):
-        if free and plan_from is None and Path(source).suffix == ".json":
+    if source is not None and kind != "trace":
+        if free and plan_from is None and kind == "parameters":
             cut = narrowed(workload(source, seed=seeds[0], progress=progress, **given))
         # Another draw of the same law is a forecast that errs by nothing but chance.
         real = [workload(source, seed=one, progress=progress, **given) for one in seeds]

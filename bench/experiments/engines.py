@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from ..calibrate import plateau
 from ..metrics import measure, tokens
 from ..prompts import FIRST, LAST, Prompts, TokenPrompts
 from ..record import read_record, read_server
-from ..settings import Settings, Target
+from ..settings import Settings, Status, Target
 from ..simulated.engine import Scheduling
 from ..simulated.presets import Preset
 from ..timeline import seconds
@@ -158,6 +158,8 @@ class Served:
     """Preset, where the endpoint says that it is simulated."""
     prompts: Prompts | None = None
     """None for token ids of the vocabulary."""
+    watch: Callable[[Status], object] | None = None
+    """Called twice a second of a run, which ends where it returns True."""
     alone = True
 
     @classmethod
@@ -167,12 +169,13 @@ class Served:
         settings: Settings,
         vocabulary: tuple[int, int] = (FIRST, LAST),
         prompts: Prompts | None = None,
+        watch: Callable[[Status], object] | None = None,
     ) -> Served:
         """The endpoint at a URL, asked who it is; BurstlensError where it cannot take load."""
         from ..preflight import preflight
 
         found = preflight(target)
-        return cls(found.target, settings, vocabulary, found.version, found.simulated, prompts)
+        return cls(found.target, settings, vocabulary, found.version, found.simulated, prompts, watch)
 
     @property
     def title(self) -> str:
@@ -197,7 +200,7 @@ class Served:
         return self.prompts or TokenPrompts(vocabulary=self.vocabulary)
 
     def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:
-        """Send it in real time. KeyboardInterrupt where it was stopped by Ctrl-C.
+        """Send it in real time. KeyboardInterrupt where Ctrl-C or `watch` stopped it.
 
         BurstlensError where the endpoint is gone, before or after: what was sent to none measures nothing.
         """
@@ -206,7 +209,13 @@ class Served:
         from ..preflight import preflight
 
         done = run(
-            workload, self._prompts, self.target, self.settings, folder, resume=(folder / RUN).is_file()
+            workload,
+            self._prompts,
+            self.target,
+            self.settings,
+            folder,
+            resume=(folder / RUN).is_file(),
+            watch=self.watch,
         )
         if not done.finished:
             raise KeyboardInterrupt

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from burstlens.analysis.errors import BurstlensError
 from burstlens.analysis.showing import Shown
+from burstlens.bench.experiments.trials import read
 
 import burstlens as bl
 
@@ -98,6 +99,52 @@ def test_figures_come_by_name_with_their_words(folder: Path) -> None:
     assert figure.data.height
     assert figure.alt_text in (said._repr_html_() or "").replace("&#39;", "'")
     assert "SVG" not in figure.title
+
+
+CELL = """
+import asyncio, os, signal, sys
+import burstlens as bl
+from burstlens.bench.settings import Target
+from burstlens.evaluations import On
+
+# As in a kernel, however this was started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def show(step, share):
+    if step.endswith(UNTIL):
+        os.kill(os.getpid(), signal.SIGINT)
+
+async def cell(url):
+    CALL
+
+with bl.serving(speedup=20) as url:
+    try:
+        asyncio.new_event_loop().run_until_complete(cell(url))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+"""A notebook: a cell runs in an event loop, and an interrupt reaches the thread of that loop."""
+
+
+@pytest.mark.parametrize(
+    ("until", "call"),
+    [
+        ("trials", 'bl.experiment("maf2", "cut", on=On(target=Target(url)), rates_rps=[20.0], requests=100, '
+         "seeds=1, progress=show)"),
+        ("", 'bl.calibrate("shape=1,scale=0.05,exponent=1.1", url=url, first=3000, progress=show)'),
+    ],
+    ids=["experiment", "calibrate"],
+)  # fmt: skip
+def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp_path: Path) -> None:
+    code = CELL.replace("UNTIL", repr(until)).replace("CALL", call)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["interrupted"], done.stderr
+    if until:
+        kept = read(tmp_path / "cut")
+        assert kept.trials.height == 1
+        assert kept.question.stopped == "stopped by Ctrl-C"
 
 
 def test_a_table_that_is_not_there_names_those_that_are(folder: Path) -> None:

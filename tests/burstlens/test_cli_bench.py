@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import burstlens as bl
 from burstlens.console import Duration
 from tests.bench.faulty import faulty
 from tests.helpers import burstlens
@@ -86,6 +87,62 @@ def test_laws_of_parameters_are_refused_for_a_trace(traces: Callable[[str], Path
     done = burstlens(*argv)
     assert done.returncode == 2
     assert "--lengths: is for fitted parameters" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a run."""
+    out = tmp_path_factory.mktemp("before") / "run"
+    done = burstlens("replay", CONSTANT, "--simulate", PRESET, "-o", str(out), "--first", "50", "-q")
+    assert done.returncode == 0, done.stderr
+    return str(out)
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "told"),
+    [
+        ("RUN", ("--first", "10"), "--first: is for traces, fitted parameters, constants, but "),
+        ("RUN", ("--service", "api"), "--service: is for traces, fitted parameters, but "),
+        ("RUN", ("--from", "1h"), "--from: "),
+        ("RUN", ("--no-spread",), "--no-spread: is for traces, but "),
+        ("RUN", ("--tokens", "5,6"), "--tokens: "),
+        (CONSTANT, ("--sessions", "think"), "--sessions: "),
+        (CONSTANT, ("--model", "GPT-4"), "--model: "),
+        (CONSTANT, ("--from", "1h"), f"but {CONSTANT} names constants; leave it out"),
+        (CONSTANT, ("--tokens", "5,6"), "--tokens: "),
+        (CONSTANT, ("--lengths", "zipf"), "--lengths: is for fitted parameters, but "),
+    ],
+)  # fmt: skip
+def test_what_means_nothing_for_a_source_is_refused(
+    source: str, option: tuple[str, ...], told: str, run: str, tmp_path: Path
+) -> None:
+    argv = ["replay", run if source == "RUN" else source, "--simulate", PRESET, "-o", str(tmp_path / "run")]
+    done = burstlens(*argv, *option)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert told in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--window", "5m"), ("--seed", "0"), ("--strict",), ("--forecast",), ("--disaggregate",), ("--to", "1h"),
+     ("--columns", "arrival=ts"), ("--engine", "duckdb"), ("--spark-conf", "spark.executor.memory=8g")],
+)  # fmt: skip
+def test_the_page_of_a_run_takes_no_options_of_traces(
+    option: tuple[str, ...], run: str, tmp_path: Path
+) -> None:
+    done = burstlens("report", run, *option, "-o", str(tmp_path / "page"))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{option[0]}: is for traces, but {run} is a run; leave it out" in line
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_run_is_sent_again_as_it_was_or_squeezed(run: str) -> None:
+    load, faster = bl.workload(run), bl.workload(run, speedup=2.0, seed=3)
+    assert len(load.requests) == len(faster.requests) == 50
+    assert faster.span_s == pytest.approx(load.span_s / 2)
 
 
 def test_calibrate_brings_the_kv_cache_to_the_level(tmp_path: Path) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import polars as pl
 import pytest
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.parameters import parameters, write_parameters
 from burstlens.analysis.synthetic import open_synthetic
+from click.testing import CliRunner
 
 import burstlens as bl
+from burstlens import provisioning
+from burstlens.cli_disaggregate import disaggregate
 from tests.helpers import burstlens
 
 QUICK = ("--seeds", 2, "--total", 3, "--window", "3h", "--beam", 3, "--first", 600, "--tolerance", 0.1)
@@ -89,6 +94,59 @@ def test_a_search_that_was_stopped_has_a_page(done: tuple[dict[str, Any], Path],
     assert "The search was stopped" in page
 
 
+def test_a_search_that_was_stopped_leaves_no_plan_of_another(tmp_path: Path) -> None:
+    """A plan lies in the folder; the next search there is stopped before it has one."""
+    few: dict[str, Any] = {
+        "turnover": True,
+        "first": 100,
+        "total": 2,
+        "seeds": 1,
+        "window_s": 21_600.0,
+        "beam": 1,
+    }
+    bl.disaggregate(None, tmp_path, tolerance=0.3, **few)
+    assert (tmp_path / "plan.json").is_file()
+
+    def stop(step: str, share: float) -> None:
+        if step == "fixed ratios" and share == 1.0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bl.disaggregate(None, tmp_path, **few, progress=stop)
+    assert not json.loads((tmp_path / "disaggregate.json").read_text())["finished"]
+    assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ("reading the load", None),
+        ("fixed ratios", "stopped; no ratio was judged yet"),
+        ("switches", "stopped; what was found is kept in .*Of the fixed ratios "),
+    ],
+)
+def test_ctrl_c_tells_what_is_kept(
+    at: str, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an earlier search lies, which is not what was found now."""
+    (tmp_path / "disaggregate.json").write_text("{}")
+    search = provisioning.disaggregate
+
+    def stop(step: str, _share: float) -> None:
+        if step == at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(provisioning, "disaggregate", lambda *a, **k: search(*a, **{**k, "progress": stop}))
+    few = ["--turnover", "--total", "3", "--first", "100", "--seeds", "1", "--window", "6h"]
+    ran = CliRunner().invoke(disaggregate, [*few, "-q", "-o", str(tmp_path)], standalone_mode=False)
+    if told is None:
+        assert isinstance(ran.exception, click.Abort), "which main tells"
+        assert ran.stderr.strip() == ""
+    else:
+        assert ran.return_value == 130
+        assert re.search(told, ran.stderr)
+
+
 @pytest.fixture(scope="module")
 def logs(
     synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
@@ -157,6 +215,10 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
         (["--turnover", "--window", "20h"], "--window: 72,000 s is as long as the load"),
         (["--turnover", "--beam", 0], "--beam: 0 is not above 0"),
         (["TRACE", "--turnover"], "is a load, and --turnover is another: give one of them"),
+        (["--turnover", "--from", "1h"], "--from: is for a trace, and --turnover needs none"),
+        (["--turnover", "--service", "api"], "--service: is for a trace"),
+        (["--turnover", "--tokens", "5,6"], "--tokens: is for a trace"),
+        (["--turnover", "--busiest", 900], "--busiest: is for a trace"),
         (["TRACE", "--busiest", 0], "--busiest: 0 is not above 0"),
         (["nothing.parquet"], "nothing.parquet: no such file"),
         (["TRACE", "--from", "90d"], "no request in that time"),

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from burstlens.analysis.result import silent
 from burstlens.bench.experiments import against, schedulers
 from burstlens.bench.experiments.engines import Served
-from burstlens.bench.experiments.trials import Experiment, Question, Trial, run
+from burstlens.bench.experiments.trials import Experiment, Question, Trial, read, run
 from burstlens.bench.hosted import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
@@ -23,6 +24,7 @@ from burstlens.reports.gpu_page import write_gpu_page
 
 from burstlens import BurstlensError
 from burstlens.gpu import GpuEvaluated, ended, evaluate
+from burstlens.gpu_stages import Plan, maf2
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 from tests.helpers import serving
@@ -74,6 +76,31 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, 
         evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
 
 
+def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Path) -> None:
+    """Another calibration comes between: its rate would be another experiment's."""
+    path = tmp_path / "log.csv"
+    rows = "".join(f"{i}.5,{20 + i % 9},{5 + i % 4},{('api', 'conversation')[i % 2]}\n" for i in range(220))
+    path.write_text("arrival_s,request_tokens,response_tokens,service\n" + rows)
+    plan = Plan(
+        trace=str(path), synthetic=False, functions=None, model="Llama-2-7b", weights=None, gpu="no GPU",
+        flags={}, kv=0.35, requests=100, seeds=1, vocabulary=(256, 31_999), shapes=(), scales=(),
+        exponents=(), client_rps=1.0, client_requests=1, rounds=1, timeout_s=60.0,
+    )  # fmt: skip
+    folder, found = tmp_path / "maf2", tmp_path / "calibrate" / "calibration.json"
+    found.parent.mkdir()
+
+    def stop(step: str, _share: float) -> None:
+        if step.endswith("trials"):
+            raise KeyboardInterrupt
+
+    found.write_text('{"rate_rps": 80.0}')
+    with pytest.raises(KeyboardInterrupt):
+        maf2(plan, folder, server, stop)
+    found.write_text('{"rate_rps": 81.0}')
+    assert maf2(plan, folder, server, silent) == "at 80 requests/s"
+    assert read(folder).trials["rate_rps"].to_list() == [80.0] * 4
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -107,6 +134,41 @@ def test_a_server_that_is_never_well_is_ended(tmp_path: Path) -> None:
         pass
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_server_that_answers_that_it_is_ill_is_quoted(tmp_path: Path) -> None:
+    """In place of vLLM a server whose `/health` answers 500."""
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
+        "class Ill(BaseHTTPRequestHandler):\n    def do_GET(self): self.send_error(500)\n"
+        "HTTPServer(('127.0.0.1', int(sys.argv[sys.argv.index('--port') + 1])), Ill).serve_forever()\n"
+    )
+    python.chmod(0o755)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with (
+        pytest.raises(BurstlensError, match=r"was not well after 5 s, /health answers HTTP 500: "),
+        vllm(python, tmp_path / "model", FLAGS, tmp_path, name="m", patience_s=5.0),
+    ):
+        pass
+
+
+def test_the_key_of_the_environment_goes_to_the_server_and_nowhere_else(
+    log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    out = tmp_path / "gpu"
+    with faulty(lambda _: "ok") as (url, server):
+        (done,) = evaluate(
+            out, url=url, trace=log, model="m", only=["client"], client_requests=20, client_rps=40.0
+        )
+    assert done.state == "done", done.said
+    sent = [head for head in server.headers if head.startswith("POST")]
+    assert len(sent) == 40
+    assert all("authorization: bearer sk-very-secret" in head.lower() for head in sent)
+    kept = [path for path in out.rglob("*") if path.is_file()]
+    assert not any(b"sk-very-secret" in path.read_bytes() for path in kept)
 
 
 def three_policies(url: str, folder: Path, requests: int) -> Experiment:
