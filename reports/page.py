@@ -179,7 +179,7 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
     if comparison is not None:
         synthetic = [one.info.name for one in said if one.info.synthetic]
         note = f"synthetic: {', '.join(synthetic)}" if synthetic else ""
-        found.append(block(comparison, figures_of(comparison), slug="all", name=note, marks=()))
+        found.append(block(comparison, slug="all", name=note, marks=()))
     for one, slug in zip(said, slugs, strict=True):
         prefix = f"{slug}-" if len(said) > 1 else ""
         for part in one.parts:
@@ -187,7 +187,6 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
             found.append(
                 block(
                     part,
-                    figures_of(part),
                     slug=slug,
                     name=one.info.name if one.info.synthetic else f"{one.info.name} · recorded trace",
                     marks=marks(preset, one.info.synthetic, "trace"),
@@ -201,7 +200,6 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
 
 def block(
     part: Part,
-    figures: Sequence[Figure],
     *,
     slug: str,
     name: str,
@@ -217,7 +215,7 @@ def block(
     subtitle = " · ".join([name, *map(_loud, told)])
     drawn = tuple(
         Drawn(each, f"fig-{slug}-{part.name}-{each.name}", f"{prefix}{part.name}-{each.name}", subtitle)
-        for each in figures
+        for each in figures_of(part)
     )
     tables = {name: table for name, table in part.tables().items() if table.height}
     badges = tuple(mark.partition(" by ")[0] for mark in told)
