@@ -26,6 +26,7 @@ from markupsafe import Markup
 from ..analysis.result import LEVEL, Part, Progress, silent
 from ..analysis.showing import marks
 from ..analysis.trace import TraceInfo
+from ..analysis.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
 from ..bench.provisioned import Disaggregation
 from . import theme
 from .chart import Figure, listing, plain_columns
@@ -98,7 +99,7 @@ FIGURE_OF_CLAIM = {
 FINDINGS_SHOWN = 4
 ROWS_SHOWN = 12
 LIBRARIES = ("burstlens", "polars", "duckdb", "numpy", "scipy", "statsmodels", "altair", "vl-convert-python")
-VERDICTS = ("agrees", "partly", "differs", "cannot tell")
+VERDICTS = (AGREES, PARTLY, DIFFERS, UNTOLD)
 
 
 @dataclass(frozen=True)
@@ -374,10 +375,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
                     "data": kept(plain_columns(state.data)),
                     "sentence": state.sentence,
                     "alt": state.alt_text,
-                    "title": {
-                        **each.figure.heading(""),
-                        "subtitle": f"{each.subtitle} · {', '.join(options)}",
-                    },
+                    "title": each.figure.heading(each.subtitle, options),
                 }
                 for options, state in each.figure.choice.states.items()
             ]
