@@ -14,9 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from ..bench.experiments.contrast import SEED, SHOWN_IN
+from ..bench.experiments.contrast import SEED
 from ..bench.experiments.engines import MEASURES
 from .chart import number
+from .figures_contrast import unit
 
 CITED = (
     "token_latency_s",
@@ -68,7 +69,7 @@ def cited(means: pl.DataFrame) -> Cited | None:
     if SEEDS not in means.columns or not shown:
         return None
     labels = means.columns[: means.columns.index(SEEDS)]
-    units = {name: SHOWN_IN.get(MEASURES[name][1], (1.0, MEASURES[name][1])) for name in shown}
+    units = {name: unit(name) for name in shown}
     header = [label.replace("_rps", ", requests/s").replace("_", " ") for label in labels] + [SEEDS]
     header += [f"{MEASURES[name][0]}, {units[name][1]}" for name in shown]
     rows = [

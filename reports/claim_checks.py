@@ -18,10 +18,10 @@ from ..analysis.arrivals import Arrivals
 from ..analysis.burstiness import Burstiness
 from ..analysis.characterize import Characterization
 from ..analysis.periodicity import Periodicity
+from ..analysis.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD, together
 
 CONVERSATION, API = "conversation", "api"
 CHATGPT, GPT4 = "ChatGPT", "GPT-4"
-AGREES, PARTLY, DIFFERS, UNTOLD = "agrees", "partly", "differs", "cannot tell"
 SHARP = 0.2
 """Log shapes that spread by at least this beyond sampling error (a factor of 1.22) vary sharply."""
 
@@ -49,16 +49,6 @@ def shown(row: dict[str, Any], name: str, spec: str = ".3g") -> str:
     told = f"{row[name]:{spec}}"
     known = all(end is not None and math.isfinite(end) for end in ends)
     return f"{told} [{ends[0]:{spec}}, {ends[1]:{spec}}]" if known else told
-
-
-def together(told: dict[str, bool | None]) -> str:
-    """One verdict of several statements: all hold, none holds, some hold, or nothing can be told."""
-    known = [holds for holds in told.values() if holds is not None]
-    if not known:
-        return UNTOLD
-    if all(known):
-        return AGREES if len(known) == len(told) else PARTLY
-    return PARTLY if any(known) else DIFFERS
 
 
 def sign(row: dict[str, Any] | None, name: str) -> bool | None:

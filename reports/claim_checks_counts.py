@@ -9,21 +9,9 @@ from typing import Any
 
 from ..analysis.characterize import Characterization
 from ..analysis.failures import Failures
+from ..analysis.verdicts import UNTOLD, together
 from ..analysis.volume import Volume
-from .claim_checks import (
-    API,
-    CHATGPT,
-    CONVERSATION,
-    GPT4,
-    UNTOLD,
-    Verdict,
-    lacking,
-    one,
-    reasons,
-    rows_of,
-    shown,
-    together,
-)
+from .claim_checks import API, CHATGPT, CONVERSATION, GPT4, Verdict, lacking, one, reasons, rows_of, shown
 
 PAPER_ROWS = {
     (API, CHATGPT): 8.69e6,

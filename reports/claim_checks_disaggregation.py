@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..analysis.characterize import Characterization
+from ..analysis.verdicts import UNTOLD
 from ..bench.provisioned import Disaggregation, claim
-from .claim_checks import UNTOLD, Verdict
+from .claim_checks import Verdict
 
 
 def ratio(said: Characterization) -> Verdict:

@@ -7,7 +7,8 @@ from ..analysis.forecast import Forecasts
 from ..analysis.forecast_tables import PAPER
 from ..analysis.load_bins import bin_name
 from ..analysis.result import number
-from .claim_checks import CONVERSATION, UNTOLD, Verdict, reasons, shown, together
+from ..analysis.verdicts import UNTOLD, together
+from .claim_checks import CONVERSATION, Verdict, reasons, shown
 
 PAPER_NMAE = {60.0: 0.66, 600.0: 0.32}
 """Of conversation's request count by bin width (Fig. 18)."""

@@ -11,18 +11,8 @@ import polars as pl
 
 from ..analysis.characterize import Characterization
 from ..analysis.lengths import Lengths
-from .claim_checks import (
-    CHATGPT,
-    CONVERSATION,
-    Verdict,
-    lacking,
-    one,
-    reasons,
-    rows_of,
-    shown,
-    sign,
-    together,
-)
+from ..analysis.verdicts import together
+from .claim_checks import CHATGPT, CONVERSATION, Verdict, lacking, one, reasons, rows_of, shown, sign
 
 FITTING = 0.05
 """A law whose distribution function is off by no more than this describes the lengths."""

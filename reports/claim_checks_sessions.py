@@ -12,7 +12,8 @@ import polars as pl
 from ..analysis.characterize import Characterization
 from ..analysis.conversations import Conversations
 from ..analysis.result import Interval
-from .claim_checks import Verdict, lacking, one, reasons, shown, sign, together
+from ..analysis.verdicts import together
+from .claim_checks import Verdict, lacking, one, reasons, shown, sign
 
 RISING = 5
 """The paper sees the P90 interval rise up to this many requests."""

@@ -18,7 +18,6 @@ from ..analysis.showing import marks
 from ..bench.experiments.findings import Checked
 from ..bench.provisioned import best_of, policies
 from .chart import estimate, number
-from .figures_disaggregation import figures
 from .page import block, render, sections, write_images, write_tables
 
 SLUG = "pd"
@@ -57,7 +56,7 @@ def write_disaggregation_page(found: Found, out: Path, *, command: str = "", ima
     simulated, synthetic = content["simulated"], content["synthetic"]
     name = f"Prefill:decode ratio · {content['load']['name']}"
     told = marks(simulated, synthetic, "load")
-    blocks = [block(part, figures(part), slug=SLUG, name=name, marks=told) for part in found.parts]
+    blocks = [block(part, slug=SLUG, name=name, marks=told) for part in found.parts]
     drawn = [each for one in blocks for each in one.drawn]
     wanted = f"fig-{SLUG}-{found.claim.part}-{found.claim.figure}"
     try:

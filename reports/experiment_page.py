@@ -1,8 +1,7 @@
 """The page of an experiment, of whatever kind: claims, sections of its parts, a table to cite, identity.
 
 One file that needs no network, made of the same pieces as the page of a trace. Not here: what was found
-(see `burstlens.bench.experiments.findings`), figures (`figures_experiments`), layout
-(`templates/experiment.html`).
+(see `burstlens.bench.experiments.findings`), layout (`templates/experiment.html`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from ..bench.experiments.trials import Question, read
 from .chart import number, percent
 from .cite import Cited, all_cited
 from .facts import Fact
-from .figures_experiments import figures
 from .page import Block, block, render, sections, write_images, write_tables
 from .summary import plain
 
@@ -53,7 +51,7 @@ def write_experiment_page(
     asked = said.experiment.question
     marked = asked.simulated or asked.synthetic
     name = said.title if marked else f"{said.title} · {asked.title}"
-    blocks = [block(part, figures(part), slug=SLUG, name=name) for part in said.parts]
+    blocks = [block(part, slug=SLUG, name=name) for part in said.parts]
     cited = all_cited([table for one in blocks for table in one.tables.values()])
     try:
         where.mkdir(parents=True, exist_ok=True)

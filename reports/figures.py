@@ -16,7 +16,7 @@ from .chart import Figure
 SHARED = {
     "run_parts": "run",
     "provisioned": "disaggregation",
-    **dict.fromkeys(("maf2", "responses", "schedulers", "sweep"), "experiments"),
+    **{name: name for name in ("maf2", "schedulers", "sweep")},
 }
 """By the module of a part's class: whose figures one module draws for several parts."""
 
@@ -36,7 +36,8 @@ def figures_of(part: Part) -> list[Figure]:
     """Every figure that this part has data for, most important first; none for a part without figures."""
     drawer = _drawer(type(part))
     drawn = drawer(_without_nan(part)) if drawer else []
-    # A table can have rows and yet nothing to draw, such as spectra of counts that never change.
+    # A table can have rows and yet nothing to draw, such as spectra of counts that never change, or the skill
+    # of methods that forecast such counts exactly.
     return [figure for figure in drawn if figure.data.height]
 
 

@@ -54,8 +54,7 @@ def figures(part: Forecasts) -> list[Figure]:
     drawn.append(_methods(part, label))
     if part.widths.height:
         drawn.append(_widths(part))
-    # What never changes is forecast exactly by naive methods too: no skill can be told.
-    return [figure for figure in drawn if figure.data.height]
+    return drawn
 
 
 def main(part: Forecasts) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ..analysis.result import Part
 from ..bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD
 from ..bench.experiments.maf2 import API, COMPARED, CONVERSATION, FUNCTIONS, POISSON, Courses, Loaded
 from . import theme
@@ -40,7 +41,14 @@ NARROWEST_PX = 200
 """Four workloads stand side by side on a common screen, as in the paper."""
 
 
-def loaded(part: Loaded) -> list[Figure]:
+def figures(part: Part) -> list[Figure]:
+    """The figures of this part that its tables have data for."""
+    if isinstance(part, Loaded):
+        return _loaded(part)
+    return _courses(part) if isinstance(part, Courses) else []
+
+
+def _loaded(part: Loaded) -> list[Figure]:
     """For each rate: averages, and differences of each pair."""
     drawn, contrasts = [], part.pairs.table()
     for number_, rate in enumerate(part.means["rate_rps"].unique(maintain_order=True), start=1):
@@ -102,7 +110,7 @@ def _differences_title(rate: float, pairs: pl.DataFrame) -> str:
     return f"Burstiness alone, at {number(rate)} requests/s: of {here.height} measures {counted}"
 
 
-def courses(part: Courses) -> list[Figure]:
+def _courses(part: Courses) -> list[Figure]:
     """For each rate the first seed's runs over time, a column a workload."""
     if part.courses.is_empty():
         return []

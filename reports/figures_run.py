@@ -51,7 +51,7 @@ def figures(part: Part) -> list[Figure]:
     if isinstance(part, OverTime):
         drawn = [_requests(part), _token_latency(part), _throughput(part), _kv_cache(part), _queue(part)]
         drawn.append(_failures(part))
-        return [figure for figure in drawn if figure is not None and figure.data.height]
+        return [figure for figure in drawn if figure is not None]
     if isinstance(part, Latency):
         return [_latencies(part)] if part.curves.height else []
     if isinstance(part, Load):

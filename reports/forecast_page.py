@@ -20,7 +20,6 @@ from ..analysis.forecasters import LABELS, load_xgboost
 from ..analysis.load_bins import TARGETS, bin_name
 from ..analysis.result import Progress, number, silent
 from ..analysis.showing import marks
-from . import figures_forecast
 from .chart import estimate, percent
 from .claim_checks_forecast import decided
 from .claims import LEDGER
@@ -47,7 +46,6 @@ def write_forecast_page(
     show("drawing figures", 0.0)
     one = block(
         part,
-        figures_forecast.figures(part),
         slug=SLUG,
         name=info.name if info.synthetic else f"{info.name} · recorded trace",
         marks=marks(None, info.synthetic, "trace"),

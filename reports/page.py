@@ -26,6 +26,7 @@ from markupsafe import Markup
 from ..analysis.result import LEVEL, Part, Progress, silent
 from ..analysis.showing import marks
 from ..analysis.trace import TraceInfo
+from ..analysis.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
 from ..bench.provisioned import Disaggregation
 from . import theme
 from .chart import Figure, listing, plain_columns
@@ -98,7 +99,7 @@ FIGURE_OF_CLAIM = {
 FINDINGS_SHOWN = 4
 ROWS_SHOWN = 12
 LIBRARIES = ("burstlens", "polars", "duckdb", "numpy", "scipy", "statsmodels", "altair", "vl-convert-python")
-VERDICTS = ("agrees", "partly", "differs", "cannot tell")
+VERDICTS = (AGREES, PARTLY, DIFFERS, UNTOLD)
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
     if comparison is not None:
         synthetic = [one.info.name for one in said if one.info.synthetic]
         note = f"synthetic: {', '.join(synthetic)}" if synthetic else ""
-        found.append(block(comparison, figures_of(comparison), slug="all", name=note, marks=()))
+        found.append(block(comparison, slug="all", name=note, marks=()))
     for one, slug in zip(said, slugs, strict=True):
         prefix = f"{slug}-" if len(said) > 1 else ""
         for part in one.parts:
@@ -187,7 +188,6 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
             found.append(
                 block(
                     part,
-                    figures_of(part),
                     slug=slug,
                     name=one.info.name if one.info.synthetic else f"{one.info.name} · recorded trace",
                     marks=marks(preset, one.info.synthetic, "trace"),
@@ -201,7 +201,6 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
 
 def block(
     part: Part,
-    figures: Sequence[Figure],
     *,
     slug: str,
     name: str,
@@ -217,7 +216,7 @@ def block(
     subtitle = " · ".join([name, *map(_loud, told)])
     drawn = tuple(
         Drawn(each, f"fig-{slug}-{part.name}-{each.name}", f"{prefix}{part.name}-{each.name}", subtitle)
-        for each in figures
+        for each in figures_of(part)
     )
     tables = {name: table for name, table in part.tables().items() if table.height}
     badges = tuple(mark.partition(" by ")[0] for mark in told)
@@ -376,10 +375,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
                     "data": kept(plain_columns(state.data)),
                     "sentence": state.sentence,
                     "alt": state.alt_text,
-                    "title": {
-                        **each.figure.heading(""),
-                        "subtitle": f"{each.subtitle} · {', '.join(options)}",
-                    },
+                    "title": each.figure.heading(each.subtitle, options),
                 }
                 for options, state in each.figure.choice.states.items()
             ]

@@ -19,7 +19,6 @@ from ..bench.record import Manifest
 from ..bench.summary import Summary, last_slo, write_summary
 from .chart import number, percent
 from .facts import Fact
-from .figures_run import figures
 from .page import Block, block, render, sections, slugs_of, write_images, write_tables
 from .run_parts import duration, marks_of, parts
 
@@ -61,7 +60,7 @@ def _blocks(said: Summary) -> list[Block]:
     run = said.manifest
     (slug,) = slugs_of([run.name])
     name = run.name if marks_of(said) else f"{run.name} · run"
-    return [block(part, figures(part), slug=slug, name=name) for part in parts(said)]
+    return [block(part, slug=slug, name=name) for part in parts(said)]
 
 
 def _html(said: Summary, blocks: list[Block], command: str, images: bool) -> str:

@@ -13,10 +13,9 @@ from typing import Any
 from ...analysis.errors import BurstlensError
 from ...analysis.result import Part
 from ...analysis.showing import Exhibit, Shown, marks
+from ...analysis.verdicts import together
 from . import maf2, responses, schedulers, sweep
 from .trials import Experiment
-
-AGREES, PARTLY, DIFFERS, UNTOLD = "agrees", "partly", "differs", "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,7 @@ class Checked:
     @property
     def verdict(self) -> str:
         """All hold, none holds, some hold, or nothing can be told."""
-        known = [holds for holds in self.statements.values() if holds is not None]
-        if not known:
-            return UNTOLD
-        if all(known):
-            return AGREES if len(known) == len(self.statements) else PARTLY
-        return PARTLY if any(known) else DIFFERS
+        return together(self.statements)
 
     @property
     def why(self) -> str:

@@ -138,6 +138,7 @@
 
   /* Near figures first, then the rest while the reader reads. */
   const queue = Object.keys(specs);
+  let working = false;
   const nearest = () => {
     const gone = (id) => {
       const box = document.getElementById(id).getBoundingClientRect();
@@ -146,6 +147,7 @@
     return queue.reduce((best, id) => (gone(id) < gone(best) ? id : best), queue[0]);
   };
   async function work() {
+    working = true;
     while (queue.length) {
       const id = nearest();
       queue.splice(queue.indexOf(id), 1);
@@ -157,8 +159,14 @@
       state.drawn += 1;
       await new Promise((go) => setTimeout(go, 0));
     }
+    working = false;
     document.documentElement.dataset.drawn = "all";
   }
+  /* The last figure is still being drawn when the queue is empty: then too one worker goes on. */
+  const redraw = (ids) => {
+    for (const id of ids) if (!queue.includes(id)) queue.push(id);
+    if (!working) work();
+  };
 
   let seen = document.documentElement.clientWidth;
   let waiting = 0;
@@ -167,9 +175,7 @@
     waiting = setTimeout(() => {
       if (document.documentElement.clientWidth === seen) return;
       seen = document.documentElement.clientWidth;
-      const idle = queue.length === 0;
-      for (const id of Object.keys(specs)) if (!queue.includes(id)) queue.push(id);
-      if (idle) work();
+      redraw(Object.keys(specs));
     }, 200);
   });
 
@@ -251,9 +257,7 @@
     const numbers = figure.querySelector("details[data-numbers]");
     for (const old of numbers.querySelectorAll(".scroll, .fine")) old.remove();
     if (numbers.open) tabulate(numbers);
-    const idle = queue.length === 0;
-    if (!queue.includes(id)) queue.push(id);
-    if (idle) work();
+    redraw([id]);
   };
   for (const box of document.querySelectorAll("[data-controls]")) {
     box.addEventListener("change", (event) => switchTo(box, Number(event.target.dataset.place)));
@@ -350,5 +354,5 @@
   /* A browser may bring back what was chosen before the page was loaded again. */
   for (const box of document.querySelectorAll("[data-controls]")) switchTo(box);
   addEventListener("beforeprint", () => { for (const d of document.querySelectorAll("details.methods")) d.open = true; });
-  work();
+  redraw([]);
 })();

@@ -19,8 +19,8 @@ from burstlens.bench.experiments.maf2 import Courses, Loaded
 from burstlens.bench.experiments.trials import COURSES, EXPERIMENT, TRIALS, read
 from burstlens.reports.cite import cited, rounded
 from burstlens.reports.experiment_page import sources, write_experiment_page
+from burstlens.reports.figures import figures_of
 from burstlens.reports.figures_contrast import WORDS
-from burstlens.reports.figures_experiments import figures
 from burstlens.reports.figures_maf2 import COLOURS
 from burstlens.reports.notebook import html
 from burstlens.reports.theme import LIGHT
@@ -84,7 +84,7 @@ def test_the_page_opens_without_a_fault_or_a_request(
     assert visit.console == []
     assert seen["faults"] == []
     assert {url for url in visit.requests if not url.startswith("data:")} == {page.resolve().as_uri()}
-    drawn = [figure for part in findings(read(folder)).parts for figure in figures(part)]
+    drawn = [figure for part in findings(read(folder)).parts for figure in figures_of(part)]
     assert len(seen["marks"]) == len(drawn) == 6
     assert [figure for figure, marks in seen["marks"] if not marks] == []
     assert seen["overflow"] == {"page": 0, "figures": []}
@@ -110,7 +110,7 @@ def test_figures_hold_to_their_tables(folder: Path) -> None:
     loaded, courses = findings(read(folder)).parts
     assert isinstance(loaded, Loaded)
     assert isinstance(courses, Courses)
-    drawn = {figure.name: figure for part in (loaded, courses) for figure in figures(part)}
+    drawn = {figure.name: figure for part in (loaded, courses) for figure in figures_of(part)}
     row = loaded.means.row(0, named=True)
     dot = drawn["measures"].data.filter(workload=row["workload"], panel="Mean token latency L, ms")
     assert dot.row(0, named=True)["value"] == pytest.approx(1000 * row["token_latency_s"])
@@ -134,7 +134,7 @@ def test_figures_hold_to_their_tables(folder: Path) -> None:
 
 
 def test_a_panel_holds_its_own_workload_only(folder: Path) -> None:
-    figure = figures(findings(read(folder)).parts[1])[0]
+    figure = figures_of(findings(read(folder)).parts[1])[0]
     svg = vl_convert.vegalite_to_svg(json.dumps(figure.drawn("SIMULATED")))
     lines = re.findall(r'<g class="mark-line[^"]*role-mark[^"]*"[^>]*>(.*?)</g>', svg, re.S)
     rows = figure.data["measure"].n_unique()

@@ -25,7 +25,7 @@ from burstlens.bench.experiments.grid import (
 from burstlens.bench.experiments.trials import Experiment, Question
 from burstlens.reports.chart import Figure
 from burstlens.reports.experiment_page import write_experiment_page
-from burstlens.reports.figures_experiments import figures
+from burstlens.reports.figures import figures_of
 from burstlens.reports.figures_sweep import COLUMNS, ROWS
 
 from burstlens.evaluations import sweep as experiment
@@ -52,7 +52,7 @@ def made(grid: Grid, seeds: int, fails: bool = True) -> Experiment:
 
 
 def drawn(done: Experiment) -> dict[str, Figure]:
-    return {figure.name: figure for part in sweep.parts(done) for figure in figures(part)}
+    return {figure.name: figure for part in sweep.parts(done) for figure in figures_of(part)}
 
 
 ONLY = {

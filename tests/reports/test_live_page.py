@@ -107,6 +107,41 @@ def test_window_service_and_model_are_switched_without_a_server(made: Report, ch
     assert "SYNTHETIC TRACE" in seen["svg"]
 
 
+def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
+    made: Report, chromium: Any
+) -> None:
+    seen: dict[str, Any] = {}
+    quick = f"""(() => {{
+      const chart = document.querySelector('{FIGURE} .chart');
+      const real = window.vegaEmbed;
+      let at_once = 0;
+      window.most = 0;
+      window.vegaEmbed = async (...asked) => {{
+        if (asked[0] === chart) window.most = Math.max(window.most, ++at_once);
+        try {{ return await real(...asked); }} finally {{ if (asked[0] === chart) at_once -= 1; }}
+      }};
+      for (const value of ['5 minutes', '60 minutes']) {{
+        const input = document.querySelector(`{FIGURE} .controls input[value='${{value}}']`);
+        input.checked = true;
+        input.dispatchEvent(new Event('change', {{bubbles: true}}));
+      }}
+    }})()"""
+
+    async def look(visit: Any) -> None:
+        before = await visit.run("burstlens.drawn")
+        await visit.run(quick)
+        await visit.run(DRAWN % (before + 1))
+        seen["state"] = await visit.run(STATE)
+        seen["most"] = await visit.run("window.most")
+
+    chromium.visit(made.page, look)
+    part = made.characterizations[0].part(Sequences)
+    assert seen["most"] == 1
+    assert seen["state"]["window"] == "60 minutes"
+    hours = part.windows.filter(pl.col("window_s") == 3600, pl.col("selection") == "all")
+    assert seen["state"]["points"] == 2 * hours.height
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_controls_work_from_the_keyboard_and_have_names(made: Report, chromium: Any, dark: bool) -> None:
     seen: dict[str, Any] = {}

@@ -1,0 +1,17 @@
+"""What is said of a claim that is made of several statements. Not here: any claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+AGREES, PARTLY, DIFFERS, UNTOLD = "agrees", "partly", "differs", "cannot tell"
+
+
+def together(told: Mapping[str, bool | None]) -> str:
+    """One verdict of several statements: all hold, none holds, some hold, or nothing can be told."""
+    known = [holds for holds in told.values() if holds is not None]
+    if not known:
+        return UNTOLD
+    if all(known):
+        return AGREES if len(known) == len(told) else PARTLY
+    return PARTLY if any(known) else DIFFERS
