@@ -72,6 +72,8 @@ def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch:
         load,
         bl.simulate(load, "llama-2-13b-a100", "shown"),
         bl.report(["synthetic.csv"], "shown-page", images=False),
+        bl.compare("synthetic.csv", "synthetic.csv"),
+        bl.export("synthetic.csv", "vllm", "shown.jsonl", first=100),
     ]
     for result in results:
         shown = result._repr_html_()
