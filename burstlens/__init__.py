@@ -102,6 +102,12 @@ def _paths(logs: Log | Sequence[Log]) -> list[Path]:
     return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
 
 
+def _among(what: str, value: str, one: str, other: str) -> None:
+    """BurstlensError where it is neither of the two."""
+    if value not in (one, other):
+        raise BurstlensError(f"{what}: {value!r} is neither {one} nor {other}")
+
+
 def _cluster(engine: str, master: str | None, conf: Mapping[str, str] | None) -> Cluster | None:
     """Where Spark runs, if it is asked for."""
     from .analysis.trace import Cluster
@@ -567,8 +573,7 @@ def replay(
     from .bench.shards import Shard, parse_start
     from .ran import Ran
 
-    if api not in ("completions", "chat"):
-        raise BurstlensError(f"api: {api!r} is neither completions nor chat")
+    _among("api", api, "completions", "chat")
     target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
     sent, into, how = prompts or TokenPrompts(), Path(out), settings or Settings()
     part = None if shard is None else Shard.parse(shard)
@@ -636,6 +641,7 @@ def text_prompts(
     from .bench.text_pool import MEMORY
     from .bench.text_prompts import text_prompts as make
 
+    _among("api", api, "completions", "chat")
     return make(
         Path(file),
         Path(tokenizer),
@@ -673,8 +679,7 @@ def simulate(
     from .bench.simulated.presets import load_preset
     from .ran import Ran
 
-    if scheduling not in ("fcfs", "priority"):
-        raise BurstlensError(f"scheduling: {scheduling!r} is neither fcfs nor priority")
+    _among("scheduling", scheduling, "fcfs", "priority")
     chosen = load_preset(preset) if isinstance(preset, str) else preset
     how = "priority" if scheduling == "priority" else "fcfs"
     into = Path(out)
@@ -698,8 +703,11 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     from .evaluations import named
 
     run = named(kind)
-    if isinstance(options.get("log"), PathLike):
-        options["log"] = str(options["log"])
+    for name in ("log", "source", "functions"):
+        if isinstance(options.get(name), PathLike):
+            options[name] = str(options[name])
+    if isinstance(options.get("grid"), str):
+        options["grid"] = Path(options["grid"])
     into = Path(out) if out is not None else Path("reports/build") / kind
     progress = options.pop("progress", None) or silent
 
@@ -804,6 +812,7 @@ def serve(
     from .bench.simulated.endpoint import serve as run
     from .bench.simulated.presets import load_preset
 
+    _among("scheduling", scheduling, "fcfs", "priority")
     run(
         load_preset(preset) if isinstance(preset, str) else preset,
         host=host,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError, counted
 from .analysis.result import Progress, silent
+from .analysis.showing import Exhibit, Shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Compared(Shown):
     """How faithful one trace is to another."""
 
     part: Fidelity
@@ -33,10 +34,6 @@ class Compared:
     def agrees(self) -> bool:
         """Whether every statistic that can be told agrees within noise."""
         return bool(self.part.statistics["agrees"].fill_null(True).all())
-
-    def frame(self) -> pl.DataFrame:
-        """One row a statistic; columns of `burstlens.analysis.fidelity.STATISTICS_SCHEMA`."""
-        return self.part.statistics
 
     def lines(self) -> list[str]:
         """What a person wants to read."""
@@ -54,12 +51,11 @@ class Compared:
             "missing": list(self.part.missing),
         }
 
-    def _repr_html_(self) -> str:
-        """In a notebook: the findings, then the table."""
-        from html import escape
-
-        items = "".join(f"<li>{escape(line)}</li>" for line in self.lines())
-        return f"<ul>{items}</ul>{self.part.statistics._repr_html_()}"
+    def exhibit(self) -> Exhibit:
+        """The findings; one row a statistic, columns of `burstlens.analysis.fidelity.STATISTICS_SCHEMA`."""
+        marks = ("synthetic",) if self.synthetic else ()
+        title = f"{self.part.other} against {self.part.one}"
+        return Exhibit(title, marks, self.lines(), self.part.tables())
 
 
 def compare(

@@ -34,7 +34,6 @@ TIMEOUT_S = 300.0
 """After which a client gives a request up: aiohttp's own default, and the paper's client was made with
 aiohttp."""
 SEEDS = 10
-EMBEDDED_DAYS, EMBEDDED_SEED = 61, 7
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def opened(log: str | None, progress: Progress) -> Trace:
     if log is None:
         from .analysis.synthetic import open_synthetic
 
-        return open_synthetic(None, days=EMBEDDED_DAYS, seed=EMBEDDED_SEED, progress=progress)
+        return open_synthetic(progress=progress)
     from .analysis.trace import open_trace
     from .load import files_of
 

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError, counted
 from .analysis.result import Progress, silent
+from .analysis.showing import Exhibit, Shown
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .analysis.exporting.forms import Form
     from .analysis.exporting.requests import Requests
     from .bench.workload import Workload
@@ -29,7 +28,7 @@ WINDOW_S = 1200.0
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Shown):
     """A file for another tool."""
 
     out: Path
@@ -65,20 +64,13 @@ class Exported:
             "run": self.run or None,
         }
 
-    def frame(self) -> pl.DataFrame:
-        """What was done and what was lost, one row a sentence: columns `what` and `sentence`."""
+    def exhibit(self) -> Exhibit:
+        """The file; what was done and what was lost, one row a sentence: columns `what` and `sentence`."""
         import polars as pl
 
         rows = [("made", each) for each in self.made] + [("lost", each) for each in self.lost]
-        return pl.DataFrame(rows, schema={"what": pl.String, "sentence": pl.String}, orient="row")
-
-    def _repr_html_(self) -> str:
-        """In a notebook: the file, and what was lost."""
-        from html import escape
-
-        told = [("made", each) for each in self.made] + [("lost", each) for each in self.lost]
-        items = "".join(f"<li><b>{what}</b>: {escape(each)}</li>" for what, each in told)
-        return f"<p>{escape(self.lines()[0])}</p><ul>{items}</ul>"
+        told = pl.DataFrame(rows, schema={"what": pl.String, "sentence": pl.String}, orient="row")
+        return Exhibit(str(self.out), ("synthetic",) if self.synthetic else (), self.lines(), {"told": told})
 
 
 def export(

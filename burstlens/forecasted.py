@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .analysis.forecast import Forecasts
     from .analysis.trace import Trace
 
-EMBEDDED_DAYS, EMBEDDED_SEED = 61, 7
-
 
 @dataclass(frozen=True)
 class Forecasted(Shown):
@@ -74,7 +72,7 @@ def opened(files: Sequence[Path], columns: Mapping[str, str] | None, strict: boo
         return open_trace(files, columns=columns, strict=strict, progress=show)
     from .analysis.synthetic import open_synthetic
 
-    return open_synthetic(None, days=EMBEDDED_DAYS, seed=EMBEDDED_SEED, progress=show)
+    return open_synthetic(progress=show)
 
 
 def forecast(

@@ -32,9 +32,6 @@ from .claims import Claim, check
 from .page import write_page
 from .summary import plain, summary
 
-EMBEDDED_DAYS = 61
-EMBEDDED_SEED = 7
-
 
 @dataclass(frozen=True)
 class Report(Shown):
@@ -202,7 +199,7 @@ def _open(
             raise BurstlensError("--engine spark: name a log; the embedded trace is made in this process")
         if span != WHOLE:
             raise BurstlensError("--from and --to: name a trace; the embedded one is taken whole")
-        return open_synthetic(None, days=EMBEDDED_DAYS, seed=EMBEDDED_SEED), rejected
+        return open_synthetic(), rejected
     trace = open_trace(
         list(files), columns=columns, strict=strict, rejects=rejected, span=span, cluster=cluster
     )

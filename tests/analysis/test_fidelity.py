@@ -34,14 +34,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def outcomes(told: Any) -> dict[str, bool | None]:
-    rows = told.frame().filter(pl.col("selection") == "all").select("statistic", "agrees").rows()
+    rows = told.to_frame().filter(pl.col("selection") == "all").select("statistic", "agrees").rows()
     return dict(rows)
 
 
 def test_a_trace_agrees_with_itself_in_everything(folder: Any) -> None:
     told = bl.compare(folder / "source.parquet", folder / "source.parquet")
     assert told.agrees
-    assert (told.frame()["difference"] == 0).all()
+    assert (told.to_frame()["difference"] == 0).all()
     assert told.synthetic == ("source", "source")
 
 

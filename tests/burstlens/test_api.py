@@ -7,6 +7,7 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch:
         load,
         bl.simulate(load, "llama-2-13b-a100", "shown"),
         bl.report(["synthetic.csv"], "shown-page", images=False),
+        bl.compare("synthetic.csv", "synthetic.csv"),
+        bl.export("synthetic.csv", "vllm", "shown.jsonl", first=100),
     ]
     for result in results:
         shown = result._repr_html_()
@@ -145,6 +148,26 @@ def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp
         kept = read(tmp_path / "cut")
         assert kept.trials.height == 1
         assert kept.question.stopped == "stopped by Ctrl-C"
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: bl.serve(scheduling="lifo"), "scheduling: 'lifo' is neither fcfs nor priority"),
+        (lambda: bl.text_prompts("a.json", "b.json", api="chats"), "api: 'chats' is neither completions nor"),
+        (lambda: bl.experiment("schedulers", source=Path("no.json")), "no.json"),
+        (lambda: bl.experiment("maf2", log=Path("no.csv")), "no.csv"),
+        (lambda: bl.experiment("maf2", functions=Path("no.csv")), "no.csv"),
+        (lambda: bl.experiment("sweep", grid="no.toml"), "no.toml"),
+    ],
+)
+def test_bad_input_raises_one_line(
+    call: Callable[[], object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BurstlensError, match=told) as fault:
+        call()
+    assert "\n" not in str(fault.value)
 
 
 def test_a_table_that_is_not_there_names_those_that_are(folder: Path) -> None:

@@ -37,7 +37,7 @@ def test_every_format_is_written_and_named(folder: Path) -> None:
         assert out.exists()
         assert done.rows > 0
         assert done.as_dict()["lost"] == list(done.lost)
-        assert set(done.frame()["what"]) <= {"made", "lost"}
+        assert set(done.to_frame()["what"]) <= {"made", "lost"}
 
 
 def test_what_is_lost_is_on_the_screen_and_how_to_run_it(folder: Path) -> None:

@@ -56,7 +56,9 @@ def explored(shown: list[str], rows: int, synthetic: bool) -> None:
     """What a person should have seen in `explore`."""
     text = "\n".join(shown)
     assert f"{rows:,} requests" in text
-    assert text.count("<img alt=") >= 4
+    assert text.count("<img alt=") >= 3
+    compared = [each for each in shown if "agree with" in each and "within noise" in each]
+    assert len(compared) == 2, "with another trace, and with what is drawn from its own parameters"
     assert "<strong>simulated by llama-2-13b-a100</strong>" in text
     # On a busy machine the client may be late, and then the notebook has to say so.
     verdict = re.search(r"^(trustworthy|not trustworthy: .+)$", text, re.MULTILINE)
