@@ -13,9 +13,11 @@ from burstlens.analysis.arrivals import describe_arrivals
 from burstlens.analysis.gamma import SINGLE
 from burstlens.analysis.renewal import sample_arrivals
 from burstlens.analysis.sampling import lowest_ticks
-from burstlens.analysis.trace import Trace, TraceInfo, open_frame
+from burstlens.analysis.trace import Trace
 from burstlens.analysis.window_fits import SMALL
 from burstlens.analysis.windows import gaps_in, windows_of
+
+from tests.analysis.planted import trace_of
 
 
 def test_sums_of_every_window_equal_those_of_plain_numpy(week: Trace, traces: Callable[[str], Path]) -> None:
@@ -54,7 +56,7 @@ def test_gaps_over_a_border_are_measured_at_their_windows_pace() -> None:
     """Ten requests in the first window, five in the second: a second of it counts half."""
     first = np.arange(10) * 10.0
     second = 140.0 + np.arange(5) * 10
-    trace = _trace(np.concatenate([first, second, [199.0]]))
+    trace = trace_of(np.concatenate([first, second, [199.0]]))
     _, here = next(gaps_in(trace, windows_of(trace, 100.0)))
     assert here.whole.sums.mean[0] == pytest.approx((9 * 10 + 50) / 10)
     assert here.own.sums.mean[0] == pytest.approx((9 * 10 + 10 + 40 * 6 / 10) / 10)
@@ -67,7 +69,7 @@ def test_constant_arrivals_are_fitted_without_bias(shape: float) -> None:
     n = 1500
     rng = np.random.default_rng(3)
     times = sample_arrivals(np.arange(n) * 1200.0, np.full(n, shape), np.full(n, 0.05), 1200.0, rng)
-    windows = describe_arrivals(_trace(np.floor(times))).windows.filter(~pl.col("shrunk"))
+    windows = describe_arrivals(trace_of(np.floor(times))).windows.filter(~pl.col("shrunk"))
     assert windows["shape_raw"].median() == pytest.approx(shape, rel=0.05)
     assert (1 / windows["mean_gap_s"]).mean() == pytest.approx(0.05, rel=0.03)
 
@@ -77,7 +79,7 @@ def test_silence_after_a_storm_is_not_taken_for_its_gap() -> None:
     rng = np.random.default_rng(4)
     rate = np.where(np.arange(n) % 6 == 0, 0.2, 0.0005)
     times = sample_arrivals(np.arange(n) * 1200.0, np.full(n, 1.0), rate, 1200.0, rng)
-    storms = describe_arrivals(_trace(np.floor(times))).windows.filter(pl.col("n") > 100)
+    storms = describe_arrivals(trace_of(np.floor(times))).windows.filter(pl.col("n") > 100)
     assert len(storms) == 100
     assert storms["shape_raw"].median() == pytest.approx(1.0, rel=0.05)
     assert storms["mean_gap_s"].median() == pytest.approx(5.0, rel=0.05)
@@ -142,7 +144,7 @@ def test_planted_spread_is_told_from_chance() -> None:
     rows = []
     for shape in (same, varying):
         times = sample_arrivals(np.arange(n) * 1200.0, shape, rate, 1200.0, rng)
-        spread = describe_arrivals(_trace(np.floor(times))).spread
+        spread = describe_arrivals(trace_of(np.floor(times))).spread
         rows.append(spread.row(by_predicate=pl.col("quantity") == "shape", named=True))
     assert rows[0]["excess_log_sd_low"] == 0
     assert rows[0]["excess_log_sd_high"] < 0.15
@@ -153,8 +155,8 @@ def test_planted_spread_is_told_from_chance() -> None:
 def test_fine_stamps_take_the_continuous_law_and_ties_the_exact_one() -> None:
     rng = np.random.default_rng(6)
     times = np.cumsum(rng.gamma(2.0, 0.1, 20_000))
-    fine = describe_arrivals(_trace(times, digits=7))
-    tied = describe_arrivals(_trace(times, digits=3))
+    fine = describe_arrivals(trace_of(times, digits=7))
+    tied = describe_arrivals(trace_of(times, digits=3))
     assert set(fine.windows["law"]) == {"continuous"}
     assert set(tied.windows["law"]) == {"whole-tick"}
     for found in (fine, tied):
@@ -163,7 +165,7 @@ def test_fine_stamps_take_the_continuous_law_and_ties_the_exact_one() -> None:
 
 def test_crowded_stamps_are_flagged() -> None:
     times = np.floor(np.cumsum(np.random.default_rng(6).exponential(0.1, 30_000)))
-    windows = describe_arrivals(_trace(times), window_s=600.0).windows
+    windows = describe_arrivals(trace_of(times), window_s=600.0).windows
     assert windows["resolution_limited"].all()
     assert windows["p_value"].null_count() == len(windows)
 
@@ -176,7 +178,7 @@ def test_the_same_seed_gives_the_same_answer(week: Trace) -> None:
 
 @pytest.mark.parametrize("times", [[5.0], [5.0, 5.0, 5.0], [0.0, 90.0, 100.0]])
 def test_a_handful_of_requests_is_no_error(times: list[float]) -> None:
-    found = describe_arrivals(_trace(np.array(times)))
+    found = describe_arrivals(trace_of(np.array(times)))
     assert found.windows["unfitted"].all()
     assert len(found.spread) == 0
     assert any("cannot be told" in sentence for sentence in found.missing)
@@ -187,22 +189,7 @@ def test_a_schedule_regenerates_the_trace_it_was_fitted_to(week: Trace) -> None:
     start, shape, rate = found.schedule("conversation")
     times = sample_arrivals(start, shape, rate, 1200.0, np.random.default_rng(1))
     assert len(times) == pytest.approx(19_120, rel=0.03)
-    again = describe_arrivals(_trace(np.floor(times), day0=date(2023, 11, 1)))
+    again = describe_arrivals(trace_of(np.floor(times), day0=date(2023, 11, 1)))
     pick = (pl.col("quantity") == "shape") & (pl.col("scope") == "all hours")
     planted = found.spread.filter(pick & (pl.col("selection") == "conversation"))["median"].item()
     assert again.spread.filter(pick)["median"].item() == pytest.approx(planted, rel=0.1)
-
-
-def _trace(times: np.ndarray, digits: int = 0, day0: date | None = None) -> Trace:
-    """An opened trace of one service with these arrival times, stamped to so many decimal digits."""
-    stamps = np.floor(np.asarray(times) * 10.0**digits) / 10.0**digits
-    frame = pl.DataFrame({"arrival_s": stamps}).with_columns(
-        pl.lit("conversation").alias("service"),
-        pl.lit(None, dtype=pl.String).alias("model"),
-        pl.lit(None, dtype=pl.String).alias("session"),
-        pl.lit(10).alias("request_tokens"),
-        pl.lit(10).alias("response_tokens"),
-        pl.lit(None, dtype=pl.Float64).alias("elapsed_s"),
-        pl.lit(False).alias("failed"),
-    )
-    return open_frame(frame, TraceInfo("planted", "planted", (), len(frame), 0, 0, 10.0**-digits, day0, True))

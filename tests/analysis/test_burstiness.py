@@ -12,7 +12,9 @@ import pytest
 from burstlens.analysis.arrivals import describe_arrivals
 from burstlens.analysis.burstiness import describe_burstiness
 from burstlens.analysis.renewal import count_variance, sample_arrivals
-from burstlens.analysis.trace import Trace, TraceInfo, open_frame
+from burstlens.analysis.trace import Trace
+
+from tests.analysis.planted import trace_of
 
 
 def test_counts_of_the_real_week_equal_plain_numpy(week: Trace, traces: Callable[[str], Path]) -> None:
@@ -44,7 +46,7 @@ def test_gaps_of_the_real_week_equal_plain_numpy(week: Trace, traces: Callable[[
 
 def test_poisson_arrivals_lie_in_the_poisson_bands() -> None:
     times = np.floor(np.cumsum(np.random.default_rng(3).exponential(5.0, 200_000)))
-    found = describe_burstiness(_trace(times))
+    found = describe_burstiness(trace_of(times))
     dispersion = found.dispersion
     assert len(dispersion) == 5
     # Five widths at 95 %: at least four inside, and all within twice the band.
@@ -70,7 +72,7 @@ def test_poisson_bands_hold_95_of_100_poisson_processes() -> None:
     counts = rng.poisson(mean, (4000, bins))
     index = counts.var(axis=1, ddof=1) / counts.mean(axis=1)
     times = np.sort(np.concatenate([np.repeat(np.arange(bins), counts[0]), [0, bins - 1]]))
-    row = describe_burstiness(_trace(times.astype(float))).dispersion.row(0, named=True)
+    row = describe_burstiness(trace_of(times.astype(float))).dispersion.row(0, named=True)
     assert row["width_s"] == 1
     covered = np.mean((index > row["idc_poisson_low"]) & (index < row["idc_poisson_high"]))
     assert 0.93 < covered < 0.97
@@ -97,7 +99,7 @@ def test_fitted_windows_regenerate_the_dispersion_they_were_fitted_to() -> None:
     n = 72 * 10
     rate = 0.05 * (1 + 0.9 * np.sin(np.arange(n) * 2 * np.pi / 72)) * np.exp(rng.normal(0, 0.3, n))
     times = sample_arrivals(np.arange(n) * 1200.0, np.full(n, 0.4), rate, 1200.0, rng)
-    found = describe_burstiness(_trace(np.floor(times))).dispersion
+    found = describe_burstiness(trace_of(np.floor(times))).dispersion
     ratio = found["idc_regenerated"] / found["idc"]
     assert ratio.is_between(0.88, 1.12).all(), ratio.to_list()
     assert (found["idc"] > found["idc_poisson_high"]).all()
@@ -121,7 +123,7 @@ def test_rate_variation_does_not_depend_on_how_many_requests_are_kept() -> None:
     rate = np.exp(rng.normal(-2, 0.6, n))
     times = sample_arrivals(np.arange(n) * 1200.0, np.ones(n), rate, 1200.0, rng)
     kept = times[rng.random(len(times)) < 0.3]
-    full, thinned = (describe_burstiness(_trace(np.floor(t))).dispersion for t in (times, kept))
+    full, thinned = (describe_burstiness(trace_of(np.floor(t))).dispersion for t in (times, kept))
     row, fewer = (f.row(by_predicate=pl.col("width_s") == 60, named=True) for f in (full, thinned))
     assert fewer["idc"] < 0.6 * row["idc"]
     assert fewer["rate_cv2"] == pytest.approx(row["rate_cv2"], rel=0.1)
@@ -137,7 +139,7 @@ def test_arrivals_at_hand_give_the_same_answer(week: Trace) -> None:
 def test_fine_stamps_are_counted_by_the_second() -> None:
     rng = np.random.default_rng(5)
     times = np.cumsum(rng.exponential(0.05, 60_000))
-    whole, fine = (describe_burstiness(_trace(t, digits=d)).dispersion for t, d in ((times, 0), (times, 4)))
+    whole, fine = (describe_burstiness(trace_of(t, digits=d)).dispersion for t, d in ((times, 0), (times, 4)))
     # Bins start with the first arrival, up to a second apart; the counts are nearly the same.
     assert fine["width_s"].to_list() == whole["width_s"].to_list()
     np.testing.assert_allclose(fine["mean_count"], whole["mean_count"], rtol=0.01)
@@ -147,14 +149,14 @@ def test_holes_are_not_silence() -> None:
     rng = np.random.default_rng(6)
     first = np.cumsum(rng.exponential(10.0, 60_000))
     second = first[-1] + 40 * 86_400 + np.cumsum(rng.exponential(10.0, 60_000))
-    found = describe_burstiness(_trace(np.floor(np.concatenate([first, second])))).dispersion
+    found = describe_burstiness(trace_of(np.floor(np.concatenate([first, second])))).dispersion
     assert found["mean_count"].to_list() == pytest.approx((found["width_s"] / 10).to_list(), rel=0.02)
     assert found["idc"].max() < 1.3  # type: ignore[operator]
 
 
 def test_counts_spread_over_minutes_are_told_from_a_minute_on() -> None:
     times = np.floor(np.cumsum(np.random.default_rng(5).exponential(20.0, 9000)))
-    trace = _trace(times)
+    trace = trace_of(times)
     spread = replace(trace, info=replace(trace.info, spread=True))
     found = describe_burstiness(spread)
     assert found.dispersion["width_s"].to_list() == [60, 600, 3600]
@@ -167,21 +169,6 @@ def test_counts_spread_over_minutes_are_told_from_a_minute_on() -> None:
 
 @pytest.mark.parametrize("times", [[5.0], [5.0, 5.0], [0.0, 30.0, 31.0]])
 def test_a_handful_of_requests_is_no_error(times: list[float]) -> None:
-    found = describe_burstiness(_trace(np.array(times)))
+    found = describe_burstiness(trace_of(np.array(times)))
     assert found.missing
     assert found.sentences() is not None
-
-
-def _trace(times: np.ndarray, digits: int = 0) -> Trace:
-    """An opened trace of one service with these arrival times, stamped to so many decimal digits."""
-    stamps = np.floor(np.asarray(times) * 10.0**digits) / 10.0**digits
-    frame = pl.DataFrame({"arrival_s": stamps}).with_columns(
-        pl.lit("conversation").alias("service"),
-        pl.lit(None, dtype=pl.String).alias("model"),
-        pl.lit(None, dtype=pl.String).alias("session"),
-        pl.lit(10).alias("request_tokens"),
-        pl.lit(10).alias("response_tokens"),
-        pl.lit(None, dtype=pl.Float64).alias("elapsed_s"),
-        pl.lit(False).alias("failed"),
-    )
-    return open_frame(frame, TraceInfo("planted", "planted", (), len(frame), 0, 0, 10.0**-digits, None, True))

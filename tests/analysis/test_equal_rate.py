@@ -27,8 +27,9 @@ from burstlens.analysis.equal_rate import (
 )
 from burstlens.analysis.renewal import sample_arrivals
 from burstlens.analysis.result import Interval
-from burstlens.analysis.trace import TraceInfo, open_frame
 from burstlens.analysis.volume import describe_volume
+
+from tests.analysis.planted import trace_of
 
 DAY_S = 86_400
 
@@ -217,18 +218,7 @@ def test_widths_in_words(width_s: float, words: str) -> None:
 
 def _said(times: np.ndarray, digits: int = 0) -> Characterization:
     """Arrivals and burstiness of a trace with these arrival times, stamped to so many decimal digits."""
-    stamps = np.floor(np.asarray(times) * 10.0**digits) / 10.0**digits
-    frame = pl.DataFrame({"arrival_s": stamps}).with_columns(
-        pl.lit("conversation").alias("service"),
-        pl.lit(None, dtype=pl.String).alias("model"),
-        pl.lit(None, dtype=pl.String).alias("session"),
-        pl.lit(10).alias("request_tokens"),
-        pl.lit(10).alias("response_tokens"),
-        pl.lit(None, dtype=pl.Float64).alias("elapsed_s"),
-        pl.lit(False).alias("failed"),
-    )
-    info = TraceInfo("planted", "planted", (), len(frame), 0, 0, 10.0**-digits, None, True)
-    trace = open_frame(frame, info)
+    trace = trace_of(times, digits)
     arrivals = describe_arrivals(trace)
     parts = (describe_volume(trace), arrivals, describe_burstiness(trace, 0, arrivals))
     trace.engine.close()
