@@ -72,7 +72,7 @@ def test_turns_are_compared_where_only_one_trace_has_a_second_service(folder: An
     calls = talk.head(80).with_columns(service=pl.lit("api"), session=pl.lit(None, pl.String))
     for name, frame in {"alone": talk, "both": pl.concat([talk, calls]).sort("arrival_s")}.items():
         write_trace(frame, folder / f"{name}.parquet", replace(source.info, name=name, rows=len(frame)))
-    told = bl.compare(folder / "alone.parquet", folder / "both.parquet").frame()
+    told = bl.compare(folder / "alone.parquet", folder / "both.parquet").to_frame()
     turns = told.filter(pl.col("statistic").str.starts_with("turns: "))
     assert "conversation" in set(turns["selection"])
     assert turns.filter(pl.col("selection") == "conversation")["agrees"].all()
