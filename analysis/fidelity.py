@@ -19,10 +19,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .comparison import SIDES, compare_traces
+from .comparison import SIDES, Comparison, compare_traces
 from .conversations import Conversations
 from .equal_rate import difference, span
 from .lengths import Lengths
+from .pairs import ends
 from .result import LEVEL, Interval, Part, estimates, number
 from .volume import Volume
 
@@ -110,12 +111,12 @@ def compare_fidelity(
         more = sorted(services[only] - services[lacking])
         if more:
             missing.append(f"Only {names[name]} has the service {', '.join(more)}.")
-    rng = np.random.default_rng(seed)
+    rng, side_by_side = np.random.default_rng(seed), compare_traces(said)
     for selection in selections:
         parts = [
             frame if selection == "all" else frame.filter(pl.col("service") == selection) for frame in frames
         ]
-        for row in (*_estimates(said, selection), *_distances(parts, rng)):
+        for row in (*_estimates(said, side_by_side, selection), *_distances(parts, rng)):
             if row.get("lacks") is not None:
                 where = "" if selection == "all" else f"{selection}: "
                 lacking_names = " and ".join(names[i] for i in row["lacks"])
@@ -130,9 +131,8 @@ def compare_fidelity(
     )
 
 
-def _estimates(said: Sequence[Characterization], selection: str) -> Iterator[_Row]:
+def _estimates(said: Sequence[Characterization], side_by_side: Comparison, selection: str) -> Iterator[_Row]:
     """Every estimate that has an interval, of one selection."""
-    side_by_side = compare_traces(said)
     names = side_by_side.traces["trace"].to_list()
     # A trace of one service is characterized as a whole only.
     labels = [selection if selection in held else "all" for held in map(_characterized, said)]
@@ -188,16 +188,11 @@ def _estimate(statistic: str, values: Sequence[Interval | None]) -> _Row:
     return {
         "statistic": statistic,
         "kind": "estimate",
-        **_ends("one", one),
-        **_ends("other", other),
-        **_ends("difference", apart),
+        **ends("one", one),
+        **ends("other", other),
+        **ends("difference", apart),
         "agrees": bool(apart.low <= 0 <= apart.high) if told else None,
     }
-
-
-def _ends(name: str, value: Interval) -> _Row:
-    ends = zip(("", "_low", "_high"), (value.value, value.low, value.high), strict=True)
-    return {f"{name}{end}": float(each) if np.isfinite(each) else None for end, each in ends}
 
 
 def _row(table: pl.DataFrame, selection: str, **keys: Any) -> _Row | None:
