@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .analysis.result import Progress
 
 T = TypeVar("T")
+LISTEN_S = 0.2
+"""So often an interrupt is looked for."""
 
 
 def ending(progress: Progress, stop: Event) -> Progress:
@@ -42,7 +44,9 @@ def apart(call: Callable[[Event], T]) -> T:
     with ThreadPoolExecutor(max_workers=1) as beside:
         done = beside.submit(call, stop)
         try:
-            return done.result()
+            # Not one wait to the end: once Polars is loaded, SIGINT restarts what it interrupts.
+            while not wait([done], LISTEN_S).done:
+                pass
         except KeyboardInterrupt:
             stop.set()
-            return done.result()
+        return done.result()
