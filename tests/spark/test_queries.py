@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
@@ -14,6 +15,9 @@ import pytest
 from burstlens.analysis.binning import Blocks, by_block
 from burstlens.analysis.trace import Trace
 from burstlens.analysis.windows import gaps_in, windows_of
+from burstlens.queries import text
+from burstlens.queries.dialect import in_spark
+from burstlens.queries.spark import SparkEngine
 
 from .conftest import Both, Open
 
@@ -127,6 +131,15 @@ def test_both_engines_answer_alike(opened: Both, name: str) -> None:
             )
         else:
             assert mine[column].to_list() == theirs[column].to_list()
+
+
+@pytest.mark.parametrize("name", [name for name in questions() if re.search(r"(FROM|JOIN) gaps", text(name))])
+def test_gaps_are_made_once_and_kept_for_every_question(opened: Both, name: str) -> None:
+    engine = opened.spark.engine
+    assert isinstance(engine, SparkEngine)
+    answer = engine.run(in_spark(text(name)), **asked(opened.duckdb)[name])
+    plan = answer._jdf.queryExecution().optimizedPlan().toString()
+    assert "InMemoryRelation [selection_id" in plan
 
 
 def test_windows_told_by_sql_are_those_told_by_arrays(opened: Both) -> None:
