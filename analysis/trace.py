@@ -207,6 +207,7 @@ def open_trace(
     rejects: Path | None = None,
     span: Span = WHOLE,
     cluster: Cluster | None = None,
+    clock_s: float = 0.0,
     progress: Progress | None = None,
 ) -> Trace:
     """Read one log, or several that make one trace, and prepare the tables that questions are put to.
@@ -217,7 +218,8 @@ def open_trace(
     the file `rejects` if one is named and there are any; `strict` makes the first an error. `span`
     reads only the requests of that time, in seconds from midnight of day 0; where a trace is partitioned by
     day, no file of another day is opened. With `cluster` Spark reads and answers, and no row of the logs
-    reaches this process. Every fault of the input is a BurstlensError.
+    reaches this process; stamps that are finer than `clock_s` are put on that clock there. Every fault of the
+    input is a BurstlensError.
     """
     records = opened([logs] if isinstance(logs, Path) else logs)
     if not records:
@@ -229,7 +231,7 @@ def open_trace(
     tell(f"reading {records[0].path.name}", 0.0)
     engine = Engine(duckdb.connect()) if cluster is None else _started(cluster)
     try:
-        loaded = _loaded(engine, readings, strict)
+        loaded = _loaded(engine, readings, strict, clock_s)
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
         tell("counting arrivals", 0.7)
@@ -252,11 +254,13 @@ def _started(cluster: Cluster) -> SparkEngine:
         raise BurstlensError.no_spark(str(fault)) from fault
 
 
-def _loaded(engine: Engine | SparkEngine, readings: Sequence[Reading], strict: bool) -> Loaded:
+def _loaded(
+    engine: Engine | SparkEngine, readings: Sequence[Reading], strict: bool, clock_s: float = 0.0
+) -> Loaded:
     """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
     try:
         if isinstance(engine, SparkEngine):
-            return spark_loading.load(engine, readings, strict=strict)
+            return spark_loading.load(engine, readings, strict=strict, clock_s=clock_s)
         return load(engine.connection, readings, strict=strict)
     except BurstlensError:
         for reading in readings:

@@ -70,6 +70,8 @@ def asked(trace: Trace) -> dict[str, dict[str, Any]]:
         "session_requests": {},
         "session_rows": {},
         "slots": {"slot_ticks": slot},
+        "stretch_gaps": {"selection_id": 1, "slot_ticks": slot},
+        "stretch_lengths": {"selection_id": 1, "slot_ticks": slot},
         "ticks": {},
         "totals": {},
         "window_cells": {"selection_id": 1, "window_ticks": ticks},
@@ -94,8 +96,17 @@ def opened(
         lines = traces("mooncake_conversation_trace.jsonl").read_text().splitlines(keepends=True)
         path = tmp_path_factory.mktemp("logs") / request.param
         path.write_text("".join(lines[:400]))
-        return both(path)
-    return both(traces(request.param))
+    else:
+        path = traces(request.param)
+    opened = both(path)
+    slots = opened.duckdb.engine.ask("slots", slot_ticks=3600 / opened.duckdb.info.resolution_s)
+    for trace in (opened.duckdb, opened.spark):
+        trace.engine.fill(
+            "stretches",
+            "slot BIGINT, stretch INTEGER",
+            [(slot, slot % 3) for slot in slots["slot"].to_list()],
+        )
+    return opened
 
 
 def whole(frame: pl.DataFrame) -> pl.DataFrame:
