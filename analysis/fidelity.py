@@ -19,12 +19,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .comparison import SIDES, Comparison, compare_traces
+from .comparison import Comparison, compare_traces
 from .conversations import Conversations
 from .equal_rate import difference, span
 from .lengths import Lengths
 from .pairs import ends
 from .result import LEVEL, Interval, Part, estimates, number
+from .stretches import SIDES, Sample, pooled, sample_of, samples_asked, samples_in
+from .trace import Trace
 from .volume import Volume
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ Array = NDArray[np.float64]
 
 FEWEST = 50
 """Fewer requests, gaps or lengths of a trace have no distribution to compare."""
-BLOCKS = 50
-"""Blocks of consecutive requests into which each trace is cut."""
 RELABELLED = 999
 POINTS = 512
 """Values at which two distribution functions are held against each other, at most."""
@@ -94,17 +94,20 @@ def _sentence(row: _Row) -> str:
 
 def compare_fidelity(
     said: tuple[Characterization, Characterization],
-    frames: tuple[pl.DataFrame, pl.DataFrame],
+    held: tuple[pl.DataFrame | Trace, pl.DataFrame | Trace],
     *,
     seed: int = 0,
 ) -> Fidelity:
-    """Compare two characterized traces whose requests are `frames` (columns of `trace.COLUMNS`, in order).
+    """Compare two characterized traces, given their requests (columns of `trace.COLUMNS`, in order).
 
-    Both must be on one clock. Services that only one has, and what only one tells, are named in `missing`.
+    Of requests that stay on a cluster the opened trace is given. Both must be on one clock. Services that
+    only one has, and what only one tells, are named in `missing`.
     """
     names = tuple(each.info.name for each in said)
-    services = [set(frame["service"].drop_nulls().unique()) for frame in frames]
+    services = [_services(each) for each in held]
     shared = sorted(services[0] & services[1])
+    afar = any(isinstance(each, Trace) for each in held)
+    clock_s = max(each.info.resolution_s for each in said) if afar else None
     selections = ["all", *(shared if any(len(each) > 1 for each in services) else [])]
     rows, missing = [], []
     for only, name, lacking in ((0, 0, 1), (1, 1, 0)):
@@ -113,10 +116,8 @@ def compare_fidelity(
             missing.append(f"Only {names[name]} has the service {', '.join(more)}.")
     rng, side_by_side = np.random.default_rng(seed), compare_traces(said)
     for selection in selections:
-        parts = [
-            frame if selection == "all" else frame.filter(pl.col("service") == selection) for frame in frames
-        ]
-        for row in (*_estimates(said, side_by_side, selection), *_distances(parts, rng)):
+        samples = [_samples(each, selection, clock_s) for each in held]
+        for row in (*_estimates(said, side_by_side, selection), *_distances(samples, rng)):
             if row.get("lacks") is not None:
                 where = "" if selection == "all" else f"{selection}: "
                 lacking_names = " and ".join(names[i] for i in row["lacks"])
@@ -172,6 +173,24 @@ def _estimates(said: Sequence[Characterization], side_by_side: Comparison, selec
             yield _estimate(f"turns: {measure.replace('_', ' ')}", [_interval(row, "value") for row in rows])
 
 
+def _services(held: pl.DataFrame | Trace) -> set[str]:
+    """The services of a trace; of one on a cluster those that are characterized."""
+    if isinstance(held, pl.DataFrame):
+        return set(held["service"].drop_nulls().unique())
+    told = {each.service for each in held.selections if each.service is not None}
+    return told or set(held.engine.table("streams")["service"].drop_nulls().unique())
+
+
+def _samples(held: pl.DataFrame | Trace, selection: str, clock_s: float | None) -> dict[str, Sample]:
+    """Gaps and lengths of all requests or one service."""
+    if isinstance(held, pl.DataFrame):
+        own = held if selection == "all" else held.filter(pl.col("service") == selection)
+        return samples_in(own, clock_s)
+    ids = {each.label: each.selection_id for each in held.selections}
+    # A trace of one service is characterized as a whole only.
+    return samples_asked(held, ids.get(selection, ids["all"]))
+
+
 def _characterized(said: Characterization) -> set[str]:
     """The labels of a trace's selections."""
     return set(said.part(Volume).sizes["selection"])
@@ -208,26 +227,22 @@ def _interval(row: _Row | None, column: str) -> Interval | None:
     return Interval(row[column], -np.inf if low is None else low, np.inf if high is None else high)
 
 
-def _distances(parts: Sequence[pl.DataFrame], rng: np.random.Generator) -> Iterator[_Row]:
+def _distances(samples: Sequence[dict[str, Sample]], rng: np.random.Generator) -> Iterator[_Row]:
     """Distributions of gaps and lengths."""
-    gaps = [np.diff(part["arrival_s"].to_numpy()) for part in parts]
-    yield _distance("gaps", gaps, rng)
-    for side in SIDES:
-        kept = [part.filter(~pl.col("failed"))[f"{side}_tokens"].drop_nulls() for part in parts]
-        yield _distance(f"{side} tokens", [each.to_numpy().astype(float) for each in kept], rng)
+    for what in samples[0]:
+        yield _distance(what, [each[what] for each in samples], rng)
 
 
-def _distance(what: str, values: Sequence[Array], rng: np.random.Generator) -> _Row:
-    lacks = [i for i, each in enumerate(values) if len(each) < FEWEST]
+def _distance(what: str, samples: Sequence[Sample], rng: np.random.Generator) -> _Row:
+    lacks = [i for i, each in enumerate(samples) if each.n < FEWEST]
     if lacks:
         return {"statistic": f"distribution of {what}", "lacks": lacks}
-    apart, p_value = block_test(values[0], values[1], rng)
-    medians = [float(np.median(each)) for each in values]
+    apart, p_value = _block_test(samples[0], samples[1], rng)
     return {
         "statistic": f"distribution of {what}",
         "kind": "distance",
-        "one": medians[0],
-        "other": medians[1],
+        "one": samples[0].median,
+        "other": samples[1].median,
         "difference": apart,
         "p_value": p_value,
         "agrees": p_value >= 1 - LEVEL,
@@ -237,18 +252,22 @@ def _distance(what: str, values: Sequence[Array], rng: np.random.Generator) -> _
 def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[float, float]:
     """Kolmogorov–Smirnov distance of two series, and how often relabelled blocks of them lie as far apart.
 
-    Each series, shapes (n,) and (m,) in order of time, is cut into `BLOCKS` stretches of equal count; which
+    Each series, shapes (n,) and (m,) in order of time, is cut into `stretches.BLOCKS` of equal count; which
     stretch is whose is drawn anew `RELABELLED` times. Dependence shorter than a stretch is kept, so it
     does not pass for a difference, as it would in the usual test.
     """
-    pooled = np.sort(np.concatenate([one, other]))
-    grid = np.unique(pooled[np.linspace(0, len(pooled) - 1, POINTS).astype(int)])
+    return _block_test(sample_of(one), sample_of(other), rng)
+
+
+def _block_test(one: Sample, other: Sample, rng: np.random.Generator) -> tuple[float, float]:
+    stretches = (*one.stretches, *other.stretches)
+    grid = np.unique(pooled(stretches, np.linspace(0, one.n + other.n - 1, POINTS).astype(int)))
     counts = []
-    for series in (one, other):
-        for block in np.array_split(series, min(BLOCKS, len(series) // 5)):
-            counts.append(np.append(np.searchsorted(np.sort(block), grid, side="right"), len(block)))
-    table = np.array(counts, dtype=float)
-    first = min(BLOCKS, len(one) // 5)
+    for values, n in stretches:
+        counted = np.append(0.0, np.cumsum(n))
+        counts.append(counted[np.append(np.searchsorted(values, grid, side="right"), len(n))])
+    table = np.array(counts)
+    first = len(one.stretches)
     labels = np.zeros((RELABELLED + 1, len(table)))
     labels[0, :first] = 1
     for row in labels[1:]:

@@ -51,6 +51,8 @@ class LogFile:
     delimiter: str
     first: dict[str, str]
     """the first row's text by column, as far as it can be told; for Parquet the columns' types"""
+    url: str | None = None
+    """where it lies if only Spark can open it; `path` then stands in for it"""
 
     @property
     def stem(self) -> str:

@@ -32,11 +32,17 @@ FIRST_TORN = OFF_CLOCK + 1
 USABLE = f"COALESCE(flaw IN (0, {OFF_CLOCK}) AND stream_id IS NOT NULL, FALSE)"
 
 
-def load(engine: SparkEngine, readings: Sequence[Reading], *, strict: bool = False) -> Loaded:
-    """Make `requests` on the cluster from the logs; BurstlensError where no row is left."""
+def load(
+    engine: SparkEngine, readings: Sequence[Reading], *, strict: bool = False, clock_s: float = 0.0
+) -> Loaded:
+    """Make `requests` on the cluster from the logs, stamped by a clock of `clock_s` where theirs is finer.
+
+    BurstlensError where no row is left.
+    """
     plan = Plan(readings, [], 1.0, None, [0.0] * len(readings))
     with engine.lenient():
         frames = _planned(engine, plan)
+        plan.resolution_s = max(plan.resolution_s, clock_s)
         checked = [_checked(engine, plan, i, frame) for i, frame in enumerate(frames)]
         engine.view("rows_checked", reduce(lambda a, b: a.unionByName(b), checked))
         listed = f"SELECT * EXCEPT ({SHOWN}), MONOTONICALLY_INCREASING_ID() AS row FROM rows_checked"

@@ -65,9 +65,17 @@ def faults(reading: Reading) -> list[tuple[str, str | None]]:
     return []
 
 
-def location(path: Path) -> str:
-    """A path as Spark's readers want it: the characters of patterns stand for themselves."""
-    return "file://" + re.sub(r"([\\*?\[\]{}])", r"\\\1", str(path.absolute()))
+def location(path: Path, log: LogFile | None = None) -> str:
+    """A path as Spark's readers want it: the characters of patterns stand for themselves.
+
+    `path` may be a file of the folder that is the `log`, where that lies at a URL.
+    """
+    if log is None or log.url is None:
+        place = f"file://{path.absolute()}"
+    else:
+        inside = path.relative_to(log.path).as_posix()
+        place = log.url if inside == "." else f"{log.url.rstrip('/')}/{inside}"
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", place)
 
 
 def quoted(name: str) -> str:
@@ -81,9 +89,9 @@ def _is_number(use: Use) -> bool:
 
 def _lines(engine: SparkEngine, log: LogFile, reading: Reading) -> tuple[DataFrame, dict[str, str]]:
     """The file as Spark reads it with `place` beside, and how its columns are named there."""
-    reader, place = engine.session.read, location(log.path)
+    reader, place = engine.session.read, location(log.path, log)
     if log.kind == "parquet":
-        frame = reader.parquet(*(location(file) for file in parquet_files(log.path, *reading.span)))
+        frame = reader.parquet(*(location(file, log) for file in parquet_files(log.path, *reading.span)))
         names = {name: quoted(name) for name in log.header}
     elif log.kind == "jsonl":
         used = dict.fromkeys(use.source for use in reading.uses if use.source is not None)

@@ -32,7 +32,7 @@ def build(engine: SparkEngine, streams: Sequence[Stream], resolution_s: float) -
     # A hole is wider than a slot, so it lies between the last tick of one slot and the first of another.
     begun = np.append(0, np.flatnonzero(first[1:] - last[:-1] >= hole_ticks) + 1)
     fill_segments(engine, first[begun], last[np.append(begun[1:] - 1, len(last) - 1)])
-    engine.create("ticks", "ticks")
+    engine.create("ticks", "ticks", keep=True)
     engine.create("gaps", "gaps", keep=True, slot_ticks=max(round(SLOT_S / resolution_s), 1))
     return selections
 

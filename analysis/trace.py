@@ -20,7 +20,7 @@ import polars as pl
 
 from ..queries import Engine
 from ..queries.spark import LOCAL, SparkEngine, Unavailable, start
-from . import spark_loading, spark_tables
+from . import spark_loading, spark_places, spark_tables
 from .errors import BurstlensError, counted
 from .identity import METADATA_KEY, Source, TraceInfo
 from .loading import Loaded, load
@@ -29,7 +29,7 @@ from .reading import WHOLE, Reading, Span, literal, read_as
 from .rejects import Reject, write_rejects
 from .result import Progress, silent
 from .runs import FORMAT as RECORD
-from .runs import is_made_up, opened, run_name
+from .runs import Record, is_made_up, opened, run_name
 from .showing import Exhibit, Shown
 from .tables import HOLE_S, Selection, Stream, Ticks, build, stamp
 
@@ -207,6 +207,7 @@ def open_trace(
     rejects: Path | None = None,
     span: Span = WHOLE,
     cluster: Cluster | None = None,
+    clock_s: float = 0.0,
     progress: Progress | None = None,
 ) -> Trace:
     """Read one log, or several that make one trace, and prepare the tables that questions are put to.
@@ -217,7 +218,8 @@ def open_trace(
     the file `rejects` if one is named and there are any; `strict` makes the first an error. `span`
     reads only the requests of that time, in seconds from midnight of day 0; where a trace is partitioned by
     day, no file of another day is opened. With `cluster` Spark reads and answers, and no row of the logs
-    reaches this process. Every fault of the input is a BurstlensError.
+    reaches this process; stamps that are finer than `clock_s` are put on that clock there. Every fault of the
+    input is a BurstlensError.
     """
     records = opened([logs] if isinstance(logs, Path) else logs)
     if not records:
@@ -225,24 +227,78 @@ def open_trace(
     tell = progress or silent
     if span != WHOLE and len(records) > 1:
         raise BurstlensError.no_clock(records[0].path)
-    readings = [read_as(record.path, columns, i, record.behind_s, span) for i, record in enumerate(records)]
-    tell(f"reading {records[0].path.name}", 0.0)
-    engine = Engine(duckdb.connect()) if cluster is None else _started(cluster)
+    urls = {record.path: url for record in records if (url := spark_places.url_of(record.path))}
+    if urls and cluster is None:
+        raise BurstlensError(f"{next(iter(urls.values()))}: is read on Spark only: --engine spark")
+    client = None if cluster is None or not urls else _started(cluster)
+    with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
+        stands = {
+            path: spark_places.stand_in(client, url, Path(tempfile.mkdtemp(dir=folder)))
+            for path, url in urls.items()
+            if client is not None
+        }
+        try:
+            readings = [
+                _looked(record, stands.get(record.path), urls.get(record.path), columns, i, span)
+                for i, record in enumerate(records)
+            ]
+            tell(f"reading {records[0].path.name}", 0.0)
+            engine = client or (Engine(duckdb.connect()) if cluster is None else _started(cluster))
+            trace = _read(engine, readings, strict, rejects, clock_s, tell)
+        except BurstlensError as fault:
+            if not stands:
+                raise
+            said = str(fault)
+            for path, stand in stands.items():
+                said = said.replace(str(stand), urls[path])
+            raise BurstlensError(said) from fault
+    tell("opened", 1.0)
+    return trace
+
+
+def _looked(
+    record: Record,
+    stand: Path | None,
+    url: str | None,
+    columns: Mapping[str, str] | None,
+    position: int,
+    span: Span,
+) -> Reading:
+    """How to read a log; one at a URL is looked at by what stands in for it."""
+    reading = read_as(stand or record.path, columns, position, record.behind_s, span)
+    return reading if url is None else replace(reading, log=replace(reading.log, url=url))
+
+
+def _read(
+    engine: Engine | SparkEngine,
+    readings: Sequence[Reading],
+    strict: bool,
+    rejects: Path | None,
+    clock_s: float,
+    tell: Progress,
+) -> Trace:
+    """Load the logs into the engine and build what questions are put to; the engine is closed by a fault."""
     try:
-        loaded = _loaded(engine, readings, strict)
+        loaded = _loaded(engine, readings, strict, clock_s)
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
         tell("counting arrivals", 0.7)
         # Hashing runs beside the counting: it lets go of the interpreter.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            digests = [pool.submit(checked_digest, r.log.path, r.log.packed) for r in readings]
+            digests = [pool.submit(_digest, engine, reading) for reading in readings]
             trace = _prepared(engine, _identity(readings, loaded, []), loaded.streams)
             info = _identity(readings, loaded, [digest.result() for digest in digests])
     except BaseException:
         engine.close()
         raise
-    tell("opened", 1.0)
     return replace(trace, info=info, rejects=tuple(loaded.rejects))
+
+
+def _digest(engine: Engine | SparkEngine, reading: Reading) -> str:
+    log = reading.log
+    if log.url is not None and isinstance(engine, SparkEngine):
+        return spark_places.digest(engine, log.url, log.path.is_dir())
+    return checked_digest(log.path, log.packed)
 
 
 def _started(cluster: Cluster) -> SparkEngine:
@@ -252,15 +308,17 @@ def _started(cluster: Cluster) -> SparkEngine:
         raise BurstlensError.no_spark(str(fault)) from fault
 
 
-def _loaded(engine: Engine | SparkEngine, readings: Sequence[Reading], strict: bool) -> Loaded:
+def _loaded(
+    engine: Engine | SparkEngine, readings: Sequence[Reading], strict: bool, clock_s: float = 0.0
+) -> Loaded:
     """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
     try:
         if isinstance(engine, SparkEngine):
-            return spark_loading.load(engine, readings, strict=strict)
+            return spark_loading.load(engine, readings, strict=strict, clock_s=clock_s)
         return load(engine.connection, readings, strict=strict)
     except BurstlensError:
         for reading in readings:
-            if reading.log.packed != "none":
+            if reading.log.packed != "none" and reading.log.url is None:
                 checked_digest(reading.log.path, reading.log.packed)
         raise
 

@@ -271,12 +271,16 @@ def compare(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Compared:
     """Tell whether `other` is a faithful copy of `one`, statistic by statistic, within noise.
 
     Each is a trace, a run's folder, or fitted parameters, which are drawn by `seed`. Both are put on the
-    coarser of their clocks. `BurstlensError` where nothing can be compared.
+    coarser of their clocks. `engine`, `master` and `conf` are those of `trace`: Spark answers for what is a
+    trace, and what is drawn stays in this process. `BurstlensError` where nothing can be compared.
 
     >>> bl.compare("synthetic.csv", "synthetic.csv").agrees
     True
@@ -291,6 +295,7 @@ def compare(
         seed=seed,
         columns=columns,
         strict=strict,
+        cluster=_cluster(engine, master, conf),
         progress=progress or silent,
     )
 

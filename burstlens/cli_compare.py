@@ -10,7 +10,7 @@ import click
 import burstlens as bl
 
 from .console import progress
-from .options import fitting, json_option, quiet_option, reading
+from .options import engines, fitting, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
     from .compared import Compared
@@ -27,15 +27,16 @@ Examples:
 @click.argument("other", metavar="B")
 @fitting
 @reading
+@engines
 @json_option
 @quiet_option
-def compare(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
+def compare(one: str, other: str, as_json: bool, quiet: bool, on: dict[str, Any], **asked: Any) -> None:
     """Whether B is a faithful copy of A, statistic by statistic, and what is only noise.
 
     A and B are traces, folders of runs, or fitted parameters, which are drawn first.
     """
     with progress(quiet) as show:
-        told = bl.compare(one, other, progress=show, **asked)
+        told = bl.compare(one, other, progress=show, **on, **asked)
     if as_json:
         click.echo(json.dumps(told.as_dict(), indent=2, ensure_ascii=False))
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError, counted
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from .analysis.fidelity import Fidelity
     from .analysis.identity import TraceInfo
+    from .analysis.trace import Cluster, Trace
 
 
 @dataclass(frozen=True)
@@ -66,63 +68,111 @@ def compare(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
+    cluster: Cluster | None = None,
     progress: Progress = silent,
 ) -> Compared:
     """See `burstlens.compare`."""
     import numpy as np
-    import polars as pl
 
     from .analysis.characterize import characterize
     from .analysis.fidelity import FEWEST, compare_fidelity
-    from .analysis.trace import open_frame
+    from .analysis.trace import Trace, open_frame
 
     notes: list[str] = []
-    opened = [_requests(each, seed, columns, strict, notes) for each in (one, other)]
-    for source, (frame, info) in zip((one, other), opened, strict=True):
-        if len(frame) < FEWEST:
-            raise BurstlensError(
-                f"{source}: {counted(len(frame), 'request')}, too few to compare; {FEWEST} are needed"
-            )
-        if info.spread:
-            raise BurstlensError(
-                f"{source}: counts requests per minute, so its gaps were made by us and compare with nothing"
-            )
-    clock_s = max(info.resolution_s for _, info in opened)
-    frames, said = [], []
-    for number, (frame, info) in enumerate(opened):
-        # Two tick marks of float noise must not become another tick.
-        on_clock = frame
-        if info.resolution_s < clock_s / 1.5:
-            ticks = (pl.col("arrival_s") / clock_s + 1e-6).floor()
-            on_clock = frame.with_columns(ticks * clock_s)
-            notes.append(f"{info.name} is put on the clock of the other one, in steps of {clock_s:g} s.")
-        trace = open_frame(on_clock, replace(info, resolution_s=max(clock_s, info.resolution_s)))
-        try:
-            said.append(
-                characterize(
-                    trace,
-                    window_s=window_s,
-                    seed=seed,
-                    progress=lambda step, share, begun=number: progress(step, (begun + share) / 2),  # type: ignore[misc]
+    held: list[pl.DataFrame | Trace] = []
+    infos, said = [], []
+    try:
+        for source in (one, other):
+            requests, info = _requests(source, seed, columns, strict, cluster, notes)
+            held.append(requests)
+            infos.append(info)
+            if info.rows < FEWEST:
+                raise BurstlensError(
+                    f"{source}: {counted(info.rows, 'request')}, too few to compare; {FEWEST} are needed"
                 )
-            )
-        finally:
-            trace.engine.close()
-        frames.append(on_clock)
-    part = compare_fidelity((said[0], said[1]), (frames[0], frames[1]), seed=seed)
+            if info.spread:
+                raise BurstlensError(
+                    f"{source}: counts requests per minute, so its gaps were made by us and compare with "
+                    "nothing"
+                )
+        clock_s = max(info.resolution_s for info in infos)
+        for number, (source, info) in enumerate(zip((one, other), infos, strict=True)):
+            # Two tick marks of float noise must not become another tick.
+            if info.resolution_s < clock_s / 1.5:
+                held[number] = _on_clock(held[number], clock_s, source, columns, strict, cluster)
+                notes.append(f"{info.name} is put on the clock of the other one, in steps of {clock_s:g} s.")
+            requests = held[number]
+            afar = isinstance(requests, Trace)
+            on_clock = replace(info, resolution_s=max(clock_s, info.resolution_s))
+            trace = requests if isinstance(requests, Trace) else open_frame(requests, on_clock)
+            try:
+                said.append(
+                    characterize(
+                        trace,
+                        window_s=window_s,
+                        seed=seed,
+                        progress=lambda step, share, begun=number: progress(step, (begun + share) / 2),  # type: ignore[misc]
+                    )
+                )
+            finally:
+                if not afar:
+                    trace.engine.close()
+        part = compare_fidelity((said[0], said[1]), (held[0], held[1]), seed=seed)
+    finally:
+        for requests in held:
+            if isinstance(requests, Trace):
+                requests.close()
     if not len(part.statistics) or not np.any(part.statistics["agrees"].is_not_null().to_numpy()):
         raise BurstlensError(f"{one} and {other}: no statistic is told by both; nothing to compare")
-    synthetic = tuple(info.name for _, info in opened if info.synthetic)
+    synthetic = tuple(info.name for info in infos if info.synthetic)
     return Compared(part, tuple(notes), synthetic)
 
 
 def _requests(
-    source: str, seed: int, columns: Mapping[str, str] | None, strict: bool, notes: list[str]
-) -> tuple[pl.DataFrame, TraceInfo]:
-    """The requests of a trace or run as they were, or drawn from parameters."""
-    from .exports import requests_from
+    source: str,
+    seed: int,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    cluster: Cluster | None,
+    notes: list[str],
+) -> tuple[pl.DataFrame | Trace, TraceInfo]:
+    """The requests of a trace or run as they were, on the cluster if any, or drawn from parameters."""
+    from .exports import holds_requests, requests_from
 
+    if cluster is not None and holds_requests(source):
+        trace = _opened(source, columns, strict, cluster)
+        return trace, trace.info
     requests, drawn = requests_from(source, seed=seed, columns=columns, strict=strict)
     if drawn:
         notes.append(f"{requests.info.name} is {drawn}.")
-    return requests.frame, requests.info
+    return requests.frame, replace(requests.info, rows=len(requests.frame))
+
+
+def _opened(
+    source: str,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    cluster: Cluster | None,
+    clock_s: float = 0.0,
+) -> Trace:
+    from .analysis.trace import open_trace
+
+    return open_trace(Path(source), columns=columns, strict=strict, cluster=cluster, clock_s=clock_s)
+
+
+def _on_clock(
+    requests: pl.DataFrame | Trace,
+    clock_s: float,
+    source: str,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    cluster: Cluster | None,
+) -> pl.DataFrame | Trace:
+    """The same with stamps in steps of `clock_s`; what lies on a cluster is stamped there anew."""
+    import polars as pl
+
+    if not isinstance(requests, pl.DataFrame):
+        requests.close()
+        return _opened(source, columns, strict, cluster, clock_s)
+    ticks = (pl.col("arrival_s") / clock_s + 1e-6).floor()
+    return requests.with_columns(ticks * clock_s)

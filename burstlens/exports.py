@@ -89,7 +89,7 @@ def export(
 
     form = form_named(to)
     given = {name: value for name, value in choice.items() if value is not None}
-    drawn = form.takes != "parameters" and not _holds_requests(source)
+    drawn = form.takes != "parameters" and not holds_requests(source)
     path = out or Path(f"{'synthetic_' if drawn else ''}{_stem(source)}.{form.name}{form.suffix}")
     _not_itself(path, source)
     if form.takes == "parameters":
@@ -142,7 +142,7 @@ def _requests(
     progress: Progress,
 ) -> tuple[Requests, list[str], list[str]]:
     """The requests that the format takes, what was done to get them, and what of them was lost by it."""
-    if _holds_requests(source):
+    if holds_requests(source):
         if form.takes == "log":
             return _log(source, given, columns, strict, progress), [], []
         return *_load(source, given, columns, strict, progress), []
@@ -167,7 +167,7 @@ def requests_from(
     from .analysis.exporting.servegen import is_servegen
     from .load import workload
 
-    if _holds_requests(source):
+    if holds_requests(source):
         return _log(source, {}, columns, strict, silent), None
     given = {"seed": seed}
     load = _clients(Path(source), given)[0] if is_servegen(Path(source)) else workload(source, seed=seed)
@@ -178,7 +178,7 @@ def requests_from(
     )
 
 
-def _holds_requests(source: str) -> bool:
+def holds_requests(source: str) -> bool:
     """Whether a source is a record of requests, not what they are drawn from."""
     from .analysis.exporting.servegen import is_servegen
 
@@ -285,7 +285,7 @@ def _content(
         return content, ["read from ServeGen's client windows", *lost]
     if path.suffix == ".json" and path.is_file():
         return read_parameters(path), []
-    if not _holds_requests(source):
+    if not holds_requests(source):
         raise BurstlensError(f"{source}: constants are no fitted windows; name a trace or a parameter file")
     import burstlens
 

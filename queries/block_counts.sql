@@ -1,26 +1,25 @@
 -- Requests per bin of $width_ticks ticks, counted from $origin_tick: per selection and block of $block_bins bins,
 -- sum, sum of squares and maximum of the counts. Bins that a segment of the record holds only in part are
 -- left out; empty bins add nothing here, and how many of them there are the segments tell.
-WITH counted AS (
-    SELECT
-        selection_id,
-        FLOOR((tick - $origin_tick) / $width_ticks) AS bin,
-        CAST(SUM(n) AS BIGINT) AS n
-    FROM gaps
-    GROUP BY selection_id, FLOOR((tick - $origin_tick) / $width_ticks)
-),
-whole AS (
-    SELECT
-        CEIL((start_tick - $origin_tick) / $width_ticks) AS first_bin,
-        FLOOR((end_tick + 1 - $origin_tick) / $width_ticks) - 1 AS last_bin
-    FROM segments
-)
+-- Without WITH: Spark would not find the kept rows of `gaps`, whose own SQL has one, inside another.
 SELECT
     counted.selection_id,
     CAST(FLOOR(counted.bin / $block_bins + 1e-9) AS INTEGER) AS block,
     CAST(SUM(counted.n) AS DOUBLE) AS n,
     CAST(SUM(counted.n * counted.n) AS DOUBLE) AS n_square_sum,
     CAST(MAX(counted.n) AS DOUBLE) AS peak
-FROM counted
-JOIN whole ON counted.bin >= whole.first_bin AND counted.bin <= whole.last_bin
+FROM (
+    SELECT
+        selection_id,
+        FLOOR((tick - $origin_tick) / $width_ticks) AS bin,
+        CAST(SUM(n) AS BIGINT) AS n
+    FROM gaps
+    GROUP BY selection_id, FLOOR((tick - $origin_tick) / $width_ticks)
+) AS counted
+JOIN (
+    SELECT
+        CEIL((start_tick - $origin_tick) / $width_ticks) AS first_bin,
+        FLOOR((end_tick + 1 - $origin_tick) / $width_ticks) - 1 AS last_bin
+    FROM segments
+) AS whole ON counted.bin >= whole.first_bin AND counted.bin <= whole.last_bin
 GROUP BY counted.selection_id, FLOOR(counted.bin / $block_bins + 1e-9)

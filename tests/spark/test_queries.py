@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
@@ -14,6 +15,9 @@ import pytest
 from burstlens.analysis.binning import Blocks, by_block
 from burstlens.analysis.trace import Trace
 from burstlens.analysis.windows import gaps_in, windows_of
+from burstlens.queries import text
+from burstlens.queries.dialect import in_spark
+from burstlens.queries.spark import SparkEngine
 
 from .conftest import Both, Open
 
@@ -66,6 +70,8 @@ def asked(trace: Trace) -> dict[str, dict[str, Any]]:
         "session_requests": {},
         "session_rows": {},
         "slots": {"slot_ticks": slot},
+        "stretch_gaps": {"selection_id": 1, "slot_ticks": slot},
+        "stretch_lengths": {"selection_id": 1, "slot_ticks": slot},
         "ticks": {},
         "totals": {},
         "window_cells": {"selection_id": 1, "window_ticks": ticks},
@@ -90,8 +96,17 @@ def opened(
         lines = traces("mooncake_conversation_trace.jsonl").read_text().splitlines(keepends=True)
         path = tmp_path_factory.mktemp("logs") / request.param
         path.write_text("".join(lines[:400]))
-        return both(path)
-    return both(traces(request.param))
+    else:
+        path = traces(request.param)
+    opened = both(path)
+    slots = opened.duckdb.engine.ask("slots", slot_ticks=3600 / opened.duckdb.info.resolution_s)
+    for trace in (opened.duckdb, opened.spark):
+        trace.engine.fill(
+            "stretches",
+            "slot BIGINT, stretch INTEGER",
+            [(slot, slot % 3) for slot in slots["slot"].to_list()],
+        )
+    return opened
 
 
 def whole(frame: pl.DataFrame) -> pl.DataFrame:
@@ -127,6 +142,15 @@ def test_both_engines_answer_alike(opened: Both, name: str) -> None:
             )
         else:
             assert mine[column].to_list() == theirs[column].to_list()
+
+
+@pytest.mark.parametrize("name", [name for name in questions() if re.search(r"(FROM|JOIN) gaps", text(name))])
+def test_gaps_are_made_once_and_kept_for_every_question(opened: Both, name: str) -> None:
+    engine = opened.spark.engine
+    assert isinstance(engine, SparkEngine)
+    answer = engine.run(in_spark(text(name)), **asked(opened.duckdb)[name])
+    plan = answer._jdf.queryExecution().optimizedPlan().toString()
+    assert "InMemoryRelation [selection_id" in plan
 
 
 def test_windows_told_by_sql_are_those_told_by_arrays(opened: Both) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from burstlens.analysis.trace import Cluster
@@ -162,3 +163,35 @@ def test_a_master_without_spark_and_a_format_that_spark_does_not_read_are_one_li
         bl.trace(log, engine="spark", master=local.master, conf=local.conf)
     with pytest.raises(bl.BurstlensError, match="go with engine spark"):
         bl.trace(log, master="yarn")
+
+
+def test_a_log_at_a_url_of_a_connector_is_read_as_the_file_is(
+    traces: Callable[[str], Path], local: Cluster, tmp_path: Path
+) -> None:
+    log = traces("burstgpt_3_first400.csv")
+    spark: dict[str, Any] = {"engine": "spark", "master": local.master, "conf": local.conf}
+    bl.ingest(log, tmp_path / "one.parquet")
+    bl.ingest(log, tmp_path / "by day", partition_by="day")
+    for path in (log, tmp_path / "one.parquet", tmp_path / "by day"):
+        with bl.trace(path) as mine, bl.trace(f"file://{path.absolute()}", **spark) as theirs:
+            assert theirs.info == mine.info
+            assert theirs.selections == mine.selections
+
+
+def test_a_url_that_cannot_be_read_is_one_line(local: Cluster, tmp_path: Path) -> None:
+    spark: dict[str, Any] = {"engine": "spark", "master": local.master, "conf": local.conf}
+    (tmp_path / "none.csv").write_text("a,b\n1,2\n")
+    for url, words in (
+        (f"file://{tmp_path}/gone.csv", r"^file:///.*gone\.csv: no such file$"),
+        (f"file://{tmp_path}/none.csv", r"^file:///.*none\.csv: unknown header"),
+        (
+            "s3a://bucket/log.csv",
+            r"^s3a://bucket/log\.csv: Spark has no connector for s3a:// here; .*packages",
+        ),
+        ("hdfs://127.0.0.1:1/log.csv", r"^hdfs://127\.0\.0\.1:1/log\.csv: cannot be read by Spark: "),
+    ):
+        with pytest.raises(bl.BurstlensError, match=words) as told:
+            bl.trace(url, **spark)
+        assert "\n" not in str(told.value)
+    with pytest.raises(bl.BurstlensError, match=r"^s3a://bucket/log\.csv: is read on Spark only"):
+        bl.trace("s3a://bucket/log.csv")
