@@ -30,13 +30,13 @@ Examples:
 @engines
 @json_option
 @quiet_option
-def compare(one: str, other: str, as_json: bool, quiet: bool, on: dict[str, Any], **asked: Any) -> None:
+def compare(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Whether B is a faithful copy of A, statistic by statistic, and what is only noise.
 
     A and B are traces, folders of runs, or fitted parameters, which are drawn first.
     """
     with progress(quiet) as show:
-        told = bl.compare(one, other, progress=show, **on, **asked)
+        told = bl.compare(one, other, progress=show, **asked)
     if as_json:
         click.echo(json.dumps(told.as_dict(), indent=2, ensure_ascii=False))
     else:
