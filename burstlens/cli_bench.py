@@ -16,7 +16,7 @@ import click
 import burstlens as bl
 
 from . import made_apart
-from .console import STOPPED, Duration, progress
+from .console import STOPPED, Duration, progress, say_json
 from .options import Body, aiming, json_option, prompting, selecting
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def replay(
     slo = Slo(ttft_s, tpot_s, e2e_s) if (ttft_s, tpot_s, e2e_s) != (None, None, None) else None
     said = write_summary(out, slo=slo)
     if as_json:
-        click.echo(json.dumps(said.as_dict(), indent=2, ensure_ascii=False))
+        say_json(said.as_dict())
     else:
         screen_of = Console(highlight=False)
         screen_of.print(screen(said))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import burstlens as bl
 
-from .console import progress
+from .console import progress, say_json
 from .options import engines, fitting, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def compare(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> N
     with progress(quiet) as show:
         told = bl.compare(one, other, progress=show, **asked)
     if as_json:
-        click.echo(json.dumps(told.as_dict(), indent=2, ensure_ascii=False))
+        say_json(told.as_dict())
     else:
         _show(told)
 

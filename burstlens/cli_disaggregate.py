@@ -5,7 +5,6 @@ Not here: how it is searched (`provisioning`), the other verbs (`cli`, `cli_benc
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import STOPPED, Duration, progress
+from .console import STOPPED, Duration, progress, say_json
 from .options import Pair, json_option, quiet_option
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def disaggregate(
         click.echo(f"burstlens: stopped; {told}", err=True)
         raise click.exceptions.Exit(STOPPED) from None
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        say_json(found.as_dict())
         return
     show_disaggregated(found, page)
 

@@ -5,7 +5,6 @@ Not here: how they are run (`evaluations`), the other verbs (`cli`, `cli_bench`)
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import click
 
 import burstlens as bl
 
-from .console import STOPPED, Duration, Size, progress
+from .console import STOPPED, Duration, Size, progress, say_json
 from .options import Pair, json_option, quiet_option, together
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def finish(run: Callable[[Any], Experiment], out: Path, as_json: bool, quiet: bo
 
     said = findings(done)
     if as_json:
-        click.echo(json.dumps(said.as_dict(), indent=2, ensure_ascii=False))
+        say_json(said.as_dict())
         return
     from .experiment_screen import show_findings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 
 import burstlens as bl
 
-from .console import Duration, progress
+from .console import Duration, progress, say_json
 from .options import Pair, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def export(
     with progress(quiet) as show:
         done = bl.export(source, to, out, progress=show, **asked)
     if as_json:
-        click.echo(json.dumps(done.as_dict(), indent=2, ensure_ascii=False))
+        say_json(done.as_dict())
     else:
         _show(done)
 
@@ -107,7 +106,7 @@ def _list(as_json: bool) -> None:
 
     if as_json:
         rows = [{"format": each.name, "title": each.title, "takes": each.takes} for each in FORMS.values()]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        say_json(rows)
         return
     width = max(map(len, FORMS))
     for each in FORMS.values():

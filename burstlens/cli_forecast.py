@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 import burstlens as bl
 
-from .console import Duration, progress
+from .console import Duration, progress, say_json
 from .options import json_option, quiet_option, reading
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def forecast(
             )
     if as_json:
         content = {**done.as_dict(), "page": None if page is None else str(page)}
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        say_json(content)
         return
     _show(done)
     if parameters is not None and done.parameters is not None:
