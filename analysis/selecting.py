@@ -8,7 +8,8 @@ from __future__ import annotations
 import polars as pl
 
 from .errors import BurstlensError
-from .trace import COLUMNS, PREFIX, Trace
+from .trace import Trace
+from .trace_files import COLUMNS, PREFIX
 
 EVERYTHING = 2**62
 

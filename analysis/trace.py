@@ -1,16 +1,14 @@
-"""A trace: its identity, and opening it for questions; turning logs into a trace file and back.
+"""A trace: its identity, and opening it for questions; turning logs into a trace file.
 
 How logs are read is in `formats`, `logs`, `reading` and `loading`, the tables that questions are put to are
-made in `tables`. Not here: what a trace says (the other modules).
+made in `tables`, and how files are written in `trace_files`. Not here: what a trace says (the other modules).
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -22,16 +20,17 @@ from ..queries import Engine
 from ..queries.spark import LOCAL, SparkEngine, Unavailable, start
 from . import spark_loading, spark_places, spark_tables
 from .errors import BurstlensError, counted
-from .identity import METADATA_KEY, Source, TraceInfo
+from .identity import Source, TraceInfo
 from .loading import Loaded, load
-from .logs import DAY, DAY_S, IDENTITY, checked_digest
-from .reading import WHOLE, Reading, Span, literal, read_as
+from .logs import checked_digest
+from .reading import WHOLE, Reading, Span, read_as
 from .rejects import Reject, write_rejects
 from .result import Progress, silent
 from .runs import FORMAT as RECORD
 from .runs import Record, is_made_up, opened, run_name
 from .showing import Exhibit, Shown
 from .tables import HOLE_S, Selection, Stream, Ticks, build, stamp
+from .trace_files import COLUMNS, copy, write_folder, write_trace
 
 __all__ = [
     "COLUMNS",
@@ -50,21 +49,6 @@ __all__ = [
     "prepare",
     "write_trace",
 ]
-
-COLUMNS: dict[str, type[pl.DataType]] = {
-    "arrival_s": pl.Float64,
-    "service": pl.String,
-    "model": pl.String,
-    "session": pl.String,
-    "request_tokens": pl.Int32,
-    "response_tokens": pl.Int32,
-    "elapsed_s": pl.Float64,
-    "failed": pl.Boolean,
-}
-"""The columns of a trace, in order. A trace whose log tells prefix blocks has `PREFIX` after them."""
-
-PREFIX = "prefix"
-"""The numbers of the blocks of tokens that a prompt begins with, a list; equal numbers are equal tokens."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +106,7 @@ class Trace(Shown):
             )
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             path = Path(folder) / "trace.parquet"
-            _copy(self.engine, self.info, path)
+            copy(self.engine, self.info, path)
             return pl.read_parquet(path, columns=list(COLUMNS), memory_map=False)
 
     def to_frame(self, table: str | None = None) -> pl.DataFrame:
@@ -428,94 +412,6 @@ def ingest(
     if not trace.rejects:
         listed.unlink(missing_ok=True)
     return Ingested(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
-
-
-def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None = None) -> None:
-    """Write a canonical Parquet trace, whole or not at all, sorted by arrival, identity in its metadata.
-
-    `trace` is an opened trace, or a frame with the columns `COLUMNS` and then its `info` beside it.
-    """
-    begun = out.with_name(f".{out.name}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(trace, Trace):
-            assert isinstance(trace.engine, Engine), "a trace on a cluster is written as a folder"
-            _copy(trace.engine, info or trace.info, begun)
-        else:
-            if info is None:
-                raise TypeError("a frame has no identity of its own: give info")
-            more = [pl.col(PREFIX).cast(pl.List(pl.Int64))] if PREFIX in trace.columns else []
-            frame = trace.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()] + more)
-            frame.sort("arrival_s", maintain_order=True).write_parquet(
-                begun, compression="zstd", metadata={METADATA_KEY: info.to_json()}
-            )
-        begun.replace(out)
-    except (OSError, duckdb.IOException, pl.exceptions.ComputeError) as fault:
-        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
-    finally:
-        with suppress(OSError):
-            begun.unlink()
-
-
-def _copy(engine: Engine, info: TraceInfo, out: Path, day: int | None = None) -> None:
-    """The requests, or those of one day, with the names of their streams, as Parquet.
-
-    Names are looked up by position in a list: a join would not keep the order of the rows.
-    """
-    connection = engine.connection
-    names = {row[0]: row[1:] for row in connection.execute("SELECT * FROM streams").fetchall()}
-    listed = [names.get(i, (None, None)) for i in range(1, max(names) + 1)]
-    blocks = connection.execute("SELECT 1 FROM requests WHERE prefix IS NOT NULL LIMIT 1").fetchall()
-    connection.execute(
-        f"""
-        COPY (
-            SELECT
-                arrival_s,
-                CAST($services AS VARCHAR[])[stream_id] AS service,
-                CAST($models AS VARCHAR[])[stream_id] AS model,
-                session,
-                request_tokens,
-                response_tokens,
-                elapsed_s,
-                failed
-                {", prefix" if blocks else ""}
-            FROM requests
-            {"" if day is None else f"WHERE arrival_s >= {day * DAY_S} AND arrival_s < {(day + 1) * DAY_S}"}
-        )
-        TO {literal(str(out.absolute()))}
-        (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {literal(info.to_json())}}})
-        """,
-        {"services": [name[0] for name in listed], "models": [name[1] for name in listed]},
-    ).fetchall()
-
-
-def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
-    """Write an opened trace as a folder, whole or not at all: Parquet files and, beside them, its identity.
-
-    With `by_day` they lie in folders `day=000012`, days since midnight of day 0. Files sort by name as their
-    requests by arrival. A folder that was such a trace is replaced, any other is an error.
-    """
-    begun = out.with_name(f".{out.name}.part")
-    try:
-        if out.exists() and not (out / IDENTITY).is_file():
-            raise BurstlensError.unwritable(out, "something else is there; name another folder with -o")
-        shutil.rmtree(begun, ignore_errors=True)
-        begun.mkdir(parents=True)
-        if isinstance(trace.engine, SparkEngine):
-            spark_tables.write(trace.engine, begun, by_day=by_day)
-        else:
-            days = f"SELECT DISTINCT FLOOR(arrival_s / {DAY_S})::INTEGER AS day FROM requests ORDER BY day"
-            for (day,) in trace.engine.connection.execute(days).fetchall():
-                folder = begun / f"{DAY}={day:06d}"
-                folder.mkdir()
-                _copy(trace.engine, trace.info, folder / "part-00000.parquet", day)
-        (begun / IDENTITY).write_text(trace.info.to_json() + "\n", encoding="utf-8")
-        shutil.rmtree(out, ignore_errors=True)
-        begun.replace(out)
-    except (OSError, duckdb.IOException) as fault:
-        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
-    finally:
-        shutil.rmtree(begun, ignore_errors=True)
 
 
 def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:

@@ -377,7 +377,7 @@ def _of_workload(load: Workload, *, synthetic: bool) -> Requests:
 
     from .analysis.exporting.requests import Requests
     from .analysis.identity import TraceInfo
-    from .analysis.trace import COLUMNS, PREFIX
+    from .analysis.trace_files import COLUMNS, PREFIX
 
     frame = load.requests.select(
         pl.col("at_s").alias("arrival_s"),

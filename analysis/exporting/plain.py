@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from ..identity import METADATA_KEY
-from ..trace import COLUMNS, PREFIX
+from ..trace_files import COLUMNS, PREFIX
 from ..writing import write_csv, write_jsonl, write_whole
 from .requests import Requests, lost, with_tokens
 

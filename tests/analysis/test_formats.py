@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from burstlens.analysis.formats import formats
 from burstlens.analysis.planning import clock_step
-from burstlens.analysis.trace import COLUMNS, PREFIX
+from burstlens.analysis.trace_files import COLUMNS, PREFIX
 
 
 @pytest.mark.parametrize("name", list(formats()))
