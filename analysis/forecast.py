@@ -21,11 +21,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .errors import BurstlensError
-from .forecast_scores import (
-    calibrated,
-    errors,
-    plain_row,
-)
+from .forecast_scores import calibrated, errors, plain_row
 from .forecast_sentences import tell
 from .forecast_tables import PAPER, ROLLING, WIDTHS_S, Cut, Found, Held
 from .forecasters import Forecaster, forecasters, load_xgboost
@@ -50,7 +46,6 @@ MOST_TRAINING = 20_160
 """Methods learn from the newest bins before the origin, at most so many: two weeks of minutes. More of them
 cost minutes a fit and tell of a load that has moved on."""
 FEWEST_HELD_OUT = 10
-"""Names of the two ways to hold out."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from .trace import Selection
 Array = NDArray[np.float64]
 
 PAPER, ROLLING = "five sevenths", "rolling"
+"""Names of the two ways to hold out."""
 WIDTHS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
 """Bin widths over which the error of request counts is shown."""
 

@@ -776,17 +776,17 @@ def gpu_evaluate(
     burstlens.analysis.errors.BurstlensError: ...
     """
     from .analysis.result import silent
-    from .apart import apart
+    from .apart import apart, ending
     from .gpu import GpuEvaluated, evaluate
 
     into = Path(out)
     apart(
-        lambda _: evaluate(
+        lambda stop: evaluate(
             into,
             vllm=None if vllm is None else Path(vllm),
             url=url,
             trace=None if trace is None else str(trace),
-            progress=progress or silent,
+            progress=ending(progress or silent, stop),
             **options,
         )
     )

@@ -12,15 +12,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .analysis.errors import BurstlensError
 from .analysis.result import Progress, silent
-from .analysis.showing import Exhibit, Shown
+from .analysis.showing import Exhibit, Shown, marks
 from .analysis.writing import write_json
+from .apart import LISTEN_S
 from .console import STOPPED
 from .gpu_stages import OFFLINE, STAGES, Plan
 
@@ -101,11 +103,10 @@ class GpuEvaluated(Shown):
         rows = [asdict(done) for done in self.stages]
         schema = {"stage": pl.String, "state": pl.String, "took_s": pl.Float64, "said": pl.String}
         tables = {"errors": self.errors, "stages": pl.DataFrame(rows, schema=schema)}
-        synthetic = ("synthetic trace",) if Plan.read(self.folder).synthetic else ()
         path = self.folder / SERVER
         server = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        marks = (*(("simulated server",) if server.get("simulated") else ()), *synthetic)
-        return Exhibit(f"Evaluation in {self.folder}", marks, [done.line for done in self.stages], tables)
+        told = marks(server.get("simulated"), Plan.read(self.folder).synthetic, "trace")
+        return Exhibit(f"Evaluation in {self.folder}", told, [done.line for done in self.stages], tables)
 
 
 def evaluate(
@@ -182,8 +183,7 @@ def evaluate(
             }, out / SERVER)  # fmt: skip
         ended = []
         for i, name in enumerate(left):
-            progress(f"stage {name}", i / len(left))
-            done = _run(out, name, address, limits[name])
+            done = _run(out, name, address, limits[name], partial(progress, f"stage {name}", i / len(left)))
             ended.append(done)
             if name not in OFFLINE:
                 with contextlib.suppress(BurstlensError):
@@ -193,8 +193,8 @@ def evaluate(
     return ended
 
 
-def _run(out: Path, name: str, url: str, limit_s: float) -> Done:
-    """One stage in a process of its own, and its `stage.json`."""
+def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], None]) -> Done:
+    """One stage in a process of its own, and its `stage.json`; `waiting` is called while it runs."""
     into = out / name
     into.mkdir(parents=True, exist_ok=True)
     began, stopped = time.time(), False
@@ -208,7 +208,7 @@ def _run(out: Path, name: str, url: str, limit_s: float) -> Done:
         )
         state = ""
         try:
-            said, _ = process.communicate(timeout=limit_s)
+            said = _heard(process, limit_s, waiting)
         except subprocess.TimeoutExpired:
             state, said = "time limit", _end(process)
         except KeyboardInterrupt:
@@ -223,6 +223,18 @@ def _run(out: Path, name: str, url: str, limit_s: float) -> Done:
     )
     write_json(asdict(done), into / STATE)
     return done if not stopped else Done(name, "stopped", done.took_s, last)
+
+
+def _heard(process: subprocess.Popen[str], limit_s: float, waiting: Callable[[], None]) -> str:
+    """What a stage says by its end; TimeoutExpired where that is not in time."""
+    until = time.monotonic() + limit_s
+    while True:
+        waiting()
+        try:
+            return process.communicate(timeout=max(min(LISTEN_S, until - time.monotonic()), 0.0))[0]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= until:
+                raise
 
 
 def _end(process: subprocess.Popen[str]) -> str:

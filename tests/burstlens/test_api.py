@@ -18,6 +18,7 @@ from burstlens.analysis.showing import Shown
 from burstlens.bench.experiments.trials import read
 
 import burstlens as bl
+from burstlens.gpu import GpuEvaluated
 
 HEAVY = ("polars", "duckdb", "altair", "numpy", "scipy", "statsmodels", "aiohttp", "orjson", "jinja2", "rich",
          "jsonschema", "vl_convert", "zstandard", "uvloop", "click")  # fmt: skip
@@ -113,8 +114,11 @@ from burstlens.evaluations import On
 # As in a kernel, however this was started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+sent = []
+
 def show(step, share):
-    if step.endswith(UNTIL):
+    if step.endswith(UNTIL) and not sent:
+        sent.append(step)
         os.kill(os.getpid(), signal.SIGINT)
 
 async def cell(url):
@@ -135,8 +139,10 @@ with bl.serving(speedup=20) as url:
         ("trials", 'bl.experiment("maf2", "cut", on=On(target=Target(url)), rates_rps=[20.0], requests=100, '
          "seeds=1, progress=show)"),
         ("", 'bl.calibrate("shape=1,scale=0.05,exponent=1.1", url=url, first=3000, progress=show)'),
+        ("", 'bl.gpu_evaluate("cut", url=url, model="Llama-2-13b", only=["client"], client_requests=100_000, '
+         "progress=show)"),
     ],
-    ids=["experiment", "calibrate"],
+    ids=["experiment", "calibrate", "gpu_evaluate"],
 )  # fmt: skip
 def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp_path: Path) -> None:
     code = CELL.replace("UNTIL", repr(until)).replace("CALL", call)
@@ -144,6 +150,9 @@ def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.split() == ["interrupted"], done.stderr
+    if "gpu_evaluate" in call:
+        (stage,) = GpuEvaluated(tmp_path / "cut").stages
+        assert (stage.stage, stage.state) == ("client", "stopped")
     if until:
         kept = read(tmp_path / "cut")
         assert kept.trials.height == 1
