@@ -95,7 +95,6 @@ class Sender:
         loop = asyncio.get_running_loop()
         self._loop = loop
         # What is alive now stays alive: the collector need not walk it while requests are due.
-        gc.collect()
         gc.freeze()
         if origin_s is None:
             self.prepare()

@@ -29,6 +29,10 @@ def workload(source: str, *, progress: Progress, **choice: Any) -> Workload:
         from .load import workload as make
 
         return make(source, progress=progress, **choice)
+    # What both need is loaded once. Nothing has been computed, so none of their threads holds a lock.
+    import numpy  # noqa: F401
+    import polars  # noqa: F401
+
     context = get_context("fork")
     here, there = context.Pipe(duplex=False)
     maker = context.Process(target=_make, args=(there, source, choice), daemon=True)
