@@ -2,11 +2,11 @@
 WITH placed AS (
     SELECT
         stream_id,
-        FLOOR(tick / $minute_ticks) AS minute,
+        CAST(FLOOR(tick / $minute_ticks) AS INTEGER) AS minute,
         CAST(SUM(n) AS BIGINT) AS n,
         CAST(SUM(failed) AS BIGINT) AS failed
     FROM ticks
-    GROUP BY stream_id, FLOOR(tick / $minute_ticks)
+    GROUP BY stream_id, CAST(FLOOR(tick / $minute_ticks) AS INTEGER)
 ),
 loads AS (
     SELECT minute, CAST(SUM(n) AS BIGINT) AS load
