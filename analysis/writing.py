@@ -37,9 +37,9 @@ def write_jsonl(frame: pl.DataFrame, out: Path) -> None:
     write_whole(out, frame.write_ndjson)
 
 
-def write_json(value: Any, out: Path, *, finite: bool = False) -> None:
-    """JSON that a person can read; ValueError for NaN and infinities where all has to be `finite`."""
-    write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=not finite) + "\n", out)
+def write_json(value: Any, out: Path) -> None:
+    """JSON that a person can read."""
+    write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", out)
 
 
 def write_text(text: str, out: Path) -> None:

@@ -8,7 +8,7 @@ open is `cannot tell`. Not here: the claims' words (`claims`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,16 @@ def one(table: pl.DataFrame, **wanted: Any) -> dict[str, Any] | None:
 
 def shown(row: dict[str, Any], name: str, spec: str = ".3g") -> str:
     """A value with its interval, as `0.5 [0.4, 0.6]`."""
-    ends = row.get(f"{name}_low"), row.get(f"{name}_high")
-    told = f"{row[name]:{spec}}"
-    known = all(end is not None and math.isfinite(end) for end in ends)
-    return f"{told} [{ends[0]:{spec}}, {ends[1]:{spec}}]" if known else told
+    return within(row[name], (row.get(f"{name}_low"), row.get(f"{name}_high")), spec)
+
+
+def within(value: float, ends: Sequence[float | None], spec: str) -> str:
+    """A value with its interval where both ends are known, with a minus as prose has it."""
+    low, high = ends
+    told = f"{value:{spec}}"
+    if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
+        told += f" [{low:{spec}}, {high:{spec}}]"
+    return told.replace("-", "−")
 
 
 def sign(row: dict[str, Any] | None, name: str) -> bool | None:

@@ -11,7 +11,19 @@ from ..analysis.characterize import Characterization
 from ..analysis.failures import Failures
 from ..analysis.verdicts import UNTOLD, together
 from ..analysis.volume import Volume
-from .claim_checks import API, CHATGPT, CONVERSATION, GPT4, Verdict, lacking, one, reasons, rows_of, shown
+from .claim_checks import (
+    API,
+    CHATGPT,
+    CONVERSATION,
+    GPT4,
+    Verdict,
+    lacking,
+    one,
+    reasons,
+    rows_of,
+    shown,
+    within,
+)
 
 PAPER_ROWS = {
     (API, CHATGPT): 8.69e6,
@@ -99,10 +111,8 @@ def failures(said: Characterization) -> Verdict:
         sign = 1 if pair["first"] == GPT4 else -1
         # The interval over days: failures come in bad days, so requests are not independent.
         ends = sorted(sign * pair[f"difference_days{end}"] for end in ("_low", "_high"))
-        values.append(
-            f"{pair['service']}: GPT-4 minus ChatGPT {sign * pair['difference']:+.2%} "
-            f"[{ends[0]:+.2%}, {ends[1]:+.2%}]"
-        )
+        told_by = within(sign * pair["difference"], ends, "+.2%")
+        values.append(f"{pair['service']}: GPT-4 minus ChatGPT {told_by}")
         told[f"GPT-4 fails less in {pair['service']}"] = _below_zero(ends)
     if not told:
         return lacking("failures of ChatGPT conversations")

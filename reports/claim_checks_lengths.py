@@ -11,6 +11,7 @@ import polars as pl
 
 from ..analysis.characterize import Characterization
 from ..analysis.lengths import Lengths
+from ..analysis.result import number
 from ..analysis.verdicts import together
 from .claim_checks import CHATGPT, CONVERSATION, Verdict, lacking, one, reasons, rows_of, shown, sign
 
@@ -98,7 +99,7 @@ def bins(said: Characterization) -> Verdict:
     }
     value = (
         f"{row['selection']}, {row['range']}: growth of the spread {shown(row, 'growth')}; off a Gaussian by "
-        f"{row['ks_normal']:.1%}, skewness {row['skewness']:.2f} (medians over {row['bins']} bins)"
+        f"{row['ks_normal']:.1%}, skewness {number(row['skewness'])} (medians over {row['bins']} bins)"
     )
     return Verdict(together(told), value, reasons(told), "ridges")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import numpy as np
 import pytest
 from burstlens.analysis.characterize import Characterization
@@ -27,7 +27,7 @@ def fitted(said: Characterization) -> dict[str, Any]:
 
 
 def test_the_schema_is_valid_and_explains_every_field_of_a_window() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema_rs.meta.validate(schema())
     for field in schema()["$defs"]["window"]["properties"].values():
         assert len(field["description"]) > 20
 

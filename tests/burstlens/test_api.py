@@ -21,7 +21,7 @@ import burstlens as bl
 from burstlens.gpu import GpuEvaluated
 
 HEAVY = ("polars", "duckdb", "altair", "numpy", "scipy", "statsmodels", "aiohttp", "orjson", "jinja2", "rich",
-         "jsonschema", "vl_convert", "zstandard", "uvloop", "click")  # fmt: skip
+         "jsonschema_rs", "vl_convert", "zstandard", "uvloop", "click")  # fmt: skip
 FUNCTIONS = [name for name in bl.__all__ if inspect.isfunction(getattr(bl, name))]
 
 

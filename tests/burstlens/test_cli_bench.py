@@ -188,7 +188,7 @@ def test_a_replay_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None
             capture_output=True, text=True, check=True,
         )  # fmt: skip
     loaded = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
-    needless = ("altair", "statsmodels", "pandas", "jsonschema", "jinja2", "scipy.stats", "scipy.optimize")
+    needless = ("altair", "statsmodels", "pandas", "jsonschema_rs", "jinja2", "scipy.stats", "scipy.optimize")
     assert [name for name in loaded if name.startswith(needless)] == []
     late = [loaded.index(name) for name in ("scipy", "burstlens.bench.summary")]
     assert min(late) > loaded.index("aiohttp")
