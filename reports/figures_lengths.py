@@ -250,7 +250,9 @@ def _distances(fits: pl.DataFrame) -> Figure:
         alt.Chart()
         .mark_point(size=60)
         .encode(
-            x=alt.X("distance:Q", title="Kolmogorov–Smirnov distance from the data").axis(format="~%"),
+            x=alt.X("distance:Q", title="Kolmogorov–Smirnov distance from the data").axis(
+                format="~%", tickCount=6
+            ),
             y=alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(grid=True, labelLimit=170)),
             color=category("law", named, columns=3),
             shape=alt.Shape("law:N", scale=alt.Scale(domain=list(named), range=SHAPES[: len(named)])),

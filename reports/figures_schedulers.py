@@ -55,7 +55,7 @@ def _measures(part: Compared) -> Figure:
     order = [f"{service}: {words}" for words, _ in SHOWN.values() for service in services]
     pick = legend_filter("policy")
     base = alt.Chart().encode(
-        x=alt.X("policy:N", sort=list(POLICIES), title=None, axis=alt.Axis(labelAngle=0)),
+        x=alt.X("policy:N", sort=list(POLICIES), title=None, axis=alt.Axis(labelAngle=0, labelFlush=False)),
         color=category("policy", COLOURS),
         opacity=faded(pick),
     )
@@ -116,7 +116,9 @@ def _waits(part: Waits) -> Figure:
     pick = legend_filter("policy")
     ends = [data[name].drop_nulls() for name in ("low", "high")]
     base = alt.Chart().encode(
-        x=alt.X("wait:N", sort=list(WAITS.values()), title=None, axis=alt.Axis(labelAngle=0)),
+        x=alt.X(
+            "wait:N", sort=list(WAITS.values()), title=None, axis=alt.Axis(labelAngle=0, labelFlush=False)
+        ),
         xOffset=alt.XOffset("policy:N", sort=list(POLICIES)),
         color=category("policy", COLOURS),
         opacity=faded(pick),

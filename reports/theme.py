@@ -136,7 +136,7 @@ def config() -> dict[str, Any]:
             "tickSize": 4,
             "labelOverlap": "greedy",
         },
-        "axisY": {"domain": False, "ticks": False, "titleAnchor": "end", "tickCount": 5},
+        "axisY": {"domain": False, "ticks": False, "titleAnchor": "end", "tickCount": 5, "minExtent": 40},
         "axisX": {"grid": False, "labelFlush": True, "tickCount": 8},
         "header": {
             "labelColor": INK,
