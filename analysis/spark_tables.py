@@ -49,7 +49,8 @@ def write(engine: SparkEngine, folder: Path, *, by_day: bool) -> None:
         "FROM requests JOIN streams ON streams.stream_id = requests.stream_id"
     )
     frame = frame.repartitionByRange("arrival_s").sortWithinPartitions(DAY, "arrival_s")
-    if by_day:
-        frame.write.mode("append").partitionBy(DAY).parquet(location(folder), compression="zstd")
-    else:
-        frame.drop(DAY).write.mode("append").parquet(location(folder), compression="zstd")
+    with engine.guarded():
+        if by_day:
+            frame.write.mode("append").partitionBy(DAY).parquet(location(folder), compression="zstd")
+        else:
+            frame.drop(DAY).write.mode("append").parquet(location(folder), compression="zstd")

@@ -287,7 +287,7 @@ def _digest(engine: Engine | SparkEngine, reading: Reading) -> str:
 
 def _started(cluster: Cluster) -> SparkEngine:
     try:
-        return start(cluster.master, cluster.conf)
+        return start(cluster.master, cluster.conf, BurstlensError)
     except Unavailable as fault:
         raise BurstlensError.no_spark(str(fault)) from fault
 

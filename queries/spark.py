@@ -54,17 +54,41 @@ IN_ONE_PROCESS = {
 """Where the master is `local[…]`: nobody looks from elsewhere, and 200 partitions are for a cluster."""
 
 
+FAILURES = {
+    r"OutOfMemory|OUT_OF_MEMORY|GC overhead limit": (
+        "Spark ran out of memory; give it more with --spark-conf spark.executor.memory=8g, "
+        "where the master is local[…] with --spark-conf spark.driver.memory=8g"
+    ),
+    r"spark\.driver\.maxResultSize|TaskResultLost": (
+        "an answer is larger than the driver takes; raise that with --spark-conf "
+        "spark.driver.maxResultSize=…, or ask for longer windows or a shorter time"
+    ),
+    r"No space left on device": (
+        "Spark has no room on disk; name another folder with --spark-conf spark.local.dir=FOLDER"
+    ),
+    r"SparkContext was shut down|stopped SparkContext|Java side is empty|Py4JNetworkError|ConnectionRefused"
+    r"|Master removed our application|masters are unresponsive": (
+        "Spark ended while it worked: its Java process or its master is gone"
+    ),
+}
+"""What a statement fails of on a cluster, by what Spark says then, in a line with what mends it."""
+
+
 class Unavailable(Exception):
     """Spark cannot be had; the text is one line that names what is missing and the command that mends it."""
 
 
 class SparkEngine:
-    """A Spark session that holds one opened trace and answers questions about it; threads may ask at once."""
+    """A Spark session that holds one opened trace and answers questions about it; threads may ask at once.
+
+    Where the cluster fails, and not what was asked, a statement raises `failure` with a line of `FAILURES`.
+    """
 
     name = "spark"
 
-    def __init__(self, session: SparkSession) -> None:
+    def __init__(self, session: SparkSession, failure: type[Exception] = Unavailable) -> None:
         self.session = session
+        self._failure = failure
         self._kept: list[DataFrame] = []
         self._views: set[str] = set()
 
@@ -74,7 +98,20 @@ class SparkEngine:
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """The few rows of a statement in Spark's words."""
-        return [tuple(row) for row in self.run(sql, **parameters).collect()]
+        with self.guarded():
+            return [tuple(row) for row in self.run(sql, **parameters).collect()]
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Work of the cluster inside fails in a line where that is the cluster's doing."""
+        try:
+            yield
+        except Exception as failed:
+            said = f"{type(failed).__name__}: {failed}"
+            for pattern, line in FAILURES.items():
+                if re.search(pattern, said):
+                    raise self._failure(line) from failed
+            raise
 
     @contextmanager
     def lenient(self) -> Iterator[None]:
@@ -106,14 +143,23 @@ class SparkEngine:
 
     def table(self, name: str) -> pl.DataFrame:
         """The whole of a small table."""
-        return fetched(self.session.table(name))
+        return self._fetched(self.session.table(name))
 
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
         """Run one SQL file and fetch its answer, a small table; `$name` in it is bound from `parameters`."""
-        return fetched(self.run(in_spark(text(name)), **parameters))
+        return self._fetched(self.run(in_spark(text(name)), **parameters))
+
+    def _fetched(self, frame: DataFrame) -> pl.DataFrame:
+        """The rows of a small frame, by way of Arrow."""
+        with self.guarded():
+            answer = pl.from_arrow(frame.toArrow())
+        assert isinstance(answer, pl.DataFrame)
+        return answer
 
     def close(self) -> None:
         """Let go of what the cluster holds for this trace; the application stays for the next one."""
+        if self.session.sparkContext._jsc is None:
+            return  # It gave way to an application with other settings, and what it held is gone.
         for frame in self._kept:
             frame.unpersist()
         for table in self._views:
@@ -129,21 +175,17 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def fetched(frame: DataFrame) -> pl.DataFrame:
-    """The rows of a small frame, by way of Arrow."""
-    answer = pl.from_arrow(frame.toArrow())
-    assert isinstance(answer, pl.DataFrame)
-    return answer
-
-
 _starting = Lock()
 _asked: dict[str, str] = {}
 """Settings that the running application was asked with; Spark itself adds to some of them."""
 
 
-def start(master: str = LOCAL, conf: Mapping[str, str] | None = None) -> SparkEngine:
+def start(
+    master: str = LOCAL, conf: Mapping[str, str] | None = None, failure: type[Exception] = Unavailable
+) -> SparkEngine:
     """An engine on that master (`local[*]`, `spark://…`, `yarn`, `k8s://…`); Unavailable where there is none.
 
+    `failure` is raised later, where the cluster fails (see `SparkEngine`).
     The application of an earlier call goes on where master and settings are the same, else it is ended.
     """
     java = _java()
@@ -168,7 +210,7 @@ def start(master: str = LOCAL, conf: Mapping[str, str] | None = None) -> SparkEn
         running = SparkContext._active_spark_context
         if running is not None:
             if asked == _asked:
-                return SparkEngine(SparkSession(running).newSession())
+                return SparkEngine(SparkSession(running).newSession(), failure)
             running.stop()
         settings = SparkConf(loadDefaults=False)
         for key, value in asked.items():
@@ -181,7 +223,7 @@ def start(master: str = LOCAL, conf: Mapping[str, str] | None = None) -> SparkEn
             raise Unavailable(f"Spark does not start on {master}: {_why(fault, log)}") from fault
         _asked.clear()
         _asked.update(asked)
-    return SparkEngine(session.newSession())
+    return SparkEngine(session.newSession(), failure)
 
 
 def _launch(settings: Any, log: Path) -> None:

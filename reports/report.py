@@ -24,7 +24,6 @@ from ..analysis.parameters import parameters, write_parameters
 from ..analysis.result import Part, Progress, silent
 from ..analysis.sequences import describe_sequences
 from ..analysis.showing import Exhibit, Shown
-from ..analysis.synthetic import open_synthetic
 from ..analysis.trace import WHOLE, Cluster, Span, Trace, open_trace
 from ..bench.provision_trace import provision_trace
 from ..bench.provisioned import Disaggregation
@@ -199,6 +198,8 @@ def _open(
             raise BurstlensError("--engine spark: name a log; the embedded trace is made in this process")
         if span != WHOLE:
             raise BurstlensError("--from and --to: name a trace; the embedded one is taken whole")
+        from ..analysis.synthetic import open_synthetic
+
         return open_synthetic(), rejected
     trace = open_trace(
         list(files), columns=columns, strict=strict, rejects=rejected, span=span, cluster=cluster

@@ -37,11 +37,12 @@ def used(pid: int) -> tuple[float, float]:
         return 0.0, 0.0
 
 
-def measured(log: str, engine: str, most: str = "32m") -> str:
-    """One fit in a process of its own, watched from here; `most` caps what Spark brings to the driver."""
+def measured(log: str, engine: str, *conf: str) -> str:
+    """One fit in a process of its own, watched from here; `conf` are settings of Spark's, as `KEY=VALUE`."""
     begun = time.monotonic()
     asked = [sys.executable, "-m", "burstlens.cli", "fit", log, "-o", os.devnull, "-q", "--engine", engine]
-    more = ["--spark-conf", f"spark.driver.maxResultSize={most}"] if engine == "spark" else []
+    told = conf or ("spark.driver.maxResultSize=32m",)
+    more = [word for pair in told for word in ("--spark-conf", pair)] if engine == "spark" else []
     process = subprocess.Popen([*asked, *more])
     processor: dict[int, float] = {}
     peak = 0.0

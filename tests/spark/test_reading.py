@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from burstlens.analysis.trace import Cluster
 from burstlens.queries.dialect import in_spark
+from burstlens.queries.spark import start
 
 import burstlens as bl
 
@@ -128,6 +129,35 @@ def test_a_master_that_is_not_there_is_one_line(tmp_path: Path, asked: dict[str,
         bl.trace(log, engine="spark", conf=QUICK, **asked)
     assert said in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_an_answer_too_large_for_the_driver_is_one_line_that_says_what_to_raise(
+    traces: Callable[[str], Path],
+) -> None:
+    spark: dict[str, Any] = {"engine": "spark", "conf": {**QUICK, "spark.driver.maxResultSize": "2k"}}
+    with pytest.raises(bl.BurstlensError, match=r"raise that with --spark-conf spark\.driver\.max") as told:
+        bl.describe(traces("burstgpt_3_first400.csv"), **spark)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            "SparkOutOfMemoryError: [AGGREGATE_OUT_OF_MEMORY] No enough memory for aggregation",
+            "out of memory",
+        ),
+        ("java.lang.OutOfMemoryError: Java heap space", "out of memory"),
+        ("java.io.IOException: No space left on device", r"spark\.local\.dir"),
+        ("Answer from Java side is empty", "Java process or its master is gone"),
+    ],
+)
+def test_a_cluster_that_gives_up_is_one_line_with_what_mends_it(local: Cluster, said: str, line: str) -> None:
+    engine = start(local.master, local.conf, bl.BurstlensError)
+    with pytest.raises(bl.BurstlensError, match=line), engine.guarded():
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="something else"), engine.guarded():
+        raise RuntimeError("something else")
 
 
 def test_without_java_the_command_that_mends_it_is_told(
