@@ -60,6 +60,8 @@ def begun(name: str, folder: Path, *arguments: str) -> tuple[subprocess.Popen[by
                 "SPARK_HOME": str(home),
                 "SPARK_LOCAL_IP": "127.0.0.1",
                 "SPARK_DAEMON_MEMORY": "256m",
+                # A worker that is killed leaves its scratch files.
+                "SPARK_LOCAL_DIRS": str(folder),
             },
         )
     return process, log
