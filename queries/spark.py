@@ -103,10 +103,15 @@ class SparkEngine:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Work of the cluster inside fails in a line where that is the cluster's doing."""
+        """Work of the cluster inside fails in a line where that is the cluster's doing, or Ctrl-C's."""
         try:
             yield
         except Exception as failed:
+            behind: BaseException | None = failed
+            while behind is not None:
+                if isinstance(behind, KeyboardInterrupt):
+                    raise KeyboardInterrupt from failed
+                behind = behind.__context__
             said = f"{type(failed).__name__}: {failed}"
             for pattern, line in FAILURES.items():
                 if re.search(pattern, said):
@@ -204,6 +209,7 @@ def start(
     # What fails is told by us; the whole stack of Java calls helps nobody.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_not_of_the_bridge)
     local = IN_ONE_PROCESS if master.startswith("local") else {}
     asked = {**DEFAULTS, **local, **(conf or {}), "spark.master": master}
     with _starting:
@@ -224,6 +230,11 @@ def start(
         _asked.clear()
         _asked.update(asked)
     return SparkEngine(session.newSession(), failure)
+
+
+def _not_of_the_bridge(record: logging.LogRecord) -> bool:
+    """Whether something else says it than the bridge to Java, which tells stacks of a call that was cut."""
+    return "py4j" not in Path(record.pathname).parts
 
 
 def _launch(settings: Any, log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,29 @@ def test_an_answer_too_large_for_the_driver_is_one_line_that_says_what_to_raise(
     with pytest.raises(bl.BurstlensError, match=r"raise that with --spark-conf spark\.driver\.max") as told:
         bl.describe(traces("burstgpt_3_first400.csv"), **spark)
     assert "\n" not in str(told.value)
+
+
+CUT = """
+import os, signal, sys
+import burstlens as bl
+
+def show(step, share):
+    # The second part beside the main thread, which waits for Java by then.
+    if step == "conversations":
+        os.kill(os.getpid(), signal.SIGINT)
+
+try:
+    bl.describe(sys.argv[1], engine="spark", progress=show)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_an_interrupt_while_spark_works_shows_no_stack(traces: Callable[[str], Path]) -> None:
+    log = traces("burstgpt_1_first7days.csv")
+    done = subprocess.run([sys.executable, "-c", CUT, log], capture_output=True, text=True, timeout=180)
+    assert "stopped" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
