@@ -78,7 +78,7 @@ def test_two_logs_compare_alike_on_both_engines_also_where_one_clock_is_finer(
     assert len(theirs.notes) == 1
     assert theirs.part.missing == mine.part.missing
     # Stretches end with slots of time there: how often relabelled ones lie as far apart may differ a little.
-    told, again = (each.frame().drop("p_value").to_dicts() for each in (mine, theirs))
+    told, again = (each.to_frame().drop("p_value").to_dicts() for each in (mine, theirs))
     same(told, again)
     assert any(row["kind"] == "distance" for row in told)
 
