@@ -16,6 +16,9 @@ from .errors import BurstlensError
 from .logs import HEAD_BYTES, IDENTITY, PARQUET, parquet_files
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)")
+NO_CLASS = re.compile(r"ClassNotFoundException: Class \S+ not found")
+"""What Java says of a connector that is known by name and not there; a class that the connector lacks is told
+otherwise."""
 
 
 def url_of(path: Path) -> str | None:
@@ -117,7 +120,7 @@ def _told(url: str, fault: Exception) -> BurstlensError:
     said = str(java.toString() if java is not None else fault).split("\n")[0]
     if "java.io.FileNotFoundException" in said:
         return BurstlensError(f"{url}: no such file")
-    if "No FileSystem for scheme" in said or "ClassNotFoundException" in said:
+    if "No FileSystem for scheme" in said or NO_CLASS.search(said):
         return BurstlensError(
             f"{url}: Spark has no connector for {url.partition(':')[0]}:// here; name its package with "
             "--spark-conf spark.jars.packages=…"
