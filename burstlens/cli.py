@@ -87,7 +87,7 @@ def ingest(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Turn any known log, or several that make one trace, into a Parquet trace.
+    """Turn a log, or several of one trace, into a Parquet trace.
 
     The folders of all shards of a replay make one trace, and the verdict is on the load of all of them. Bad
     rows go to OUT.rejects.csv with line number and reason; none is dropped silently.
@@ -174,7 +174,7 @@ def fit(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Fitted parameters as a portable JSON file, checked against its schema."""
+    """Fitted parameters as JSON, checked against their schema."""
     with progress(quiet) as show:
         fitted = bl.fit(
             log,
@@ -231,7 +231,10 @@ Examples:
 def fetch(
     name: str | None, out: Path, source: str | None, timeout_s: float, as_json: bool, quiet: bool
 ) -> None:
-    """Download a public trace by name: resumable, checked by SHA-256. Without NAME: the list."""
+    """Download a public trace: resumable, checked by SHA-256.
+
+    Without NAME: the list of what there is.
+    """
     if name is None:
         from .public import list_public
 

@@ -157,7 +157,7 @@ def replay(
     quiet: bool,
     **selection: Any,
 ) -> None:
-    """Send a trace, or load drawn from fitted parameters, and say whether to believe the result.
+    """Send a trace or fitted load, and say whether to believe it.
 
     Every request ends in the record once, with its class. The record grows as the run goes: what was
     written stays, whatever happens.
@@ -327,7 +327,10 @@ def serve(
     listing: bool,
     **limits: int | None,
 ) -> None:
-    """Serve a *simulated* vLLM: an OpenAI-compatible endpoint whose timing comes from a model of one."""
+    """Serve a *simulated* vLLM on an OpenAI-compatible endpoint.
+
+    Its timing comes from a model of continuous batching.
+    """
     from .bench.simulated.presets import load_preset, preset_names
 
     if listing:
@@ -392,7 +395,10 @@ def calibrate(
     quiet: bool,
     **selection: Any,
 ) -> None:
-    """Find the scale of load that brings KV-cache use to a wanted level (the paper uses 30 to 40 %)."""
+    """Find the load that brings KV-cache use to a wanted level.
+
+    The paper uses 30 to 40 %.
+    """
     if (url is None) == (simulate is None):
         raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
     texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)

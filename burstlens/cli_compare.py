@@ -30,9 +30,10 @@ Examples:
 @json_option
 @quiet_option
 def compare(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
-    """Whether B is a faithful copy of A, statistic by statistic, and what is only noise.
+    """Whether B is a faithful copy of A, statistic by statistic.
 
-    A and B are traces, folders of runs, or fitted parameters, which are drawn first.
+    A and B are traces, folders of runs, or fitted parameters, which are drawn first. Beside each difference
+    stands what is only noise.
     """
     with progress(quiet) as show:
         told = bl.compare(one, other, progress=show, **asked)

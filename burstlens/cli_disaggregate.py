@@ -82,8 +82,9 @@ def disaggregate(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """The prefill:decode ratio of separate instances: fixed, with one switch, over time (paper 6).
+    """The prefill:decode ratio that gives the most goodput.
 
+    Instances that prefill and instances that decode, at a fixed ratio, with one switch, over time (paper 6).
     Without TRACE it is the embedded synthetic one.
 
     SIMULATED: goodput is the highest rate at which 90 % of requests keep both bounds, on the engine model of

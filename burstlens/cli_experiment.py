@@ -32,7 +32,7 @@ Examples:
   burstlens report out                                  the page of an experiment"""
 )
 def experiment() -> None:
-    """The paper's evaluations: compare workloads, vary parameters, pick a scheduler.
+    """The paper's evaluations: workloads, parameters, schedulers.
 
     They run in virtual time on the simulated engine, or against --url for real. Each trial is kept as it
     ends: the same command goes on where it was stopped.
@@ -173,10 +173,10 @@ def maf2(
     quiet: bool,
     **engine: Any,
 ) -> None:
-    """BurstGPT conversation and API against Azure Functions (MAF2) at one rate (paper 5.1, Fig. 13 and 14).
+    """BurstGPT against Azure Functions (MAF2) at one rate.
 
-    Beside them the same conversation at Poisson instants: what is left between the two is burstiness alone.
-    MAF2 has no token lengths, so it gets BurstGPT's.
+    Paper 5.1, Fig. 13 and 14. Beside conversation and API stands the same conversation at Poisson instants:
+    what is left between the two is burstiness alone. MAF2 has no token lengths, so it gets BurstGPT's.
     """
     from .analysis.machine import cores
     from .evaluations import maf2 as run
@@ -250,11 +250,11 @@ def responses(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """The served model's own response lengths beside the trace's (paper 3.3, Fig. 7, 8 and 10).
+    """The served model's own response lengths beside the trace's.
 
-    No length is forced: texts cut to the trace's request lengths are asked, and what the model answers is set
-    beside what the trace has. Dummy weights and the simulated engine are refused, since their answers
-    would mean nothing.
+    Paper 3.3, Fig. 7, 8 and 10. No length is forced: texts cut to the trace's request lengths are asked, and
+    what the model answers is set beside what the trace has. Dummy weights and the simulated engine are
+    refused, since their answers would mean nothing.
     """
     from .evaluations import responses as run
 
@@ -330,11 +330,11 @@ def schedulers(
     quiet: bool,
     **engine: Any,
 ) -> None:
-    """First come first served, shortest or longest request first (paper 5.3, Fig. 16).
+    """First come first served, shortest or longest request first.
 
-    The conversation and the API load of a random range of the trace, drawn from its fitted windows, under
-    three policies: through vLLM's own priority scheduling, each request's priority being 0, its prompt
-    length, or the negative of that.
+    Paper 5.3, Fig. 16. The conversation and the API load of a random range of the trace, drawn from its
+    fitted windows, under three policies: through vLLM's own priority scheduling, each request's priority
+    being 0, its prompt length, or the negative of that.
     """
     from .analysis.machine import cores
     from .evaluations import schedulers as run
@@ -418,11 +418,12 @@ def sweep(
     quiet: bool,
     **engine: Any,
 ) -> None:
-    """Shape, scale and Zipf exponent varied, alone and in pairs (paper 5.2, Fig. 15).
+    """Shape, scale and Zipf exponent varied, alone and in pairs.
 
-    From the paper's start, shape 0.5, scale 2, exponent 1.1. With the scale held, as in the paper, a smaller
-    shape is burstier and also a higher rate; beside it shapes are run at an equal rate, the scale adapted:
-    burstiness alone. Without values the default ones are varied, otherwise those that are named.
+    Paper 5.2, Fig. 15. From the paper's start, shape 0.5, scale 2, exponent 1.1. With the scale held, as in
+    the paper, a smaller shape is burstier and also a higher rate; beside it shapes are run at an equal rate,
+    the scale adapted: burstiness alone. Without values the default ones are varied, otherwise those that are
+    named.
 
     A request fails by --timeout, or where --max-num-queued-reqs others are in the simulated server, 128 where
     nothing is said: without such a limit nothing fails in runs of minutes.

@@ -71,7 +71,7 @@ def export(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Hand a trace, a run or fitted parameters to another tool, in its own format.
+    """Hand a trace, a run or a fit to another tool in its format.
 
     Whatever the format cannot hold is named. A format for a load generator starts at second 0 and
     sends failures as the requests that they were.

@@ -85,7 +85,7 @@ def forecast(
     parameters: Path | None,
     **asked: Any,
 ) -> None:
-    """Forecast request counts, request tokens and token load per time bin.
+    """Forecast requests, tokens and token load per time bin.
 
     XGBoost, a log-linear autoregression and naive forecasts are scored over rolling origins; what no method
     forecasts better than a naive one is said to be so. Several LOGs make one trace; without any it is the

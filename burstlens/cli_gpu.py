@@ -102,9 +102,10 @@ def gpu_evaluate(
     quiet: bool,
     **rest: Any,
 ) -> None:
-    """Profile a vLLM on this machine's GPU, run the paper's evaluations on it and on its model, and compare.
+    """The paper's evaluations on a vLLM on this machine's GPU.
 
-    The fitted preset is OUT/profile/preset.json, a file that --simulate and serve --profile take.
+    The server is profiled, and the evaluations run on it and on the model fitted to it; the page compares
+    them. The fitted preset is OUT/profile/preset.json, a file that --simulate and serve --profile take.
     """
     from .bench.hosted import Flags
     from .gpu import evaluate

@@ -100,7 +100,7 @@ def report(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Everything about a trace: page, figures, tables, claims and parameters.
+    """Page, figures, tables, claims and parameters of a trace.
 
     Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. A folder that
     `burstlens replay`, `experiment` or `disaggregate` wrote gets the page of that; the folders of all shards

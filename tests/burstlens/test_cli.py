@@ -53,10 +53,12 @@ def test_every_verb_explains_itself(verb: str) -> None:
         assert "Examples:" in done.stdout
 
 
-def test_help_names_every_verb() -> None:
+def test_help_names_every_verb_and_says_the_whole_of_its_line() -> None:
     done = burstlens("--help")
     for verb in VERBS:
         assert f"\n  {verb} " in done.stdout
+    for told in (done, burstlens("experiment", "--help")):
+        assert "..." not in told.stdout
 
 
 def test_describe_says_what_a_trace_is(two_days: Path) -> None:
