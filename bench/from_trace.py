@@ -5,6 +5,7 @@ Not here: load drawn from fitted parameters (`modelled`), prompts and sending.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -94,6 +95,13 @@ def from_trace(
         "seed": seed,
     }
     return Workload(_requests(found, at / factor, chosen, held, sessions), info.name, info.synthetic, recipe)
+
+
+def once_a_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> tuple[list[Workload], tuple[int, ...]]:
+    """The load by each seed, and the seeds; one of each, where fine stamps leave a seed nothing to draw."""
+    first = from_trace(trace, seed=seeds[0], **choice)
+    drawn = tuple(seeds) if first.recipe["spread"] else (seeds[0],)
+    return [first, *(from_trace(trace, seed=one, **choice) for one in drawn[1:])], drawn
 
 
 def _offsets(found: pl.DataFrame, step_s: float, sessions: bool, rng: np.random.Generator) -> pl.Series:

@@ -11,7 +11,7 @@ from ..analysis.errors import BurstlensError
 from ..analysis.result import Progress, silent
 from ..analysis.trace import Trace
 from .busiest import busiest_of_trace
-from .from_trace import from_trace
+from .from_trace import once_a_seed
 from .goodput import Load, Serving
 from .provision import Asked, provision
 from .simulated.presets import load_preset
@@ -34,10 +34,9 @@ def provision_trace(
     preset = load_preset(PRESET)
     cut = busiest_of_trace(trace, most=REQUESTS)
     start_s, end_s, first = (None,) * 3 if cut is None else (cut.start_s, cut.end_s, cut.first)
-    seeds = tuple(range(seed, seed + SEEDS))
     span_s = None if cut is None or cut.first else cut.length_s
     try:
-        made = [from_trace(trace, start_s=start_s, end_s=end_s, first=first, seed=one) for one in seeds]
+        made, seeds = once_a_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
         loads = tuple(Load.of(one, preset, span_s) for one in made)
         about = {
             "source": trace.info.name,

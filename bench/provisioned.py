@@ -13,12 +13,21 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from ..analysis.errors import counted
 from ..analysis.result import Interval, Part, number
 from ..analysis.summaries import lasting
 from .experiments.contrast import ONE_SEED, mean
 from .experiments.findings import Checked
 
 CLAIM = "Switching the prefill:decode ratio with the load raises goodput above any fixed ratio."
+ONE_LOAD = (
+    "The load is one: its stamps leave nothing to a seed. So numbers have no intervals, and what is higher "
+    "is higher on this load."
+)
+WITHIN_SECONDS = (
+    "Seeds move the trace's requests inside the steps of its stamps, no more: intervals tell that, and not "
+    "how another day differs."
+)
 NAMES = {
     "fixed": "best fixed ratio",
     "provisioned": "sequence from the provisioned load",
@@ -64,6 +73,8 @@ class Policy:
     goodput_rps: tuple[float, ...]
     tolerance: float
     """Each goodput may be so much higher, relative: it was found by bisection that ends there."""
+    one_load: bool = False
+    """Whether there is no other load for a seed to draw, so that a difference is none of chance."""
 
     @property
     def mean(self) -> Interval:
@@ -85,6 +96,8 @@ class Policy:
         Two that are the same on every seed are known to be.
         """
         gain = self.gain(other)
+        if self.one_load:
+            gain = Interval(gain.value, gain.value, gain.value)
         if gain.low == gain.high == 0:
             return False
         if not (gain.low > 0 or gain.high < 0) or self.near(other):
@@ -100,7 +113,18 @@ def policies(content: dict[str, Any]) -> list[Policy]:
     sequences = content["sequences"]
     found += [(NAMES[kind], kind, sequences[kind]) for kind in ("provisioned", "real") if kind in sequences]
     tolerance = content["tolerance"]
-    return [Policy(name, kind, tuple(row["goodput_rps"]), tolerance) for name, kind, row in found]
+    alone = one_load(content)
+    return [Policy(name, kind, tuple(row["goodput_rps"]), tolerance, alone) for name, kind, row in found]
+
+
+def one_load(content: dict[str, Any]) -> bool:
+    """Whether the load is the same by every seed: a trace of fine stamps."""
+    return content.get("recipe", {}).get("spread") is False
+
+
+def seeds_said(content: dict[str, Any]) -> str:
+    """`3 seeds`, or that there is nothing to be drawn."""
+    return "one load" if one_load(content) else counted(len(content["seeds"]), "seed")
 
 
 def switched(content: dict[str, Any]) -> str:
@@ -192,9 +216,10 @@ class Sequence(Part):
         best, real = best_of(list(self.found)), kinds["real"]
         plan = self.content["sequences"]["real"]["plans"][0]
         times = "once" if len(plan) == 2 else f"{len(plan) - 1} times"
+        of = "On it" if one_load(self.content) else "On the first seed"
         said = [
             f"Policy: a sequence found by beam search for the real load itself has {shown(real.mean)} "
-            f"requests/s, {gained(real, best)}. On the first seed it changes {times}."
+            f"requests/s, {gained(real, best)}. {of} it changes {times}."
         ]
         if "provisioned" in kinds:
             planned = kinds["provisioned"]
@@ -274,8 +299,12 @@ def parts(content: dict[str, Any]) -> tuple[Ratios, Sequence]:
     """What can be told of what there is."""
     found = tuple(policies(content))
     missing = []
-    if len(content["seeds"]) < 2:
+    if one_load(content):
+        missing.append(ONE_LOAD)
+    elif len(content["seeds"]) < 2:
         missing.append(ONE_SEED)
+    elif content.get("recipe", {}).get("spread"):
+        missing.append(WITHIN_SECONDS)
     lacks = []
     if content["provisioned_load"] is None:
         lacks.append(

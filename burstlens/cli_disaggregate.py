@@ -127,9 +127,8 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from .analysis.errors import counted
     from .analysis.result import Interval, number
-    from .bench.provisioned import shown
+    from .bench.provisioned import seeds_said, shown
     from .experiment_screen import STYLES
 
     screen, content = Console(highlight=False), found.content
@@ -140,7 +139,7 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
     what = (
         f"{load['name']}, {load['requests']:,} requests, {serving['total']} instances; TTFT ≤ "
         f"{serving['ttft_s']:g} s and TPOT ≤ {serving['tpot_s']:g} s for {100 * serving['share']:g} %; "
-        f"{counted(len(content['seeds']), 'seed')}"
+        f"{seeds_said(content)}"
     )
     screen.print(Text(what + (" · synthetic load" if content["synthetic"] else ""), style="dim"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -165,7 +165,9 @@ def disaggregate(
         "recipe": dict(made[0].recipe),
         "plan_recipe": None if planned is None else dict(planned.recipe),
     }
-    asked = Asked(loads, provisioned, serving, window_s, beam, tolerance, tuple(numbered), tuple(further))
+    # A trace whose stamps leave a seed nothing to draw is one load.
+    used = tuple(numbered[: len(loads)])
+    asked = Asked(loads, provisioned, serving, window_s, beam, tolerance, used, tuple(further))
     return Disaggregated(provision(asked, about, out, workers=workers, progress=progress), out)
 
 
@@ -190,7 +192,7 @@ def _drawn(
 ) -> _Drawn:
     """Where nothing says which part of the load, its busiest stretch of at most `most` requests."""
     from .bench.busiest import busiest_of_load, busiest_of_trace
-    from .bench.from_trace import from_trace
+    from .bench.from_trace import once_a_seed
     from .evaluations import opened
     from .load import kind_of, workload
 
@@ -243,7 +245,7 @@ def _drawn(
             cut = busiest_of_trace(trace, service=given.get("service"), model=given.get("model"), most=most)
             if cut is not None:
                 given |= {"start_s": cut.start_s, "end_s": cut.end_s, "first": cut.first}
-        return _Drawn([from_trace(trace, **given, seed=one) for one in seeds], ahead, cut)
+        return _Drawn(once_a_seed(trace, seeds, **given)[0], ahead, cut)
     finally:
         trace.engine.close()
 

@@ -10,9 +10,18 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.errors import counted
 from ..analysis.result import Part
-from ..bench.provisioned import NAMES, Disaggregation, Ratios, Sequence, best_of, shown, switched
+from ..bench.provisioned import (
+    NAMES,
+    Disaggregation,
+    Ratios,
+    Sequence,
+    best_of,
+    one_load,
+    seeds_said,
+    shown,
+    switched,
+)
 from .chart import NUMBER, SOURCE, Figure, category, faded, legend_filter, number, panels
 
 HOUR_S = 3600.0
@@ -74,15 +83,15 @@ def _switch(part: Ratios) -> Figure:
     )
     one = next(p for p in found if p.kind == "switch")
     high = max(m["goodput_rps"] for m in content["switch"]["moments"])
+    of = "The load" if one_load(content) else "The first seed’s load"
     return Figure(
         name="switch",
         title=f"One switch, {switched(content)}: {number(high)} requests/s against "
         f"{number(best.goodput_rps[0])} of the best fixed ratio, {best.name}",
         chart=alt.layer(lines.add_params(pick), dots, names, data=SOURCE).properties(height=330),
-        sentence=f"The first seed’s load: goodput of a switch from {content['switch']['before']} to "
+        sentence=f"{of}: goodput of a switch from {content['switch']['before']} to "
         f"{content['switch']['after']} by its moment, and of every fixed ratio (level lines). Over "
-        f"{counted(len(content['seeds']), 'seed')}: {shown(one.mean)} with the switch, "
-        f"{shown(best.mean)} without.",
+        f"{seeds_said(content)}: {shown(one.mean)} with the switch, {shown(best.mean)} without.",
         alt_text=f"Line chart of goodput over the moment of one switch, {switched(content)} being best with "
         f"{number(high)} requests/s. Level lines: "
         + ", ".join(f"{p.name} {number(p.goodput_rps[0])}" for p in found if p.kind == "fixed")
@@ -125,7 +134,7 @@ def _policies(part: Sequence) -> Figure:
         title=f"Highest goodput: {top.name}, {number(top.mean.value)} requests/s; best fixed ratio "
         f"{best.name}, {number(best.mean.value)}",
         chart=alt.layer(bars, dots, data=SOURCE).properties(height={"step": 26}),
-        sentence="Dots are means over seeds, lines their 95 % intervals; where none is drawn, one seed tells "
+        sentence="Dots are means over seeds, lines their 95 % intervals; where none is drawn, one load tells "
         "none, or all seeds agree. Compare paired by seed, in the table of ratios.",
         alt_text=f"Dot plot of goodput in requests per second: {told}.",
         table_name="turns",

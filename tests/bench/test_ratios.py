@@ -171,6 +171,14 @@ def test_what_bisection_leaves_open_is_no_difference(rates: tuple[float, ...], h
     assert Policy("one switch", "switch", rates, 0.02).higher(best) is higher
 
 
+@pytest.mark.parametrize(("rate", "higher"), [(12.6, None), (13.5, True), (11.0, False), (12.5, False)])
+def test_of_one_load_and_no_other_every_difference_is_known(rate: float, higher: bool | None) -> None:
+    best = Policy("2:6", "fixed", (12.5,), 0.02, one_load=True)
+    assert Policy("one switch", "switch", (rate,), 0.02, one_load=True).higher(best) is higher
+    drawn = Policy("2:6", "fixed", (12.5,), 0.02)
+    assert Policy("one switch", "switch", (rate,), 0.02).higher(drawn) is None
+
+
 def test_what_was_found_before_a_stop_is_kept(load: Load, tmp_path: Path) -> None:
     def stop(step: str, _share: float) -> None:
         if step == "switches":

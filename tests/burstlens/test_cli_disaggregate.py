@@ -61,6 +61,24 @@ def test_the_verdict_follows_from_the_gains(done: tuple[dict[str, Any], Path]) -
         assert statement is (True if low > 0 else False if high < 0 or low == high == 0 else None)
 
 
+@pytest.mark.parametrize(("step_s", "seeds"), [(0.001, 1), (1, 2)])
+def test_a_trace_whose_stamps_leave_nothing_to_a_seed_is_one_load(
+    step_s: float, seeds: int, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.csv"
+    at = [round(i * 120 + i * 7 % 50 + (i % 3 * 0.007 if step_s < 1 else 0), 3) for i in range(300)]
+    rows = "".join(f"{at_s:g},{50 + i % 40},{20 + i % 30}\n" for i, at_s in enumerate(sorted(at)))
+    log.write_text("arrival_s,request_tokens,response_tokens\n" + rows)
+    ran = burstlens("disaggregate", log, *QUICK, "-q", "-o", tmp_path / "pd", "--no-images")
+    assert ran.returncode == 0, ran.stderr
+    screen = " ".join(ran.stdout.split())
+    content = json.loads((tmp_path / "pd" / "disaggregate.json").read_text())
+    assert len(content["seeds"]) == len(content["fixed"][0]["goodput_rps"]) == seeds
+    # Intervals are those of seeds that draw something.
+    assert ("one load" in screen) == (" [" not in screen) == ("The load is one:" in screen) == (seeds == 1)
+    assert ("Seeds move the trace's requests inside the steps" in screen) == (seeds == 2)
+
+
 def test_the_screen_and_the_page_again(
     done: tuple[dict[str, Any], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
