@@ -7,6 +7,7 @@ on average over the seeds, paired by seed. Not here: the search (`provision`).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -117,12 +118,17 @@ def policies(content: dict[str, Any]) -> list[Policy]:
     return [Policy(name, kind, tuple(row["goodput_rps"]), tolerance, alone) for name, kind, row in found]
 
 
-def one_load(content: dict[str, Any]) -> bool:
+def one_load(content: Mapping[str, Any]) -> bool:
     """Whether the load is the same by every seed: a trace of fine stamps."""
     return content.get("recipe", {}).get("spread") is False
 
 
-def seeds_said(content: dict[str, Any]) -> str:
+def first_load(content: Mapping[str, Any]) -> str:
+    """How the load is called that is shown where a figure has but one."""
+    return "The load" if one_load(content) else "The first seed’s load"
+
+
+def seeds_said(content: Mapping[str, Any]) -> str:
     """`3 seeds`, or that there is nothing to be drawn."""
     return "one load" if one_load(content) else counted(len(content["seeds"]), "seed")
 

@@ -16,7 +16,7 @@ from ..analysis.errors import BurstlensError
 from ..analysis.result import Part, silent
 from ..analysis.showing import marks
 from ..bench.experiments.findings import Checked
-from ..bench.provisioned import best_of, policies
+from ..bench.provisioned import best_of, one_load, policies
 from .chart import estimate, number
 from .page import block, render, sections, write_images, write_tables
 
@@ -99,7 +99,7 @@ def _facts(content: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     out = [
         ("Instances", str(serving["total"]), "prefill and decode"),
         ("Requests", f"{load['requests']:,}", "a load"),
-        ("Seeds", str(len(content["seeds"])), ""),
+        ("Seeds", "none", "one load") if one_load(content) else ("Seeds", str(len(content["seeds"])), ""),
     ]
     if found:
         best, top = best_of(found), max(found, key=lambda one: one.mean.value)
@@ -131,7 +131,7 @@ def _identity(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Change of role", f"what was begun is ended, then {serving['launch_s']:g} s of launch"),
         ("Search", f"windows of {content['window_s']:g} s, beam of {content['beam']}"),
         ("Goodput", f"by bisection, to {100 * content['tolerance']:g} %"),
-        ("Seeds", ", ".join(map(str, content["seeds"]))),
+        ("Seeds", "none: one load" if one_load(content) else ", ".join(map(str, content["seeds"]))),
     ]
 
 

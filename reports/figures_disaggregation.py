@@ -17,7 +17,7 @@ from ..bench.provisioned import (
     Ratios,
     Sequence,
     best_of,
-    one_load,
+    first_load,
     seeds_said,
     shown,
     switched,
@@ -83,13 +83,12 @@ def _switch(part: Ratios) -> Figure:
     )
     one = next(p for p in found if p.kind == "switch")
     high = max(m["goodput_rps"] for m in content["switch"]["moments"])
-    of = "The load" if one_load(content) else "The first seed’s load"
     return Figure(
         name="switch",
         title=f"One switch, {switched(content)}: {number(high)} requests/s against "
         f"{number(best.goodput_rps[0])} of the best fixed ratio, {best.name}",
         chart=alt.layer(lines.add_params(pick), dots, names, data=SOURCE).properties(height=330),
-        sentence=f"{of}: goodput of a switch from {content['switch']['before']} to "
+        sentence=f"{first_load(content)}: goodput of a switch from {content['switch']['before']} to "
         f"{content['switch']['after']} by its moment, and of every fixed ratio (level lines). Over "
         f"{seeds_said(content)}: {shown(one.mean)} with the switch, {shown(best.mean)} without.",
         alt_text=f"Line chart of goodput over the moment of one switch, {switched(content)} being best with "
@@ -188,9 +187,9 @@ def _course(part: Sequence) -> Figure:
         name="course",
         title=f"At {rate} requests/s within both bounds: {told}",
         chart=panels(line, "panel", [INSTANCES, SHARE], columns=1, free_y=True),
-        sentence=f"The first seed’s load at {rate} requests/s, the goodput of its own sequence. Above the "
-        f"prefill instances of {part.content['serving']['total']} that each plan asks for; below the share "
-        "of each window’s requests that kept both bounds.",
+        sentence=f"{first_load(part.content)} at {rate} requests/s, the goodput of its own sequence. Above "
+        f"the prefill instances of {part.content['serving']['total']} that each plan asks for; below the "
+        "share of each window’s requests that kept both bounds.",
         alt_text=f"Step lines over the load's clock of prefill instances and of the share of requests within "
         f"both bounds, for {len(kinds)} plans. In all: {told}.",
         table_name="windows",
