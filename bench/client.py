@@ -21,7 +21,7 @@ from .record import Manifest, Writer, begin, read_manifest, read_record, record_
 from .sender import LEAD_S, Sender, main
 from .settings import Settings, Status, Target
 from .shards import LAST_S, Shard, left_s, wait_for
-from .workload import Workload
+from .workload import Workload, notes_on
 
 READY_S = 60.0
 """Before a common start: the folder is made then, and the senders are made ready."""
@@ -185,14 +185,7 @@ def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompt
         )
     if settings.sample_s is not None and not endpoint.has_metrics:
         notes.append("the server tells no metrics: KV-cache use, queue and preemptions are unknown")
-    if endpoint.max_model_len is not None:
-        tokens = pl.col("request_tokens") + pl.col("response_tokens")
-        too_long = workload.requests.select((tokens > endpoint.max_model_len).sum()).item()
-        if too_long:
-            notes.append(
-                f"{too_long:,} requests are longer than the model's {endpoint.max_model_len:,} tokens; "
-                "the server will refuse them"
-            )
+    notes += notes_on(workload, endpoint.max_model_len)
     return Manifest(
         name=workload.name,
         synthetic=workload.synthetic,

@@ -178,6 +178,21 @@ def requests(record: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def complaints(record: pl.DataFrame) -> pl.DataFrame:
+    """What was said of requests that failed: `outcome`, `error` and how many (`n`), the most frequent first.
+
+    Complaints that differ in their numbers alone are one, told in the words of the first request.
+    """
+    return (
+        record.filter(pl.col("error").is_not_null())
+        .sort("request_id")
+        .group_by("outcome", pl.col("error").str.replace_all(r"\d+", "0").alias("kind"), maintain_order=True)
+        .agg(pl.col("error").first(), pl.len().cast(pl.Int64).alias("n"))
+        .drop("kind")
+        .sort("n", descending=True, maintain_order=True)
+    )
+
+
 def tokens(record: pl.DataFrame) -> pl.DataFrame:
     """When the tokens of answers came, one row a chunk that carried any, in the record's order.
 

@@ -15,7 +15,7 @@ conversation (`sessions`), and the requests of a trace as they are (`from_trace`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,8 @@ class Windows:
     length_s: Array
     shape: Array
     rate_rps: Array
+    not_gamma: NDArray[np.bool_]
+    """Whether the fit is flagged so: its gaps are far from a Gamma."""
 
     @property
     def requests(self) -> float:
@@ -66,7 +68,8 @@ class Windows:
         begins = np.maximum(self.start_s, begin_s)
         length = np.minimum(self.start_s + self.length_s, end_s) - begins
         held = length > 1e-9
-        return Windows(begins[held] - begin_s, length[held], self.shape[held], self.rate_rps[held])
+        shape, rate, apart = self.shape[held], self.rate_rps[held], self.not_gamma[held]
+        return Windows(begins[held] - begin_s, length[held], shape, rate, apart)
 
     def holding(self, at_s: Array) -> NDArray[np.int64]:
         """Index of the window that holds each instant."""
@@ -74,7 +77,7 @@ class Windows:
 
     def faster(self, factor: float) -> Windows:
         """The same windows with every rate multiplied."""
-        return Windows(self.start_s, self.length_s, self.shape, self.rate_rps * factor)
+        return replace(self, rate_rps=self.rate_rps * factor)
 
     def arrivals(self, rng: np.random.Generator) -> Array:
         """Instants of requests, increasing; BurstlensError where there are none, or too many of them."""
@@ -146,6 +149,7 @@ def from_parameters(
         "start_s": begin,
         "duration_s": windows.end_s,
         "scale": factor,
+        "not_gamma": float((windows.rate_rps * windows.length_s) @ windows.not_gamma) / windows.requests,
         "lengths": lengths if tokens is None else list(tokens),
         "seed": seed,
     }
@@ -216,7 +220,7 @@ def varying(
         # So long that fewer requests than asked for are as good as impossible.
         length = (requests + 8 * np.sqrt(requests / value["shape"]) + 25 / value["shape"]) / rate
     arrivals, sizes = _streams(seed)
-    windows = Windows(start, length, value["shape"], rate)
+    windows = Windows(start, length, value["shape"], rate, np.zeros(len(start), bool))
     at_s = windows.arrivals(arrivals)[:requests]
     drawn = _zipf_lengths(value["exponent"][windows.holding(at_s)], max_tokens, sizes)
     said = {"shape": shape, "scale_s": scale, "exponent": exponent}
@@ -303,7 +307,8 @@ def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -
     end = np.where(after, np.minimum(end, begin + told), end)
     length = end - begin
     held = length > 0
-    return Windows(begin[held], length[held], shape[held], rate[held])
+    apart = np.array(["not_gamma" in row["flags"] for row in rows])
+    return Windows(begin[held], length[held], shape[held], rate[held], apart[held])
 
 
 def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel:

@@ -18,7 +18,7 @@ import polars as pl
 
 from ..analysis.errors import BurstlensError
 from ..analysis.result import Interval
-from .metrics import Distribution, Metrics, Slo, measure, requests, tokens
+from .metrics import Distribution, Metrics, Slo, complaints, measure, requests, tokens
 from .record import Manifest, read_manifest, read_pieces, read_server, read_workload
 from .timeline import GAUGES, WINDOW_S, seconds
 from .token_sums import TokenSums
@@ -49,6 +49,8 @@ class Summary:
     """One row a request (see `metrics.requests`)."""
     seconds: pl.DataFrame
     """One row a second (see `timeline.seconds`)."""
+    complaints: pl.DataFrame
+    """What was said of requests that failed (see `metrics.complaints`)."""
     window_s: int
     """Length of the sliding window of `seconds`."""
 
@@ -75,6 +77,7 @@ class Summary:
                     "outcomes": dict(said.outcomes),
                     "retried": said.retried,
                 },
+                "complaints": self.complaints.to_dicts(),
                 "span_s": said.span_s,
                 "failure_rate": said.failure_rate,
                 "throughput_tps": said.throughput_tps,
@@ -117,6 +120,7 @@ def summarize(
         preemptions=_rise(server["preemptions"].drop_nulls()),
         requests=told,
         seconds=table,
+        complaints=complaints(record),
         window_s=window_s,
     )
 

@@ -50,6 +50,10 @@ def requests_frame(known: pl.DataFrame) -> pl.DataFrame:
     ).cast(SCHEMA)  # type: ignore[arg-type]
 
 
+NOTED = 0.1
+"""Share of a load in windows that are no Gamma from which on it is said."""
+
+
 @dataclass(frozen=True)
 class Workload(Shown):
     """Requests in the order of their instants, and where they come from."""
@@ -84,3 +88,32 @@ class Workload(Shown):
         """Fingerprint of the requests: equal for workloads that send the same."""
         rows = self.requests.select(*SCHEMA).hash_rows(seed=0).to_numpy()
         return hashlib.sha256(rows.tobytes()).hexdigest()
+
+
+def notes_on(workload: Workload, max_model_len: int | None) -> list[str]:
+    """What to know of a load for a model that takes `max_model_len` tokens; None where that is not told."""
+    notes = []
+    if max_model_len is not None:
+        prompt = pl.col("request_tokens")
+        whole = prompt + pl.col("response_tokens")
+        refused, cut = workload.requests.select(
+            (prompt >= max_model_len).sum().alias("refused"),
+            ((prompt < max_model_len) & (whole > max_model_len)).sum().alias("cut"),
+        ).row(0)
+        if refused:
+            notes.append(
+                f"{refused:,} of {len(workload.requests):,} prompts leave no room for an answer in the "
+                f"model's {max_model_len:,} tokens: the server refuses them"
+            )
+        if cut:
+            notes.append(
+                f"{cut:,} answers do not fit into the model's {max_model_len:,} tokens after their prompts: "
+                "the server cuts them short, or refuses them"
+            )
+    share = workload.recipe.get("not_gamma") or 0.0
+    if share >= NOTED:
+        notes.append(
+            f"{100 * share:.0f} % of the load is drawn in windows whose gaps are no Gamma's (not_gamma): "
+            "arrivals differ from the trace's; burstlens compare tells how far"
+        )
+    return notes

@@ -26,6 +26,7 @@ from . import (
     cli_gpu,
     cli_report,
 )
+from .analysis.errors import counted
 from .console import STOPPED, Duration, progress, say_json
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
 
@@ -189,8 +190,16 @@ def fit(
     if out == "-":
         say_json(fitted)
         return
-    windows = sum(len(selection["arrivals"]["windows"]) for selection in fitted["selections"])
-    click.echo(f"{out}: {len(fitted['selections'])} selections, {windows} windows of {window_s:g} s")
+    per = [(part["selection"]["label"], part["arrivals"]["windows"]) for part in fitted["selections"]]
+    windows = counted(sum(len(rows) for _, rows in per), "window")
+    click.echo(f"{out}: {counted(len(per), 'selection')}, {windows} of {window_s:g} s")
+    for label, rows in per:
+        apart = sum(row["n"] for row in rows if "not_gamma" in row["flags"])
+        if rows and apart > sum(row["n"] for row in rows) / 2:
+            click.echo(
+                f"note: {label}: most windows are flagged not_gamma: no Gamma describes their gaps, and "
+                "arrivals drawn from them differ from the trace's"
+            )
 
 
 @cli.command(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SHOWN = tuple(name for name in QUANTILES if name != "p95")
 """Quantiles that fit on a terminal of 80 columns; the page has them all."""
+COMPLAINTS, WORDS = 3, 120
+"""Kinds of complaints that are shown, and characters of each."""
 LATE_S = 0.01
 """Lateness p99 above which latencies counted from the send are shown too."""
 
@@ -54,6 +56,10 @@ def _numbers(said: Summary) -> Table:
          f"{number(told.prompt_tps)} prompt tokens/s"),
         ("in flight", f"{number(said.in_flight.mean)} on average, {number(said.in_flight.max)} at most"),
     ]  # fmt: skip
+    rows[1:1] = [
+        (str(outcome), f"{n:,} times: {error if len(error) <= WORDS else error[: WORDS - 1] + '…'}")
+        for outcome, error, n in said.complaints.head(COMPLAINTS).iter_rows()
+    ]
     if told.retried:
         rows.append(
             ("retried", f"{told.retried:,} were sent again: more arrived at the server than was asked")

@@ -48,6 +48,8 @@ POINTS = 200
 """A distribution is drawn by so many quantiles."""
 CURVES = ("ttft_s", "tpot_s", "e2e_s")
 FAILURES = tuple(name for name in OUTCOMES if name not in ("ok", "truncated"))
+COMPLAINTS = 3
+"""Kinds of complaints that are told; the table has all."""
 COUNTED = ("asked", "sent", "ended", "failed", "tokens")
 SLIDING = ("failure_rate", "token_latency_s", "token_latency_sd_s", "throughput_tps", "throughput_rps")
 
@@ -68,8 +70,9 @@ class OverTime(Part):
     said: Summary
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """The stretches."""
-        return {"bins": self.bins}
+        """The stretches, and what was said of failures where there are any."""
+        said = self.said.complaints
+        return {"bins": self.bins} | ({"complaints": said} if said.height else {})
 
     def sentences(self) -> list[str]:
         """The averages that the figures move about."""
@@ -82,6 +85,8 @@ class OverTime(Part):
             f"The server gave {number(told.throughput_tps)} tokens and {number(told.throughput_rps)} answers "
             f"a second over {number(told.span_s)} s.",
         ]
+        for outcome, error, n in self.said.complaints.head(COMPLAINTS).iter_rows():
+            out.append(f"{outcome}, {n:,} times: “{error}”.")
         if token.n:
             out.append(
                 f"A token took {duration(token.mean)} on average, with a standard deviation (jitter) of "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...analysis.result import Progress, silent
 from ..record import Manifest, begin, write_manifest, write_record
-from ..workload import Workload
+from ..workload import Workload, notes_on
 from .engine import Scheduling
 from .presets import Preset
 from .virtual import simulate_frame
@@ -53,7 +53,7 @@ def simulate(
             "ignore_eos": True,
         },
         started_unix_s=time.time(),
-        notes=list(notes),
+        notes=[*notes_on(workload, preset.max_model_len), *notes],
     )
     begin(folder, manifest, workload)
     record, server = simulate_frame(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.bench.metrics import Distribution, Slo, measure, requests, tokens
+from burstlens.bench.metrics import Distribution, Slo, complaints, measure, requests, tokens
 from burstlens.bench.record import ANSWERED, OUTCOMES, SERVER_SCHEMA
 from burstlens.bench.timeline import seconds
 from hypothesis import given
@@ -86,6 +86,28 @@ def test_a_quiet_stretch_has_no_latency(record_of: RecordOf) -> None:
     assert table["token_latency_s"].is_null().to_list() == [False] * 3 + [True] * 6 + [False]
     assert table["token_latency_sd_s"][9] == 0
     assert table["throughput_tps"].to_list()[3:9] == [0.0] * 6
+
+
+def test_complaints_that_differ_in_numbers_are_counted_as_one_in_the_words_of_the_first(
+    record_of: RecordOf,
+) -> None:
+    said = [
+        ("http_4xx", "400: your prompt has 5001 tokens"),
+        ("reset", "Connection lost"),
+        ("http_4xx", "400: your prompt has 70 tokens"),
+        ("http_4xx", "404: no such model"),
+        ("ok", None),
+        ("stream_error", "400: your prompt has 6 tokens"),
+    ]
+    record = record_of(*({"outcome": outcome, "error": error} for outcome, error in said))
+    told = complaints(record)
+    assert told.select("outcome", "error", "n").rows() == [
+        ("http_4xx", "400: your prompt has 5001 tokens", 2),
+        ("reset", "Connection lost", 1),
+        ("http_4xx", "404: no such model", 1),
+        ("stream_error", "400: your prompt has 6 tokens", 1),
+    ]
+    assert complaints(record.filter(pl.col("outcome") == "ok")).is_empty()
 
 
 @pytest.mark.parametrize("window_s", [0, -1, 1.5])

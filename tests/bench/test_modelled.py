@@ -21,7 +21,7 @@ from burstlens.analysis.likelihood import Histogram
 from burstlens.analysis.parameters import parameters, write_parameters
 from burstlens.analysis.trace import COLUMNS, Trace, open_frame
 from burstlens.bench.modelled import constant, from_parameters
-from burstlens.bench.workload import SCHEMA, Workload
+from burstlens.bench.workload import SCHEMA, Workload, notes_on
 from scipy import stats
 
 Content = dict[str, Any]
@@ -303,3 +303,23 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(make: Callable[[], Workload
         make()
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("flagged", "share"), [(0, None), (1, "25 %"), (2, "100 %")])
+def test_a_load_drawn_from_windows_that_are_no_gamma_says_so(flagged: int, share: str | None) -> None:
+    content = known([1.0, 1.0], [0.1, 0.3])
+    for window in content["selections"][0]["arrivals"]["windows"][:flagged]:
+        window["flags"] = ["not_gamma"]
+    notes = notes_on(from_parameters(content), None)
+    assert len(notes) == (share is not None)
+    assert all(f"{share} of the load" in note for note in notes)
+
+
+def test_requests_that_do_not_fit_the_model_are_counted_before_they_are_sent() -> None:
+    load = from_parameters(known([1.0], [0.2]), tokens=(100, 50))
+    n = len(load.requests)
+    assert notes_on(load, 150) == notes_on(load, None) == []
+    (cut,) = notes_on(load, 149)
+    assert cut.startswith(f"{n:,} answers do not fit into the model's 149 tokens")
+    (refused,) = notes_on(load, 100)
+    assert refused.startswith(f"{n:,} of {n:,} prompts leave no room for an answer in the model's 100 tokens")

@@ -199,3 +199,24 @@ def test_a_replay_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None
         assert loaded.count("duckdb") == 1, "what reads logs stays in the memory of what sends"
         assert loaded.count("polars") == loaded.count("numpy") == 1
     assert (tmp_path / "run" / "summary.json").is_file()
+
+
+def test_a_log_of_batches_and_of_prompts_too_long_is_told_on_the_screen(tmp_path: Path) -> None:
+    log = tmp_path / "batches.csv"
+    rows = (f"{3.001 * (i // 20):.3f},{100 + i % 37 if i % 4 else 9000},{20 + i % 23}\n" for i in range(1200))
+    log.write_text("arrival_s,request_tokens,response_tokens\n" + "".join(rows))
+    fitted = burstlens("fit", log, "-o", tmp_path / "fit.json", "-q")
+    assert "fit.json: 1 selection, 1 window of 1200 s\nnote: all: most windows are flagged not_gamma" in (
+        fitted.stdout
+    )
+    run = burstlens("replay", log, "--simulate", "llama-2-13b-a100", "-q", "-o", tmp_path / "run")
+    screen = " ".join(run.stdout.split())
+    assert "http_4xx 300 times: 400: the prompt leaves no room for an answer" in screen
+    assert "note: 300 of 1,200 prompts leave no room for an answer in the model's 4,096 tokens" in screen
+    drawn = burstlens("replay", tmp_path / "fit.json", "--simulate", "llama-2-13b-a100", "-q",
+                      "-o", tmp_path / "drawn")  # fmt: skip
+    assert "100 % of the load is drawn in windows whose gaps are no Gamma's" in " ".join(drawn.stdout.split())
+    paged = burstlens("report", tmp_path / "run", "-q", "--no-images")
+    assert paged.returncode == 0, paged.stderr
+    page = (tmp_path / "run" / "index.html").read_text()
+    assert "http_4xx, 300 times: “400: the prompt leaves no room for an answer (simulated)”." in page
