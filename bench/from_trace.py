@@ -97,11 +97,12 @@ def from_trace(
     return Workload(_requests(found, at / factor, chosen, held, sessions), info.name, info.synthetic, recipe)
 
 
-def once_a_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> tuple[list[Workload], tuple[int, ...]]:
-    """The load by each seed, and the seeds; one of each, where fine stamps leave a seed nothing to draw."""
+def once_a_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> list[Workload]:
+    """The load by each seed; only by the first, where fine stamps leave a seed nothing to draw."""
     first = from_trace(trace, seed=seeds[0], **choice)
-    drawn = tuple(seeds) if first.recipe["spread"] else (seeds[0],)
-    return [first, *(from_trace(trace, seed=one, **choice) for one in drawn[1:])], drawn
+    if not first.recipe["spread"]:
+        return [first]
+    return [first, *(from_trace(trace, seed=one, **choice) for one in seeds[1:])]
 
 
 def _offsets(found: pl.DataFrame, step_s: float, sessions: bool, rng: np.random.Generator) -> pl.Series:

@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
+COMPLAINTS = 3
+"""Kinds of complaints that are told in words; the table has all."""
 LATENCIES = {
     "ttft_s": "time to first token",
     "tpot_s": "time per output token",

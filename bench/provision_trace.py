@@ -36,7 +36,8 @@ def provision_trace(
     start_s, end_s, first = (None,) * 3 if cut is None else (cut.start_s, cut.end_s, cut.first)
     span_s = None if cut is None or cut.first else cut.length_s
     try:
-        made, seeds = once_a_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
+        made = once_a_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
+        seeds = tuple(range(seed, seed + len(made)))
         loads = tuple(Load.of(one, preset, span_s) for one in made)
         about = {
             "source": trace.info.name,

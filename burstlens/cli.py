@@ -176,6 +176,8 @@ def fit(
     **on: Any,
 ) -> None:
     """Fitted parameters as JSON, checked against their schema."""
+    from .bench.workload import NOTED
+
     with progress(quiet) as show:
         fitted = bl.fit(
             log,
@@ -195,10 +197,11 @@ def fit(
     click.echo(f"{out}: {counted(len(per), 'selection')}, {windows} of {window_s:g} s")
     for label, rows in per:
         apart = sum(row["n"] for row in rows if "not_gamma" in row["flags"])
-        if rows and apart > sum(row["n"] for row in rows) / 2:
+        share = apart / max(sum(row["n"] for row in rows), 1)
+        if share >= NOTED:
             click.echo(
-                f"note: {label}: most windows are flagged not_gamma: no Gamma describes their gaps, and "
-                "arrivals drawn from them differ from the trace's"
+                f"note: {label}: {100 * share:.0f} % of requests are in windows whose gaps are no Gamma's "
+                "(not_gamma): arrivals drawn from them differ from the trace's"
             )
 
 

@@ -245,7 +245,7 @@ def _drawn(
             cut = busiest_of_trace(trace, service=given.get("service"), model=given.get("model"), most=most)
             if cut is not None:
                 given |= {"start_s": cut.start_s, "end_s": cut.end_s, "first": cut.first}
-        return _Drawn(once_a_seed(trace, seeds, **given)[0], ahead, cut)
+        return _Drawn(once_a_seed(trace, seeds, **given), ahead, cut)
     finally:
         trace.engine.close()
 

@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from .analysis.result import number
-from .bench.metrics import LATENCIES, QUANTILES, Distribution
+from .bench.metrics import COMPLAINTS, LATENCIES, QUANTILES, Distribution
 
 if TYPE_CHECKING:
     from .bench.summary import Summary
 
 SHOWN = tuple(name for name in QUANTILES if name != "p95")
 """Quantiles that fit on a terminal of 80 columns; the page has them all."""
-COMPLAINTS, WORDS = 3, 120
-"""Kinds of complaints that are shown, and characters of each."""
+WORDS = 120
+"""Characters of a complaint that are shown."""
 LATE_S = 0.01
 """Lateness p99 above which latencies counted from the send are shown too."""
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from ..analysis.result import Part, number
 from ..analysis.showing import Exhibit, marks
-from ..bench.metrics import LATENCIES, Distribution
+from ..bench.metrics import COMPLAINTS, LATENCIES, Distribution
 from ..bench.record import OUTCOMES
 from ..bench.summary import Summary
 from ..bench.timeline import COUNTERS, GAUGES
@@ -48,8 +48,6 @@ POINTS = 200
 """A distribution is drawn by so many quantiles."""
 CURVES = ("ttft_s", "tpot_s", "e2e_s")
 FAILURES = tuple(name for name in OUTCOMES if name not in ("ok", "truncated"))
-COMPLAINTS = 3
-"""Kinds of complaints that are told; the table has all."""
 COUNTED = ("asked", "sent", "ended", "failed", "tokens")
 SLIDING = ("failure_rate", "token_latency_s", "token_latency_sd_s", "throughput_tps", "throughput_rps")
 

@@ -206,7 +206,7 @@ def test_a_log_of_batches_and_of_prompts_too_long_is_told_on_the_screen(tmp_path
     rows = (f"{3.001 * (i // 20):.3f},{100 + i % 37 if i % 4 else 9000},{20 + i % 23}\n" for i in range(1200))
     log.write_text("arrival_s,request_tokens,response_tokens\n" + "".join(rows))
     fitted = burstlens("fit", log, "-o", tmp_path / "fit.json", "-q")
-    assert "fit.json: 1 selection, 1 window of 1200 s\nnote: all: most windows are flagged not_gamma" in (
+    assert "fit.json: 1 selection, 1 window of 1200 s\nnote: all: 100 % of requests are in windows" in (
         fitted.stdout
     )
     run = burstlens("replay", log, "--simulate", "llama-2-13b-a100", "-q", "-o", tmp_path / "run")
