@@ -30,6 +30,8 @@ PRESET = "preset.json"
 CLIENT_TOKENS = (64, 16)
 """Request and response tokens of the load that measures the client: little work for the server."""
 CLIENT_WORKERS = (1, 4)
+FROM_RPS = 1.0
+"""Rate at which the search in virtual time begins; it reaches from a 64th of it to 64 times it."""
 
 
 @dataclass(frozen=True)
@@ -162,13 +164,13 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """The rate at which BurstGPT's conversation uses the wanted share of the KV cache."""
     from . import calibrate as search
-    from . import workload
     from .bench.prompts import TokenPrompts
 
-    chosen: dict[str, Any] = {"service": "conversation", "first": plan.requests}
+    # A trace's own rate may be thousands of times too low for a GPU, farther than a search reaches.
+    chosen: dict[str, Any] = {"service": "conversation", "first": plan.requests, "rate_rps": FROM_RPS}
     # In virtual time first: a trial in real time at a rate that is far off takes hours, or says nothing.
     near = search(plan.trace, plan.kv, simulate=str(_preset(folder)), trials=20, **chosen)
-    chosen["rate_rps"] = workload(plan.trace, **chosen).rate_rps * near.scale
+    chosen["rate_rps"] = FROM_RPS * near.scale
     # What the next stages go by where the time is up before the server's own trials have ended.
     untried = replace(near, reached=False, why="only in virtual time, the trials on the server did not end")
     _keep(folder, untried, chosen["rate_rps"])

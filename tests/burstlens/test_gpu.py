@@ -22,9 +22,10 @@ from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.reports.gpu_page import write_gpu_page
 
+import burstlens as bl
 from burstlens import BurstlensError
 from burstlens.gpu import GpuEvaluated, ended, evaluate
-from burstlens.gpu_stages import Plan, maf2
+from burstlens.gpu_stages import Plan, calibrate, maf2
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 from tests.helpers import serving
@@ -76,16 +77,53 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, 
         evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
 
 
+def plan_of(log: Path, **others: float) -> Plan:
+    """A plan with that log, of few requests."""
+    plan = Plan(
+        trace=str(log), synthetic=False, functions=None, model="Llama-2-7b", weights=None, gpu="no GPU",
+        flags={}, kv=0.35, requests=100, seeds=1, vocabulary=(256, 31_999), shapes=(), scales=(),
+        exponents=(), client_rps=1.0, client_requests=1, rounds=1, timeout_s=60.0,
+    )  # fmt: skip
+    return replace(plan, **others)  # type: ignore[arg-type]
+
+
+def test_a_trace_of_a_thousandth_of_the_rate_is_calibrated_too(tmp_path: Path) -> None:
+    """The first hundreds of BurstGPT come at 0.004 requests/s, a GPU's cache wants some per second."""
+    path, folder = tmp_path / "log.csv", tmp_path / "calibrate"
+    rows = "".join(f"{900 * i}.5,{400 + i % 9},{100 + i % 4},conversation\n" for i in range(200))
+    path.write_text("arrival_s,request_tokens,response_tokens,service\n" + rows)
+    for each in (folder, tmp_path / "profile"):
+        each.mkdir()
+    named = json.loads((files("burstlens.bench.simulated") / "presets.json").read_text())
+    preset = tmp_path / "profile" / "preset.json"
+    preset.write_text(json.dumps(named[PRESET] | {"kv_cache": {"num_blocks": 1500, "block_size": 16}}))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # Before the first trial on a server: what virtual time found is kept, and the next stages go by it.
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(plan_of(path), folder, "http://127.0.0.1:9", stop)
+    found = json.loads((folder / "calibration.json").read_text())
+    assert found["used"] == pytest.approx(0.35, abs=0.02)
+    again = bl.calibrate(
+        path,
+        0.35,
+        simulate=str(preset),
+        trials=1,
+        service="conversation",
+        first=100,
+        rate_rps=found["rate_rps"],
+    )
+    assert again.reached
+
+
 def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Path) -> None:
     """Another calibration comes between: its rate would be another experiment's."""
     path = tmp_path / "log.csv"
     rows = "".join(f"{i}.5,{20 + i % 9},{5 + i % 4},{('api', 'conversation')[i % 2]}\n" for i in range(220))
     path.write_text("arrival_s,request_tokens,response_tokens,service\n" + rows)
-    plan = Plan(
-        trace=str(path), synthetic=False, functions=None, model="Llama-2-7b", weights=None, gpu="no GPU",
-        flags={}, kv=0.35, requests=100, seeds=1, vocabulary=(256, 31_999), shapes=(), scales=(),
-        exponents=(), client_rps=1.0, client_requests=1, rounds=1, timeout_s=60.0,
-    )  # fmt: skip
+    plan = plan_of(path)
     folder, found = tmp_path / "maf2", tmp_path / "calibrate" / "calibration.json"
     found.parent.mkdir()
 
