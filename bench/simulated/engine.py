@@ -12,8 +12,12 @@ in all, and B decoding requests that attend to ΣL tokens takes
 While all running requests decode and nobody can be admitted, m steps take m·T₁ + d·B·m(m − 1)/2, T₁ being
 the first: such a stretch is passed in one go, up to the first finish, arrival or shortage of blocks.
 
-Not modelled: prefix caching, speculative decoding, asynchronous scheduling, the cost of HTTP and
-tokenizers. Not here: the constants (`presets`), files (`virtual`), HTTP (`endpoint`).
+With `async_scheduling`, vLLM's default since 0.14, a step is planned while the one before it begins: who
+arrives later misses it, and gets into the one after. What finishes is known ahead, by its length.
+
+Not modelled: prefix caching, speculative decoding, that a plan made ahead does not have the blocks that the
+step under way will free, the cost of HTTP and tokenizers. Not here: the constants (`presets`), files
+(`virtual`), HTTP (`endpoint`).
 """
 
 from __future__ import annotations
@@ -138,6 +142,9 @@ class Engine:
         self._block = preset.block_size
         self._free = preset.num_blocks
         self._fcfs = scheduling == "fcfs"
+        self._ahead = preset.async_scheduling
+        # Arrivals that no plan has seen, each with the first step that it can have a part in.
+        self._unseen: deque[tuple[int, Request]] = deque()
         self._orders = count()
         self._queue: deque[Request] = deque()
         self._heap: list[tuple[int, float, int, Request]] = []
@@ -189,22 +196,24 @@ class Engine:
             request.response_tokens = room
             request.truncated = True
         first = self._head() is None if self._fcfs else self._before_head(request)
-        if self._fcfs:
-            self._queue.append(request)
-        else:
-            heappush(self._heap, (priority, at_s, request._order, request))
         self.waiting += 1
-        if not self._m:
-            if at_s > self.now_s:
-                self.now_s = at_s
-        elif (
+        if not self._m and at_s > self.now_s:
+            self.now_s = at_s
+        late = 0
+        if self._ahead:
+            on = self._step_on(at_s) if self._m else 0
+            self._unseen.append((self._k + on + 2, request))
+            late = 1
+        else:
+            self._enqueue(request)
+        if (
             first
             and self._m > 1
             and len(self._running) < preset.max_num_seqs
             and -(-request_tokens // self._block) <= self._free
         ):
             # Only who can be admitted ends the stretch: the free blocks do not grow while it lasts.
-            self._cut(at_s)
+            self._cut(at_s, late)
         return request
 
     def abort(self, at_s: float, request: Request) -> None:
@@ -321,6 +330,7 @@ class Engine:
     def _living(self) -> Iterator[Request]:
         yield from self._running
         yield from self._queue if self._fcfs else (entry[-1] for entry in self._heap)
+        yield from (request for _, request in self._unseen)
 
     def _refuse(self, request: Request, end: End) -> Request:
         request.end = end
@@ -368,17 +378,20 @@ class Engine:
             else 0.0
         )
 
-    def _cut(self, at_s: float) -> None:
-        """End the stretch under way with the step that is on at `at_s`, or ends at it."""
-        if self._m > 1:
-            j = max(ceil(self._steps_in(at_s - self.now_s)), 1)
-            while j > 1 and self._step_end(j - 1) >= at_s:
-                j -= 1
-            while self._step_end(j) < at_s:
-                j += 1
-            if j < self._m:
-                self._m = j
-                self._end_s = self._step_end(j)
+    def _step_on(self, at_s: float) -> int:
+        """Which step of the stretch under way is on at `at_s`, or ends at it, counted from 1."""
+        j = max(ceil(self._steps_in(at_s - self.now_s)), 1)
+        while j > 1 and self._step_end(j - 1) >= at_s:
+            j -= 1
+        while self._step_end(j) < at_s:
+            j += 1
+        return j
+
+    def _cut(self, at_s: float, late: int = 0) -> None:
+        """End the stretch under way with the step that is on at `at_s`, or so many steps later."""
+        if self._m > 1 and (j := self._step_on(at_s) + late) < self._m:
+            self._m = j
+            self._end_s = self._step_end(j)
 
     def _blocks_for(self, m: int) -> int:
         """Blocks that the decoding requests take in the next m steps."""
@@ -400,8 +413,25 @@ class Engine:
             m += 1
         return wanted
 
+    def _enqueue(self, request: Request) -> None:
+        if self._fcfs:
+            self._queue.append(request)
+        else:
+            heappush(self._heap, (request.priority, request.arrival_s, request._order, request))
+
+    def _see(self) -> None:
+        """Arrivals that the plan of the next step knows of: all, where without them there is nothing to do."""
+        unseen, known = self._unseen, self._k + 1
+        while unseen and unseen[0][0] <= known:
+            self._enqueue(unseen.popleft()[1])
+        if not self._running and self._head() is None:
+            while unseen:
+                self._enqueue(unseen.popleft()[1])
+
     def _begin(self) -> None:
         """Decide the next step, or the stretch of steps that needs no decision."""
+        if self._unseen:
+            self._see()
         block = self._block
         decoding = self._decoding
         need = self._phase[-self._k % block]
@@ -452,7 +482,7 @@ class Engine:
             while ends[0][2]._state != DECODE or ends[0][2]._end_k != ends[0][0]:
                 heappop(ends)
             steps = ends[0][0] - self._k
-            if self._partial is None and steps > 1:
+            if self._partial is None and steps > 1 and not self._unseen:
                 self._m = steps = self._steps_before_shortage(steps)
                 self._end_s = self._step_end(steps)
 

@@ -77,6 +77,8 @@ class Preset:
     max_model_len: int
     max_num_queued_reqs: int | None = None
     """Requests waiting or running above which a new one is rejected; None for no limit, vLLM's default."""
+    async_scheduling: bool = False
+    """Whether a step is planned while the one before it runs."""
     kv_cache: KvCache | None = None
     """What `num_blocks` was computed from; None where it was given."""
 
@@ -156,10 +158,12 @@ def load_preset(name_or_path: str | Path) -> Preset:
 
 def parse_preset(name: str, found: object) -> Preset:
     """A preset from plain values; `name` is its name or file, for messages too."""
-    top = _object(name, "", found, ("latency", "kv_cache", "limits"), TEXTS)
+    top = _object(name, "", found, ("latency", "kv_cache", "limits"), (*TEXTS, "async_scheduling"))
     for field in TEXTS:
         if not isinstance(top.get(field), str | None) or (field == "source" and not top.get(field)):
             _wrong(name, field, "a text is needed, such as where the constants were measured")
+    if not isinstance(ahead := top.get("async_scheduling", False), bool):
+        _wrong(name, "async_scheduling", "true or false is needed")
     constants = _object(name, "latency", top["latency"], tuple(Latency.__slots__))
     latency = Latency(
         **{field: _number(name, f"latency.{field}", value) for field, value in constants.items()}
@@ -191,6 +195,7 @@ def parse_preset(name: str, found: object) -> Preset:
         latency=latency,
         block_size=block_size,
         num_blocks=num_blocks,
+        async_scheduling=ahead,
         kv_cache=sizes,
         **plain,
     )

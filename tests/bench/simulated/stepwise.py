@@ -81,11 +81,15 @@ def run(
         r.preemptions += 1
         waiting.insert(0, r)
 
+    planned = 0.0
     while running or waiting or coming:
         if not running and not waiting:
             now = max(now, coming[0].arrival_s)
             arrive(now)
             continue
+        # Planned ahead, a step knows who came before the step before it began, unless that is nobody.
+        if not preset.async_scheduling or not (running or any(r.arrival_s <= planned for r in waiting)):
+            planned = now
         # Decide the step: running requests first, then waiting ones.
         budget = preset.max_num_batched_tokens
         chunk: dict[Asked, int] = {}
@@ -115,8 +119,11 @@ def run(
             chunk[r] = n
             i += 1
         if not preempted:
-            while waiting and budget > 0 and len(running) < preset.max_num_seqs:
-                r = waiting[0] if scheduling == "fcfs" else min(waiting, key=rank)
+            while budget > 0 and len(running) < preset.max_num_seqs:
+                known = [r for r in waiting if r.arrival_s <= planned]
+                if not known:
+                    break
+                r = known[0] if scheduling == "fcfs" else min(known, key=rank)
                 if taken + blocks(r.known) > preset.num_blocks:
                     break
                 n = min(r.known, budget)
@@ -139,7 +146,7 @@ def run(
             + cost.d_us / 1e3 * sum(r.computed + 1 for r in decode)
             + cost.e_us / 1e3 * len(decode)
         )
-        begun = now
+        begun = planned = now
         now += step_ms / 1e3
         if seen is not None:
             seen.append({"begun": begun, "ended": now, "taken": taken, "running": len(running)})

@@ -82,9 +82,10 @@ def overload(n: int, seed: int, preset: Preset, rate_rps: float, aborts: float =
     return asked
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("scheduling", ["fcfs", "priority"])
-def test_agrees_with_single_steps_through_overload(scheduling: Scheduling) -> None:
-    preset = replace(TINY, max_num_queued_reqs=60)
+def test_agrees_with_single_steps_through_overload(scheduling: Scheduling, ahead: bool) -> None:
+    preset = replace(TINY, max_num_queued_reqs=60, async_scheduling=ahead)
     asked = overload(1500, 7, preset, 12.0, aborts=0.1)
     engine = agree(preset, asked, scheduling, [i * 0.31 for i in range(300)])
     ends = [r.end for r in asked]
@@ -105,6 +106,7 @@ def loads(draw: st.DrawFn) -> tuple[Preset, list[Asked], list[float]]:
         max_num_seqs=draw(st.integers(1, 10)),
         max_num_batched_tokens=draw(st.integers(10, 130)),
         max_num_queued_reqs=draw(st.one_of(st.none(), st.integers(1, 20))),
+        async_scheduling=draw(st.booleans()),
     )
     asked = []
     for i in range(n):
@@ -154,6 +156,23 @@ def test_one_request_takes_what_the_equation_says() -> None:
     expected = [5 + prefill, 5 + prefill + decode[0], 5 + prefill + decode[0] + decode[1]]
     assert engine.token_times(request) == pytest.approx(expected, abs=1e-12)
     assert (request.first_token_s, request.ended_s) == pytest.approx((expected[0], expected[2]), abs=1e-12)
+
+
+def test_a_step_that_was_planned_ahead_goes_by_without_who_came_after_its_plan() -> None:
+    # Every step takes 10 ms, and the second request comes in the midst of the third.
+    exact = replace(TINY, latency=Latency(10, 0, 0, 10, 0, 0))
+    for ahead, first_s in ((False, 0.04), (True, 0.05)):
+        engine = Engine(replace(exact, async_scheduling=ahead))
+        engine.submit(0.0, 0, 4, 20)
+        engine.advance(0.025)
+        late = engine.submit(0.025, 1, 4, 2)
+        assert engine.sample(0.025).waiting == 1
+        engine.advance(inf)
+        assert late.first_token_s == pytest.approx(first_s, abs=1e-12)
+        # Where nothing is planned, nothing goes by: an idle server begins at once.
+        alone = engine.submit(1.0, 2, 4, 1)
+        engine.advance(inf)
+        assert alone.ended_s == pytest.approx(1.01, abs=1e-12)
 
 
 def test_a_long_prompt_is_prefilled_in_chunks() -> None:
