@@ -178,7 +178,11 @@ class Serving:
         steps = np.array(load.response_tokens, dtype=float) - 1
         chunks = np.ceil(into / preset.max_num_batched_tokens)
         # The squares of chunks after each other add up to that of the whole.
-        ttft = chunks * max(cost.a_p_ms, cost.a_d_ms) + cost.b_ms * into + cost.c_ms * into**2
+        ttft = chunks * cost.a_ms + cost.b_ms * into + cost.c_ms * into**2
+        # Chunks before the last are as long as a step may be, and take more than its least.
+        before = (chunks - 1) * preset.max_num_batched_tokens
+        last = cost.a_ms + cost.b_ms * (into - before) + cost.c_ms * (into**2 - before**2)
+        ttft += np.maximum(cost.h_ms - last, 0.0)
         moved = self.transfer.seconds(into, self.bytes_per_token)
         step = (cost.a_d_ms + (cost.e_us + cost.d_us * (into + (steps + 1) / 2)) / 1e3) / 1e3
         return ttft / 1e3, np.where(steps > 0, step + moved / np.maximum(steps, 1), 0.0)

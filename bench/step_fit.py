@@ -1,10 +1,11 @@
 """The constants of the simulated engine's step time, from steps that were measured on a real server.
 
-    T = max(a_d, a_p·[N > 0]) + b·N + c·Σ n(2·ctx + n) + d·ΣL + e·B
+    T = max(h, a + b·N + c·Σ n(2·ctx + n)) + d·ΣL + e·B    where N > 0, else a_d + d·ΣL + e·B
 
-for N prefill tokens (chunks of n after ctx), and B decoding requests that attend to ΣL tokens. Least squares
-of relative residuals, no constant below zero; what the equation does not explain is kept beside it, step by
-step. Not here: measuring steps (`step_probe`), using the constants (`simulated`).
+for N prefill tokens (chunks of n after ctx), and B decoding requests that attend to ΣL tokens, with a the
+larger of a_d and a_p, or where h is told, a_p. Least squares of relative residuals, no constant below zero;
+h only where it explains more than it costs (Schwarz's criterion). What the equation does not explain is kept
+beside it, step by step. Not here: measuring steps (`step_probe`), using the constants (`simulated`).
 """
 
 from __future__ import annotations
@@ -31,9 +32,15 @@ STEPS: dict[str, type[pl.DataType]] = {
 """Columns of measured steps: N, Σ n(2·ctx + n), B, ΣL and T of the equation."""
 FEWEST = 8
 """Fewer steps, or all of one kind, fit nothing."""
-LONG, ALONE = 3.5, 3
+LONG, ALONE = 2.5, 3
 """How many of the shortest steps a prompt must take for what is outside of a step to be little beside it, and
 how many such prompts it takes."""
+
+
+AFFINE = 3
+"""Lengths of prompts at least whose steps the terms have to explain."""
+EXACT = 1e-9
+"""A mean relative residual below this is none."""
 
 
 @dataclass(frozen=True)
@@ -141,27 +148,50 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
             f"{len(steps)} steps were measured, {int(mixed.sum())} of them with prefill: {FEWEST} of both "
             "kinds are needed to fit the step time"
         )
+    sizes = np.sort(np.unique(steps["prefill_tokens"].to_numpy()[mixed]))
+    fits = [_fit(steps, int(held_below)) for held_below in (0, *sizes[1 : len(sizes) - AFFINE + 1])]
+    measured = steps["step_ms"].to_numpy()
+    latency, fitted = min(fits, key=lambda fit: _score(measured, *fit))
+    if latency.a_d_ms <= 0:
+        raise BurstlensError(
+            "the steps fit no least time of a step; they grow from nothing with their tokens"
+        )
+    told = steps.select(*STEPS).with_columns(
+        fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
+    )
+    return StepFit(latency, told, asked - len(steps))
+
+
+def _fit(steps: pl.DataFrame, held_below: int) -> tuple[Latency, NDArray[np.float64]]:
+    """Constants and fitted steps; prefill of fewer tokens than `held_below`, if it is above 0, takes h."""
     from scipy.optimize import nnls
 
-    measured = steps["step_ms"].to_numpy()
-    terms = _terms(steps)
+    n, attention, decoding, context, measured = (steps[name].to_numpy().astype(float) for name in STEPS)
+    mixed, held = n > 0, (n > 0) & (n < held_below)
+    affine = mixed & ~held
+    # Without h a step with prefill takes a_d, and a_p what it is above that.
+    least = [~mixed, affine, held] if held_below else [np.full(len(n), True), mixed, held]
+    terms = np.column_stack([*least, n * affine, attention * affine, context, decoding]).astype(float)
     # Relative residuals: a step of 5 ms is to be met as well as one of 200 ms. Columns of one size, since
     # Σ n² is ten million times B.
     rows = terms / measured[:, None]
     size = np.linalg.norm(rows, axis=0)
     size[size == 0] = 1.0
     found = nnls(rows / size, np.ones(len(rows)))[0] / size
-    a_d, more, b, c, d, e = (float(value) for value in found)
-    if a_d <= 0:
-        raise BurstlensError(
-            "the steps fit no least time of a step; they grow from nothing with their tokens"
-        )
-    fitted = terms @ found
-    latency = Latency(a_p_ms=a_d + more, b_ms=b, c_ms=c, a_d_ms=a_d, d_us=1000 * d, e_us=1000 * e)
-    told = steps.select(*STEPS).with_columns(
-        fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
-    )
-    return StepFit(latency, told, asked - len(steps))
+    a_d, a_p, h, b, c, d, e = (float(value) for value in found)
+    latency = Latency(a_p if held_below else a_d + a_p, b, c, a_d, 1000 * d, 1000 * e, h)
+    prefill = np.maximum(latency.h_ms, latency.a_ms + b * n + c * attention)
+    return latency, np.where(mixed, prefill, a_d) + d * context + e * decoding
+
+
+def _score(measured: NDArray[np.float64], latency: Latency, fitted: NDArray[np.float64]) -> float:
+    """Schwarz's criterion; h counts as two, itself and where it ends.
+
+    Of the residuals' sizes, not their squares: steps that the host holds up scatter several times as much.
+    """
+    n = len(measured)
+    spread = float(np.mean(np.abs(fitted / measured - 1))) + EXACT
+    return 2 * n * float(np.log(spread)) + (2 * float(np.log(n)) if latency.h_ms else 0.0)
 
 
 def _possible(steps: pl.DataFrame) -> pl.DataFrame:
@@ -170,9 +200,3 @@ def _possible(steps: pl.DataFrame) -> pl.DataFrame:
     known = steps.join(least, on="decoding", how="left", maintain_order="left")
     short = (pl.col("prefill_tokens") > 0) & (pl.col("step_ms") < pl.col("least_ms"))
     return known.filter(~short.fill_null(False)).drop("least_ms")
-
-
-def _terms(steps: pl.DataFrame) -> NDArray[np.float64]:
-    """One column a constant: a_d, what a_p is above it, b, c, d and e in ms."""
-    n, attention, decoding, context = (steps[name].to_numpy().astype(float) for name in list(STEPS)[:4])
-    return np.column_stack([np.ones(len(n)), (n > 0).astype(float), n, attention, context, decoding])

@@ -122,6 +122,8 @@ class Plan:
 
 def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """Steps over batch and length, the equation's constants from them, a preset file."""
+    import polars as pl
+
     from .bench.hosted import Flags, cache_of, limits_of, metrics_page
     from .bench.preflight import preflight
     from .bench.step_fit import fit_steps, prefill_alone
@@ -140,9 +142,9 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     found.steps.write_csv(folder / "steps.csv")
     probed.alone_ms.write_csv(folder / "alone.csv")
     latency = found.latency
-    tokens = probed.alone_ms["prefill_tokens"]
-    step_ms = latency.a_p_ms + latency.b_ms * tokens + latency.c_ms * tokens**2
-    outside = (probed.alone_ms["first_ms"] - step_ms).median()
+    tokens = probed.alone_ms["prefill_tokens"].to_list()
+    steps_ms = pl.Series([latency.prefill_ms(n, n**2) for n in tokens], dtype=pl.Float64)
+    outside = (probed.alone_ms["first_ms"] - steps_ms).median()
     limits = {name: plan.flags[name] for name in ("max_num_seqs", "max_num_batched_tokens", "max_model_len")}
     day = time.strftime("%Y-%m-%d", time.gmtime())
     preset = found.preset(

@@ -34,12 +34,13 @@ STAGES = {
 """What each stage does, by its folder."""
 EXPERIMENTS = ("maf2", "sweep", "schedulers")
 UNITS = {
-    "a_p_ms": "ms, least of a step with prefill",
+    "a_p_ms": "ms, of a step with prefill",
     "b_ms": "ms a prefill token",
     "c_ms": "ms, times n(2·ctx + n) of a chunk of n",
     "a_d_ms": "ms, least of any step",
     "d_us": "µs a token attended to",
     "e_us": "µs a decoding request",
+    "h_ms": "ms, least of prefill, however short",
 }
 """What each constant is of."""
 WORST = 12

@@ -2,7 +2,7 @@
 
 Requests wait in one queue. A prefill instance takes prompts from it, in order, until the token budget of a
 step is full (a prompt that does not fit goes on in the instance's next step), which takes
-max(a_d, a_p) + b·N_p + c·Σ n(2·ctx + n). That brings the first token; the KV cache then goes to the decode
+max(h, a + b·N_p + c·Σ n(2·ctx + n)). That brings the first token; the KV cache then goes to the decode
 instance that holds the fewest prompt tokens of unfinished requests, in latency + bytes/bandwidth (links are
 not shared), and waits there for room, in memory that is not counted. Decode is `decoding`'s. Who is
 preempted there goes back to the head of the prefill queue and is computed anew, with what it had generated.
@@ -80,7 +80,7 @@ class Rig:
         self.last = [into + out - 1 for into, out in zip(self.into, self.out, strict=True)]
         """Tokens that are cached when the last one comes."""
         cost = prefill.latency
-        self.step_s = max(cost.a_d_ms, cost.a_p_ms) / 1e3
+        self.step_s, self.least_s = cost.a_ms / 1e3, cost.h_ms / 1e3
         self.token_s, self.square_s = cost.b_ms / 1e3, cost.c_ms / 1e3
         self.budget, self.prompts = prefill.max_num_batched_tokens, prefill.max_num_seqs
         self.decode = DecodeCosts.of(decode)
@@ -289,7 +289,8 @@ class Cluster:
             self._head = head
         if tokens:
             self._batch[i] = done
-            self._end_s[i] = at_s + rig.step_s + rig.token_s * tokens + rig.square_s * squares
+            step_s = rig.step_s + rig.token_s * tokens + rig.square_s * squares
+            self._end_s[i] = at_s + (step_s if step_s > rig.least_s else rig.least_s)
         elif self._mode[i] == PREFILL:
             self._end_s[i] = inf
             self._idle.append(i)

@@ -7,7 +7,10 @@ one of the worst priority (`priority`) goes back to the head of the waiting queu
 and no request is admitted in that step. A step with prefill chunks n after ctx cached tokens, N_p of them
 in all, and B decoding requests that attend to ΣL tokens takes
 
-    T = max(a_d, a_p·[N_p > 0]) + b·N_p + c·Σ n(2·ctx + n) + d·ΣL + e·B
+    T = max(h, a + b·N_p + c·Σ n(2·ctx + n)) + d·ΣL + e·B    where N_p > 0, else a_d + d·ΣL + e·B
+
+with a = max(a_d, a_p), or where h is told, a_p: the weights are read, and the kernels launched, while the
+GPU computes, and what takes longer counts.
 
 While all running requests decode and nobody can be admitted, m steps take m·T₁ + d·B·m(m − 1)/2, T₁ being
 the first: such a stretch is passed in one go, up to the first finish, arrival or shortage of blocks.
@@ -136,7 +139,7 @@ class Engine:
         """Requests in the waiting queue."""
         self.stretches: Stretches | None = Stretches() if keep_steps else None
         cost = preset.latency
-        self._a_d, self._a_mixed = cost.a_d_ms / 1e3, max(cost.a_d_ms, cost.a_p_ms) / 1e3
+        self._a_d, self._a_mixed, self._h = cost.a_d_ms / 1e3, cost.a_ms / 1e3, cost.h_ms / 1e3
         self._b, self._c = cost.b_ms / 1e3, cost.c_ms / 1e3
         self._d, self._e = cost.d_us / 1e6, cost.e_us / 1e6
         self._block = preset.block_size
@@ -420,7 +423,7 @@ class Engine:
             heappush(self._heap, (request.priority, request.arrival_s, request._order, request))
 
     def _see(self) -> None:
-        """Arrivals that the plan of the next step knows of: all, where without them there is nothing to do."""
+        """Arrivals that the next step's plan knows of: all, where without them there is nothing to do."""
         unseen, known = self._unseen, self._k + 1
         while unseen and unseen[0][0] <= known:
             self._enqueue(unseen.popleft()[1])
@@ -489,11 +492,12 @@ class Engine:
     def _time(self, decoding: int, offsets: int, tokens: int, squares: int) -> None:
         """A stretch of one step with so many decoding requests, prefill tokens and Σ n(2·ctx + n)."""
         self._m = 1
-        self._first_s = (
-            (self._a_mixed + self._b * tokens + self._c * squares if tokens else self._a_d)
-            + self._d * (offsets + decoding * (self._k + 1))
-            + self._e * decoding
-        )
+        least_s = self._a_d
+        if tokens:
+            least_s = self._a_mixed + self._b * tokens + self._c * squares
+            if least_s < self._h:
+                least_s = self._h
+        self._first_s = least_s + self._d * (offsets + decoding * (self._k + 1)) + self._e * decoding
         self._increment_s = self._d * decoding
         self._end_s = self.now_s + self._first_s
 

@@ -26,7 +26,7 @@ class Latency:
     """Constants of the time that one step takes, in ms or µs as named."""
 
     a_p_ms: float
-    """Least time of a step with prefill tokens."""
+    """Of a step with prefill tokens; counts where it is above `a_d_ms`, or `h_ms` is told."""
     b_ms: float
     """Per prefill token."""
     c_ms: float
@@ -37,6 +37,17 @@ class Latency:
     """Per token that a decoding request attends to."""
     e_us: float
     """Per decoding request."""
+    h_ms: float = 0.0
+    """Least time of prefill however short: weights are read and kernels launched while the GPU computes."""
+
+    @property
+    def a_ms(self) -> float:
+        """What prefill takes beside its tokens."""
+        return self.a_p_ms if self.h_ms else max(self.a_d_ms, self.a_p_ms)
+
+    def prefill_ms(self, tokens: float, attention: float) -> float:
+        """A step of prefill alone, of so many tokens and Σ n(2·ctx + n)."""
+        return max(self.h_ms, self.a_ms + self.b_ms * tokens + self.c_ms * attention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,8 @@ class Preset:
 
 LIMITS = ("max_num_seqs", "max_num_batched_tokens", "max_model_len", "max_num_queued_reqs")
 TEXTS = ("model", "gpu", "source")
+CONSTANTS = ("a_p_ms", "b_ms", "c_ms", "a_d_ms", "d_us", "e_us")
+"""Those that every set has."""
 
 
 def preset_names() -> list[str]:
@@ -164,7 +177,7 @@ def parse_preset(name: str, found: object) -> Preset:
             _wrong(name, field, "a text is needed, such as where the constants were measured")
     if not isinstance(ahead := top.get("async_scheduling", False), bool):
         _wrong(name, "async_scheduling", "true or false is needed")
-    constants = _object(name, "latency", top["latency"], tuple(Latency.__slots__))
+    constants = _object(name, "latency", top["latency"], CONSTANTS, ("h_ms",))
     latency = Latency(
         **{field: _number(name, f"latency.{field}", value) for field, value in constants.items()}
     )

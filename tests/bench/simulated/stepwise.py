@@ -139,12 +139,16 @@ def run(
         prefill = [r for r in chunk if not r.decodes]
         decode = [r for r in chunk if r.decodes]
         tokens = sum(chunk[r] for r in prefill)
+        squares = sum(chunk[r] * (2 * r.computed + chunk[r]) for r in prefill)
+        more_ms = cost.b_ms * tokens + cost.c_ms * squares
+        if not prefill:
+            base_ms = cost.a_d_ms
+        elif cost.h_ms:
+            base_ms = max(cost.h_ms, cost.a_p_ms + more_ms)
+        else:
+            base_ms = max(cost.a_d_ms, cost.a_p_ms) + more_ms
         step_ms = (
-            max(cost.a_d_ms, cost.a_p_ms if tokens else 0.0)
-            + cost.b_ms * tokens
-            + cost.c_ms * sum(chunk[r] * (2 * r.computed + chunk[r]) for r in prefill)
-            + cost.d_us / 1e3 * sum(r.computed + 1 for r in decode)
-            + cost.e_us / 1e3 * len(decode)
+            base_ms + cost.d_us / 1e3 * sum(r.computed + 1 for r in decode) + cost.e_us / 1e3 * len(decode)
         )
         begun = planned = now
         now += step_ms / 1e3

@@ -58,6 +58,8 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         (("latency", "b_ms"), -1, "latency.b_ms: a number of 0 or more"),
         (("latency", "f_ms"), 1, "latency.f_ms: no such field; there are a_p_ms"),
         (("latency", "a_d_ms"), 0, "latency.a_d_ms: must be above 0"),
+        (("latency", "h_ms"), -1, "latency.h_ms: a number of 0 or more"),
+        (("async_scheduling",), "yes", "async_scheduling: true or false is needed"),
         (("kv_cache", "block_size"), 1.5, "kv_cache.block_size: a whole number of 1 or more is needed"),
         (("kv_cache", "num_blocks"), 5, "num_blocks: 5 KV blocks of 16 tokens hold no request"),
         (("limits", "max_num_batched_tokens"), 4, "max_num_batched_tokens: 4 is less than max_num_seqs 8"),
