@@ -32,11 +32,6 @@ STEPS: dict[str, type[pl.DataType]] = {
 """Columns of measured steps: N, Σ n(2·ctx + n), B, ΣL and T of the equation."""
 FEWEST = 8
 """Fewer steps, or all of one kind, fit nothing."""
-LONG, ALONE = 2.5, 3
-"""How many of the shortest steps a prompt must take for what is outside of a step to be little beside it, and
-how many such prompts it takes."""
-
-
 AFFINE = 3
 """Lengths of prompts at least whose steps the terms have to explain."""
 EXACT = 1e-9
@@ -94,6 +89,7 @@ class StepFit:
         block_size: int,
         num_blocks: int,
         limits: Mapping[str, int],
+        async_scheduling: bool,
     ) -> dict[str, Any]:
         """A preset file's content with these constants, checked as one that is read."""
         latency = {name: float(f"{value:.5g}") for name, value in asdict(self.latency).items()}
@@ -104,33 +100,10 @@ class StepFit:
             "latency": latency,
             "kv_cache": {"block_size": block_size, "num_blocks": num_blocks},
             "limits": dict(limits),
+            "async_scheduling": async_scheduling,
         }
         parse_preset("the measured preset", found)
         return found
-
-
-def prefill_alone(steps: pl.DataFrame, alone_ms: pl.DataFrame) -> pl.DataFrame:
-    """Steps with prefill as an idle server took them, in place of those beside requests that decode.
-
-    A server that plans its next step while one runs tells the tokens of a step late: the gap that ends with a
-    prompt's first token is then up to a decode step short (vLLM 0.20 on an H200: 511 tokens in 11 ms beside
-    one request, 30 ms alone). `alone_ms` has `prefill_tokens` and `first_ms`, from the send to the first
-    token of a prompt alone; prompts of less than `LONG` of the shortest steps are left out, since HTTP counts
-    in them. With fewer than `ALONE` the steps stay as they are.
-    """
-    shortest_ms = steps.filter(prefill_tokens=0)["step_ms"].to_numpy().min(initial=np.inf)
-    long = alone_ms.filter(pl.col("first_ms") >= LONG * float(shortest_ms))
-    if len(long) < ALONE:
-        return steps
-    n = pl.col("prefill_tokens")
-    alone = long.select(
-        prefill_tokens=n.cast(pl.Int64),
-        prefill_attention=n.cast(pl.Float64) ** 2,
-        decoding=pl.lit(0, pl.Int64),
-        context_tokens=pl.lit(0.0),
-        step_ms=pl.col("first_ms").cast(pl.Float64),
-    )
-    return pl.concat([steps.select(*STEPS).filter(prefill_tokens=0), alone])
 
 
 def fit_steps(steps: pl.DataFrame) -> StepFit:

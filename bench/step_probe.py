@@ -1,10 +1,11 @@
 """Steps of a running server, measured from outside by batches whose content is known.
 
 The gaps of a stream of tokens are the steps of the engine behind it. Requests that only decode together give
-the steps of a batch; a prompt sent while others decode makes one of their gaps longer, by its prefill, and
-its own first token comes at that gap's end. So nothing of HTTP is in a step; what a request waits outside of
-its steps is told apart. The server must be idle otherwise and cache no prefixes. Not here: what the steps
-say (`step_fit`).
+the steps of a batch; prompts sent while others decode make one of their gaps longer, by their prefill, and
+their own first tokens come at that gap's end. A server that plans ahead may tell the tokens of a step late,
+so the gaps around it count together, less what they take without. Nothing of HTTP is in a step; what a
+request waits outside of its steps is told apart. The server must be idle otherwise and cache no prefixes.
+Not here: what the steps say (`step_fit`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,13 @@ ROUNDS, PROMPTED = 3, 3
 """How often everything is measured, and how often each prompt in a round: a single gap has a jitter."""
 SETTLED = 4
 """Tokens between two prompts, so that no step has two."""
+EITHER = 2
+"""Gaps on either side of a prompt's that count with it: what is told late in one is missing in the next."""
+CROWDS = (4, 8)
+"""How many prompts are sent at once to fill a step: many short ones tell the cost of tokens from that of
+attention, which goes with the square of each one's length."""
+SHOWS_S = 0.005
+"""Steps as long as this are told apart through HTTP one by one."""
 STREAMS = 6
 """How often others are made to decode for prompts that are left when they end."""
 TOGETHER = 0.25
@@ -68,6 +76,8 @@ class Probed:
     """Prompts whose step could not be told from its neighbours, and batches whose tokens came in one lump."""
     alone_ms: pl.DataFrame
     """`prefill_tokens` of single requests to an idle server, and `first_ms` from send to first token."""
+    async_scheduling: bool
+    """Whether prompts went by one step more than the one under way: it was planned before they came."""
 
 
 def batches(limits: Limits) -> list[tuple[int, int]]:
@@ -87,6 +97,17 @@ def prompts(limits: Limits, beside: int) -> list[int]:
     most = min(limits.max_num_batched_tokens - 2 * beside, limits.max_model_len - 8)
     lengths = [most >> i for i in range(6)] + [3 * most // 4]
     return sorted({length for length in lengths if length >= SHORT})
+
+
+def crowds(limits: Limits, beside: int) -> list[tuple[int, int]]:
+    """How many prompts of which length are sent at once while `beside` others decode, to be in one step."""
+    out = [(1, n) for n in prompts(limits, beside)]
+    for count in CROWDS:
+        n = min((limits.max_num_batched_tokens - 2 * beside) // count, limits.max_model_len - 8)
+        fits = count + beside <= limits.max_num_seqs and count * (n + SETTLED) <= limits.kv_tokens // 2
+        if n >= SHORT and fits:
+            out.append((count, n))
+    return out
 
 
 def probe(
@@ -125,13 +146,15 @@ class _Probe:
         self._steps: list[tuple[int, int, float, int, float, float]] = []
         """What is measured again and again as one, then a row of `STEPS`."""
         self._dropped = 0
+        self._waits: list[int] = []
+        """Steps that ended from the send of a prompt beside others up to its first token."""
 
     async def run(self) -> Probed:
         import aiohttp
 
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
         asked = batches(self._limits)
-        mixed = [(beside, n) for beside in BESIDE for n in prompts(self._limits, beside)
+        mixed = [(beside, crowd) for beside in BESIDE for crowd in crowds(self._limits, beside)
                  if beside <= self._limits.max_num_seqs - 1]  # fmt: skip
         whole = self._rounds * (len(asked) + len(mixed)) + len(mixed)
         done = 0
@@ -148,13 +171,13 @@ class _Probe:
                     await self._decoding(http, count, context)
                     done += 1
                 for beside in BESIDE:
-                    lengths = [n for one, n in mixed if one == beside]
+                    asks = [crowd for one, crowd in mixed if one == beside]
                     self._show(f"prompts beside {beside} decoding", done / whole)
-                    left = lengths * PROMPTED
+                    left = asks * PROMPTED
                     for _ in range(STREAMS):
                         left = left[await self._prefill(http, beside, left) :] if left else left
                     self._dropped += len(left)
-                    done += len(lengths)
+                    done += len(asks)
             alone = [
                 (n, 1000 * _waited(await self._ask(http, n, 2)))
                 for n in prompts(self._limits, 1)
@@ -168,7 +191,8 @@ class _Probe:
         waited = pl.DataFrame(
             alone, schema={"prefill_tokens": pl.Int64, "first_ms": pl.Float64}, orient="row"
         )
-        return Probed(steps.select(*STEPS), self._dropped, waited)
+        waits = sorted(self._waits)
+        return Probed(steps.select(*STEPS), self._dropped, waited, bool(waits) and waits[len(waits) // 2] > 2)
 
     async def _ask(self, http: ClientSession, request_tokens: int, response_tokens: int) -> transport.Answer:
         """One request, to its end; instants of its answer count from `sent_s`, which is the clock's.
@@ -213,24 +237,24 @@ class _Probe:
         per_step.sort()
         self._steps.append((context, 0, 0.0, count, held, 1000 * per_step[len(per_step) // 2]))
 
-    async def _prefill(self, http: ClientSession, beside: int, lengths: Sequence[int]) -> int:
-        """Steps in which one prompt is prefilled while `beside` requests decode.
+    async def _prefill(self, http: ClientSession, beside: int, asks: Sequence[tuple[int, int]]) -> int:
+        """Steps in which one or more prompts are prefilled while `beside` requests decode.
 
-        Returns how many of the prompts were sent before the first of those ended.
+        Returns how many of `asks` (see `crowds`) were sent before the first of those ended.
         """
         most = self._limits.max_model_len - SHORT - 1
         tokens = min(most, self._limits.kv_tokens // (4 * beside) - SHORT)
         streams = [transport.Answer() for _ in range(beside)]
         open_ = [asyncio.create_task(self._stream(http, SHORT, tokens, answer)) for answer in streams]
-        sent: list[tuple[int, float]] = []
+        sent: list[tuple[int, list[transport.Answer]]] = []
         try:
             # Each has its first token when a request that was sent after them has.
             await self._ask(http, SHORT, 2 * SETTLED)
-            for n in lengths:
-                answer = await self._ask(http, n, SETTLED)
+            for count, n in asks:
+                answers = await asyncio.gather(*(self._ask(http, n, SETTLED) for _ in range(count)))
                 if any(task.done() for task in open_):
                     break
-                sent.append((n, answer.first_token_s or 0.0))
+                sent.append((n, answers))
         finally:
             for task in open_:
                 task.cancel()
@@ -241,15 +265,23 @@ class _Probe:
         times = held[0]
         gaps = sorted(b[0] - a[0] for a, b in pairwise(times))
         usual = gaps[len(gaps) // 2]
-        for n, first in sent:
-            i = min(range(1, len(times)), key=lambda j: abs(times[j][0] - first))
-            step = times[i][0] - times[i - 1][0]
-            alone = times[i][1] - times[i - 1][1] == 1
-            if not alone or abs(times[i][0] - first) > TOGETHER * max(step, usual):
+        for n, answers in sent:
+            firsts = sorted(answer.first_token_s or 0.0 for answer in answers)
+            i = min(range(len(times)), key=lambda j: abs(times[j][0] - firsts[-1]))
+            begin, end = i - 1 - EITHER, i + EITHER
+            if begin < 0 or end >= len(times) or times[end][1] - times[begin][1] != end - begin:
+                self._dropped += 1
+                continue
+            step = times[end][0] - times[begin][0] - 2 * EITHER * usual
+            near = TOGETHER * max(step, usual)
+            if firsts[-1] - firsts[0] > near or abs(times[i][0] - firsts[-1]) > near:
                 self._dropped += 1
                 continue
             context = sum(SHORT + _count_at(each, times[i - 1][0]) for each in held)
-            self._steps.append((0, n, float(n) ** 2, beside, float(context), 1000 * step))
+            of = len(answers)
+            self._steps.append((0, of * n, float(of * n**2), beside, float(context), 1000 * step))
+            if of == 1 and usual > SHOWS_S:
+                self._waits.append(sum((answers[0].sent_s or 0.0) < at for at, _ in times[: i + 1]))
         return len(sent)
 
 

@@ -126,7 +126,7 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 
     from .bench.hosted import Flags, cache_of, limits_of, metrics_page
     from .bench.preflight import preflight
-    from .bench.step_fit import fit_steps, prefill_alone
+    from .bench.step_fit import fit_steps
     from .bench.step_probe import probe
 
     page, flags = metrics_page(url), Flags(**plan.flags)
@@ -137,8 +137,7 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
         plan.target(url), limits_of(flags, page), plan.settings(), rounds=plan.rounds,
         vocabulary=plan.vocabulary, progress=show,
     )  # fmt: skip
-    found = fit_steps(prefill_alone(probed.steps, probed.alone_ms))
-    probed.steps.write_csv(folder / "beside.csv")
+    found = fit_steps(probed.steps)
     found.steps.write_csv(folder / "steps.csv")
     probed.alone_ms.write_csv(folder / "alone.csv")
     latency = found.latency
@@ -154,6 +153,7 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
         block_size=block_size,
         num_blocks=blocks,
         limits=limits,
+        async_scheduling=probed.async_scheduling,
     )
     write_json(preset, folder / PRESET)
     write_json({

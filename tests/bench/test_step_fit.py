@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import Latency, load_preset, parse_preset
-from burstlens.bench.step_fit import STEPS, fit_steps, prefill_alone
-from burstlens.bench.step_probe import Limits, batches, probe, prompts
+from burstlens.bench.step_fit import STEPS, fit_steps
+from burstlens.bench.step_probe import Limits, batches, crowds, probe
 
 from burstlens import BurstlensError
 from tests.helpers import serving
@@ -29,11 +29,17 @@ SLOW = {
 }  # fmt: skip
 
 
+@pytest.fixture(params=[False, True], ids=["step by step", "planned ahead"])
+def ahead(request: pytest.FixtureRequest) -> bool:
+    """Whether the server plans a step while the one before it runs."""
+    return bool(request.param)
+
+
 @pytest.fixture
-def simulated_url(tmp_path: Path) -> Iterator[str]:
+def simulated_url(tmp_path: Path, ahead: bool) -> Iterator[str]:
     """A simulated server in a process of its own, as slow as shows through HTTP."""
     profile = tmp_path / "profile.json"
-    profile.write_text(json.dumps(SLOW))
+    profile.write_text(json.dumps(SLOW | {"async_scheduling": ahead}))
     with serving("--profile", profile, "--served-model", "slow") as url:
         yield url
 
@@ -78,18 +84,6 @@ def test_noise_is_told_as_residuals_and_moves_the_steps_little() -> None:
     assert ((found.steps["fitted_ms"] / exact - 1).abs() < 0.05).all()
 
 
-def test_prompts_on_an_idle_server_mend_steps_that_are_told_late() -> None:
-    steps = steps_of(TOLD)
-    late = pl.when(pl.col("prefill_tokens") > 0).then(pl.col("step_ms") - 8).otherwise("step_ms")
-    n = np.array([64, 512, 1024, 2048, 4096, 8000])
-    alone = pl.DataFrame(
-        {"prefill_tokens": n, "first_ms": TOLD.a_p_ms + TOLD.b_ms * n + TOLD.c_ms * n.astype(float) ** 2}
-    )
-    found = fit_steps(prefill_alone(steps.with_columns(step_ms=late), alone))
-    assert asdict(found.latency) == pytest.approx(asdict(TOLD), rel=1e-6)
-    assert prefill_alone(steps, alone[:1]).equals(steps)
-
-
 def test_a_prompts_step_that_is_shorter_than_decoding_alone_is_left_out() -> None:
     steps = steps_of(TOLD)
     rows = [(64, 4096.0, 4, 2048.0, 1.5), (127, 16129.0, 16, 8192.0, 2.0)]
@@ -109,13 +103,17 @@ def test_what_is_asked_of_a_server_fits_into_it() -> None:
     limits = Limits(max_num_seqs=64, max_num_batched_tokens=2048, max_model_len=4096, kv_tokens=40_000)
     assert max(count for count, _ in batches(limits)) == 64
     assert all(count * context < limits.kv_tokens for count, context in batches(limits))
-    assert max(prompts(limits, 8)) + 8 <= 2048
+    for count, n in crowds(limits, 8):
+        assert count * n + 8 <= 2048
+        assert count + 8 <= 64
+    assert {count for count, _ in crowds(limits, 8)} == {1, 4, 8}
 
 
-def test_the_constants_of_a_simulated_server_come_back_over_http(simulated_url: str) -> None:
+def test_the_constants_of_a_simulated_server_come_back_over_http(simulated_url: str, ahead: bool) -> None:
     """By the shapes of its answers alone, as those of a real server would."""
     probed = probe(Target(simulated_url, "slow"), Limits(16, 1024, 512, 40_000), Settings(), rounds=1)
     found, exact = fit_steps(probed.steps), parse_preset("slow", SLOW).latency
+    assert probed.async_scheduling == ahead
     # Constants trade with each other; what they say of a step does not.
     for prefill, decoding, context in ((0, 1, 100), (0, 16, 4000), (500, 4, 400), (100, 1, 20)):
         least = max(exact.a_d_ms, exact.a_p_ms if prefill else 0)
