@@ -24,7 +24,7 @@ from .workload import Workload
 
 TOLERANCE = 0.02
 """How near to the wanted use is near enough, in use of the KV cache, a share of 1."""
-REACH = 64.0
+REACH = 4096.0
 """Scales up to so many times the first one, and down to its so-manieth part, are tried."""
 STRIDE = 4.0
 """No trial is farther from those before it."""

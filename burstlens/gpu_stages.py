@@ -31,7 +31,7 @@ CLIENT_TOKENS = (64, 16)
 """Request and response tokens of the load that measures the client: little work for the server."""
 CLIENT_WORKERS = (1, 4)
 FROM_RPS = 1.0
-"""Rate at which the search in virtual time begins; it reaches from a 64th of it to 64 times it."""
+"""Rate at which the search in virtual time begins: within its reach of what any GPU bears."""
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ def test_one_wrong_measurement_does_not_hide_the_scale() -> None:
     ("endpoint", "why"),
     [
         (lambda rate: min(0.03 * rate, 0.2), "does not use more of it than 20 %"),
-        (lambda rate: 1e-4 * rate, "even at 64 times the rate it is less"),
-        (lambda rate: 0.7 + 0.001 * rate, "even at a 64th of the rate it is more"),
+        (lambda rate: 1e-6 * rate, "even at 4,096 times the rate it is less"),
+        (lambda rate: 0.7 + 0.001 * rate, "even at a 4,096th of the rate it is more"),
         (cliff, "to 98 % between scales"),
     ],
 )
