@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ import duckdb
 import pytest
 from burstlens.analysis.formats import declared
 from burstlens.analysis.trace import COLUMNS
+from burstlens.bench.simulated.presets import load_preset, parse_preset
 from burstlens.reports.figures import figures_of
 from click.testing import CliRunner
 
@@ -164,3 +166,10 @@ def test_the_format_that_the_pages_teach_is_one() -> None:
         answer = engine.execute(mine.sql)
         assert [column[0] for column in answer.description] == list(COLUMNS)
         assert answer.fetchall() == [(1.5, "api", None, None, 10.0, 0.0, None, True)]
+
+
+def test_the_profile_that_the_pages_show_is_one() -> None:
+    (text,) = re.findall(r"```json\n(.*?)```", TEXT[ROOT / "docs" / "gpu.md"], re.DOTALL)
+    mine, measured = parse_preset("mine", json.loads(text)), load_preset("llama-2-13b-h100-vllm")
+    assert mine.num_blocks == measured.num_blocks
+    assert mine.latency.b_ms == pytest.approx(measured.latency.b_ms, rel=0.02)
