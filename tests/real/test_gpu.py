@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pytest
@@ -32,6 +34,14 @@ MORE = ("--enforce-eager", "--num-gpu-blocks-override", str(BLOCKS), "--gpu-memo
 FLAGS = Flags(16, 1024, 4096, MORE)
 
 
+def short_requests(n: int) -> Iterator[str]:
+    """Rows of a log of both services whose requests a processor serves in a fraction of a second each."""
+    draw, at_s = Random(1), 0.0
+    for i in range(n):
+        at_s += draw.gammavariate(0.5, 20.0)
+        yield f"{at_s:.3f},{draw.randint(20, 60)},{draw.randint(5, 15)},{('api', 'conversation')[i % 2]}\n"
+
+
 @pytest.mark.real
 @pytest.mark.gpu
 def test_every_stage_runs_on_a_real_server_which_is_gone_afterwards(tmp_path: Path) -> None:
@@ -40,10 +50,12 @@ def test_every_stage_runs_on_a_real_server_which_is_gone_afterwards(tmp_path: Pa
     model, out = tmp_path / "model", tmp_path / "gpu"
     model.mkdir()
     (model / "config.json").write_text(json.dumps(CONFIG | LARGER))
+    log = tmp_path / "log.csv"
+    log.write_text("arrival_s,request_tokens,response_tokens,service\n" + "".join(short_requests(400)))
     done = evaluate(
-        out, vllm=REAL, weights=model, model=MODEL, flags=FLAGS, vocabulary=(10, 999), kv=0.15, requests=100,
+        out, vllm=REAL, weights=model, model=MODEL, flags=FLAGS, vocabulary=(10, 999), kv=0.1, requests=100,
         seeds=1, shapes=(1.0,), scales=(1.5,), exponents=(1.3,), client_rps=20, client_requests=150, rounds=1,
-        environment={"VLLM_CPU_KVCACHE_SPACE": "1"}, limits_s=LIMITS_S,
+        environment={"VLLM_CPU_KVCACHE_SPACE": "1"}, limits_s=LIMITS_S, trace=str(log),
     )  # fmt: skip
     assert [each.stage for each in done] == list(STAGES)
     states = {each.stage: each.state for each in done}
