@@ -90,9 +90,10 @@ def random_load(n: int, rate_rps: float, preset: Preset, seed: int) -> tuple[lis
     return at.tolist(), rng.integers(1, most, n).tolist(), rng.integers(1, most, n).tolist()
 
 
+@pytest.mark.parametrize("name", ["llama-2-13b-a100", "llama-2-13b-h100-vllm"])
 @pytest.mark.parametrize("seed", range(4))
-def test_prefill_alone_is_the_engine_that_only_prefills(seed: int) -> None:
-    preset = replace(EXACT, latency=load_preset("llama-2-13b-a100").latency)
+def test_prefill_alone_is_the_engine_that_only_prefills(seed: int, name: str) -> None:
+    preset = replace(EXACT, latency=load_preset(name).latency)
     at, into, _ = random_load(400, 120.0, preset, seed)
     engine = Engine(preset)
     requests = []
