@@ -119,13 +119,11 @@ class Serving:
 
         BurstlensError for fewer than two instances, values that cannot be, or an unknown size.
         """
-        size = bytes_per_token
+        size = preset.bytes_per_token if bytes_per_token is None else bytes_per_token
         if size is None:
-            if preset.kv_cache is None:
-                raise BurstlensError(
-                    f"{preset.name}: does not tell what a cached token takes; give --bytes-per-token"
-                )
-            size = preset.kv_cache.bytes_per_token
+            raise BurstlensError(
+                f"{preset.name}: does not tell what a cached token takes; give --bytes-per-token"
+            )
         new = cls(preset, bytes_per_token=size, **more)
         if new.total < 2:
             raise BurstlensError(

@@ -90,6 +90,8 @@ class Preset:
     """Requests waiting or running above which a new one is rejected; None for no limit, vLLM's default."""
     async_scheduling: bool = False
     """Whether a step is planned while the one before it runs."""
+    bytes_per_token: int | None = None
+    """What a cached token takes; None where nobody told."""
     kv_cache: KvCache | None = None
     """What `num_blocks` was computed from; None where it was given."""
 
@@ -189,6 +191,8 @@ def parse_preset(name: str, found: object) -> Preset:
         given = _object(name, "kv_cache", memory, ("block_size", "num_blocks"), ("bytes_per_token",))
         num_blocks = _whole(name, "kv_cache.num_blocks", given["num_blocks"])
         block_size = _whole(name, "kv_cache.block_size", given["block_size"])
+        told = given.get("bytes_per_token")
+        bytes_per_token = None if told is None else _whole(name, "kv_cache.bytes_per_token", told)
     else:
         fields = _object(name, "kv_cache", memory, tuple(KvCache.__slots__))
         whole = ("bytes_per_token", "block_size")
@@ -197,7 +201,7 @@ def parse_preset(name: str, found: object) -> Preset:
             for field, value in fields.items()
         }
         sizes = KvCache(**checked)
-        num_blocks, block_size = sizes.num_blocks, sizes.block_size
+        num_blocks, block_size, bytes_per_token = sizes.num_blocks, sizes.block_size, sizes.bytes_per_token
     limits = _object(name, "limits", top["limits"], LIMITS[:-1], LIMITS[-1:])
     plain: dict[str, Any] = {field: top.get(field) or "not stated" for field in TEXTS}
     for field, value in limits.items():
@@ -209,6 +213,7 @@ def parse_preset(name: str, found: object) -> Preset:
         block_size=block_size,
         num_blocks=num_blocks,
         async_scheduling=ahead,
+        bytes_per_token=bytes_per_token,
         kv_cache=sizes,
         **plain,
     )

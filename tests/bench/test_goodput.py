@@ -52,7 +52,7 @@ def test_requests_alone_take_what_the_simulation_takes(name: str) -> None:
     preset = load_preset(name).limited(max_num_batched_tokens=1024)
     lone = workload([0.0, 1e6, 2e6], [10, 2060, 900], [1, 2, 400])
     load = Load.of(lone, preset)
-    serving = Serving.of(preset, 819_200, total=2, transfer=Transfer(5.0, 0.01))
+    serving = Serving.of(preset, total=2, transfer=Transfer(5.0, 0.01))
     ttft, tpot = serving.alone(load)
     for i in range(3):
         for bound, took in (("ttft_s", ttft[i]), ("tpot_s", tpot[i])):
@@ -112,7 +112,7 @@ def test_what_cannot_serve_is_told(given: dict[str, object], words: str) -> None
     with pytest.raises(BurstlensError, match=words):
         Serving.of(PRESET, **given)
     with pytest.raises(BurstlensError, match="give --bytes-per-token"):
-        Serving.of(replace(PRESET, kv_cache=None))
+        Serving.of(replace(PRESET, bytes_per_token=None))
 
 
 def test_the_turnover_is_what_it_says() -> None:

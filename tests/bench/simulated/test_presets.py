@@ -46,6 +46,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     path.write_text(json.dumps(OWN))
     preset = load_preset(path)
+    assert preset.bytes_per_token is None
     assert (preset.num_blocks, preset.latency.d_us, preset.max_num_queued_reqs) == (100, 0.5, None)
     assert preset.name == str(path)
 
@@ -60,6 +61,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         (("latency", "a_d_ms"), 0, "latency.a_d_ms: must be above 0"),
         (("latency", "h_ms"), -1, "latency.h_ms: a number of 0 or more"),
         (("async_scheduling",), "yes", "async_scheduling: true or false is needed"),
+        (("kv_cache", "bytes_per_token"), 0, "kv_cache.bytes_per_token: a whole number of 1 or more"),
         (("kv_cache", "block_size"), 1.5, "kv_cache.block_size: a whole number of 1 or more is needed"),
         (("kv_cache", "num_blocks"), 5, "num_blocks: 5 KV blocks of 16 tokens hold no request"),
         (("limits", "max_num_batched_tokens"), 4, "max_num_batched_tokens: 4 is less than max_num_seqs 8"),
