@@ -77,14 +77,25 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, 
         evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
 
 
-def plan_of(log: Path, **others: float) -> Plan:
+def test_without_a_trace_the_embedded_one_is_used_and_called_synthetic(server: str, tmp_path: Path) -> None:
+    out = tmp_path / "gpu"
+    (done,) = evaluate(
+        out, url=server, flags=FLAGS, model="Llama-2-7b", only=["client"], client_requests=60, client_rps=60.0
+    )
+    assert done.state == "done", done.said
+    plan = Plan.read(out)
+    assert plan.synthetic
+    assert Path(plan.trace).is_file()
+    assert "Synthetic workload." in write_gpu_page(out, images=False).read_text()
+
+
+def plan_of(log: Path) -> Plan:
     """A plan with that log, of few requests."""
-    plan = Plan(
+    return Plan(
         trace=str(log), synthetic=False, functions=None, model="Llama-2-7b", weights=None, gpu="no GPU",
         flags={}, kv=0.35, requests=100, seeds=1, vocabulary=(256, 31_999), shapes=(), scales=(),
         exponents=(), client_rps=1.0, client_requests=1, rounds=1, timeout_s=60.0,
     )  # fmt: skip
-    return replace(plan, **others)  # type: ignore[arg-type]
 
 
 def test_a_trace_of_a_thousandth_of_the_rate_is_calibrated_too(tmp_path: Path) -> None:
