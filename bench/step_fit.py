@@ -90,6 +90,7 @@ class StepFit:
         num_blocks: int,
         limits: Mapping[str, int],
         async_scheduling: bool,
+        outside_ms: float,
     ) -> dict[str, Any]:
         """A preset file's content with these constants, checked as one that is read."""
         latency = {name: float(f"{value:.5g}") for name, value in asdict(self.latency).items()}
@@ -101,6 +102,7 @@ class StepFit:
             "kv_cache": {"block_size": block_size, "num_blocks": num_blocks},
             "limits": dict(limits),
             "async_scheduling": async_scheduling,
+            "outside_ms": float(f"{max(outside_ms, 0.0):.4g}"),
         }
         parse_preset("the measured preset", found)
         return found

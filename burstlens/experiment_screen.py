@@ -32,7 +32,7 @@ def show_findings(said: Findings) -> None:
     screen.print(head)
     count = f"{said.experiment.trials.height:,} trials, {len(asked.seeds)} seeds"
     screen.print(Text(count + (" · synthetic workload" if asked.synthetic else ""), style="dim"))
-    for note in asked.notes:
+    for note in said.notes:
         screen.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
     for part in said.parts:
         screen.print()

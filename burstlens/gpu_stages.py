@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from .analysis.errors import BurstlensError
@@ -22,7 +23,9 @@ from .analysis.writing import write_json
 
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration
+    from .bench.experiments.engines import Virtual
     from .bench.settings import Settings, Target
+    from .bench.workload import Workload
     from .evaluations import On
 
 PLAN = "plan.json"
@@ -30,6 +33,8 @@ PRESET = "preset.json"
 CLIENT_TOKENS = (64, 16)
 """Request and response tokens of the load that measures the client: little work for the server."""
 CLIENT_WORKERS = (1, 4)
+DOUBLED = 3
+"""How often a sweep's requests a trial are doubled until they are sent for longer than answers take."""
 FROM_RPS = 1.0
 """Rate at which the search in virtual time begins: within its reach of what any GPU bears."""
 
@@ -143,7 +148,7 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     latency = found.latency
     tokens = probed.alone_ms["prefill_tokens"].to_list()
     steps_ms = pl.Series([latency.prefill_ms(n, n**2) for n in tokens], dtype=pl.Float64)
-    outside = (probed.alone_ms["first_ms"] - steps_ms).median()
+    outside_ms = median((probed.alone_ms["first_ms"] - steps_ms).to_list())
     limits = {name: plan.flags[name] for name in ("max_num_seqs", "max_num_batched_tokens", "max_model_len")}
     day = time.strftime("%Y-%m-%d", time.gmtime())
     preset = found.preset(
@@ -154,10 +159,11 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
         num_blocks=blocks,
         limits=limits,
         async_scheduling=probed.async_scheduling,
+        outside_ms=outside_ms,
     )
     write_json(preset, folder / PRESET)
     write_json({
-        **found.as_dict(), "dropped": probed.dropped, "outside_ms": outside, "version": version,
+        **found.as_dict(), "dropped": probed.dropped, "outside_ms": outside_ms, "version": version,
         "block_size": block_size, "num_blocks": blocks,
     }, folder / "fit.json")  # fmt: skip
     return f"{found.steps.height} steps, relative residual p50 {found.p50:.1%}, p90 {found.p90:.1%}"
@@ -213,18 +219,12 @@ def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 
 def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """Shape, scale and exponent around the calibrated point (paper 5.2)."""
-    from .bench.experiments import sweep_trials as asks
     from .bench.experiments.engines import Virtual
     from .bench.experiments.grid import START, grid_of
     from .bench.simulated.presets import load_preset
-    from .evaluations import calibrated
     from .evaluations import sweep as run
 
-    engine, begin = (
-        Virtual(load_preset(_preset(folder)), plan.timeout_s),
-        grid_of(profiles=["constant"]).settings()[0],
-    )
-    near = calibrated(plan.kv, lambda by: asks.load(begin, START, 1 / by, plan.requests, 0), engine)
+    near, requests = lasting(plan, Virtual(load_preset(_preset(folder)), plan.timeout_s))
     # Scales are about those that the server wants, so that its own calibration is short; so are the steps.
     start = {"scale": float(f"{START['scale'] / near:.3g}")}
     values = {
@@ -237,12 +237,44 @@ def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
         folder,
         grid=grid,
         kv=plan.kv,
-        requests=plan.requests,
+        requests=requests,
         seeds=plan.seeds,
         on=plan.on(url),
         progress=show,
     )
-    return f"scale {start['scale'] * done.question.facts['factor']:.4g} s at the start"
+    scale_s = start["scale"] * done.question.facts["factor"]
+    return f"scale {scale_s:.4g} s at the start, {requests:,} requests a trial"
+
+
+def lasting(plan: Plan, engine: Virtual) -> tuple[float, int]:
+    """The rate of the sweep's start over the paper's, by virtual time, and how many requests a trial needs.
+
+    Where a server has not answered most before the last is sent, the wanted use of the KV cache is a spike's,
+    or is not reached at all: then twice as many are tried, `DOUBLED` times at most.
+    """
+    from .bench.experiments import sweep_trials as asks
+    from .bench.experiments.engines import is_brief
+    from .bench.experiments.grid import START, grid_of
+    from .evaluations import calibrated
+
+    begin = grid_of(profiles=["constant"]).settings()[0]
+    found, unreached = None, BurstlensError(f"--kv {plan.kv:g}: not reached")
+    for requests in (plan.requests * 2**i for i in range(DOUBLED + 1)):
+
+        def load(by: float, n: int = requests) -> Workload:
+            return asks.load(begin, START, 1 / by, n, 0)
+
+        try:
+            near = calibrated(plan.kv, load, engine)
+        except BurstlensError as fault:
+            unreached = fault
+            continue
+        found = near, requests
+        if not is_brief(engine.serve(load(near), Path(), course=False).values):
+            break
+    if found is None:
+        raise unreached
+    return found
 
 
 def schedulers(plan: Plan, folder: Path, url: str, show: Progress) -> str:

@@ -6,6 +6,8 @@ running anything (`burstlens.gpu`), layout (`templates/gpu.html`).
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +45,8 @@ UNITS = {
     "h_ms": "ms, least of prefill, however short",
 }
 """What each constant is of."""
+LOADED = ("utilization.gpu [%]", "power.draw [W]", "clocks.current.sm [MHz]")
+"""What `gpu.csv` tells of the card at work."""
 WORST = 12
 """Steps and trials with the largest residuals that are shown; the files have all."""
 
@@ -90,7 +94,7 @@ def write_gpu_page(folder: Path, *, command: str = "", images: bool = True) -> P
             stages=[_stage(folder, name) for name in STAGES],
             pages=pages,
             tables=tables,
-            identity=_identity(plan, server),
+            identity=_identity(plan, server, _under_load(folder / "gpu.csv")),
             command=command,
         )
         page.write_text(html, encoding="utf-8")
@@ -149,8 +153,7 @@ def _profile(folder: Path) -> list[Table]:
         f"{percent(residual['mean'])}, half within {percent(residual['p50'])}, nine tenths within "
         f"{percent(residual['p90'])}. {fit['dropped']} prompts and batches were left out, since their steps "
         f"could not be told from others. A request to the idle server waits {number(fit['outside_ms'])} ms "
-        "outside of its step (HTTP, scheduling, the way of tokens out), which the simulated engine does not "
-        "have."
+        "outside of its step (HTTP, scheduling, the way of tokens out)."
     )
     columns: Columns = {
         "prefill_tokens": ("prefill tokens", _count),
@@ -295,10 +298,34 @@ def _words(measure: str) -> str:
     return MEASURES[measure][0]
 
 
-def _identity(plan: Mapping[str, Any], server: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _under_load(path: Path) -> str | None:
+    """Power and clock of the GPU while it worked; None where no sample tells them.
+
+    A card at its power limit lowers its clock: a step of prefill then takes longer than a short probe says.
+    """
+    samples = []
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            for row in csv.DictReader(file, skipinitialspace=True):
+                # Every stage that was run adds a header of its own, and its last line may be torn.
+                with contextlib.suppress(TypeError, ValueError, KeyError):
+                    samples.append(tuple(float(row[name]) for name in LOADED))
+    except OSError:
+        return None
+    worked = [(power_w, clock_mhz) for use, power_w, clock_mhz in samples if use > 0]
+    if not worked:
+        return None
+    power, clock = zip(*worked, strict=True)
+    return f"up to {max(power):,.0f} W, clock {min(clock):,.0f} to {max(clock):,.0f} MHz (gpu.csv)"
+
+
+def _identity(
+    plan: Mapping[str, Any], server: Mapping[str, Any], under_load: str | None
+) -> list[tuple[str, str]]:
     """What was asked of what, as label and text."""
     told = [
         ("GPU", str(plan["gpu"])),
+        *([("GPU under load", under_load)] if under_load else []),
         ("Server", _version(server)),
         ("Started with", " ".join(server.get("command") or []) or f"ran already at {server.get('url')}"),
         ("Weights", str(plan["weights"] or "Llama-2-13b's shape, dummy")),

@@ -316,6 +316,17 @@ def _least(values: pl.Series) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
+def is_brief(values: Mapping[str, float | None]) -> bool:
+    """Whether all was sent in less time than the slowest tenth of the answers took, by a trial's measures.
+
+    No level is one that lasts then: KV-cache use climbs to the last send, and what follows is the drain.
+    """
+    requests, rate_rps, answer_s = (values.get(name) for name in ("requests", "sent_rps", "e2e_p90_s"))
+    if requests is None or rate_rps is None or answer_s is None:
+        return False
+    return (requests - 1) / rate_rps < answer_s
+
+
 def measures_of(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """The values by the keys of `MEASURES`, in their order; what an older folder lacks is None."""
     return {name: values.get(name) for name in MEASURES}

@@ -15,6 +15,7 @@ from ...analysis.result import Part
 from ...analysis.showing import Exhibit, Shown, marks
 from ...analysis.verdicts import together
 from . import maf2, responses, schedulers, sweep
+from .engines import is_brief
 from .trials import Experiment
 
 
@@ -77,6 +78,20 @@ class Findings(Shown):
             "the same command goes on, and the page can be made again."
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of how it was run: what was said before the trials, and what they show."""
+        trials = self.experiment.trials
+        brief = sum(is_brief(row) for row in trials.to_dicts())
+        if not brief:
+            return list(self.experiment.question.notes)
+        return [
+            *self.experiment.question.notes,
+            f"{brief:,} of {trials.height:,} trials were sent in less time than the slowest tenth of their "
+            "answers took: they show a burst and its end, not a load that lasts; --first with more requests "
+            "sends for longer.",
+        ]
+
     def exhibit(self) -> Exhibit:
         """Verdicts of the paper's claims first; the parts inside."""
         asked = self.experiment.question
@@ -101,7 +116,7 @@ class Findings(Shown):
             "trials": self.experiment.trials.height,
             "finished": asked.finished,
             "facts": dict(asked.facts),
-            "notes": list(asked.notes),
+            "notes": self.notes,
             "claims": [claim.as_dict() for claim in self.claims],
             "parts": {
                 part.name: {

@@ -90,6 +90,9 @@ class Preset:
     """Requests waiting or running above which a new one is rejected; None for no limit, vLLM's default."""
     async_scheduling: bool = False
     """Whether a step is planned while the one before it runs."""
+    outside_ms: float = 0.0
+    """What an answer takes beside its steps: HTTP and the way between the server's processes. In virtual time
+    only: the simulated endpoint has its own."""
     bytes_per_token: int | None = None
     """What a cached token takes; None where nobody told."""
     kv_cache: KvCache | None = None
@@ -126,10 +129,11 @@ class Preset:
         return replace(self, **whole, **blocks)  # type: ignore[arg-type]
 
     def faster(self, speedup: float) -> Preset:
-        """The same server with every step that much shorter. Raises BurstlensError unless above 0."""
+        """The same server, that much faster. Raises BurstlensError unless above 0."""
         if not (isfinite(speedup) and speedup > 0):
             _wrong(self.name, "speedup", f"must be above 0, not {speedup}")
-        return replace(self, latency=Latency(**{k: v / speedup for k, v in asdict(self.latency).items()}))
+        latency = Latency(**{k: v / speedup for k, v in asdict(self.latency).items()})
+        return replace(self, latency=latency, outside_ms=self.outside_ms / speedup)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as a manifest holds them."""
@@ -173,7 +177,9 @@ def load_preset(name_or_path: str | Path) -> Preset:
 
 def parse_preset(name: str, found: object) -> Preset:
     """A preset from plain values; `name` is its name or file, for messages too."""
-    top = _object(name, "", found, ("latency", "kv_cache", "limits"), (*TEXTS, "async_scheduling"))
+    top = _object(
+        name, "", found, ("latency", "kv_cache", "limits"), (*TEXTS, "async_scheduling", "outside_ms")
+    )
     for field in TEXTS:
         if not isinstance(top.get(field), str | None) or (field == "source" and not top.get(field)):
             _wrong(name, field, "a text is needed, such as where the constants were measured")
@@ -213,6 +219,7 @@ def parse_preset(name: str, found: object) -> Preset:
         block_size=block_size,
         num_blocks=num_blocks,
         async_scheduling=ahead,
+        outside_ms=_number(name, "outside_ms", top.get("outside_ms", 0.0)),
         bytes_per_token=bytes_per_token,
         kv_cache=sizes,
         **plain,

@@ -1,7 +1,8 @@
 """A workload served by the simulated engine in virtual time: the record that a client would have written.
 
 Requests are sent exactly at their instants, or `think_s` after their session's previous answer ended, so
-lateness is zero by construction. Not here: the engine (`engine`) and what the record means (`metrics`).
+lateness is zero by construction. What a preset tells of the way outside of the engine passes between a token
+and its client. Not here: the engine (`engine`) and what the record means (`metrics`).
 """
 
 from __future__ import annotations
@@ -54,10 +55,11 @@ def simulate_frame(
     samples: list[tuple[float, ...]] = []
     n = len(workload.requests)
     engine = Engine(preset.faster(speedup), scheduling=scheduling, keep_steps=gaps)
+    outside_s = engine.preset.outside_ms / 1e3
     done = 0
 
     def flush() -> None:
-        piece = pl.DataFrame([_told(request) for request in ended], schema=TOLD, orient="row")
+        piece = pl.DataFrame([_told(request, outside_s) for request in ended], schema=TOLD, orient="row")
         if engine.stretches is not None:
             piece = piece.join(_gaps(ended, engine.stretches), on="request_id", how="left")
             engine.forget_steps()
@@ -101,10 +103,12 @@ def serve(
 ) -> Iterator[Request]:
     """Send the workload to the engine; yields each request once, in the order in which they end.
 
-    A request's `id` is its `request_id`; one that was given up has the end `aborted`. `sampled` is called
-    every `sample_s` seconds with the instant and the engine's state.
+    A request's `id` is its `request_id`; one that was given up has the end `aborted`. Its instants are the
+    engine's: who sent it sees all but its arrival the preset's `outside_ms` later. `sampled` is called every
+    `sample_s` seconds with the instant and the engine's state.
     """
-    plan = Plan.of(workload)
+    plan, outside_s = Plan.of(workload), engine.preset.outside_ms / 1e3
+    given_up_s = None if timeout_s is None else max(timeout_s - outside_s, 0.0)
     at, into, out, rank, ids = plan.at_s, plan.request_tokens, plan.response_tokens, plan.priority, plan.ids
     follower, think = plan.follower, plan.think_s
     scheduled, coming = plan.scheduled, 0
@@ -117,11 +121,11 @@ def serve(
         if follow and follow[0][0] < arrival:
             arrival = follow[0][0]
         until = arrival
-        if timeout_s is not None:
+        if given_up_s is not None:
             while living and living[0].end is not None:
                 living.popleft()
             if living:
-                until = min(until, living[0].arrival_s + timeout_s)
+                until = min(until, living[0].arrival_s + given_up_s)
         if follower or until == inf:
             # An answer may bring the session's next request, or be the last: stop at the first of them.
             if until > engine.now_s:
@@ -134,8 +138,8 @@ def serve(
         finished = engine.advance(until)
         if finished:
             yield from finished
-        if timeout_s is not None:
-            while living and living[0].arrival_s + timeout_s <= until:
+        if given_up_s is not None:
+            while living and living[0].arrival_s + given_up_s <= until:
                 request = living.popleft()
                 if request.end is None:
                     engine.abort(until, request)
@@ -151,13 +155,13 @@ def serve(
             if request.end is not None:
                 finished.append(request)
                 yield request
-            elif timeout_s is not None:
+            elif given_up_s is not None:
                 living.append(request)
         if follower:
             for request in finished:
                 row = follower.get(row_of[request.id], -1)
                 if row >= 0:
-                    heappush(follow, ((request.ended_s or 0.0) + think[row], row))
+                    heappush(follow, ((request.ended_s or 0.0) + outside_s + think[row], row))
         if sampled is not None and sample_at <= until:
             sampled(sample_at, engine.sample(sample_at))
             sample_at += sample_s
@@ -181,7 +185,7 @@ TOLD: dict[str, pl.DataType | type[pl.DataType]] = {
 """What the engine tells of a request, in the order of `_told`."""
 
 
-def _told(request: Request) -> tuple[object, ...]:
+def _told(request: Request, outside_s: float) -> tuple[object, ...]:
     """One row of `TOLD`."""
     first, sent, end = request.first_token_s, request.arrival_s, request.end
     if end == "finished":
@@ -192,9 +196,11 @@ def _told(request: Request) -> tuple[object, ...]:
         outcome, status, error = "timeout", None if first is None else 200, "no complete answer in time"
     else:
         outcome, status, error = ENDS[str(end)]
+    seen = None if first is None else first + outside_s
+    ended = None if request.ended_s is None else request.ended_s + outside_s
     into = None if first is None else request.request_tokens
     out = None if first is None else request.generated
-    return request.id, sent, sent, first, request.ended_s, into, out, outcome, status, error
+    return request.id, sent, sent, seen, ended, into, out, outcome, status, error
 
 
 def _gaps(ended: list[Request], stretches: Stretches) -> pl.DataFrame:

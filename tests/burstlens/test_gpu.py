@@ -15,7 +15,9 @@ import polars as pl
 import pytest
 from burstlens.analysis.result import silent
 from burstlens.bench.experiments import against, schedulers
-from burstlens.bench.experiments.engines import Served
+from burstlens.bench.experiments import sweep_trials as asks
+from burstlens.bench.experiments.engines import Served, Virtual, is_brief
+from burstlens.bench.experiments.grid import START, grid_of
 from burstlens.bench.experiments.trials import Experiment, Question, Trial, read, run
 from burstlens.bench.hosted import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
@@ -25,13 +27,22 @@ from burstlens.reports.gpu_page import write_gpu_page
 import burstlens as bl
 from burstlens import BurstlensError
 from burstlens.gpu import GpuEvaluated, ended, evaluate
-from burstlens.gpu_stages import Plan, calibrate, maf2
+from burstlens.gpu_stages import Plan, calibrate, lasting, maf2
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 from tests.helpers import serving
 
 PRESET = "llama-2-7b-h200"
 FLAGS = Flags(8, 1024, 512)
+HEADER = "timestamp, name, utilization.gpu [%], memory.used [MiB], power.draw [W], clocks.current.sm [MHz]"
+WATCHED = f"""{HEADER}
+2026/11/27 06:23:57.638, NVIDIA H100, 0, 73901, 122.22, 345
+2026/11/27 06:23:58.642, NVIDIA H100, 100, 73901, 216.80, 1980
+{HEADER}
+2026/11/27 06:24:17.646, NVIDIA H100, 96, 73901, 700.11, 1275
+2026/11/27 06:24:18.646, NVIDIA H100, 96, 73901, [N/A], 1200
+2026/11/27 06:24:19.646, NVIDIA H10"""
+"""What an nvidia-smi that was started twice and ended in the midst of a line leaves."""
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +74,16 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, 
     preset = load_preset(out / "profile" / "preset.json")
     assert preset.num_blocks == cache_of(metrics_page(server))[1]
     assert "simulated" in preset.source
+    assert 0 < preset.outside_ms < 1000
     runs = json.loads((out / "client" / "client.json").read_text())["runs"]
     assert [row["workers"] for row in runs] == [1, 4]
     # Nothing has been measured that the last stage could compare.
     (none,) = evaluate(out, only=["simulated"], **asked)  # type: ignore[arg-type]
     assert none.state == "failed"
     assert "no trial on the server has ended" in none.said
+    (out / "gpu.csv").write_text(WATCHED)
     page = write_gpu_page(out).read_text()
+    assert "up to 700 W, clock 1,275 to 1,980 MHz" in page
     assert "Simulated." in page
     assert "profile/preset.json" in page
     assert "not run" in page
@@ -127,6 +141,19 @@ def test_a_trace_of_a_thousandth_of_the_rate_is_calibrated_too(tmp_path: Path) -
         rate_rps=found["rate_rps"],
     )
     assert again.reached
+
+
+def test_a_sweep_sends_for_as_long_as_answers_take(tmp_path: Path) -> None:
+    """An H100 reaches 35 % of its cache with 400 requests only at once, and with 100 not at all."""
+    engine = Virtual(load_preset("llama-2-13b-h100-vllm"), 300.0)
+    near, requests = lasting(plan_of(tmp_path), engine)
+    assert requests == 800
+    start = asks.load(grid_of().settings()[0], START, 1 / near, requests, 0)
+    found = engine.serve(start, tmp_path, course=False).values
+    assert found["kv_cache_use"] == pytest.approx(0.35, abs=0.02)
+    assert not is_brief(found)
+    with pytest.raises(BurstlensError, match="35 % not reached"):
+        lasting(replace(plan_of(tmp_path), requests=10), engine)
 
 
 def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Path) -> None:

@@ -183,6 +183,18 @@ def test_at_equal_rate_a_smaller_shape_waits_longer(tmp_path: Path) -> None:
     assert found.word == "higher"
 
 
+def test_trials_that_were_over_before_answers_came_are_told(tmp_path: Path) -> None:
+    """The same 200 requests, all at once, and so that each answer comes before the next is sent."""
+    notes = []
+    for scale in (0.01, 100.0):
+        start = grid_of({SHAPE: [1.0]}, profiles=[CONSTANT], start={SCALE: scale})
+        said = findings(experiment(tmp_path / str(scale), grid=start, kv=None, requests=200, seeds=1))
+        notes.append([note for note in said.notes if "sends for longer" in note])
+        assert said.as_dict()["notes"] == said.notes
+    assert notes[0][0].startswith("3 of 3 trials were sent in less time than the slowest tenth")
+    assert notes[1] == []
+
+
 def test_a_stopped_sweep_goes_on_with_the_scale_that_it_found(tmp_path: Path) -> None:
     def stop(step: str, share: float) -> None:
         if step.endswith("trials") and share > 0.4:

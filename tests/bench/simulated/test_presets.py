@@ -60,6 +60,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         (("latency", "f_ms"), 1, "latency.f_ms: no such field; there are a_p_ms"),
         (("latency", "a_d_ms"), 0, "latency.a_d_ms: must be above 0"),
         (("latency", "h_ms"), -1, "latency.h_ms: a number of 0 or more"),
+        (("outside_ms",), -1, "outside_ms: a number of 0 or more"),
         (("async_scheduling",), "yes", "async_scheduling: true or false is needed"),
         (("kv_cache", "bytes_per_token"), 0, "kv_cache.bytes_per_token: a whole number of 1 or more"),
         (("kv_cache", "block_size"), 1.5, "kv_cache.block_size: a whole number of 1 or more is needed"),

@@ -92,6 +92,28 @@ def test_a_turn_follows_the_answer_before_it() -> None:
     assert [rows[i]["intended_s"] for i in (0, 1, 4)] == [0.0, 0.1, 3.0]
 
 
+def test_what_is_outside_of_the_steps_is_seen_by_the_client_alone() -> None:
+    """The engine does what it did; whoever waits for an answer sends that much later."""
+    far = replace(LLAMA, outside_ms=12.5)
+    load = bursty(300, 4.0)
+    near, seen = (simulate_frame(load, preset, gaps=True)[0] for preset in (LLAMA, far))
+    for column in ("first_token_s", "ended_s"):
+        assert by_request(seen, column) == pytest.approx([at + 0.0125 for at in by_request(near, column)])
+    assert seen.drop("first_token_s", "ended_s").equals(near.drop("first_token_s", "ended_s"))
+    turns = workload([0.0, 1.0], [100] * 2, [50] * 2, session=[7] * 2, turn=[0, 1], think_s=[None, 2.5])
+    first, second = simulate_frame(turns, far)[0].to_dicts()
+    assert second["intended_s"] == second["sent_s"] == first["ended_s"] + 2.5
+    assert second["ended_s"] - second["sent_s"] == pytest.approx(first["ended_s"])
+    # An answer that is on its way when its client gives up comes too late.
+    alone = workload([0.0], [100], [50])
+    whole = simulate_frame(alone, far)[0]["ended_s"].item()
+    for timeout_s, outcome in ((whole + 1e-6, "ok"), (whole - 1e-6, "timeout")):
+        (row,) = simulate_frame(alone, far, timeout_s=timeout_s)[0].to_dicts()
+        assert (row["outcome"], row["ended_s"]) == (outcome, pytest.approx(min(whole, timeout_s)))
+    assert simulate_frame(alone, far, timeout_s=1e-3)[0]["outcome"].item() == "timeout"
+    assert far.faster(5.0).outside_ms == 2.5
+
+
 def test_a_turn_follows_even_where_the_one_before_failed() -> None:
     load = workload([0.0, 1.0], [5000, 10], [5, 5], session=[1, 1], turn=[0, 1], think_s=[None, 4.0])
     record, _ = simulate_frame(load, LLAMA)
