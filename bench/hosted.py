@@ -200,15 +200,15 @@ def watched_gpu(folder: Path) -> Iterator[bool]:
             end(process)
 
 
-def gpu_name() -> str:
-    """The GPU's name as its driver tells it; `no GPU` where there is no nvidia-smi, or it fails."""
+def gpu_name() -> str | None:
+    """The GPU's name as its driver tells it; None where there is no nvidia-smi, or it fails."""
     tool = shutil.which("nvidia-smi")
     if tool is not None:
         asked = [tool, "--query-gpu=name", "--format=csv,noheader"]
         said = subprocess.run(asked, capture_output=True, text=True)
         if said.returncode == 0 and said.stdout.strip():
             return said.stdout.splitlines()[0].strip()
-    return "no GPU"
+    return None
 
 
 def metrics_page(url: str) -> str:

@@ -24,7 +24,7 @@ from .analysis.showing import Exhibit, Shown, marks
 from .analysis.writing import write_json
 from .apart import LISTEN_S
 from .console import STOPPED
-from .gpu_stages import OFFLINE, STAGES, Plan
+from .gpu_stages import OFFLINE, PLAN, STAGES, Plan
 
 if TYPE_CHECKING:
     import polars as pl
@@ -153,10 +153,10 @@ def evaluate(
     chosen = flags or Flags()
     made = Plan(
         trace=_trace(trace, out), synthetic=trace is None, functions=functions, model=model,
-        weights=None if weights is None else str(weights), gpu=gpu_name(), flags=asdict(chosen), kv=kv,
-        requests=requests, seeds=seeds, vocabulary=vocabulary, shapes=shapes, scales=scales,
-        exponents=exponents, client_rps=client_rps, client_requests=client_requests, rounds=rounds,
-        timeout_s=timeout_s,
+        weights=None if weights is None else str(weights), gpu=gpu_name() or _gpu_of(out),
+        flags=asdict(chosen), kv=kv, requests=requests, seeds=seeds, vocabulary=vocabulary, shapes=shapes,
+        scales=scales, exponents=exponents, client_rps=client_rps, client_requests=client_requests,
+        rounds=rounds, timeout_s=timeout_s,
     )  # fmt: skip
     made.write(out)
     left = [name for name in STAGES if name in only or (not only and state_of(out, name) != "done")]
@@ -259,6 +259,11 @@ def ended(out: Path, name: str) -> Done | None:
         return Done(**json.loads((out / name / STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _gpu_of(out: Path) -> str:
+    """What the folder tells of the GPU, where this machine has none: stages without a server run anywhere."""
+    return Plan.read(out).gpu if (out / PLAN).is_file() else "no GPU"
 
 
 def _trace(trace: str | None, out: Path) -> str:

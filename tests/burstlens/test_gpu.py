@@ -87,6 +87,11 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, 
     assert "Simulated." in page
     assert "profile/preset.json" in page
     assert "not run" in page
+    # Brought from a machine with a GPU to one without, the folder still tells which it was.
+    plan = json.loads((out / "plan.json").read_text())
+    (out / "plan.json").write_text(json.dumps(plan | {"gpu": "NVIDIA H100"}, indent=1) + "\n")
+    evaluate(out, only=["simulated"], **asked)  # type: ignore[arg-type]
+    assert Plan.read(out).gpu == "NVIDIA H100"
     with pytest.raises(BurstlensError, match="another client_rps"):
         evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
 
