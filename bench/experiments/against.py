@@ -96,6 +96,9 @@ def saturated(trial: Mapping[str, Any]) -> bool:
     """Whether the server did not keep up in a trial (its measures by name)."""
     if not trial["sent_rps"] or trial["e2e_p90_s"] is None:
         return True
+    if trial["waiting_peak"] == 0:
+        # However long the last answers take: none of its samples had a request wait.
+        return False
     sending_s = (trial["requests"] - 1) / trial["sent_rps"]
     answer_s = max(trial["e2e_p90_s"] - (trial["ttft_p90_s"] or 0.0), 0.0)
     return bool(trial["span_s"] - sending_s > LEFT * sending_s + 2 * answer_s)

@@ -310,6 +310,18 @@ def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, 
 
 
 @pytest.mark.parametrize(
+    ("span_s", "waiting_peak", "busy"),
+    [(110.0, 3.0, False), (140.0, 3.0, True), (140.0, None, True), (140.0, 0.0, False)],
+)
+def test_a_server_that_had_nobody_wait_is_not_saturated(
+    span_s: float, waiting_peak: float | None, busy: bool
+) -> None:
+    """100 s of sending, answers of 10 s: 125 s are what keeping up takes, unless the last are longer."""
+    trial = {"sent_rps": 1.0, "requests": 101.0, "e2e_p90_s": 11.0, "ttft_p90_s": 1.0}
+    assert against.saturated({**trial, "span_s": span_s, "waiting_peak": waiting_peak}) is busy
+
+
+@pytest.mark.parametrize(
     ("one", "other", "same"),
     [
         ("SRF, FCFS, LRF", "SRF, FCFS, LRF", True),
