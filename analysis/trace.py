@@ -358,8 +358,10 @@ def _names(readings: Sequence[Reading]) -> list[str]:
     runs: set[Path] = set()
     for reading in readings:
         path = reading.log.path
-        if reading.name != RECORD:
-            names.append(reading.stored.name if reading.stored else reading.log.stem)
+        if reading.stored:
+            names.append(reading.stored.name)
+        elif reading.name != RECORD:
+            names.append(reading.log.stem)
         elif path.parent not in runs:
             runs.add(path.parent)
             names.append(run_name(path))

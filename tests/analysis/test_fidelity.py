@@ -62,6 +62,15 @@ def test_a_draw_from_its_parameters_has_the_rate_and_lengths_of_its_source(folde
     assert any("drawn by its laws, seed 2" in note for note in told.notes)
 
 
+def test_two_runs_are_told_apart_by_their_folders(tmp_path: Any) -> None:
+    for seed, name in enumerate(("before", "after")):
+        load = bl.workload("shape=0.5,scale=2,exponent=1.1", first=100, seed=seed)
+        bl.simulate(load, "llama-2-13b-a100", tmp_path / name)
+    told = bl.compare(tmp_path / "before", tmp_path / "after")
+    assert (told.part.one, told.part.other) == told.synthetic == ("before", "after")
+    assert "statistics of after agree with before" in " ".join(told.part.sentences())
+
+
 def test_turns_are_compared_where_only_one_trace_has_a_second_service(folder: Any) -> None:
     """A trace of one service is told as a whole, so the other's conversations stand beside all of it."""
     source = bl.trace(folder / "source.parquet")
