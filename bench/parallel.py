@@ -5,7 +5,6 @@ What all pieces share goes to each process once. Not here: what the work is.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..analysis.errors import BurstlensError
+from .spawning import SPAWNED
 
 Shared = TypeVar("Shared")
 Piece = TypeVar("Piece")
@@ -44,9 +44,8 @@ def each(
             tell((i + 1) / n)
         return
     # A forked process would share the threads of Polars without running them.
-    context = multiprocessing.get_context("spawn")
-    shares = context.RawArray("d", n)
-    with ProcessPoolExecutor(min(workers, n), context, _begin, (shared, shares)) as pool:
+    shares = SPAWNED.RawArray("d", n)
+    with ProcessPoolExecutor(min(workers, n), SPAWNED, _begin, (shared, shares)) as pool:
         try:
             number = {pool.submit(_do, work, i, piece): i for i, piece in enumerate(pieces)}
             left: set[Future[Result]] = set(number)

@@ -6,7 +6,6 @@ tell, and lets them stop. Not here: what a worker does (`sender`).
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import threading
 import time
@@ -25,6 +24,7 @@ from .prompts import Prompts
 from .sender import Sender, main
 from .settings import Settings, Status, Target
 from .shards import LAST_S, left_s, wait_for
+from .spawning import SPAWNED
 from .workload import Workload
 
 
@@ -57,7 +57,6 @@ def send(
     `prompts` is sent to the workers, so it must be picklable. A `watch` that returns True stops them all, and
     so does one that fails. Raises BurstlensError where a worker cannot write its record, or dies.
     """
-    context = multiprocessing.get_context("spawn")
     shares = _shares(workload, prompts, target, settings, folder, done)
     pipes: list[Connection] = []
     processes = []
@@ -65,9 +64,9 @@ def send(
     try:
         with _left_to_workers():
             for share in shares:
-                ours, theirs = context.Pipe()
+                ours, theirs = SPAWNED.Pipe()
                 name = f"burstlens-{share.worker}"
-                process = context.Process(target=_work, args=(theirs, share), name=name)
+                process = SPAWNED.Process(target=_work, args=(theirs, share), name=name)
                 process.start()
                 theirs.close()
                 pipes.append(ours)
