@@ -148,7 +148,8 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     latency = found.latency
     tokens = probed.alone_ms["prefill_tokens"].to_list()
     steps_ms = pl.Series([latency.prefill_ms(n, n**2) for n in tokens], dtype=pl.Float64)
-    outside_ms = median((probed.alone_ms["first_ms"] - steps_ms).to_list())
+    outside = (probed.alone_ms["first_ms"] - steps_ms).to_list()
+    outside_ms = median(outside) if outside else 0.0
     limits = {name: plan.flags[name] for name in ("max_num_seqs", "max_num_batched_tokens", "max_model_len")}
     day = time.strftime("%Y-%m-%d", time.gmtime())
     preset = found.preset(

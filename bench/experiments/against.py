@@ -17,7 +17,7 @@ from ...analysis.result import Progress, silent
 from ..record import read_workload
 from ..simulated.presets import Preset
 from . import schedulers
-from .engines import MEASURES, Virtual, measures_of
+from .engines import MEASURES, Virtual, measures_of, spans_s
 from .trials import Experiment, read, run_folders
 
 COMPARED = ("e2e_s", "e2e_p90_s", "ttft_s", "token_latency_s", "throughput_tps", "kv_cache_peak")
@@ -94,13 +94,13 @@ def errors(measured: Experiment, model: Experiment) -> pl.DataFrame:
 
 def saturated(trial: Mapping[str, Any]) -> bool:
     """Whether the server did not keep up in a trial (its measures by name)."""
-    if not trial["sent_rps"] or trial["e2e_p90_s"] is None:
+    spans = spans_s(trial)
+    if spans is None:
         return True
     if trial["waiting_peak"] == 0:
         # However long the last answers take: none of its samples had a request wait.
         return False
-    sending_s = (trial["requests"] - 1) / trial["sent_rps"]
-    answer_s = max(trial["e2e_p90_s"] - (trial["ttft_p90_s"] or 0.0), 0.0)
+    sending_s, answer_s = spans
     return bool(trial["span_s"] - sending_s > LEFT * sending_s + 2 * answer_s)
 
 

@@ -316,15 +316,24 @@ def _least(values: pl.Series) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
+def spans_s(values: Mapping[str, float | None]) -> tuple[float, float] | None:
+    """How long a trial was sent, and how long the slowest tenth of its answers took once begun.
+
+    By its measures; None where nothing was answered, or all was sent at once.
+    """
+    requests, rate_rps, whole_s = (values[name] for name in ("requests", "sent_rps", "e2e_p90_s"))
+    if not requests or not rate_rps or whole_s is None:
+        return None
+    return (requests - 1) / rate_rps, max(whole_s - (values["ttft_p90_s"] or 0.0), 0.0)
+
+
 def is_brief(values: Mapping[str, float | None]) -> bool:
-    """Whether all was sent in less time than the slowest tenth of the answers took, by a trial's measures.
+    """Whether all was sent in less time than the slowest tenth of the answers took once begun.
 
     No level is one that lasts then: KV-cache use climbs to the last send, and what follows is the drain.
     """
-    requests, rate_rps, answer_s = (values.get(name) for name in ("requests", "sent_rps", "e2e_p90_s"))
-    if requests is None or rate_rps is None or answer_s is None:
-        return False
-    return (requests - 1) / rate_rps < answer_s
+    spans = spans_s(values)
+    return spans is not None and spans[0] < spans[1]
 
 
 def measures_of(values: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -88,8 +88,8 @@ class Findings(Shown):
         return [
             *self.experiment.question.notes,
             f"{brief:,} of {trials.height:,} trials were sent in less time than the slowest tenth of their "
-            "answers took: they show a burst and its end, not a load that lasts; --first with more requests "
-            "sends for longer.",
+            "answers took once begun: they show a burst and its end, not a load that lasts; more requests "
+            "(--first) send for longer.",
         ]
 
     def exhibit(self) -> Exhibit:

@@ -189,7 +189,7 @@ def test_trials_that_were_over_before_answers_came_are_told(tmp_path: Path) -> N
     for scale in (0.01, 100.0):
         start = grid_of({SHAPE: [1.0]}, profiles=[CONSTANT], start={SCALE: scale})
         said = findings(experiment(tmp_path / str(scale), grid=start, kv=None, requests=200, seeds=1))
-        notes.append([note for note in said.notes if "sends for longer" in note])
+        notes.append([note for note in said.notes if "send for longer" in note])
         assert said.as_dict()["notes"] == said.notes
     assert notes[0][0].startswith("3 of 3 trials were sent in less time than the slowest tenth")
     assert notes[1] == []
