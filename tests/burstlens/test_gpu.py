@@ -61,7 +61,9 @@ def log(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, tmp_path: Path) -> None:
+def test_stages_stand_alone_and_go_on_where_they_stopped(
+    server: str, log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "gpu"
     asked = {"url": server, "trace": log, "flags": FLAGS, "model": "Llama-2-7b", "rounds": 1,
              "client_requests": 60, "client_rps": 60.0}  # fmt: skip
@@ -90,6 +92,7 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(server: str, log: str, 
     # Brought from a machine with a GPU to one without, the folder still tells which it was.
     plan = json.loads((out / "plan.json").read_text())
     (out / "plan.json").write_text(json.dumps(plan | {"gpu": "NVIDIA H100"}, indent=1) + "\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
     evaluate(out, only=["simulated"], **asked)  # type: ignore[arg-type]
     assert Plan.read(out).gpu == "NVIDIA H100"
     with pytest.raises(BurstlensError, match="another client_rps"):
