@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 NARROWEST = 0.03
 """Smallest sigma of a log-normal: one narrower would describe a single token count, not a mode."""
 TINY = 1e-300
+EMPTY = 1e-12
+"""Least weight of a component of a mixture where a fit starts."""
 
 
 @dataclass(frozen=True)
@@ -314,7 +316,9 @@ class LogNormals:
     def _pack(self, weight: Array, mu: Array, sigma: Array) -> Array:
         at = _outside(mu, *_range(self.maximum))
         wide = _outside(sigma, NARROWEST, self._widest)
-        return np.concatenate([special.logit(weight[:-1]), at, wide])
+        # One that ran empty keeps a little: beside a weight of 1 the last would be 0, which is impossible.
+        share = np.maximum(weight, EMPTY)
+        return np.concatenate([special.logit(share[:-1] / share.sum()), at, wide])
 
     def _unpack(self, theta: Array) -> tuple[Array, Array, Array]:
         k = self.components

@@ -210,6 +210,25 @@ def test_components_come_by_increasing_median() -> None:
     assert law.ordered(ordered) is None
 
 
+@pytest.mark.parametrize(
+    ("components", "theta"),
+    [
+        (2, [-45.0, 1.0, -1.0, -4.0, -4.0]),
+        (3, [-45.0, -45.0, 1.0, 0.0, -1.0, -4.0, -4.0, -4.0]),
+    ],
+)
+def test_a_mixture_of_which_one_component_ran_empty_is_ordered_all_the_same(
+    components: int, theta: list[float]
+) -> None:
+    """Its weight is 0 to the last digit, so that of the one before it would be 1 and leave nothing."""
+    law, values = LogNormals(MAXIMUM, components), np.arange(1.0, MAXIMUM)
+    ordered = law.ordered(np.array(theta))
+    assert ordered is not None
+    before, after = (law.log_probability(at, values) for at in (np.array(theta), ordered))
+    assert np.exp(after) == pytest.approx(np.exp(before), abs=1e-10)
+    assert np.isfinite(ordered).all()
+
+
 def test_the_start_of_a_zipf_is_its_maximum() -> None:
     data = drawn("zipf", 1000, 9)
     law = Zipf(MAXIMUM)
