@@ -231,7 +231,6 @@ def _whole_tick_grid(gaps: GapSums) -> Array:
     mean = np.maximum(gaps.mean, MEANS[0])
     log_mean = np.log(mean)
     knots = np.log(MEANS)
-    values, slopes = _table()
     step = knots[1] - knots[0]
     inside = np.clip(log_mean, knots[0], knots[-1])
     interval = np.minimum(((inside - knots[0]) / step).astype(int), len(knots) - 2)
@@ -260,21 +259,24 @@ def _whole_tick_grid(gaps: GapSums) -> Array:
             ],
             axis=1,
         )
-        laws = np.concatenate([values[j], slopes[j], values[j + 1], slopes[j + 1], tail])
+        laws = np.concatenate([*_law(j), *_law(j + 1), tail])
         out[rows] = weights @ laws
     return out
 
 
 @cache
-def _table() -> tuple[Array, Array]:
-    """log P(D = k) at `MEANS` × k < `SINGLE` × `SHAPES`, and its monotone slope along the log mean."""
-    values = np.stack([_tabled(mean) for mean in MEANS.tolist()])
-    return values, monotone_slopes(values, float(np.log(MEANS[1] / MEANS[0])))
+def _law(i: int) -> tuple[Array, Array]:
+    """log P(D = k) at `MEANS[i]`, k < `SINGLE` × `SHAPES`, and its monotone slope along the log mean."""
+    # Only what the means at hand lie between: the whole table takes longer than all else that ends a run.
+    first = min(max(i - 1, 0), len(MEANS) - 3)
+    near = np.stack([_tabled(first + j) for j in range(3)])
+    return _tabled(i), monotone_slopes(near, float(np.log(MEANS[1] / MEANS[0])))[i - first]
 
 
-def _tabled(mean: float) -> Array:
-    """log P(D = k) at k < `SINGLE` × `SHAPES`: `log_probability`, each integral worked out but once."""
-    k = np.arange(SINGLE)
+@cache
+def _tabled(i: int) -> Array:
+    """log P(D = k) at `MEANS[i]`: `log_probability`, each integral worked out but once."""
+    k, mean = np.arange(SINGLE), float(MEANS[i])
     out = np.empty((SINGLE, len(SHAPES)))
     for chosen, integral in ((k[k <= mean], expected_shortfall), (k[k > mean], expected_excess)):
         if len(chosen):

@@ -64,6 +64,7 @@ class Sender:
         """Requests that are in the record already, and when they ended."""
         self._origin_s = 0.0
         self._stopping = asyncio.Event()
+        self._asleep: set[asyncio.Future[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._gate: asyncio.Semaphore | None = None
         self._sent = 0
@@ -129,7 +130,13 @@ class Sender:
         if self._stopping.is_set():
             for task in self._tasks:
                 task.cancel()
+        self._halt()
+
+    def _halt(self) -> None:
+        """Send nothing more: whoever waits for an instant is woken."""
         self._stopping.set()
+        for sleeper in self._asleep:
+            _wake(sleeper)
 
     def now(self) -> float:
         """Seconds since the run's second 0."""
@@ -178,11 +185,16 @@ class Sender:
 
     async def _until(self, due_s: float) -> bool:
         """Sleep until that instant; false if the run is being stopped."""
-        while (wait := due_s - self.now()) > 0:
-            if self._stopping.is_set():
-                return False
-            # Not longer than a step: a stop is to be noticed, and costs no task a request this way.
-            await asyncio.sleep(min(wait, FLUSH_S))
+        while (wait := due_s - self.now()) > 0 and not self._stopping.is_set():
+            # No looking now and then whether to stop: of thousands who think each would, many times over.
+            sleeper = self._loop.create_future()
+            timer = self._loop.call_later(wait, _wake, sleeper)
+            self._asleep.add(sleeper)
+            try:
+                await sleeper
+            finally:
+                timer.cancel()
+                self._asleep.discard(sleeper)
         return not self._stopping.is_set()
 
     async def _drain(self) -> None:
@@ -213,7 +225,7 @@ class Sender:
     def _broke(self, fault: BaseException) -> None:
         """A fault of ours, or of the disk: nothing more is sent, and `run` raises it."""
         self._fault = self._fault or fault
-        self._stopping.set()
+        self._halt()
         for task in self._tasks:
             task.cancel()
 
@@ -355,6 +367,11 @@ class Sender:
         # True of itself, not of what a function happens to return.
         if enough is True and not self._stopping.is_set():
             self.stop()
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -86,6 +86,19 @@ def test_a_run_is_sent_from_any_thread_and_ends_when_who_watches_has_seen_enough
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_a_stop_does_not_wait_for_the_next_request(tmp_path: Path, workers: int) -> None:
+    load = workload([0.0, 0.0, 86_400.0, 86_400.0], [5] * 4, [BASE] * 4)
+    settings = replace(QUICK, workers=workers)
+    with faulty() as (url, server):
+        told = run(
+            load, TokenPrompts(), Target(url), settings, tmp_path / "run",
+            watch=lambda s: sum(s.ended.values()) == 2,
+        )  # fmt: skip
+    assert (told.finished, told.stopped) == (False, "stopped by Ctrl-C")
+    assert sum(server.asked.values()) == read_record(tmp_path / "run").height == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_watcher_that_fails_ends_the_run(tmp_path: Path, workers: int) -> None:
     load = workload([0.01 * i for i in range(400)], [5] * 400, [BASE] * 400)
     # No answer comes, and each worker waits for what is open: longer than the load lasts.
