@@ -13,16 +13,16 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from .arrivals import describe_arrivals
-from .burstiness import describe_burstiness
-from .conversations import describe_conversations
-from .failures import describe_failures
-from .lengths import describe_lengths
-from .periodicity import describe_periodicity
-from .result import Part, Progress
-from .showing import Exhibit, Shown
-from .trace import Trace, TraceInfo
-from .volume import describe_volume
+from .conversations.part import describe_conversations
+from .core.exhibit import Exhibit, Shown
+from .core.result import Part, Progress
+from .lengths.part import describe_lengths
+from .trace.trace import Trace, TraceInfo
+from .traffic.arrivals import describe_arrivals
+from .traffic.burstiness import describe_burstiness
+from .traffic.failures import describe_failures
+from .traffic.periodicity import describe_periodicity
+from .traffic.volume import describe_volume
 
 WINDOW_S = 1200.0
 """Twenty minutes, the paper's window (section 3.1)."""

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..analysis.selecting import streams_of
-from ..analysis.summaries import ticks_in
-from ..analysis.trace import Trace
+from ..analysis.trace.aggregates import ticks_in
+from ..analysis.trace.subset import streams_of
+from ..analysis.trace.trace import Trace
 from .workload import Workload
 
 MINUTE_S, HOUR_S = 60.0, 3600.0

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..analysis.errors import BurstlensError
-from ..analysis.parameters import validate
-from ..analysis.result import Progress, number, silent
-from ..analysis.showing import Exhibit, Shown
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.result import Progress, number, silent
+from ..analysis.interchange.parameters import validate
 from .workload import Workload
 
 TOLERANCE = 0.02

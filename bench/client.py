@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .clocks import ENDPOINT, measure
 from .preflight import Endpoint, preflight
 from .prompts import NO_PREFIX_CACHE, Prompts

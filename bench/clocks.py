@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .settings import Target
 
 if TYPE_CHECKING:

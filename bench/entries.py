@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from ..analysis.errors import BurstlensError, shown
+from ..analysis.core.errors import BurstlensError, shown
 
 STEP = 1 << 20
 LARGEST = 1 << 26

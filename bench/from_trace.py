@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from ..analysis.errors import BurstlensError
-from ..analysis.selecting import found_in, streams_of
-from ..analysis.trace import Trace
+from ..analysis.core.errors import BurstlensError
+from ..analysis.trace.subset import found_in, streams_of
+from ..analysis.trace.trace import Trace
 from .workload import Workload, requests_frame
 
 Sessions = Literal["stamps", "think", "off"]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .simulated.disaggregation import Cluster, Rig, Transfer
 from .simulated.presets import Preset
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from ..analysis.errors import BurstlensError, shown
-from ..analysis.result import Progress, silent
+from ..analysis.core.errors import BurstlensError, shown
+from ..analysis.core.result import Progress, silent
 from .step_probe import Limits
 
 MODULE = "vllm.entrypoints.openai.api_server"

@@ -1,6 +1,6 @@
 """Reading the JSON file of a folder that an earlier call left, which says its version.
 
-Not here: writing it (`burstlens.analysis.writing`).
+Not here: writing it (`burstlens.analysis.core.atomic_write`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 
 Kept = TypeVar("Kept")
 

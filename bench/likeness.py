@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ..analysis.gamma import GapSums, Likelihood
-from ..analysis.result import Interval, Z
+from ..analysis.core.result import Interval, Z
+from ..analysis.stats.gamma import GapSums, Likelihood
 
 Array = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from ..analysis.result import Interval
-from ..analysis.summaries import wilson
+from ..analysis.core.result import Interval
+from ..analysis.trace.aggregates import wilson
 from .record import ANSWERED, OUTCOMES
 from .token_sums import Spread, TokenSums
 

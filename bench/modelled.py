@@ -23,11 +23,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..analysis.copula import JointModel, Marginal, sample_lengths
-from ..analysis.errors import BurstlensError
-from ..analysis.lengths import SIDES, joint_model
-from ..analysis.parameters import read_parameters, validate
-from ..analysis.renewal import sample_arrivals
+from ..analysis.core.errors import BurstlensError
+from ..analysis.interchange.parameters import read_parameters, validate
+from ..analysis.lengths.joint import JointModel, Marginal, sample_lengths
+from ..analysis.lengths.part import SIDES, joint_model
+from ..analysis.stats.renewal import sample_arrivals
 from .schedule import Schedule, pieces
 from .sessions import SessionLaws, conversing
 from .workload import Workload, requests_frame

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, TypeVar
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .spawning import SPAWNED
 
 Shared = TypeVar("Shared")

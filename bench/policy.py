@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .client import run
 from .prompts import TokenPrompts
 from .record import read_record

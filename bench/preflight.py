@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .settings import Target
 
 if TYPE_CHECKING:

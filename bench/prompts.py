@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .workload import Workload
 
 BLOCK = 512

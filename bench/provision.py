@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import Progress, silent
-from ..analysis.writing import write_json
+from ..analysis.core.atomic_write import write_json
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import Progress, silent
 from .goodput import SHARE, TOLERANCE, Load, Serving, Turns, course, goodput, guess
 from .kept import read_kept
 from .parallel import Tell, each

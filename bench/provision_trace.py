@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import Progress, silent
-from ..analysis.trace import Trace
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import Progress, silent
+from ..analysis.trace.trace import Trace
 from .busiest import busiest_of_trace
 from .from_trace import once_a_seed
 from .goodput import Load, Serving

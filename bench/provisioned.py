@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ..analysis.errors import counted
-from ..analysis.result import Interval, Part, number
-from ..analysis.summaries import lasting
+from ..analysis.core.errors import counted
+from ..analysis.core.result import Interval, Part, number
+from ..analysis.trace.aggregates import lasting
 from .experiments.contrast import ONE_SEED, mean
 from .experiments.findings import Checked
 

@@ -15,8 +15,8 @@ import math
 from bisect import insort
 from collections.abc import Callable, Container, Iterator, Sequence
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import number
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import number
 from .goodput import Load, Serving, Turns
 from .simulated.disaggregation import Cluster
 

@@ -18,9 +18,9 @@ from typing import Any, Literal, get_args
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
-from ..analysis.runs import RUN
-from ..analysis.writing import write_json
+from ..analysis.core.atomic_write import write_json
+from ..analysis.core.errors import BurstlensError
+from ..analysis.logs.run_folders import RUN
 from .kept import of_fields, read_kept
 from .wire import dumps
 from .workload import SCHEMA as SENT

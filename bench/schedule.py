@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..analysis.errors import BurstlensError, shown
+from ..analysis.core.errors import BurstlensError, shown
 
 Array = NDArray[np.float64]
 Kind = Literal["constant", "steps", "linear", "quadratic", "table"]

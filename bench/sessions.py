@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .workload import Workload
 
 Array = NDArray[np.float64]

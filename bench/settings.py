@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 
 Api = Literal["completions", "chat"]
 

@@ -14,7 +14,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .workload import Workload
 
 MIX = np.uint64(0x9E3779B97F4A7C15)

@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import number
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import number
 from .simulated.presets import Latency, parse_preset
 
 STEPS: dict[str, type[pl.DataType]] = {

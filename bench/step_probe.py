@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import Progress, silent
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import Progress, silent
 from . import transport
 from .prompts import FIRST, LAST
 from .sender import KEEPALIVE_S

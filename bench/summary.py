@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import Interval
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import Interval
 from .metrics import Distribution, Metrics, Slo, complaints, measure, requests, tokens
 from .record import Manifest, read_manifest, read_pieces, read_server, read_workload
 from .timeline import GAUGES, WINDOW_S, seconds

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..analysis.errors import BurstlensError, counted, shown
-from ..analysis.result import Progress, silent
+from ..analysis.core.errors import BurstlensError, counted, shown
+from ..analysis.core.result import Progress, silent
 from .entries import entries
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ..analysis.errors import BurstlensError, counted
-from ..analysis.result import Progress, silent
+from ..analysis.core.errors import BurstlensError, counted
+from ..analysis.core.result import Progress, silent
 from .prompts import BLOCK, OF_BLOCK, OF_REQUEST, OF_SESSION, shared_rows, sharing_notes
 from .settings import Api
 from .text_pool import MEMORY, TextPool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..analysis.errors import BurstlensError, shown
+from ..analysis.core.errors import BurstlensError, shown
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..analysis.result import Interval
+from ..analysis.core.result import Interval
 from . import likeness
 from .likeness import Law as Law
 from .metrics import answered

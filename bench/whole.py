@@ -1,7 +1,7 @@
 """One run of what the senders of all shards recorded: a run folder like any other, on one clock.
 
 So whatever reads a run reads this: summary, verdict, page, trace. Not here: which folders belong together
-(`burstlens.analysis.runs`), cutting a workload (`shards`).
+(`burstlens.analysis.logs.run_folders`), cutting a workload (`shards`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError, counted
-from ..analysis.runs import RECORDS, RUN, Part, is_run
-from ..analysis.runs import whole as parts_of
+from ..analysis.core.errors import BurstlensError, counted
+from ..analysis.logs.run_folders import RECORDS, RUN, Part, is_run
+from ..analysis.logs.run_folders import whole as parts_of
 from .clocks import Offset
 from .record import (
     SERVER,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from .prompts import Prompts
 from .sender import Sender, main
 from .settings import Settings, Status, Target

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.showing import Exhibit, Shown
+from ..analysis.core.exhibit import Exhibit, Shown
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "request_id": pl.Int64,

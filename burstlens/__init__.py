@@ -23,17 +23,17 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.errors import BurstlensError
-from .analysis.showing import Painter, paint_with
+from .analysis.core.errors import BurstlensError
+from .analysis.core.exhibit import Painter, paint_with
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from .analysis.arrivals import Arrivals
     from .analysis.characterize import Characterization
-    from .analysis.parameters import Parameters
-    from .analysis.result import Progress
-    from .analysis.trace import Cluster, Ingested, Trace
+    from .analysis.core.result import Progress
+    from .analysis.interchange.parameters import Parameters
+    from .analysis.trace.trace import Cluster, Ingested, Trace
+    from .analysis.traffic.arrivals import Arrivals
     from .bench.calibrate import Calibration
     from .bench.experiments.trials import Experiment
     from .bench.prompts import Prompts
@@ -110,7 +110,7 @@ def _among(what: str, value: str, one: str, other: str) -> None:
 
 def _cluster(engine: str, master: str | None, conf: Mapping[str, str] | None) -> Cluster | None:
     """Where Spark runs, if it is asked for."""
-    from .analysis.trace import Cluster
+    from .analysis.trace.trace import Cluster
 
     if engine not in ENGINES:
         raise BurstlensError(f"engine: {engine!r} is none of {', '.join(ENGINES)}")
@@ -147,7 +147,7 @@ def trace(
     ['all', 'api', 'api · ChatGPT']
     ['arrival_s', 'service']
     """
-    from .analysis.trace import open_trace
+    from .analysis.trace.trace import open_trace
 
     return open_trace(
         _paths(logs),
@@ -179,7 +179,7 @@ def ingest(
     >>> done.info.rejected, done.out.name
     (0, 'trace.parquet')
     """
-    from .analysis.trace import ingest as run
+    from .analysis.trace.trace import ingest as run
 
     if partition_by not in (None, "day"):
         raise BurstlensError(f"partition_by: {partition_by!r} is not day")
@@ -205,7 +205,7 @@ def synth(
     >>> bl.synth(days=0.25, seed=1).info.name
     'synthetic BurstGPT, 0.25 days, seed 1'
     """
-    from .analysis.synthetic import open_synthetic
+    from .analysis.synthetic.trace import open_synthetic
 
     return open_synthetic(None if out is None else Path(out), days=days, seed=seed, progress=progress)
 
@@ -285,7 +285,7 @@ def compare(
     >>> bl.compare("synthetic.csv", "synthetic.csv").agrees
     True
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .compared import compare as run
 
     return run(
@@ -310,8 +310,8 @@ def arrivals(source: Log | Sequence[Log] | Trace, *, window_s: float = 1200.0, s
     >>> minutes // hours
     12
     """
-    from .analysis.arrivals import describe_arrivals
-    from .analysis.trace import Trace
+    from .analysis.trace.trace import Trace
+    from .analysis.traffic.arrivals import describe_arrivals
 
     if isinstance(source, Trace):
         return describe_arrivals(source, window_s=window_s, seed=seed)
@@ -346,7 +346,7 @@ def fit(
     >>> fitted.to_frame("windows").columns[:4]
     ['selection', 'start_s', 'n', 'rate_rps']
     """
-    from .analysis.parameters import parameters, write_parameters
+    from .analysis.interchange.parameters import parameters, write_parameters
 
     said = describe(
         logs,
@@ -380,15 +380,16 @@ def export(
 ) -> Exported:
     """Write a trace, a run's folder or fitted parameters in format `to`, for another tool to run.
 
-    The formats are those of `burstlens.analysis.exporting.forms.FORMS`. Parameters and constants are drawn
-    first, by `seed`. `choice` selects as in `workload`: `service`, `model`, `start_s`, `end_s`, `first`,
-    `tokens`, and for load generators `rate_rps` and `speedup`. The answer names what the format cannot hold.
+    The formats are those of `burstlens.analysis.interchange.formats.FORMS`. Parameters and constants are
+    drawn first, by `seed`. `choice` selects as in `workload`: `service`, `model`, `start_s`, `end_s`,
+    `first`, `tokens`, and for load generators `rate_rps` and `speedup`. The answer names what the format
+    cannot hold.
 
     >>> done = bl.export("shape=0.5,scale=2,exponent=1.1", "vllm", "synthetic.jsonl", first=100)
     >>> done.rows, done.lost
     (100, ())
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .exports import export as run
 
     return run(
@@ -514,7 +515,7 @@ def fetch(
     'burstgpt-1'
     >>> bl.fetch("burstgpt-one")
     Traceback (most recent call last):
-    burstlens.analysis.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.BurstlensError: ...
     """
     from .public import fetch as run
 
@@ -533,7 +534,7 @@ def workload(source: Log, *, progress: Progress | None = None, **choice: Any) ->
     >>> bl.workload("shape=0.5,scale=2,exponent=1.1", first=10, seed=1).to_frame().columns[:2]
     ['request_id', 'at_s']
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .load import workload as make
 
     return make(str(source), progress=progress or silent, **choice)
@@ -569,7 +570,7 @@ def replay(
     >>> load = bl.workload("shape=0.5,scale=0.1,exponent=1.1", first=20)
     >>> bl.replay(load, "never", url="http://127.0.0.1:9")
     Traceback (most recent call last):
-    burstlens.analysis.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.BurstlensError: ...
     """
     from .apart import apart
     from .bench.client import run
@@ -614,7 +615,7 @@ def gather(runs: Sequence[Log], out: Log) -> Ran:
 
     >>> bl.gather(["no-run"], "whole")
     Traceback (most recent call last):
-    burstlens.analysis.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.BurstlensError: ...
     """
     from .bench.whole import gather as run
     from .ran import Ran
@@ -640,9 +641,9 @@ def text_prompts(
 
     >>> bl.text_prompts("ShareGPT.json", "tokenizer.json")
     Traceback (most recent call last):
-    burstlens.analysis.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.BurstlensError: ...
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .bench.text_pool import MEMORY
     from .bench.text_prompts import text_prompts as make
 
@@ -679,7 +680,7 @@ def simulate(
     >>> run.to_frame("requests").height
     200
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .bench.simulated.folder import simulate as run
     from .bench.simulated.presets import load_preset
     from .ran import Ran
@@ -702,7 +703,7 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     >>> done.trials.height, done.findings.claims[0].id
     (8, 'maf2-load')
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .apart import apart, ending
     from .evaluated import Evaluated
     from .evaluations import named
@@ -742,7 +743,7 @@ def disaggregate(
     >>> found.ratios["policy"].to_list()[:2]
     ['1:2', '2:1']
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .provisioning import disaggregate as run
 
     return run(
@@ -773,9 +774,9 @@ def gpu_evaluate(
 
     >>> bl.gpu_evaluate("gpu", "synthetic.csv", only=["profile"])
     Traceback (most recent call last):
-    burstlens.analysis.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.BurstlensError: ...
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .apart import apart, ending
     from .gpu import GpuEvaluated, evaluate
 
@@ -812,7 +813,7 @@ def serve(
 
     >>> bl.serve("no-such-preset")
     Traceback (most recent call last):
-    burstlens.analysis.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.BurstlensError: ...
     """
     from .bench.simulated.endpoint import serve as run
     from .bench.simulated.presets import load_preset
@@ -875,7 +876,7 @@ def calibrate(
     >>> found.reached, found.to_frame().columns[0]
     (True, 'trial')
     """
-    from .analysis.result import silent
+    from .analysis.core.result import silent
     from .apart import apart, ending
     from .load import calibrate as search
 

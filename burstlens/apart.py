@@ -12,7 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from .analysis.result import Progress
+    from .analysis.core.result import Progress
 
 T = TypeVar("T")
 LISTEN_S = 0.2

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .analysis.errors import BurstlensError
+from .analysis.core.errors import BurstlensError
 
 CODE = """
 import sys, burstlens

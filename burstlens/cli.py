@@ -26,7 +26,7 @@ from . import (
     cli_gpu,
     cli_report,
 )
-from .analysis.errors import counted
+from .analysis.core.errors import counted
 from .console import STOPPED, Duration, progress, say_json
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
 

@@ -20,7 +20,7 @@ from .console import STOPPED, Duration, progress, say_json
 from .options import Body, aiming, json_option, prompting, selecting
 
 if TYPE_CHECKING:
-    from .analysis.result import Progress
+    from .analysis.core.result import Progress
     from .bench.prompts import Prompts
 
 NOT_TRUSTWORTHY = 3
@@ -437,7 +437,7 @@ def calibrate(
 
 def shards_of(logs: Sequence[str]) -> list[Path]:
     """The folders, if they are all the shards of one workload; none where none is a shard."""
-    from .analysis.runs import whole
+    from .analysis.logs.run_folders import whole
 
     return [part.folder for part in whole([Path(log) for log in logs])]
 

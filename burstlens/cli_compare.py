@@ -72,7 +72,7 @@ def _show(told: Compared) -> None:
 
 def _value(row: dict[str, Any], side: str) -> str:
     """An estimate with its interval, or the median of a distribution."""
-    from .analysis.result import number
+    from .analysis.core.result import number
 
     value, low, high = (row[f"{side}{end}"] for end in ("", "_low", "_high"))
     if row["kind"] == "distance":

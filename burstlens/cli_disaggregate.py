@@ -91,7 +91,7 @@ def disaggregate(
     a preset. The rate is scaled by squeezing the load's time; launches, transfers and bounds are not
     squeezed. Writes plan.json (the ratio of each window), disaggregate.json and a page.
     """
-    from .analysis.machine import cores
+    from .analysis.core.cpu import cores
     from .provisioning import disaggregate as run
     from .provisioning import read
 
@@ -127,7 +127,7 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from .analysis.result import Interval, number
+    from .analysis.core.result import Interval, number
     from .bench.provisioned import seeds_said, shown
     from .experiment_screen import STYLES
 

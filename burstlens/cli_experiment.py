@@ -178,7 +178,7 @@ def maf2(
     Paper 5.1, Fig. 13 and 14. Beside conversation and API stands the same conversation at Poisson instants:
     what is left between the two is burstiness alone. MAF2 has no token lengths, so it gets BurstGPT's.
     """
-    from .analysis.machine import cores
+    from .analysis.core.cpu import cores
     from .evaluations import maf2 as run
 
     finish(
@@ -336,7 +336,7 @@ def schedulers(
     fitted windows, under three policies: through vLLM's own priority scheduling, each request's priority
     being 0, its prompt length, or the negative of that.
     """
-    from .analysis.machine import cores
+    from .analysis.core.cpu import cores
     from .evaluations import schedulers as run
 
     finish(
@@ -428,7 +428,7 @@ def sweep(
     A request fails by --timeout, or where --max-num-queued-reqs others are in the simulated server, 128 where
     nothing is said: without such a limit nothing fails in runs of minutes.
     """
-    from .analysis.machine import cores
+    from .analysis.core.cpu import cores
     from .bench.experiments.grid import flags
     from .evaluations import sweep as run
 

@@ -102,7 +102,7 @@ def _show(done: Exported) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from .analysis.exporting.forms import FORMS
+    from .analysis.interchange.formats import FORMS
 
     if as_json:
         rows = [{"format": each.name, "title": each.title, "takes": each.takes} for each in FORMS.values()]

@@ -1,4 +1,4 @@
-"""The verb `forecast`. Not here: how it is done (`burstlens.analysis.forecast`), the other verbs (`cli`)."""
+"""The verb `forecast`. Not here: how it is done (`analysis.forecast`), the other verbs (`cli`)."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ def _show(done: Forecasted) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from .analysis.forecasters import LABELS
-    from .analysis.load_bins import TARGETS, bin_name
-    from .analysis.result import number
+    from .analysis.core.result import number
+    from .analysis.forecast.models import LABELS
+    from .analysis.forecast.series import TARGETS, bin_name
 
     screen = Console(highlight=False)
     info = done.part.info

@@ -1,6 +1,6 @@
 """Two traces opened, put on one clock, and compared for fidelity.
 
-Not here: the statistics (`burstlens.analysis.fidelity`), the command line (`cli_compare`).
+Not here: the statistics (`burstlens.analysis.compare.fidelity`), the command line (`cli_compare`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.errors import BurstlensError, counted
-from .analysis.result import Progress, silent
-from .analysis.showing import Exhibit, Shown
+from .analysis.core.errors import BurstlensError, counted
+from .analysis.core.exhibit import Exhibit, Shown
+from .analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from .analysis.fidelity import Fidelity
-    from .analysis.identity import TraceInfo
-    from .analysis.trace import Cluster, Trace
+    from .analysis.compare.fidelity import Fidelity
+    from .analysis.logs.trace_info import TraceInfo
+    from .analysis.trace.trace import Cluster, Trace
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Compared(Shown):
         }
 
     def exhibit(self) -> Exhibit:
-        """The findings; one row a statistic, columns of `burstlens.analysis.fidelity.STATISTICS_SCHEMA`."""
+        """The findings; one row a statistic, columns of `compare.fidelity.STATISTICS_SCHEMA`."""
         marks = ("synthetic",) if self.synthetic else ()
         title = f"{self.part.other} against {self.part.one}"
         return Exhibit(title, marks, self.lines(), self.part.tables())
@@ -75,8 +75,8 @@ def compare(
     import numpy as np
 
     from .analysis.characterize import characterize
-    from .analysis.fidelity import FEWEST, compare_fidelity
-    from .analysis.trace import Trace, open_frame
+    from .analysis.compare.fidelity import FEWEST, compare_fidelity
+    from .analysis.trace.trace import Trace, open_frame
 
     notes: list[str] = []
     held: list[pl.DataFrame | Trace] = []
@@ -155,7 +155,7 @@ def _opened(
     cluster: Cluster | None,
     clock_s: float = 0.0,
 ) -> Trace:
-    from .analysis.trace import open_trace
+    from .analysis.trace.trace import open_trace
 
     return open_trace(Path(source), columns=columns, strict=strict, cluster=cluster, clock_s=clock_s)
 

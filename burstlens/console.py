@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from .analysis.result import Progress, silent
+from .analysis.core.result import Progress, silent
 
 UNITS_S = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 UNITS_BYTES = {

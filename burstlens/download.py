@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from .analysis.errors import BurstlensError
+from .analysis.core.errors import BurstlensError
 
 if TYPE_CHECKING:
     import aiohttp

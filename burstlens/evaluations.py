@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.errors import BurstlensError
-from .analysis.result import Progress, silent
+from .analysis.core.errors import BurstlensError
+from .analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
-    from .analysis.trace import Trace
+    from .analysis.trace.trace import Trace
     from .bench.experiments.engines import Engine, Served, Virtual
     from .bench.experiments.grid import Grid
     from .bench.experiments.schedulers import Load
@@ -80,10 +80,10 @@ def seeds_of(count: int, first: int) -> list[int]:
 def opened(log: str | None, progress: Progress) -> Trace:
     """The trace of a log, `A+B` being one in two files, or the embedded synthetic one."""
     if log is None:
-        from .analysis.synthetic import open_synthetic
+        from .analysis.synthetic.trace import open_synthetic
 
         return open_synthetic(progress=progress)
-    from .analysis.trace import open_trace
+    from .analysis.trace.trace import open_trace
     from .load import files_of
 
     return open_trace(files_of(log), progress=progress)
@@ -382,7 +382,7 @@ def _sure_of_priority(engine: Served) -> list[str]:
 
 def _parameters(source: str | None, seed: int, progress: Progress) -> dict[str, Any]:
     """The content of a parameter file, or the fit of a trace."""
-    from .analysis.parameters import parameters, read_parameters
+    from .analysis.interchange.parameters import parameters, read_parameters
 
     if source is not None and Path(source).suffix == ".json":
         return read_parameters(Path(source))

@@ -1,6 +1,6 @@
 """A trace, a run, fitted parameters or constants as a file for another tool, and what was lost on the way.
 
-Not here: the formats (`burstlens.analysis.exporting`), the command line (`cli_export`).
+Not here: the formats (`burstlens.analysis.interchange`), the command line (`cli_export`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.errors import BurstlensError, counted
-from .analysis.result import Progress, silent
-from .analysis.showing import Exhibit, Shown
+from .analysis.core.errors import BurstlensError, counted
+from .analysis.core.exhibit import Exhibit, Shown
+from .analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
-    from .analysis.exporting.forms import Form
-    from .analysis.exporting.requests import Requests
+    from .analysis.interchange.formats import Form
+    from .analysis.interchange.requests import Requests
     from .bench.workload import Workload
 
 CHOICE = ("service", "model", "start_s", "end_s", "first")
@@ -85,7 +85,7 @@ def export(
     **choice: Any,
 ) -> Exported:
     """See `burstlens.export`."""
-    from .analysis.exporting.forms import form_named
+    from .analysis.interchange.formats import form_named
 
     form = form_named(to)
     given = {name: value for name, value in choice.items() if value is not None}
@@ -121,10 +121,10 @@ def _write(
     tokens: tuple[int, int] | None,
     share_sessions: bool,
 ) -> list[str]:
-    from .analysis.exporting.forms import writer
+    from .analysis.interchange.formats import writer
 
     if form.name == "parquet":
-        from .analysis.exporting.plain import write_parquet
+        from .analysis.interchange.plain import write_parquet
 
         return write_parquet(requests, out, {"generator": "burstlens", "made": list(made)})
     lost = writer(form, tokens, share_sessions)(requests, out)
@@ -146,7 +146,7 @@ def _requests(
         if form.takes == "log":
             return _log(source, given, columns, strict, progress), [], []
         return *_load(source, given, columns, strict, progress), []
-    from .analysis.exporting.servegen import is_servegen
+    from .analysis.interchange.servegen import is_servegen
     from .load import workload
 
     drawn = f"drawn by its laws, seed {given.get('seed', 0)}: a sample, not a record"
@@ -163,8 +163,8 @@ def requests_from(
     """Any source as requests on its own clock, as they were or drawn; in the second case how, in words."""
     import polars as pl
 
-    from .analysis.exporting.requests import Requests
-    from .analysis.exporting.servegen import is_servegen
+    from .analysis.interchange.requests import Requests
+    from .analysis.interchange.servegen import is_servegen
     from .load import workload
 
     if holds_requests(source):
@@ -180,7 +180,7 @@ def requests_from(
 
 def holds_requests(source: str) -> bool:
     """Whether a source is a record of requests, not what they are drawn from."""
-    from .analysis.exporting.servegen import is_servegen
+    from .analysis.interchange.servegen import is_servegen
 
     path = Path(source)
     constant = not path.exists() and source.startswith("shape=")
@@ -191,7 +191,7 @@ def _clients(folder: Path, given: Mapping[str, Any]) -> tuple[Workload, list[str
     """ServeGen's clients drawn one by one and put together, and what of them could not be kept."""
     import polars as pl
 
-    from .analysis.exporting.servegen import read_servegen
+    from .analysis.interchange.servegen import read_servegen
     from .bench.modelled import from_parameters
     from .bench.workload import Workload
 
@@ -224,10 +224,10 @@ def _export_fitted(
     progress: Progress,
 ) -> Exported:
     """Write what is made of fitted parameters, not of requests."""
-    from .analysis.exporting.fitted import chosen
-    from .analysis.exporting.servegen import write_servegen
-    from .analysis.exporting.vllm_line import write_vllm_line
-    from .analysis.parameters import write_parameters
+    from .analysis.interchange.fitted import chosen
+    from .analysis.interchange.parameters import write_parameters
+    from .analysis.interchange.servegen import write_servegen
+    from .analysis.interchange.vllm_command import write_vllm_line
 
     given = dict(given)
     window_s, tokens = given.pop("window_s", WINDOW_S), given.pop("tokens", None)
@@ -276,8 +276,8 @@ def _content(
     progress: Progress,
 ) -> tuple[dict[str, Any], list[str]]:
     """The content of a parameter file; then what was done to get it, and what was lost by it."""
-    from .analysis.exporting.servegen import is_servegen, read_servegen
-    from .analysis.parameters import read_parameters
+    from .analysis.interchange.parameters import read_parameters
+    from .analysis.interchange.servegen import is_servegen, read_servegen
 
     path = Path(source)
     if is_servegen(path):
@@ -303,7 +303,7 @@ def _content(
 
 
 def _opened(source: str, columns: Mapping[str, str] | None, strict: bool, progress: Progress) -> Any:
-    from .analysis.trace import open_trace
+    from .analysis.trace.trace import open_trace
     from .load import files_of
 
     return open_trace(
@@ -324,8 +324,8 @@ def _log(
     """The trace's requests as they were."""
     from dataclasses import replace
 
-    from .analysis.exporting.requests import Requests
-    from .analysis.selecting import requests_of
+    from .analysis.interchange.requests import Requests
+    from .analysis.trace.subset import requests_of
 
     scaled = [name for name in ("rate_rps", "speedup") if name in given]
     if scaled:
@@ -350,7 +350,7 @@ def _load(
     progress: Progress,
 ) -> tuple[Requests, list[str]]:
     """The trace's requests as they are sent: from second 0 on, each asking for a token at least."""
-    from .analysis.selecting import requests_of
+    from .analysis.trace.subset import requests_of
     from .bench.from_trace import from_trace
 
     trace = _opened(source, columns, strict, progress)
@@ -375,9 +375,9 @@ def _of_workload(load: Workload, *, synthetic: bool) -> Requests:
     """A workload as requests, at their planned instants."""
     import polars as pl
 
-    from .analysis.exporting.requests import Requests
-    from .analysis.identity import TraceInfo
-    from .analysis.trace_files import COLUMNS, PREFIX
+    from .analysis.interchange.requests import Requests
+    from .analysis.logs.trace_info import TraceInfo
+    from .analysis.trace.parquet import COLUMNS, PREFIX
 
     frame = load.requests.select(
         pl.col("at_s").alias("arrival_s"),

@@ -1,6 +1,7 @@
 """A forecast as Python and notebooks get it: what was found, its tables, its page, its load.
 
-Not here: how it is made (`burstlens.analysis.forecast`), how a page is (`burstlens.reports.forecast_page`).
+Not here: how it is made (`burstlens.analysis.forecast.part`), how a page is
+(`burstlens.reports.forecast_page`).
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.result import Progress, silent
-from .analysis.showing import Exhibit, Shown
+from .analysis.core.exhibit import Exhibit, Shown
+from .analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from .analysis.forecast import Forecasts
-    from .analysis.trace import Trace
+    from .analysis.forecast.part import Forecasts
+    from .analysis.trace.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Forecasted(Shown):
 def opened(files: Sequence[Path], columns: Mapping[str, str] | None, strict: bool, show: Progress) -> Trace:
     """The trace to forecast, the embedded synthetic one without any file."""
     if files:
-        from .analysis.trace import open_trace
+        from .analysis.trace.trace import open_trace
 
         return open_trace(files, columns=columns, strict=strict, progress=show)
-    from .analysis.synthetic import open_synthetic
+    from .analysis.synthetic.trace import open_synthetic
 
     return open_synthetic(progress=show)
 
@@ -86,7 +87,7 @@ def forecast(
     **asked: Any,
 ) -> Forecasted:
     """See `burstlens.forecast`."""
-    from .analysis.forecast import describe_forecast
+    from .analysis.forecast.part import describe_forecast
 
     show = progress or silent
     trace = opened(files, columns, strict, lambda step, share: show(step, 0.05 * share))
@@ -98,8 +99,8 @@ def forecast(
         if not parameters:
             return Forecasted(part, None)
         from .analysis.characterize import characterize
-        from .analysis.forecast_load import forecast_parameters
-        from .analysis.parameters import write_parameters
+        from .analysis.forecast.parameters import forecast_parameters
+        from .analysis.interchange.parameters import write_parameters
 
         said = characterize(
             trace,

@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .analysis.errors import BurstlensError
-from .analysis.result import Progress, silent
-from .analysis.showing import Exhibit, Shown, marks
-from .analysis.writing import write_json
+from .analysis.core.atomic_write import write_json
+from .analysis.core.errors import BurstlensError
+from .analysis.core.exhibit import Exhibit, Shown, marks
+from .analysis.core.result import Progress, silent
 from .apart import LISTEN_S
 from .console import STOPPED
 from .gpu_stages import OFFLINE, PLAN, STAGES, Plan

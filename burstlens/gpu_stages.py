@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from .analysis.errors import BurstlensError
-from .analysis.result import Progress
-from .analysis.writing import write_json
+from .analysis.core.atomic_write import write_json
+from .analysis.core.errors import BurstlensError
+from .analysis.core.result import Progress
 
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration

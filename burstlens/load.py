@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .analysis.errors import BurstlensError
-from .analysis.result import Progress, silent
+from .analysis.core.errors import BurstlensError
+from .analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
     from .bench.calibrate import Calibration
@@ -95,7 +95,7 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
         return _first(_scaled(from_parameters(Path(source), **_windows(given)), None, speedup), given)
     if kind == "constants":
         return _scaled(_constant(source, given), None, speedup)
-    from .analysis.trace import open_trace
+    from .analysis.trace.trace import open_trace
     from .bench.from_trace import from_trace
 
     trace = open_trace(files_of(source), progress=progress)
@@ -233,7 +233,7 @@ def calibrate(
 
     found = search.calibrate(kv, at, measure, tolerance=tolerance, most=trials, progress=progress)
     if out is not None:
-        from .analysis.parameters import read_parameters, write_parameters
+        from .analysis.interchange.parameters import read_parameters, write_parameters
 
         write_parameters(search.scaled(read_parameters(path), found.scale), out)
     return found

@@ -10,8 +10,8 @@ import threading
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
-from .analysis.errors import BurstlensError
-from .analysis.result import Progress
+from .analysis.core.errors import BurstlensError
+from .analysis.core.result import Progress
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -11,14 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.errors import BurstlensError
-from .analysis.result import Progress, silent
-from .analysis.showing import Exhibit, Shown, marks
+from .analysis.core.errors import BurstlensError
+from .analysis.core.exhibit import Exhibit, Shown, marks
+from .analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from .analysis.result import Part
+    from .analysis.core.result import Part
     from .bench.busiest import Stretch
     from .bench.experiments.findings import Checked
     from .bench.goodput import Load

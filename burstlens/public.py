@@ -21,8 +21,8 @@ from urllib.request import url2pathname
 
 import polars as pl
 
-from .analysis.errors import BurstlensError
-from .analysis.showing import Exhibit, Shown
+from .analysis.core.errors import BurstlensError
+from .analysis.core.exhibit import Exhibit, Shown
 from .download import PATIENCE, NotThere, Patience, Received, download, forget, record_of, unwritable
 from .unpack import CHUNK_BYTES, Member, digest, fault_of, unpack
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.showing import Exhibit, Shown
+from .analysis.core.exhibit import Exhibit, Shown
 
 if TYPE_CHECKING:
     from .bench.record import Manifest

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .analysis.result import number
+from .analysis.core.result import number
 from .bench.metrics import COMPLAINTS, LATENCIES, QUANTILES, Distribution
 
 if TYPE_CHECKING:

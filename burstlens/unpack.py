@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .analysis.errors import BurstlensError
+from .analysis.core.errors import BurstlensError
 from .download import Received, unwritable
 
 CHUNK_BYTES = 1 << 20

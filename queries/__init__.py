@@ -4,7 +4,7 @@ The same files run on Spark, translated (see `burstlens.queries.spark`).
 
 `Engine.ask("hourly_counts", window_ticks=3600)` runs `hourly_counts.sql` with `$window_ticks` bound and
 returns a small Polars frame. Not here: statistics (see `burstlens.analysis`) and reading logs (`ingest/*.sql`
-holds the SELECT of each log format, `burstlens.analysis.loading` runs them).
+holds the SELECT of each log format, `burstlens.analysis.logs.load_duckdb` runs them).
 
 What the SQL files may ask, all created when a trace is opened:
 

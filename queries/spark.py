@@ -2,7 +2,7 @@
 
 `SparkEngine` has the words of `burstlens.queries.Engine`. One Spark application serves a process; each engine
 has a session of its own in it, so the tables of two traces never meet. Not here: reading logs with Spark
-(`burstlens.analysis.spark_loading`).
+(`burstlens.analysis.logs.load_spark`).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from markupsafe import Markup
 
-from ..analysis.result import number as number
+from ..analysis.core.result import number as number
 from . import theme
 
 SOURCE = alt.NamedData("data")

@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.arrivals import Arrivals
-from ..analysis.burstiness import Burstiness
 from ..analysis.characterize import Characterization
-from ..analysis.periodicity import Periodicity
-from ..analysis.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD, together
+from ..analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD, together
+from ..analysis.traffic.arrivals import Arrivals
+from ..analysis.traffic.burstiness import Burstiness
+from ..analysis.traffic.periodicity import Periodicity
 
 CONVERSATION, API = "conversation", "api"
 CHATGPT, GPT4 = "ChatGPT", "GPT-4"

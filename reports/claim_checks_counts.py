@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis.characterize import Characterization
-from ..analysis.failures import Failures
-from ..analysis.verdicts import UNTOLD, together
-from ..analysis.volume import Volume
+from ..analysis.core.verdicts import UNTOLD, together
+from ..analysis.traffic.failures import Failures
+from ..analysis.traffic.volume import Volume
 from .claim_checks import (
     API,
     CHATGPT,

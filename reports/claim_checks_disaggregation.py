@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..analysis.characterize import Characterization
-from ..analysis.verdicts import UNTOLD
+from ..analysis.core.verdicts import UNTOLD
 from ..bench.provisioned import Disaggregation, claim
 from .claim_checks import Verdict
 

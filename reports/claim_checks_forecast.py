@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..analysis.characterize import Characterization
-from ..analysis.forecast import Forecasts
-from ..analysis.forecast_tables import PAPER
-from ..analysis.load_bins import bin_name
-from ..analysis.result import number
-from ..analysis.verdicts import UNTOLD, together
+from ..analysis.core.result import number
+from ..analysis.core.verdicts import UNTOLD, together
+from ..analysis.forecast.part import Forecasts
+from ..analysis.forecast.series import bin_name
+from ..analysis.forecast.tables import PAPER
 from .claim_checks import CONVERSATION, Verdict, reasons, shown
 
 PAPER_NMAE = {60.0: 0.66, 600.0: 0.32}

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from ..analysis.characterize import Characterization
-from ..analysis.lengths import Lengths
-from ..analysis.result import number
-from ..analysis.verdicts import together
+from ..analysis.core.result import number
+from ..analysis.core.verdicts import together
+from ..analysis.lengths.part import Lengths
 from .claim_checks import CHATGPT, CONVERSATION, Verdict, lacking, one, reasons, rows_of, shown, sign
 
 FITTING = 0.05

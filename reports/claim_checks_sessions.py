@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from ..analysis.characterize import Characterization
-from ..analysis.conversations import Conversations
-from ..analysis.result import Interval
-from ..analysis.verdicts import together
+from ..analysis.conversations.part import Conversations
+from ..analysis.core.result import Interval
+from ..analysis.core.verdicts import together
 from .claim_checks import Verdict, lacking, one, reasons, shown, sign
 
 RISING = 5

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..analysis.characterize import Characterization
-from ..analysis.comparison import Comparison, verdict_maf
+from ..analysis.compare.side_by_side import Comparison, verdict_maf
 from ..bench.provisioned import CLAIM
 from . import claim_checks as checks
 from . import claim_checks_counts as counts
@@ -91,7 +91,7 @@ LEDGER = (
         "§2.2",
         "Burstiness is much lower in Azure Functions than in BurstGPT.",
         "burstiness",
-        "analysis/binning.py",
+        "analysis/traffic/bin_counts.py",
         checks.burstier_than_poisson,
     ),
     _Entry(
@@ -125,11 +125,16 @@ LEDGER = (
         "Per 20 minutes of weekday working hours arrivals are Gamma; in conversation α varies sharply, "
         "in the API α and β.",
         "arrivals",
-        "analysis/windows.py",
+        "analysis/traffic/windows.py",
         checks.gamma,
     ),
     _Entry(
-        "cv", "§4.2", "The coefficient of variation is 1/√α.", "arrivals", "analysis/windows.py", checks.cv
+        "cv",
+        "§4.2",
+        "The coefficient of variation is 1/√α.",
+        "arrivals",
+        "analysis/traffic/windows.py",
+        checks.cv,
     ),
     _Entry(
         "turns",

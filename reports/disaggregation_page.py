@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import Part, silent
-from ..analysis.showing import marks
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.exhibit import marks
+from ..analysis.core.result import Part, silent
 from ..bench.experiments.findings import Checked
 from ..bench.provisioned import best_of, one_load, policies
 from .chart import estimate, number

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import Progress, silent
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import Progress, silent
 from ..bench.experiments.findings import Checked, Findings, findings
 from ..bench.experiments.trials import Question, read
 from .chart import number, percent

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..analysis.burstiness import Burstiness
-from ..analysis.volume import Volume
+from ..analysis.traffic.burstiness import Burstiness
+from ..analysis.traffic.volume import Volume
 from .chart import number, percent
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.result import Part
+from ..analysis.core.result import Part
 from .chart import Figure
 
 SHARED = {

@@ -1,6 +1,6 @@
 """Figures of the arrivals: shape and rate per window, their spread beyond chance, CV against the fit.
 
-Not here: the fits (see `burstlens.analysis.arrivals`).
+Not here: the fits (see `burstlens.analysis.traffic.arrivals`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.arrivals import Arrivals
+from ..analysis.traffic.arrivals import Arrivals
 from . import theme
 from .chart import (
     SOURCE,

@@ -1,6 +1,6 @@
 """Figures of the burstiness: dispersion and peaks against time scale, variation of gaps.
 
-Not here: how they are measured (see `burstlens.analysis.burstiness`).
+Not here: how they are measured (see `burstlens.analysis.traffic.burstiness`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.burstiness import Burstiness
+from ..analysis.traffic.burstiness import Burstiness
 from .chart import (
     Figure,
     category,

@@ -1,6 +1,6 @@
 """Figures of traces side by side: what each holds, how their rates vary, their burstiness and their lengths.
 
-Not here: the comparison itself (see `burstlens.analysis.comparison`).
+Not here: the comparison itself (see `burstlens.analysis.compare.side_by_side`).
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ..analysis.comparison import NO, PROPERTIES, YES, Comparison, token_column
-from ..analysis.equal_rate import HIGHER, LOWER, UNTOLD, span
+from ..analysis.compare.equal_rate import HIGHER, LOWER, UNTOLD, span
+from ..analysis.compare.side_by_side import NO, PROPERTIES, YES, Comparison, token_column
 from . import theme
 from .chart import SOURCE, Figure, category, faded, legend_filter, listing, number, panels
 

@@ -1,6 +1,6 @@
 """Figures of the conversations: turns, intervals by turns, long intervals, what goes with what.
 
-Not here: how they are measured (see `burstlens.analysis.conversations`).
+Not here: how they are measured (see `burstlens.analysis.conversations.part`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ..analysis.conversations import Conversations
+from ..analysis.conversations.part import Conversations
 from . import theme
 from .chart import (
     Figure,

@@ -1,6 +1,6 @@
 """Figures of the failures: rates with intervals, days as box plots, failures against load.
 
-Not here: how they are measured (see `burstlens.analysis.failures`).
+Not here: how they are measured (see `burstlens.analysis.traffic.failures`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ..analysis.failures import FEWEST_FAILURES, LEAST_IN_DAY, Failures
+from ..analysis.traffic.failures import FEWEST_FAILURES, LEAST_IN_DAY, Failures
 from .chart import (
     SOURCE,
     Figure,

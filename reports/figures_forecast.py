@@ -11,24 +11,13 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from ..analysis.forecast import Forecasts
-from ..analysis.forecast_scores import COVERAGE
-from ..analysis.forecast_tables import ROLLING
-from ..analysis.forecasters import LABELS
-from ..analysis.load_bins import TARGETS, bin_name
+from ..analysis.forecast.models import LABELS
+from ..analysis.forecast.part import Forecasts
+from ..analysis.forecast.scores import COVERAGE
+from ..analysis.forecast.series import TARGETS, bin_name
+from ..analysis.forecast.tables import ROLLING
 from . import theme
-from .chart import (
-    Figure,
-    capital,
-    category,
-    dashed,
-    estimate,
-    listing,
-    logarithmic,
-    number,
-    panels,
-    spoken,
-)
+from .chart import Figure, capital, category, dashed, estimate, listing, logarithmic, number, panels, spoken
 
 SHOWN_S = 6 * 3600.0
 """The paper shows a random interval of six hours."""

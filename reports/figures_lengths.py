@@ -1,7 +1,7 @@
 """Figures of the lengths: their distributions beside Zipf and the best law, and how far each law is off.
 
 Requests against responses are drawn in `figures_responses`. Not here: the laws (see
-`burstlens.analysis.lengths`).
+`burstlens.analysis.lengths.part`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.lengths import SIDES, Lengths
+from ..analysis.lengths.part import SIDES, Lengths
 from . import figures_responses, theme
 from .chart import (
     Figure,

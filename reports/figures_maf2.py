@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.result import Part
+from ..analysis.core.result import Part
 from ..bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD
 from ..bench.experiments.maf2 import API, COMPARED, CONVERSATION, FUNCTIONS, POISSON, Courses, Loaded
 from . import theme

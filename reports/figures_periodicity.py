@@ -1,6 +1,6 @@
 """Figures of the periodicity: hourly load, week by weekday, hours of the day, spectra, tests.
 
-Not here: the tests themselves (see `burstlens.analysis.periodicity`).
+Not here: the tests themselves (see `burstlens.analysis.traffic.periodicity`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.periodicity import Periodicity
+from ..analysis.traffic.periodicity import Periodicity
 from . import theme
 from .chart import (
     Figure,

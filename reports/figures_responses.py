@@ -1,7 +1,7 @@
 """Figures of response length against request length: bands, ridges, the dependence between ranks.
 
 Drawn for `figures_lengths`, from the tables of the same part. Not here: how they are measured (see
-`burstlens.analysis.responses` and `copula`).
+`burstlens.analysis.lengths.by_request` and `copula`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.lengths import LINEAR_RANGE
+from ..analysis.lengths.part import LINEAR_RANGE
 from . import theme
 from .chart import (
     Figure,

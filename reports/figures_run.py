@@ -11,7 +11,7 @@ from typing import cast
 import altair as alt
 import polars as pl
 
-from ..analysis.result import Part
+from ..analysis.core.result import Part
 from ..bench.verdict import Limits
 from . import theme
 from .chart import (

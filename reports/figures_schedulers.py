@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ..analysis.result import Part
+from ..analysis.core.result import Part
 from ..bench.experiments.engines import MEASURES
 from ..bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF, Compared, Waits
 from .chart import Figure, category, faded, legend_filter, logarithmic, number, panels

@@ -1,6 +1,7 @@
 """The figure whose reader chooses: shape and rate of the windows by length, service and model.
 
-Not here: the fits (see `burstlens.analysis.sequences`), how a page switches (`templates/page.js`).
+Not here: the fits (see `burstlens.analysis.traffic.window_lengths`), how a page switches
+(`templates/page.js`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.result import number
-from ..analysis.sequences import Sequences
+from ..analysis.core.result import number
+from ..analysis.traffic.window_lengths import Sequences
 from . import theme
 from .chart import SOURCE, Choice, Figure, State, dashed, least, logarithmic, most_of, zoom_x
 

@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ..analysis.result import Part
+from ..analysis.core.result import Part
 from ..bench.experiments.grid import (
     CONSTANT,
     EQUAL,

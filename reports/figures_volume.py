@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ..analysis.volume import Volume
+from ..analysis.traffic.volume import Volume
 from . import theme
 from .chart import (
     SOURCE,

@@ -13,13 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
-from ..analysis.forecast import Forecasts
-from ..analysis.forecast_tables import ROLLING
-from ..analysis.forecasters import LABELS, load_xgboost
-from ..analysis.load_bins import TARGETS, bin_name
-from ..analysis.result import Progress, number, silent
-from ..analysis.showing import marks
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.exhibit import marks
+from ..analysis.core.result import Progress, number, silent
+from ..analysis.forecast.models import LABELS, load_xgboost
+from ..analysis.forecast.part import Forecasts
+from ..analysis.forecast.series import TARGETS, bin_name
+from ..analysis.forecast.tables import ROLLING
 from .chart import estimate, percent
 from .claim_checks_forecast import decided
 from .claims import LEDGER

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError
 from ..bench.experiments.against import COMPARED, ERRORS, JUDGED, ORDERS, SUMMARY, WITHIN
 from ..bench.experiments.engines import MEASURES
 from ..bench.experiments.trials import is_experiment, read

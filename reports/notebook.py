@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.result import Part, number
-from ..analysis.showing import Exhibit, Shown
+from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.result import Part, number
 from .chart import Figure
 from .figures import figures_of
 from .page import fill

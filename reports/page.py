@@ -23,10 +23,10 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..analysis.result import LEVEL, Part, Progress, silent
-from ..analysis.showing import marks
-from ..analysis.trace import TraceInfo
-from ..analysis.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
+from ..analysis.core.exhibit import marks
+from ..analysis.core.result import LEVEL, Part, Progress, silent
+from ..analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
+from ..analysis.trace.trace import TraceInfo
 from ..bench.provisioned import Disaggregation
 from . import theme
 from .chart import Figure, listing, plain_columns

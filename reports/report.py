@@ -13,18 +13,18 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.arrivals import Arrivals
 from ..analysis.characterize import Characterization, characterize
-from ..analysis.comparison import compare_traces
-from ..analysis.errors import BurstlensError
-from ..analysis.forecast import describe_forecast
-from ..analysis.forecasters import load_xgboost
-from ..analysis.machine import cores
-from ..analysis.parameters import parameters, write_parameters
-from ..analysis.result import Part, Progress, silent
-from ..analysis.sequences import describe_sequences
-from ..analysis.showing import Exhibit, Shown
-from ..analysis.trace import WHOLE, Cluster, Span, Trace, open_trace
+from ..analysis.compare.side_by_side import compare_traces
+from ..analysis.core.cpu import cores
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.result import Part, Progress, silent
+from ..analysis.forecast.models import load_xgboost
+from ..analysis.forecast.part import describe_forecast
+from ..analysis.interchange.parameters import parameters, write_parameters
+from ..analysis.trace.trace import WHOLE, Cluster, Span, Trace, open_trace
+from ..analysis.traffic.arrivals import Arrivals
+from ..analysis.traffic.window_lengths import describe_sequences
 from ..bench.provision_trace import provision_trace
 from ..bench.provisioned import Disaggregation
 from .claims import Claim, check
@@ -198,7 +198,7 @@ def _open(
             raise BurstlensError("--engine spark: name a log; the embedded trace is made in this process")
         if span != WHOLE:
             raise BurstlensError("--from and --to: name a trace; the embedded one is taken whole")
-        from ..analysis.synthetic import open_synthetic
+        from ..analysis.synthetic.trace import open_synthetic
 
         return open_synthetic(), rejected
     trace = open_trace(

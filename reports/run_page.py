@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..analysis.errors import BurstlensError
-from ..analysis.result import Progress, silent
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.result import Progress, silent
 from ..bench.metrics import LATENCIES, QUANTILES, Slo
 from ..bench.record import Manifest
 from ..bench.summary import Summary, last_slo, write_summary

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from ..analysis.result import Part, number
-from ..analysis.showing import Exhibit, marks
+from ..analysis.core.exhibit import Exhibit, marks
+from ..analysis.core.result import Part, number
 from ..bench.metrics import COMPLAINTS, LATENCIES, Distribution
 from ..bench.record import OUTCOMES
 from ..bench.summary import Summary

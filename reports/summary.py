@@ -1,6 +1,6 @@
 """A characterization as plain data for JSON: the one rendering that page and terminal share with machines.
 
-Not here: parameters for load generators (`burstlens.analysis.parameters`).
+Not here: parameters for load generators (`burstlens.analysis.interchange.parameters`).
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ ALL = "all"
 """The selection that holds every request: always drawn in the neutral colour."""
 
 SEPARATOR = " · "
-"""Between service and model in a label (see `burstlens.analysis.trace.Selection`)."""
+"""Between service and model in a label (see `burstlens.analysis.trace.trace.Selection`)."""
 KNOWN = {"conversation": LIGHT["blue"], "api": LIGHT["vermillion"]}
 """Services that keep their colour in whatever company they stand, so that pages can be compared."""
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from burstlens.analysis.characterize import Characterization, characterize
-from burstlens.analysis.forecast import Forecasts, describe_forecast
-from burstlens.analysis.synthetic import open_synthetic
-from burstlens.analysis.trace import Trace, open_trace
+from burstlens.analysis.forecast.part import Forecasts, describe_forecast
+from burstlens.analysis.synthetic.trace import open_synthetic
+from burstlens.analysis.trace.trace import Trace, open_trace
 from hypothesis import HealthCheck, settings
 
 # A test tells of the code alone: not of how busy the machine is, nor of what was drawn this time.

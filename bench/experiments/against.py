@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from ...analysis.result import Progress, silent
+from ...analysis.core.result import Progress, silent
 from ..record import read_workload
 from ..simulated.presets import Preset
 from . import schedulers

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ...analysis.result import LEVEL, Interval, estimates, number
+from ...analysis.core.result import LEVEL, Interval, estimates, number
 from .engines import MEASURES
 from .trials import Label
 
@@ -69,7 +69,7 @@ def mean(values: Array) -> Interval:
     if n < 2:
         return Interval(centre, math.nan, math.nan)
     # SciPy is loaded when it is needed.
-    from ...analysis.quantiles import student
+    from ...analysis.stats.quantiles import student
 
     half = student(0.5 + LEVEL / 2, n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
     return Interval(centre, centre - half, centre + half)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from ...analysis.errors import BurstlensError
+from ...analysis.core.errors import BurstlensError
 from ..calibrate import plateau
 from ..metrics import measure, tokens
 from ..prompts import FIRST, LAST, Prompts, TokenPrompts
@@ -204,7 +204,7 @@ class Served:
 
         BurstlensError where the endpoint is gone, before or after: what was sent to none measures nothing.
         """
-        from ...analysis.runs import RUN
+        from ...analysis.logs.run_folders import RUN
         from ..client import run
         from ..preflight import preflight
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...analysis.errors import BurstlensError
-from ...analysis.result import Part
-from ...analysis.showing import Exhibit, Shown, marks
-from ...analysis.verdicts import together
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.exhibit import Exhibit, Shown, marks
+from ...analysis.core.result import Part
+from ...analysis.core.verdicts import together
 from . import maf2, responses, schedulers, sweep
 from .engines import is_brief
 from .trials import Experiment

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...analysis.errors import BurstlensError, shown
+from ...analysis.core.errors import BurstlensError, shown
 from .trials import Label
 
 SHAPE, SCALE, EXPONENT = PARAMETERS = ("shape", "scale", "exponent")

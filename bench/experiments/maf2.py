@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ...analysis.errors import BurstlensError
-from ...analysis.result import Part, number
-from ...analysis.trace import Trace
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import Part, number
+from ...analysis.trace.trace import Trace
 from ..from_trace import from_trace
 from ..workload import Workload, requests_frame
 from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, Pairs, means, shown

@@ -4,7 +4,7 @@ The trace's answered requests are asked again, as texts of their request lengths
 what the model answers is set beside what the trace has, request by request, by the same measures that
 describe a trace. Dummy weights and simulated answers have no lengths of their own: they are refused. Not
 here: how texts are cut (`burstlens.bench.text_prompts`), sending, and the measures
-(`burstlens.analysis.lengths`).
+(`burstlens.analysis.lengths.part`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from ...analysis.errors import BurstlensError
-from ...analysis.lengths import Lengths, describe_lengths
-from ...analysis.result import Interval, Part, number
-from ...analysis.selecting import requests_of, streams_of
-from ...analysis.trace import COLUMNS, Trace, TraceInfo, open_frame
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import Interval, Part, number
+from ...analysis.lengths.part import Lengths, describe_lengths
+from ...analysis.trace.subset import requests_of, streams_of
+from ...analysis.trace.trace import COLUMNS, Trace, TraceInfo, open_frame
 from ..record import ANSWERED, read_record, read_workload
 from ..workload import Workload, requests_frame
 from .contrast import mean

@@ -21,8 +21,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ...analysis.errors import BurstlensError
-from ...analysis.result import Part, number
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import Part, number
 from ..modelled import from_parameters
 from ..workload import Workload
 from .contrast import HIGHER, LOWER, ONE_SEED, SAME, SHOWN_IN, Pairs, means, shown

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from ...analysis.result import Part, number
+from ...analysis.core.result import Part, number
 from .contrast import (
     HIGHER,
     LOWER,

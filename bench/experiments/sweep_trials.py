@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from ...analysis.result import number
+from ...analysis.core.result import number
 from ..modelled import varying
 from ..schedule import PIECES, Schedule, parse_schedule, pieces
 from ..workload import Workload

@@ -18,9 +18,9 @@ from typing import Any
 
 import polars as pl
 
-from ...analysis.errors import BurstlensError
-from ...analysis.result import Progress, silent
-from ...analysis.writing import write_json
+from ...analysis.core.atomic_write import write_json
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import Progress, silent
 from ..kept import of_fields, read_kept
 from ..parallel import Tell, each
 from ..workload import Workload

@@ -23,7 +23,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ...analysis.errors import BurstlensError
+from ...analysis.core.errors import BurstlensError
 from .engine import Engine, Scheduling
 from .exposition import Exposition
 from .pace import Live, Pace

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ...analysis.result import Progress, silent
+from ...analysis.core.result import Progress, silent
 from ..record import Manifest, begin, write_manifest, write_record
 from ..workload import Workload, notes_on
 from .engine import Scheduling

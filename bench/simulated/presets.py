@@ -18,7 +18,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ...analysis.errors import BurstlensError
+from ...analysis.core.errors import BurstlensError
 
 
 @dataclass(frozen=True, slots=True)

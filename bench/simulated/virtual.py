@@ -15,7 +15,7 @@ from math import inf
 import numpy as np
 import polars as pl
 
-from ...analysis.result import Progress, silent
+from ...analysis.core.result import Progress, silent
 from ..plan import Plan
 from ..record import SCHEMA, SERVER_SCHEMA, Outcome
 from ..workload import Workload

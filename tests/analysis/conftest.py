@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.identity import TraceInfo
-from burstlens.analysis.trace import COLUMNS, Trace, open_frame
+from burstlens.analysis.logs.trace_info import TraceInfo
+from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
 
 MakeTrace = Callable[..., Trace]
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from burstlens.analysis.trace import Trace, TraceInfo, open_frame
+from burstlens.analysis.trace.trace import Trace, TraceInfo, open_frame
 
 
 def trace_of(times: np.ndarray, digits: int = 0, day0: date | None = None) -> Trace:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.arrivals import describe_arrivals
-from burstlens.analysis.gamma import SINGLE
-from burstlens.analysis.renewal import sample_arrivals
-from burstlens.analysis.sampling import lowest_ticks
-from burstlens.analysis.trace import Trace
-from burstlens.analysis.window_fits import SMALL
-from burstlens.analysis.windows import gaps_in, windows_of
+from burstlens.analysis.stats.gamma import SINGLE
+from burstlens.analysis.stats.gamma_bootstrap import lowest_ticks
+from burstlens.analysis.stats.renewal import sample_arrivals
+from burstlens.analysis.trace.trace import Trace
+from burstlens.analysis.traffic.arrivals import describe_arrivals
+from burstlens.analysis.traffic.window_fits import SMALL
+from burstlens.analysis.traffic.windows import gaps_in, windows_of
 
 from tests.analysis.planted import trace_of
 

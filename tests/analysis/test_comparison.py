@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.burstiness import Burstiness
 from burstlens.analysis.characterize import Characterization, characterize
-from burstlens.analysis.comparison import (
+from burstlens.analysis.compare.side_by_side import (
     CONVERSATIONS,
     FAILURES,
     PROPERTIES,
@@ -23,11 +22,12 @@ from burstlens.analysis.comparison import (
     compare_traces,
     verdict_maf,
 )
-from burstlens.analysis.failures import Failures
-from burstlens.analysis.lengths import Lengths
-from burstlens.analysis.renewal import sample_arrivals
-from burstlens.analysis.trace import Trace, TraceInfo, open_frame
-from burstlens.analysis.volume import Volume
+from burstlens.analysis.lengths.part import Lengths
+from burstlens.analysis.stats.renewal import sample_arrivals
+from burstlens.analysis.trace.trace import Trace, TraceInfo, open_frame
+from burstlens.analysis.traffic.burstiness import Burstiness
+from burstlens.analysis.traffic.failures import Failures
+from burstlens.analysis.traffic.volume import Volume
 
 REAL = {
     "week": "burstgpt_1_first7days.csv",

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis import likelihood
-from burstlens.analysis.conversations import Conversations, describe_conversations
-from burstlens.analysis.likelihood import Family, Histogram
-from burstlens.analysis.sessions import Sessions, quantile_over, relation, share_over
-from burstlens.analysis.trace import Trace, open_trace
-from burstlens.analysis.turns import TURNS, Geometric, LogNormal, NegativeBinomial, PowerLaw, Weibull, coarse
+from burstlens.analysis.conversations.laws import (
+    TURNS,
+    Geometric,
+    LogNormal,
+    NegativeBinomial,
+    PowerLaw,
+    Weibull,
+    coarse,
+)
+from burstlens.analysis.conversations.part import Conversations, describe_conversations
+from burstlens.analysis.conversations.sessions import Sessions, quantile_over, relation, share_over
+from burstlens.analysis.stats import likelihood
+from burstlens.analysis.stats.likelihood import Family, Histogram
+from burstlens.analysis.trace.trace import Trace, open_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.copula import (
+from burstlens.analysis.core.result import Interval
+from burstlens.analysis.lengths.joint import (
     JointModel,
     Marginal,
     best_grid,
@@ -19,7 +20,6 @@ from burstlens.analysis.copula import (
     spearman_interval,
     total_variation,
 )
-from burstlens.analysis.result import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

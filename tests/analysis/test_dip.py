@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.dip import dip, p_value
+from burstlens.analysis.stats.dip import dip, p_value
 from scipy import optimize
 
 

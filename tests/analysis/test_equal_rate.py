@@ -7,10 +7,8 @@ from math import exp, log
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.arrivals import describe_arrivals
-from burstlens.analysis.burstiness import describe_burstiness
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.equal_rate import (
+from burstlens.analysis.compare.equal_rate import (
     COUNTS,
     GAPS,
     HIGHER,
@@ -25,9 +23,11 @@ from burstlens.analysis.equal_rate import (
     span,
     within,
 )
-from burstlens.analysis.renewal import sample_arrivals
-from burstlens.analysis.result import Interval
-from burstlens.analysis.volume import describe_volume
+from burstlens.analysis.core.result import Interval
+from burstlens.analysis.stats.renewal import sample_arrivals
+from burstlens.analysis.traffic.arrivals import describe_arrivals
+from burstlens.analysis.traffic.burstiness import describe_burstiness
+from burstlens.analysis.traffic.volume import describe_volume
 
 from tests.analysis.planted import trace_of
 

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.exporting.azure import write_azure
-from burstlens.analysis.exporting.blocks import BLOCK, hash_ids
-from burstlens.analysis.exporting.burstgpt import DAY0, write_burstgpt
-from burstlens.analysis.exporting.forms import FORMS, writer
-from burstlens.analysis.exporting.mooncake import write_mooncake
-from burstlens.analysis.exporting.plain import write_parquet, write_plain_csv
-from burstlens.analysis.exporting.requests import Requests
-from burstlens.analysis.identity import TraceInfo
-from burstlens.analysis.selecting import requests_of
-from burstlens.analysis.trace import COLUMNS, open_trace
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.azure import write_azure
+from burstlens.analysis.interchange.burstgpt import DAY0, write_burstgpt
+from burstlens.analysis.interchange.formats import FORMS, writer
+from burstlens.analysis.interchange.hash_ids import BLOCK, hash_ids
+from burstlens.analysis.interchange.mooncake import write_mooncake
+from burstlens.analysis.interchange.plain import write_parquet, write_plain_csv
+from burstlens.analysis.interchange.requests import Requests
+from burstlens.analysis.logs.trace_info import TraceInfo
+from burstlens.analysis.trace.subset import requests_of
+from burstlens.analysis.trace.trace import COLUMNS, open_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.failures import (
+from burstlens.analysis.trace.aggregates import newcombe, wilson
+from burstlens.analysis.trace.trace import Trace, open_trace
+from burstlens.analysis.traffic.failures import (
     Failures,
     describe_failures,
     dispersion,
     odds_per_doubling,
     overdispersion,
 )
-from burstlens.analysis.summaries import newcombe, wilson
-from burstlens.analysis.trace import Trace, open_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint

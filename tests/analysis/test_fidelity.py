@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.fidelity import block_test
-from burstlens.analysis.selecting import requests_of
-from burstlens.analysis.trace import write_trace
+from burstlens.analysis.compare.fidelity import block_test
+from burstlens.analysis.trace.subset import requests_of
+from burstlens.analysis.trace.trace import write_trace
 
 import burstlens as bl
 

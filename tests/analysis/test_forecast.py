@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.forecast import Forecasts, chosen, describe_forecast
-from burstlens.analysis.forecast_scores import COVERAGE, calibrated, covered, errors, pinball, skill
-from burstlens.analysis.forecast_tables import ROLLING
-from burstlens.analysis.forecasters import forecasters
-from burstlens.analysis.load_bins import FEATURES, load_series
-from burstlens.analysis.trace import Trace
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.forecast.models import forecasters
+from burstlens.analysis.forecast.part import Forecasts, chosen, describe_forecast
+from burstlens.analysis.forecast.scores import COVERAGE, calibrated, covered, errors, pinball, skill
+from burstlens.analysis.forecast.series import FEATURES, load_series
+from burstlens.analysis.forecast.tables import ROLLING
+from burstlens.analysis.trace.trace import Trace
 
 from .conftest import MakeTrace
 

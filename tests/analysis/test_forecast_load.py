@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.arrivals import Arrivals
 from burstlens.analysis.characterize import Characterization, characterize
-from burstlens.analysis.forecast import Forecasts, describe_forecast
-from burstlens.analysis.forecast_load import METHOD, forecast_parameters
-from burstlens.analysis.parameters import validate
-from burstlens.analysis.synthetic import open_synthetic
+from burstlens.analysis.forecast.parameters import METHOD, forecast_parameters
+from burstlens.analysis.forecast.part import Forecasts, describe_forecast
+from burstlens.analysis.interchange.parameters import validate
+from burstlens.analysis.synthetic.trace import open_synthetic
+from burstlens.analysis.traffic.arrivals import Arrivals
 from burstlens.bench.modelled import from_parameters
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.formats import formats
-from burstlens.analysis.planning import clock_step
-from burstlens.analysis.trace_files import COLUMNS, PREFIX
+from burstlens.analysis.logs.clock_and_streams import clock_step
+from burstlens.analysis.logs.formats import formats
+from burstlens.analysis.trace.parquet import COLUMNS, PREFIX
 
 
 @pytest.mark.parametrize("name", list(formats()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.gamma import (
+from burstlens.analysis.stats.gamma import (
     SHAPES,
     SINGLE,
     GapSums,

@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 import zstandard
-from burstlens.analysis.identity import METADATA_KEY
-from burstlens.analysis.trace import (
+from burstlens.analysis.logs.trace_info import METADATA_KEY
+from burstlens.analysis.trace.trace import (
     COLUMNS,
     Trace,
     TraceInfo,

@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.identity import METADATA_KEY
-from burstlens.analysis.trace import ingest, open_trace
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.logs.trace_info import METADATA_KEY
+from burstlens.analysis.trace.trace import ingest, open_trace
 
 HEADER = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
 GOOD = "5,ChatGPT,472,18,490,Conversation log\n"

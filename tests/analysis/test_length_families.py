@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.counts import EXACT, coarsened, nodes
-from burstlens.analysis.length_families import (
+from burstlens.analysis.lengths.coarse_counts import EXACT, coarsened, nodes
+from burstlens.analysis.lengths.families import (
     BUILDERS,
     TITLES,
     LogNormals,
@@ -14,7 +14,7 @@ from burstlens.analysis.length_families import (
     fit_lengths,
     masses,
 )
-from burstlens.analysis.likelihood import Fit, Histogram, fit
+from burstlens.analysis.stats.likelihood import Fit, Histogram, fit
 from scipy import optimize, stats
 
 MAXIMUM = 4000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.length_families import LogNormals, fit_lengths
-from burstlens.analysis.likelihood import Histogram
-from burstlens.analysis.modality import TESTED, Modality, dequantised, modality, peaks
+from burstlens.analysis.lengths.families import LogNormals, fit_lengths
+from burstlens.analysis.lengths.modality import TESTED, Modality, dequantised, modality, peaks
+from burstlens.analysis.stats.likelihood import Histogram
 
 
 def told(tokens: np.ndarray) -> dict[str, Modality]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from burstlens.analysis.parameters import schema
+from burstlens.analysis.interchange.parameters import schema
 from burstlens.bench.likeness import Law, from_law
 from burstlens.bench.modelled import from_parameters
 from scipy import stats

@@ -11,8 +11,8 @@ import jsonschema_rs
 import numpy as np
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.parameters import parameters, read_parameters, schema, write_parameters
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.parameters import parameters, read_parameters, schema, write_parameters
 
 
 @pytest.fixture(scope="module")

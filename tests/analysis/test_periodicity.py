@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis import periodicity
-from burstlens.analysis.decomposition import mstl
-from burstlens.analysis.hours import Hours
-from burstlens.analysis.periodicity import Periodicity, describe_periodicity
-from burstlens.analysis.spectrum import Stretch, autocorrelation, autoregression, fisher, lomb_scargle
-from burstlens.analysis.summaries import boxes
-from burstlens.analysis.trace import Trace, open_trace
+from burstlens.analysis.stats.mstl import mstl
+from burstlens.analysis.stats.spectrum import Stretch, autocorrelation, autoregression, fisher, lomb_scargle
+from burstlens.analysis.trace.aggregates import boxes
+from burstlens.analysis.trace.trace import Trace, open_trace
+from burstlens.analysis.traffic import periodicity
+from burstlens.analysis.traffic.hourly import Hours
+from burstlens.analysis.traffic.periodicity import Periodicity, describe_periodicity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

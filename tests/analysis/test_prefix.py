@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.trace import ingest, open_trace
+from burstlens.analysis.trace.trace import ingest, open_trace
 from burstlens.bench.from_trace import from_trace
 from burstlens.bench.prompts import BLOCK, TokenPrompts
 

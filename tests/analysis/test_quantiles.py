@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from burstlens.analysis import quantiles
+from burstlens.analysis.stats import quantiles
 from scipy import stats
 
 PROBABILITIES = (1e-6, 0.025, 0.3, 0.5, 0.975, 1 - 1e-9)

@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.identity import METADATA_KEY, TraceInfo
-from burstlens.analysis.rejects import Reject
-from burstlens.analysis.trace import Trace, ingest, open_trace
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.logs.rejects import Reject
+from burstlens.analysis.logs.trace_info import METADATA_KEY, TraceInfo
+from burstlens.analysis.trace.trace import Trace, ingest, open_trace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.renewal import sample_arrivals
+from burstlens.analysis.stats.renewal import sample_arrivals
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.gamma import SINGLE, cumulative
-from burstlens.analysis.sampling import (
+from burstlens.analysis.stats.gamma import SINGLE, cumulative
+from burstlens.analysis.stats.gamma_bootstrap import (
     binned,
     cell_cumulative,
     goodness_of_fit,

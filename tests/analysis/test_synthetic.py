@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.arrivals import SMALL, describe_arrivals
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.synthetic import (
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.synthetic.services import constants
+from burstlens.analysis.synthetic.trace import (
     as_burstgpt,
     open_synthetic,
     synthesize,
     synthetic_info,
     write_synthetic,
 )
-from burstlens.analysis.synthetic_services import constants
-from burstlens.analysis.trace import COLUMNS, Trace, open_frame, open_trace
+from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame, open_trace
+from burstlens.analysis.traffic.arrivals import SMALL, describe_arrivals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.tables import HOLE_S, MOST_SELECTED
-from burstlens.analysis.trace import Trace, TraceInfo, open_frame, open_trace, prepare
+from burstlens.analysis.logs.tables import HOLE_S, MOST_SELECTED
+from burstlens.analysis.trace.trace import Trace, TraceInfo, open_frame, open_trace, prepare
 from burstlens.queries import Engine
 from polars.testing import assert_frame_equal
 

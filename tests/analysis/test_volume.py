@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.trace import Trace, open_trace
-from burstlens.analysis.volume import describe_volume
+from burstlens.analysis.trace.trace import Trace, open_trace
+from burstlens.analysis.traffic.volume import describe_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

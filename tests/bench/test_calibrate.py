@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.parameters import parameters
-from burstlens.analysis.renewal import sample_arrivals
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.parameters import parameters
+from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.bench.calibrate import calibrate, plateau, scaled
 from burstlens.bench.record import SERVER_SCHEMA
 from burstlens.bench.simulated.presets import load_preset

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.trace import Trace, open_frame
+from burstlens.analysis.trace.trace import Trace, open_frame
 from burstlens.bench.from_trace import from_trace
 
 import burstlens as bl

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.goodput import SHARE, TOLERANCE, Load, Serving, course, goodput, guess, keeps
 from burstlens.bench.simulated.disaggregation import Transfer
 from burstlens.bench.simulated.presets import load_preset

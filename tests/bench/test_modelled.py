@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.arrivals import describe_arrivals
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.identity import TraceInfo
-from burstlens.analysis.length_families import Zipf, fit_lengths
-from burstlens.analysis.lengths import describe_lengths
-from burstlens.analysis.likelihood import Histogram
-from burstlens.analysis.parameters import parameters, write_parameters
-from burstlens.analysis.trace import COLUMNS, Trace, open_frame
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.parameters import parameters, write_parameters
+from burstlens.analysis.lengths.families import Zipf, fit_lengths
+from burstlens.analysis.lengths.part import describe_lengths
+from burstlens.analysis.logs.trace_info import TraceInfo
+from burstlens.analysis.stats.likelihood import Histogram
+from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
+from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.bench.modelled import constant, from_parameters
 from burstlens.bench.workload import SCHEMA, Workload, notes_on
 from scipy import stats

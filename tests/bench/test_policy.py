@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.policy import PROMPTS, by_priority, judged
 from burstlens.bench.settings import Target
 

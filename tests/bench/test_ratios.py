@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench import provision as steps
 from burstlens.bench import ratios
 from burstlens.bench.goodput import Load, Serving, Turns, course, goodput

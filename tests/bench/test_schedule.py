@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.modelled import constant, varying
 from burstlens.bench.schedule import Schedule, parse_schedule, parse_schedules, pieces
 from hypothesis import given

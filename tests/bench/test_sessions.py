@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.conversations import describe_conversations
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.identity import TraceInfo
-from burstlens.analysis.parameters import parameters
-from burstlens.analysis.trace import COLUMNS, Trace, open_frame
+from burstlens.analysis.conversations.part import describe_conversations
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.parameters import parameters
+from burstlens.analysis.logs.trace_info import TraceInfo
+from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
 from burstlens.bench.modelled import constant, from_parameters
 from burstlens.bench.plan import Plan
 from burstlens.bench.sessions import Law, SessionLaws, conversing

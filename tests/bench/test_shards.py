@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.analysis.trace import ingest, open_trace
+from burstlens.analysis.trace.trace import ingest, open_trace
 from burstlens.bench.clocks import bounded, measure
 from burstlens.bench.record import Manifest, begin, read_manifest, read_record, record_path
 from burstlens.bench.settings import Target

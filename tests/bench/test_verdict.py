@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.renewal import sample_arrivals
+from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.bench import workload
 from burstlens.bench.verdict import TABLE, Law, Limits, Verdict, verdict
 

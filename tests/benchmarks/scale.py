@@ -61,8 +61,10 @@ def measured(log: str, engine: str, *conf: str) -> str:
 
 def shuffled(log: str) -> list[str]:
     """Bytes that each question shuffles on Spark and brings to the driver, one question at a time."""
-    from burstlens.analysis import arrivals, burstiness, conversations, failures, lengths, periodicity, volume
-    from burstlens.analysis.trace import Cluster, open_trace
+    from burstlens.analysis.conversations import part as conversations
+    from burstlens.analysis.lengths import part as lengths
+    from burstlens.analysis.trace.trace import Cluster, open_trace
+    from burstlens.analysis.traffic import arrivals, burstiness, failures, periodicity, volume
     from burstlens.queries.spark import SparkEngine
 
     class Watched(SparkEngine):

@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.showing import Shown
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.core.exhibit import Shown
 from burstlens.bench.experiments.trials import read
 
 import burstlens as bl

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.analysis.parameters import read_parameters
+from burstlens.analysis.interchange.parameters import read_parameters
 
 from tests.helpers import burstlens
 

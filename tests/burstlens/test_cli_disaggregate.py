@@ -12,8 +12,8 @@ import click
 import polars as pl
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.parameters import parameters, write_parameters
-from burstlens.analysis.synthetic import open_synthetic
+from burstlens.analysis.interchange.parameters import parameters, write_parameters
+from burstlens.analysis.synthetic.trace import open_synthetic
 from click.testing import CliRunner
 
 import burstlens as bl

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.analysis.exporting.forms import FORMS
-from burstlens.analysis.exporting.servegen import read_servegen
-from burstlens.analysis.parameters import read_parameters
+from burstlens.analysis.interchange.formats import FORMS
+from burstlens.analysis.interchange.parameters import read_parameters
+from burstlens.analysis.interchange.servegen import read_servegen
 
 import burstlens as bl
 from tests.helpers import burstlens

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.parameters import read_parameters
+from burstlens.analysis.interchange.parameters import read_parameters
 
 from tests.helpers import burstlens
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.parameters import parameters, write_parameters
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.parameters import parameters, write_parameters
 from burstlens.bench.experiments.trials import read
 from burstlens.bench.settings import Target
 

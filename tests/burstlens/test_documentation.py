@@ -14,8 +14,8 @@ from typing import Any
 import click
 import duckdb
 import pytest
-from burstlens.analysis.formats import declared
-from burstlens.analysis.trace import COLUMNS
+from burstlens.analysis.logs.formats import declared
+from burstlens.analysis.trace.trace import COLUMNS
 from burstlens.bench.simulated.presets import load_preset, parse_preset
 from burstlens.reports.figures import figures_of
 from click.testing import CliRunner

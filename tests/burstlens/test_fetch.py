@@ -12,7 +12,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 
 from burstlens.download import Patience
 from burstlens.public import fetch_trace

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.analysis.result import silent
+from burstlens.analysis.core.result import silent
 from burstlens.bench.experiments import against, schedulers
 from burstlens.bench.experiments import sweep_trials as asks
 from burstlens.bench.experiments.engines import Served, Virtual, is_brief

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 
 import burstlens
 from burstlens.public import catalogue, fetch, fetch_trace, find, list_public

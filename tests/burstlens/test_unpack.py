@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 
 from burstlens.public import PublicTrace, fetch_trace
 from burstlens.unpack import RAR_TOOLS, Member

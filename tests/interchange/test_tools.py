@@ -32,8 +32,8 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trace") / "synthetic.parquet"
     made = bl.synth(days=1, seed=3)
     try:
-        from burstlens.analysis.selecting import requests_of
-        from burstlens.analysis.trace import write_trace
+        from burstlens.analysis.trace.subset import requests_of
+        from burstlens.analysis.trace.trace import write_trace
 
         frame = requests_of(made).filter(~pl.col("failed")).head(REQUESTS)
         lengths = [

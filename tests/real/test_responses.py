@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.synthetic import write_synthetic
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.synthetic.trace import write_synthetic
 from burstlens.bench.experiments import responses as asks
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import PASSAGES

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.verdicts import together
+from burstlens.analysis.core.verdicts import together
 from burstlens.reports.claims import LEDGER, Claim, check
 from burstlens.reports.figures import figures_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 import vl_convert
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.contrast import HIGHER, NOISE
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.maf2 import Courses, Loaded

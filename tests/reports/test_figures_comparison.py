@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import vl_convert
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.comparison import Comparison, compare_traces
+from burstlens.analysis.compare.side_by_side import Comparison, compare_traces
 from burstlens.reports.chart import Figure
 from burstlens.reports.figures import figures_of
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.forecast import Forecasts
-from burstlens.analysis.synthetic import open_synthetic
-from burstlens.analysis.trace import write_trace
+from burstlens.analysis.forecast.part import Forecasts
+from burstlens.analysis.synthetic.trace import open_synthetic
+from burstlens.analysis.trace.trace import write_trace
 from burstlens.reports.claim_checks_forecast import forecast
 from burstlens.reports.figures import figures_of
 from burstlens.reports.forecast_page import write_forecast_page

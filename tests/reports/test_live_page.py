@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.sequences import Sequences
+from burstlens.analysis.traffic.window_lengths import Sequences
 from burstlens.reports.figures_sequences import MOST_WINDOWS
 from burstlens.reports.report import Report
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from burstlens.analysis.characterize import Characterization, characterize
-from burstlens.analysis.trace import open_trace
+from burstlens.analysis.trace.trace import open_trace
 from burstlens.reports.claims import check
 from burstlens.reports.figures import figures_of
 from burstlens.reports.page import write_page

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.forecast import Forecasts
+from burstlens.analysis.forecast.part import Forecasts
 from burstlens.reports.claims import LEDGER, check
 from burstlens.reports.paper import between, table
 

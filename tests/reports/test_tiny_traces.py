@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from burstlens.analysis.characterize import characterize
-from burstlens.analysis.parameters import parameters
-from burstlens.analysis.trace import open_trace
+from burstlens.analysis.interchange.parameters import parameters
+from burstlens.analysis.trace.trace import open_trace
 from burstlens.reports.claims import check
 from burstlens.reports.figures import figures_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from burstlens.analysis.trace import Cluster, Trace, open_trace
+from burstlens.analysis.trace.trace import Cluster, Trace, open_trace
 
 QUICK = {
     # Small traces: what takes time is Java's own compiling and planning.

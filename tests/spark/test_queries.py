@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.binning import Blocks, by_block
-from burstlens.analysis.trace import Trace
-from burstlens.analysis.windows import gaps_in, windows_of
+from burstlens.analysis.trace.trace import Trace
+from burstlens.analysis.traffic.bin_counts import Blocks, by_block
+from burstlens.analysis.traffic.windows import gaps_in, windows_of
 from burstlens.queries import text
 from burstlens.queries.dialect import in_spark
 from burstlens.queries.spark import SparkEngine

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from burstlens.analysis.trace import Cluster
+from burstlens.analysis.trace.trace import Cluster
 from burstlens.queries.dialect import in_spark
 from burstlens.queries.spark import start
 

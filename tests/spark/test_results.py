@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.logs import IDENTITY, parquet_files
-from burstlens.analysis.trace import Cluster, open_trace
+from burstlens.analysis.logs.sniff import IDENTITY, parquet_files
+from burstlens.analysis.trace.trace import Cluster, open_trace
 
 import burstlens as bl
 

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.grid import (
     CONSTANT,
     EQUAL,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.synthetic import open_synthetic
-from burstlens.analysis.trace import Trace, open_trace
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.synthetic.trace import open_synthetic
+from burstlens.analysis.trace.trace import Trace, open_trace
 from burstlens.bench.experiments import maf2
 from burstlens.bench.experiments.trials import EXPERIMENT, TRIALS
 

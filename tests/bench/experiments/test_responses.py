@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.synthetic import open_synthetic
-from burstlens.analysis.trace import Trace
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.synthetic.trace import open_synthetic
+from burstlens.analysis.trace.trace import Trace
 from burstlens.bench.experiments import responses as asks
 from burstlens.bench.experiments.engines import Measured, Virtual, measured
 from burstlens.bench.experiments.findings import findings

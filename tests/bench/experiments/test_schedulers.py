@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.errors import BurstlensError
-from burstlens.analysis.parameters import parameters, write_parameters
+from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.parameters import parameters, write_parameters
 from burstlens.bench.experiments import schedulers
 from burstlens.bench.experiments.engines import Virtual, measured
 from burstlens.bench.experiments.findings import findings

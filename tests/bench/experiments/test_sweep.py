@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments import sweep, sweep_trials
 from burstlens.bench.experiments.contrast import ONE_SEED
 from burstlens.bench.experiments.engines import MEASURES

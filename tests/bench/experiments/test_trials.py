@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.contrast import contrast, mean, means, table
 from burstlens.bench.experiments.engines import MEASURES, Virtual
 from burstlens.bench.experiments.trials import TRIALS, Experiment, Question, Trial, read, run

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.simulated.presets import load_preset, preset_names
 
 OWN: dict[str, Any] = {

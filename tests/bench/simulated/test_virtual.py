@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.record import SCHEMA, SERVER_SCHEMA
 from burstlens.bench.simulated.engine import Scheduling
 from burstlens.bench.simulated.presets import load_preset

@@ -1,0 +1,1 @@
+"""Traces side by side, and whether one is a faithful copy of another."""

@@ -1,0 +1,241 @@
+"""Which of two traces is burstier at equal mean rate: measures that do not depend on the rate, and outcomes.
+
+A busier trace has the higher index of dispersion however even its load is, so traces of different rates are
+compared in two ways, and in a third that needs no rate:
+
+- thinned to one rate: the squared variation of the rate behind the counts, `rate_cv2`, at equal bin width
+  (see `traffic.burstiness`);
+- run at another speed, as the paper's section 5.1 does: the index of dispersion in bins of equal mean count;
+- the variation of gaps, of the whole record and inside its windows, which no change of the clock touches.
+
+A record of a week holds nights that a record of an hour cannot have. Where records are of unequal length,
+rates are therefore compared inside stretches that both hold. Not here: the tables that outcomes go into
+(see `side_by_side`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp, inf, log, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from ..core.result import LEVEL, Interval
+from ..stats.quantiles import binomial
+from ..traffic.arrivals import Arrivals
+from ..traffic.burstiness import Burstiness
+from ..traffic.volume import Volume
+
+if TYPE_CHECKING:
+    from ..characterize import Characterization
+
+HIGHER, LOWER, UNTOLD = "higher", "lower", "cannot tell"
+WHOLE = "whole record"
+GAPS, LOCAL_GAPS = "CV of gaps", "CV of gaps inside windows"
+RATE, COUNTS = "rate variation", "index of dispersion at equal count"
+
+COMPARABLE = 2.0
+"""Records whose lengths differ by at most this factor are compared as wholes."""
+WHOLE_CYCLE_S = 6.9 * 86_400
+"""So are records of a week and more each, but for a little at their ends: both hold the hours of the week."""
+EQUAL_COUNTS = (1.0, 10.0, 100.0)
+"""Mean counts of a bin that indices of dispersion are compared at when clocks are run at another speed."""
+FEWEST_FOR_MEDIAN = 6
+"""Fewer windows have no order statistics around their median that hold it with 95 %."""
+
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One measure of two traces: both values, their ratio where both are above zero, and which is higher."""
+
+    measure: str
+    scope: str
+    """`whole record`, or the stretches that rates are compared inside."""
+    width_s: float | None
+    mean_count: float | None
+    value: Interval
+    other: Interval
+    decides: bool
+    """Whether the measure is fair to records of these lengths."""
+
+    @property
+    def ratio(self) -> Interval | None:
+        """The first over the second, by `difference` of logarithms; None unless both are positive."""
+        if min(self.value.value, self.other.value) <= 0:
+            return None
+        if min(self.value.low, self.other.low) <= 0:
+            return Interval(
+                self.value.value / self.other.value,
+                self.value.low / self.other.high if self.value.low > 0 else 0.0,
+                self.value.high / self.other.low if self.other.low > 0 else inf,
+            )
+        apart = difference(_log(self.value), _log(self.other))
+        return Interval(exp(apart.value), exp(apart.low), exp(apart.high))
+
+    @property
+    def outcome(self) -> str:
+        """`higher` or `lower` where the interval of the difference says so, else `cannot tell`."""
+        logs = min(self.value.low, self.other.low) > 0
+        apart = difference(_log(self.value), _log(self.other)) if logs else difference(self.value, self.other)
+        return HIGHER if apart.low > 0 else LOWER if apart.high < 0 else UNTOLD
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """The difference of two independent estimates, from their own intervals, which may be skewed.
+
+    Square-and-add, also called MOVER: Zou and Donner, Statistics in Medicine 27 (2008) 1693–1702. Estimates
+    that rise together, as those of one trace at two widths do, have a narrower interval than this.
+    """
+    apart = one.value - other.value
+    return Interval(
+        apart,
+        apart - sqrt(_reach(one.value - one.low) + _reach(other.high - other.value)),
+        apart + sqrt(_reach(one.high - one.value) + _reach(other.value - other.low)),
+    )
+
+
+def within(inner: Interval, outer: Interval) -> Interval:
+    """Squared variation of the rate inside stretches, from that at a width and that of the stretches.
+
+    With c = Var λ / (E λ)² of the rate at either width, nested bins give 1 + c_inner = (1 + c_outer)(1 + w),
+    where w is the variance inside a stretch over its squared mean, the mean weighted by that square. The
+    two estimates come from one record, so the interval is on the wide side.
+    """
+    apart = difference(
+        _log(Interval(*(1 + max(v, -0.999) for v in (inner.value, inner.low, inner.high)))),
+        _log(Interval(*(1 + max(v, -0.999) for v in (outer.value, outer.low, outer.high)))),
+    )
+    return Interval(exp(apart.value) - 1, exp(apart.low) - 1, exp(apart.high) - 1)
+
+
+def _reach(side: float) -> float:
+    """The square of one side of an interval; a percentile interval that misses its estimate has none."""
+    return max(side, 0.0) ** 2
+
+
+def _log(estimate: Interval) -> Interval:
+    return Interval(log(estimate.value), log(estimate.low), log(estimate.high))
+
+
+def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
+    """Median Gamma shape of a selection's windows with its interval, and of how many windows.
+
+    Windows flagged small, too fast for their stamps or not Gamma stay out; where those not Gamma are the
+    most there is no such shape. The interval is of order statistics, whatever the law; of fewer than
+    `FEWEST_FOR_MEDIAN` windows it is from the lowest to the highest end of theirs.
+    """
+    sound = windows.filter(~pl.col("shrunk"), ~pl.col("resolution_limited"), ~pl.col("unfitted"))
+    gamma = sound.filter(~pl.col("not_gamma"))
+    n = gamma.height
+    if not n or n <= sound.height / 2:
+        return None, n
+    # Shrunk shapes lie closer together than those that they estimate, so each window speaks for itself.
+    shape = gamma["shape_raw"].sort().to_numpy()
+    if n < FEWEST_FOR_MEDIAN:
+        low, high = gamma["shape_low"].to_numpy().min(), gamma["shape_high"].to_numpy().max()
+    else:
+        below = binomial(0.5 - LEVEL / 2, n, 0.5)
+        low, high = shape[below - 1], shape[n - below]
+    return Interval(float(np.median(shape)), float(low), float(high)), n
+
+
+def outcomes(one: Characterization, other: Characterization, selection: str = "all") -> Iterator[Outcome]:
+    """Every measure that both traces tell, of all their requests or of a selection that both have."""
+    shorter, longer = sorted(said.part(Volume).observed_s for said in (one, other))
+    wholes = longer <= COMPARABLE * shorter or shorter >= WHOLE_CYCLE_S
+    gaps = [_row(said.part(Burstiness).gaps, selection) for said in (one, other)]
+    if all(row and row["cv"] is not None for row in gaps):
+        yield Outcome(
+            GAPS, WHOLE, None, None, _interval(gaps[0], "cv"), _interval(gaps[1], "cv"), decides=wholes
+        )
+    shapes = [
+        median_shape(said.part(Arrivals).windows.filter(pl.col("selection") == selection))[0]
+        for said in (one, other)
+    ]
+    if shapes[0] and shapes[1]:
+        yield Outcome(LOCAL_GAPS, "inside windows", None, None, _cv(shapes[0]), _cv(shapes[1]), decides=True)
+    told = [_told(said, selection) for said in (one, other)]
+    common = [width for width in told[0] if width in told[1]]
+    for width in common:
+        first, second = (_interval(side[width], "rate_cv2") for side in told)
+        yield Outcome(RATE, WHOLE, width, None, first, second, decides=wholes)
+    if not wholes:
+        yield from _inside(told, common, shorter)
+    for mean_count in EQUAL_COUNTS:
+        indices = [_at_count(side, mean_count) for side in told]
+        if indices[0] and indices[1]:
+            yield Outcome(COUNTS, WHOLE, None, mean_count, indices[0], indices[1], decides=wholes)
+
+
+def _inside(told: list[dict[float, _Row]], common: list[float], shorter_s: float) -> Iterator[Outcome]:
+    """Rates inside the widest stretches that the shorter record is as long as.
+
+    A record that holds too few of them to tell how they differ is as good as one of them.
+    """
+    widths = sorted({w for side in told for w in side if w <= shorter_s})
+    if not widths:
+        return
+    stretch = widths[-1]
+    for width in common:
+        if width < stretch:
+            rates = [
+                within(_interval(side[width], "rate_cv2"), _interval(side[stretch], "rate_cv2"))
+                if stretch in side
+                else _interval(side[width], "rate_cv2")
+                for side in told
+            ]
+            yield Outcome(
+                RATE, f"inside stretches of {span(stretch)}", width, None, rates[0], rates[1], decides=True
+            )
+
+
+def _told(said: Characterization, selection: str) -> dict[float, _Row]:
+    """The rows of dispersion by width, of widths that tell it."""
+    rows = said.part(Burstiness).dispersion.filter(pl.col("selection") == selection).drop_nulls("rate_cv2")
+    return {row["width_s"]: row for row in rows.sort("width_s").iter_rows(named=True)}
+
+
+def _at_count(told: dict[float, _Row], mean_count: float) -> Interval | None:
+    """Index of dispersion in bins of that mean count: between the widths around it, on logarithms."""
+    counts = [row["mean_count"] for row in told.values()]
+    if len(counts) < 2 or not min(counts) <= mean_count <= max(counts):
+        return None
+    ends = []
+    for name in ("idc", "idc_low", "idc_high"):
+        known = np.array([row[name] for row in told.values()], dtype=float)
+        if not (known > 0).all():
+            return None
+        ends.append(exp(np.interp(log(mean_count), np.log(counts), np.log(known))))
+    return Interval(*ends)
+
+
+def _cv(shape: Interval) -> Interval:
+    """1/√α: the higher end of the shape is the lower end of the CV."""
+    return Interval(shape.value**-0.5, shape.high**-0.5, shape.low**-0.5)
+
+
+def _row(table: pl.DataFrame, selection: str) -> _Row | None:
+    rows = table.filter(pl.col("selection") == selection)
+    return rows.row(0, named=True) if rows.height else None
+
+
+def _interval(row: _Row | None, name: str) -> Interval:
+    """A value with its interval; without one it reaches everywhere."""
+    if row is None:
+        raise LookupError(f"no row that tells {name}")
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return Interval(row[name], -inf if low is None else low, inf if high is None else high)
+
+
+def span(width_s: float) -> str:
+    """A width in words: `1 s`, `10 minutes`, `1 hour`."""
+    for unit_s, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if width_s >= unit_s:
+            many = width_s / unit_s
+            return f"{many:.3g} {unit}{'' if round(many, 2) == 1 else 's'}"
+    return f"{width_s:.3g} s"

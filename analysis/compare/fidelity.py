@@ -1,0 +1,278 @@
+"""Whether one trace is a faithful copy of another, statistic by statistic, and what is only noise.
+
+An estimate agrees where the interval of the difference holds zero; both intervals come from resampling
+blocks, so that bursts count as what they are. A distribution agrees where at least one in twenty relabellings
+of blocks of consecutive requests sets the two as far apart. At that level one statistic in twenty differs by
+chance alone.
+
+Not here: traces side by side and which is burstier (`side_by_side`), whether a client sent what was asked for
+(`burstlens.bench.verdict`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..conversations.part import Conversations
+from ..core.result import LEVEL, Interval, Part, estimates, number
+from ..lengths.part import Lengths
+from ..trace.trace import Trace
+from ..traffic.volume import Volume
+from .equal_rate import difference, span
+from .pairs import ends
+from .side_by_side import Comparison, compare_traces
+from .time_blocks import SIDES, Sample, pooled, sample_of, samples_asked, samples_in
+
+if TYPE_CHECKING:
+    from ..characterize import Characterization
+
+Array = NDArray[np.float64]
+
+FEWEST = 50
+"""Fewer requests, gaps or lengths of a trace have no distribution to compare."""
+RELABELLED = 999
+POINTS = 512
+"""Values at which two distribution functions are held against each other, at most."""
+
+STATISTICS_SCHEMA: dict[str, Any] = {
+    "selection": pl.String,
+    "statistic": pl.String,
+    "kind": pl.String,
+    **estimates("one", "other", "difference"),
+    "p_value": pl.Float64,
+    "agrees": pl.Boolean,
+}
+"""Columns of `Fidelity.statistics`. `kind` is `estimate` or `distance`; of a distance, `difference` is it, a
+share of requests, and `p_value` tells how often blocks relabelled at random lie as far apart. `difference` of
+estimates is `other` less `one`. `agrees` is null where no interval tells."""
+
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fidelity(Part):
+    """Two traces compared."""
+
+    name: ClassVar[str] = "fidelity"
+
+    one: str
+    other: str
+    statistics: pl.DataFrame
+    """Columns of `STATISTICS_SCHEMA`, all requests first, then each service that both have."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The one frame."""
+        return {"statistics": self.statistics}
+
+    def sentences(self) -> list[str]:
+        """How many statistics agree, then each that differs."""
+        told = self.statistics.drop_nulls("agrees")
+        differs = told.filter(~pl.col("agrees"))
+        said = (
+            f"{len(told) - len(differs)} of {len(told)} statistics of {self.other} agree with {self.one} "
+            f"within noise; at this level {number(round((1 - LEVEL) * len(told), 1))} would differ by chance."
+        )
+        return [said, *(_sentence(row) for row in differs.iter_rows(named=True))]
+
+
+def _sentence(row: _Row) -> str:
+    if row["kind"] == "distance":
+        return (
+            f"{row['selection']}: {row['statistic']} differs, {100 * row['difference']:.1f} % apart "
+            f"(p = {row['p_value']:.2g})."
+        )
+    values = (Interval(*(row[f"{side}{end}"] for end in ("", "_low", "_high"))) for side in ("one", "other"))
+    one, other = (f"{number(each.value)} [{number(each.low)}, {number(each.high)}]" for each in values)
+    return f"{row['selection']}: {row['statistic']} differs, {one} against {other}."
+
+
+def compare_fidelity(
+    said: tuple[Characterization, Characterization],
+    held: tuple[pl.DataFrame | Trace, pl.DataFrame | Trace],
+    *,
+    seed: int = 0,
+) -> Fidelity:
+    """Compare two characterized traces, given their requests (columns of `trace.COLUMNS`, in order).
+
+    Of requests that stay on a cluster the opened trace is given. Both must be on one clock. Services that
+    only one has, and what only one tells, are named in `missing`.
+    """
+    names = tuple(each.info.name for each in said)
+    services = [_services(each) for each in held]
+    shared = sorted(services[0] & services[1])
+    afar = any(isinstance(each, Trace) for each in held)
+    clock_s = max(each.info.resolution_s for each in said) if afar else None
+    selections = ["all", *(shared if any(len(each) > 1 for each in services) else [])]
+    rows, missing = [], []
+    for only, name, lacking in ((0, 0, 1), (1, 1, 0)):
+        more = sorted(services[only] - services[lacking])
+        if more:
+            missing.append(f"Only {names[name]} has the service {', '.join(more)}.")
+    rng, side_by_side = np.random.default_rng(seed), compare_traces(said)
+    for selection in selections:
+        samples = [_samples(each, selection, clock_s) for each in held]
+        for row in (*_estimates(said, side_by_side, selection), *_distances(samples, rng)):
+            if row.get("lacks") is not None:
+                where = "" if selection == "all" else f"{selection}: "
+                lacking_names = " and ".join(names[i] for i in row["lacks"])
+                missing.append(f"{where}{row['statistic']}: not told by {lacking_names}.")
+            else:
+                rows.append({"selection": selection, **row})
+    return Fidelity(
+        missing=tuple(missing),
+        one=names[0],
+        other=names[1],
+        statistics=pl.DataFrame(rows, schema=STATISTICS_SCHEMA),
+    )
+
+
+def _estimates(said: Sequence[Characterization], side_by_side: Comparison, selection: str) -> Iterator[_Row]:
+    """Every estimate that has an interval, of one selection."""
+    names = side_by_side.traces["trace"].to_list()
+    # A trace of one service is characterized as a whole only.
+    labels = [selection if selection in held else "all" for held in map(_characterized, said)]
+    measures = [
+        _row(side_by_side.measures, label, trace=name) for name, label in zip(names, labels, strict=True)
+    ]
+    for statistic, column in (
+        ("arrival rate, 1/s", "rate_rps"),
+        ("CV of gaps", "cv"),
+        ("median shape of windows", "shape"),
+        *((f"Zipf exponent of {side} tokens", f"{side}_zipf") for side in SIDES),
+        ("failure rate", "failure_rate"),
+    ):
+        yield _estimate(statistic, [_interval(row, column) for row in measures])
+    dispersion = side_by_side.dispersion
+    for width in dispersion["width_s"].unique().sort().to_list():
+        rows = [
+            _row(dispersion, label, trace=name, width_s=width)
+            for name, label in zip(names, labels, strict=True)
+        ]
+        if all(rows):
+            yield _estimate(
+                f"rate variation in bins of {span(width)}", [_interval(row, "rate_cv2") for row in rows]
+            )
+    joint = [
+        _row(each.part(Lengths).frames["joint"], label) for each, label in zip(said, labels, strict=True)
+    ]
+    yield _estimate(
+        "rank correlation of request and response tokens", [_interval(row, "spearman") for row in joint]
+    )
+    turns = [each.part(Conversations).tables().get("turns_summary") for each in said]
+    if all(table is not None and table.height for table in turns):
+        told = [(table, label) for table, label in zip(turns, labels, strict=True) if table is not None]
+        table, label = told[0]
+        for measure in table.filter(pl.col("selection") == label)["measure"].to_list():
+            rows = [_row(table, label, measure=measure) for table, label in told]
+            yield _estimate(f"turns: {measure.replace('_', ' ')}", [_interval(row, "value") for row in rows])
+
+
+def _services(held: pl.DataFrame | Trace) -> set[str]:
+    """The services of a trace; of one on a cluster those that are characterized."""
+    if isinstance(held, pl.DataFrame):
+        return set(held["service"].drop_nulls().unique())
+    told = {each.service for each in held.selections if each.service is not None}
+    return told or set(held.engine.table("streams")["service"].drop_nulls().unique())
+
+
+def _samples(held: pl.DataFrame | Trace, selection: str, clock_s: float | None) -> dict[str, Sample]:
+    """Gaps and lengths of all requests or one service."""
+    if isinstance(held, pl.DataFrame):
+        own = held if selection == "all" else held.filter(pl.col("service") == selection)
+        return samples_in(own, clock_s)
+    ids = {each.label: each.selection_id for each in held.selections}
+    # A trace of one service is characterized as a whole only.
+    return samples_asked(held, ids.get(selection, ids["all"]))
+
+
+def _characterized(said: Characterization) -> set[str]:
+    """The labels of a trace's selections."""
+    return set(said.part(Volume).sizes["selection"])
+
+
+def _estimate(statistic: str, values: Sequence[Interval | None]) -> _Row:
+    """One row; or which of the two does not tell it, where only one does. Neither: nothing to say."""
+    lacks = [i for i, value in enumerate(values) if value is None]
+    if lacks:
+        return {"statistic": statistic, "lacks": lacks}
+    one, other = (value for value in values if value is not None)
+    apart = difference(other, one)
+    told = np.isfinite([apart.low, apart.high]).all()
+    return {
+        "statistic": statistic,
+        "kind": "estimate",
+        **ends("one", one),
+        **ends("other", other),
+        **ends("difference", apart),
+        "agrees": bool(apart.low <= 0 <= apart.high) if told else None,
+    }
+
+
+def _row(table: pl.DataFrame, selection: str, **keys: Any) -> _Row | None:
+    rows = table.filter(pl.col("selection") == selection, *(pl.col(key) == v for key, v in keys.items()))
+    return rows.row(0, named=True) if rows.height else None
+
+
+def _interval(row: _Row | None, column: str) -> Interval | None:
+    """An estimate; without an interval it reaches everywhere, so that nothing is told of it."""
+    if row is None or row[column] is None or not np.isfinite(row[column]):
+        return None
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    return Interval(row[column], -np.inf if low is None else low, np.inf if high is None else high)
+
+
+def _distances(samples: Sequence[dict[str, Sample]], rng: np.random.Generator) -> Iterator[_Row]:
+    """Distributions of gaps and lengths."""
+    for what in samples[0]:
+        yield _distance(what, [each[what] for each in samples], rng)
+
+
+def _distance(what: str, samples: Sequence[Sample], rng: np.random.Generator) -> _Row:
+    lacks = [i for i, each in enumerate(samples) if each.n < FEWEST]
+    if lacks:
+        return {"statistic": f"distribution of {what}", "lacks": lacks}
+    apart, p_value = _block_test(samples[0], samples[1], rng)
+    return {
+        "statistic": f"distribution of {what}",
+        "kind": "distance",
+        "one": samples[0].median,
+        "other": samples[1].median,
+        "difference": apart,
+        "p_value": p_value,
+        "agrees": p_value >= 1 - LEVEL,
+    }
+
+
+def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[float, float]:
+    """Kolmogorov–Smirnov distance of two series, and how often relabelled blocks of them lie as far apart.
+
+    Each series, shapes (n,) and (m,) in order of time, is cut into `stretches.BLOCKS` of equal count; which
+    stretch is whose is drawn anew `RELABELLED` times. Dependence shorter than a stretch is kept, so it
+    does not pass for a difference, as it would in the usual test.
+    """
+    return _block_test(sample_of(one), sample_of(other), rng)
+
+
+def _block_test(one: Sample, other: Sample, rng: np.random.Generator) -> tuple[float, float]:
+    stretches = (*one.stretches, *other.stretches)
+    grid = np.unique(pooled(stretches, np.linspace(0, one.n + other.n - 1, POINTS).astype(int)))
+    counts = []
+    for values, n in stretches:
+        counted = np.append(0.0, np.cumsum(n))
+        counts.append(counted[np.append(np.searchsorted(values, grid, side="right"), len(n))])
+    table = np.array(counts)
+    first = len(one.stretches)
+    labels = np.zeros((RELABELLED + 1, len(table)))
+    labels[0, :first] = 1
+    for row in labels[1:]:
+        row[rng.choice(len(table), first, replace=False)] = 1
+    mine = labels @ table
+    rest = table.sum(axis=0) - mine
+    apart = np.abs(mine[:, :-1] / mine[:, -1:] - rest[:, :-1] / rest[:, -1:]).max(axis=1)
+    return float(apart[0]), float((apart >= apart[0] - 1e-12).mean())

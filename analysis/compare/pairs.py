@@ -1,0 +1,215 @@
+"""Pairs of traces: which is burstier, as a table, in words, and as a verdict on what the paper says of it.
+
+Not here: the measures and their outcomes (see `equal_rate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from ..core.result import Interval, estimates
+from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE, Outcome, span
+
+_Row = dict[str, Any]
+
+MUCH = 2.0
+"""Burstiness is much lower where a typical measure of it is at most half."""
+
+
+PAIRS_SCHEMA: dict[str, Any] = {
+    "trace": pl.String, "other": pl.String, "measure": pl.String, "scope": pl.String,
+    "width_s": pl.Float64, "mean_count": pl.Float64,
+    **estimates("value", "other_value", "ratio"), "outcome": pl.String, "decides": pl.Boolean,
+}  # fmt: skip
+
+
+def pair_row(name: str, other: str, found: Outcome) -> _Row:
+    """An outcome as a row of `PAIRS_SCHEMA`."""
+    return {
+        "trace": name, "other": other, "measure": found.measure, "scope": found.scope,
+        "width_s": found.width_s, "mean_count": found.mean_count, **ends("value", found.value),
+        **ends("other_value", found.other), **ends("ratio", found.ratio),
+        "outcome": found.outcome, "decides": found.decides,
+    }  # fmt: skip
+
+
+def ends(measure: str, estimate: Interval | None) -> _Row:
+    """An estimate as three columns; what is not finite is null, what is not told has no columns."""
+    if estimate is None:
+        return {}
+    values = zip(("", "_low", "_high"), (estimate.value, estimate.low, estimate.high), strict=True)
+    return {f"{measure}{end}": value if isfinite(value) else None for end, value in values}
+
+
+def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
+    """Which of the two is burstier at equal mean rate, from the measures that decide; None without any."""
+    both = pairs.filter(pl.col("trace") == one, pl.col("other") == other, pl.col("measure") == RATE)
+    fair = both.filter(pl.col("decides")).to_dicts()
+    if not fair:
+        return None
+    stretches = "" if fair[0]["scope"] == WHOLE else f" and {fair[0]['scope']}"
+    widths = {
+        outcome: [row["width_s"] for row in fair if row["outcome"] == outcome]
+        for outcome in (HIGHER, LOWER, UNTOLD)
+    }
+    if widths[HIGHER] and widths[LOWER]:
+        verdict = f"{one} is burstier than {other} {_at(widths[HIGHER])} and less bursty {_at(widths[LOWER])}"
+    elif widths[HIGHER]:
+        verdict = f"{one} is burstier than {other} {_at(widths[HIGHER])}"
+    elif widths[LOWER]:
+        verdict = f"{one} is less bursty than {other} {_at(widths[LOWER])}"
+    else:
+        verdict = f"{one} and {other} cannot be told apart {_at(widths[UNTOLD])}"
+    if widths[UNTOLD] and len(widths[UNTOLD]) < len(fair):
+        verdict += f", not told apart {_at(widths[UNTOLD])}"
+    row = max((row for row in fair if row["outcome"] != UNTOLD), key=_width, default=fair[-1])
+    said = (
+        f"At equal mean rate{stretches}, {verdict}. {_per(row['width_s']).capitalize()} the squared "
+        f"variation of the rate is {shown(row, 'value')} against {shown(row, 'other_value')}{_times(row)}."
+    )
+    aside = both.filter(~pl.col("decides"), pl.col("outcome") != UNTOLD).to_dicts()
+    if aside and not (widths[HIGHER] or widths[LOWER]):
+        row = max(aside, key=_width)
+        said += (
+            f" Over the whole of their unequal records it is {shown(row, 'value')} against "
+            f"{shown(row, 'other_value')} {_per(row['width_s'])}."
+        )
+    return said
+
+
+def _width(row: _Row) -> float:
+    return float(row["width_s"])
+
+
+def _at(widths: Sequence[float]) -> str:
+    """`per second and per minute`."""
+    return listing([_per(width) for width in widths])
+
+
+def _per(width_s: float) -> str:
+    """`per second`, `per 10 s`, `per minute`."""
+    return "per " + {1.0: "second"}.get(width_s, span(width_s).removeprefix("1 "))
+
+
+def shown(row: _Row, name: str) -> str:
+    """`0.5 [0.4, 0.6]`; an end that nothing bounds is left open."""
+    if f"{name}_low" not in row:
+        return f"{row[name]:.3g}"
+    low, high = (
+        "…" if row[f"{name}{end}"] is None else f"{row[f'{name}{end}']:.3g}" for end in ("_low", "_high")
+    )
+    return f"{row[name]:.3g}" if low == high == "…" else f"{row[name]:.3g} [{low}, {high}]"
+
+
+def _times(row: _Row) -> str:
+    """The factor where the interval tells the two apart."""
+    if row["outcome"] == UNTOLD:
+        return ""
+    if not row["ratio_low"] or row["ratio_high"] is None:
+        return f", {row['outcome']}"
+    return f", a factor of {shown(row, 'ratio')}"
+
+
+def is_functions(formats: str) -> bool:
+    """Whether a trace of that format (or formats) is one of Azure Functions."""
+    return "azure_functions" in formats
+
+
+def is_burstgpt(formats: str) -> bool:
+    """Whether a trace of that format (or formats) is BurstGPT or the synthetic one made after it."""
+    return "burstgpt" in formats or formats == "synthetic"
+
+
+def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str, str, str]:
+    """Is burstiness much lower in Azure Functions than in BurstGPT: verdict, values and why.
+
+    `agrees` where measures that decide are lower and none is higher, typically by a factor of `MUCH`;
+    `partly` where they are lower by less, or some lower and some higher; `differs` where some are higher and
+    none is lower; `cannot tell` where no interval decides, or the traces are not there. Of several traces of
+    a kind the longest record is taken, a synthetic one only where there is no other.
+    """
+    told = traces.sort("synthetic", -pl.col("covered_s").fill_null(0), maintain_order=True).to_dicts()
+    functions = [row for row in told if is_functions(row["format"])]
+    burst = [row for row in told if is_burstgpt(row["format"]) and not is_functions(row["format"])]
+    if not functions or not burst:
+        lacking = [
+            name
+            for name, there in (("a BurstGPT trace", burst), ("an Azure Functions trace", functions))
+            if not there
+        ]
+        return UNTOLD, "", f"It takes {listing(lacking)} on the same page."
+    facing = _facing(pairs, functions[0]["trace"], burst[0]["trace"])
+    fair = [row for row in facing if row["decides"]]
+    lower = [row for row in fair if row["outcome"] == LOWER]
+    higher = [row for row in fair if row["outcome"] == HIGHER]
+    much = bool(lower) and median(row["ratio"] or 0.0 for row in lower) <= 1 / MUCH
+    verdict = {
+        (True, False): "agrees" if much else "partly",
+        (True, True): "partly",
+        (False, True): "differs",
+        (False, False): UNTOLD,
+    }[bool(lower), bool(higher)]
+    value = "; ".join(
+        f"{_named(row)} {shown(row, 'value')} against {shown(row, 'other_value')}" for row in fair
+    )
+    why = (
+        f"{_sized(functions[0])} against {_sized(burst[0])} at equal mean rate, "
+        f"{len(fair)} measures fair to both: "
+        f"{len(lower)} lower, {len(higher)} higher, {len(fair) - len(lower) - len(higher)} not told apart."
+        if fair
+        else "No measure of arrivals is told by both traces."
+    )
+    if lower and not higher and not much:
+        why += f" Lower, but not typically by a factor of {MUCH:g}."
+    unfair = [row for row in facing if not row["decides"] and row["outcome"] != UNTOLD]
+    if unfair:
+        why += (
+            " The records are of unequal length, so these do not decide: "
+            + "; ".join(f"{_named(row)} {row['outcome']}" for row in unfair)
+            + "."
+        )
+    if burst[0]["synthetic"]:
+        why += " The BurstGPT here is synthetic."
+    return verdict, value, why
+
+
+def _sized(trace: _Row) -> str:
+    """A trace with how much of it there is."""
+    return f"{trace['trace']} ({trace['rows']:,} requests in {span(trace['covered_s'])})"
+
+
+def _facing(pairs: pl.DataFrame, functions: str, burst: str) -> list[_Row]:
+    """Rows of this pair, turned so that the functions trace comes first."""
+    straight = pairs.filter(pl.col("trace") == functions, pl.col("other") == burst).to_dicts()
+    back = pairs.filter(pl.col("trace") == burst, pl.col("other") == functions).to_dicts()
+    return straight + [_turned(row) for row in back]
+
+
+def _turned(row: _Row) -> _Row:
+    """The same comparison with the two traces in the other order."""
+    out = row | {"trace": row["other"], "other": row["trace"]}
+    out["outcome"] = {HIGHER: LOWER, LOWER: HIGHER, UNTOLD: UNTOLD}[row["outcome"]]
+    for end, back in (("", ""), ("_low", "_high"), ("_high", "_low")):
+        out[f"value{end}"], out[f"other_value{end}"] = row[f"other_value{end}"], row[f"value{end}"]
+        out[f"ratio{end}"] = 1 / row[f"ratio{back}"] if row[f"ratio{back}"] else None
+    return out
+
+
+def _named(row: _Row) -> str:
+    """A measure in words, with its width or count."""
+    at = ""
+    if row["width_s"] is not None:
+        at = f" {_per(row['width_s'])}"
+    elif row["mean_count"] is not None:
+        at = f" in bins of {row['mean_count']:g}"
+    return f"{row['measure']}{at}"
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names as prose: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,1 @@
+"""Sessions of turns: their lengths, gaps and laws."""

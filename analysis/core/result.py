@@ -1,0 +1,96 @@
+"""What every answer about a trace has in common: values with intervals, tables, sentences.
+
+Not the answers themselves (those are in the module that computes each), and nothing about drawing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import TYPE_CHECKING, ClassVar
+
+from .exhibit import Exhibit, Shown
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Progress = Callable[[str, float], None]
+"""Called with the name of the step at hand and the share of the whole that is done, 0 to 1."""
+
+
+def silent(_step: str, _share: float) -> None:
+    """A `Progress` that shows nothing."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for prose: thousands grouped, otherwise so many significant digits."""
+    if value is None or value != value:
+        return "unknown"
+    if abs(value) >= 1000 or value == int(value):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.{digits}g}"
+        text = f"{float(text):.8f}".rstrip("0").rstrip(".") if abs(value) >= 1e-5 else text
+    return text.replace("-", "−")
+
+
+LEVEL = 0.95
+"""Confidence level of every interval in the project."""
+Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+"""Half width of an interval, in standard errors of a normal estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its confidence interval, both in the same unit."""
+
+    value: float
+    low: float
+    high: float
+    level: float = LEVEL
+
+    def __format__(self, spec: str) -> str:
+        """Format the three numbers with one `spec`: `value [low, high]`."""
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers, as `report.json` and `parameters.json` hold them."""
+        return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
+
+
+def estimates(*names: str) -> dict[str, type[pl.Float64]]:
+    """Schema of columns of estimates, each with the two ends of its interval."""
+    import polars as pl
+
+    return {f"{name}{end}": pl.Float64 for name in names for end in ("", "_low", "_high")}
+
+
+@dataclass(frozen=True)
+class Part(Shown, ABC):
+    """One answer about a trace; each part of the characterization derives from it.
+
+    A subclass is a frozen dataclass whose further fields are frames, intervals and plain values.
+    """
+
+    name: ClassVar[str]
+    """Short name in the field's words, used as anchor, key and file prefix: `arrivals`."""
+
+    missing: tuple[str, ...]
+    """One sentence for each thing that this trace cannot tell, and why; empty when all is told."""
+    marks: tuple[str, ...] = field(default=(), kw_only=True)
+    """What every showing of it says beside its name: `synthetic`, `simulated`."""
+
+    @abstractmethod
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The part's tables by short name, in the order in which a reader wants them."""
+
+    @abstractmethod
+    def sentences(self) -> list[str]:
+        """What the part found, in plain sentences computed from the result, most important first."""
+
+    def exhibit(self) -> Exhibit:
+        """Its findings and lacks, and its tables."""
+        title = self.name.replace("_", " ").capitalize()
+        return Exhibit(title, self.marks, (*self.sentences(), *self.missing), self.tables())

@@ -1,0 +1,1 @@
+"""Load per time bin, forecast and scored against naive forecasts."""

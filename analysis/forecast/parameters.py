@@ -1,0 +1,101 @@
+"""A forecast as a workload: a parameter sequence with the rates that were forecast for the held-out days.
+
+Rates are the forecasts of the Poisson trees, whose target is the mean, each made before its bin; a forecast
+of the median would lose requests. What cannot be forecast is carried over from the fitted trace: the shape of
+the gaps by hour of day from the windows before the origin, and the laws of lengths, turns and failures as
+they were fitted to the whole. Not here: drawing load from the file (`bench.modelled`).
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import polars as pl
+
+from ..characterize import Characterization
+from ..core.errors import BurstlensError
+from ..interchange.parameters import parameters, validate
+from ..traffic.arrivals import Arrivals
+from .models import LABELS
+from .part import Forecasts
+from .series import bin_name
+
+METHOD = "xgboost_poisson"
+HOUR_S = 3600.0
+
+
+def forecast_parameters(
+    part: Forecasts, said: Characterization, bin_s: float | None = None
+) -> dict[str, Any]:
+    """The content of a parameter file whose windows are the held-out bins of `bin_s`, by default the widest.
+
+    `said` is the characterization of the same trace. BurstlensError where no request count was forecast.
+    """
+    counts = part.forecasts.filter(pl.col("target") == "requests", pl.col("method") == METHOD)
+    if bin_s is None:
+        bin_s = max(counts["bin_s"].unique().to_list(), default=part.bins_s[-1])
+    counts = counts.filter(pl.col("bin_s") == bin_s)
+    if counts.is_empty():
+        raise BurstlensError(
+            f"{part.info.name}: no request count was forecast in bins of {bin_name(bin_s)} to export"
+        )
+    content = parameters(said)
+    fitted = {one["selection"]["label"]: one for one in content["selections"]}
+    content["source"]["name"] += ", forecast"
+    content["window_s"] = bin_s
+    content["estimator"] = (
+        f"rates: {LABELS[METHOD]}, forecast of bins after the origin; shapes: medians of the windows before "
+        f"it at the same hour of day, of {bin_name(said.window_s)} and fitted by {content['estimator']}"
+    )
+    content["selections"] = [
+        _selection(fitted[str(label)], rows.sort("start_s"), bin_s, said)
+        for (label,), rows in counts.group_by("selection", maintain_order=True)
+    ]
+    validate(content, "the forecast's parameters")
+    return content
+
+
+def _selection(
+    fitted: dict[str, Any], rows: pl.DataFrame, bin_s: float, said: Characterization
+) -> dict[str, Any]:
+    """One selection as it was fitted, its windows replaced by forecasts."""
+    out = deepcopy(fitted)
+    begin_s, end_s = float(rows["start_s"][0]), float(rows["start_s"][-1]) + bin_s
+    label = out["selection"]["label"]
+    out["selection"] |= {"start_s": begin_s, "end_s": end_s}
+    shapes, usual = _shapes(said, label, begin_s)
+    out["arrivals"]["windows"] = [
+        _window(start_s, forecast / bin_s, bin_s, shapes.get(int(start_s // HOUR_S) % 24, usual))
+        for start_s, forecast in rows.select("start_s", "forecast").iter_rows()
+    ]
+    return out
+
+
+def _shapes(said: Characterization, label: str, origin_s: float) -> tuple[dict[int, float], float | None]:
+    """Median shape of the windows before the origin, by hour of day and of all."""
+    windows = said.part(Arrivals).windows.filter(
+        pl.col("selection") == label,
+        pl.col("start_s") + said.window_s <= origin_s,
+        pl.col("shape").is_finite(),
+    )
+    hour = (pl.col("start_s") // HOUR_S).cast(pl.Int64) % 24
+    by_hour = windows.group_by(hour=hour).agg(pl.col("shape").median())
+    usual = windows["shape"].median()
+    return dict(by_hour.iter_rows()), None if usual is None else float(usual)  # type: ignore[arg-type]
+
+
+def _window(start_s: float, rate_rps: float, bin_s: float, shape: float | None) -> dict[str, Any]:
+    """A window as the schema has it; `n` is the forecast, rounded."""
+    gamma = shape is not None and rate_rps > 0
+    return {
+        "start_s": start_s,
+        "n": round(rate_rps * bin_s),
+        "rate_rps": rate_rps,
+        "shape": shape,
+        "rate": shape * rate_rps if gamma else None,  # type: ignore[operator]
+        "scale": 1 / (shape * rate_rps) if gamma else None,  # type: ignore[operator]
+        "cv": None if shape is None else shape**-0.5,
+        "shape_interval": None,
+        "flags": [],
+    }

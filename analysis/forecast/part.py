@@ -1,0 +1,343 @@
+"""How well the load of a trace can be forecast: each target, bin width and method, from several origins.
+
+Methods learn from everything before an origin and forecast what follows, bin by bin, each from features that
+end before it; origins walk through the second half of the record, and beside them stands the paper's one
+split, five sevenths against two. Bands are conformal: fitted on the first part of the training, calibrated
+on its last. Not here: features (`series`), methods (`models`), measures (`scores`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ..core.cpu import cores
+from ..core.errors import BurstlensError
+from ..core.result import Part, Progress, number, silent
+from ..trace.aggregates import lasting, spoken
+from ..trace.trace import Selection, Trace, TraceInfo
+from .models import Forecaster, forecasters, load_xgboost
+from .scores import calibrated, errors, plain_row
+from .sentences import tell
+from .series import DAY_S, TARGETS, Series, bin_name, load_series
+from .tables import PAPER, ROLLING, WIDTHS_S, Cut, Found, Held
+
+Array = NDArray[np.float64]
+
+BINS_S = (60.0, 600.0)
+ORIGINS = 4
+FIRST_ORIGIN = 3 / 7
+"""Share of the record before the first origin: three days of a week."""
+PAPER_SHARE = 5 / 7
+"""Five days against two."""
+CALIBRATION = 0.25
+"""Last share of the training that bands are calibrated on."""
+FEWEST_TRAINING = 40
+MOST_TRAINING = 20_160
+"""Methods learn from the newest bins before the origin, at most so many: two weeks of minutes. More of them
+cost minutes a fit and tell of a load that has moved on."""
+FEWEST_HELD_OUT = 10
+
+
+@dataclass(frozen=True)
+class Forecasts(Part):
+    """What of a trace's load can be forecast, by which method, and how well."""
+
+    name: ClassVar[str] = "forecast"
+
+    info: TraceInfo
+    bins_s: tuple[float, ...]
+    horizon_s: float | None
+    """How long before the end of a bin it is forecast; None for one bin."""
+    seed: int
+    cuts: pl.DataFrame
+    """`bin_s`, `split`, `origin_s`, `end_s`: what was held out after which instant."""
+    verdicts: pl.DataFrame
+    """Per selection, target and bin: whether the best method that learns beats the best naive one, over all
+    rolling origins: the interval of its `skill` lies above zero."""
+    scores: pl.DataFrame
+    """Per method, on the paper's split and over all rolling origins together. `skill` is `against` the best
+    naive method in hindsight; intervals resample stretches of `resampled_s`."""
+    origins: pl.DataFrame
+    """The same errors, origin by origin."""
+    widths: pl.DataFrame
+    """Errors of request counts over bin widths, on the paper's split."""
+    forecasts: pl.DataFrame
+    """What was seen and what was forecast on the paper's split, with the band, by each method."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Verdicts first."""
+        return {
+            "verdicts": self.verdicts,
+            "scores": self.scores,
+            "origins": self.origins,
+            "widths": self.widths,
+            "cuts": self.cuts,
+            "forecasts": self.forecasts,
+        }
+
+    def score(
+        self, selection: str, target: str, bin_s: float, method: str, split: str = PAPER
+    ) -> dict[str, Any]:
+        """One row of `scores`; KeyError where there is none."""
+        wanted = {"selection": selection, "target": target, "bin_s": bin_s, "method": method, "split": split}
+        row = self.scores.filter(*(pl.col(name) == value for name, value in wanted.items()))
+        if row.is_empty():
+            raise KeyError(f"no score of {wanted}")
+        return row.row(0, named=True)
+
+    def lead_method(self, selection: str, target: str, bin_s: float) -> str:
+        """The method that learns with the least error over the rolling origins; KeyError where none did."""
+        keys = {"selection": selection, "target": target, "bin_s": bin_s}
+        row = self.verdicts.filter(*(pl.col(name) == value for name, value in keys.items()))
+        if row.is_empty():
+            raise KeyError(f"no forecast of {keys}")
+        return str(row["method"][0])
+
+    def sentences(self) -> list[str]:
+        """What can be forecast and what cannot, target by target, then the bands."""
+        return [spoken(sentence) for sentence in tell(self)]
+
+
+def describe_forecast(
+    trace: Trace,
+    *,
+    service: str | None = None,
+    model: str | None = None,
+    bins_s: Sequence[float] = BINS_S,
+    horizon_s: float | None = None,
+    origins: int = ORIGINS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Forecasts:
+    """Forecast each service of an opened trace, or the one named, and score every method.
+
+    BurstlensError where nothing can be forecast: the record is too short, or holds no load.
+    """
+    load_xgboost()
+    show = progress or silent
+    bins = tuple(dict.fromkeys(bins_s))
+    selections = chosen(trace, service, model)
+    methods = forecasters(seed)
+    span_s = trace.end_s - trace.start_s + trace.info.resolution_s
+    missing: list[str] = []
+    found = Found()
+    # At one bin ahead, bins that are forecast anyway tell the error at their width too.
+    swept = [w for w in WIDTHS_S if w >= trace.info.resolution_s and w not in bins]
+    widths = swept if horizon_s is None else []
+    # A bin of a minute takes as long as ten of ten: progress goes by bins.
+    jobs = [(s, b, False) for s in selections for b in bins] + [
+        (s, w, True) for s in selections for w in widths
+    ]
+    weights = [(0.2 if sweep else 1.0) / bin_s for _, bin_s, sweep in jobs]
+    # The matrices are small: OpenBLAS on several threads would only spin.
+    with threadpool_limits(1, "blas"):
+        for i, (selection, bin_s, sweep) in enumerate(jobs):
+            begun, own = sum(weights[:i]) / sum(weights), weights[i] / sum(weights)
+            step = f"{selection.label}, {bin_name(bin_s)}"
+            try:
+                series = load_series(trace, selection, bin_s, horizon_s)
+                if sweep:
+                    show(f"{step}, bin widths", begun)
+                    found.widths += list(_widths(series, selection, methods, span_s))
+                    continue
+                told = _cuts(series, selection, bin_s, origins, span_s)
+            except BurstlensError as why:
+                if not sweep:
+                    missing.append(str(why))
+                continue
+            found.cuts.update({(bin_s, *cut): None for cut in told})
+            for j, (target, one) in enumerate(series.items()):
+
+                def within(share: float, at: int = j, begun: float = begun, own: float = own) -> None:
+                    show(step, begun + own * (at + share) / len(series))  # noqa: B023
+
+                try:
+                    found.add(_evaluated(one, told, methods, within), selection, target, bin_s, seed)
+                except BurstlensError as why:
+                    missing.append(f"{selection.label}, {TARGETS[target]}: {why}")
+            missing += [
+                f"{selection.label}: no {TARGETS[target]} in the log to forecast."
+                for target in TARGETS
+                if target not in series and bin_s == bins[0]
+            ]
+    if not found.scores:
+        raise BurstlensError(missing[0] if missing else f"{trace.info.name}: no load to forecast")
+    return Forecasts(
+        missing=tuple(dict.fromkeys(missing)),
+        info=trace.info,
+        bins_s=bins,
+        horizon_s=horizon_s,
+        seed=seed,
+        **found.tables(),
+    )
+
+
+def span_name(span_s: float) -> str:
+    """A length of time, also one of seconds."""
+    return lasting(span_s) if span_s >= 120 else f"{number(span_s)} s"
+
+
+def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selection]:
+    """The selections asked for, by default each service; BurstlensError naming the ones there are.
+
+    The busiest comes first. They are found by the streams that they hold: a service that is all of its trace
+    has no selection of its own beside that of all.
+    """
+    streams = trace.engine.table("streams").rows(named=True)
+    members = trace.engine.table("members")
+    holding: dict[frozenset[int], Selection] = {}
+    for each in trace.selections:
+        own = members.filter(pl.col("selection_id") == each.selection_id)["stream_id"]
+        holding.setdefault(frozenset(own.to_list()), each)
+    held = []
+    for name in dict.fromkeys(row["service"] for row in streams if service in (None, row["service"])):
+        asked = [row for row in streams if row["service"] == name and model in (None, row["model"])]
+        held += [s for ids, s in holding.items() if ids == {row["stream_id"] for row in asked}]
+    if not held:
+        known = ", ".join(" · ".join(filter(None, (row["service"], row["model"]))) for row in streams[:20])
+        named = " · ".join(filter(None, (service, model)))
+        raise BurstlensError(f"{trace.info.name}: no service or model {named!r}; it has: {known}")
+    return sorted(held, key=lambda selection: -selection.n)
+
+
+def _cuts(
+    series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int, span_s: float
+) -> list[Cut]:
+    """What to hold out: the paper's split, and after each of the rolling origins up to the next."""
+    whole = series.get("requests")
+    held = 0 if whole is None else len(whole)
+    fewest = math.ceil(max(FEWEST_TRAINING / PAPER_SHARE, FEWEST_HELD_OUT / (1 - PAPER_SHARE)))
+    if whole is None:
+        raise BurstlensError(
+            f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
+            f"in the record of {span_name(span_s)}: a shorter --bin or --horizon, or a longer trace"
+        )
+    if held < fewest:
+        raise BurstlensError(
+            f"{selection.label}: the record holds {held} bins of {bin_name(bin_s)} that can be forecast, "
+            f"where {fewest} are needed: a shorter --bin or a longer trace"
+        )
+    starts = whole.start_s
+    days = held * bin_s / DAY_S >= 3
+
+    def at(share: float) -> float:
+        instant = float(starts[min(round(share * held), held - 1)])
+        near = round(instant / DAY_S) * DAY_S
+        return near if days and abs(near - instant) < DAY_S / 4 else instant
+
+    end_s = float(starts[-1]) + bin_s
+    walk = [at(FIRST_ORIGIN + (1 - FIRST_ORIGIN) * i / origins) for i in range(origins)] + [end_s]
+    cuts = [(PAPER, at(PAPER_SHARE), end_s)]
+    for begun, ended in pairwise(walk):
+        n_before = int(np.searchsorted(starts + bin_s, begun + 1e-6, side="right"))
+        n_after = int(np.searchsorted(starts + bin_s, ended + 1e-6, side="right")) - n_before
+        if n_before >= FEWEST_TRAINING and n_after >= 1:
+            cuts.append((ROLLING, begun, ended))
+    return cuts
+
+
+def _evaluated(
+    series: Series, cuts: Sequence[Cut], methods: Sequence[Forecaster], show: Any
+) -> dict[Cut, list[Held]]:
+    """Every method's forecasts of what each cut holds out; one fit serves all cuts of one origin.
+
+    Fits need nothing of each other and are made on as many threads as there are cores: trees grow outside of
+    Python's lock.
+    """
+    by_origin: dict[float, list[Cut]] = {}
+    for cut in cuts:
+        by_origin.setdefault(cut[1], []).append(cut)
+    asked: list[tuple[list[Cut], list[Series], Forecaster, Future[list[Told | None]]]] = []
+    pool = ThreadPoolExecutor(cores())
+    try:
+        for origin_s, own in by_origin.items():
+            known = _known(series, origin_s)
+            if len(known) < FEWEST_TRAINING or not known.value.max() > 0:
+                continue
+            early, late = known.parted(len(known) - int(CALIBRATION * len(known)))
+            ahead = [series.between(origin_s, end_s) for _, _, end_s in own]
+            for method in methods:
+                asked.append((own, ahead, method, pool.submit(_held, method, known, early, late, ahead)))
+        out: dict[Cut, list[Held]] = {}
+        for i, (own, ahead, method, told) in enumerate(asked):
+            show(i / len(asked))
+            for cut, rows, held in zip(own, ahead, told.result(), strict=True):
+                if held is not None and len(rows):
+                    out.setdefault(cut, []).append(Held(method, rows, *held))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if not out:
+        raise BurstlensError("nothing was seen before the origins, so that there is nothing to learn from")
+    return out
+
+
+def _known(series: Series, origin_s: float) -> Series:
+    """What is learned from at an origin."""
+    before = series.between(-np.inf, origin_s)
+    return before.parted(max(0, len(before) - MOST_TRAINING))[1]
+
+
+Told = tuple[Array, tuple[Array, Array] | None]
+"""Point forecasts, and the ends of a band where there is one."""
+
+
+def _held(
+    method: Forecaster, known: Series, early: Series, late: Series, ahead: Sequence[Series]
+) -> list[Told | None]:
+    """Point forecasts from all that is known, bands from its early part, calibrated on the late one."""
+    fitted = method.fit(known)
+    if fitted is None:
+        return [None for _ in ahead]
+    part = method.fit(early) if early.value.max() > 0 else None
+    before = None if part is None else _ends(part(late))
+    out: list[Told | None] = []
+    for rows in ahead:
+        if not len(rows):
+            out.append(None)
+            continue
+        told = fitted(rows)
+        band = None
+        if part is not None and before is not None:
+            band = calibrated(late.value, *before, *_ends(part(rows)))
+        out.append((told if told.ndim == 1 else told[:, 1], band))
+    return out
+
+
+def _ends(forecast: Array) -> tuple[Array, Array]:
+    """Lower and upper end of a forecast: of a point forecast both are the point."""
+    return (forecast, forecast) if forecast.ndim == 1 else (forecast[:, 0], forecast[:, -1])
+
+
+def _widths(
+    series: Mapping[str, Series], selection: Selection, methods: Sequence[Forecaster], span_s: float
+) -> Iterator[dict[str, Any]]:
+    """Errors of request counts on the paper's split at one bin width, without bands."""
+    whole = series.get("requests")
+    bin_s = 0.0 if whole is None else whole.bin_s
+    _, origin_s, end_s = _cuts(series, selection, bin_s, 1, span_s)[0]
+    assert whole is not None
+    known, rows = _known(whole, origin_s), whole.between(origin_s, end_s)
+    for method in methods:
+        fitted = method.fit(known) if known.value.max() > 0 else None
+        if fitted is None or not len(rows):
+            continue
+        told = fitted(rows)
+        yield plain_row(
+            selection=selection.label,
+            bin_s=bin_s,
+            method=method.name,
+            naive=method.naive,
+            bins=len(rows),
+            mean=float(rows.value.mean()),
+            **errors(rows.value, told if told.ndim == 1 else told[:, 1]),
+        )

@@ -1,0 +1,121 @@
+"""How good a forecast is: errors by both normalisers, pinball loss, coverage, skill with an interval.
+
+The paper does not define its normalisers. Here NMAE is the mean absolute error over the mean of what was
+seen, and NMSE is given twice: over the variance (1 is as good as the mean of the days that were forecast)
+and over the mean square. Not here: who forecasts (`models`), and of what (`forecast.part`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.result import Interval
+from ..trace.aggregates import resampled_sums, spread_of
+
+Array = NDArray[np.float64]
+
+COVERAGE = 0.9
+"""Nominal coverage of every band."""
+QUANTILES = (0.5 - COVERAGE / 2, 0.5, 0.5 + COVERAGE / 2)
+BLOCKS_S = (86_400.0, 3600.0, 600.0, 60.0)
+"""Intervals resample days, else hours, …: the longest stretch of which the held-out time has enough."""
+FEWEST_BLOCKS = 7
+DRAWS = 1000
+
+
+def errors(seen: Array, forecast: Array) -> dict[str, float]:
+    """`mae`, `nmae`, `nmse_variance` and `nmse_mean_square`; NaN where what normalises is zero."""
+    miss = seen - forecast
+    absolute, square = float(np.mean(np.abs(miss))), float(np.mean(miss**2))
+    return {
+        "mae": absolute,
+        "nmae": _over(absolute, float(seen.mean())),
+        "nmse_variance": _over(square, float(seen.var())),
+        "nmse_mean_square": _over(square, float(np.mean(seen**2))),
+    }
+
+
+def _over(value: float, by: float) -> float:
+    return value / by if by > 0 else float("nan")
+
+
+def pinball(seen: Array, quantiles: Sequence[Array]) -> float:
+    """Mean pinball loss of forecasts of the `QUANTILES`, over the mean of what was seen."""
+    losses = [
+        np.mean(np.maximum(level * (seen - value), (level - 1) * (seen - value)))
+        for level, value in zip(QUANTILES, quantiles, strict=True)
+    ]
+    return _over(float(np.mean(losses)), float(seen.mean()))
+
+
+def covered(seen: Array, low: Array, high: Array) -> float:
+    """Share of what was seen that lies in the band, its ends included."""
+    return float(np.mean((seen >= low - 1e-9) & (seen <= high + 1e-9)))
+
+
+def calibrated(
+    seen: Array, low: Array, high: Array, new_low: Array, new_high: Array
+) -> tuple[Array, Array] | None:
+    """A band for new bins, widened until it would have held enough of those seen: conformal calibration.
+
+    Conformalized quantile regression (Romano, Patterson and Candès, 2019); with `low` equal to `high`, a
+    point forecast, it is split conformal. Scores are taken on square roots, on which counts vary alike
+    by day and by night. None where too few were seen for a band of that coverage.
+    """
+    roots = [np.sqrt(np.maximum(each, 0.0)) for each in (seen, low, high, new_low, new_high)]
+    score = np.sort(np.maximum(roots[1] - roots[0], roots[0] - roots[2]))
+    rank = int(np.ceil((len(score) + 1) * COVERAGE))
+    if rank > len(score):
+        return None
+    by = score[rank - 1]
+    bottom, top = np.maximum(roots[3] - by, 0.0), np.maximum(roots[4] + by, 0.0)
+    # A band that is narrowed past its own middle has no inside: it is its middle.
+    middle = (bottom + top) / 2
+    return np.minimum(bottom, middle) ** 2, np.maximum(top, middle) ** 2
+
+
+def block_of(start_s: Array, bin_s: float) -> tuple[NDArray[np.int64], float]:
+    """Number of the stretch of time that each bin is resampled with, and the stretch's length."""
+    for block_s in (*BLOCKS_S, bin_s):
+        block = np.floor(start_s / block_s + 1e-9).astype(np.int64)
+        if block_s >= bin_s and len(np.unique(block)) >= FEWEST_BLOCKS:
+            break
+    _, index = np.unique(block, return_inverse=True)
+    return index, block_s
+
+
+def _resampled(rng: np.random.Generator, block: NDArray[np.int64], *columns: Array) -> Array:
+    """Sums of these columns over resampled stretches, the sums themselves first, (draws + 1, columns)."""
+    blocks = np.stack([np.bincount(block, column) for column in columns], axis=1).astype(float)
+    return np.vstack([blocks.sum(axis=0), resampled_sums(rng, blocks, DRAWS)])
+
+
+def nmae_interval(
+    rng: np.random.Generator, block: NDArray[np.int64], seen: Array, forecast: Array
+) -> Interval:
+    """NMAE with the interval of a block bootstrap."""
+    return _ratio(_resampled(rng, block, np.abs(seen - forecast), seen))
+
+
+def skill(
+    rng: np.random.Generator, block: NDArray[np.int64], seen: Array, forecast: Array, against: Array
+) -> Interval:
+    """Share of another forecast's absolute error that this one saves; 0 is no better, 1 is perfect."""
+    left = _ratio(_resampled(rng, block, np.abs(seen - forecast), np.abs(seen - against)))
+    return Interval(1 - left.value, 1 - left.high, 1 - left.low)
+
+
+def _ratio(sums: Array) -> Interval:
+    """First column over the second, with the interval of the resampled rows."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sums[:, 0] / sums[:, 1]
+    return spread_of(float(ratio[0]) if np.isfinite(ratio[0]) else float("nan"), ratio[1:])
+
+
+def plain_row(**values: Any) -> dict[str, Any]:
+    """A row of a table with null for what is not a number."""
+    return {name: None if isinstance(v, float) and not np.isfinite(v) else v for name, v in values.items()}

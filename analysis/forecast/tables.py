@@ -1,0 +1,264 @@
+"""Forecasts as rows of tables: each method's errors by origin and pooled, verdicts, error over bin widths.
+
+Not here: making the forecasts (`forecast.part`), the measures (`scores`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..core.result import estimates
+from ..trace.aggregates import flat
+from ..trace.trace import Selection
+from .models import Forecaster
+from .scores import block_of, covered, errors, nmae_interval, pinball, plain_row, skill
+from .series import Series
+
+Array = NDArray[np.float64]
+
+PAPER, ROLLING = "five sevenths", "rolling"
+"""Names of the two ways to hold out."""
+WIDTHS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
+"""Bin widths over which the error of request counts is shown."""
+
+KEYS = {
+    "selection": pl.String,
+    "service": pl.String,
+    "model": pl.String,
+    "target": pl.String,
+    "bin_s": pl.Float64,
+}
+ERRORS = dict.fromkeys(("mae", "nmae", "nmse_variance", "nmse_mean_square"), pl.Float64)
+BAND = dict.fromkeys(("pinball", "coverage", "band_width"), pl.Float64)
+SCORES: dict[str, Any] = {
+    **KEYS,
+    "split": pl.String,
+    "method": pl.String,
+    "naive": pl.Boolean,
+    "bins": pl.Int64,
+    "mean": pl.Float64,
+    "mae": pl.Float64,
+    **estimates("nmae"),
+    "nmse_variance": pl.Float64,
+    "nmse_mean_square": pl.Float64,
+    **BAND,
+    "against": pl.String,
+    **estimates("skill"),
+    "resampled_s": pl.Float64,
+}
+ORIGIN_ROWS: dict[str, Any] = {
+    **KEYS,
+    "origin_s": pl.Float64,
+    "end_s": pl.Float64,
+    "method": pl.String,
+    "bins": pl.Int64,
+    "mean": pl.Float64,
+    **ERRORS,
+    **BAND,
+}
+VERDICTS: dict[str, Any] = {
+    **KEYS,
+    "forecastable": pl.Boolean,
+    "method": pl.String,
+    "against": pl.String,
+    **estimates("skill"),
+    "nmae": pl.Float64,
+    "naive_nmae": pl.Float64,
+    "mean": pl.Float64,
+}
+WIDTHS: dict[str, Any] = {
+    "selection": pl.String,
+    "bin_s": pl.Float64,
+    "method": pl.String,
+    "naive": pl.Boolean,
+    "bins": pl.Int64,
+    "mean": pl.Float64,
+    **ERRORS,
+}
+FORECASTS: dict[str, Any] = {
+    **KEYS,
+    "method": pl.String,
+    "start_s": pl.Float64,
+    "seen": pl.Float64,
+    "forecast": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+}
+
+
+Cut = tuple[str, float, float]
+"""Split, origin, end of what is held out, in seconds."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One method's forecasts after one origin."""
+
+    method: Forecaster
+    rows: Series
+    forecast: Array
+    band: tuple[Array, Array] | None
+
+
+class Found:
+    """Rows of the tables as they are gathered."""
+
+    def __init__(self) -> None:
+        self.cuts: dict[tuple[float, str, float, float], None] = {}
+        self.verdicts: list[dict[str, Any]] = []
+        self.scores: list[dict[str, Any]] = []
+        self.origins: list[dict[str, Any]] = []
+        self.widths: list[dict[str, Any]] = []
+        self.forecasts: list[pl.DataFrame] = []
+
+    def add(
+        self, held: Mapping[Cut, list[Held]], selection: Selection, target: str, bin_s: float, seed: int
+    ) -> None:
+        """Score one series: origin by origin, and all bins of each split together."""
+        keys = {
+            "selection": selection.label,
+            "service": selection.service,
+            "model": selection.model,
+            "target": target,
+            "bin_s": bin_s,
+        }
+        for split in (PAPER, ROLLING):
+            cuts = [cut for cut in held if cut[0] == split]
+            names = [each.method.name for each in held[cuts[0]]] if cuts else []
+            # A method that some origin could not fit is compared on no origin.
+            pooled = {
+                name: [each for cut in cuts for each in held[cut] if each.method.name == name]
+                for name in names
+            }
+            full = {name: parts for name, parts in pooled.items() if len(parts) == len(cuts)}
+            if not full:
+                continue
+            rows = self._scored(full, seed)
+            self.scores += [plain_row(**keys, split=split, **row) for row in rows]
+            if split == ROLLING:
+                self._verdict(keys, rows)
+        for (split, origin_s, end_s), methods in held.items():
+            for each in methods:
+                values = {
+                    "bins": len(each.rows),
+                    "mean": float(each.rows.value.mean()),
+                    **errors(each.rows.value, each.forecast),
+                    **_band(each.rows.value, each.forecast, each.band),
+                }
+                if split == ROLLING:
+                    told = {"origin_s": origin_s, "end_s": end_s, "method": each.method.name}
+                    self.origins.append(plain_row(**keys, **told, **values))
+                else:
+                    self.forecasts.append(_as_frame(keys, each))
+
+    @staticmethod
+    def _scored(full: Mapping[str, list[Held]], seed: int) -> list[dict[str, Any]]:
+        """A row a method over the bins of all its parts."""
+        first = next(iter(full.values()))
+        seen = np.concatenate([each.rows.value for each in first])
+        start_s = np.concatenate([each.rows.start_s for each in first])
+        block, block_s = block_of(start_s, first[0].rows.bin_s)
+        told = {name: np.concatenate([each.forecast for each in parts]) for name, parts in full.items()}
+        naive = [name for name, parts in full.items() if parts[0].method.naive]
+        against = min(naive, key=lambda name: float(np.abs(seen - told[name]).mean()))
+        out = []
+        for name, parts in full.items():
+            bands = [each.band for each in parts]
+            band = None
+            if all(each is not None for each in bands):
+                band = tuple(np.concatenate([b[end] for b in bands if b is not None]) for end in (0, 1))
+            out.append(
+                {
+                    "method": name,
+                    "naive": parts[0].method.naive,
+                    "bins": len(seen),
+                    "mean": float(seen.mean()),
+                    **errors(seen, told[name]),
+                    **flat("nmae", nmae_interval(np.random.default_rng(seed), block, seen, told[name])),
+                    **_band(seen, told[name], band),
+                    "against": against,
+                    **flat(
+                        "skill", skill(np.random.default_rng(seed), block, seen, told[name], told[against])
+                    ),
+                    "resampled_s": block_s,
+                }
+            )
+        return out
+
+    def _verdict(self, keys: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+        """Whether the best method that learns beats the best naive one."""
+        learned = [row for row in rows if not row["naive"]]
+        best = min(learned, key=lambda row: float(row["mae"]))
+        naive = next(row for row in rows if row["method"] == best["against"])
+        self.verdicts.append(
+            plain_row(
+                **keys,
+                forecastable=bool(best["skill_low"] > 0),
+                **{name: best[name] for name in ("method", "against", "skill", "skill_low", "skill_high")},
+                nmae=best["nmae"],
+                naive_nmae=naive["nmae"],
+                mean=best["mean"],
+            )
+        )
+
+    def tables(self) -> dict[str, Any]:
+        """The gathered rows as the tables of `Forecasts`."""
+        cuts = {"bin_s": pl.Float64, "split": pl.String, "origin_s": pl.Float64, "end_s": pl.Float64}
+        return {
+            "cuts": pl.DataFrame(list(self.cuts), schema=cuts, orient="row"),
+            "verdicts": pl.DataFrame(self.verdicts, schema=VERDICTS),
+            "scores": (scores := pl.DataFrame(self.scores, schema=SCORES)),
+            "origins": pl.DataFrame(self.origins, schema=ORIGIN_ROWS),
+            "widths": self._over_widths(scores),
+            "forecasts": pl.concat(self.forecasts) if self.forecasts else pl.DataFrame(schema=FORECASTS),
+        }
+
+    def _over_widths(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """Errors by bin width: those gathered for it, and those of bins that are forecast anyway."""
+        told = (
+            scores.filter(split=PAPER, target="requests")
+            .filter(pl.col("bin_s").is_in(WIDTHS_S))
+            .select(*WIDTHS)
+        )
+        rows = pl.DataFrame(self.widths, schema=WIDTHS)
+        return pl.concat([told, rows]).sort("selection", "bin_s", maintain_order=True)
+
+
+def _band(seen: Array, forecast: Array, band: Any) -> dict[str, float]:
+    """Pinball loss, coverage and mean width over the mean; NaN where there is no band."""
+    if band is None:
+        return dict.fromkeys(BAND, float("nan"))
+    low, high = band
+    mean = float(seen.mean())
+    return {
+        "pinball": pinball(seen, (low, forecast, high)),
+        "coverage": covered(seen, low, high),
+        "band_width": float(np.mean(high - low)) / mean if mean > 0 else float("nan"),
+    }
+
+
+def _as_frame(keys: Mapping[str, Any], held: Held) -> pl.DataFrame:
+    """One method's forecasts as rows of `forecasts`."""
+    n = len(held.rows)
+    low, high = held.band or (np.full(n, np.nan),) * 2
+    return (
+        pl.DataFrame(
+            {
+                "start_s": held.rows.start_s,
+                "seen": held.rows.value,
+                "forecast": held.forecast,
+                "low": low,
+                "high": high,
+            }
+        )
+        .with_columns(pl.lit(v, dtype=KEYS[k]).alias(k) for k, v in keys.items())
+        .with_columns(method=pl.lit(held.method.name))
+        .select(pl.col(c).cast(kind) for c, kind in FORECASTS.items())
+        .with_columns(pl.col("low", "high").fill_nan(None))
+    )

@@ -1,0 +1,80 @@
+"""The CSV of HPMLL/BurstGPT: six columns as its files 1 and 2, eight where sessions or latencies are known.
+
+Read by `queries/ingest/burstgpt.sql` and by AIPerf's loader of that name. Not here: other formats.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from ..core.atomic_write import write_csv
+from ..core.errors import counted
+from .requests import Requests, lost, with_tokens
+
+DAY0 = date(2023, 11, 1)
+"""Second 0 of the published files."""
+LOG_TYPES = {"conversation": "Conversation log", "api": "API log"}
+UNNAMED = "unknown"
+"""What stands for a model or a service that is not known: the format needs a word."""
+
+
+def write_burstgpt(
+    requests: Requests, out: Path, tokens: tuple[int, int] | None = None, *, load: bool = False
+) -> list[str]:
+    """Write the CSV; what it cannot hold, in sentences.
+
+    With `load` it is for AIPerf, which reads three of its columns.
+
+    Stamps are seconds since midnight of day 0, whole ones as in the published files, with a fraction where
+    the trace has one. A failure is `Response tokens` of 0: there is no other mark.
+    """
+    requests = with_tokens(requests, tokens)
+    frame = requests.frame
+    long = not load and any(frame[column].null_count() < len(frame) for column in ("session", "elapsed_s"))
+    if load:
+        frame = frame.with_columns(pl.col("arrival_s").round(6))
+    whole = bool((frame["arrival_s"] == frame["arrival_s"].round()).all())
+    response = pl.when("failed").then(0).otherwise("response_tokens").alias("Response tokens")
+    columns = [
+        pl.col("arrival_s").cast(pl.Int64 if whole else pl.Float64).alias("Timestamp"),
+        pl.col("session").alias("Session ID"),
+        pl.col("elapsed_s").alias("Elapsed time"),
+        pl.col("model").fill_null(UNNAMED).alias("Model"),
+        pl.col("request_tokens").alias("Request tokens"),
+        response,
+        (pl.col("request_tokens") + response).alias("Total tokens"),
+        pl.col("service").fill_null(UNNAMED).replace(LOG_TYPES).alias("Log Type"),
+    ]
+    write_csv(frame.select(columns if long else [columns[0], *columns[3:]]), out)
+    if load:
+        return lost(requests)
+    return [*_lost(requests), *lost(requests, _kept(long), dated=True)]
+
+
+def _kept(long: bool) -> set[str]:
+    return {"failed", "service", "model"} | ({"session", "elapsed_s"} if long else set())
+
+
+def _lost(requests: Requests) -> list[str]:
+    """What only this format loses."""
+    frame, day0 = requests.frame, requests.info.day0
+    told = []
+    partly = int(frame.select((pl.col("failed") & (pl.col("response_tokens") > 0)).sum()).item())
+    if partly:
+        told.append(
+            f"what {counted(partly, 'failed request')} had answered: 0 tokens is how a failure is told"
+        )
+    silent = int(frame.select((~pl.col("failed") & (pl.col("response_tokens") == 0)).sum()).item())
+    if silent:
+        told.append(f"that {counted(silent, 'request')} without response tokens did not fail")
+    for column in ("model", "service"):
+        absent = frame[column].null_count()
+        if absent:
+            told.append(f"that {counted(absent, 'request')} had no {column}: it is written as {UNNAMED!r}")
+    if day0 != DAY0:
+        was = f"day 0 was {day0.isoformat()}" if day0 else "it is not known"
+        told.append(f"the date: {was}, readers take it for {DAY0.isoformat()}")
+    return told

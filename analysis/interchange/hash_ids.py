@@ -1,0 +1,60 @@
+"""`hash_ids` that are valid for their prompt: one number for each begun block of 512 tokens.
+
+Equal numbers are equal tokens. A trace's own numbers are kept; where it has none every block is a new one,
+so that no two prompts begin alike, or the full blocks of a session's turns are the same if that is asked.
+Not here: the file (`mooncake`), tokens made from such numbers (`burstlens.bench.prompts`).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ..core.errors import counted
+
+BLOCK = 512
+"""Tokens of a block in the Mooncake traces, and what AIPerf takes where nothing is said."""
+
+
+def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.Series, list[str]]:
+    """A list of numbers for each request, as many as it has begun blocks, and what had to be mended.
+
+    Takes `request_tokens`, `session` and `prefix`. AIPerf, vLLM and GuideLLM all want exactly so many.
+    """
+    needed = (pl.col("request_tokens").cast(pl.Int64) + BLOCK - 1) // BLOCK
+    full = pl.col("request_tokens").cast(pl.Int64) // BLOCK
+    plan = frame.select(
+        pl.col("prefix"), pl.col("session"), needed.alias("needed"), full.alias("full")
+    ).with_columns(own=pl.min_horizontal(pl.col("prefix").list.len().fill_null(0).cast(pl.Int64), "needed"))
+    highest = frame.select(pl.col("prefix").list.max().max()).item()
+    begin = 0 if highest is None else highest + 1
+    shared = share_sessions & (pl.col("session").is_not_null() & (pl.col("own") == 0))
+    plan = plan.with_columns(alike=pl.when(shared).then("full").otherwise(0))
+    sessions = (
+        plan.filter(pl.col("alike") > 0)
+        .group_by("session", maintain_order=True)
+        .agg(pl.col("alike").max().alias("most"))
+        .with_columns(session_begin=begin + pl.col("most").cum_sum() - pl.col("most"))
+    )
+    begin += int(sessions["most"].sum())
+    plan = plan.join(
+        sessions.select("session", "session_begin"), on="session", how="left", maintain_order="left"
+    ).with_columns(new=pl.col("needed") - pl.col("own") - pl.col("alike"))
+    plan = plan.with_columns(new_begin=begin + pl.col("new").cum_sum() - pl.col("new"))
+    session_begin = pl.col("session_begin").fill_null(0)
+    numbers = plan.select(
+        pl.concat_list(
+            pl.col("prefix").list.head("own").fill_null([]),
+            pl.int_ranges(session_begin, session_begin + pl.col("alike")),
+            pl.int_ranges("new_begin", pl.col("new_begin") + pl.col("new")),
+        ).alias("hash_ids")
+    ).to_series()
+    told = []
+    length = pl.col("prefix").list.len()
+    for what, wrong in (
+        ("more prefix blocks than its tokens fill: the rest is cut off", length > pl.col("needed")),
+        ("fewer prefix blocks than its tokens fill: new ones follow", length < pl.col("needed")),
+    ):
+        n = int(plan.select(((length > 0) & wrong).sum()).item() or 0)
+        if n:
+            told.append(f"{counted(n, 'request')} had {what}")
+    return numbers, told

@@ -1,0 +1,191 @@
+"""The parameter file: fitted parameters of a trace as plain JSON, for other benchmarks.
+
+The schema (`parameters.schema.json`) explains every field; a file is checked against it when it is
+written and when it is read. Not here: the fits (each part's module) and exports to other formats.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import polars.selectors as cs
+
+from ..characterize import Characterization
+from ..conversations.part import Conversations
+from ..core.atomic_write import write_whole
+from ..core.errors import BurstlensError
+from ..core.exhibit import Exhibit, Shown
+from ..lengths.part import Lengths
+from ..traffic.arrivals import Arrivals
+from ..traffic.failures import Failures
+from ..traffic.volume import Volume
+
+VERSION = "1.0"
+FLAGS = ("shrunk", "resolution_limited", "not_gamma")
+
+
+class Parameters(dict[str, Any], Shown):
+    """The content of a parameter file: a plain dictionary that can show itself."""
+
+    def exhibit(self) -> Exhibit:
+        """One line, the windows of every selection, and each selection's Gamma as a whole."""
+        source, parts = self["source"], self["selections"]
+        windows = [
+            {
+                "selection": part["selection"]["label"],
+                **{key: value for key, value in window.items() if key != "shape_interval"},
+                **dict(
+                    zip(("shape_low", "shape_high"), window["shape_interval"] or (None, None), strict=True)
+                ),
+                "flags": ", ".join(window["flags"]),
+            }
+            for part in parts
+            for window in part["arrivals"]["windows"]
+        ]
+        overall = [{"selection": part["selection"]["label"], **part["arrivals"]["overall"]} for part in parts]
+        line = f"{len(parts)} selections, {len(windows):,} windows of {self['window_s']:g} s"
+        tables = {
+            name: pl.DataFrame(rows, infer_schema_length=None)
+            for name, rows in (("overall", overall), ("windows", windows))
+        }
+        marks = ("synthetic",) if source["synthetic"] else ()
+        return Exhibit(f"Parameters of {source['name']}", marks, [line, self["estimator"]], tables)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the parameter file (draft 2020-12)."""
+    text = resources.files(__package__).joinpath("parameters.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def parameters(said: Characterization) -> Parameters:
+    """The content of `parameters.json` for one characterization; valid by construction and checked."""
+    info = said.info
+    arrivals = said.part(Arrivals).tables()
+    lengths = said.part(Lengths).tables()
+    conversations = said.part(Conversations).tables()
+    failures = said.part(Failures).tables()
+    volume = said.part(Volume)
+    selections = []
+    for name in arrivals["overall"]["selection"]:
+        of = pl.col("selection") == name
+        overall = arrivals["overall"].filter(of)
+        selections.append(
+            {
+                "selection": {
+                    "label": name,
+                    "service": overall["service"][0],
+                    "model": overall["model"][0],
+                    "start_s": volume.segments["start_s"].min(),
+                    "end_s": volume.segments["end_s"].max(),
+                },
+                "arrivals": {
+                    "overall": _records(overall.drop("selection", "service", "model"))[0],
+                    "windows": [_window(row) for row in _records(arrivals["windows"].filter(of))],
+                },
+                "lengths": {
+                    **{
+                        table: _records(_of(lengths[table], name))
+                        for table in ("zipf", "fits", "parameters", "joint", "joint_grid")
+                    },
+                },
+                "conversations": {
+                    table: _records(_of(conversations[table], name))
+                    for table in ("turns_summary", "turn_models", "interval_models")
+                    if table in conversations
+                },
+                "failures": _records(_of(failures["rates"], name)),
+            }
+        )
+    content = {
+        "schema_version": VERSION,
+        "generator": "burstlens",
+        "engine": said.engine,
+        "source": {
+            "name": info.name,
+            "format": info.format,
+            "files": [{"name": s.name, "sha256": s.sha256, "bytes": s.bytes} for s in info.sources],
+            "rows": info.rows,
+            "rejected": info.rejected,
+            "span_s": volume.span_s,
+            "day0": info.day0.isoformat() if info.day0 else None,
+            "resolution_s": info.resolution_s,
+            "synthetic": info.synthetic,
+        },
+        "window_s": said.window_s,
+        "estimator": _estimator(said.part(Arrivals)),
+        "selections": selections,
+    }
+    validate(content, "the fitted parameters")
+    return Parameters(content)
+
+
+def validate(content: Any, what: str) -> None:
+    """Check against the schema; BurstlensError names `what`, the field and the fault in one line."""
+    # In plain Python a look at the windows of a year took longer than all fits together.
+    import jsonschema_rs
+
+    faults = jsonschema_rs.Draft202012Validator(schema()).iter_errors(content)
+    # Of several the outermost: what it holds may be wrong for that reason.
+    fault = min(faults, key=lambda fault: len(fault.instance_path), default=None)
+    if fault is not None:
+        steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault.instance_path)
+        where = steps.removeprefix(".") or "the whole file"
+        raise BurstlensError(f"{what}: {where}: {fault.message[:200]} (see parameters.schema.json)")
+
+
+def write_parameters(content: dict[str, Any], out: Path) -> None:
+    """Validate and write, whole or not at all; BurstlensError where the folder cannot be written."""
+    validate(content, str(out))
+    # Many times as fast as by the standard library, whose indenting writer is plain Python.
+    text = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    write_whole(out, lambda draft: draft.write_bytes(text))
+
+
+def read_parameters(path: Path) -> Parameters:
+    """Read and validate a parameter file; BurstlensError in one line where it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise BurstlensError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
+    except (UnicodeDecodeError, json.JSONDecodeError) as fault:
+        raise BurstlensError(f"{path}: not a parameter file: {fault}") from fault
+    validate(content, str(path))
+    return Parameters(content)
+
+
+def _estimator(part: Arrivals) -> str:
+    """The law of the gaps in words, and what small windows are drawn towards."""
+    laws = sorted(part.windows["law"].drop_nulls().unique().to_list())
+    return (
+        f"maximum likelihood of Gamma gaps, {' and '.join(laws) or 'no'} law; "
+        "shapes drawn towards a log-normal prior fitted over the windows (empirical Bayes)"
+    )
+
+
+def _window(row: dict[str, Any]) -> dict[str, Any]:
+    """One window as the schema wants it: the interval as a pair, the flags as names."""
+    interval = [row["shape_low"], row["shape_high"]] if row["shape"] is not None else None
+    kept = ("start_s", "n", "rate_rps", "shape", "rate", "scale", "cv")
+    return {
+        **{field: row[field] for field in kept},
+        "shape_interval": interval,
+        "flags": [flag for flag in FLAGS if row.get(flag)],
+    }
+
+
+def _of(table: pl.DataFrame, selection: str) -> pl.DataFrame:
+    """The rows of one selection, without the columns that name it."""
+    return table.filter(pl.col("selection") == selection).drop("selection", "service", "model", strict=False)
+
+
+def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Plain dictionaries, one a row; null for NaN and infinities: JSON has no word for them."""
+    numbers = cs.float()
+    return table.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts()

@@ -1,0 +1,51 @@
+"""Our own columns: the canonical Parquet trace, and the same as a CSV that anything reads.
+
+Not here: other tools' formats.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from ..core.atomic_write import write_csv, write_jsonl, write_whole
+from ..logs.trace_info import METADATA_KEY
+from ..trace.parquet import COLUMNS, PREFIX
+from .requests import Requests, lost, with_tokens
+
+MADE_KEY = "burstlens_export"
+"""Key of the Parquet metadata under which an export tells how it was made, as JSON."""
+
+
+def write_parquet(requests: Requests, out: Path, made: dict[str, object]) -> list[str]:
+    """Write a canonical Parquet trace, with `made` in its metadata; it loses nothing."""
+    held = requests.frame[PREFIX].null_count() < len(requests)
+    frame = requests.frame.select(*COLUMNS, *([PREFIX] if held else []))
+    metadata = {METADATA_KEY: requests.info.to_json(), MADE_KEY: json.dumps(made)}
+    write_whole(out, lambda draft: frame.write_parquet(draft, compression="zstd", metadata=metadata))
+    return []
+
+
+def write_plain_csv(requests: Requests, out: Path) -> list[str]:
+    """Write arrivals and everything known of each request, under the names of our columns.
+
+    Columns without a single value are left out; `arrival_s` is seconds since midnight of day 0.
+    """
+    frame = requests.frame
+    kept = [name for name in COLUMNS if frame[name].null_count() < len(frame)]
+    write_csv(frame.select(kept), out)
+    return lost(requests, kept)
+
+
+def write_guidellm(requests: Requests, out: Path, tokens: tuple[int, int] | None = None) -> list[str]:
+    """Write GuideLLM's `trace_synthetic` lines: seconds from the first request, and lengths."""
+    requests = with_tokens(requests, tokens)
+    frame = requests.frame.select(
+        (pl.col("arrival_s") - pl.col("arrival_s").first()).round(6).alias("timestamp"),
+        pl.col("request_tokens").alias("input_length"),
+        pl.col("response_tokens").alias("output_length"),
+    )
+    write_jsonl(frame, out)
+    return lost(requests)

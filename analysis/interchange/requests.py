@@ -1,0 +1,100 @@
+"""What is exported: requests and who they are; and what of them a format has no place for.
+
+Not here: the formats (a module each), choosing requests (`burstlens.analysis.trace.subset`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from ..core.errors import BurstlensError, counted
+from ..logs.trace_info import TraceInfo
+
+NAMES_SHOWN = 4
+WHOLE = 1e-4
+"""Share of a step by which a stamp may miss a whole one and still count as on it; floats miss by their own
+spacing too."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Requests in order of arrival, columns of `trace.COLUMNS` and then `prefix`, and their identity."""
+
+    frame: pl.DataFrame
+    info: TraceInfo
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def with_tokens(requests: Requests, tokens: tuple[int, int] | None = None) -> Requests:
+    """The requests, each with its lengths; failed ones without any have none, 0, as BurstGPT writes it.
+
+    Where the log tells no lengths `tokens` gives them; BurstlensError where they are needed.
+    """
+    frame = requests.frame
+    sides = ("request_tokens", "response_tokens")
+    if not requests.info.has_tokens and tokens is not None:
+        frame = frame.with_columns(
+            pl.lit(n).cast(pl.Int32).alias(side) for side, n in zip(sides, tokens, strict=True)
+        )
+    frame = frame.with_columns(
+        pl.when("failed").then(pl.col(side).fill_null(0)).otherwise(side).alias(side) for side in sides
+    )
+    absent = int(frame.select(pl.any_horizontal(pl.col(side).is_null() for side in sides).sum()).item())
+    if absent:
+        way = "export to parquet or csv"
+        if not requests.info.has_tokens:
+            way = f"give lengths with --tokens REQUEST,RESPONSE, or {way}"
+        raise BurstlensError(
+            f"{requests.info.name}: {absent:,} of {counted(len(frame), 'request')} without token counts, "
+            f"which this format needs; {way}"
+        )
+    return Requests(frame, requests.info)
+
+
+def ticks(requests: Requests, per_s: float) -> pl.Series:
+    """Arrivals in whole ticks, `per_s` of them a second, to the nearest; 64-bit integers."""
+    return (requests.frame["arrival_s"] * per_s).round().cast(pl.Int64).alias("ticks")
+
+
+def lost(
+    requests: Requests, keeps: Collection[str] = (), *, per_s: float | None = None, dated: bool = False
+) -> list[str]:
+    """What a format drops, in sentences; nothing where the requests do not have it.
+
+    `keeps` names the columns that the format holds, `per_s` how many instants a second it tells apart
+    (None: all), `dated` whether it tells the day.
+    """
+    frame, info = requests.frame, requests.info
+    told = []
+    for column, what in (
+        ("session", "the session of {}"),
+        ("elapsed_s", "the latency of {}"),
+        ("prefix", "the prefix blocks of {}"),
+    ):
+        held = len(frame) - frame[column].null_count()
+        if column not in keeps and held:
+            told.append(f"{what.format(counted(held, 'request'))}: the format has no place for it")
+    failed = int(frame["failed"].sum())
+    if "failed" not in keeps and failed:
+        told.append(f"which {counted(failed, 'request')} failed: the format does not tell them from others")
+    for column in ("service", "model"):
+        names = sorted(frame[column].drop_nulls().unique().to_list())
+        if column not in keeps and names:
+            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+            told.append(f"the {column} of each request ({', '.join(names[:NAMES_SHOWN])}{more})")
+    if not dated and info.day0 is not None:
+        told.append(f"the date: day 0 was {info.day0.isoformat()}")
+    if per_s is not None:
+        at = frame["arrival_s"].to_numpy() * per_s
+        off = int((np.abs(at - np.round(at)) > WHOLE + 4 * np.spacing(np.abs(at))).sum())
+        if off:
+            told.append(f"time below {1 / per_s:g} s: {counted(off, 'stamp')} rounded to the nearest step")
+    if info.synthetic:
+        told.append("that it is synthetic: only the file's name can say so")
+    return told

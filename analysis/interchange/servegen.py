@@ -1,0 +1,360 @@
+"""ServeGen's client windows: for each client its windows (start, rate, CV, pattern, parameters) and lengths.
+
+A folder holds `chunk-I-trace.csv` and `chunk-I-dataset.json` for each client I. A window runs until the next
+row; a row without a pattern has no requests. Patterns are `Gamma,shape,scale` and `Weibull,shape,scale`, the
+scale in seconds. Lengths are shares by token count, written as a Python dictionary inside JSON. Source:
+alibaba/ServeGen, `servegen/clientpool.py` and its data. Not here: choosing what is written (`fitted`).
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import special
+
+from ..core.atomic_write import write_text
+from ..core.errors import BurstlensError, counted, shown
+from ..lengths.joint import Marginal
+from ..lengths.part import SIDES, describe_lengths
+from ..logs.sniff import checked_digest
+from ..logs.tables import MOST_SELECTED
+from ..logs.trace_info import TraceInfo
+from ..trace.trace import COLUMNS, open_frame
+from .fitted import Selection, length_laws, shapes
+from .parameters import VERSION, validate
+
+FIELDS = ("input_tokens", "output_tokens")
+SMALLEST = 1e-9
+"""Shares below this are left out; the rest is scaled to sum to 1, which ServeGen checks."""
+DRAWN, DRAWN_AT_LEAST = 200_000, 2000
+"""Lengths drawn, over all clients and of each, when laws are fitted to a folder's shares."""
+TRACE, DATASET = "chunk-{}-trace.csv", "chunk-{}-dataset.json"
+CHUNK = re.compile(r"chunk-(\d+)-trace\.csv", re.ASCII)
+
+
+def write_servegen(
+    content: Mapping[str, Any], parts: Sequence[Selection], out: Path, tokens: Sequence[int] | None = None
+) -> list[str]:
+    """Write a client for each selection, and a README.txt that tells which is which; what is lost.
+
+    BurstlensError where windows are not whole seconds, a selection has no laws of lengths, or `out` holds
+    clients that would stay beside these: ServeGen takes all that lie in a folder.
+    """
+    window_s = float(content["window_s"])
+    starts = sorted({float(row["start_s"]) for part in parts for row in part["arrivals"]["windows"]})
+    if window_s != round(window_s) or any(start != round(start) for start in starts):
+        raise BurstlensError(
+            f"{content['source']['name']}: windows of {window_s:g} s; ServeGen's begin at whole seconds, "
+            "fit with --window of whole seconds"
+        )
+    # A window lasts until the next row, so what follows the last one before a hole is said too.
+    rows = sorted({*starts, *(start + window_s for start in starts)})
+    if others := [number for number in _numbers(out) if number >= len(parts)]:
+        raise BurstlensError.unwritable(
+            out / TRACE.format(others[0]),
+            f"{counted(len(others), 'client')} that would stay beside those of this export; remove them, or "
+            "name another folder with -o",
+        )
+    laws = [length_laws(content, part, tokens) for part in parts]
+    unfitted, told = 0, []
+    for number, part in enumerate(parts):
+        windows = {float(row["start_s"]): row for row in part["arrivals"]["windows"]}
+        shape = dict(zip(windows, shapes(part), strict=True))
+        lines = []
+        for start in rows:
+            row, second = windows.get(start), int(start - starts[0])
+            if row is None or not row["rate_rps"] > 0:
+                lines.append(f"{second},0,0,,0,0\n")
+                continue
+            unfitted += row["shape"] is None
+            scale = row["scale"] or 1 / (shape[start] * row["rate_rps"])
+            cv = row["cv"] if row["cv"] is not None else shape[start] ** -0.5
+            lines.append(f"{second},{row['rate_rps']!r},{cv!r},Gamma,{shape[start]!r},{scale!r}\n")
+        shares = {name: str(_shares(law)) for name, law in zip(FIELDS, laws[number][:2], strict=True)}
+        write_text("".join(lines), out / TRACE.format(number))
+        write_text(json.dumps({"0": shares}) + "\n", out / DATASET.format(number))
+        told.append(f"client {number}: {part['selection']['label']}")
+    lost = [
+        "how request and response lengths go together: ServeGen draws both from one uniform number",
+        "gaps across windows: ServeGen fills every window exactly",
+        "sessions and failures",
+        f"the clock: second 0 is {starts[0]:g} s after midnight of day 0",
+    ]
+    if unfitted:
+        few = counted(unfitted, "window")
+        lost.append(f"that {few} had too few gaps for a fit: the client's median shape stands there")
+    for part, (_, _, label) in zip(parts, laws, strict=True):
+        if label != (own := part["selection"]["label"]):
+            lost.append(f"the lengths of {own}, too few for a law: those of {label} stand there")
+    source = f"{content['source']['name']}{', synthetic' if content['source']['synthetic'] else ''}"
+    text = [f"Client windows of {source}, made by burstlens.", *told, *(f"lost: {each}" for each in lost)]
+    write_text("\n".join(text) + "\n", out / "README.txt")
+    return lost
+
+
+def _shares(law: Marginal) -> dict[int, float]:
+    """Shares by token count, summing to 1."""
+    share = np.diff(law.cumulative, prepend=0.0) / law.cumulative[-1]
+    kept = share > SMALLEST
+    share = share[kept] / share[kept].sum()
+    return dict(zip(law.values[kept].tolist(), share.tolist(), strict=True))
+
+
+def is_servegen(path: Path) -> bool:
+    """Whether a path is a folder of client windows."""
+    return path.is_dir() and any(path.glob("chunk-*-trace.csv"))
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The clients of a folder, in order; BurstlensError where a file's name has no number."""
+    numbers = []
+    for path in folder.glob("chunk-*-trace.csv"):
+        named = CHUNK.fullmatch(path.name)
+        if named is None:
+            raise BurstlensError(f"{shown(path)}: its name has no number of a client; chunk-0-trace.csv has")
+        numbers.append(int(named[1]))
+    return sorted(numbers)
+
+
+def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The content of a parameter file from a folder of client windows, and what could not be kept.
+
+    A selection for each client. A Weibull window becomes the Gamma of its rate and the law's CV.
+    BurstlensError in one line where the folder is none.
+    """
+    numbers = _numbers(folder)
+    clients = {number: _windows(folder / TRACE.format(number)) for number in numbers}
+    if all(rows[-1]["pattern"] == "" and len(rows) > 1 for rows in clients.values()):
+        # The row that ends the last window.
+        clients = {number: rows[:-1] for number, rows in clients.items()}
+    window_s = _window_s(folder, clients)
+    lengths = _lengths(folder, clients, window_s)
+    weibull = sum(row["pattern"] == "Weibull" for rows in clients.values() for row in rows)
+    selections, total = [], 0
+    for number, rows in clients.items():
+        label = "all" if len(clients) == 1 else f"client {number}"
+        begin = min(row["start_s"] for row in rows)
+        end = max(row["start_s"] for row in rows) + window_s
+        windows = [_window(row, window_s) for row in rows]
+        n = sum(row["n"] for row in windows)
+        total += n
+        selections.append(
+            {
+                "selection": {
+                    "label": label,
+                    "service": None if len(clients) == 1 else label,
+                    "model": None,
+                    "start_s": begin,
+                    "end_s": end,
+                },
+                "arrivals": {"overall": {"n": n, "rate_rps": n / (end - begin)}, "windows": windows},
+                "lengths": lengths[number],
+                "conversations": {},
+                "failures": [],
+            }
+        )
+    rows_s = [row["start_s"] for rows in clients.values() for row in rows]
+    if not total:
+        raise BurstlensError(f"{shown(folder)}: no window with requests")
+    content = {
+        "schema_version": VERSION,
+        "generator": "burstlens",
+        "source": {
+            "name": folder.name,
+            "format": "servegen",
+            "files": [_file(folder / name.format(n)) for n in numbers for name in (TRACE, DATASET)],
+            "rows": total,
+            "rejected": 0,
+            "span_s": max(rows_s) + window_s - min(rows_s),
+            "day0": None,
+            "resolution_s": 0.001,
+            "synthetic": "synthetic" in folder.name.casefold(),
+        },
+        "window_s": window_s,
+        "estimator": "ServeGen's client windows as they are; Weibull windows by their rate and CV",
+        "selections": selections,
+    }
+    validate(content, str(folder))
+    lost = ["how request and response lengths go together: ServeGen tells each by itself"]
+    if weibull:
+        lost.append(
+            f"{counted(weibull, 'window')} of Weibull gaps: a Gamma of the same rate and CV stands for each"
+        )
+    return content, lost
+
+
+def _windows(path: Path) -> list[dict[str, Any]]:
+    """The rows of one client; BurstlensError naming the line that is none."""
+    rows = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    except UnicodeDecodeError:
+        raise BurstlensError(f"{shown(path)}: is no UTF-8 text") from None
+    with io.StringIO(text, newline="") as file:
+        for line, cells in enumerate(csv.reader(file), 1):
+            try:
+                start, rate, cv, pattern, first, second = cells
+                numbers = [float(each) for each in (start, rate, cv, first, second)]
+            except ValueError:
+                raise BurstlensError(
+                    f"{shown(path)}:{line}: is not start,rate,cv,pattern,shape,scale"
+                ) from None
+            if pattern not in ("", "Gamma", "Weibull"):
+                raise BurstlensError(
+                    f"{shown(path)}:{line}: no pattern {pattern!r}; Gamma and Weibull are known"
+                )
+            names = ("start_s", "rate_rps", "cv", "shape", "scale")
+            rows.append({**dict(zip(names, numbers, strict=True)), "pattern": pattern})
+    if not rows:
+        raise BurstlensError.empty(path)
+    return rows
+
+
+def _window_s(folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]]) -> float:
+    """The length of the windows, which must be one; of a single row it is ServeGen's ten minutes."""
+    gaps = {
+        round(float(gap), 6) for rows in clients.values() for gap in np.diff([row["start_s"] for row in rows])
+    }
+    if gaps and min(gaps) <= 0:
+        raise BurstlensError(f"{shown(folder)}: its windows are not in order")
+    # A row without requests may stand after a hole of any length, so the shortest step is the length.
+    return min(gaps) if gaps else 600.0
+
+
+def _window(row: Mapping[str, Any], window_s: float) -> dict[str, Any]:
+    """A window as the schema has it."""
+    held = row["pattern"] != "" and row["rate_rps"] > 0
+    shape, scale = (row["shape"], row["scale"]) if held else (None, None)
+    if held and row["pattern"] == "Weibull":
+        shape = 1 / _weibull_cv2(row["shape"])
+        scale = 1 / (shape * row["rate_rps"])
+    return {
+        "start_s": row["start_s"],
+        "n": round(row["rate_rps"] * window_s) if held else 0,
+        "rate_rps": row["rate_rps"] if held else 0.0,
+        "shape": shape,
+        "rate": 1 / scale if scale else None,
+        "scale": scale,
+        "cv": row["cv"] if held else None,
+        "shape_interval": None,
+        "flags": ["not_gamma"] if row["pattern"] == "Weibull" else [],
+    }
+
+
+def _weibull_cv2(shape: float) -> float:
+    """Squared CV of a Weibull law of that shape."""
+    return float(np.expm1(special.gammaln(1 + 2 / shape) - 2 * special.gammaln(1 + 1 / shape)))
+
+
+def _lengths(
+    folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]], window_s: float
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """Laws of lengths of each client, fitted to lengths drawn from its shares, the sides apart.
+
+    So many clients at a time as a trace is told by service.
+    """
+    each = max(DRAWN_AT_LEAST, DRAWN // len(clients))
+    rng = np.random.default_rng(0)
+    numbers = list(clients)
+    out: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    for first in range(0, len(numbers), MOST_SELECTED):
+        some = {number: clients[number] for number in numbers[first : first + MOST_SELECTED]}
+        out |= _fitted(folder, some, window_s, each, rng)
+    return out
+
+
+def _fitted(
+    folder: Path,
+    clients: Mapping[int, Sequence[Mapping[str, Any]]],
+    window_s: float,
+    each: int,
+    rng: np.random.Generator,
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """Those of a few clients, by `each` draws of either length."""
+    frames = []
+    for number, rows in clients.items():
+        drawn = {
+            f"{side}_tokens": rng.permutation(law.quantile((np.arange(each) + 0.5) / each))
+            for side, law in zip(SIDES, _laws(folder / DATASET.format(number), rows, window_s), strict=True)
+        }
+        frames.append(pl.DataFrame({"service": [str(number)] * each, **drawn}))
+    stacked = pl.concat(frames)
+    frame = stacked.with_columns(
+        arrival_s=pl.int_range(pl.len()).cast(pl.Float64),
+        failed=pl.lit(False),
+        **{name: pl.lit(None) for name in ("model", "session", "elapsed_s")},
+    ).select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    info = TraceInfo(folder.name, "servegen", (), len(frame), 0, 0, 1.0, None, True)
+    trace = open_frame(frame, info)
+    try:
+        tables = describe_lengths(trace).tables()
+    finally:
+        trace.engine.close()
+    kept = ("zipf", "fits", "parameters", "joint", "joint_grid")
+    only = len(clients) == 1
+    out = {}
+    for number in clients:
+        of = pl.col("selection") == ("all" if only else str(number))
+        out[number] = {
+            name: tables[name].filter(of).drop("selection", "service", "model", strict=False).to_dicts()
+            for name in kept
+        }
+    return out
+
+
+def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> list[Marginal]:
+    """Shares of request and of response tokens over all windows, each stretch by its requests."""
+    try:
+        said = {int(start): shares for start, shares in json.loads(path.read_text("utf-8")).items()}
+        parsed = {
+            start: [_parsed(shares[name]) for name in FIELDS]
+            for start, shares in said.items()
+            if all(name in shares for name in FIELDS)
+        }
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    except (ValueError, SyntaxError, AttributeError, TypeError) as fault:
+        raise BurstlensError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}: {fault}") from fault
+    parsed = {start: shares for start, shares in parsed.items() if all(len(each[0]) for each in shares)}
+    if not parsed:
+        raise BurstlensError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}")
+    starts = sorted(parsed)
+    weight = dict.fromkeys(starts, 0.0)
+    for row in rows:
+        held = [start for start in starts if start <= row["start_s"]]
+        weight[held[-1] if held else starts[0]] += row["rate_rps"] * window_s
+    laws = []
+    for side in range(len(FIELDS)):
+        total: dict[int, float] = {}
+        for start in starts:
+            values, share = parsed[start][side]
+            for value, part in zip(values.tolist(), share.tolist(), strict=True):
+                # A length of 0 is no request; ServeGen's own shares begin at 0 as a list does.
+                total[max(value, 1)] = total.get(max(value, 1), 0.0) + part * weight[start]
+        lengths = np.array(sorted(total), dtype=np.float64)
+        counts = np.array([total[value] for value in sorted(total)])
+        laws.append(Marginal.of_counts(lengths, counts if counts.sum() > 0 else np.ones(len(counts))))
+    return laws
+
+
+def _parsed(text: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Values and shares of `{12: 0.5, 13: 0.5}`; never evaluated as code."""
+    said = ast.literal_eval(text) if isinstance(text, str) else text
+    pairs = sorted((int(value), float(share)) for value, share in said.items())
+    return np.array([value for value, _ in pairs], dtype=np.int64), np.array([share for _, share in pairs])
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"name": path.name, "sha256": checked_digest(path, ""), "bytes": path.stat().st_size}

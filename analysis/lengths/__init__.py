@@ -1,0 +1,1 @@
+"""How long requests and responses are: laws, modes, and both together."""

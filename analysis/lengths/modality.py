@@ -1,0 +1,114 @@
+"""One mode or several in a histogram of token counts: the dip test and the modes of a mixture, side by side.
+
+The dip can miss a real mixture, and BIC keeps adding components as rows come in, so both are said. A mode
+on the log scale need not be one on the scale of tokens, so both scales are tested. Not here: the dip itself
+(see `stats.dip`) and the fit of the mixtures (see `families`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stats.dip import dip, p_value
+from ..stats.likelihood import Fit, Histogram
+from .families import LogNormals
+
+Array = NDArray[np.float64]
+
+TESTED = 20_000
+"""Rows that the dip test takes; more are sampled down, without replacement."""
+SIGNIFICANT = 0.05
+LOWEST_MODE = 0.05
+"""A local maximum below this share of the highest one is no mode."""
+SHALLOWEST = 0.05
+"""Two maxima with a valley less deep than this share of the lower one are one mode."""
+
+
+@dataclass(frozen=True)
+class Modality:
+    """What both tests say of one column on one scale."""
+
+    scale: str
+    """`log tokens` or `tokens`."""
+    n_tested: int
+    dip: float
+    p_value: float
+    components: int
+    """Log-normals in the mixture with the lowest BIC, 1 to 3."""
+    delta_bic: float
+    """BIC of a single log-normal minus that of the chosen mixture."""
+    modes: tuple[float, ...]
+    """Positions of the mixture's modes, in tokens."""
+    valley: float
+    """Depth of the deepest valley between two neighbouring modes, as a share of the lower one; 0 without."""
+
+    @property
+    def verdict(self) -> str:
+        """`several modes` where both tests say so, `one mode` where neither does, else which one does."""
+        dips, mixes = self.p_value < SIGNIFICANT, len(self.modes) > 1
+        if dips and mixes:
+            return "several modes"
+        if dips or mixes:
+            return "several modes by the dip only" if dips else "several modes by the mixture only"
+        return "one mode"
+
+
+def modality(data: Histogram, mixtures: Sequence[Fit], maximum: int, seed: Sequence[int]) -> list[Modality]:
+    """Test log tokens and tokens for several modes; `mixtures` are fits of 1, 2, … log-normals, in order."""
+    tokens = dequantised(data, np.random.default_rng(list(seed)))
+    best = int(np.argmin([fit.bic for fit in mixtures]))
+    law, theta = LogNormals(maximum, best + 1), mixtures[best].theta
+    found = []
+    grid = np.log(np.geomspace(0.5, maximum + 0.5, 1200))
+    views: tuple[tuple[str, Callable[[Array], Array], Array], ...] = (
+        ("log tokens", np.log, law.density(theta, grid)),
+        ("tokens", np.asarray, law.density(theta, grid) * np.exp(-grid)),
+    )
+    for scale, change, density in views:
+        statistic = dip(change(tokens))
+        at, valley = peaks(density)
+        found.append(
+            Modality(
+                scale=scale,
+                n_tested=len(tokens),
+                dip=statistic,
+                p_value=p_value(statistic, len(tokens), seed[0]),
+                components=best + 1,
+                delta_bic=mixtures[0].bic - mixtures[best].bic,
+                modes=tuple(float(np.clip(np.exp(grid[i]), 1, maximum)) for i in at),
+                valley=valley,
+            )
+        )
+    return found
+
+
+def dequantised(data: Histogram, rng: np.random.Generator) -> Array:
+    """At most `TESTED` observations, each moved evenly within ±½ token, which undoes the rounding."""
+    counts = data.counts.astype(np.int64)
+    if data.n > TESTED:
+        counts = rng.multivariate_hypergeometric(counts, TESTED, method="marginals")
+    tokens = np.repeat(data.values, counts)
+    return np.asarray(tokens + rng.uniform(-0.5, 0.5, len(tokens)))
+
+
+def peaks(density: Array) -> tuple[list[int], float]:
+    """Indices of the modes of a density on a grid, and the depth of the deepest valley between neighbours.
+
+    Either end can be a mode. Low maxima and those behind a shallow valley are left out, the lowest first.
+    """
+    rises = np.concatenate([[True], density[1:] > density[:-1]])
+    falls = np.concatenate([density[:-1] >= density[1:], [True]])
+    at = [int(i) for i in np.flatnonzero(rises & falls) if density[i] >= LOWEST_MODE * density.max()]
+    while len(at) > 1:
+        depths = [1 - density[a : b + 1].min() / min(density[a], density[b]) for a, b in pairwise(at)]
+        shallow = int(np.argmin(depths))
+        if depths[shallow] >= SHALLOWEST:
+            return at, float(max(depths))
+        a, b = at[shallow], at[shallow + 1]
+        at.remove(a if density[a] < density[b] else b)
+    return at, 0.0

@@ -1,0 +1,172 @@
+"""What has to be known of a trace before its rows are read: streams, clock, day 0; guessed, then mended.
+
+The guess is made from the head of each log; reading checks it over all of them. Not here: the reading
+(`burstlens.analysis.logs.load_duckdb`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from ..core.errors import BurstlensError
+from .select_sql import Reading
+from .tables import Stream
+
+HEAD_ROWS = 20_000
+ARRIVAL_LIMIT_S = 9e9
+"""Later arrivals (285 years) are taken for damage; up to here nanoseconds fit a 64-bit integer."""
+TOKEN_LIMIT = 2**31
+UNIX_TIME_S = 978_307_200.0
+"""Bare numbers from 2001-01-01 on are taken for seconds since 1970."""
+QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+PARAMETER = re.compile(r"\$(\w+)")
+MOST_PAIRED = 64
+"""Up to so many streams, services and models are taken each with each."""
+STEPS_S = tuple(float(f"1e-{digits}") for digits in range(10))
+"""Clock steps that are looked for: 1 s, 0.1 s, ... 1 ns."""
+
+
+@dataclass
+class Plan:
+    """What is guessed about the whole trace before it is read, and corrected after."""
+
+    readings: Sequence[Reading]
+    streams: list[Stream]
+    resolution_s: float
+    day0: date | None
+    origins_s: list[float]
+    """Per log, what its seconds are less by: Unix time of day 0 where they count from 1970."""
+    earliest_s: list[float] = field(default_factory=list)
+    far: bool = False
+    """Whether some seconds do not fit 32 bits (136 years)."""
+
+    def known(self, i: int) -> dict[str, Any]:
+        """What the SELECT of log `i` leaves open (see `formats`), by name."""
+        reading = self.readings[i]
+        return {
+            "day0_ns": int(self.origins_s[i]) * 1_000_000_000,
+            "service": reading.service,
+            "day_index": reading.day_index,
+            "behind_s": reading.behind_s,
+        }
+
+
+def guess(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> Plan:
+    """Streams, clock and day 0 from the head of each log."""
+    plan = Plan(readings, [], 1.0, None, [0.0] * len(readings))
+    stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
+    plan.earliest_s = [float(np.min(s["arrival_s"], initial=np.inf)) for s in stamps]
+    set_dates(plan)
+    found: set[Stream] = set()
+    for i in range(len(readings)):
+        head = _head(connection, plan, i, "arrival_s, service, model")
+        found |= set(zip(head["service"], head["model"], strict=True))
+        step = clock_step(head["arrival_s"], rounded_s(plan, i))
+        plan.resolution_s = min(plan.resolution_s, step)
+    plan.streams = in_order(found)
+    return plan
+
+
+def _head(connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, columns: str) -> dict[str, Any]:
+    """Some columns of the first rows whose stamps can be used."""
+    rows = ask(
+        connection,
+        plan,
+        i,
+        f"SELECT {columns} FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15 LIMIT {HEAD_ROWS}",
+    ).fetchall()
+    names = columns.split(", ")
+    held: dict[str, Any] = {name: [row[k] for row in rows] for k, name in enumerate(names)}
+    held["arrival_s"] = np.array(held["arrival_s"], dtype=np.float64)
+    return held
+
+
+def set_dates(plan: Plan) -> None:
+    """Day 0 of the trace: the earliest that a log has; and what each log's seconds are less by."""
+    days: list[date | None] = []
+    for reading, earliest in zip(plan.readings, plan.earliest_s, strict=True):
+        counts_from_1970 = reading.clock == "instant" or (
+            reading.clock == "number" and earliest >= UNIX_TIME_S
+        )
+        if counts_from_1970 and np.isfinite(earliest):
+            days.append(date(1970, 1, 1) + timedelta(seconds=earliest))
+        else:
+            days.append(None if counts_from_1970 else reading.day0)
+    dated = [day for day in days if day is not None]
+    plan.day0 = min(dated, default=None)
+    for i, day in enumerate(days):
+        reading = plan.readings[i]
+        if plan.day0 is None:
+            continue
+        if day is None:
+            named = plan.readings[days.index(plan.day0)].log.path.name
+            raise BurstlensError.mixed_clocks(named, reading.log.path.name)
+        if reading.clock == "second 0":
+            plan.origins_s[i] = -((day - plan.day0).days * 86_400.0)
+        else:
+            plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * 86_400.0
+
+
+def rounded_s(plan: Plan, i: int) -> float:
+    """What was subtracted from a log's stamps as doubles; instants are subtracted as whole numbers."""
+    return 0.0 if plan.readings[i].clock == "instant" else abs(plan.origins_s[i])
+
+
+def clock_step(arrival_s: npt.NDArray[np.float64], origin_s: float = 0.0) -> float:
+    """The coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can tell.
+
+    `origin_s` was subtracted from the stamps, whose rounding error is that of the larger number.
+    """
+    error_s = 4 * np.finfo(float).eps * (np.abs(arrival_s) + abs(origin_s))
+    for step in STEPS_S[:-1]:
+        if np.all(np.abs(arrival_s - np.round(arrival_s / step) * step) <= np.maximum(1e-6 * step, error_s)):
+            return step
+    return STEPS_S[-1]
+
+
+def in_order(found: Iterable[Stream]) -> list[Stream]:
+    """Streams sorted by service and model, none that has no service or a NUL byte in its name.
+
+    A few services and models are taken each with each: then a row's service and model can be looked up apart,
+    which is faster, and a pair that the head does not show costs no other pass. Streams without requests are
+    dropped in the end.
+    """
+    usable = {s for s in found if s[0] is not None and "\0" not in s[0] and "\0" not in (s[1] or "")}
+    services, models = {service for service, _ in usable}, {model for _, model in usable}
+    if len(services) * len(models) <= MOST_PAIRED:
+        usable = {(service, model) for service in services for model in models}
+    return sorted(usable, key=lambda s: (s[0], s[1] is not None, s[1] or ""))
+
+
+def ask(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, sql: str, **parameters: Any
+) -> duckdb.DuckDBPyConnection:
+    """Run SQL over the rows of one log, which stand for `$rows` in it."""
+    reading = plan.readings[i]
+    origin_s = plan.origins_s[i]
+    rows = reading.select
+    if origin_s and reading.clock != "instant":
+        rows = f"SELECT * REPLACE (arrival_s - ({origin_s!r}) AS arrival_s) FROM ({rows})"
+    said = sql.replace("$rows", rows)
+    known = {**plan.known(i), **parameters}
+    connection.execute("DROP TABLE IF EXISTS reject_errors")
+    connection.execute("DROP TABLE IF EXISTS reject_scans")
+    asked = set(PARAMETER.findall(QUOTED.sub("", said)))
+    bound = {name: value for name, value in known.items() if name in asked}
+    try:
+        return connection.execute(said, bound)
+    except duckdb.Error as fault:
+        if "state machine" in str(fault) and "strict_mode = true" in said:
+            # Line breaks of both kinds in one file; the strict reader wants one kind.
+            return connection.execute(said.replace("strict_mode = true", "strict_mode = false"), bound)
+        if re.search(r"GZIP|gzip|zstd|ZSTD|end of file|stream", str(fault)):
+            raise BurstlensError.damaged(reading.log.path, reading.log.packed) from fault
+        raise BurstlensError.unparsable(reading.log.path, str(fault).partition("\n")[0]) from fault

@@ -1,0 +1,136 @@
+"""Known log formats: one SQL file each, whose leading comments say what the log looks like.
+
+`queries/ingest/<name>.sql` is the SELECT that turns a log's own columns (`FROM log`) into those of a trace.
+Its comments declare the rest, so that a new format is a new file and nothing else:
+
+- the first line is the title that messages use, and free text may follow;
+- `-- reads: csv` (or jsonl, parquet, several);
+- `-- column: Request tokens DOUBLE`: a column of the log and how it is read; `-- optional:` if it may lack.
+  Types are DOUBLE, VARCHAR, BOOLEAN, INSTANT (ISO date and time, given to the SELECT as nanoseconds since
+  1970 on the log's own clock), COUNT (a whole number, never negative), BLOCKS (a list of such) and UNUSED;
+  `1..1440` is a range;
+- `-- day0: 2023-11-01`: the date of second 0, where the format fixes it;
+- `-- needs: model request_tokens`: trace columns that every row must have, beside arrival and service;
+- `-- holds: session elapsed_s`: which of the optional trace columns (`prefix` is the third) the log has;
+- `-- failures: …`: what counts as a failure, where the log tells; `-- spread: yes` for coarse counts.
+
+A SELECT may use `$day0_ns` (midnight of day 0), `$service` (told by the file's name), `$day_index` (day
+number of the file) and `$behind_s` (what its instants are to be moved by). Not here: opening and running
+(`burstlens.analysis.logs.sniff`, `burstlens.analysis.logs.load_duckdb`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib import resources
+
+from ... import queries
+
+DECLARED = re.compile(r"^-- (reads|column|optional|day0|needs|holds|failures|spread): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a log: its name there, how it is read, whether a log of the format may lack it."""
+
+    name: str
+    type: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Format:
+    """What is known of a log format; see the module's text for the meaning of each field."""
+
+    name: str
+    title: str
+    sql: str
+    """the SELECT, without the comments"""
+    kinds: tuple[str, ...]
+    columns: tuple[Column, ...]
+    day0: date | None
+    needs: tuple[str, ...]
+    holds: tuple[str, ...]
+    failures: str | None
+    spread: bool
+
+    def missing(self, header: Sequence[str]) -> list[str]:
+        """Columns of the format that the header lacks."""
+        there = {plain(name) for name in header}
+        return [c.name for c in self.columns if not c.optional and plain(c.name) not in there]
+
+    def unknown(self, header: Sequence[str]) -> list[str]:
+        """Columns of the header that the format does not know."""
+        known = {plain(c.name) for c in self.columns}
+        return [name for name in header if plain(name) not in known]
+
+
+def plain(name: str) -> str:
+    """A column name as names are compared: without case and outer blanks."""
+    return name.strip().casefold()
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every known format by name."""
+    folder = resources.files(queries) / "ingest"
+    names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql"))
+    return {name: declared(name, queries.text(f"ingest/{name}")) for name in names}
+
+
+def declared(name: str, sql: str) -> Format:
+    """The format that the comments of its SQL file declare."""
+    said: dict[str, list[str]] = {}
+    columns: list[Column] = []
+    for key, value in DECLARED.findall(sql):
+        if key in ("column", "optional"):
+            column, kind = value.strip().rsplit(" ", 1)
+            columns.extend(Column(each, kind, key == "optional") for each in _each(column))
+        else:
+            said.setdefault(key, []).append(value.strip())
+
+    def words(key: str) -> tuple[str, ...]:
+        return tuple(" ".join(said.get(key, [])).split())
+
+    return Format(
+        name=name,
+        title=sql.partition("\n")[0].removeprefix("--").strip(),
+        sql=re.sub(r"^\s*--.*\n", "", sql, flags=re.MULTILINE),
+        kinds=words("reads"),
+        columns=tuple(columns),
+        day0=date.fromisoformat(said["day0"][0]) if "day0" in said else None,
+        needs=words("needs"),
+        holds=words("holds"),
+        failures=" ".join(said["failures"]) if "failures" in said else None,
+        spread="spread" in said,
+    )
+
+
+def _each(column: str) -> list[str]:
+    """The names that a declared column stands for: itself, or a range of numbers."""
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", column)
+    return [str(i) for i in range(int(span[1]), int(span[2]) + 1)] if span else [column]
+
+
+def recognized(header: Sequence[str], kind: str) -> Format | None:
+    """The format that knows most of a header's columns, of those that find all they need."""
+    fitting = [f for f in formats().values() if kind in f.kinds and not f.missing(header)]
+    return max(fitting, key=lambda f: (len(header) - len(f.unknown(header)), f.name), default=None)
+
+
+def nearest(header: Sequence[str], kind: str) -> Format:
+    """The format of that kind whose columns differ least from the header's."""
+    same_kind = [f for f in formats().values() if kind in f.kinds and (f.name != "canonical")]
+    candidates = same_kind or list(formats().values())
+
+    def distance(format: Format) -> tuple[bool, int, int, str]:
+        lacks, extra = format.missing(header), format.unknown(header)
+        strange = len(extra) == len(header)
+        differ = abs(len(format.columns) - len(header)) if strange else len(lacks) + len(extra)
+        return strange, differ, len(lacks), format.name
+
+    return min(candidates, key=distance)

@@ -1,0 +1,419 @@
+"""Running the readings of the logs into one table, `stamped`, and finding the rows that cannot be used.
+
+The rows are read once, checked as they pass, and written with small integers for their stream and their
+stamp. A wrong guess at what must be known before (see `clock_and_streams`) costs another pass. Not here: the
+tables made from `stamped` (see `tables`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from ..core.errors import BurstlensError, counted
+from .clock_and_streams import (
+    ARRIVAL_LIMIT_S,
+    STEPS_S,
+    TOKEN_LIMIT,
+    Plan,
+    ask,
+    clock_step,
+    guess,
+    in_order,
+    rounded_s,
+    set_dates,
+)
+from .rejects import Flawed, Reject, Torn, escaped, located
+from .select_sql import NO_BLOCKS, WHOLE, Reading
+from .tables import MOST_STREAMS, Stream
+
+OFF_CLOCK = 100
+"""Flaw of a row whose only fault is that its stamp is finer than the clock guessed from the head."""
+UNREADABLE_NAME = "NUL byte in the name of a service or model"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition that a bad row meets, in SQL, and what to say of it."""
+
+    condition: str
+    reason: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The `stamped` table is filled; this is what is known of it."""
+
+    streams: list[Stream]
+    resolution_s: float
+    day0: date | None
+    rows: int
+    resorted: int
+    rejects: list[Reject]
+    rejected: int
+    """rows that are not in the trace; `rejects` may list fewer of them"""
+    has_sessions: bool
+    has_tokens: bool
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading], *, strict: bool = False
+) -> Loaded:
+    """Fill `stamped` from the logs, sorted by arrival; BurstlensError where no row is left."""
+    plan = guess(connection, readings)
+    while True:
+        if len(plan.streams) > MOST_STREAMS:
+            raise BurstlensError.too_many_streams(readings[0].log.path.name, MOST_STREAMS)
+        torn, counts = _run(connection, plan)
+        if not _corrected(connection, plan, counts):
+            break
+    rejects = _rejected(connection, plan, torn, counts)
+    if strict and rejects:
+        raise BurstlensError.strict(str(rejects[0]))
+    rows, sessions, tokens = _numbers(
+        connection, "SELECT COUNT(*), COUNT(session), COUNT(request_tokens) FROM requests"
+    )
+    if rows == 0:
+        if rejects:
+            raise BurstlensError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
+        if readings[0].span != WHOLE:
+            raise BurstlensError.nothing_inside(readings[0].log.path)
+        raise BurstlensError.no_rows(readings[0].log.path)
+    # What reading and rejecting needed; nothing asks for them again.
+    connection.execute("ALTER TABLE stamped DROP COLUMN flaw")
+    connection.execute("ALTER TABLE stamped DROP COLUMN log_id")
+    resorted = _sorted(connection, plan.resolution_s)
+    if all(reading.format.spread for reading in readings):
+        resorted = 0  # their rows are functions, not requests in time
+    return Loaded(
+        plan.streams,
+        plan.resolution_s,
+        plan.day0,
+        rows,
+        resorted,
+        rejects,
+        len(rejects),
+        sessions > 0,
+        tokens > 0,
+    )
+
+
+def _numbers(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: Any) -> list[int]:
+    return [int(value or 0) for value in connection.execute(sql, parameters).fetchall()[0]]
+
+
+def checks(reading: Reading) -> list[Check]:
+    """What is wrong with a row that was read, in the order in which it is said."""
+    found = [
+        Check("arrival_s IS NULL", "missing or not a time", "arrival_s"),
+        Check("isnan(arrival_s) OR isinf(arrival_s)", "not finite", "arrival_s"),
+        Check("arrival_s < 0", "negative", "arrival_s"),
+        Check(f"arrival_s >= {ARRIVAL_LIMIT_S:.0f}", "absurdly large", "arrival_s"),
+        Check("service IS NULL", "missing", "service"),
+    ]
+    if "model" in reading.needs:
+        found.append(Check("model IS NULL", "missing", "model"))
+    for tokens in ("request_tokens", "response_tokens"):
+        if tokens in reading.needs:
+            found.append(Check(f"{tokens} IS NULL", "missing or not a number", tokens))
+        found += [
+            Check(f"isnan({tokens}) OR isinf({tokens})", "not finite", tokens),
+            Check(f"{tokens} < 0", "negative", tokens),
+            Check(f"{tokens} >= {TOKEN_LIMIT}", "absurdly large", tokens),
+            Check(f"{tokens} <> FLOOR({tokens})", "not a whole number", tokens),
+        ]
+    if "elapsed_s" in reading.format.holds:
+        found += [
+            Check("isnan(elapsed_s) OR isinf(elapsed_s)", "not finite", "elapsed_s"),
+            Check("elapsed_s < 0", "negative", "elapsed_s"),
+        ]
+    if "session" in reading.format.holds:
+        found.append(Check("POSITION(chr(0) IN session) > 0", "NUL byte in the text", "session"))
+    if "prefix" in reading.holds:
+        found.append(Check(f"prefix = {NO_BLOCKS}", "not a list of block numbers", "prefix"))
+    return found
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection, plan: Plan
+) -> tuple[list[list[Torn]], list[tuple[int, int, int, int]]]:
+    """Read every log into `stamped`.
+
+    Per log the torn rows, and how many rows were read, have an unseen stream, a flaw, a stamp off the clock.
+    """
+    connection.execute("DROP TABLE IF EXISTS stamped")
+    holds = {column for reading in plan.readings for column in reading.holds}
+    wide = plan.far or plan.resolution_s < 1 or any(rounded_s(plan, i) for i in range(len(plan.readings)))
+    small = "UTINYINT" if len(plan.streams) < 256 else "SMALLINT"
+    torn, counts = [], []
+    for i, reading in enumerate(plan.readings):
+        parameters: dict[str, Any] = {}
+        columns = [
+            f"CAST({stream_of(plan.streams, parameters)} AS {small}) AS stream_id",
+            f"{tick_of(plan.resolution_s, wide)} AS tick",
+            *(["arrival_s"] if plan.resolution_s < 1 else []),
+            *(["session"] if "session" in holds else []),
+            "TRY_CAST(request_tokens AS INTEGER) AS request_tokens",
+            "TRY_CAST(response_tokens AS INTEGER) AS response_tokens",
+            *(["elapsed_s"] if "elapsed_s" in holds else []),
+            "COALESCE(failed, FALSE) AS failed",
+            *([_prefix(reading)] if "prefix" in holds else []),
+            f"CAST({flaw_of(reading, plan.resolution_s, rounded_s(plan, i), wide)} AS TINYINT) AS flaw",
+            f"CAST({i} AS SMALLINT) AS log_id",
+        ]
+        into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
+        ask(connection, plan, i, f"{into} SELECT {', '.join(columns)} FROM ($rows)", **parameters)
+        torn.append(_torn(connection) if reading.log.kind != "parquet" else [])
+        read, unseen, flawed, off = _numbers(
+            connection,
+            f"""
+            SELECT
+                COUNT(*),
+                SUM(CASE WHEN stream_id IS NULL AND flaw IN (0, {OFF_CLOCK}) THEN 1 ELSE 0 END),
+                SUM(CASE WHEN flaw NOT IN (0, {OFF_CLOCK}) THEN 1 ELSE 0 END),
+                SUM(CASE WHEN flaw = {OFF_CLOCK} THEN 1 ELSE 0 END)
+            FROM stamped
+            WHERE log_id = $log_id
+            """,
+            log_id=i,
+        )
+        counts.append((read, unseen, flawed, off))
+    arrival = "arrival_s" if plan.resolution_s < 1 else "CAST(tick AS DOUBLE)"
+    connection.execute(
+        f"""
+        CREATE OR REPLACE VIEW requests AS
+        SELECT
+            CAST(stream_id AS SMALLINT) AS stream_id,
+            CAST(tick AS BIGINT) AS tick,
+            {arrival} AS arrival_s,
+            {"session" if "session" in holds else "CAST(NULL AS VARCHAR)"} AS session,
+            request_tokens,
+            response_tokens,
+            {"elapsed_s" if "elapsed_s" in holds else "CAST(NULL AS DOUBLE)"} AS elapsed_s,
+            failed,
+            {"prefix" if "prefix" in holds else "CAST(NULL AS BIGINT[]) AS prefix"}
+        FROM stamped
+        """
+    )
+    return torn, counts
+
+
+def _prefix(reading: Reading) -> str:
+    """The prefix blocks of a log's rows, in a trace of which some log has them."""
+    return "prefix" if "prefix" in reading.holds else "CAST(NULL AS BIGINT[]) AS prefix"
+
+
+def stream_of(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
+    """The number of a row's stream; the names go in as `parameters`, never as SQL."""
+    services = list(dict.fromkeys(service for service, _ in streams))
+    models = list(dict.fromkeys(model for _, model in streams))
+
+    def cases(column: str, names: Sequence[str | None], numbers: Sequence[int]) -> str:
+        whens = []
+        for name, number in zip(names, numbers, strict=True):
+            if name is None:
+                whens.append(f"WHEN {column} IS NULL THEN {number}")
+            else:
+                parameters[f"{column}_{number}"] = name
+                whens.append(f"WHEN {column} = ${column}_{number} THEN {number}")
+        return f"CASE {' '.join(whens)} END"
+
+    if not streams:
+        return "NULL"
+    if len(streams) == len(services) * len(models):
+        first = cases("service", services, [i * len(models) for i in range(len(services))])
+        return f"{first} + {cases('model', models, range(1, len(models) + 1))}"
+    number = {stream: i for i, stream in enumerate(streams, start=1)}
+    whens = []
+    for i, service in enumerate(services):
+        parameters[f"service_{i}"] = service
+        held = [model for model in models if (service, model) in number]
+        whens.append(
+            f"WHEN service = $service_{i} THEN {cases('model', held, [number[service, m] for m in held])}"
+        )
+    return f"CASE {' '.join(whens)} END"
+
+
+def tick_of(resolution_s: float, wide: bool) -> str:
+    """The tick of a stamp, the nearest; the engine works out an expression that is asked for twice once.
+
+    Not `wide` it has 32 bits, and a stamp that does not fit is none, so off the clock.
+    """
+    ticks = "arrival_s" if resolution_s == 1.0 else f"arrival_s / {resolution_s!r}"
+    return f"TRY_CAST(FLOOR({ticks} + 0.5) AS {'BIGINT' if wide else 'UINTEGER'})"
+
+
+def clock_error(origin_s: float) -> str:
+    """How far off its clock a stamp may be by rounding alone: a few units in its last place."""
+    return f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {abs(origin_s)!r})"
+
+
+def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) -> str:
+    """0 for a good row, else the number of the first check that it fails; good rows pass in one glance."""
+    error_s = clock_error(origin_s)
+    nearest_s = f"FLOOR(arrival_s / {resolution_s!r} + 0.5) * {resolution_s!r}"
+    if resolution_s == STEPS_S[-1]:
+        on_clock = "TRUE"
+    elif resolution_s == 1.0 and origin_s == 0.0:
+        on_clock = f"arrival_s = {tick_of(resolution_s, wide)}"
+    else:
+        on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
+    good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
+    for tokens in ("request_tokens", "response_tokens"):
+        # Whole and in range, where the integer that is kept is the same number.
+        kept = f"TRY_CAST({tokens} AS INTEGER)"
+        fine = f"{kept} = {tokens} AND {kept} >= 0"
+        good.append(fine if tokens in reading.needs else f"({tokens} IS NULL OR ({fine}))")
+    if "model" in reading.needs:
+        good.append("model IS NOT NULL")
+    listed = checks(reading)
+    if "elapsed_s" in reading.format.holds:
+        # NaN is above all numbers, infinity too.
+        good.append("COALESCE(elapsed_s >= 0 AND elapsed_s < CAST('inf' AS DOUBLE), TRUE)")
+    if "session" in reading.format.holds:
+        good.append("COALESCE(POSITION(chr(0) IN session) = 0, TRUE)")
+    rest = [check.condition for check in listed if check.column == "prefix"]
+    good += [f"COALESCE(NOT ({condition}), TRUE)" for condition in rest]
+    whens = " ".join(f"WHEN {check.condition} THEN {i}" for i, check in enumerate(listed, start=1))
+    return f"CASE WHEN {' AND '.join(good)} THEN 0 ELSE CASE {whens} ELSE {OFF_CLOCK} END END"
+
+
+def _corrected(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, counts: Sequence[tuple[int, int, int, int]]
+) -> bool:
+    """Mend what the heads got wrong; True if there was anything, and the logs must be read again."""
+    wrong = False
+    for i, (_, unseen, flawed, off) in enumerate(counts):
+        dated = plan.readings[i].clock == "instant" or plan.origins_s[i] > 0
+        if flawed and dated:
+            least = ask(
+                connection,
+                plan,
+                i,
+                "SELECT MIN(arrival_s) FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15",
+            ).fetchall()[0][0]
+            if least is not None and least < 0 and least + plan.origins_s[i] >= 0:
+                plan.earliest_s[i] = least + plan.origins_s[i]
+                wrong = True
+        if unseen:
+            pairs = ask(connection, plan, i, "SELECT DISTINCT service, model FROM ($rows)").fetchall()
+            streams = in_order({*plan.streams, *pairs})
+            wrong = wrong or streams != plan.streams
+            plan.streams = streams
+        if off:
+            arrivals = ask(
+                connection,
+                plan,
+                i,
+                f"SELECT arrival_s FROM ($rows) WHERE arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}",
+            ).fetchnumpy()["arrival_s"]
+            step = clock_step(np.ma.getdata(arrivals), rounded_s(plan, i))
+            far = bool(np.max(arrivals, initial=0) >= 2**32 - 1)
+            wrong = wrong or step < plan.resolution_s or far > plan.far
+            plan.far = plan.far or far
+            plan.resolution_s = min(plan.resolution_s, step)
+    if wrong:
+        set_dates(plan)
+    return wrong
+
+
+def _torn(connection: duckdb.DuckDBPyConnection) -> list[Torn]:
+    """The rows that the reader of the last log could not take apart, one each, in order."""
+    told = connection.execute(
+        "SELECT line, line_byte_position, column_name, error_type, error_message, csv_line FROM reject_errors"
+        " ORDER BY line_byte_position, line"
+    ).fetchall()
+    rows: dict[int, list[Any]] = {}
+    for row in told:
+        rows.setdefault(row[1], []).append(row)
+    torn = []
+    for position, errors in rows.items():
+        kinds = [error[3] for error in errors]
+        worst = next((k for k in ("MISSING COLUMNS", "UNQUOTED VALUE") if k in kinds), kinds[0])
+        _, _, column, kind, message, text = errors[kinds.index(worst)]
+        lines = 1
+        if kind == "UNQUOTED VALUE":
+            lines += (text or "").rstrip("\r\n").count("\n")
+        reason, where = _reason(kind, message, column)
+        torn.append(Torn(max(position - 1, 0), reason, where, lines))
+    return torn
+
+
+def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | None]:
+    """What the reader said, in few words, and the column where one is at fault."""
+    if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
+        numbers = re.findall(r"\d+", message)
+        return f"{counted(int(numbers[1]), 'column')} where the header has {numbers[0]}", None
+    if kind == "CAST":
+        value = re.search(r"Could not convert string (.*) to '(\w+)", message, re.DOTALL)
+        return (f"not a number: {escaped(value[1][:60].encode())}" if value else "not a number"), column
+    if kind == "INVALID ENCODING":
+        return "not UTF-8", column
+    if kind == "UNQUOTED VALUE":
+        return "a quote that is not closed", column
+    return kind.lower().replace("_", " "), column
+
+
+def _rejected(
+    connection: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    torn: Sequence[list[Torn]],
+    counts: Sequence[tuple[int, int, int, int]],
+) -> list[Reject]:
+    """Find the lines of all bad rows, and take those that were read out of `stamped`."""
+    rejects: list[Reject] = []
+    before = 0
+    for i, reading in enumerate(plan.readings):
+        read, unseen, bad, _ = counts[i]
+        flawed: list[Flawed] = []
+        if bad or unseen:
+            listed = checks(reading)
+            rows = connection.execute(
+                f"""
+                SELECT rowid, flaw
+                FROM stamped
+                WHERE log_id = $log_id AND (flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL)
+                ORDER BY rowid
+                """,
+                {"log_id": i},
+            ).fetchall()
+            for row, flaw in rows:
+                known = 0 < flaw <= len(listed)
+                reason = listed[flaw - 1].reason if known else UNREADABLE_NAME
+                flawed.append(Flawed(row - before, reason, listed[flaw - 1].column if known else None))
+        if torn[i] or flawed:
+            rejects += located(reading.log, read, torn[i], flawed)
+        before += read
+    if any(bad or unseen for _, unseen, bad, _ in counts):
+        connection.execute(f"DELETE FROM stamped WHERE flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL")
+    return rejects
+
+
+def _sorted(connection: duckdb.DuckDBPyConnection, resolution_s: float) -> int:
+    """Sort `stamped` by arrival where it is not; how many rows stood after a later arrival."""
+    late = _numbers(
+        connection,
+        """
+        SELECT SUM(CASE WHEN step < 0 THEN 1 ELSE 0 END)
+        FROM (SELECT arrival_s - LAG(arrival_s) OVER () AS step FROM requests) AS steps
+        """,
+    )[0]
+    if not late:
+        return 0
+    arrival = np.ma.getdata(connection.execute("SELECT arrival_s FROM requests").fetchnumpy()["arrival_s"])
+    late = int(np.count_nonzero(arrival[1:] < np.maximum.accumulate(arrival)[:-1]))
+    del arrival
+    exact = resolution_s < 1
+    connection.execute(
+        f"CREATE TABLE in_order AS SELECT * FROM stamped ORDER BY {'arrival_s' if exact else 'tick'}, rowid"
+    )
+    connection.execute("DROP TABLE stamped")
+    connection.execute("ALTER TABLE in_order RENAME TO stamped")
+    return late

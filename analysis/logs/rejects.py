@@ -1,0 +1,204 @@
+"""Rows of a log that cannot be used: where they stand, why, and the file that tells.
+
+A reject is data, kept and counted; `strict` turns the first into an error. Not here: finding out that a row
+is bad, which the reading does (`burstlens.analysis.logs.load_duckdb`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.errors import BurstlensError
+from .sniff import LogFile, unpacked
+
+TEXT_LIMIT = 500
+"""Characters of a rejected row that are kept."""
+
+CHUNK = 1 << 24
+BLANK_LIMIT = 16
+"""Bytes up to which a line is looked at whether it is blank."""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One row that is not in the trace."""
+
+    file: str
+    line: int | None
+    """Line in the file, the header being line 1; the row's number in Parquet."""
+    reason: str
+    column: str | None
+    text: str
+    """The row as it stands there, control characters and foreign bytes escaped."""
+
+    def __str__(self) -> str:
+        """`file, line 7: reason (column)`."""
+        where = f"{self.file}, line {self.line}" if self.line is not None else self.file
+        return f"{where}: {self.reason}" + (f" ({self.column})" if self.column else "")
+
+
+@dataclass(frozen=True)
+class Torn:
+    """A row that the reader could not take apart: its place in bytes and what was wrong."""
+
+    start: int
+    """Offset of the row's first byte in the unpacked file, or of a line break just before it."""
+    reason: str
+    column: str | None
+    lines: int = 1
+    """Lines that it swallowed: more than one after a quote that was never closed."""
+
+
+@dataclass(frozen=True)
+class Flawed:
+    """A row that was read and whose values cannot be: its number among the rows that were read, from 0."""
+
+    row: int
+    reason: str
+    column: str | None
+
+
+class Lines:
+    """Where the lines of a text file begin, and their bytes; a file that is not packed stays on the disk."""
+
+    def __init__(self, log: LogFile) -> None:
+        self._file: BinaryIO = log.path.open("rb")
+        if log.packed != "none":
+            self._file.close()
+            with unpacked(log.path, log.packed) as file:
+                self._file = io.BytesIO(file.read())
+        self.size = self._file.seek(0, io.SEEK_END)
+        head = self._read(0, CHUNK)
+        newline = b"\n" if b"\n" in head or b"\r" not in head else b"\r"
+        self.breaks = self._where(newline)
+        if self.size and (not len(self.breaks) or self.breaks[-1] != self.size - 1):
+            self.breaks = np.append(self.breaks, self.size)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _read(self, start: int, end: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(end - start)
+
+    def _where(self, byte: bytes) -> npt.NDArray[np.int64]:
+        """Offsets of every such byte."""
+        found = [np.empty(0, np.int64)]
+        for at in range(0, self.size, CHUNK):
+            chunk = np.frombuffer(self._read(at, at + CHUNK), np.uint8)
+            found.append(np.flatnonzero(chunk == byte[0]) + at)
+        return np.concatenate(found)
+
+    def line_of(self, offset: int) -> int:
+        """Number, from 1, of the line that the byte stands in; of the next if the byte ends a line."""
+        while self._read(offset, offset + 1) in (b"\n", b"\r"):
+            offset += 1
+        return int(np.searchsorted(self.breaks, offset)) + 1
+
+    def raw(self, line: int) -> bytes:
+        """The line without its break."""
+        start = 0 if line == 1 else int(self.breaks[line - 2]) + 1
+        return self._read(start, int(self.breaks[line - 1])).rstrip(b"\r\n")
+
+    def text(self, line: int) -> str:
+        """The line, escaped, cut at `TEXT_LIMIT`."""
+        return escaped(self.raw(line)[: 4 * TEXT_LIMIT])
+
+    def rows(self, wanted: Sequence[int], taken: int, header: bool, torn: Sequence[int]) -> list[int] | None:
+        """Line numbers of the wanted of the rows that were read; None if they cannot be told for sure.
+
+        `torn` are the lines of the rows that were not read. A row is a line, unless quoted fields hold line
+        breaks; the count of rows `taken` says which of the two is the case.
+        """
+        skipped = np.union1d(self._blank(), np.array([*torn, *([1] if header else [])], np.int64))
+        if len(self.breaks) - len(skipped) == taken:
+            before = skipped - 1 - np.arange(len(skipped))
+            rows = np.asarray(wanted, np.int64)
+            return [int(line) for line in rows + 1 + np.searchsorted(before, rows, side="right")]
+        starts = np.concatenate([[0], self.breaks[:-1] + 1])
+        outside = np.searchsorted(self._where(b'"'), starts) % 2 == 0
+        lines = np.setdiff1d(np.flatnonzero(outside) + 1, skipped, assume_unique=True)
+        return [int(lines[row]) for row in wanted] if len(lines) == taken else None
+
+    def _blank(self) -> npt.NDArray[np.int64]:
+        """Numbers of the lines that hold nothing but blanks."""
+        short = np.flatnonzero(np.diff(self.breaks, prepend=-1) <= BLANK_LIMIT) + 1
+        return np.array([line for line in short.tolist() if not self.raw(line).strip(b" \r\n")], np.int64)
+
+
+def escaped(row: bytes) -> str:
+    """Bytes as one line of printable text that can be read back: `\\xff`, `\\x00`, `\\t`, `\\\\`."""
+    text = row.decode("utf-8", "surrogateescape").replace("\\", "\\\\")
+    shown = "".join(_visible(c) for c in text)
+    return shown if len(shown) <= TEXT_LIMIT else shown[: TEXT_LIMIT - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def located(log: LogFile, taken: int, torn: Sequence[Torn], flawed: Sequence[Flawed]) -> list[Reject]:
+    """The rejects of one file in the order of its lines."""
+    name = log.path.name
+    if log.kind == "parquet":
+        return [Reject(name, flaw.row + 1, flaw.reason, flaw.column, "") for flaw in flawed]
+    lines = Lines(log)
+    rejects, swallowed = [], []
+    for row in torn:
+        first = lines.line_of(row.start)
+        for line in range(first, first + row.lines):
+            reason = row.reason if line == first else f"inside the quote opened on line {first}"
+            rejects.append(Reject(name, line, reason, row.column, lines.text(line)))
+            swallowed.append(line)
+    if flawed:
+        numbers = lines.rows([flaw.row for flaw in flawed], taken, log.kind == "csv", swallowed)
+        for i, flaw in enumerate(flawed):
+            if numbers is None:
+                rejects.append(Reject(name, None, flaw.reason, flaw.column, ""))
+            elif log.kind == "jsonl" and not _is_json(lines.raw(numbers[i])):
+                rejects.append(Reject(name, numbers[i], "not JSON", None, lines.text(numbers[i])))
+            else:
+                text = lines.text(numbers[i])
+                rejects.append(Reject(name, numbers[i], flaw.reason, flaw.column, text))
+    lines.close()
+    return sorted(rejects, key=lambda reject: reject.line or 0)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def write_rejects(rejects: Sequence[Reject], out: Path) -> None:
+    """The rejects as CSV: file, line, reason, column, text."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["file", "line", "reason", "column", "text"])
+            writer.writerows(_fields(rejects))
+    except OSError as fault:
+        raise BurstlensError.unwritable(out, fault) from fault
+
+
+def _fields(rejects: Sequence[Reject]) -> Iterator[list[str]]:
+    for reject in rejects:
+        line = "" if reject.line is None else str(reject.line)
+        yield [reject.file, line, reject.reason, reject.column or "", reject.text]

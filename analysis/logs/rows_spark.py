@@ -1,0 +1,157 @@
+"""A log's rows on Spark: each file read by Spark's own reader, under the names that its format's SELECT asks.
+
+The expressions here are bound to Spark, as those of `reading` are to DuckDB; the SELECT between them is the
+same file. A row is a line. Not here: which rows can be used (`load_spark`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...queries.dialect import in_spark
+from ...queries.spark import SparkEngine
+from ..core.errors import BurstlensError
+from .select_sql import BLOCKS, NO_BLOCKS, SQL_TYPES, WHOLE, Reading, Use, inside
+from .sniff import LogFile, parquet_files
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+TORN = "torn"
+"""Column beside a format's own: number of the `faults` of a row that cannot be taken apart, else NULL."""
+SHOWN = "shown"
+"""The row's text, or its values joined again."""
+PLACE = "place"
+"""The file, and the byte of it where the row's piece begins: pieces in order are the log in order."""
+
+CORRUPT = "corrupt row"
+
+
+def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str, Any]) -> DataFrame:
+    """The log's rows as trace columns, with the three columns above; `known` binds what the SELECT asks."""
+    log = reading.log
+    if "UNPIVOT" in reading.format.sql:
+        raise BurstlensError.not_on_spark(log.path, f"the format {reading.format.title}")
+    if log.packed == "zstd" or (log.packed == "gzip" and log.path.suffix != ".gz"):
+        raise BurstlensError.not_on_spark(log.path, f"{log.packed} data in a file of this name")
+    frame, names = _lines(engine, log, reading)
+    engine.view(f"lines_{i}", frame)
+    listed = [
+        f"{use.form.replace('$', ':').format(_value(log, use, names))} AS {quoted(use.column.name)}"
+        for use in reading.uses
+    ]
+    shown = f"CONCAT_WS('{log.delimiter or ','}', {', '.join(names.values())})"
+    if log.kind == "csv":
+        shown = f"COALESCE({quoted(CORRUPT)}, {shown})"
+    elif log.kind == "jsonl":
+        shown = "line"
+    listed += [f"{_torn(reading, names)} AS {TORN}", f"{shown} AS {SHOWN}", PLACE]
+    engine.view(f"log_{i}", engine.run(f"SELECT {', '.join(listed)} FROM lines_{i}", **known))
+    frame = engine.run(in_spark(reading.format.sql, f"log_{i}", (TORN, SHOWN, PLACE)), **known)
+    return frame if reading.span == WHOLE else frame.where(inside(reading.span))
+
+
+def faults(reading: Reading) -> list[tuple[str, str | None]]:
+    """Why a row cannot be taken apart, with the column where one is at fault; `torn` counts them from 1."""
+    if reading.log.kind == "jsonl":
+        return [("not JSON", None)]
+    if reading.log.kind == "csv":
+        n = len(reading.log.header)
+        numbers = [("not a number", use.source) for use in reading.uses if _is_number(use)]
+        return [(f"not {n} columns, as the header has", None), *numbers]
+    return []
+
+
+def location(path: Path, log: LogFile | None = None) -> str:
+    """A path as Spark's readers want it: the characters of patterns stand for themselves.
+
+    `path` may be a file of the folder that is the `log`, where that lies at a URL.
+    """
+    if log is None or log.url is None:
+        place = f"file://{path.absolute()}"
+    else:
+        inside = path.relative_to(log.path).as_posix()
+        place = log.url if inside == "." else f"{log.url.rstrip('/')}/{inside}"
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", place)
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier of Spark's."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _is_number(use: Use) -> bool:
+    return use.source is not None and use.column.type in ("DOUBLE", "BOOLEAN")
+
+
+def _lines(engine: SparkEngine, log: LogFile, reading: Reading) -> tuple[DataFrame, dict[str, str]]:
+    """The file as Spark reads it with `place` beside, and how its columns are named there."""
+    reader, place = engine.session.read, location(log.path, log)
+    if log.kind == "parquet":
+        frame = reader.parquet(*(location(file, log) for file in parquet_files(log.path, *reading.span)))
+        names = {name: quoted(name) for name in log.header}
+    elif log.kind == "jsonl":
+        used = dict.fromkeys(use.source for use in reading.uses if use.source is not None)
+        schema = ", ".join(f"{quoted(name)} STRING" for name in (*used, CORRUPT))
+        engine.view("text_lines", reader.text(place).selectExpr("*", "_metadata"))
+        frame = engine.run(
+            "SELECT value AS line, _metadata, FROM_JSON(value, :schema, "
+            f"MAP('columnNameOfCorruptRecord', '{CORRUPT}')) AS said FROM text_lines WHERE TRIM(value) <> ''",
+            schema=schema,
+        )
+        names = {name: f"said.{quoted(name)}" for name in used}
+    else:
+        listed = [f"c{k} STRING" for k in range(len(log.header))]
+        frame = reader.schema(f"{', '.join(listed)}, {quoted(CORRUPT)} STRING").csv(
+            place,
+            sep=log.delimiter,
+            quote='"',
+            escape='"',
+            header=True,
+            mode="PERMISSIVE",
+            columnNameOfCorruptRecord=CORRUPT,
+        )
+        names = {name: f"c{k}" for k, name in reversed(list(enumerate(log.header)))}
+    where = "CONCAT(_metadata.file_path, ' ', LPAD(_metadata.file_block_start, 20, '0'))"
+    return frame.selectExpr("*", f"{where} AS {PLACE}"), names
+
+
+def _value(log: LogFile, use: Use, names: Mapping[str, str]) -> str:
+    """The expression of a declared column over what Spark's reader gives."""
+    kind = SQL_TYPES.get(use.column.type, use.column.type).replace("VARCHAR", "STRING")
+    if use.source is None:
+        return f"CAST(NULL AS {'ARRAY<BIGINT>' if use.column.type == 'BLOCKS' else kind})"
+    source = names[use.source]
+    if use.column.type == "BLOCKS":
+        if log.kind == "parquet" and log.first[use.source].endswith("[]"):
+            return f"CAST({source} AS ARRAY<BIGINT>)"
+        none = f"ARRAY({NO_BLOCKS.strip('[]')})"
+        listed = f"COALESCE(FROM_JSON({source}, 'ARRAY<BIGINT>'), {none})"
+        good = f"CASE WHEN {source} RLIKE r'^{BLOCKS}$' THEN {listed} ELSE {none} END"
+        return f"CASE WHEN {source} IS NOT NULL THEN {good} END"
+    if use.column.type == "INSTANT":
+        # Spark's own time ends at microseconds; the rest of the digits are read as a number.
+        text = f"CAST({source} AS STRING)"
+        whole = f"UNIX_SECONDS(TRY_CAST(REGEXP_REPLACE({text}, '[.][0-9]+', '') AS TIMESTAMP))"
+        rest = f"CAST(RPAD(REGEXP_EXTRACT({text}, '[.]([0-9]{{1,9}})', 1), 9, '0') AS BIGINT)"
+        return f"({whole} * 1000000000 + {rest})"
+    if kind == "STRING":
+        return f"NULLIF({source}, '')" if log.kind == "csv" else f"CAST({source} AS STRING)"
+    return f"TRY_CAST({source} AS {kind})"
+
+
+def _torn(reading: Reading, names: Mapping[str, str]) -> str:
+    """The number of a row's fault, in the order of `faults`."""
+    log = reading.log
+    if log.kind == "parquet":
+        return "CAST(NULL AS INT)"
+    corrupt = f"said.{quoted(CORRUPT)}" if log.kind == "jsonl" else quoted(CORRUPT)
+    whens = [f"WHEN {corrupt} IS NOT NULL THEN 1"]
+    if log.kind == "csv":
+        for k, use in enumerate([use for use in reading.uses if _is_number(use)], start=2):
+            text = names[use.source or ""]
+            whens.append(f"WHEN {text} <> '' AND {_value(log, use, names)} IS NULL THEN {k}")
+    return f"CASE {' '.join(whens)} END"

@@ -1,0 +1,175 @@
+"""A run's folder as a log: which of its files hold the requests, and what it says of itself.
+
+The folders of shards, which several senders wrote of one workload, are one log together, on one clock. Only
+what reading them as a trace needs. Not here: the record itself (`burstlens.bench.record`), its format
+(`queries/ingest/burstlens_record.sql`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import BurstlensError
+
+RUN = "run.json"
+"""Marks a folder as a run, and says what was asked of whom."""
+RECORDS = "record-*.jsonl"
+"""One file a worker, one line a request."""
+FORMAT = "burstlens_record"
+
+
+ONE = {
+    "of": "number of shards",
+    "workload_sha256": "workload",
+    "seed": "--seed",
+    "start_unix_s": "--start-at",
+    "prompts": "kind of prompts",
+    "served_model": "served model",
+}
+"""What the shards of one workload have in common, by its name in `Part.said`, and what to call it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The folder of one shard, and what its manifest says of it."""
+
+    folder: Path
+    index: int
+    said: dict[str, Any]
+    behind_s: float = 0.0
+    """What its instants are to be moved by, to lie on the clock of the sender that is farthest ahead."""
+
+    @property
+    def name(self) -> str:
+        """The shard and its folder, for messages."""
+        return f"{self.folder} (shard {self.index}/{self.said['of']})"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A file of a log, and what its instants are to be moved by, in seconds."""
+
+    path: Path
+    behind_s: float = 0.0
+
+
+def opened(paths: Iterable[Path]) -> list[Record]:
+    """The paths, each run's folder replaced by its records; BurstlensError where it holds none.
+
+    Folders of shards must be all those of one workload (see `whole`).
+    """
+    listed = list(paths)
+    parts = {part.folder: part for part in whole(listed)}
+    files: list[Record] = []
+    for path in listed:
+        if not is_run(path):
+            files.append(Record(path))
+            continue
+        records = sorted(path.glob(RECORDS), key=lambda file: (len(file.name), file.name))
+        if not records:
+            raise BurstlensError(f"{path}: this run recorded no request; give the folder of one that did")
+        # A worker that was given nothing to do, or was stopped at once, leaves an empty file.
+        filled = [file for file in records if file.stat().st_size]
+        if path in parts:
+            files += [Record(file, parts[path].behind_s) for file in filled]
+        else:
+            files += [Record(file) for file in filled or records[:1]]
+    if parts and not files:
+        raise BurstlensError(f"{listed[0]}: these shards recorded no request")
+    return files
+
+
+def whole(paths: Sequence[Path]) -> list[Part]:
+    """The shards among some folders by index, on one clock; none where none is a shard.
+
+    BurstlensError where they are not all the shards of one workload, each once, and nothing else.
+    """
+    parts = sorted((part for path in paths if (part := _part(path))), key=lambda part: part.index)
+    if not parts:
+        return []
+    first = parts[0]
+    others = [path for path in paths if path not in {part.folder for part in parts}]
+    if others:
+        raise BurstlensError(f"{others[0]}: is no shard, and cannot make one trace with {first.name}")
+    for key, words in ONE.items():
+        for part in parts[1:]:
+            if part.said.get(key) != first.said.get(key):
+                raise BurstlensError(
+                    f"{part.name}: has another {words} than {first.name}; give the shards of one workload, "
+                    "sent together"
+                )
+    for one, other in pairwise(parts):
+        if one.index == other.index:
+            raise BurstlensError(f"{one.folder} and {other.folder}: are the same shard; give each shard once")
+    missing = sorted(set(range(first.said["of"])) - {part.index for part in parts})
+    if missing:
+        named = ", ".join(f"{index}/{first.said['of']}" for index in missing[:8])
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        raise BurstlensError(
+            f"{first.name}: of its shards {named}{more} {'is' if len(missing) == 1 else 'are'} missing; give "
+            "the folders of all"
+        )
+    return _on_one_clock(parts)
+
+
+def _part(path: Path) -> Part | None:
+    """What a folder says of its shard; None where it is no shard's."""
+    if not is_run(path):
+        return None
+    try:
+        said = json.loads((path / RUN).read_text(encoding="utf-8"))
+        shard = said.get("shard")
+        if not shard or "index" not in shard:
+            return None
+        told = {**shard, "served_model": said["served_model"], "prompts": said["settings"].get("prompts")}
+        return Part(path, int(shard["index"]), {"of": int(shard["of"]), **told})
+    except OSError as fault:
+        raise BurstlensError.unreadable(path / RUN, fault) from fault
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise BurstlensError(f"{path / RUN}: is no manifest of a run: {fault}") from fault
+
+
+def _on_one_clock(parts: list[Part]) -> list[Part]:
+    """Where clocks are known to differ, how far each is behind the one that is farthest ahead.
+
+    They are known to differ where no one offset lies within the bounds of all; else nothing is moved, since
+    the difference may be none.
+    """
+    clocks = [part.said.get("clock") for part in parts]
+    bounds = [(float(clock["low_s"]), float(clock["high_s"])) for clock in clocks if clock]
+    if len(bounds) < len(parts) or max(low for low, _ in bounds) <= min(high for _, high in bounds):
+        return parts
+    middles = [(low + high) / 2 for low, high in bounds]
+    ahead = max(middles)
+    return [
+        Part(part.folder, part.index, part.said, round(ahead - middle, 6))
+        for part, middle in zip(parts, middles, strict=True)
+    ]
+
+
+def is_run(path: Path) -> bool:
+    """Whether it is a run's folder; what cannot be asked is none, and reading it tells why."""
+    try:
+        return (path / RUN).is_file()
+    except OSError:
+        return False
+
+
+def run_name(record: Path) -> str:
+    """The name of the run that a record belongs to: its folder's, else the file's own."""
+    folder = record.absolute().parent
+    return folder.name if is_run(folder) else record.stem
+
+
+def is_made_up(record: Path) -> bool:
+    """Whether its load was synthetic or its answers simulated, as its manifest says."""
+    try:
+        said = json.loads((record.parent / RUN).read_text(encoding="utf-8"))
+        return bool(said.get("synthetic") or said.get("simulated"))
+    except (OSError, ValueError, AttributeError):
+        return False

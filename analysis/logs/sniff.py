@@ -1,0 +1,237 @@
+"""Looking at a log file before reading it: what it is, how it is packed, which columns it has.
+
+Every way in which a path can be no log at all ends here, in one line. Not here: which known format it is
+(`burstlens.analysis.logs.formats`) and reading its rows (`burstlens.analysis.logs.load_duckdb`).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil, inf
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import BinaryIO, cast
+
+import duckdb
+import zstandard
+
+from ..core.errors import BurstlensError
+
+HEAD_BYTES = 1 << 18
+"""Enough for the widest header known (1,444 columns) and for a look at the first rows."""
+
+GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+IDENTITY = "_burstlens.json"
+"""Marks a folder of Parquet files as one trace, and says who it is; readers pass over such a name."""
+DAY = "day"
+"""Folders of a partitioned trace are called `day=000012`, days since its day 0: names sort as time does."""
+DAY_S = 86_400.0
+DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A file that can be read as a log."""
+
+    path: Path
+    kind: str
+    """csv, jsonl or parquet"""
+    packed: str
+    """none, gzip or zstd: by its first bytes, whatever its name says"""
+    header: tuple[str, ...]
+    """column names, or the keys of the first objects"""
+    delimiter: str
+    first: dict[str, str]
+    """the first row's text by column, as far as it can be told; for Parquet the columns' types"""
+    url: str | None = None
+    """where it lies if only Spark can open it; `path` then stands in for it"""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its endings."""
+        return stem(self.path)
+
+
+def stem(path: Path) -> str:
+    """A file's name without the endings of formats and packings."""
+    name = path.name
+    for ending in (".gz", ".zst", ".csv", ".jsonl", ".json", ".parquet", ".txt", ".tsv"):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            name = name[: -len(ending)]
+    return name
+
+
+def look(path: Path) -> LogFile:
+    """What a file is, from its first bytes; BurstlensError, in one line, if it can be no log."""
+    try:
+        mode = path.stat().st_mode
+        if S_ISDIR(mode):
+            if (path / IDENTITY).is_file():
+                return _look_at_parquet(path)
+            raise BurstlensError.directory(path)
+        if not S_ISREG(mode):
+            raise BurstlensError.no_file(path)
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if not magic:
+            raise BurstlensError.empty(path)
+        if magic == PARQUET:
+            return _look_at_parquet(path)
+        packed = "gzip" if magic.startswith(GZIP) else "zstd" if magic == ZSTD else "none"
+        with unpacked(path, packed) as file:
+            head = file.read(HEAD_BYTES)
+    except FileNotFoundError as fault:
+        raise BurstlensError.missing_file(path) from fault
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise BurstlensError.utf16(path)
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if not text.strip():
+        raise BurstlensError.empty(path)
+    first_line = text.splitlines()[0]
+    if b"\0" in first_line or not _is_text(first_line):
+        raise BurstlensError.binary(path)
+    if text.lstrip()[:1] == b"{":
+        return _look_at_jsonl(path, packed, text)
+    if text.lstrip()[:1] == b"[":
+        raise BurstlensError.json_array(path)
+    return _look_at_csv(path, packed, text)
+
+
+@contextmanager
+def unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
+    """The file's bytes, decompressed as they are read; a damaged packing is a BurstlensError."""
+    try:
+        if packed == "gzip":
+            with gzip.open(path) as file:
+                yield cast(BinaryIO, file)
+        elif packed == "zstd":
+            with (
+                path.open("rb") as raw,
+                zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as reader,
+            ):
+                yield cast(BinaryIO, reader)
+        else:
+            with path.open("rb") as raw:
+                yield raw
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as fault:
+        raise BurstlensError.damaged(path, packed) from fault
+
+
+def _is_text(line: bytes) -> bool:
+    """Whether a line is UTF-8 without control characters."""
+    try:
+        said = line.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        # A character may be cut by the end of what was read, nowhere else.
+        return len(line) >= HEAD_BYTES - 3 and fault.start >= len(line) - 3
+    return not any(ord(c) < 32 and c not in "\t\r\f" for c in said)
+
+
+def _look_at_parquet(path: Path) -> LogFile:
+    files = parquet_files(path)
+    if not files:
+        raise BurstlensError.empty(path)
+    with duckdb.connect() as connection:
+        try:
+            columns = connection.execute(
+                "DESCRIBE SELECT * FROM read_parquet($1, hive_partitioning = false)", [unglobbed(files[0])]
+            ).fetchall()
+        except duckdb.Error as fault:
+            raise BurstlensError.damaged(path, "Parquet") from fault
+    return LogFile(path, "parquet", "none", tuple(c[0] for c in columns), ",", {c[0]: c[1] for c in columns})
+
+
+def _look_at_jsonl(path: Path, packed: str, text: bytes) -> LogFile:
+    """Keys of the objects on the first lines; a bad line among them is for the reader to reject."""
+    keys: dict[str, str] = {}
+    for line in text.splitlines()[:50]:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict):
+            for key, value in said.items():
+                keys.setdefault(key, value if isinstance(value, str) else json.dumps(value))
+    return LogFile(path, "jsonl", packed, tuple(keys), "", keys)
+
+
+def _look_at_csv(path: Path, packed: str, text: bytes) -> LogFile:
+    """Header and first row, split by the delimiter that cuts the header into most columns."""
+    said = text.decode("utf-8", "replace")
+    first_line = said.splitlines()[0]
+    delimiter = max(DELIMITERS, key=first_line.count)
+    rows = csv.reader(io.StringIO(said, newline=""), delimiter=delimiter)
+    try:
+        header = next(rows)
+        row = next((r for r in rows if r), [])
+    except csv.Error:
+        row = []
+    first = dict(zip(header, row, strict=False))
+    return LogFile(path, "csv", packed, tuple(header), delimiter, first)
+
+
+def parquet_files(path: Path, start_s: float | None = None, end_s: float | None = None) -> list[Path]:
+    """The files of a trace in order of arrival: itself, or those of its folder.
+
+    Where the folder is partitioned by day, only those of days that reach into the half-open span asked for.
+    """
+    if not path.is_dir():
+        return [path]
+    first = 0 if start_s is None else start_s // DAY_S
+    last = inf if end_s is None else ceil(end_s / DAY_S) - 1
+    files = sorted(path.glob("*.parquet"))
+    for folder in sorted(path.glob(f"{DAY}=*")):
+        day = folder.name.partition("=")[2]
+        if day.isdigit() and first <= int(day) <= last:
+            files += sorted(folder.glob("*.parquet"))
+    return files
+
+
+def unglobbed(path: Path) -> str:
+    """A path as DuckDB's readers want it: the characters of patterns stand for themselves."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
+
+
+def checked_digest(path: Path, packed: str) -> str:
+    """SHA-256 of the file as it lies there; a packed file is also followed to its end.
+
+    DuckDB takes a gzip file whose bytes were altered, and a zstd file that was cut short, without a word.
+    """
+    try:
+        with (path / IDENTITY if path.is_dir() else path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if packed == "gzip":
+            with unpacked(path, packed) as stream:
+                while stream.read(HEAD_BYTES):
+                    pass
+        elif packed == "zstd" and not _whole_zstd(path):
+            raise BurstlensError.damaged(path, packed)
+    except OSError as fault:
+        raise BurstlensError.unreadable(path, fault) from fault
+    return digest
+
+
+def _whole_zstd(path: Path) -> bool:
+    """Whether the frames of the file can all be read and the last of them is complete."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    with path.open("rb") as file:
+        chunk = b""
+        try:
+            while chunk or (chunk := file.read(HEAD_BYTES)):
+                if frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+                frame.decompress(chunk)
+                chunk = frame.unused_data if frame.eof else b""
+        except zstandard.ZstdError:
+            return False
+    return frame.eof

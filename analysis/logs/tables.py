@@ -1,0 +1,327 @@
+"""The tables that questions are put to, built from the requests (see `burstlens.queries`).
+
+Runs of equal stamps are counted in NumPy on the sorted stamps: at ten million rows that is ten times as fast
+as grouping and sorting them in SQL, and needs less memory. `tests/analysis/test_tables.py` holds
+the same tables in SQL and finds them equal. Not here: where the requests come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...queries import Engine
+from ...queries.spark import SparkEngine
+
+HOLE_S = 86_400.0
+"""A silence of all services of at least this long is a hole in the record, not a quiet time."""
+MOST_SELECTED = 16
+"""Services, and models of one service, that are characterized one by one: the busiest."""
+MOST_STREAMS = 2_000
+"""More pairs of service and model than that are no services and models."""
+
+PIECE = 1 << 17
+"""Rows that are counted at a time."""
+
+Stream = tuple[str, str | None]
+"""Service and model."""
+Integers = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is characterized: everything, a service, or one model of a service."""
+
+    selection_id: int
+    service: str | None
+    model: str | None
+    n: int
+
+    @property
+    def label(self) -> str:
+        """`all`, `conversation` or `conversation · GPT-4`, as figures and tables name it."""
+        return " · ".join(part for part in (self.service, self.model) if part) or "all"
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """The occupied ticks of one selection in ascending order; every array has one element a tick."""
+
+    first: int
+    """The tick that `tick` counts from."""
+    tick: Integers
+    start: Integers
+    """Requests before it, and at last all of them, so one element more: `start[b] − start[a]` requests lie in
+    the a-th to the last tick before the b-th; n requests of one tick hold n − 1 gaps of zero."""
+    cut: Integers
+    """Places of the first tick of each segment that holds any, between which there is no gap."""
+
+    def gaps(self) -> Integers:
+        """Ticks since the one before; 0, which no gap can be, for the first of a segment."""
+        gap = np.empty_like(self.tick)
+        np.subtract(self.tick[1:], self.tick[:-1], out=gap[1:])
+        gap[self.cut] = 0
+        return gap
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The stamp of every request in order of arrival, and what it counts towards."""
+
+    first: int
+    tick: Integers
+    """counted from `first`"""
+    code: Integers
+    """twice the index of its stream, and one more where it failed"""
+
+    def together(self, streams: Sequence[int] | None) -> tuple[Integers, Integers]:
+        """The occupied ticks of some streams together, or of all: `tick` and `start` of `Ticks`."""
+        if streams is None:
+            return _runs(self.tick)
+        held = np.zeros(int(self.code.max(initial=0)) + 2, bool)
+        held[[2 * i + failed for i in streams for failed in (0, 1)]] = True
+        return _runs(self.tick, self.code, held)
+
+    def apart(
+        self, per_stream: NDArray[np.int64]
+    ) -> tuple[Integers, list[tuple[Integers, Integers]], list[Integers]]:
+        """The same of each stream, of so many rows each, and the failures in each of its ticks; first the
+        ticks of one stream after another."""
+        # Stable, so each stream keeps its order; small integers are sorted by counting.
+        order = np.argsort(self.code >> 1, kind="stable")
+        tick, code = self.tick[order], self.code[order]
+        del order
+        ticks, failures = [], []
+        end = np.cumsum(per_stream)
+        for a, b in zip((end - per_stream).tolist(), end.tolist(), strict=True):
+            occupied, start = _runs(tick[a:b])
+            ticks.append((occupied, start))
+            failed = code[a:b] & 1
+            failures.append(_narrow(np.add.reduceat(failed, start[:-1], dtype=np.int32) if b > a else failed))
+        # One array behind all, which the engine reads too.
+        joined = np.concatenate([tick for tick, _ in ticks])
+        ends = np.cumsum([len(tick) for tick, _ in ticks])
+        parts = np.split(joined, ends[:-1])
+        return joined, [(part, start) for part, (_, start) in zip(parts, ticks, strict=True)], failures
+
+
+def _runs(
+    tick: Integers, code: Integers | None = None, held: NDArray[np.bool_] | None = None
+) -> tuple[Integers, Integers]:
+    """Distinct stamps of ordered rows, and where the run of each begins, with the end of the last one.
+
+    Only rows are taken whose `code` is `held`, where these are given. In pieces that stay in the cache.
+    """
+    # Room for the most there can be; what is not used is never touched, so takes no memory.
+    distinct, start = np.empty_like(tick), np.empty(len(tick) + 1, np.min_scalar_type(-len(tick) - 1))
+    found = rows = 0
+    for a in range(0, len(tick), PIECE):
+        piece = tick[a : a + PIECE]
+        if code is not None and held is not None:
+            piece = piece[np.take(held, code[a : a + PIECE])]
+        if not len(piece):
+            continue
+        new = np.flatnonzero(piece[1:] != piece[:-1]) + 1
+        if not found or piece[0] != distinct[found - 1]:
+            distinct[found], start[found] = piece[0], rows
+            found += 1
+        many = slice(found, found + len(new))
+        distinct[many], start[many] = piece[new], new + rows
+        found += len(new)
+        rows += len(piece)
+    start[found] = rows
+    return distinct[:found], start[: found + 1]
+
+
+def stamp(engine: Engine, resolution_s: float) -> list[Stream]:
+    """Make `stamped` and `requests` from a table `trace`; the streams, by `stream_id` from 1."""
+    connection = engine.connection
+    connection.execute(
+        """
+        CREATE TABLE named AS
+        SELECT
+            CAST(ROW_NUMBER() OVER (ORDER BY service, model NULLS FIRST) AS SMALLINT) AS stream_id,
+            service,
+            model
+        FROM (SELECT DISTINCT service, model FROM trace) AS pairs
+        """
+    )
+    connection.execute(
+        """
+        CREATE TABLE stamped AS
+        SELECT
+            named.stream_id,
+            CAST(FLOOR(trace.arrival_s / $resolution_s + 1e-6) AS BIGINT) AS tick,
+            trace.arrival_s,
+            trace.session,
+            CAST(trace.request_tokens AS INTEGER) AS request_tokens,
+            CAST(trace.response_tokens AS INTEGER) AS response_tokens,
+            trace.elapsed_s,
+            trace.failed
+        FROM trace
+        JOIN named ON trace.service = named.service AND trace.model IS NOT DISTINCT FROM named.model
+        ORDER BY trace.arrival_s
+        """,
+        {"resolution_s": resolution_s},
+    )
+    connection.execute("CREATE VIEW requests AS SELECT *, CAST(NULL AS BIGINT[]) AS prefix FROM stamped")
+    pairs = connection.execute("SELECT service, model FROM named ORDER BY stream_id").fetchall()
+    connection.execute("DROP TABLE named")
+    return [(service, model) for service, model in pairs]
+
+
+def build(
+    engine: Engine, streams: Sequence[Stream], resolution_s: float
+) -> tuple[tuple[Selection, ...], dict[int, Ticks]]:
+    """Make streams, selections, members, segments, ticks and gaps from the `stamped` table.
+
+    `stamped` is sorted by tick; `stream_id` counts from 1 in the order of `streams`. Returns the selections,
+    and by their ids the same gaps as arrays.
+    """
+    rows = fetch(engine, len(streams))
+    per_stream = np.bincount(rows.code, minlength=2 * len(streams)).reshape(-1, 2).sum(axis=1)
+    selections, members = fill_selections(engine, streams, per_stream)
+    hole_ticks = round(HOLE_S / resolution_s)
+    joined, apart, failures = rows.apart(per_stream)
+    _keep_ticks(engine, rows.first, joined, apart, failures)
+    runs = [
+        apart[held[0]] if len(held) == 1 else rows.together(held if s.service else None)
+        for s, held in zip(selections, members, strict=True)
+    ]
+    # The first selection is everything.
+    starts = _keep_segments(engine, rows.first, runs[0][0], hole_ticks)
+    engine.create("gaps", "gaps", slot_ticks=hole_ticks)
+    ticks = {}
+    for selection, (tick, start) in zip(selections, runs, strict=True):
+        cut = np.unique(np.searchsorted(tick, starts))
+        ticks[selection.selection_id] = Ticks(rows.first, tick, start, cut[cut < len(tick)])
+    return selections, ticks
+
+
+def fill_selections(
+    engine: Engine | SparkEngine, streams: Sequence[Stream], per_stream: NDArray[np.int64]
+) -> tuple[tuple[Selection, ...], list[list[int]]]:
+    """Make streams, selections and members; the selections, and beside each the indices of its streams."""
+    engine.fill(
+        "streams",
+        "stream_id SMALLINT, service VARCHAR, model VARCHAR, n BIGINT",
+        [(i + 1, *stream, int(per_stream[i])) for i, stream in enumerate(streams) if per_stream[i]],
+    )
+    present = [(stream, i) for i, stream in enumerate(streams) if per_stream[i]]
+    selections, members = select(present, per_stream)
+    engine.fill(
+        "selections",
+        "selection_id SMALLINT, service VARCHAR, model VARCHAR",
+        [(s.selection_id, s.service, s.model) for s in selections],
+    )
+    engine.fill(
+        "members",
+        "selection_id SMALLINT, stream_id SMALLINT",
+        [(s.selection_id, i + 1) for s, held in zip(selections, members, strict=True) for i in held],
+    )
+    return selections, members
+
+
+def fill_segments(engine: Engine | SparkEngine, start: Integers, end: Integers) -> None:
+    """Make the contiguous stretches, from the first to the last tick of each."""
+    engine.fill(
+        "segments",
+        "segment_id INTEGER, start_tick BIGINT, end_tick BIGINT",
+        [(i, int(a), int(b)) for i, (a, b) in enumerate(zip(start, end, strict=True))],
+    )
+
+
+def fetch(engine: Engine, n_streams: int) -> Rows:
+    """Stamp, stream and failure of every request, of a `stamped` table sorted by tick."""
+    connection = engine.connection
+    first, last = connection.execute("SELECT MIN(tick), MAX(tick) FROM requests").fetchall()[0]
+    narrow = "INTEGER" if last - first < 2**31 else "BIGINT"
+    small = "UTINYINT" if n_streams <= 127 else "INTEGER"
+    fetched = connection.execute(
+        f"""
+        SELECT
+            CAST(CAST(tick AS BIGINT) - $first AS {narrow}) AS tick,
+            CAST((CAST(stream_id AS INTEGER) - 1) * 2 + CASE WHEN failed THEN 1 ELSE 0 END AS {small}) AS code
+        FROM stamped
+        """,
+        {"first": first},
+    ).fetchnumpy()
+    return Rows(first, np.ma.getdata(fetched["tick"]), np.ma.getdata(fetched["code"]))
+
+
+def select(
+    present: Sequence[tuple[Stream, int]], per_stream: NDArray[np.int64]
+) -> tuple[tuple[Selection, ...], list[list[int]]]:
+    """Everything, each service where there are several, each model where a service has several.
+
+    Beside each selection the indices of the streams that it holds.
+    """
+    groups: list[tuple[str | None, str | None, list[int]]] = [(None, None, [i for _, i in present])]
+    services: dict[str, list[int]] = {}
+    names = {i: model for (_, model), i in present}
+    for (service, _), i in present:
+        services.setdefault(service, []).append(i)
+    busy = sorted(services, key=lambda service: -per_stream[services[service]].sum())[:MOST_SELECTED]
+    for service, held in services.items():
+        if service not in busy:
+            continue
+        if len(services) > 1:
+            groups.append((service, None, held))
+        if len(held) > 1:
+            busiest = sorted(held, key=lambda i: -per_stream[i])[:MOST_SELECTED]
+            groups.extend((service, names[i], [i]) for i in held if i in busiest and names[i] is not None)
+    selections = tuple(
+        Selection(number, service, model, int(per_stream[held].sum()))
+        for number, (service, model, held) in enumerate(groups, start=1)
+    )
+    return selections, [held for _, _, held in groups]
+
+
+def _keep_segments(engine: Engine, first: int, tick: Integers, hole_ticks: int) -> Integers:
+    """Make the contiguous stretches of all occupied ticks; where each begins, counted from `first`.
+
+    A silence of at least `hole_ticks` is a hole. A service's own silence is a gap like any other.
+    """
+    begun = np.append(0, np.flatnonzero(np.diff(tick) >= hole_ticks) + 1)
+    starts: Integers = tick[begun]
+    ends = tick[np.append(begun[1:] - 1, len(tick) - 1)]
+    fill_segments(engine, starts.astype(np.int64) + first, ends.astype(np.int64) + first)
+    return starts
+
+
+def _keep_ticks(
+    engine: Engine,
+    first: int,
+    joined: Integers,
+    apart: Sequence[tuple[Integers, Integers]],
+    failures: Sequence[Integers],
+) -> None:
+    """Requests and failures by stream and occupied tick, stream after stream."""
+    engine.connection.register(
+        "tick_arrays",
+        {
+            "stream_id": np.repeat(_narrow(np.arange(len(apart)) + 1), [len(tick) for tick, _ in apart]),
+            "tick": joined,
+            "n": np.concatenate([_narrow(np.diff(start)) for _, start in apart]),
+            "failed": np.concatenate(failures),
+        },
+    )
+    engine.connection.execute(
+        f"""
+        CREATE VIEW ticks AS
+        SELECT
+            CAST(stream_id AS SMALLINT) AS stream_id,
+            CAST(tick AS BIGINT) + ({first}) AS tick,
+            CAST(n AS INTEGER) AS n,
+            CAST(failed AS INTEGER) AS failed
+        FROM tick_arrays
+        """
+    )
+
+
+def _narrow(values: Integers) -> Integers:
+    """Whole numbers from 0 on, in the fewest bytes that hold them."""
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))

@@ -1,0 +1,89 @@
+"""Who a trace is: name, format, sources, counts, clock; kept in the Parquet file's metadata.
+
+Not here: the requests themselves (`burstlens.analysis.trace.trace`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
+from typing import Any
+
+METADATA_KEY = "burstlens"
+"""Key of the Parquet file metadata under which a trace keeps its identity, as JSON."""
+METADATA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that a trace was read from."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TraceInfo:
+    """Who a trace is; kept in the Parquet file's metadata and shown on every page made from it."""
+
+    name: str
+    format: str
+    sources: tuple[Source, ...]
+    rows: int
+    rejected: int
+    resorted: int
+    """Rows that stood after a later arrival in their log, and were sorted in."""
+    resolution_s: float
+    """Step of the log's stamps, in seconds: 1.0 for BurstGPT, 1e-3 for Mooncake, 1e-7 for Azure."""
+    day0: date | None
+    """Date of second 0, where known; without it there are no weekdays."""
+    synthetic: bool
+    spread: bool = False
+    """Arrivals were spread by us inside a coarser count (MAF1): gaps inside a minute mean nothing."""
+    has_failures: bool = True
+    """Whether the log tells failures; where it does not, `failed` is false for every request."""
+    has_sessions: bool = False
+    """Whether any request names its session."""
+    has_tokens: bool = True
+    """Whether any request has token counts; function traces have none."""
+    failure_rule: str | None = None
+    """What counted as a failure, in words: `Response tokens is 0`."""
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What is said of everything made from it: that it is synthetic, where it is."""
+        return ("synthetic",) if self.synthetic else ()
+
+    def lines(self) -> list[str]:
+        """Who it is, for a person."""
+        told = f"{self.rows:,} requests, format {self.format}"
+        for count, what in ((self.rejected, "rows rejected"), (self.resorted, "out of order")):
+            told += f", {count:,} {what}" if count else ""
+        return [told]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return asdict(self) | {
+            "sources": [asdict(source) for source in self.sources],
+            "day0": self.day0.isoformat() if self.day0 else None,
+        }
+
+    def to_json(self) -> str:
+        """The text under `METADATA_KEY`."""
+        return json.dumps({"version": METADATA_VERSION, **self.as_dict()}, ensure_ascii=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> TraceInfo:
+        """Back from `to_json`; ValueError, KeyError or TypeError where it is something else."""
+        said = json.loads(text)
+        if said.pop("version") != METADATA_VERSION:
+            raise ValueError("its metadata has another version")
+        known = {field.name for field in fields(cls)}
+        info = cls(**{key: value for key, value in said.items() if key in known})
+        return replace(
+            info,
+            sources=tuple(Source(**source) for source in said["sources"]),
+            day0=date.fromisoformat(said["day0"]) if said["day0"] else None,
+        )

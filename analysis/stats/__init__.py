@@ -1,0 +1,1 @@
+"""Estimators and tests on arrays, each usable by itself. Knows nothing of traces."""

@@ -1,0 +1,134 @@
+"""What chance alone does to fitted windows: redraws from the fitted law, goodness of fit, excess spread.
+
+Windows are held as counts of gaps by size in cells (see `traffic.windows`): 0 to 15 ticks one
+by one, longer gaps in half octaves. A redraw is one multinomial draw of these counts from the fitted law,
+so its cost does not grow with the gaps of a window. Refits of redraws and of what was observed take each
+long gap at the middle of its cell, both alike. Not here: the law itself (see `gamma`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ..core.result import LEVEL, Interval
+from .gamma import MEANS, SINGLE, GapSums, Likelihood, ShapeFits
+from .quantiles import student
+
+Array = NDArray[np.float64]
+
+
+def lowest_ticks(n_cells: int) -> Array:
+    """The shortest gap of each cell in ticks; a cell ends one tick before the next begins."""
+    octaves = np.arange(max(n_cells - SINGLE, 0)) / 2
+    longer = np.ceil(SINGLE * 2.0**octaves - 1e-6)
+    return np.concatenate([np.arange(SINGLE), longer])[:n_cells]
+
+
+def binned(cells: Array) -> GapSums:
+    """The sums of a likelihood from counts by cell (n_windows, n_cells), long gaps at mid-cell."""
+    edges = lowest_ticks(cells.shape[1] + 1)
+    middle = np.sqrt(edges[SINGLE:-1] * (edges[SINGLE + 1 :] - 1))
+    tail = cells[:, SINGLE:]
+    return GapSums(cells[:, :SINGLE], tail.sum(axis=1), tail @ middle, tail @ np.log(middle))
+
+
+def refit(cells: Array) -> tuple[ShapeFits, Array]:
+    """Fits and mean gaps of windows told by their counts by cell (n_windows, n_cells)."""
+    gaps = binned(cells)
+    return Likelihood(gaps, whole_tick=True).maximum(), np.maximum(gaps.mean, MEANS[0])
+
+
+def cell_cumulative(shape: Array, mean: Array, n_cells: int) -> Array:
+    """P(a gap lies in this cell or a shorter one), shape (n_windows, n_cells); 1 for the last cell."""
+    a, m = shape[:, None], mean[:, None]
+    # K(x) = x P(α, z) − m P(α + 1, z), and P(α + 1, z) = P(α, z) − z^α e^−z / Γ(α + 1).
+    x = np.arange(1, SINGLE + 1)
+    z = a * x / m
+    integral = (x - m) * special.gammainc(a, z) + m * np.exp(a * np.log(z) - z - special.gammaln(a + 1))
+    short = np.diff(integral, axis=1, prepend=0.0)
+    # From 16 ticks on, the distribution function half a tick past a gap is that of its whole-tick stamp.
+    past = lowest_ticks(n_cells)[SINGLE + 1 :] - 0.5
+    out = np.concatenate([short, special.gammainc(a, a * past / m), np.ones((len(a), 1))], axis=1)
+    return np.maximum.accumulate(np.minimum(out, 1.0), axis=1)
+
+
+def redraw(
+    n: ArrayLike, shape: Array, mean: Array, n_cells: int, rng: np.random.Generator, times: int
+) -> NDArray:
+    """Counts by cell of `times` redraws of each window, shape (times, n_windows, n_cells)."""
+    mass = np.diff(cell_cumulative(shape, mean, n_cells), axis=1, prepend=0.0)
+    return rng.multinomial(np.asarray(n, dtype=np.int64), mass, size=(times, len(shape)))
+
+
+def distances(cells: Array, shape: Array, mean: Array) -> Array:
+    """Kolmogorov–Smirnov distance of each window's gaps by cell from a law, shape (n_windows,)."""
+    empirical = np.cumsum(cells, axis=1) / cells.sum(axis=1, keepdims=True)
+    out: Array = np.abs(empirical - cell_cumulative(shape, mean, cells.shape[1])).max(axis=1)
+    return out
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """How well each window's gaps agree with its fitted Gamma."""
+
+    distance: Array
+    """Kolmogorov–Smirnov distance of gaps by cell from the law fitted to them."""
+    p_value: Array
+    """Share of redraws, refitted, that lie at least as far from their own fit."""
+
+
+def goodness_of_fit(cells: Array, rng: np.random.Generator, replicates: int = 99) -> Goodness:
+    """Parametric bootstrap: redraw each window from its fit, refit, compare the distances.
+
+    `cells` (n_windows, n_cells) are counts by cell; every window needs a gap. A p-value counts the
+    window itself among the redraws, so it is at least 1 / (replicates + 1) and a true Gamma is rejected
+    at 5 % five times in a hundred.
+    """
+    # Two octaves beyond the longest gap; the last cell takes what is longer still.
+    wide = max(int(np.flatnonzero(cells.any(axis=0))[-1]) + 5, SINGLE + 2)
+    cells = np.pad(cells[:, :wide], ((0, 0), (0, max(wide - cells.shape[1], 0))))
+    fits, mean = refit(cells)
+    observed = distances(cells, fits.shape, mean)
+    drawn = redraw(cells.sum(axis=1), fits.shape, mean, cells.shape[1], rng, replicates)
+    flat = drawn.reshape(-1, cells.shape[1]).astype(float)
+    again, again_mean = refit(flat)
+    reference = distances(flat, again.shape, again_mean).reshape(replicates, -1)
+    farther = (reference >= observed - 1e-12).sum(axis=0)
+    return Goodness(observed, (1 + farther) / (1 + replicates))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a fitted quantity varies between windows on the log scale, and how much chance explains."""
+
+    observed_sd: float
+    sampling_sd: float
+    """Standard deviation that refits of redraws from the fitted windows show around them."""
+    excess_sd: Interval
+    """Standard deviation beyond chance."""
+
+
+def spread(values: Array, errors: Array) -> Spread:
+    """Compare the variance of `values` (n_windows,) with that of `errors` (n_redraws, n_windows), in logs.
+
+    The excess variance is their difference: a mean over windows, so the scatter of the windows' shares in
+    it tells its interval. Zero where chance explains as much or more. Errors of NaN are of windows that were
+    not redrawn; those that were, a random part, then stand for all, and their own scatter is added.
+    """
+    n = len(values)
+    observed = (values - values.mean()) ** 2 * n / (n - 1)
+    redrawn = np.isfinite(errors[0])
+    known = errors[:, redrawn]
+    sampling = ((known - known.mean()) ** 2).mean(axis=0)
+    if redrawn.all():
+        variance = (observed - sampling).var(ddof=1) / n
+    else:
+        variance = observed.var(ddof=1) / n + sampling.var(ddof=1) / len(sampling)
+    beyond = observed.mean() - sampling.mean()
+    half = student(0.5 + LEVEL / 2, n - 1) * np.sqrt(variance)
+    excess = [float(np.sqrt(max(beyond + d, 0.0))) for d in (0.0, -half, half)]
+    return Spread(float(np.sqrt(observed.mean())), float(np.sqrt(sampling.mean())), Interval(*excess))

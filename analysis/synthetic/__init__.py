@@ -1,0 +1,1 @@
+"""The embedded synthetic BurstGPT, made from constants that were measured on the real one."""

@@ -1,0 +1,162 @@
+"""Small summaries that several parts share: rolling up, box plots, proportions, resampled sums.
+
+Not here: fits (see `stats.gamma`), and what any of it means for a trace.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..core.result import LEVEL, Interval, Z
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+Array = NDArray[np.float64]
+
+WHISKER_IQR = 1.5
+"""A box plot's whiskers reach to the outermost values within this many interquartile ranges."""
+
+
+def named_members(trace: Trace) -> pl.DataFrame:
+    """Which streams each selection holds.
+
+    Columns: `selection_id`, `selection` (its label), `service`, `model`, `stream_id`.
+    """
+    names = pl.DataFrame(
+        {
+            "selection_id": [s.selection_id for s in trace.selections],
+            "selection": [s.label for s in trace.selections],
+            "service": [s.service for s in trace.selections],
+            "model": [s.model for s in trace.selections],
+        },
+        schema={"selection_id": pl.Int16, "selection": pl.String, "service": pl.String, "model": pl.String},
+    )
+    return names.join(trace.engine.table("members"), on="selection_id").sort("selection_id", "stream_id")
+
+
+def ticks_in(trace: Trace, span_s: float) -> float:
+    """How many ticks of the stamps' clock a span is; whole wherever the clock is finer than the span."""
+    ticks = span_s / trace.info.resolution_s
+    return float(round(ticks)) if ticks >= 1 else ticks
+
+
+def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Roll counts per `stream_id` and `by` up to the selections; the other columns are summed."""
+    members = trace.engine.table("members")
+    values = [c for c in counts.columns if c != "stream_id" and c not in by]
+    kind = members.schema["selection_id"]
+    parts = []
+    for (selection,), held in members.sort("selection_id").group_by("selection_id", maintain_order=True):
+        rows = counts.join(held, on="stream_id", how="semi")
+        total = pl.col(*values).sum()
+        summed = rows.group_by(by).agg(total).sort(by) if by else rows.select(total).head(rows.height)
+        parts.append(summed.select(pl.lit(selection, dtype=kind).alias("selection_id"), *by, *values))
+    return pl.concat(parts)
+
+
+def boxes(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
+    """Box plot statistics of `value` in each group of `by`, quartiles by linear interpolation.
+
+    Columns: `by`, `values` (how many there are), `mean`, `low` and `high` (whiskers: the outermost values
+    within `WHISKER_IQR` interquartile ranges of the box), `q1`, `median`, `q3`, `outliers` (how many lie
+    beyond the whiskers).
+    """
+    x = pl.col(value).cast(pl.Float64)
+    fenced = (
+        rows.with_columns(
+            x.quantile(0.25, "linear").over(*by).alias("q1"), x.quantile(0.75, "linear").over(*by).alias("q3")
+        )
+        .with_columns(reach=WHISKER_IQR * (pl.col("q3") - pl.col("q1")))
+        .with_columns(inside=x.is_between(pl.col("q1") - pl.col("reach"), pl.col("q3") + pl.col("reach")))
+    )
+    return (
+        fenced.group_by(*by)
+        .agg(
+            pl.len().cast(pl.Int64).alias("values"),
+            x.mean().alias("mean"),
+            x.filter(pl.col("inside")).min().alias("low"),
+            pl.col("q1").first(),
+            x.median().alias("median"),
+            pl.col("q3").first(),
+            x.filter(pl.col("inside")).max().alias("high"),
+            (~pl.col("inside")).sum().cast(pl.Int64).alias("outliers"),
+        )
+        .sort(*by)
+    )
+
+
+def wilson(hits: float, n: float) -> Interval:
+    """A proportion with Wilson's score interval (1927); NaN and the whole of [0, 1] when `n` is 0."""
+    low, high = wilson_ends(np.array([hits], dtype=float), np.array([n], dtype=float))
+    return Interval(float(hits / n) if n > 0 else float("nan"), float(low[0]), float(high[0]))
+
+
+def wilson_ends(hits: Array, n: Array) -> tuple[Array, Array]:
+    """Lower and upper ends of Wilson's interval for many proportions, each the shape of `n`."""
+    some = np.maximum(n, 1e-9)
+    share = hits / some
+    squared = Z * Z / some
+    centre = (share + squared / 2) / (1 + squared)
+    half = np.sqrt(share * (1 - share) * squared + squared * squared / 4) / (1 + squared)
+    low = np.where(hits > 0, np.maximum(centre - half, 0.0), 0.0)
+    high = np.where((hits < n) & (n > 0), np.minimum(centre + half, 1.0), 1.0)
+    return low, high
+
+
+def newcombe(hits: tuple[float, float], n: tuple[float, float]) -> Interval:
+    """First proportion minus the second, with Newcombe's interval (1998, method 10)."""
+    first, second = wilson(hits[0], n[0]), wilson(hits[1], n[1])
+    difference = first.value - second.value
+    low = difference - np.hypot(first.value - first.low, second.high - second.value)
+    high = difference + np.hypot(first.high - first.value, second.value - second.low)
+    return Interval(difference, float(low), float(high))
+
+
+def resampled_sums(rng: np.random.Generator, blocks: Array, draws: int) -> Array:
+    """Sums over blocks drawn with replacement, as many as there are.
+
+    Blocks of shape (..., blocks, columns) give (..., draws, columns), the same draws for all that lead.
+    """
+    n = blocks.shape[-2]
+    drawn = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+    return np.asarray(weights @ blocks)
+
+
+def spread_of(value: float, resampled: Array) -> Interval:
+    """A value with the percentile interval of its resampled copies, undefined copies left out."""
+    known = resampled[np.isfinite(resampled)]
+    if len(known) < 2:
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(known, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return Interval(value, float(low), float(high))
+
+
+def lasting(span_s: float) -> str:
+    """A span in the unit that a person would use: minutes under two hours, hours under two days, days."""
+    if span_s < 7200:
+        return f"{span_s / 60:.0f} minutes"
+    return f"{span_s / 3600:.0f} hours" if span_s < 172_800 else f"{span_s / 86_400:.1f} days"
+
+
+def spoken(sentence: str) -> str:
+    """A sentence that starts with a selection's label: services as people write them, first letter large."""
+    out = re.sub(r"\bapi\b", "API", sentence)
+    return out[:1].upper() + out[1:]
+
+
+def flat(name: str, interval: Interval) -> dict[str, Any]:
+    """An interval as three columns."""
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def interval_of(row: dict[str, Any], name: str) -> Interval:
+    """Back from three columns."""
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])

@@ -1,0 +1,427 @@
+"""A trace: its identity, and opening it for questions; turning logs into a trace file.
+
+How logs are read is in `formats`, `logs`, `reading` and `loading`, the tables that questions are put to are
+made in `tables`, and how files are written in `trace_files`. Not here: what a trace says (the other modules).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import polars as pl
+
+from ...queries import Engine
+from ...queries.spark import LOCAL, SparkEngine, Unavailable, start
+from ..core.errors import BurstlensError, counted
+from ..core.exhibit import Exhibit, Shown
+from ..core.result import Progress, silent
+from ..logs import load_spark as spark_loading
+from ..logs import urls_spark as spark_places
+from ..logs.load_duckdb import Loaded, load
+from ..logs.rejects import Reject, write_rejects
+from ..logs.run_folders import FORMAT as RECORD
+from ..logs.run_folders import Record, is_made_up, opened, run_name
+from ..logs.select_sql import WHOLE, Reading, Span, read_as
+from ..logs.sniff import checked_digest
+from ..logs.tables import HOLE_S, Selection, Stream, Ticks, build, stamp
+from ..logs.trace_info import Source, TraceInfo
+from . import tables_spark as spark_tables
+from .parquet import COLUMNS, copy, write_folder, write_trace
+
+__all__ = [
+    "COLUMNS",
+    "HOLE_S",
+    "WHOLE",
+    "Cluster",
+    "Ingested",
+    "Selection",
+    "Source",
+    "Span",
+    "Trace",
+    "TraceInfo",
+    "ingest",
+    "open_frame",
+    "open_trace",
+    "prepare",
+    "write_trace",
+]
+
+
+@dataclass(frozen=True)
+class Trace(Shown):
+    """An opened trace: its identity, its selections and an engine that answers questions about it."""
+
+    info: TraceInfo
+    engine: Engine | SparkEngine
+    selections: tuple[Selection, ...]
+    segments: pl.DataFrame
+    """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
+    ticks: Mapping[int, Ticks] | None
+    """By `selection_id` its occupied ticks and gaps: the engine's `gaps` as arrays. None where they stay on a
+    cluster."""
+    rejects: tuple[Reject, ...] = ()
+    """Rows of the logs that are not in the trace; empty when it was opened from a trace file."""
+
+    @property
+    def start_s(self) -> float:
+        """First arrival, seconds since midnight of day 0."""
+        return float(self.segments["start_s"].min())  # type: ignore[arg-type]
+
+    @property
+    def end_s(self) -> float:
+        """Last arrival, seconds since midnight of day 0."""
+        return float(self.segments["end_s"].max())  # type: ignore[arg-type]
+
+    def selection(self, service: str | None = None, model: str | None = None) -> Selection:
+        """The selection of that service and model; KeyError naming the ones there are."""
+        for candidate in self.selections:
+            if (candidate.service, candidate.model) == (service, model):
+                return candidate
+        known = ", ".join(s.label for s in self.selections)
+        raise KeyError(f"no selection {service!r} · {model!r}; this trace has: {known}")
+
+    def close(self) -> None:
+        """Let go of the memory that the requests take; the trace answers no more."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def requests(self) -> pl.DataFrame:
+        """Every request as a row, columns of `COLUMNS`, sorted by arrival.
+
+        BurstlensError where Spark holds them: there only small tables leave the cluster.
+        """
+        if not isinstance(self.engine, Engine):
+            raise BurstlensError(
+                f"{self.info.name}: its requests stay on the cluster; ingest writes them as Parquet, "
+                "to be read without Spark"
+            )
+        with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
+            path = Path(folder) / "trace.parquet"
+            copy(self.engine, self.info, path)
+            return pl.read_parquet(path, columns=list(COLUMNS), memory_map=False)
+
+    def to_frame(self, table: str | None = None) -> pl.DataFrame:
+        """The requests (see `requests`), or one of the tables that the trace shows itself with."""
+        return self.requests() if table in (None, "requests") else super().to_frame(table)
+
+    def exhibit(self) -> Exhibit:
+        """Identity, selections with their counts and rates, and requests per hour."""
+        span_s = max(self.end_s - self.start_s, self.info.resolution_s)
+        selections = pl.DataFrame(
+            [(s.label, s.service, s.model, s.n, s.n / span_s) for s in self.selections],
+            schema={
+                "selection": pl.String, "service": pl.String, "model": pl.String,
+                "requests": pl.Int64, "rate_rps": pl.Float64,
+            },
+            orient="row",
+        )  # fmt: skip
+        hours = f"{span_s / 3600:,.1f} hours from first to last arrival"
+        return Exhibit(
+            self.info.name, self.info.marks, (*self.info.lines(), hours), {"selections": selections}
+        )
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where Spark runs: a master as Spark names it, and settings of Spark's own."""
+
+    master: str = LOCAL
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ingested(Shown):
+    """What `ingest` did: the trace's identity, where it lies, and the rejects file if there is one."""
+
+    info: TraceInfo
+    out: Path
+    rejects: Path | None
+    listed: int
+    """Rejected rows in the rejects file; Spark lists no more than ten thousand."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        return {
+            "out": str(self.out),
+            "rejects": str(self.rejects) if self.rejects else None,
+            **self.info.as_dict(),
+        }
+
+    def exhibit(self) -> Exhibit:
+        """What was done, and the files that were read."""
+        sources = pl.DataFrame(
+            [(source.name, source.bytes, source.sha256) for source in self.info.sources],
+            schema={"file": pl.String, "bytes": pl.Int64, "sha256": pl.String},
+            orient="row",
+        )
+        return Exhibit(str(self.out), self.info.marks, self.lines(), {"sources": sources})
+
+    def lines(self) -> list[str]:
+        """What to tell a person."""
+        info = self.info
+        logs = info.sources[0].name if len(info.sources) == 1 else f"{len(info.sources)} files"
+        told = [f"{self.out}: {counted(info.rows, 'request')} from {logs}, format {info.format}"]
+        if info.synthetic:
+            told[0] += ", synthetic"
+        if info.rejected:
+            which = "" if self.listed >= info.rejected else f"the first {self.listed:,} "
+            where = f", {which}listed in {self.rejects}" if self.rejects else ""
+            told.append(f"{counted(info.rejected, 'row')} rejected{where}")
+        if info.resorted:
+            told.append(f"{counted(info.resorted, 'row')} stood after a later arrival, now sorted in")
+        if info.spread:
+            told.append("arrivals were spread evenly inside the minutes that the log counts")
+        return told
+
+
+def open_trace(
+    logs: Path | Sequence[Path],
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    rejects: Path | None = None,
+    span: Span = WHOLE,
+    cluster: Cluster | None = None,
+    clock_s: float = 0.0,
+    progress: Progress | None = None,
+) -> Trace:
+    """Read one log, or several that make one trace, and prepare the tables that questions are put to.
+
+    A log is a canonical Parquet trace, a file in a known format, the folder of a run (for its records; the
+    shards of one workload are one trace together), or anything whose `columns` are mapped to those of a trace
+    (`{"arrival": "ts"}`). Bad rows are counted in the trace's identity, kept in its `rejects` and written to
+    the file `rejects` if one is named and there are any; `strict` makes the first an error. `span`
+    reads only the requests of that time, in seconds from midnight of day 0; where a trace is partitioned by
+    day, no file of another day is opened. With `cluster` Spark reads and answers, and no row of the logs
+    reaches this process; stamps that are finer than `clock_s` are put on that clock there. Every fault of the
+    input is a BurstlensError.
+    """
+    records = opened([logs] if isinstance(logs, Path) else logs)
+    if not records:
+        raise BurstlensError.no_logs()
+    tell = progress or silent
+    if span != WHOLE and len(records) > 1:
+        raise BurstlensError.no_clock(records[0].path)
+    urls = {record.path: url for record in records if (url := spark_places.url_of(record.path))}
+    if urls and cluster is None:
+        raise BurstlensError(f"{next(iter(urls.values()))}: is read on Spark only: --engine spark")
+    client = None if cluster is None or not urls else _started(cluster)
+    with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
+        stands = {
+            path: spark_places.stand_in(client, url, Path(tempfile.mkdtemp(dir=folder)))
+            for path, url in urls.items()
+            if client is not None
+        }
+        try:
+            readings = [
+                _looked(record, stands.get(record.path), urls.get(record.path), columns, i, span)
+                for i, record in enumerate(records)
+            ]
+            tell(f"reading {records[0].path.name}", 0.0)
+            engine = client or (Engine(duckdb.connect()) if cluster is None else _started(cluster))
+            trace = _read(engine, readings, strict, rejects, clock_s, tell)
+        except BurstlensError as fault:
+            if not stands:
+                raise
+            said = str(fault)
+            for path, stand in stands.items():
+                said = said.replace(str(stand), urls[path])
+            raise BurstlensError(said) from fault
+    tell("opened", 1.0)
+    return trace
+
+
+def _looked(
+    record: Record,
+    stand: Path | None,
+    url: str | None,
+    columns: Mapping[str, str] | None,
+    position: int,
+    span: Span,
+) -> Reading:
+    """How to read a log; one at a URL is looked at by what stands in for it."""
+    reading = read_as(stand or record.path, columns, position, record.behind_s, span)
+    return reading if url is None else replace(reading, log=replace(reading.log, url=url))
+
+
+def _read(
+    engine: Engine | SparkEngine,
+    readings: Sequence[Reading],
+    strict: bool,
+    rejects: Path | None,
+    clock_s: float,
+    tell: Progress,
+) -> Trace:
+    """Load the logs into the engine and build what questions are put to; the engine is closed by a fault."""
+    try:
+        loaded = _loaded(engine, readings, strict, clock_s)
+        if rejects is not None and loaded.rejects:
+            write_rejects(loaded.rejects, rejects)
+        tell("counting arrivals", 0.7)
+        # Hashing runs beside the counting: it lets go of the interpreter.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            digests = [pool.submit(_digest, engine, reading) for reading in readings]
+            trace = _prepared(engine, _identity(readings, loaded, []), loaded.streams)
+            info = _identity(readings, loaded, [digest.result() for digest in digests])
+    except BaseException:
+        engine.close()
+        raise
+    return replace(trace, info=info, rejects=tuple(loaded.rejects))
+
+
+def _digest(engine: Engine | SparkEngine, reading: Reading) -> str:
+    log = reading.log
+    if log.url is not None and isinstance(engine, SparkEngine):
+        return spark_places.digest(engine, log.url, log.path.is_dir())
+    return checked_digest(log.path, log.packed)
+
+
+def _started(cluster: Cluster) -> SparkEngine:
+    try:
+        return start(cluster.master, cluster.conf, BurstlensError)
+    except Unavailable as fault:
+        raise BurstlensError.no_spark(str(fault)) from fault
+
+
+def _loaded(
+    engine: Engine | SparkEngine, readings: Sequence[Reading], strict: bool, clock_s: float = 0.0
+) -> Loaded:
+    """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
+    try:
+        if isinstance(engine, SparkEngine):
+            return spark_loading.load(engine, readings, strict=strict, clock_s=clock_s)
+        return load(engine.connection, readings, strict=strict)
+    except BurstlensError:
+        for reading in readings:
+            if reading.log.packed != "none" and reading.log.url is None:
+                checked_digest(reading.log.path, reading.log.packed)
+        raise
+
+
+def prepare(engine: Engine, info: TraceInfo) -> Trace:
+    """Open what the engine holds in a table `trace` with the columns `COLUMNS`, in any order of rows."""
+    return _prepared(engine, info, stamp(engine, info.resolution_s))
+
+
+def _prepared(engine: Engine | SparkEngine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
+    """Build the tables of `burstlens.queries` from the requests; `streams` by `stream_id` from 1."""
+    ticks: Mapping[int, Ticks] | None = None
+    if isinstance(engine, SparkEngine):
+        selections = spark_tables.build(engine, streams, info.resolution_s)
+    else:
+        selections, ticks = build(engine, streams, info.resolution_s)
+    segments = engine.ask("segments", resolution_s=info.resolution_s)
+    return Trace(info, engine, selections, segments, ticks)
+
+
+def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str]) -> TraceInfo:
+    """Who the trace is, from its logs and what reading them told."""
+    stored = [r.stored for r in readings if r.stored]
+    sources: list[Source] = []
+    for reading, digest in zip(readings, digests, strict=False):
+        path = reading.log.path
+        own = Source(path.name, digest, path.stat().st_size)
+        sources.extend(reading.stored.sources if reading.stored and reading.stored.sources else (own,))
+    names = _names(readings)
+    formats = list(dict.fromkeys(r.name for r in readings))
+    rules = list(dict.fromkeys(r.failure_rule for r in readings if r.failure_rule))
+    return TraceInfo(
+        name=" + ".join(names) if len(names) <= 3 else f"{names[0]} + {len(names) - 1} more",
+        format=" + ".join(formats),
+        sources=tuple(sources),
+        rows=loaded.rows,
+        rejected=loaded.rejected + sum(info.rejected for info in stored),
+        resorted=loaded.resorted + sum(info.resorted for info in stored),
+        resolution_s=loaded.resolution_s,
+        day0=loaded.day0,
+        synthetic=any(_is_synthetic(reading) for reading in readings),
+        spread=any(r.stored.spread if r.stored else r.format.spread for r in readings),
+        has_failures=any(r.has_failures for r in readings),
+        has_sessions=loaded.has_sessions,
+        has_tokens=loaded.has_tokens,
+        failure_rule="; ".join(rules) or None,
+    )
+
+
+def _names(readings: Sequence[Reading]) -> list[str]:
+    """What each log is called; the records of one run by its name, once."""
+    names: list[str] = []
+    runs: set[Path] = set()
+    for reading in readings:
+        path = reading.log.path
+        if reading.stored:
+            names.append(reading.stored.name)
+        elif reading.name != RECORD:
+            names.append(reading.log.stem)
+        elif path.parent not in runs:
+            runs.add(path.parent)
+            names.append(run_name(path))
+    return names
+
+
+def _is_synthetic(reading: Reading) -> bool:
+    """By the metadata of a trace file, the manifest of a run, or the name: a CSV's only mark."""
+    if reading.name == RECORD and is_made_up(reading.log.path):
+        return True
+    named = "synthetic" in reading.log.path.name.casefold()
+    return named or (reading.stored is not None and reading.stored.synthetic)
+
+
+def ingest(
+    logs: Path | Sequence[Path],
+    *,
+    out: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    by_day: bool = False,
+    cluster: Cluster | None = None,
+    progress: Progress | None = None,
+) -> Ingested:
+    """Turn any known log into a canonical Parquet trace, with its identity in the file's metadata.
+
+    Without `out` the trace lies beside the first log, as `<its name>.parquet`. Rejected rows go to
+    `<out's stem>.rejects.csv` beside the trace, only when there are any; a file of that name from an earlier
+    run is removed otherwise, so that it never tells of another trace. With `by_day`, and from Spark, `out`
+    is a folder of Parquet files (see `write_folder`).
+    """
+    listed_logs = [logs] if isinstance(logs, Path) else list(logs)
+    paths = [record.path for record in opened(listed_logs)]
+    if not paths:
+        raise BurstlensError.no_logs()
+    out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")
+    if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
+        raise BurstlensError.unwritable(out, "it is one of the logs; name another file with -o")
+    listed = out.with_name(f"{out.stem}.rejects.csv")
+    trace = open_trace(
+        listed_logs, columns=columns, strict=strict, rejects=listed, cluster=cluster, progress=progress
+    )
+    try:
+        if by_day or isinstance(trace.engine, SparkEngine):
+            write_folder(trace, out, by_day=by_day)
+        else:
+            write_trace(trace, out)
+    finally:
+        trace.engine.close()
+    if not trace.rejects:
+        listed.unlink(missing_ok=True)
+    return Ingested(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
+
+
+def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:
+    """Open a frame with the columns `COLUMNS` as a trace; rows, clock and order are found anew."""
+    with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
+        path = Path(folder) / "trace.parquet"
+        write_trace(frame, path, info)
+        trace = open_trace(path)
+    return replace(trace, info=replace(trace.info, sources=info.sources))

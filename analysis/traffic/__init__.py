@@ -1,0 +1,1 @@
+"""When requests come and whether they fail: volume, periodicity, arrivals, burstiness, failures."""

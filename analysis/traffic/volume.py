@@ -1,0 +1,230 @@
+"""How much there is: requests, span, services and models, tokens, rates, holes and repeated rows.
+
+A rate's interval comes from resampling stretches of time, since arrivals come in bursts and storms and a
+Poisson interval would be many times too narrow. Not here: how the rate moves (see `periodicity`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..core.result import Interval, Part
+from ..trace.aggregates import (
+    flat,
+    interval_of,
+    named_members,
+    over_selections,
+    resampled_sums,
+    spoken,
+    spread_of,
+    ticks_in,
+    wilson,
+)
+from ..trace.trace import Trace
+
+Array = NDArray[np.float64]
+
+BLOCKS_S = (86_400.0, 3600.0, 60.0)
+"""Rates resample days, else hours, else minutes: the longest of which there are `FEWEST_BLOCKS`."""
+FEWEST_BLOCKS = 7
+MOST_ROWS_FOR_REPEATS = 3_000_000
+"""Repeated rows are counted in traces of up to so many requests; it takes longer than all else here."""
+DRAWS = 400
+DAY_S = 86_400.0
+
+KEYS: dict[str, Any] = {"selection": pl.String, "service": pl.String, "model": pl.String}
+SIZES: dict[str, Any] = {
+    **KEYS,
+    "n": pl.Int64,
+    **{f"share{end}": pl.Float64 for end in ("", "_low", "_high")},
+    "failed": pl.Int64,
+    **{f"rate_rps{end}": pl.Float64 for end in ("", "_low", "_high")},
+    "request_tokens": pl.Int64,
+    "response_tokens": pl.Int64,
+    "repeated": pl.Int64,
+    "repeated_groups": pl.Int64,
+}
+SEGMENTS: dict[str, Any] = {
+    "segment_id": pl.Int64,
+    "start_s": pl.Float64,
+    "end_s": pl.Float64,
+    "days": pl.Float64,
+    "n": pl.Int64,
+    "hole_before_s": pl.Float64,
+}
+
+
+@dataclass(frozen=True)
+class Volume(Part):
+    """The size of a trace."""
+
+    name: ClassVar[str] = "volume"
+
+    rows: int
+    span_s: float
+    """From the first arrival to the last, holes included."""
+    observed_s: float
+    """The span without the holes; rates are per second of this."""
+    block_s: float
+    """Length of the stretches that the rates' intervals resample."""
+    sizes: pl.DataFrame
+    """Per selection: `n` and its `share` of all, `failed`, `rate_rps` with interval, tokens in all (null
+    where the log has none), and rows that share stamp, service, model and lengths with another (`repeated`,
+    in `repeated_groups`; null where not counted). Equal rows are requests of the same second, not errors."""
+    segments: pl.DataFrame
+    """Contiguous stretches of the record, with the silence of all services before each."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Sizes, then segments."""
+        return {"sizes": self.sizes, "segments": self.segments}
+
+    def rate_rps(self, selection: str = "all") -> Interval:
+        """Mean rate of one selection by its label, requests per second; KeyError for another label."""
+        of = self.sizes.filter(pl.col("selection") == selection)
+        if of.is_empty():
+            raise KeyError(
+                f"no selection {selection!r}; this trace has: {', '.join(self.sizes['selection'])}"
+            )
+        return interval_of(of.row(0, named=True), "rate_rps")
+
+    def sentences(self) -> list[str]:
+        """Rows and span, parts, rates, holes, tokens."""
+        return [spoken(sentence) for sentence in _tell(self)]
+
+
+def describe_volume(trace: Trace, seed: int = 0) -> Volume:
+    """Count a trace; `seed` drives the resampling of stretches of time."""
+    rng = np.random.default_rng(seed)
+    engine, info = trace.engine, trace.info
+    missing = []
+    totals = engine.ask("totals")
+    if trace.info.rows <= MOST_ROWS_FOR_REPEATS:
+        repeats = engine.ask("repeats").rename({"n": "repeated", "groups": "repeated_groups"})
+        totals = totals.join(repeats, on="stream_id", how="left").with_columns(
+            pl.col("repeated", "repeated_groups").fill_null(0)
+        )
+    else:
+        missing.append(f"Repeated rows are counted in traces of up to {MOST_ROWS_FOR_REPEATS:,} requests.")
+    if not info.has_tokens:
+        missing.append("The log has no token counts.")
+    block_s = _block_s(trace)
+    by_stream = engine.ask("hourly_counts", window_ticks=ticks_in(trace, block_s))
+    blocks = over_selections(trace, by_stream.drop("failed"), by=("slot",))
+    slots, covered_s = _covered(trace, block_s)
+    rows = []
+    counted = over_selections(trace, totals, by=())
+    total = max(int(counted["n"].max() or 0), 1)  # type: ignore[arg-type]
+    for row in counted.iter_rows(named=True):
+        own = blocks.filter(pl.col("selection_id") == row["selection_id"])
+        n = np.zeros(len(slots))
+        n[np.searchsorted(slots, own["slot"].to_numpy())] = own["n"].to_numpy()
+        drawn = resampled_sums(rng, np.stack([n, covered_s], axis=1), DRAWS)
+        rate = spread_of(float(n.sum() / covered_s.sum()), drawn[:, 0] / drawn[:, 1])
+        known = row["with_tokens"] > 0
+        rows.append(
+            {
+                **row,
+                **flat("share", wilson(row["n"], total)),
+                **flat("rate_rps", rate),
+                "request_tokens": row["request_tokens"] if known else None,
+                "response_tokens": row["response_tokens"] if known else None,
+            }
+        )
+    names = named_members(trace).drop("stream_id").unique("selection_id").sort("selection_id")
+    sized = names.join(
+        pl.DataFrame(rows, schema_overrides={"selection_id": names.schema["selection_id"]}),
+        on="selection_id",
+        maintain_order="left_right",
+    )
+    return Volume(
+        missing=tuple(missing),
+        rows=info.rows,
+        span_s=trace.end_s - trace.start_s,
+        observed_s=float(covered_s.sum()),
+        block_s=block_s,
+        sizes=sized.select(
+            (pl.col(c) if c in sized.columns else pl.lit(None).alias(c)).cast(kind)
+            for c, kind in SIZES.items()
+        ),
+        segments=_segments(trace, blocks.filter(pl.col("selection_id") == 1), block_s),
+    )
+
+
+def _block_s(trace: Trace) -> float:
+    """The longest stretch of time of which the record holds enough."""
+    for block_s in BLOCKS_S:
+        if len(_covered(trace, block_s)[0]) >= FEWEST_BLOCKS:
+            return block_s
+    return BLOCKS_S[-1]
+
+
+def _covered(trace: Trace, block_s: float) -> tuple[NDArray[np.int64], Array]:
+    """Blocks since midnight of day 0 that the record touches, and how many seconds of each it covers.
+
+    A segment lasts from its first stamp to the end of its last one's tick.
+    """
+    slots: list[NDArray[np.int64]] = []
+    covered: list[Array] = []
+    for row in trace.segments.iter_rows(named=True):
+        start_s, end_s = row["start_s"], row["end_s"] + trace.info.resolution_s
+        last = int(np.floor(row["end_s"] / block_s + 1e-9))
+        slot = np.arange(int(np.floor(start_s / block_s + 1e-9)), last + 1)
+        slots.append(slot)
+        inside = np.minimum((slot + 1) * block_s, end_s) - np.maximum(slot * block_s, start_s)
+        covered.append(np.maximum(inside, 0.0))
+    every, place = np.unique(np.concatenate(slots), return_inverse=True)
+    return every, np.bincount(place, np.concatenate(covered)).astype(float)
+
+
+def _segments(trace: Trace, blocks: pl.DataFrame, block_s: float) -> pl.DataFrame:
+    """Rows of `segments`. No block belongs to two of them, as holes are no shorter than a block."""
+    rows = []
+    ended_s = None
+    for row in trace.segments.sort("segment_id").iter_rows(named=True):
+        first, last = (int(np.floor(row[end] / block_s + 1e-9)) for end in ("start_s", "end_s"))
+        own = blocks.filter(pl.col("slot").is_between(first, last))["n"].sum()
+        rows.append(
+            {
+                **row,
+                "n": own,
+                "days": (row["end_s"] - row["start_s"]) / DAY_S,
+                "hole_before_s": None if ended_s is None else row["start_s"] - ended_s,
+            }
+        )
+        ended_s = row["end_s"]
+    return pl.DataFrame(rows, schema_overrides=SEGMENTS).select(*SEGMENTS)
+
+
+def _tell(part: Volume) -> list[str]:
+    """Size, parts, rates, holes, tokens, repeats."""
+    everything = part.sizes.row(0, named=True)
+    length = (
+        f"{part.span_s / DAY_S:.1f} days" if part.span_s >= 2 * DAY_S else f"{part.span_s / 60:.0f} minutes"
+    )
+    out = [f"{part.rows:,} requests over {length}, {interval_of(everything, 'rate_rps'):.3g} per second."]
+    for row in part.sizes.filter(pl.col("service").is_not_null()).iter_rows(named=True):
+        out.append(
+            f"{row['selection']}: {row['n']:,} requests ({row['share']:.1%}), "
+            f"{interval_of(row, 'rate_rps'):.3g} per second."
+        )
+    for row in part.segments.filter(pl.col("hole_before_s").is_not_null()).iter_rows(named=True):
+        out.append(
+            f"the record has a hole of {row['hole_before_s'] / DAY_S:.1f} days before day "
+            f"{int(row['start_s'] // DAY_S)}, which no rate or pattern counts."
+        )
+    if everything["request_tokens"] is not None:
+        out.append(
+            f"they carry {everything['request_tokens']:,} request tokens and "
+            f"{everything['response_tokens']:,} response tokens."
+        )
+    if everything["repeated"]:
+        out.append(
+            f"{everything['repeated']:,} requests share stamp, service, model and both lengths with another; "
+            "they are counted as the requests they are."
+        )
+    return out

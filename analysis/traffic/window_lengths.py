@@ -1,0 +1,100 @@
+"""The Gamma sequence at several lengths of the window, side by side, for a reader who changes the length.
+
+Not here: the fits (see `arrivals`, which every length is asked from), and which length is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import polars as pl
+
+from ..core.result import Part, number
+from ..trace.trace import Trace
+from .arrivals import Arrivals, describe_arrivals, shape_sentence
+
+LENGTHS_S = (300.0, 1200.0, 3600.0)
+"""Five minutes, the paper's twenty, an hour."""
+KEPT = ("window_s", "selection", "service", "model", "start_s", "n", "rate_rps",
+        "shape", "shape_low", "shape_high", "rate", "scale")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sequences(Part):
+    """Windows of every length that could be fitted."""
+
+    name: ClassVar[str] = "sequences"
+
+    window_s: float
+    """The length that everything else of the characterization uses."""
+    windows: pl.DataFrame
+    """Columns of `KEPT`, a row a length, selection and fitted window, in order of time."""
+    spread: pl.DataFrame
+    """`window_s`, then the columns of `arrivals.SPREAD_SCHEMA`: variation beyond chance."""
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Both frames."""
+        return {"spread": self.spread, "windows": self.windows}
+
+    @property
+    def lengths_s(self) -> list[float]:
+        """The lengths that have any window, ascending."""
+        return self.windows["window_s"].unique().sort().to_list()
+
+    def sentences(self) -> list[str]:
+        """The median shape of every selection over the lengths."""
+        medians = (
+            self.windows.group_by("selection", "window_s", maintain_order=True)
+            .agg(pl.col("shape").median())
+            .sort("window_s")
+        )
+        out = []
+        for selection in self.windows["selection"].unique(maintain_order=True):
+            told = medians.filter(pl.col("selection") == selection)
+            each = [
+                f"{number(shape)} at {number(window_s / 60)} minutes"
+                for window_s, shape in told.select("window_s", "shape").iter_rows()
+            ]
+            out.append(f"{selection}: the median shape of a window is {', '.join(each)}.")
+        return out
+
+    def sentence(self, window_s: float, selection: str) -> str:
+        """What one sequence says: how far its shape varies beyond chance, where that can be told."""
+        told = self.spread.filter(
+            (pl.col("window_s") == window_s)
+            & (pl.col("selection") == selection)
+            & (pl.col("quantity") == "shape")
+            & (pl.col("scope") == "all hours")
+        )
+        if told.height:
+            return shape_sentence(told.row(0, named=True), window_s)
+        count = self.windows.filter(
+            (pl.col("window_s") == window_s) & (pl.col("selection") == selection)
+        ).height
+        return (
+            f"{selection}: {count:,} windows of {number(window_s / 60)} minutes hold enough requests for a "
+            "fit; too few to tell variation from chance."
+        )
+
+
+def describe_sequences(
+    trace: Trace, arrivals: Arrivals, lengths_s: Sequence[float] = LENGTHS_S, seed: int = 0
+) -> Sequences:
+    """Fit windows of each length in seconds, beside those of `arrivals`, which are not fitted again."""
+    frames: dict[str, list[pl.DataFrame]] = {"windows": [], "spread": []}
+    for window_s in sorted({*lengths_s, arrivals.window_s}):
+        one = arrivals
+        if window_s != arrivals.window_s:
+            one = describe_arrivals(trace, window_s=window_s, seed=seed)
+        length = pl.lit(window_s, dtype=pl.Float64).alias("window_s")
+        fitted = one.windows.filter(~pl.col("unfitted"))
+        frames["windows"].append(fitted.with_columns(length).select(KEPT))
+        frames["spread"].append(one.spread.select(length, pl.all()))
+    return Sequences(
+        arrivals.missing if trace.info.spread else (),
+        arrivals.window_s,
+        *(pl.concat(frames[name]) for name in ("windows", "spread")),
+        marks=trace.info.marks,
+    )

@@ -1,0 +1,250 @@
+"""The windows of a trace and the gaps that begin in them, per selection, as small arrays.
+
+A gap belongs to the window in which it begins, also where it ends in a later one, so a window has as many
+gaps as requests; leaving such gaps out would favour short ones and raise the rate (by 2 to 10 %). The
+part of a gap beyond its window's border is measured at the pace of its own window: a second in a window
+with half the request rate counts as half a second, and no gap counts as more than it is. At a constant
+rate this changes next to nothing; where a storm ends, the silence after it is not taken for a gap of the
+storm. It is the clock of `renewal`, in which such a gap was drawn. Not here: what is fitted to the gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..logs.tables import PIECE, Ticks
+from ..stats.gamma import SINGLE, GapSums
+from ..stats.gamma_bootstrap import lowest_ticks
+from ..trace.trace import Selection, Trace
+
+Array = NDArray[np.float64]
+
+WORKING_HOURS = (9, 18)
+"""The paper's weekday working hours, local time (Fig. 6)."""
+
+MOST_TABLED = 65_535
+"""Gaps of up to so many ticks have their cell in a table."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows that the record covers, in order; every array has one element a window."""
+
+    window_s: float
+    number: NDArray[np.int64]
+    """Windows since midnight of day 0."""
+    start_s: Array
+    covered_s: Array
+    """How much of the window the record covers: less than `window_s` at its ends and at holes."""
+    working: NDArray[np.bool_] | None
+    """Whether the window begins in weekday working hours; None where weekdays are unknown."""
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+@dataclass(frozen=True)
+class WindowGaps:
+    """One selection's gaps in each of the windows."""
+
+    cells: Array
+    """Gaps by size, (n_windows, n_cells): 0 to 15 ticks one by one, longer ones in half octaves (cell 16
+    holds 16 to 22 ticks, cell 17 holds 23 to 31, …)."""
+    sums: GapSums
+    """What a Gamma's likelihood needs, in ticks."""
+    square_sum: Array
+    """Sum of squared gaps, in square ticks."""
+
+    @cached_property
+    def cv(self) -> Array:
+        """Coefficient of variation of each window's gaps; NaN below two gaps or where all are zero."""
+        return cv_of(self.sums, self.square_sum)
+
+
+@dataclass(frozen=True)
+class SelectionGaps:
+    """One selection's requests and gaps in each of the windows."""
+
+    requests: Array
+    """Requests per window, shape (n_windows,)."""
+    own: WindowGaps
+    """Gaps at the pace of the window in which they begin: what is fitted to windows."""
+    whole: WindowGaps
+    """Gaps as they are, for what is told of all windows together."""
+
+
+def cv_of(sums: GapSums, square_sum: Array) -> Array:
+    """Coefficient of variation of each window's gaps; NaN below two gaps or where all are zero."""
+    known = (sums.n >= 2) & (sums.mean > 0)
+    out = np.full(len(known), np.nan)
+    n, mean = sums.n[known], sums.mean[known]
+    out[known] = np.sqrt(np.maximum(square_sum[known] - n * mean**2, 0) / (n - 1)) / mean
+    return out
+
+
+def windows_of(trace: Trace, window_s: float) -> Windows:
+    """The windows of `window_s` seconds, counted from midnight of day 0, that the trace's segments touch."""
+    resolution = trace.info.resolution_s
+    ticks = window_s / resolution
+    numbers, covered = [], []
+    for start, end in trace.engine.table("segments").select("start_tick", "end_tick").iter_rows():
+        number = np.arange(np.floor(start / ticks), np.floor(end / ticks) + 1)
+        numbers.append(number)
+        covered.append(np.minimum((number + 1) * ticks, end + 1) - np.maximum(number * ticks, start))
+    if not numbers:
+        return Windows(window_s, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), None)
+    # Two segments may share a window that is longer than the hole between them.
+    number, place = np.unique(np.concatenate(numbers), return_inverse=True)
+    covered_ticks = np.bincount(place, weights=np.concatenate(covered)).astype(float)
+    start_s = number * window_s
+    working = None
+    if trace.info.day0 is not None:
+        day, hour = np.divmod(start_s / 3600, 24)
+        weekday = (trace.info.day0.weekday() + day) % 7
+        working = (weekday < 5) & (hour >= WORKING_HOURS[0]) & (hour < WORKING_HOURS[1])
+    return Windows(window_s, number.astype(np.int64), start_s, covered_ticks * resolution, working)
+
+
+def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
+    """Requests and gaps of every selection in `windows`, made as they are asked for: they are not small.
+
+    Where the ticks are at hand they are in order, so those of a window are neighbours and one pass counts
+    them; else the engine groups them and tells the sums.
+    """
+    if trace.ticks is None:
+        yield from _gaps_asked(trace, windows)
+        return
+    for selection in trace.selections:
+        ticks = trace.ticks[selection.selection_id]
+        yield selection, _gaps_of(ticks, windows, trace.info.resolution_s)
+
+
+def _gaps_of(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
+    """One selection's requests and gaps in each of the windows."""
+    border = _borders(ticks, windows, windows.window_s / tick_s)
+    occupied = np.diff(border)
+    requests = np.diff(ticks.start[border]).astype(float)
+    gap = ticks.gaps()
+    whole = _counted(gap[1:], border, requests - occupied)
+    # The gap ahead of a window's last tick crosses its border, unless it is none.
+    last = border[1:][occupied > 0] - 1
+    last = last[last < len(ticks.tick) - 1]
+    last = last[gap[last + 1] > 0]
+    begin, end = (ticks.tick[at].astype(float) + ticks.first for at in (last, last + 1))
+    return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
+
+
+def _gaps_asked(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
+    """The same from small tables that the engine makes: one row a window, or a window and size of gap."""
+    tick_s = trace.info.resolution_s
+    ticks = windows.window_s / tick_s
+    counts, summed, crossing = (
+        trace.engine.ask(name, window_ticks=ticks) for name in ("window_counts", "window_sums", "border_gaps")
+    )
+    for selection in trace.selections:
+        chosen = pl.col("selection_id") == selection.selection_id
+        sized = trace.engine.ask("window_cells", selection_id=selection.selection_id, window_ticks=ticks)
+        own = (sized, counts.filter(chosen), summed.filter(chosen), crossing.filter(chosen))
+        yield selection, _gathered(*own, windows, tick_s)
+
+
+def _gathered(
+    sized: pl.DataFrame,
+    counts: pl.DataFrame,
+    summed: pl.DataFrame,
+    crossing: pl.DataFrame,
+    windows: Windows,
+    tick_s: float,
+) -> SelectionGaps:
+    """One selection's requests and gaps from the answers of the four `window_` and `border_` queries."""
+
+    def spread(table: pl.DataFrame, column: str) -> Array:
+        out = np.zeros(len(windows))
+        out[np.searchsorted(windows.number, table["number"])] = table[column].to_numpy()
+        return out
+
+    cell = sized["cell"].to_numpy().astype(np.int64)
+    cells = np.zeros((len(windows), max(SINGLE, int(cell.max(initial=0)) + 1)))
+    cells[np.searchsorted(windows.number, sized["number"]), cell] = sized["n"].to_numpy()
+    cells[:, 0] = spread(counts, "zeros")
+    tail = [spread(summed, column) for column in ("tail_n", "tail_sum", "tail_log_sum")]
+    whole = WindowGaps(cells, GapSums(cells[:, :SINGLE], *tail), spread(summed, "square_sum"))
+    requests = spread(counts, "n")
+    begin, end = (crossing[name].to_numpy().astype(float) for name in ("begin_tick", "end_tick"))
+    return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
+
+
+def _borders(ticks: Ticks, windows: Windows, window_ticks: float) -> NDArray[np.int64]:
+    """Where each window begins among a selection's ticks, and the end of the last; each tick lies in one."""
+    lowest = np.ceil(windows.number * window_ticks - 1e-9) - ticks.first
+    end = int(ticks.tick[-1]) + 1 if len(ticks.tick) else 0
+    # In the ticks' own type, else all of them would be copied to compare.
+    sought = np.clip(lowest, 0, end).astype(ticks.tick.dtype)
+    return np.append(np.searchsorted(ticks.tick, sought), len(ticks.tick)).astype(np.int64)
+
+
+def _counted(ahead: NDArray[np.integer], border: NDArray[np.int64], zeros: Array) -> WindowGaps:
+    """Gaps by window, from the gap ahead of each tick but the last, and each window's gaps of zero.
+
+    Some windows at a time, as many as stay in the cache.
+    """
+    n_windows, longest = len(zeros), int(ahead.max(initial=0))
+    lowest = lowest_ticks(4 * SINGLE + 2 * longest.bit_length())
+    n_cells = max(SINGLE, int(np.searchsorted(lowest, longest, side="right")))
+    table = (
+        np.searchsorted(lowest, np.arange(min(longest, MOST_TABLED) + 1), side="right").astype(np.uint8) - 1
+    )
+    cells, tail = np.empty((n_windows, n_cells)), np.zeros((3, n_windows))
+    here = 0
+    while here < n_windows:
+        far = int(np.searchsorted(border, border[here] + PIECE, side="right")) - 1
+        some = slice(here, min(max(far, here + 1), n_windows))
+        here = some.stop
+        gap = ahead[border[some.start] : border[some.stop]]
+        many = some.stop - some.start
+        # The last tick of all has no gap ahead.
+        key = np.repeat(np.arange(many) * n_cells, np.diff(border[some.start : some.stop + 1]))[: len(gap)]
+        cell = np.take(table, gap, mode="clip")
+        if longest > MOST_TABLED:
+            beyond = np.flatnonzero(gap > MOST_TABLED)
+            cell[beyond] = np.searchsorted(lowest, gap[beyond], side="right") - 1
+        key += cell
+        cells[some] = np.bincount(key, minlength=many * n_cells).reshape(many, n_cells)
+        long = np.flatnonzero(gap >= SINGLE)
+        window, size = key[long] // n_cells, gap[long].astype(float)
+        for total, each in zip(tail, (size, np.log(size), size * size), strict=True):
+            total[some] = np.bincount(window, each, many)
+    cells[:, 0] = zeros
+    short = cells[:, :SINGLE]
+    sums = GapSums(short, cells[:, SINGLE:].sum(axis=1), tail[0], tail[1])
+    return WindowGaps(cells, sums, tail[2] + short @ np.arange(SINGLE) ** 2)
+
+
+def _at_own_pace(
+    whole: WindowGaps, begin: Array, end: Array, requests: Array, windows: Windows, tick_s: float
+) -> WindowGaps:
+    """The same, gaps that cross a border, at most one a window, measured at the pace of their window."""
+    ticks = windows.window_s / tick_s
+    first, last = (np.searchsorted(windows.number, np.floor(tick / ticks)) for tick in (begin, end))
+    pace = requests / (windows.covered_s / tick_s)
+    counted = np.concatenate([[0.0], np.cumsum(requests)])
+    border = (windows.number[first] + 1) * ticks
+    # A window that a gap enters from the one before it is covered from its first tick on.
+    beyond = counted[last] - counted[first + 1] + pace[last] * (end - windows.number[last] * ticks)
+    gap = end - begin
+    own = np.maximum(np.rint(np.minimum(border - begin + beyond / pace[first], gap)), 1)
+    cells, sums = whole.cells.copy(), whole.sums
+    told = np.stack([sums.tail_n, sums.tail_sum, sums.tail_log_sum, whole.square_sum])
+    lowest = lowest_ticks(cells.shape[1])
+    for sign, size in ((-1, gap), (1, own)):
+        cell = np.searchsorted(lowest, size, side="right") - 1
+        long = cell >= SINGLE
+        cells[first, cell] += sign
+        told[:, first] += sign * np.stack([long, long * size, long * np.log(size), size**2])
+    return WindowGaps(cells, GapSums(cells[:, :SINGLE], *told[:3]), told[3])
