@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from .analysis.interchange.parameters import Parameters
     from .analysis.trace.trace import Cluster, Ingested, Trace
     from .analysis.traffic.arrivals import Arrivals
-    from .bench.calibrate import Calibration
     from .bench.experiments.trials import Experiment
-    from .bench.prompts import Prompts
-    from .bench.record import Manifest
+    from .bench.prompts.token_ids import Prompts
+    from .bench.record.run_folder import Manifest
+    from .bench.server.calibrate import Calibration
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset
-    from .bench.workload import Workload
+    from .bench.workload.table import Workload
     from .compared import Compared
     from .evaluated import Evaluated
     from .exports import Exported
@@ -526,7 +526,8 @@ def workload(source: Log, *, progress: Progress | None = None, **choice: Any) ->
     """Load from a trace, a parameter file, constants (`"shape=0.5,scale=2,exponent=1.1"`) or a run's folder.
 
     `choice` selects and scales: `service`, `model`, `start_s`, `end_s`, `first`, `rate_rps`, `speedup`,
-    `spread`, `sessions`, `tokens`, `seed`; see `burstlens.bench.from_trace` and `burstlens.bench.modelled`.
+    `spread`, `sessions`, `tokens`, `seed`; see `burstlens.bench.workload.from_trace` and
+    `burstlens.bench.workload.from_parameters`.
 
     >>> load = bl.workload("synthetic.csv", service="conversation", first=100, rate_rps=2.0)
     >>> len(load.requests), round(load.rate_rps)
@@ -573,10 +574,10 @@ def replay(
     burstlens.analysis.core.errors.BurstlensError: ...
     """
     from .apart import apart
-    from .bench.client import run
-    from .bench.prompts import TokenPrompts
+    from .bench.client.run import run
+    from .bench.client.shards import Shard, parse_start
+    from .bench.prompts.token_ids import TokenPrompts
     from .bench.settings import Settings, Target
-    from .bench.shards import Shard, parse_start
     from .ran import Ran
 
     _among("api", api, "completions", "chat")
@@ -617,7 +618,7 @@ def gather(runs: Sequence[Log], out: Log) -> Ran:
     Traceback (most recent call last):
     burstlens.analysis.core.errors.BurstlensError: ...
     """
-    from .bench.whole import gather as run
+    from .bench.client.merge_shards import gather as run
     from .ran import Ran
 
     return Ran(Path(out), run(_paths(runs), Path(out)))
@@ -644,8 +645,8 @@ def text_prompts(
     burstlens.analysis.core.errors.BurstlensError: ...
     """
     from .analysis.core.result import silent
-    from .bench.text_pool import MEMORY
-    from .bench.text_prompts import text_prompts as make
+    from .bench.prompts.text import text_prompts as make
+    from .bench.prompts.text_pool import MEMORY
 
     _among("api", api, "completions", "chat")
     return make(
@@ -681,8 +682,8 @@ def simulate(
     200
     """
     from .analysis.core.result import silent
-    from .bench.simulated.folder import simulate as run
     from .bench.simulated.presets import load_preset
+    from .bench.simulated.run_folder import simulate as run
     from .ran import Ran
 
     _among("scheduling", scheduling, "fcfs", "priority")
@@ -815,7 +816,7 @@ def serve(
     Traceback (most recent call last):
     burstlens.analysis.core.errors.BurstlensError: ...
     """
-    from .bench.simulated.endpoint import serve as run
+    from .bench.simulated.http.endpoint import serve as run
     from .bench.simulated.presets import load_preset
 
     _among("scheduling", scheduling, "fcfs", "priority")

@@ -1,6 +1,6 @@
 """The simulated endpoint beside a program or a notebook, for as long as a block lasts.
 
-Not here: the endpoint itself (`burstlens.bench.simulated.endpoint`).
+Not here: the endpoint itself (`burstlens.bench.simulated.http.endpoint`).
 """
 
 from __future__ import annotations

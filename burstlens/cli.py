@@ -176,7 +176,7 @@ def fit(
     **on: Any,
 ) -> None:
     """Fitted parameters as JSON, checked against their schema."""
-    from .bench.workload import NOTED
+    from .bench.workload.table import NOTED
 
     with progress(quiet) as show:
         fitted = bl.fit(

@@ -21,7 +21,7 @@ from .options import Body, aiming, json_option, prompting, selecting
 
 if TYPE_CHECKING:
     from .analysis.core.result import Progress
-    from .bench.prompts import Prompts
+    from .bench.prompts.token_ids import Prompts
 
 NOT_TRUSTWORTHY = 3
 """Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
@@ -177,7 +177,7 @@ def replay(
     with progress(quiet) as show:
         load = made_apart.workload(source, progress=show, **selection)
     if simulate is not None:
-        from .bench.prompts import NO_PREFIX_CACHE
+        from .bench.prompts.token_ids import NO_PREFIX_CACHE
 
         notes = [NO_PREFIX_CACHE] if share_prefixes else []
         with progress(quiet) as show:
@@ -217,8 +217,8 @@ def replay(
                 watch=watch,
             )
     # What only the end needs is loaded then, lest the first request wait for it.
-    from .bench.metrics import Slo
-    from .bench.summary import write_summary
+    from .bench.metrics.measures import Slo
+    from .bench.metrics.summary import write_summary
     from .run_screen import screen
 
     slo = Slo(ttft_s, tpot_s, e2e_s) if (ttft_s, tpot_s, e2e_s) != (None, None, None) else None
@@ -265,7 +265,7 @@ def _texts(
 
 def _ask_first(url: str, served_model: str | None) -> None:
     """BurstlensError where the server cannot be used, before the time that counting a file takes."""
-    from .bench.preflight import preflight
+    from .bench.client.preflight import preflight
     from .bench.settings import Target
 
     preflight(Target(url, served_model, key=os.environ.get("OPENAI_API_KEY")))
@@ -283,7 +283,7 @@ def _prompts(
     if texts is not None:
         file, tokenizer, memory = texts
         return bl.text_prompts(file, tokenizer, memory=memory, seed=seed, share=share, api=api, progress=show)
-    from .bench.prompts import FIRST, LAST, TokenPrompts
+    from .bench.prompts.token_ids import FIRST, LAST, TokenPrompts
 
     return TokenPrompts(seed, share=share, vocabulary=vocabulary or (FIRST, LAST))
 
@@ -444,8 +444,8 @@ def shards_of(logs: Sequence[str]) -> list[Path]:
 
 def verdict_on(folders: Sequence[Path]) -> dict[str, Any]:
     """What the shards of one workload were together, as a load: verdict, requests, and what to know of it."""
-    from .bench.summary import summarize
-    from .bench.whole import gathered
+    from .bench.client.merge_shards import gathered
+    from .bench.metrics.summary import summarize
 
     with gathered(folders) as run:
         said = summarize(run)

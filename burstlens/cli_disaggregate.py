@@ -128,7 +128,7 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
     from rich.text import Text
 
     from .analysis.core.result import Interval, number
-    from .bench.provisioned import seeds_said, shown
+    from .bench.provisioning.result import seeds_said, shown
     from .experiment_screen import STYLES
 
     screen, content = Console(highlight=False), found.content

@@ -107,7 +107,7 @@ def gpu_evaluate(
     The server is profiled, and the evaluations run on it and on the model fitted to it; the page compares
     them. The fitted preset is OUT/profile/preset.json, a file that --simulate and serve --profile take.
     """
-    from .bench.hosted import Flags
+    from .bench.server.vllm import Flags
     from .gpu import evaluate
     from .reports.gpu_page import write_gpu_page
 

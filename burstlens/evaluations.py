@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from .bench.experiments.grid import Grid
     from .bench.experiments.schedulers import Load
     from .bench.experiments.trials import Experiment
-    from .bench.prompts import Prompts
+    from .bench.prompts.token_ids import Prompts
     from .bench.settings import Api, Settings, Status, Target
     from .bench.simulated.engine import Scheduling
-    from .bench.workload import Workload
+    from .bench.workload.table import Workload
 
     Watch = Callable[[Status], object]
     """Called twice a second of a run on an endpoint, which ends where it returns True."""
@@ -63,7 +63,7 @@ class On:
 
             preset = load_preset(self.simulate).limited(**self.limits)
             return Virtual(preset, self.timeout_s, self.scheduling)
-        from .bench.prompts import FIRST, LAST
+        from .bench.prompts.token_ids import FIRST, LAST
         from .bench.settings import Settings
 
         settings = replace(self.settings or Settings(), timeout_s=self.timeout_s)
@@ -108,8 +108,8 @@ def calibrated(
     """
     import tempfile
 
-    from .bench.calibrate import calibrate
-    from .bench.workload import Workload
+    from .bench.server.calibrate import calibrate
+    from .bench.workload.table import Workload
 
     loads: list[Workload] = []
 
@@ -366,8 +366,8 @@ def schedulers(
 
 def _sure_of_priority(engine: Served) -> list[str]:
     """BurstlensError where the server does not schedule by priority; a note where that cannot be told."""
-    from .bench.policy import REMEDY, by_priority
-    from .bench.preflight import preflight
+    from .bench.client.preflight import preflight
+    from .bench.server.priority_probe import REMEDY, by_priority
 
     url = engine.target.url
     found = by_priority(engine.target, engine.vocabulary, preflight(engine.target).max_model_len)

@@ -18,7 +18,7 @@ from .analysis.core.result import Progress, silent
 if TYPE_CHECKING:
     from .analysis.interchange.formats import Form
     from .analysis.interchange.requests import Requests
-    from .bench.workload import Workload
+    from .bench.workload.table import Workload
 
 CHOICE = ("service", "model", "start_s", "end_s", "first")
 """What can be chosen of a trace; one that is exported as a log is neither scaled nor spread."""
@@ -192,8 +192,8 @@ def _clients(folder: Path, given: Mapping[str, Any]) -> tuple[Workload, list[str
     import polars as pl
 
     from .analysis.interchange.servegen import read_servegen
-    from .bench.modelled import from_parameters
-    from .bench.workload import Workload
+    from .bench.workload.from_parameters import from_parameters
+    from .bench.workload.table import Workload
 
     taken = {name: given[name] for name in ("start_s", "end_s", "tokens") if name in given}
     if more := sorted(set(given) - {*taken, "seed"}):
@@ -351,7 +351,7 @@ def _load(
 ) -> tuple[Requests, list[str]]:
     """The trace's requests as they are sent: from second 0 on, each asking for a token at least."""
     from .analysis.trace.subset import requests_of
-    from .bench.from_trace import from_trace
+    from .bench.workload.from_trace import from_trace
 
     trace = _opened(source, columns, strict, progress)
     try:

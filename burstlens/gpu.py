@@ -29,7 +29,7 @@ from .gpu_stages import OFFLINE, PLAN, STAGES, Plan
 if TYPE_CHECKING:
     import polars as pl
 
-    from .bench.hosted import Flags
+    from .bench.server.vllm import Flags
 
 LIMITS_S: dict[str, float] = {
     "profile": 900,
@@ -143,9 +143,9 @@ def evaluate(
     used. A stage that fails does not stop the others, but for the server's end. BurstlensError where
     nothing can be run.
     """
-    from .bench.hosted import Flags, gpu_name, metrics_page, watched_gpu
-    from .bench.hosted import vllm as hosted
-    from .bench.preflight import preflight
+    from .bench.client.preflight import preflight
+    from .bench.server.vllm import Flags, gpu_name, metrics_page, watched_gpu
+    from .bench.server.vllm import vllm as hosted
 
     unknown = [name for name in (*only, *(limits_s or {})) if name not in STAGES]
     if unknown:

@@ -22,10 +22,10 @@ from .analysis.core.errors import BurstlensError
 from .analysis.core.result import Progress
 
 if TYPE_CHECKING:
-    from .bench.calibrate import Calibration
     from .bench.experiments.engines import Virtual
+    from .bench.server.calibrate import Calibration
     from .bench.settings import Settings, Target
-    from .bench.workload import Workload
+    from .bench.workload.table import Workload
     from .evaluations import On
 
 PLAN = "plan.json"
@@ -108,7 +108,7 @@ class Plan:
 
     def target(self, url: str) -> Target:
         """The server, with the key that the environment holds."""
-        from .bench.preflight import KEY
+        from .bench.client.preflight import KEY
         from .bench.settings import Target
 
         return Target(url, self.model, key=os.environ.get(KEY))
@@ -129,10 +129,10 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """Steps over batch and length, the equation's constants from them, a preset file."""
     import polars as pl
 
-    from .bench.hosted import Flags, cache_of, limits_of, metrics_page
-    from .bench.preflight import preflight
-    from .bench.step_fit import fit_steps
-    from .bench.step_probe import probe
+    from .bench.client.preflight import preflight
+    from .bench.server.step_fit import fit_steps
+    from .bench.server.step_probe import probe
+    from .bench.server.vllm import Flags, cache_of, limits_of, metrics_page
 
     page, flags = metrics_page(url), Flags(**plan.flags)
     found_there = preflight(plan.target(url))
@@ -173,7 +173,7 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
 def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     """The rate at which BurstGPT's conversation uses the wanted share of the KV cache."""
     from . import calibrate as search
-    from .bench.prompts import TokenPrompts
+    from .bench.prompts.token_ids import TokenPrompts
 
     # A trace's own rate may be thousands of times too low for a GPU, farther than a search reaches.
     chosen: dict[str, Any] = {"service": "conversation", "first": plan.requests, "rate_rps": FROM_RPS}
@@ -294,10 +294,10 @@ def client(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     import numpy as np
     import polars as pl
 
-    from .bench.client import run
-    from .bench.prompts import TokenPrompts
-    from .bench.summary import summarize
-    from .bench.workload import Workload, requests_frame
+    from .bench.client.run import run
+    from .bench.metrics.summary import summarize
+    from .bench.prompts.token_ids import TokenPrompts
+    from .bench.workload.table import Workload, requests_frame
 
     n, (request, response) = plan.client_requests, CLIENT_TOKENS
     at_s = np.cumsum(np.random.default_rng(0).exponential(1 / plan.client_rps, n))

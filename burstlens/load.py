@@ -1,6 +1,6 @@
 """Load from whatever names it: a trace, fitted parameters, constants, a run that was.
 
-Not here: making it (`burstlens.bench.from_trace`, `modelled`), sending it (`client`).
+Not here: making it (`burstlens.bench.workload.from_trace`, `modelled`), sending it (`client`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .analysis.core.errors import BurstlensError
 from .analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
-    from .bench.calibrate import Calibration
-    from .bench.prompts import Prompts
+    from .bench.prompts.token_ids import Prompts
+    from .bench.server.calibrate import Calibration
     from .bench.settings import Settings, Status
-    from .bench.workload import Workload
+    from .bench.workload.table import Workload
 
 
 Kind = Literal["trace", "parameters", "constants", "run"]
@@ -86,17 +86,17 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
     if rate_rps is not None and speedup is not None:
         raise BurstlensError("--rate and --speedup both scale time: give one of them")
     if kind == "run":
-        from .bench.record import read_workload
+        from .bench.record.run_folder import read_workload
 
         return _scaled(read_workload(Path(source)), rate_rps, speedup)
     if kind == "parameters":
-        from .bench.modelled import from_parameters
+        from .bench.workload.from_parameters import from_parameters
 
         return _first(_scaled(from_parameters(Path(source), **_windows(given)), None, speedup), given)
     if kind == "constants":
         return _scaled(_constant(source, given), None, speedup)
     from .analysis.trace.trace import open_trace
-    from .bench.from_trace import from_trace
+    from .bench.workload.from_trace import from_trace
 
     trace = open_trace(files_of(source), progress=progress)
     try:
@@ -130,8 +130,8 @@ def _windows(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _constant(source: str, given: Mapping[str, Any]) -> Workload:
     """Load without a file, such as `shape=0.5,scale=2,exponent=1.1`; each may be a schedule."""
-    from .bench.modelled import varying
-    from .bench.schedule import parse_schedules
+    from .bench.workload.from_parameters import varying
+    from .bench.workload.schedules import parse_schedules
 
     schedules = parse_schedules(source)
     if ("first" in given) == ("end_s" in given):
@@ -189,9 +189,9 @@ def calibrate(
     """See `burstlens.calibrate`."""
     import polars as pl
 
-    from .bench import calibrate as search
-    from .bench.prompts import FIRST, LAST, TokenPrompts
-    from .bench.record import read_server
+    from .bench.prompts.token_ids import FIRST, LAST, TokenPrompts
+    from .bench.record.run_folder import read_server
+    from .bench.server import calibrate as search
 
     path = Path(source)
     if out is not None and path.suffix != ".json":
@@ -220,7 +220,7 @@ def calibrate(
             step_s = max(load.span_s / 1000, 1e-3)
             _, server = simulate_frame(load, load_preset(simulate), sample_s=min(step_s, 1.0))
             return search.plateau(server, load.span_s)
-        from .bench.client import run
+        from .bench.client.run import run
         from .bench.settings import Settings, Target
 
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:

@@ -16,7 +16,7 @@ from .analysis.core.result import Progress
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from .bench.workload import Workload
+    from .bench.workload.table import Workload
 
 
 def workload(source: str, *, progress: Progress, **choice: Any) -> Workload:

@@ -1,6 +1,7 @@
 """The verb `disaggregate` as a function: loads opened, a search run, what it found.
 
-Not here: the search (`burstlens.bench.provision`), sentences (`bench.provisioned`), words and flags.
+Not here: the search (`burstlens.bench.provisioning.search`), sentences (`bench.provisioned`), words and
+flags.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from .analysis.core.result import Part
-    from .bench.busiest import Stretch
     from .bench.experiments.findings import Checked
-    from .bench.goodput import Load
+    from .bench.provisioning.goodput import Load
     from .bench.simulated.presets import Preset
-    from .bench.workload import Workload
+    from .bench.workload.busiest import Stretch
+    from .bench.workload.table import Workload
 
 REQUESTS = 20_000
 """Of a load, where nothing says which part of it: minutes on two cores."""
@@ -44,14 +45,14 @@ class Disaggregated(Shown):
     @cached_property
     def parts(self) -> list[Part]:
         """Tables and sentences: `ratios`, then `sequence`."""
-        from .bench.provisioned import parts
+        from .bench.provisioning.result import parts
 
         return list(parts(self.content))
 
     @cached_property
     def claim(self) -> Checked:
         """The paper's claim with its verdict."""
-        from .bench.provisioned import claim
+        from .bench.provisioning.result import claim
 
         return claim(self.content)
 
@@ -63,7 +64,7 @@ class Disaggregated(Shown):
     @property
     def plan(self) -> dict[str, Any] | None:
         """The ratio of each window: what `plan.json` holds."""
-        from .bench.provision import plan_of
+        from .bench.provisioning.search import plan_of
 
         return plan_of(self.content)
 
@@ -120,8 +121,8 @@ def disaggregate(
     **choice: Any,
 ) -> Disaggregated:
     """See `burstlens.disaggregate`; `choice` is that of `load.workload`, `most` else `REQUESTS`."""
-    from .bench.goodput import Serving
-    from .bench.provision import Asked, provision
+    from .bench.provisioning.goodput import Serving
+    from .bench.provisioning.search import Asked, provision
     from .bench.simulated.disaggregation import Transfer
     from .bench.simulated.presets import load_preset
     from .evaluations import seeds_of
@@ -191,8 +192,8 @@ def _drawn(
     progress: Progress,
 ) -> _Drawn:
     """Where nothing says which part of the load, its busiest stretch of at most `most` requests."""
-    from .bench.busiest import busiest_of_load, busiest_of_trace
-    from .bench.from_trace import once_a_seed
+    from .bench.workload.busiest import busiest_of_load, busiest_of_trace
+    from .bench.workload.from_trace import once_a_seed
     from .evaluations import opened
     from .load import kind_of, workload
 
@@ -228,7 +229,7 @@ def _drawn(
                     given[side] = named[0]
         ahead = expected(plan_from)
     if turned:
-        from .bench.turnover import REQUESTS, turnover
+        from .bench.workload.turnover import REQUESTS, turnover
 
         n = given.get("first", REQUESTS)
         drawn = ahead or [turnover(n, one) for one in ahead_seeds]
@@ -252,7 +253,7 @@ def _drawn(
 
 def _load(made: Workload, preset: Preset) -> Load:
     """With the length of the clock that the workload was drawn on, where it was."""
-    from .bench.goodput import Load
+    from .bench.provisioning.goodput import Load
 
     recipe = made.recipe
     span = recipe.get("duration_s")
@@ -265,6 +266,6 @@ def _load(made: Workload, preset: Preset) -> Load:
 
 def read(folder: Path) -> Disaggregated:
     """What an earlier search left in its folder."""
-    from .bench.provision import read as read_content
+    from .bench.provisioning.search import read as read_content
 
     return Disaggregated(read_content(folder), folder)

@@ -1,7 +1,7 @@
 """A run as Python and notebooks get it: its record, its summary, the verdict, its page.
 
-Not here: sending (`burstlens.bench.client`), the simulated engine (`bench.simulated`), what the numbers mean
-(`bench.metrics`, `bench.verdict`).
+Not here: sending (`burstlens.bench.client.run`), the simulated engine (`bench.simulated`), what the numbers
+mean (`bench.metrics`, `bench.verdict`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from .analysis.core.exhibit import Exhibit, Shown
 
 if TYPE_CHECKING:
-    from .bench.record import Manifest
-    from .bench.summary import Summary
-    from .bench.verdict import Verdict
+    from .bench.metrics.load_verdict import Verdict
+    from .bench.metrics.summary import Summary
+    from .bench.record.run_folder import Manifest
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ran(Shown):
     @cached_property
     def summary(self) -> Summary:
         """Metrics, verdict and tables; read from the record when first asked for."""
-        from .bench.summary import last_slo, summarize
+        from .bench.metrics.summary import last_slo, summarize
 
         return summarize(self.folder, slo=last_slo(self.folder))
 

@@ -1,6 +1,6 @@
 """A finished run on one terminal screen: verdict, requests, latencies, throughput, server, lateness.
 
-Not here: what is measured (see `burstlens.bench.summary`) and the live display during a run.
+Not here: what is measured (see `burstlens.bench.metrics.summary`) and the live display during a run.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .analysis.core.result import number
-from .bench.metrics import COMPLAINTS, LATENCIES, QUANTILES, Distribution
+from .bench.metrics.measures import COMPLAINTS, LATENCIES, QUANTILES, Distribution
 
 if TYPE_CHECKING:
-    from .bench.summary import Summary
+    from .bench.metrics.summary import Summary
 
 SHOWN = tuple(name for name in QUANTILES if name != "p95")
 """Quantiles that fit on a terminal of 80 columns; the page has them all."""

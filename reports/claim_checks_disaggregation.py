@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..analysis.characterize import Characterization
 from ..analysis.core.verdicts import UNTOLD
-from ..bench.provisioned import Disaggregation, claim
+from ..bench.provisioning.result import Disaggregation, claim
 from .claim_checks import Verdict
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..analysis.characterize import Characterization
 from ..analysis.compare.side_by_side import Comparison, verdict_maf
-from ..bench.provisioned import CLAIM
+from ..bench.provisioning.result import CLAIM
 from . import claim_checks as checks
 from . import claim_checks_counts as counts
 from . import claim_checks_disaggregation as disaggregation
@@ -240,7 +240,7 @@ LEDGER = (
         "disaggregation",
         "queries/load.sql",
         disaggregation.ratio,
-        "bench/provision.py",
+        "bench/provisioning/search.py",
     ),
 )
 

@@ -1,6 +1,6 @@
 """The page of a search of prefill:decode ratios: claim, table of ratios, both of the paper's figures.
 
-Not here: what was found (`burstlens.bench.provisioned`), figures (`figures_disaggregation`), layout
+Not here: what was found (`burstlens.bench.provisioning.result`), figures (`figures_disaggregation`), layout
 (`templates/disaggregation.html`).
 """
 
@@ -16,7 +16,7 @@ from ..analysis.core.errors import BurstlensError
 from ..analysis.core.exhibit import marks
 from ..analysis.core.result import Part, silent
 from ..bench.experiments.findings import Checked
-from ..bench.provisioned import best_of, one_load, policies
+from ..bench.provisioning.result import best_of, one_load, policies
 from .chart import estimate, number
 from .page import block, render, sections, write_images, write_tables
 

@@ -15,7 +15,7 @@ from .chart import Figure
 
 SHARED = {
     "run_parts": "run",
-    "provisioned": "disaggregation",
+    "result": "disaggregation",
     **{name: name for name in ("maf2", "schedulers", "sweep")},
 }
 """By the module of a part's class: whose figures one module draws for several parts."""

@@ -1,6 +1,6 @@
 """Figures of the prefill:decode ratio: the paper's Fig. 19 and 20, and every way of dividing side by side.
 
-Not here: what was found (see `burstlens.bench.provisioned`).
+Not here: what was found (see `burstlens.bench.provisioning.result`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import altair as alt
 import polars as pl
 
 from ..analysis.core.result import Part
-from ..bench.provisioned import (
+from ..bench.provisioning.result import (
     NAMES,
     Disaggregation,
     Ratios,

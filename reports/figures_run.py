@@ -12,7 +12,7 @@ import altair as alt
 import polars as pl
 
 from ..analysis.core.result import Part
-from ..bench.verdict import Limits
+from ..bench.metrics.load_verdict import Limits
 from . import theme
 from .chart import (
     SOURCE,

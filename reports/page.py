@@ -27,7 +27,7 @@ from ..analysis.core.exhibit import marks
 from ..analysis.core.result import LEVEL, Part, Progress, silent
 from ..analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
 from ..analysis.trace.trace import TraceInfo
-from ..bench.provisioned import Disaggregation
+from ..bench.provisioning.result import Disaggregation
 from . import theme
 from .chart import Figure, listing, plain_columns
 from .facts import facts, identity

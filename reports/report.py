@@ -25,8 +25,8 @@ from ..analysis.interchange.parameters import parameters, write_parameters
 from ..analysis.trace.trace import WHOLE, Cluster, Span, Trace, open_trace
 from ..analysis.traffic.arrivals import Arrivals
 from ..analysis.traffic.window_lengths import describe_sequences
-from ..bench.provision_trace import provision_trace
-from ..bench.provisioned import Disaggregation
+from ..bench.provisioning.of_trace import provision_trace
+from ..bench.provisioning.result import Disaggregation
 from .claims import Claim, check
 from .page import write_page
 from .summary import plain, summary

@@ -14,9 +14,9 @@ from typing import Any
 
 from ..analysis.core.errors import BurstlensError
 from ..analysis.core.result import Progress, silent
-from ..bench.metrics import LATENCIES, QUANTILES, Slo
-from ..bench.record import Manifest
-from ..bench.summary import Summary, last_slo, write_summary
+from ..bench.metrics.measures import LATENCIES, QUANTILES, Slo
+from ..bench.metrics.summary import Summary, last_slo, write_summary
+from ..bench.record.run_folder import Manifest
 from .chart import number, percent
 from .facts import Fact
 from .page import Block, block, render, sections, slugs_of, write_images, write_tables

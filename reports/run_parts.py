@@ -1,7 +1,7 @@
 """What the page of a run tells, as parts: the run over time, its latencies, its load; from aggregates only.
 
 Tables small enough to draw, and the sentences computed from them. Not here: the numbers themselves (see
-`burstlens.bench.summary`), figures (`figures_run`) and layout (`run_page`).
+`burstlens.bench.metrics.summary`), figures (`figures_run`) and layout (`run_page`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import polars as pl
 
 from ..analysis.core.exhibit import Exhibit, marks
 from ..analysis.core.result import Part, number
-from ..bench.metrics import COMPLAINTS, LATENCIES, Distribution
-from ..bench.record import OUTCOMES
-from ..bench.summary import Summary
-from ..bench.timeline import COUNTERS, GAUGES
+from ..bench.metrics.measures import COMPLAINTS, LATENCIES, Distribution
+from ..bench.metrics.per_second import COUNTERS, GAUGES
+from ..bench.metrics.summary import Summary
+from ..bench.record.run_folder import OUTCOMES
 from .chart import listing, percent
 
 MOST_BINS = 480

@@ -6,7 +6,7 @@ of blocks of consecutive requests sets the two as far apart. At that level one s
 chance alone.
 
 Not here: traces side by side and which is burstier (`side_by_side`), whether a client sent what was asked for
-(`burstlens.bench.verdict`).
+(`burstlens.bench.metrics.load_verdict`).
 """
 
 from __future__ import annotations

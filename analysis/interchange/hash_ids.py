@@ -2,7 +2,7 @@
 
 Equal numbers are equal tokens. A trace's own numbers are kept; where it has none every block is a new one,
 so that no two prompts begin alike, or the full blocks of a session's turns are the same if that is asked.
-Not here: the file (`mooncake`), tokens made from such numbers (`burstlens.bench.prompts`).
+Not here: the file (`mooncake`), tokens made from such numbers (`burstlens.bench.prompts.token_ids`).
 """
 
 from __future__ import annotations

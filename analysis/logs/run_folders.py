@@ -1,8 +1,8 @@
 """A run's folder as a log: which of its files hold the requests, and what it says of itself.
 
 The folders of shards, which several senders wrote of one workload, are one log together, on one clock. Only
-what reading them as a trace needs. Not here: the record itself (`burstlens.bench.record`), its format
-(`queries/ingest/burstlens_record.sql`).
+what reading them as a trace needs. Not here: the record itself (`burstlens.bench.record.run_folder`), its
+format (`queries/ingest/burstlens_record.sql`).
 """
 
 from __future__ import annotations

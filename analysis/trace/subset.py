@@ -1,6 +1,6 @@
 """Which requests of an opened trace are meant, and those requests as one frame with their names.
 
-Not here: opening a trace (`trace`), a workload made from it (`burstlens.bench.from_trace`).
+Not here: opening a trace (`trace`), a workload made from it (`burstlens.bench.workload.from_trace`).
 """
 
 from __future__ import annotations

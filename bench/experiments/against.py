@@ -1,7 +1,7 @@
 """The trials of a real server run again on the simulated engine: how far its answers are from the server's.
 
 Each trial's own workload, as its run folder keeps it, is served in virtual time. Not here: running the real
-trials (`trials`), fitting the engine (`burstlens.bench.step_fit`).
+trials (`trials`), fitting the engine (`burstlens.bench.server.step_fit`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from ...analysis.core.result import Progress, silent
-from ..record import read_workload
+from ..record.run_folder import read_workload
 from ..simulated.presets import Preset
 from . import schedulers
 from .engines import MEASURES, Virtual, measures_of, spans_s

@@ -1,7 +1,7 @@
 """What an experiment's trials run on, virtual time or a real endpoint, and what each run measures.
 
 Both give the same numbers from the same record. Not here: which trials there are and in which order they run
-(`trials`), what the numbers mean (`burstlens.bench.metrics`).
+(`trials`), what the numbers mean (`burstlens.bench.metrics.measures`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.errors import BurstlensError
-from ..calibrate import plateau
-from ..metrics import measure, tokens
-from ..prompts import FIRST, LAST, Prompts, TokenPrompts
-from ..record import read_record, read_server
+from ..metrics.measures import measure, tokens
+from ..metrics.per_second import seconds
+from ..metrics.token_latency import TokenSums
+from ..prompts.token_ids import FIRST, LAST, Prompts, TokenPrompts
+from ..record.run_folder import read_record, read_server
+from ..server.calibrate import plateau
 from ..settings import Settings, Status, Target
 from ..simulated.engine import Scheduling
 from ..simulated.presets import Preset
-from ..timeline import seconds
-from ..token_sums import TokenSums
-from ..workload import Workload
+from ..workload.table import Workload
 
 MEASURES: dict[str, tuple[str, str]] = {
     "token_latency_s": ("mean token latency L", "s"),
@@ -172,7 +172,7 @@ class Served:
         watch: Callable[[Status], object] | None = None,
     ) -> Served:
         """The endpoint at a URL, asked who it is; BurstlensError where it cannot take load."""
-        from ..preflight import preflight
+        from ..client.preflight import preflight
 
         found = preflight(target)
         return cls(found.target, settings, vocabulary, found.version, found.simulated, prompts, watch)
@@ -205,8 +205,8 @@ class Served:
         BurstlensError where the endpoint is gone, before or after: what was sent to none measures nothing.
         """
         from ...analysis.logs.run_folders import RUN
-        from ..client import run
-        from ..preflight import preflight
+        from ..client.preflight import preflight
+        from ..client.run import run
 
         done = run(
             workload,

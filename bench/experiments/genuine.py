@@ -1,7 +1,7 @@
 """Whether a server's model has learnt a language: dummy weights answer too, and their answers mean nothing.
 
 A model that was trained finds sentences likelier than the same words in another order; one with random
-weights does not. Not here: who the server is (`burstlens.bench.preflight`).
+weights does not. Not here: who the server is (`burstlens.bench.client.preflight`).
 """
 
 from __future__ import annotations

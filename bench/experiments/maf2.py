@@ -23,8 +23,8 @@ import polars as pl
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Part, number
 from ...analysis.trace.trace import Trace
-from ..from_trace import from_trace
-from ..workload import Workload, requests_frame
+from ..workload.from_trace import from_trace
+from ..workload.table import Workload, requests_frame
 from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, Pairs, means, shown
 from .engines import MEASURES
 from .trials import Experiment, Trial, at_hand

@@ -3,7 +3,7 @@
 The trace's answered requests are asked again, as texts of their request lengths, with no length forced;
 what the model answers is set beside what the trace has, request by request, by the same measures that
 describe a trace. Dummy weights and simulated answers have no lengths of their own: they are refused. Not
-here: how texts are cut (`burstlens.bench.text_prompts`), sending, and the measures
+here: how texts are cut (`burstlens.bench.prompts.text`), sending, and the measures
 (`burstlens.analysis.lengths.part`).
 """
 
@@ -22,8 +22,8 @@ from ...analysis.core.result import Interval, Part, number
 from ...analysis.lengths.part import Lengths, describe_lengths
 from ...analysis.trace.subset import requests_of, streams_of
 from ...analysis.trace.trace import COLUMNS, Trace, TraceInfo, open_frame
-from ..record import ANSWERED, read_record, read_workload
-from ..workload import Workload, requests_frame
+from ..record.run_folder import ANSWERED, read_record, read_workload
+from ..workload.table import Workload, requests_frame
 from .contrast import mean
 from .engines import Served
 from .genuine import MARGIN, genuine

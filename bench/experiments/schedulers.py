@@ -6,7 +6,7 @@ scaling), are served under three policies. All run through vLLM's own priority s
 `priority`, of which the smaller is sooner, is 0, its prompt length, or the negative of that. A seed decides
 instants and lengths and nothing of the policy, so the three are compared on the same requests. Only a queue
 lets policies differ: what had none is said to have had none. Not here: running the trials (`trials`),
-whether a server schedules by priority (`burstlens.bench.policy`), pages.
+whether a server schedules by priority (`burstlens.bench.server.priority_probe`), pages.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import polars as pl
 
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Part, number
-from ..modelled import from_parameters
-from ..workload import Workload
+from ..workload.from_parameters import from_parameters
+from ..workload.table import Workload
 from .contrast import HIGHER, LOWER, ONE_SEED, SAME, SHOWN_IN, Pairs, means, shown
 from .engines import MEASURES
 from .trials import Experiment, Trial

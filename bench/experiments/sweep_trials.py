@@ -15,9 +15,9 @@ from functools import partial
 import numpy as np
 
 from ...analysis.core.result import number
-from ..modelled import varying
-from ..schedule import PIECES, Schedule, parse_schedule, pieces
-from ..workload import Workload
+from ..workload.from_parameters import varying
+from ..workload.schedules import PIECES, Schedule, parse_schedule, pieces
+from ..workload.table import Workload
 from .grid import CONSTANT, EQUAL, LINEAR, ORIGIN, PARAMETERS, SCALE, SHAPE, Grid, Setting
 from .trials import Trial
 

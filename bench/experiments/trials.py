@@ -21,9 +21,9 @@ import polars as pl
 from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
-from ..kept import of_fields, read_kept
-from ..parallel import Tell, each
-from ..workload import Workload
+from ..processes.parallel import Tell, each
+from ..record.versioned_json import of_fields, read_kept
+from ..workload.table import Workload
 from .engines import MEASURES, Engine, Measured, measures_of
 
 EXPERIMENT = "experiment.json"

@@ -12,7 +12,7 @@ begun, and then needs the launch time. What waits for a decode instance that lea
 
 A cluster can be copied cheaply, since a search carries many: all that requests have in common is in one
 `Rig`, and the prefill queue is two indices into it. Not here: rates and service levels over whole loads
-(`burstlens.bench.goodput`), which ratio is good (`burstlens.bench.ratios`).
+(`burstlens.bench.provisioning.goodput`), which ratio is good (`burstlens.bench.provisioning.policies`).
 """
 
 from __future__ import annotations

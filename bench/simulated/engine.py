@@ -20,7 +20,7 @@ arrives later misses it, and gets into the one after. What finishes is known ahe
 
 Not modelled: prefix caching, speculative decoding, that a plan made ahead does not have the blocks that the
 step under way will free, the cost of HTTP and tokenizers. Not here: the constants (`presets`), files
-(`virtual`), HTTP (`endpoint`).
+(`virtual`), HTTP (`simulated.http.endpoint`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from math import ceil, inf, sqrt
 from typing import Literal
 
 from .presets import Preset
-from .stretches import Stretches
+from .step_times import Stretches
 
 Scheduling = Literal["fcfs", "priority"]
 End = Literal["finished", "rejected", "too_long", "aborted"]

@@ -16,12 +16,12 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.result import Progress, silent
-from ..plan import Plan
-from ..record import SCHEMA, SERVER_SCHEMA, Outcome
-from ..workload import Workload
+from ..client.send_plan import Plan
+from ..record.run_folder import SCHEMA, SERVER_SCHEMA, Outcome
+from ..workload.table import Workload
 from .engine import Engine, Request, Sample, Scheduling
 from .presets import Preset
-from .stretches import Stretches
+from .step_times import Stretches
 
 PIECE = 8192
 """Requests whose rows are held as Python values before they become a frame."""

@@ -11,7 +11,7 @@ from burstlens.analysis.forecast.part import Forecasts, describe_forecast
 from burstlens.analysis.interchange.parameters import validate
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.traffic.arrivals import Arrivals
-from burstlens.bench.modelled import from_parameters
+from burstlens.bench.workload.from_parameters import from_parameters
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from burstlens.analysis.interchange.parameters import schema
-from burstlens.bench.likeness import Law, from_law
-from burstlens.bench.modelled import from_parameters
+from burstlens.bench.metrics.distances import Law, from_law
+from burstlens.bench.workload.from_parameters import from_parameters
 from scipy import stats
 
 import burstlens as bl

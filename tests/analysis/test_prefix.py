@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 from burstlens.analysis.trace.trace import ingest, open_trace
-from burstlens.bench.from_trace import from_trace
-from burstlens.bench.prompts import BLOCK, TokenPrompts
+from burstlens.bench.prompts.token_ids import BLOCK, TokenPrompts
+from burstlens.bench.workload.from_trace import from_trace
 
 MOONCAKE = "mooncake_conversation_trace.jsonl"
 

@@ -6,8 +6,8 @@ import asyncio
 import threading
 
 import pytest
-from burstlens.bench import ahead as module
-from burstlens.bench.ahead import Ahead
+from burstlens.bench.client import body_queue as module
+from burstlens.bench.client.body_queue import Ahead
 
 
 @pytest.mark.parametrize("early", [True, False])

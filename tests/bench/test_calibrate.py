@@ -13,11 +13,11 @@ from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters
 from burstlens.analysis.stats.renewal import sample_arrivals
-from burstlens.bench.calibrate import calibrate, plateau, scaled
-from burstlens.bench.record import SERVER_SCHEMA
+from burstlens.bench.record.run_folder import SERVER_SCHEMA
+from burstlens.bench.server.calibrate import calibrate, plateau, scaled
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.simulated.virtual import simulate_frame
-from burstlens.bench.workload import SCHEMA, Workload
+from burstlens.bench.workload.table import SCHEMA, Workload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

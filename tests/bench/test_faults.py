@@ -15,13 +15,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.bench.client import run
-from burstlens.bench.prompts import TokenPrompts
-from burstlens.bench.record import read_manifest, read_record
+from burstlens.bench.client.http import Answer, pause_s, retry_after
+from burstlens.bench.client.run import run
+from burstlens.bench.metrics.summary import summarize
+from burstlens.bench.prompts.token_ids import TokenPrompts
+from burstlens.bench.record.run_folder import read_manifest, read_record
 from burstlens.bench.settings import Settings, Status, Target
-from burstlens.bench.summary import summarize
-from burstlens.bench.transport import Answer, pause_s, retry_after
-from burstlens.bench.workload import Workload
+from burstlens.bench.workload.table import Workload
 
 from burstlens import BurstlensError
 from tests.bench.faulty import BASE, WAYS, Faulty, faulty
@@ -263,7 +263,7 @@ def test_a_run_goes_on_only_with_its_own_options(tmp_path: Path) -> None:
 def test_what_was_turned_away_is_sent_again_where_that_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("burstlens.bench.transport.BACKOFF_S", 0.0)
+    monkeypatch.setattr("burstlens.bench.client.http.BACKOFF_S", 0.0)
     turned_away = ("http_429", "http_500", "rejected_in_200", "close", "http_503", "bare_503")
     begun: Counter[int] = Counter()
 

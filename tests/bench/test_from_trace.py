@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.trace.trace import Trace, open_frame
-from burstlens.bench.from_trace import from_trace
+from burstlens.bench.workload.from_trace import from_trace
 
 import burstlens as bl
 

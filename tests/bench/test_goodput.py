@@ -7,10 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.bench.goodput import SHARE, TOLERANCE, Load, Serving, course, goodput, guess, keeps
+from burstlens.bench.provisioning.goodput import (
+    SHARE,
+    TOLERANCE,
+    Load,
+    Serving,
+    course,
+    goodput,
+    guess,
+    keeps,
+)
 from burstlens.bench.simulated.disaggregation import Transfer
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.bench.turnover import SPAN_S, TURN_S, turnover
+from burstlens.bench.workload.turnover import SPAN_S, TURN_S, turnover
 
 from .simulated.loads import bursty, workload
 

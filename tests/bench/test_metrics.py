@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.bench.metrics import Distribution, Slo, complaints, measure, requests, tokens
-from burstlens.bench.record import ANSWERED, OUTCOMES, SERVER_SCHEMA
-from burstlens.bench.timeline import seconds
+from burstlens.bench.metrics.measures import Distribution, Slo, complaints, measure, requests, tokens
+from burstlens.bench.metrics.per_second import seconds
+from burstlens.bench.record.run_folder import ANSWERED, OUTCOMES, SERVER_SCHEMA
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -20,8 +20,8 @@ from burstlens.analysis.logs.trace_info import TraceInfo
 from burstlens.analysis.stats.likelihood import Histogram
 from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
 from burstlens.analysis.traffic.arrivals import describe_arrivals
-from burstlens.bench.modelled import constant, from_parameters
-from burstlens.bench.workload import SCHEMA, Workload, notes_on
+from burstlens.bench.workload.from_parameters import constant, from_parameters
+from burstlens.bench.workload.table import SCHEMA, Workload, notes_on
 from scipy import stats
 
 Content = dict[str, Any]

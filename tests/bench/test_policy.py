@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.bench.policy import PROMPTS, by_priority, judged
+from burstlens.bench.server.priority_probe import PROMPTS, by_priority, judged
 from burstlens.bench.settings import Target
 
 from tests.helpers import ended, free_port

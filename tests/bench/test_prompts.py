@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from burstlens.bench.prompts import BLOCK, TokenPrompts
+from burstlens.bench.prompts.token_ids import BLOCK, TokenPrompts
 from hypothesis import given
 from hypothesis import strategies as st
 

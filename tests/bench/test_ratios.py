@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.bench import provision as steps
-from burstlens.bench import ratios
-from burstlens.bench.goodput import Load, Serving, Turns, course, goodput
-from burstlens.bench.parallel import each
-from burstlens.bench.provisioned import Policy
+from burstlens.bench.processes.parallel import each
+from burstlens.bench.provisioning import policies as ratios
+from burstlens.bench.provisioning import search as steps
+from burstlens.bench.provisioning.goodput import Load, Serving, Turns, course, goodput
+from burstlens.bench.provisioning.result import Policy
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.bench.turnover import SPAN_S, turnover
+from burstlens.bench.workload.turnover import SPAN_S, turnover
 
 PRESET = load_preset("llama-2-13b-a100")
 SERVING = Serving.of(PRESET, total=4, launch_s=5.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.bench.record import (
+from burstlens.bench.record.run_folder import (
     SCHEMA,
     Manifest,
     Writer,
@@ -89,7 +89,7 @@ def test_a_record_read_in_pieces_is_the_record_read_at_once(
     assert whole["request_id"].to_list() == list(range(500))
     # Pieces shorter than a line, of a line exactly, and of several.
     for size in (7, len(lines[0]), 1000):
-        monkeypatch.setattr("burstlens.bench.record.PIECE", size)
+        monkeypatch.setattr("burstlens.bench.record.run_folder.PIECE", size)
         assert read_record(tmp_path).equals(whole)
     path.write_bytes(b"".join(lines[:300]) + b"{\n" + b"".join(lines[300:]))
     with pytest.raises(BurstlensError, match=r"record-0\.jsonl:301: is no line of a record"):

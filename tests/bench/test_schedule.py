@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.bench.modelled import constant, varying
-from burstlens.bench.schedule import Schedule, parse_schedule, parse_schedules, pieces
+from burstlens.bench.workload.from_parameters import constant, varying
+from burstlens.bench.workload.schedules import Schedule, parse_schedule, parse_schedules, pieces
 from hypothesis import given
 from hypothesis import strategies as st
 

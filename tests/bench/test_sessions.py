@@ -15,10 +15,10 @@ from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters
 from burstlens.analysis.logs.trace_info import TraceInfo
 from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
-from burstlens.bench.modelled import constant, from_parameters
-from burstlens.bench.plan import Plan
-from burstlens.bench.sessions import Law, SessionLaws, conversing
-from burstlens.bench.workload import SCHEMA, Workload
+from burstlens.bench.client.send_plan import Plan
+from burstlens.bench.workload.conversations import Law, SessionLaws, conversing
+from burstlens.bench.workload.from_parameters import constant, from_parameters
+from burstlens.bench.workload.table import SCHEMA, Workload
 from hypothesis import given
 from hypothesis import strategies as st
 

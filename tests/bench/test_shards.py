@@ -12,13 +12,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from burstlens.analysis.trace.trace import ingest, open_trace
-from burstlens.bench.clocks import bounded, measure
-from burstlens.bench.record import Manifest, begin, read_manifest, read_record, record_path
+from burstlens.bench.client.clocks import bounded, measure
+from burstlens.bench.client.merge_shards import gather
+from burstlens.bench.client.shards import Shard, left_s, parse_start
+from burstlens.bench.metrics.summary import summarize
+from burstlens.bench.record.run_folder import Manifest, begin, read_manifest, read_record, record_path
 from burstlens.bench.settings import Target
-from burstlens.bench.shards import Shard, left_s, parse_start
-from burstlens.bench.summary import summarize
-from burstlens.bench.whole import gather
-from burstlens.bench.workload import SCHEMA, Workload
+from burstlens.bench.workload.table import SCHEMA, Workload
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from burstlens.bench.record import read_record
+from burstlens.bench.record.run_folder import read_record
 
 from .faulty import faulty
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from burstlens.bench.server.step_fit import STEPS, fit_steps
+from burstlens.bench.server.step_probe import Limits, batches, crowds, probe
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import Latency, load_preset, parse_preset
-from burstlens.bench.step_fit import STEPS, fit_steps
-from burstlens.bench.step_probe import Limits, batches, crowds, probe
 
 from burstlens import BurstlensError
 from tests.helpers import serving

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from burstlens.bench import entries as entries_module
-from burstlens.bench.entries import entries
-from burstlens.bench.prompts import BLOCK
-from burstlens.bench.text_pool import TextPool
-from burstlens.bench.text_prompts import TextPrompts, text_prompts
-from burstlens.bench.tokenizer import load_tokenizer
+from burstlens.bench.prompts import json_stream as entries_module
+from burstlens.bench.prompts.json_stream import entries
+from burstlens.bench.prompts.text import TextPrompts, text_prompts
+from burstlens.bench.prompts.text_pool import TextPool
+from burstlens.bench.prompts.token_ids import BLOCK
+from burstlens.bench.prompts.tokenizer import load_tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 from burstlens.analysis.stats.renewal import sample_arrivals
-from burstlens.bench import workload
-from burstlens.bench.verdict import TABLE, Law, Limits, Verdict, verdict
+from burstlens.bench.metrics.load_verdict import TABLE, Law, Limits, Verdict, verdict
+from burstlens.bench.workload import table as workload
 
 SentLoad = Callable[..., pl.DataFrame]
 Array = Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from burstlens.bench.wire import dumps, loads
+from burstlens.bench.record.json_bytes import dumps, loads
 
 
 @pytest.mark.parametrize("text", ['{"a":[1,2.5,null,true,"ü"]}', "[NaN,-Infinity]", '"\\ud800"'])

@@ -190,7 +190,7 @@ def test_a_replay_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None
     loaded = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
     needless = ("altair", "statsmodels", "pandas", "jsonschema_rs", "jinja2", "scipy.stats", "scipy.optimize")
     assert [name for name in loaded if name.startswith(needless)] == []
-    late = [loaded.index(name) for name in ("scipy", "burstlens.bench.summary")]
+    late = [loaded.index(name) for name in ("scipy", "burstlens.bench.metrics.summary")]
     assert min(late) > loaded.index("aiohttp")
     assert "duckdb" in loaded
     if sys.platform == "linux":

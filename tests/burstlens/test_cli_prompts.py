@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.bench.record import read_manifest, read_record
+from burstlens.bench.record.run_folder import read_manifest, read_record
 
 from burstlens.console import Size, progress
 from tests.bench.texts import pieces, sharegpt, spoken, words

@@ -19,7 +19,7 @@ from burstlens.bench.experiments import sweep_trials as asks
 from burstlens.bench.experiments.engines import Served, Virtual, is_brief
 from burstlens.bench.experiments.grid import START, grid_of
 from burstlens.bench.experiments.trials import Experiment, Question, Trial, read, run
-from burstlens.bench.hosted import Flags, cache_of, metrics_page, vllm
+from burstlens.bench.server.vllm import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.reports.gpu_page import write_gpu_page

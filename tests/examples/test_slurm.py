@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.bench.record import read_record
+from burstlens.bench.record.run_folder import read_record
 
 from tests.helpers import burstlens, ended, free_port, serving
 

@@ -10,7 +10,7 @@ from random import Random
 import polars as pl
 import pytest
 from burstlens.bench.experiments import against
-from burstlens.bench.hosted import Flags
+from burstlens.bench.server.vllm import Flags
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.reports.gpu_page import write_gpu_page
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from burstlens.bench.experiments.engines import Served, Virtual
 from burstlens.bench.experiments.schedulers import LRF, SRF, ranked
-from burstlens.bench.policy import by_priority
+from burstlens.bench.server.priority_probe import by_priority
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import parse_preset
 

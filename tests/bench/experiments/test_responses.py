@@ -15,11 +15,11 @@ from burstlens.bench.experiments.engines import Measured, Virtual, measured
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import _mean
 from burstlens.bench.experiments.trials import Experiment, Question, run
-from burstlens.bench.prompts import TokenPrompts
-from burstlens.bench.record import SCHEMA, SERVER_SCHEMA, Manifest, begin, write_record
+from burstlens.bench.prompts.token_ids import TokenPrompts
+from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA, Manifest, begin, write_record
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.bench.workload import SCHEMA as SENT
-from burstlens.bench.workload import Workload
+from burstlens.bench.workload.table import SCHEMA as SENT
+from burstlens.bench.workload.table import Workload
 
 from burstlens.evaluations import responses
 

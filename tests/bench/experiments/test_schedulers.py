@@ -18,7 +18,7 @@ from burstlens.bench.experiments.engines import Virtual, measured
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF
 from burstlens.bench.experiments.trials import Question, Trial, run
-from burstlens.bench.record import SCHEMA, SERVER_SCHEMA
+from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA
 from burstlens.bench.simulated.presets import parse_preset
 
 from burstlens.evaluations import On

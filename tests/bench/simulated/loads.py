@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from burstlens.bench.workload import SCHEMA, Workload
+from burstlens.bench.workload.table import SCHEMA, Workload
 
 
 def workload(at_s: Sequence[float], into: Sequence[int], out: Sequence[int], **columns: Any) -> Workload:

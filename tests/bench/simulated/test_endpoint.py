@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.bench.simulated.endpoint import endpoint
+from burstlens.bench.simulated.http.endpoint import endpoint
 from burstlens.bench.simulated.presets import Preset, load_preset
 
 LLAMA = load_preset("llama-2-13b-h200")
@@ -347,7 +347,7 @@ def test_an_address_that_is_taken() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_when_told_with_streams_open(number: signal.Signals) -> None:
     code = (
-        "from burstlens.bench.simulated.endpoint import serve\n"
+        "from burstlens.bench.simulated.http.endpoint import serve\n"
         "from burstlens.bench.simulated.presets import load_preset\n"
         "serve(load_preset('opt-13b-a100'), port=0, ready=lambda url: print(url, flush=True))"
     )

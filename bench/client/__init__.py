@@ -1,0 +1,1 @@
+"""Sending a workload to an endpoint and recording every answer."""

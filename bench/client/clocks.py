@@ -1,0 +1,142 @@
+"""How far this machine's clock is from one that all senders of a load can see: how far at least and at most.
+
+Two clocks can be seen without a daemon or a right: the endpoint's, in the `Date` of its answers, and that
+of the server of a shared folder, in the times that it gives to files. Both only bound the offset, and the
+bounds are what is kept. Not here: setting a clock (NTP and PTP do), and what becomes of the bounds
+(`merge_shards`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...analysis.core.errors import BurstlensError
+from ..settings import Target
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+ENDPOINT = "endpoint"
+STEP_S = 0.05
+"""Between two questions for the endpoint's time."""
+ASKED_S = 1.5
+"""For so long: a `Date` counts whole seconds, and is exact only where it is seen to change."""
+FILES = 5
+TICK_S = 0.01
+"""A kernel gives a file the time of its last tick, up to 10 ms ago."""
+LAGGING = ("uvicorn",)
+"""Servers that renew their `Date` once a second, but at no full second: it may be a second old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """This machine's clock minus the other one, in seconds, between two bounds."""
+
+    against: str
+    """Whose clock the other one is, in words."""
+    low_s: float
+    high_s: float
+
+    @property
+    def middle_s(self) -> float:
+        """The offset, if one number is wanted."""
+        return (self.low_s + self.high_s) / 2
+
+    @property
+    def precision_s(self) -> float:
+        """How far from `middle_s` the offset can be."""
+        return (self.high_s - self.low_s) / 2
+
+    def __str__(self) -> str:
+        """The offset with its precision."""
+        offset = f"{1000 * self.middle_s:+z.0f}".replace("-", "−")
+        return f"{offset} ms ± {1000 * self.precision_s:.0f} ms against {self.against}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as a manifest holds them."""
+        return {name: round(v, 6) if isinstance(v, float) else v for name, v in asdict(self).items()}
+
+
+def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> Offset | None:
+    """What all sights of another clock allow.
+
+    A sight is this machine's time before and after it, and the least and most that the other clock showed
+    in between. None where there was none, or no offset fits all (a clock was set meanwhile).
+    """
+    low, high = -math.inf, math.inf
+    for before, after, least, most in seen:
+        low, high = max(low, before - most), min(high, after - least)
+    return Offset(against, low, high) if -math.inf < low <= high < math.inf else None
+
+
+def measure(how: str, target: Target) -> Offset | None:
+    """The offset against the `endpoint`, or the server of the folder that `how` names.
+
+    None where the endpoint tells no `Date`; BurstlensError where the folder cannot be written.
+    """
+    if how == ENDPOINT:
+        return asyncio.run(_endpoint(target))
+    folder = Path(how)
+    if not folder.is_dir():
+        raise BurstlensError(f"--clock: {how!r} is neither 'endpoint' nor a folder that all senders share")
+    return _folder(folder)
+
+
+async def _endpoint(target: Target) -> Offset | None:
+    import aiohttp
+
+    limit = aiohttp.ClientTimeout(total=1.0)
+    seen: list[tuple[float, float, float, float]] = []
+    until = time.monotonic() + ASKED_S
+    async with aiohttp.ClientSession(timeout=limit, headers=target.headers) as http:
+        while time.monotonic() < until:
+            sight = await _ask(http, f"{target.url}/health")
+            if sight is not None:
+                seen.append(sight)
+            await asyncio.sleep(STEP_S)
+    return bounded("the Date of the endpoint's answers", seen)
+
+
+async def _ask(http: ClientSession, url: str) -> tuple[float, float, float, float] | None:
+    import aiohttp
+
+    before = time.time()
+    try:
+        async with http.get(url) as response:
+            after = time.time()
+            told = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            server = response.headers.get("Server", "").lower()
+    except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
+        return None
+    lag_s = 1.0 if any(name in server for name in LAGGING) else 0.0
+    return before, after, told, told + 1.0 + lag_s
+
+
+def _folder(folder: Path) -> Offset | None:
+    seen = []
+    try:
+        for _ in range(FILES):
+            handle, name = tempfile.mkstemp(prefix=".burstlens-clock-", dir=folder)
+            try:
+                before = time.time()
+                # A network file system gives a file the time of its server, not of this machine.
+                os.write(handle, b"0")
+                os.fsync(handle)
+                after = time.time()
+                told = os.fstat(handle).st_mtime
+            finally:
+                os.close(handle)
+                Path(name).unlink()
+            seen.append((before, after, told, told + TICK_S))
+    except OSError as fault:
+        raise BurstlensError.unwritable(folder, fault) from fault
+    return bounded("the server of a shared folder", seen)

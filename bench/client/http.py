@@ -1,0 +1,298 @@
+"""One request over HTTP: its body, its streamed answer read line by line, and the class in which it ends.
+
+Not here: when requests are sent (`sender`), and connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from ..record.json_bytes import dumps, loads
+from ..record.run_folder import Outcome
+from ..settings import Settings, Target
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+SHOWN = 200
+"""Characters of a server's complaint that are kept."""
+OVERLOADED = (429, 503)
+"""Codes of an error inside a 200 with which a server turns a request away before it began."""
+AT_THE_DOOR = 503
+"""Code of an error object in a plain answer of that status with which a server does the same.
+
+vLLM looks for room before it answers and again after the 200 is out; which of the two says no is chance.
+A 503 without such an object is a proxy's or a broken server's.
+"""
+AGAIN: tuple[Outcome, ...] = ("refused", "reset", "http_429", "http_5xx", "rejected")
+"""What a request may be sent again for."""
+BACKOFF_S = 0.5
+"""Before the second try; before each further one twice as long."""
+LONGEST_S = 30.0
+"""Longest pause that the client takes by itself."""
+
+
+def path(target: Target) -> str:
+    """The URL that requests go to."""
+    return f"{target.url}/v1/{'chat/completions' if target.api == 'chat' else 'completions'}"
+
+
+def body(
+    target: Target, settings: Settings, prompt: Sequence[int] | str, response_tokens: int, priority: int
+) -> bytes:
+    """The JSON of a streaming request that asks for `response_tokens`, or lets the model end before them."""
+    asked: dict[str, Any] = {
+        "model": target.model,
+        "max_tokens": most(settings, response_tokens),
+        "stream": True,
+        # Usage in every chunk: tokens are counted by the server, chunks may hold several.
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+    }
+    if target.api == "chat":
+        asked["messages"] = [{"role": "user", "content": prompt}]
+    else:
+        asked["prompt"] = prompt
+    if settings.ignore_eos:
+        asked["ignore_eos"] = True
+    if priority:
+        asked["priority"] = priority
+    return dumps(asked | dict(settings.extra))
+
+
+def most(settings: Settings, response_tokens: int) -> int:
+    """Tokens that an answer may have: the workload's up to the cap, or the cap where the model ends."""
+    cap = settings.max_tokens
+    if cap is None:
+        return response_tokens
+    return min(response_tokens, cap) if settings.ignore_eos else cap
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came back. Instants in seconds on the run's clock."""
+
+    sent_s: float | None = None
+    first_token_s: float | None = None
+    ended_s: float | None = None
+    status: int | None = None
+    outcome: Outcome = "aborted"
+    error: str | None = None
+    request_tokens: int | None = None
+    response_tokens: int | None = None
+    gaps_s: list[float] = field(default_factory=list)
+    gap_tokens: list[int] = field(default_factory=list)
+    tries: int = 0
+    """How often the request was sent."""
+    retry_after_s: float | None = None
+    """How long the server wants to be left alone, where it says so."""
+
+    def forget(self) -> None:
+        """Make room for the answer to another try; when it was first sent, and how often, stays."""
+        fresh = Answer(sent_s=self.sent_s, tries=self.tries)
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+
+
+class Stream:
+    """Reads server-sent events as they come; `answer` holds what they said so far."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.finished = False
+        """Whether the server said that this is the whole answer."""
+        self._held = b""
+        self._last_s = 0.0
+
+    def feed(self, data: bytes, at_s: float) -> bool:
+        """Take bytes that came at `at_s`; false once the stream is in error, and `answer` says why."""
+        lines = (self._held + data if self._held else data).split(b"\n")
+        self._held = lines.pop()
+        # A plain loop: this is what most of a client's time goes to. Every event ends in an empty line.
+        for line in lines:  # noqa: SIM110
+            if line and not self._line(line.strip(), at_s):
+                return False
+        return True
+
+    def close(self, at_s: float) -> bool:
+        """The server ended the answer; false where that is no end."""
+        if self._held.strip() and not self.feed(b"\n", at_s):
+            return False
+        return self.finished or self._fault("the stream ended before the answer did")
+
+    def _line(self, line: bytes, at_s: float) -> bool:
+        """One line: an event's data, or what an event stream holds beside it."""
+        if line.startswith(b"data:"):
+            data = line[5:].lstrip()
+            if data == b"[DONE]":
+                self.finished = True
+                return True
+        elif not line or line.startswith((b":", b"event:", b"id:", b"retry:")):
+            return True
+        else:
+            data = line
+        try:
+            said = loads(data)
+        except ValueError:
+            return self._fault(f"no JSON in the stream: {_shown(data)}")
+        if not isinstance(said, dict):
+            return self._fault(f"no object in the stream: {_shown(data)}")
+        error = said.get("error")
+        if error is not None:
+            return self._fault(*complaint(error))
+        if data is line:
+            return self._fault(f"no event in the stream: {_shown(data)}")
+        return self._chunk(said, at_s)
+
+    def _chunk(self, said: dict[str, Any], at_s: float) -> bool:
+        """A piece of the answer, or the usage at its end."""
+        answer = self.answer
+        try:
+            usage: dict[str, Any] | None = said.get("usage")
+            choices: list[dict[str, Any]] = said.get("choices") or []
+            before, told = answer.response_tokens or 0, None
+            if usage:
+                answer.request_tokens = int(usage["prompt_tokens"])
+                told = int(usage.get("completion_tokens") or 0)
+            elif choices and choices[0].get("token_ids") is not None:
+                told = before + len(choices[0]["token_ids"])
+            if told is not None:
+                answer.response_tokens = told
+            if choices and choices[0].get("finish_reason"):
+                self.finished = True
+            carries = choices and (told is None or told > before)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            return self._fault(f"no chunk of an answer: {_shown(dumps(said))}")
+        if carries and self._carries_text(choices[0], told):
+            if answer.first_token_s is None:
+                answer.first_token_s = at_s
+            else:
+                answer.gaps_s.append(round(at_s - self._last_s, 6))
+                answer.gap_tokens.append(0 if told is None else told - before)
+            self._last_s = at_s
+        return True
+
+    @staticmethod
+    def _carries_text(choice: dict[str, Any], told: int | None) -> bool:
+        """Whether a chunk is a token's: where nobody counts, only text tells it from a chat's opening."""
+        if told is not None:
+            return True
+        delta = choice.get("delta") or {}
+        return bool(choice.get("text") or delta.get("content") or delta.get("reasoning"))
+
+    def _fault(self, why: str, code: int | None = None) -> bool:
+        self.answer.error = why
+        turned_away = code in OVERLOADED and self.answer.first_token_s is None
+        self.answer.outcome = "rejected" if turned_away else "stream_error"
+        return False
+
+
+def complaint(error: object) -> tuple[str, int | None]:
+    """What an error object says, in one line, and its code."""
+    if not isinstance(error, dict):
+        return _shown(str(error).encode()), None
+    code = error.get("code")
+    number = (
+        code if isinstance(code, int) else int(code) if isinstance(code, str) and code.isdigit() else None
+    )
+    told = _shown(str(error.get("message") or error.get("type") or error).encode())
+    return (f"{number}: {told}" if number else told), number
+
+
+async def exchange(
+    http: ClientSession,
+    target: Target,
+    data: bytes,
+    asked: int,
+    settings: Settings,
+    clock: Callable[[], float],
+    answer: Answer,
+) -> None:
+    """Send a request and fill `answer`; every fault of the server or the network is an outcome.
+
+    `asked` is the number of response tokens in `data`. Cancelled, it leaves the outcome `aborted`.
+    """
+    import aiohttp
+
+    if answer.sent_s is None:
+        answer.sent_s = clock()
+    answer.tries += 1
+    try:
+        async with asyncio.timeout(settings.timeout_s):
+            async with http.post(path(target), data=data, headers=HEADERS | target.headers) as response:
+                await _read(response, answer, clock)
+        if answer.outcome == "aborted":
+            told = answer.response_tokens
+            short = settings.ignore_eos and told is not None and told < asked
+            answer.outcome = "truncated" if short else "ok"
+    except TimeoutError:
+        answer.outcome, answer.error = "timeout", f"no end within {settings.timeout_s:g} s"
+    except aiohttp.ClientConnectorError as fault:
+        answer.outcome, answer.error = "refused", _shown(str(fault).encode())
+    except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as fault:
+        answer.outcome, answer.error = "reset", _shown((str(fault) or type(fault).__name__).encode())
+    except aiohttp.ClientError as fault:
+        answer.outcome, answer.error = "stream_error", _shown((str(fault) or type(fault).__name__).encode())
+    finally:
+        answer.ended_s = clock()
+
+
+async def _read(response: ClientResponse, answer: Answer, clock: Callable[[], float]) -> None:
+    """Read a response to its end; an outcome other than `aborted` says what was wrong with it."""
+    answer.status = status = response.status
+    if status != 200:
+        answer.outcome = "http_429" if status == 429 else "http_4xx" if 400 <= status < 500 else "http_5xx"
+        answer.retry_after_s = retry_after(response.headers.get("Retry-After"), time.time())
+        answer.error, code = _complaint_in(await response.content.read(1 << 16), status)
+        if status == code == AT_THE_DOOR:
+            answer.outcome = "rejected"
+        return
+    stream = Stream(answer)
+    async for data in response.content.iter_any():
+        if not stream.feed(data, clock()):
+            response.close()
+            return
+    stream.close(clock())
+
+
+def pause_s(answer: Answer) -> float | None:
+    """How long to wait before the same request is sent again; None where that would be no use.
+
+    Only what the server turned away or never began to answer: everything else cost it work, or would end
+    the same way. The pause doubles from try to try, and is as long as the server wants at least.
+    """
+    begun = answer.first_token_s is not None
+    if answer.outcome not in AGAIN or begun:
+        return None
+    return max(min(BACKOFF_S * 2.0 ** (answer.tries - 1), LONGEST_S), answer.retry_after_s or 0.0)
+
+
+def retry_after(told: str | None, now_unix_s: float) -> float | None:
+    """The seconds that a `Retry-After` header asks for, as a number or a date; None where it is neither."""
+    if told is None:
+        return None
+    try:
+        return float(told) if told.strip().isdigit() else parsedate_to_datetime(told).timestamp() - now_unix_s
+    except ValueError:
+        return None
+
+
+def _complaint_in(data: bytes, status: int) -> tuple[str, int | None]:
+    """The complaint in the body of a response that is no 200, and the code that it holds."""
+    try:
+        said = loads(data)
+        return complaint(said.get("error") or said.get("detail") or said)
+    except (ValueError, AttributeError):
+        return f"{status}: {_shown(data)}" if data.strip() else f"HTTP {status}", None
+
+
+def _shown(data: bytes) -> str:
+    """The beginning of some bytes as one line of text."""
+    return " ".join(data[:SHOWN].decode("utf-8", "replace").split())
+
+
+HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream"}

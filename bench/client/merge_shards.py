@@ -1,0 +1,171 @@
+"""One run of what the senders of all shards recorded: a run folder like any other, on one clock.
+
+So whatever reads a run reads this: summary, verdict, page, trace. Not here: which folders belong together
+(`burstlens.analysis.logs.run_folders`), cutting a workload (`shards`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ...analysis.core.errors import BurstlensError, counted
+from ...analysis.logs.run_folders import RECORDS, RUN, Part, is_run
+from ...analysis.logs.run_folders import whole as parts_of
+from ..record.run_folder import (
+    SERVER,
+    Manifest,
+    begin,
+    read_manifest,
+    read_pieces,
+    read_server,
+    read_workload,
+    record_path,
+    write_manifest,
+)
+from ..workload.table import Workload
+from .clocks import Offset
+
+AS_PLANNED_S = 1e-5
+"""A request whose recorded instant differs by more from the workload's followed an answer."""
+
+
+def is_gathered(folder: Path) -> bool:
+    """Whether a folder is a run that `gather` made."""
+    if not is_run(folder):
+        return False
+    shard = read_manifest(folder).shard
+    return shard is not None and "index" not in shard
+
+
+def gather(folders: Sequence[Path], out: Path) -> Manifest:
+    """Make one run folder `out` of the folders of all shards of a workload, and return its manifest.
+
+    Instants of senders whose clocks are known to differ are moved to the clock that is farthest ahead; the
+    instants that the schedule set stay, so that the lateness tells. An earlier folder of this kind is written
+    anew. BurstlensError where shards are missing, mixed or double, or `out` holds another run.
+    """
+    parts = parts_of(folders)
+    if not parts:
+        raise BurstlensError(f"{folders[0] if folders else 'no folder'}: is no shard of a workload")
+    manifests = [read_manifest(part.folder) for part in parts]
+    workload = _joined(parts)
+    manifest = _manifest(parts, manifests, workload)
+    cut_off = replace(manifest, finished=False, stopped="it was cut off as it was gathered")
+    if is_gathered(out):
+        write_manifest(out, cut_off)
+        for old in [*out.glob(RECORDS), out / SERVER, out / RUN]:
+            old.unlink(missing_ok=True)
+    begin(out, cut_off, workload)
+    planned = workload.requests.select("request_id", "at_s")
+    try:
+        worker = 0
+        for part, told in zip(parts, manifests, strict=True):
+            _copied(part, planned, worker, out)
+            worker += int(told.settings.get("workers") or 1)
+        # The senders asked one server; the samples of the first are enough.
+        if not (server := read_server(parts[0].folder)).is_empty():
+            moved = server.with_columns(pl.col("at_s") + parts[0].behind_s)
+            moved.write_ndjson(out / SERVER)
+    except OSError as fault:
+        raise BurstlensError.unwritable(out, fault) from fault
+    write_manifest(out, manifest)
+    return manifest
+
+
+@contextmanager
+def gathered(folders: Sequence[Path]) -> Iterator[Path]:
+    """The run of all shards in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="burstlens-") as made:
+        out = Path(made) / "whole"
+        gather(folders, out)
+        try:
+            yield out
+        finally:
+            shutil.rmtree(out, ignore_errors=True)
+
+
+def _joined(parts: Sequence[Part]) -> Workload:
+    """The workload that the shards are parts of; BurstlensError where they are not all of it."""
+    loads = [read_workload(part.folder) for part in parts]
+    requests = pl.concat([load.requests for load in loads]).sort("request_id")
+    asked = int(parts[0].said["requests"])
+    if requests["request_id"].n_unique() != requests.height or requests.height != asked:
+        raise BurstlensError(
+            f"{parts[0].folder}: its shards hold {counted(requests.height, 'request')} together, "
+            f"{requests['request_id'].n_unique():,} different ones, and the workload has {asked:,}; a "
+            "workload.parquet is not the one that was written"
+        )
+    return replace(loads[0], requests=requests)
+
+
+def _manifest(parts: Sequence[Part], manifests: Sequence[Manifest], workload: Workload) -> Manifest:
+    """What all of them were asked."""
+    first, about = manifests[0], parts[0].said
+    clocks: list[dict[str, Any] | None] = [part.said.get("clock") for part in parts]
+    unfinished = [
+        f"shard {part.index}/{len(parts)}: {told.stopped or 'it was cut off'}"
+        for part, told in zip(parts, manifests, strict=True)
+        if not told.finished
+    ]
+    mine = ("this machine's clock", *(f"shard {part.index}/{len(parts)} of " for part in parts))
+    notes = [note for told in manifests for note in told.notes if not note.startswith(mine)]
+    return replace(
+        first,
+        workload_sha256=workload.sha256,
+        requests=len(workload.requests),
+        finished=not unfinished,
+        stopped="; ".join(unfinished) or None,
+        settings={**first.settings, "workers": sum(int(m.settings.get("workers") or 1) for m in manifests)},
+        notes=[f"sent by {len(parts)} senders as shards of one workload", _clock_note(parts),
+               *dict.fromkeys(notes)],
+        shard={
+            **{key: about[key] for key in ("of", "seed", "workload_sha256", "requests", "start_unix_s")},
+            "clocks": clocks,
+        },
+    )  # fmt: skip
+
+
+def _clock_note(parts: Sequence[Part]) -> str:
+    """How far the senders' clocks are apart, as far as that is known."""
+    clocks = [part.said.get("clock") for part in parts]
+    known = [Offset(**clock) for clock in clocks if clock]
+    if len(known) < len(parts):
+        return "how far the senders' clocks are apart is not known: not all could be compared with another"
+    worst = max(offset.precision_s for offset in known)
+    against = known[0].against
+    behind = max(part.behind_s for part in parts)
+    if behind > 0:
+        return (
+            f"the senders' clocks differed by {1000 * behind:,.0f} ms, ± {1000 * worst:,.0f} ms, against "
+            f"{against}; instants were moved to the one that was farthest ahead"
+        )
+    return (
+        f"the senders' clocks agree within what could be seen, ± {1000 * worst:,.0f} ms against {against}; "
+        "gaps between requests of different senders are no surer than that"
+    )
+
+
+def _copied(part: Part, planned: pl.DataFrame, worker: int, out: Path) -> None:
+    """Write a shard's record into the whole, its workers counted from `worker` on."""
+    intended = pl.col("intended_s")
+    for piece in read_pieces(part.folder):
+        if piece.is_empty():
+            continue
+        moved = piece
+        if part.behind_s:
+            at = piece.join(planned, on="request_id", how="left", maintain_order="left")["at_s"]
+            followed = (piece["intended_s"] - at).abs() > AS_PLANNED_S
+            moved = piece.with_columns(
+                pl.when(followed).then(intended + part.behind_s).otherwise(intended),
+                pl.col("sent_s", "first_token_s", "ended_s") + part.behind_s,
+            )
+        with record_path(out, part.index).open("ab") as file:
+            moved.with_columns(pl.col("worker") + worker).write_ndjson(file)

@@ -1,0 +1,155 @@
+"""Before load is sent: is the endpoint there, does it serve the model, does it tell its metrics?
+
+Everything that would make a run worthless is one line here, a BurstlensError. Not here: sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ...analysis.core.errors import BurstlensError
+from ..settings import Target
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+LIMIT_S = 10.0
+KEY = "OPENAI_API_KEY"
+"""Environment variable that holds the key."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What a server says of itself."""
+
+    target: Target
+    """With the served model named."""
+    version: str | None
+    simulated: str | None
+    """Preset of the simulated engine, where it is one."""
+    counts_words: bool
+    """Whether it takes words for tokens, as the simulated endpoint does without a tokenizer."""
+    max_model_len: int | None
+    has_metrics: bool
+
+
+def base_url(text: str) -> str:
+    """A URL without the trailing slash and `/v1`; BurstlensError where it is none."""
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        known = False
+    if not known or parts.query or parts.fragment:
+        raise BurstlensError(f"--url: {text!r} is no base URL; write one like http://127.0.0.1:8000")
+    return text.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def preflight(target: Target) -> Endpoint:
+    """Ask the endpoint who it is; BurstlensError where it cannot take the load."""
+    return asyncio.run(_ask(replace(target, url=base_url(target.url))))
+
+
+async def _ask(target: Target) -> Endpoint:
+    import aiohttp
+
+    limit = aiohttp.ClientTimeout(total=LIMIT_S)
+    async with aiohttp.ClientSession(timeout=limit, headers=target.headers) as http:
+        listed = await _models(http, target)
+        model = _served(listed, target)
+        known = next((entry for entry in listed if entry.get("id") == model), {})
+        about = await _about(http, target)
+        length = known.get("max_model_len")
+        return Endpoint(
+            replace(target, model=model),
+            version=str(about["version"]) if "version" in about else None,
+            simulated=str(about["preset"]) if about.get("simulated") and "preset" in about else None,
+            counts_words=bool(about.get("simulated")) and about.get("counts") == "words",
+            max_model_len=length if isinstance(length, int) else None,
+            has_metrics=await _has_metrics(http, target),
+        )
+
+
+async def _models(http: ClientSession, target: Target) -> list[dict[str, Any]]:
+    """The models that the server lists; none where it lists none."""
+    import aiohttp
+
+    url = target.url
+    try:
+        async with http.get(f"{url}/v1/models") as response:
+            if response.status in (401, 403):
+                raise BurstlensError(f"{url}: wants a key (HTTP {response.status}); set {KEY}")
+            if response.status == 404 and target.model:
+                return []
+            if response.status != 200:
+                raise BurstlensError(
+                    f"{url}/v1/models: answers HTTP {response.status}; is this the base URL of an "
+                    "OpenAI-compatible server?"
+                )
+            said = await response.json(content_type=None)
+            return [entry for entry in said["data"] if isinstance(entry, dict)]
+    except aiohttp.ClientSSLError as fault:
+        raise BurstlensError(f"{url}: TLS fails: {_one_line(fault)}") from None
+    except aiohttp.ClientConnectorDNSError:
+        raise BurstlensError(f"{url}: no such host") from None
+    except aiohttp.ClientConnectorError as fault:
+        number = fault.os_error.errno
+        why = os.strerror(number).lower() if number else str(fault.os_error).lower()
+        raise BurstlensError(f"{url}: cannot connect: {why}; is the server up?") from None
+    except TimeoutError:
+        raise BurstlensError(f"{url}: no answer within {LIMIT_S:g} s") from None
+    except aiohttp.ClientError as fault:
+        raise BurstlensError(f"{url}: does not answer as a server does: {_one_line(fault)}") from None
+    except (ValueError, KeyError, TypeError):
+        raise BurstlensError(f"{url}/v1/models: answers no list of models") from None
+
+
+def _served(listed: list[dict[str, Any]], target: Target) -> str:
+    """The model to ask for."""
+    names = [str(entry.get("id")) for entry in listed]
+    if target.model is None:
+        if len(names) == 1:
+            return names[0]
+        raise BurstlensError(
+            f"{target.url}: lists {len(names)} models; name one with --model"
+            + (f": {', '.join(names[:8])}" if names else "")
+        )
+    if names and target.model not in names:
+        raise BurstlensError(
+            f"{target.url}: does not serve {target.model!r}; it serves: {', '.join(names[:8])}"
+        )
+    return target.model
+
+
+async def _about(http: ClientSession, target: Target) -> dict[str, Any]:
+    """What `/version` says; nothing where there is none."""
+    import aiohttp
+
+    try:
+        async with http.get(f"{target.url}/version") as response:
+            said = await response.json(content_type=None) if response.status == 200 else {}
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+async def _has_metrics(http: ClientSession, target: Target) -> bool:
+    """Whether `/metrics` tells anything that is known here."""
+    import aiohttp
+
+    from .server_metrics import parse
+
+    try:
+        async with http.get(f"{target.url}/metrics") as response:
+            page = await response.text() if response.status == 200 else ""
+    except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
+        return False
+    return any(value is not None for value in parse(page).values())
+
+
+def _one_line(fault: Exception) -> str:
+    return " ".join((str(fault) or type(fault).__name__).split())[:200]

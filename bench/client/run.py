@@ -1,0 +1,227 @@
+"""Send a workload to an endpoint and write what happened into a run folder.
+
+Checks first (`preflight`), then sends from this process (`sender`) or from several (`processes`), at once or
+at an instant that other senders wait for too. Not here: what the record means (`metrics.summary`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from ...analysis.core.errors import BurstlensError
+from ..prompts.token_ids import NO_PREFIX_CACHE, Prompts
+from ..record.run_folder import (
+    Manifest,
+    Writer,
+    begin,
+    read_manifest,
+    read_record,
+    record_path,
+    write_manifest,
+)
+from ..settings import Settings, Status, Target
+from ..workload.table import Workload, notes_on
+from .clocks import ENDPOINT, measure
+from .preflight import Endpoint, preflight
+from .sender import LEAD_S, Sender, main
+from .shards import LAST_S, Shard, left_s, wait_for
+
+READY_S = 60.0
+"""Before a common start: the folder is made then, and the senders are made ready."""
+
+
+def run(
+    workload: Workload,
+    prompts: Prompts,
+    target: Target,
+    settings: Settings,
+    folder: Path,
+    *,
+    resume: bool = False,
+    shard: Shard | None = None,
+    start_unix_s: float | None = None,
+    clock: str = ENDPOINT,
+    waiting: Callable[[str], None] | None = None,
+    watch: Callable[[Status], object] | None = None,
+) -> Manifest:
+    """Send the workload to the target, each request once, and return the manifest of the run.
+
+    With `resume` the run in `folder` goes on with the requests that its record lacks. Ctrl-C ends the run
+    after `settings.grace_s` at most, and so does a `watch` that returns True; the manifest then says so.
+    With `start_unix_s` the run's second 0 is that instant of this machine's clock, and with `shard` that part
+    of the workload is sent; how far the clock is from that of `clock` (see `clocks.measure`) is then kept,
+    and `waiting` is told in a line what will begin. Raises BurstlensError before load is sent where the
+    endpoint or the folder cannot be used or the start has passed, and later where the disk refuses the
+    record.
+    """
+    if workload.requests.is_empty():
+        raise BurstlensError(f"{workload.name}: holds no requests to send")
+    if target.api == "chat" and not prompts.text:
+        raise BurstlensError("--api chat: needs prompts of text; give --prompts FILE --tokenizer PATH")
+    if shard is not None and start_unix_s is None:
+        raise BurstlensError("--shard: say with --start-at when all the senders begin")
+    if start_unix_s is not None and resume:
+        raise BurstlensError(
+            "--resume: a common start has passed, and the others' clock went on; start all again"
+        )
+    endpoint = preflight(target)
+    manifest = _manifest(workload, endpoint, settings, prompts)
+    if shard is not None and start_unix_s is not None:
+        manifest, workload, settings = _sharded(
+            manifest, workload, endpoint, settings, shard, start_unix_s, clock
+        )
+    done: dict[int, float] = {}
+    if resume:
+        manifest = _resumed(folder, manifest)
+        record = read_record(folder).with_columns(pl.col("ended_s").fill_null(pl.col("intended_s")))
+        done = dict(record.select("request_id", "ended_s").iter_rows())
+        write_manifest(folder, manifest)
+    else:
+        if start_unix_s is not None:
+            manifest = _waited(manifest, workload, start_unix_s, waiting)
+        begin(folder, manifest, workload)
+    sampled = settings if endpoint.has_metrics else replace(settings, sample_s=None)
+    stopped: str | None = "it ended in a fault"
+    whole = False
+    try:
+        if len(done) < len(workload.requests):
+            if settings.workers > 1:
+                from .processes import send
+
+                whole = send(
+                    workload, prompts, endpoint.target, sampled, folder,
+                    done=done, start_unix_s=start_unix_s, watch=watch,
+                )  # fmt: skip
+            else:
+                sender = Sender(workload, prompts, endpoint.target, sampled, folder, done=done, watch=watch)
+                whole = main(sender, None if start_unix_s is None else _origin_s(sender, start_unix_s))
+        else:
+            Writer(record_path(folder, 0)).close()
+            whole = True
+        stopped = None if whole else "stopped by Ctrl-C"
+    except BurstlensError as fault:
+        stopped = str(fault)
+        raise
+    except KeyboardInterrupt:
+        stopped = "stopped by Ctrl-C"
+        raise
+    finally:
+        manifest = replace(manifest, finished=whole, stopped=stopped)
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def _sharded(
+    manifest: Manifest,
+    workload: Workload,
+    endpoint: Endpoint,
+    settings: Settings,
+    shard: Shard,
+    start_unix_s: float,
+    clock: str,
+) -> tuple[Manifest, Workload, Settings]:
+    """What one of several senders does of the whole, on which clock."""
+    left_s(start_unix_s)
+    offset, part = measure(clock, endpoint.target), shard.cut(workload)
+    about = {
+        "index": shard.index,
+        "of": shard.of,
+        "seed": workload.recipe.get("seed"),
+        "workload_sha256": workload.sha256,
+        "requests": len(workload.requests),
+        "start_unix_s": start_unix_s,
+        "clock": None if offset is None else offset.as_dict(),
+    }
+    notes = [*manifest.notes, f"shard {shard} of {len(workload.requests):,} requests"]
+    notes.append(
+        "this machine's clock could not be compared with others: the endpoint tells no Date"
+        if offset is None
+        else f"this machine's clock: {offset}"
+    )
+    most = settings.max_concurrency
+    if most is not None:
+        if most < shard.of * settings.workers:
+            raise BurstlensError(
+                f"--max-concurrency: {most} in flight are too few for {shard.of} shards with "
+                f"{settings.workers} workers each; it counts the whole, and each needs one"
+            )
+        settings = replace(settings, max_concurrency=most // shard.of)
+    told = replace(
+        manifest, requests=len(part.requests), workload_sha256=part.sha256, shard=about, notes=notes
+    )
+    return told, part, settings
+
+
+def _waited(
+    manifest: Manifest,
+    workload: Workload,
+    start_unix_s: float,
+    waiting: Callable[[str], None] | None,
+) -> Manifest:
+    """Wait until shortly before the common start; the manifest with that start."""
+    left = left_s(start_unix_s)
+    if waiting is not None:
+        which = "" if manifest.shard is None else f"shard {manifest.shard['index']}/{manifest.shard['of']}: "
+        waiting(f"{which}{len(workload.requests):,} requests from {left:,.1f} s on")
+    wait_for(start_unix_s, READY_S)
+    return replace(manifest, started_unix_s=start_unix_s)
+
+
+def _origin_s(sender: Sender, start_unix_s: float) -> float:
+    """The common start on the loop's clock; BurstlensError where it cannot be kept any more."""
+    import aiohttp  # noqa: F401 - loaded before the clock starts, not when the first request is due
+
+    sender.prepare()
+    wait_for(start_unix_s, LAST_S)
+    return time.monotonic() + left_s(start_unix_s - LEAD_S) + LEAD_S
+
+
+def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompts: Prompts) -> Manifest:
+    """What is asked of whom."""
+    notes = prompts.prepare(workload)
+    if endpoint.simulated is not None and prompts.share:
+        notes.append(NO_PREFIX_CACHE)
+    if endpoint.counts_words and prompts.text:
+        notes.append(
+            "the simulated endpoint counts a prompt's words, not its tokens; start it with --tokenizer to "
+            "have the lengths asked for"
+        )
+    if settings.sample_s is not None and not endpoint.has_metrics:
+        notes.append("the server tells no metrics: KV-cache use, queue and preemptions are unknown")
+    notes += notes_on(workload, endpoint.max_model_len)
+    return Manifest(
+        name=workload.name,
+        synthetic=workload.synthetic,
+        recipe=workload.recipe,
+        workload_sha256=workload.sha256,
+        requests=len(workload.requests),
+        url=endpoint.target.url,
+        served_model=endpoint.target.model,
+        simulated=endpoint.simulated,
+        server_version=endpoint.version,
+        settings=settings.as_dict() | {"api": endpoint.target.api, "prompts": prompts.about},
+        started_unix_s=time.time(),
+        notes=notes,
+    )
+
+
+def _resumed(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest of the run that goes on; BurstlensError where it is another's."""
+    before, prompts = read_manifest(folder), manifest.settings["prompts"]
+    for what, was, now in (
+        ("workload", before.workload_sha256, manifest.workload_sha256),
+        ("endpoint", before.url, manifest.url),
+        ("served model", before.served_model, manifest.served_model),
+        ("--workers", before.settings.get("workers"), manifest.settings["workers"]),
+        ("kind of prompts", before.settings.get("prompts", prompts), prompts),
+    ):
+        if was != now:
+            raise BurstlensError(
+                f"{folder}: has another {what}; a run goes on with the options that it began with"
+            )
+    return replace(before, stopped=None)

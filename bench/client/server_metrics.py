@@ -1,0 +1,82 @@
+"""The server's own metrics, read from its `/metrics` page at even steps on the run's clock.
+
+Names are vLLM's. Not here: what the samples mean (`metrics.per_second`, `server.calibrate`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..record.run_folder import SERVER_SCHEMA, Writer
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "kv_cache_use": ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+    "running": ("vllm:num_requests_running",),
+    "waiting": ("vllm:num_requests_waiting",),
+    "preemptions": ("vllm:num_preemptions_total", "vllm:num_preemptions"),
+    "rejections": ("vllm:admission_rejections_total",),
+    "prompt_tokens": ("vllm:prompt_tokens_total",),
+    "generation_tokens": ("vllm:generation_tokens_total",),
+}
+"""Columns of `SERVER_SCHEMA` and the metrics that they come from, the current name first."""
+MEANS = ("kv_cache_use",)
+"""Averaged over a server's engines; everything else is summed."""
+
+
+def parse(page: str) -> dict[str, float | None]:
+    """The columns but `at_s` from a page in Prometheus' text format; null where a metric is not there."""
+    found: dict[str, list[float]] = {}
+    wanted = {name for names in NAMES.values() for name in names}
+    for line in page.splitlines():
+        name = line.partition("{")[0].partition(" ")[0]
+        if name in wanted:
+            # Label values may hold spaces: the number is what follows the closing brace.
+            rest = line[line.rindex("}") + 1 :] if "{" in line else line[len(name) :]
+            try:
+                found.setdefault(name, []).append(float(rest.split()[0]))
+            except (ValueError, IndexError):
+                continue
+    out: dict[str, float | None] = {}
+    for column, names in NAMES.items():
+        values = next((found[name] for name in names if name in found), None)
+        total = None if values is None else sum(values)
+        out[column] = total / len(values) if values and total is not None and column in MEANS else total
+    return out
+
+
+async def sample(
+    http: ClientSession,
+    url: str,
+    headers: dict[str, str],
+    step_s: float,
+    clock: Callable[[], float],
+    writer: Writer,
+    told: Callable[[dict[str, float | None]], None],
+) -> None:
+    """Append a sample every `step_s` until cancelled; a page that does not come leaves a hole."""
+    import aiohttp
+
+    limit = aiohttp.ClientTimeout(total=max(step_s, 1.0) * 5)
+    due = max(clock(), 0.0)
+    while True:
+        await asyncio.sleep(due - clock())
+        due += step_s
+        at_s = clock()
+        try:
+            async with http.get(f"{url}/metrics", headers=headers, timeout=limit) as response:
+                found = parse(await response.text()) if response.status == 200 else {}
+        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
+            found = {}
+        if any(value is not None for value in found.values()):
+            writer.add({"at_s": round(at_s, 6), **found})
+            told(found)
+        while due < clock():
+            due += step_s
+
+
+assert {"at_s", *NAMES} == set(SERVER_SCHEMA)

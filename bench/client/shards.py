@@ -1,0 +1,112 @@
+"""A workload cut for n senders that know nothing of each other, and the instant at which they all begin.
+
+Each sender makes the whole workload, keeps its shard and sends it on a clock whose second 0 is the same
+instant for all. Not here: sending (`run`), making one run of what they recorded (`merge_shards`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from ...analysis.core.errors import BurstlensError
+from ..workload.table import Workload
+
+MIX = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number near 2^64 over the golden ratio: the upper bits of its multiples are spread evenly."""
+SHIFT = np.uint64(40)
+LAST_S = 1.0
+"""Before a common start: the clock is read then, lest what NTP does to it while senders wait be missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `index` of `of`, counted from 0. Raises BurstlensError where there is no such part."""
+
+    index: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if self.of < 1:
+            raise BurstlensError(f"--shard: {self}: there must be at least one shard")
+        if not 0 <= self.index < self.of:
+            last = f"0/{self.of}" if self.of == 1 else f"0/{self.of} to {self.of - 1}/{self.of}"
+            raise BurstlensError(f"--shard: {self} is out of range; {self.of} shards are {last}")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`2/4`; BurstlensError where it is none."""
+        found = re.fullmatch(r"\s*(-?\d+)\s*/\s*(-?\d+)\s*", text)
+        if found is None:
+            raise BurstlensError(
+                f"--shard: {text!r} is no shard; write INDEX/N counted from 0, such as 0/4 to 3/4"
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        """As it is written on the command line."""
+        return f"{self.index}/{self.of}"
+
+    def cut(self, workload: Workload) -> Workload:
+        """Its part of a workload: whole sessions, and requests of no session one by one.
+
+        Instants and request ids stay those of the whole. The parts of one workload have no request in
+        common and miss none. A part of a small workload may be empty.
+        """
+        owner = workload.requests.select(pl.coalesce("session", "request_id")).to_series().to_numpy()
+        # Not the plain remainder: the workers of one sender cut by that, and would get nothing to do.
+        mixed = (owner.astype(np.int64).view(np.uint64) * MIX) >> SHIFT
+        mine = mixed % np.uint64(self.of) == np.uint64(self.index)
+        return replace(workload, requests=workload.requests.filter(pl.Series(mine)))
+
+
+def parse_start(text: str) -> float:
+    """An instant as Unix seconds, from those or from ISO 8601 with its offset from UTC.
+
+    BurstlensError where it is none, or names no offset: senders may stand in different time zones.
+    """
+    wrong = f"--start-at: {text!r} is no instant; write 2026-03-01T12:00:00Z or Unix seconds"
+    try:
+        seconds = float(text)
+    except ValueError:
+        pass
+    else:
+        if not 0 < seconds < 1e11:
+            raise BurstlensError(wrong)
+        return seconds
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BurstlensError(wrong) from None
+    if instant.tzinfo is None:
+        raise BurstlensError(
+            f"--start-at: {text!r} names no time zone, and senders may differ in theirs; add Z for UTC or an "
+            "offset such as +01:00"
+        )
+    return instant.timestamp()
+
+
+def left_s(start_unix_s: float) -> float:
+    """Seconds until the start by this machine's clock; BurstlensError where it has passed."""
+    left = start_unix_s - time.time()
+    if left <= 0:
+        raise BurstlensError(
+            f"--start-at: that instant passed {_ago(-left)} ago, and the others began without this sender; "
+            "start all of them again with a later one"
+        )
+    return left
+
+
+def wait_for(start_unix_s: float, until_s: float) -> None:
+    """Sleep until so many seconds before the start; BurstlensError where that has passed by then."""
+    while (left := left_s(start_unix_s) - until_s) > 0:
+        time.sleep(min(left, 60.0))
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < 600 else f"{seconds / 60:,.0f} min"

@@ -1,0 +1,113 @@
+"""Measures of arrivals and lengths by which two samples are compared: CV, shape, dispersion, distances.
+
+Plain functions of instants, gaps and counts. Not here: how far apart they may be (see `load_verdict`), and
+the fits of traces (see `burstlens.analysis`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from ...analysis.core.result import Interval, Z
+from ...analysis.stats.gamma import GapSums, Likelihood
+
+Array = NDArray[np.float64]
+
+TICK_S = 0.1
+"""Shapes are fitted to gaps in whole ticks of this length: what lies below is jitter, not burstiness."""
+PHASES = 8
+"""The fits are averaged over so many places where the ticks may begin."""
+RESOLUTION_S = 0.001
+"""Shorter gaps are not told apart from one another when they are held against their law."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """Gamma windows that arrivals were drawn from (see `analysis.renewal`), one element each, in order."""
+
+    start_s: Array
+    end_s: Array
+    rate_rps: Array
+    shape: Array
+
+
+def cv(gaps: Array) -> Interval:
+    """CV with the interval of independent gaps, by its influence function."""
+    mean, sd = gaps.mean(), gaps.std()
+    if mean <= 0 or sd <= 0:
+        return Interval(0.0, 0.0, 0.0)
+    z = (gaps - mean) / sd
+    cv = float(sd / mean)
+    half = Z * float(np.std(cv * ((z**2 - 1) / 2 - cv * z))) / np.sqrt(len(gaps))
+    return Interval(cv, max(cv - half, 0.0), cv + half)
+
+
+def shape(instants: Array) -> Interval:
+    """Shape of one Gamma for all gaps in whole ticks of `TICK_S`, and its interval by curvature."""
+    # Averaged over where the ticks begin, lest jitter at their borders look like another shape.
+    begins = np.arange(PHASES)[:, None] / PHASES
+    gaps = GapSums.of(np.diff(np.floor(instants / TICK_S + begins), axis=1))
+    fit = Likelihood(gaps.pooled(np.full(PHASES, 1 / PHASES)), whole_tick=True).maximum()
+    log, half = float(fit.log_shape[0]), Z * float(fit.error[0])
+    return Interval(float(np.exp(log)), float(np.exp(log - half)), float(np.exp(log + half)))
+
+
+def dispersion(instants: Array, first: float, last: float, scale_s: float) -> float:
+    """Variance over mean of the counts in whole bins of `scale_s` from `first` on."""
+    n = int((last - first) / scale_s)
+    counts, _ = np.histogram(instants, bins=n, range=(first, first + n * scale_s))
+    return float(counts.var() / counts.mean()) if counts.any() else 0.0
+
+
+def distance(asked: Array, sent: Array, moved: Callable[[Array], Array]) -> float:
+    """Kolmogorov–Smirnov distance that is left after every value may move up to `moved(value)`.
+
+    The largest x-wise excess of one distribution function over the other at the moved value, either way
+    round: 0 where the samples are of the same things and none has moved farther (cf. Lévy's metric).
+    """
+
+    def excess(one: Array, other: Array) -> float:
+        one, other = np.sort(one), np.sort(other)
+        reached = np.arange(1, len(one) + 1) / len(one)
+        return float(np.max(reached - np.searchsorted(other, moved(one), side="right") / len(other)))
+
+    return max(excess(asked, sent), excess(sent, asked), 0.0)
+
+
+def two_sample(distance: float, n: int, m: int) -> float:
+    """Asymptotic p-value of the two-sample test of Kolmogorov and Smirnov."""
+    return float(special.kolmogorov(distance * np.sqrt(n * m / (n + m))))
+
+
+def from_law(instants: Array, law: Law) -> tuple[float, float]:
+    """Kolmogorov–Smirnov distance and p-value of `instants`, in order, against the law they came from.
+
+    With Λ(t) the requests expected up to t, u = F(Λ(t') − Λ(t)) is uniform where F is the Gamma of mean 1
+    whose shape is that of the window where the gap begins. Gaps below `RESOLUTION_S`, where laws of small
+    shapes have much of their mass and the stamps no digits, count as any such gap (a randomized transform).
+    """
+    # Loaded only where there is a law: it takes longer than everything else that ends a run.
+    from scipy import stats
+
+    busy = law.rate_rps > 0
+    start, length, rate = law.start_s[busy], (law.end_s - law.start_s)[busy], law.rate_rps[busy]
+    begins = np.concatenate([[0.0], np.cumsum(rate * length)])
+    window = np.clip(np.searchsorted(start, instants, side="right") - 1, 0, len(start) - 1)
+    passed = begins[window] + rate[window] * np.clip(instants - start[window], 0.0, length[window])
+    shape, least = law.shape[busy][window[:-1]], rate[window[:-1]] * RESOLUTION_S
+    u = special.gammainc(shape, shape * np.diff(passed))
+    short = special.gammainc(shape, shape * least) * np.random.default_rng(0).random(len(u))
+    test = stats.kstest(np.where(np.diff(instants) < RESOLUTION_S, short, u), "uniform")
+    return float(test.statistic), float(test.pvalue)
+
+
+def critical_distance(n: int, p_value: float) -> float:
+    """The distance from their law that `n` gaps exceed with this probability."""
+    from scipy import stats
+
+    return float(stats.kstwo.isf(p_value, n))

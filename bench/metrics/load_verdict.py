@@ -1,0 +1,327 @@
+"""Whether the load that was sent is the load that was asked for; nothing about how the server bore it.
+
+Both sides are the same requests, so nothing but the client lies between them, and no sampling noise: what
+decides is how far apart they are, in lateness, counts, gaps and lengths, against fixed `Limits` that an LLM
+server could not tell from nothing (its steps take 10 ms and more). Only a planned law is met by chance, so
+only there does a p-value decide. Definitions: `docs/metrics.md`. Not here: what is known of the server
+(see `measures`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ...analysis.core.result import Interval
+from . import distances as likeness
+from .distances import Law as Law
+from .measures import answered
+
+Array = NDArray[np.float64]
+
+FEWEST = 30
+"""Distributions of fewer gaps, counts or lengths are not judged."""
+RESOLVED_S = 0.04
+"""CV and shape are judged where the mean gap is as long; where it is shorter, the dispersion of counts is."""
+EARLY_S = 0.005
+"""A request sent sooner before its instant shows that the clock or the schedule is wrong."""
+SCALES_S = (1.0, 10.0, 60.0)
+"""Lengths of the bins in which requests are counted for the index of dispersion."""
+
+TABLE: dict[str, type[pl.DataType]] = {
+    "measure": pl.String,
+    "asked": pl.Float64,
+    "asked_low": pl.Float64,
+    "asked_high": pl.Float64,
+    "sent": pl.Float64,
+    "sent_low": pl.Float64,
+    "sent_high": pl.Float64,
+    "difference": pl.Float64,
+    "limit": pl.Float64,
+    "p_value": pl.Float64,
+    "holds": pl.Boolean,
+}
+"""Columns of `Verdict.table`. `difference` is what is held against `limit`; `holds` is null where a measure
+is told but not judged. `p_value` of a two-sample test is for readers: the samples are no independent ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far the load may be from what was asked."""
+
+    lateness_p99_s: float = 0.05
+    """About one step of a busy server; a hundredth of requests may be later."""
+    stall_s: float = 1.0
+    """No more than one request in 10,000 may be later: a client that stalls makes a burst of its own."""
+    unsent: float = 0.001
+    """Share of requests that were never sent."""
+    aborted: float = 0.01
+    """Share of requests that the client cut short after sending."""
+    rate: float = 0.01
+    """Relative difference of the mean rates."""
+    cv: float = 0.15
+    """Difference of the CV of gaps, also of the CV 1/√α that a fitted shape stands for; relative above 1."""
+    dispersion: float = 0.2
+    """Difference of the index of dispersion of counts; relative above 1."""
+    distance: float = 0.05
+    """Distance of two distribution functions, after each value may move: a gap by `lateness_p99_s`, a
+    length by `length` and `length_tokens`."""
+    length: float = 0.05
+    length_tokens: int = 4
+    """Special tokens and templates that a server adds to a prompt."""
+    p_value: float = 0.001
+    """Of the test against a planned law: so often does a right client fail it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to believe a run, and why not."""
+
+    reasons: tuple[str, ...]
+    """One clause for each limit that was broken; empty for a load as asked."""
+    table: pl.DataFrame
+    """Every measure, columns of `TABLE`."""
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether the load was the one asked for."""
+        return not self.reasons
+
+    def __str__(self) -> str:
+        """`trustworthy`, or `not trustworthy: <why>; <why>`."""
+        return "trustworthy" if self.trustworthy else f"not trustworthy: {'; '.join(self.reasons)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One row of the table, and what to say where the limit is broken."""
+
+    measure: str
+    asked: float | Interval | None
+    sent: float | Interval | None
+    difference: float | None
+    limit: float | None = None
+    why: str = ""
+    p_value: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the limit is kept, None where there is none or nothing to hold against it."""
+        if self.limit is None or self.difference is None or not np.isfinite(self.difference):
+            return None
+        return bool(self.difference <= self.limit)
+
+    def row(self) -> dict[str, float | str | bool | None]:
+        """Columns of `TABLE`."""
+        ends = {}
+        for name, value in (("asked", self.asked), ("sent", self.sent)):
+            ends[name] = value.value if isinstance(value, Interval) else value
+            ends[f"{name}_low"] = value.low if isinstance(value, Interval) else None
+            ends[f"{name}_high"] = value.high if isinstance(value, Interval) else None
+        return {"measure": self.measure, **ends, "difference": self.difference, "limit": self.limit,
+                "p_value": self.p_value, "holds": self.holds}  # fmt: skip
+
+
+def verdict(
+    record: pl.DataFrame,
+    workload: pl.DataFrame | None = None,
+    *,
+    law: Law | None = None,
+    forced_lengths: bool = True,
+    limits: Limits | None = None,
+) -> Verdict:
+    """Judge the load of a run by its record (columns of `record.SCHEMA`).
+
+    `workload` (columns of `workload.SCHEMA`) tells what was asked where the record does not reach: without
+    it, requests that are not in the record are not missed. `law` is the process that the arrivals were
+    drawn from, where they were. `forced_lengths` says that responses were to have the lengths asked
+    (`ignore_eos`), so that theirs are judged too.
+    """
+    within = limits or Limits()
+    missing = _missing(record, workload)
+    asked = np.sort(np.concatenate([record["intended_s"].drop_nulls().to_numpy(), missing]))
+    sent = np.sort(record["sent_s"].drop_nulls().to_numpy())
+    checks = [
+        *_completeness(record, len(missing), within),
+        *_lateness(record, within),
+        *_clock(record),
+        *_arrivals(asked, sent, _median_lateness(record), within),
+        *(_planned(asked, law, within) if law is not None else ()),
+        *_lengths(record, forced_lengths, within),
+    ]
+    reasons = tuple(check.why for check in checks if check.holds is False)
+    return Verdict(reasons, pl.DataFrame([check.row() for check in checks], schema=TABLE))
+
+
+def _missing(record: pl.DataFrame, workload: pl.DataFrame | None) -> Array:
+    """Instants of the requests that the record does not have."""
+    if workload is None:
+        return np.empty(0)
+    out: Array = workload.join(record, on="request_id", how="anti")["at_s"].to_numpy()
+    return out
+
+
+def _completeness(record: pl.DataFrame, missing: int, within: Limits) -> list[_Check]:
+    aborted = pl.col("outcome") == "aborted"
+    counted = record.select(
+        (aborted & pl.col("sent_s").is_null()).sum().alias("unsent"),
+        (aborted & pl.col("sent_s").is_not_null()).sum().alias("aborted"),
+    ).row(0)
+    n, unsent, cut = record.height + missing, missing + counted[0], counted[1]
+    if n == 0:
+        return [_Check("requests sent", 0.0, 0.0, 1.0, 0.0, "no request was asked for")]
+    return [
+        _Check(
+            "requests sent", n, n - unsent, unsent / n, within.unsent,
+            f"{unsent:,} of {n:,} requests were never sent",
+        ),
+        _Check(
+            "requests left to end", n - unsent, n - unsent - cut, cut / n, within.aborted,
+            f"{cut:,} of {n:,} requests were cut short by the client",
+        ),
+    ]  # fmt: skip
+
+
+def _late(record: pl.DataFrame) -> pl.Series:
+    return (record["sent_s"] - record["intended_s"]).drop_nulls()
+
+
+def _median_lateness(record: pl.DataFrame) -> float:
+    middle = _late(record).median()
+    return middle if isinstance(middle, float) else 0.0
+
+
+def _lateness(record: pl.DataFrame, within: Limits) -> list[_Check]:
+    late = _late(record)
+    if late.is_empty():
+        return []
+    at = {q: late.quantile(q, interpolation="lower") or 0.0 for q in (0.5, 0.9, 0.99, 0.9999)}
+    waited, lateness = pl.col("waited_s"), pl.col("sent_s") - pl.col("intended_s")
+    held = record.select(((waited > 0) & (waited > 0.5 * lateness)).mean()).item()
+    cause = " for want of a free connection (--max-concurrency)" if held and held > 0.005 else ""
+    stalled = at[0.9999] if len(late) >= 10_000 else float(late.max())  # type: ignore[arg-type]
+    return [
+        _Check("lateness p50, s", None, at[0.5], at[0.5]),
+        _Check("lateness p90, s", None, at[0.9], at[0.9]),
+        _Check(
+            "lateness p99, s", None, at[0.99], at[0.99], within.lateness_p99_s,
+            f"a hundredth of requests were sent {_ms(at[0.99])} late or more{cause}, "
+            f"{_ms(within.lateness_p99_s)} is allowed",
+        ),
+        _Check(
+            "lateness at worst, s", None, stalled, stalled, within.stall_s,
+            f"the client stalled: requests were sent up to {_ms(stalled)} late{cause}",
+        ),
+    ]  # fmt: skip
+
+
+def _clock(record: pl.DataFrame) -> list[_Check]:
+    early = int((_late(record) < -EARLY_S).sum())
+    turned = record.select(
+        (
+            (pl.col("ended_s") < pl.col("sent_s")) | (pl.col("first_token_s") < pl.col("sent_s"))
+            | (pl.col("ended_s") < pl.col("first_token_s"))
+        ).sum()
+    ).item()  # fmt: skip
+    return [
+        _Check("sent before their instant", 0.0, early, early, 0.0,
+               f"{early:,} requests were sent before their instant"),
+        _Check("events out of order", 0.0, turned, turned, 0.0,
+               f"the clock is wrong: {turned:,} requests ended or answered before they were sent"),
+    ]  # fmt: skip
+
+
+def _arrivals(asked: Array, sent: Array, late: float, within: Limits) -> list[_Check]:
+    """Rates, gaps and counts of the instants asked and sent, both in order."""
+    if len(asked) < 2 or len(sent) < 2:
+        return []
+    gaps, gaps_sent = np.diff(asked), np.diff(sent)
+    checks = []
+    if gaps.sum() > 0 and gaps_sent.sum() > 0:
+        rate, achieved = len(gaps) / gaps.sum(), len(gaps_sent) / gaps_sent.sum()
+        # Both ends of a short run may be late as any request may.
+        slack = within.rate + 2 * within.lateness_p99_s / gaps.sum()
+        checks.append(
+            _Check("rate, 1/s", rate, achieved, abs(achieved / rate - 1), slack,
+                   f"the rate was {achieved:.4g}/s, not {rate:.4g}/s")
+        )  # fmt: skip
+    if min(len(gaps), len(gaps_sent)) < FEWEST:
+        return checks
+    resolved = gaps.mean() >= RESOLVED_S
+    checks.append(_similar("CV of gaps", likeness.cv(gaps), likeness.cv(gaps_sent), within.cv, resolved))
+    if resolved:
+        shape, shape_sent = likeness.shape(asked), likeness.shape(sent - late)
+        apart = _apart(shape.value**-0.5, shape_sent.value**-0.5)
+        checks.append(
+            _Check("shape of gaps", shape, shape_sent, apart, within.cv,
+                   f"the shape of gaps was {shape_sent.value:.3g}, not {shape.value:.3g}")
+        )  # fmt: skip
+    for scale in SCALES_S:
+        if (asked[-1] - asked[0]) / scale >= FEWEST:
+            first, last = asked[0], asked[-1]
+            checks.append(
+                _similar(
+                    f"dispersion of counts in {scale:g} s",
+                    likeness.dispersion(asked, first, last, scale),
+                    likeness.dispersion(sent - late, first, last, scale),
+                    within.dispersion,
+                )
+            )
+    distance = likeness.distance(gaps, gaps_sent, lambda x: x + within.lateness_p99_s)
+    checks.append(
+        _Check("distance of gaps", None, None, distance, within.distance,
+               f"the gaps are others: {100 * distance:.0f} % are longer or shorter than asked",
+               likeness.two_sample(distance, len(gaps), len(gaps_sent)))
+    )  # fmt: skip
+    return checks
+
+
+def _similar(
+    name: str, asked: float | Interval, sent: float | Interval, limit: float, judged: bool = True
+) -> _Check:
+    """Two values of the size of 1, apart by no more than `limit`, or `limit` times the one asked."""
+    one, other = (value.value if isinstance(value, Interval) else value for value in (asked, sent))
+    why = f"{name}: {other:.3g}, not {one:.3g}"
+    return _Check(name, asked, sent, _apart(one, other), limit if judged else None, why)
+
+
+def _apart(asked: float, sent: float) -> float:
+    return abs(sent - asked) / max(asked, 1.0)
+
+
+def _planned(asked: Array, law: Law, within: Limits) -> list[_Check]:
+    """Whether the instants asked could come from the law."""
+    if len(asked) <= FEWEST:
+        return []
+    distance, p = likeness.from_law(asked, law)
+    limit = likeness.critical_distance(len(asked) - 1, within.p_value)
+    return [
+        _Check("distance of gaps from their law", None, None, distance, limit,
+               f"the arrivals are not of the planned law (p = {p:.1g})", p)
+    ]  # fmt: skip
+
+
+def _lengths(record: pl.DataFrame, forced: bool, within: Limits) -> list[_Check]:
+    """Token counts that the server tells of its answers, against those asked for."""
+    checks = []
+    for side in ("request", "response") if forced else ("request",):
+        pairs = record.filter(answered()).select(f"{side}_tokens_asked", f"{side}_tokens").drop_nulls()
+        if pairs.height < FEWEST:
+            continue
+        asked, sent = (pairs[name].to_numpy().astype(float) for name in pairs.columns)
+        distance = likeness.distance(asked, sent, lambda x: x * (1 + within.length) + within.length_tokens)
+        checks.append(
+            _Check(
+                f"{side} tokens", float(asked.mean()), float(sent.mean()), distance, within.distance,
+                f"{side}s have other lengths: {sent.mean():,.0f} tokens on average, not {asked.mean():,.0f}",
+                likeness.two_sample(distance, len(asked), len(sent)),
+            )
+        )  # fmt: skip
+    return checks
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

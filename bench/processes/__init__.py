@@ -1,0 +1,1 @@
+"""Worker processes: started without the caller's script, and a pool of them."""

@@ -1,0 +1,84 @@
+"""Independent pieces of work on several processes, their results as they end.
+
+What all pieces share goes to each process once. Not here: what the work is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, TypeVar
+
+from ...analysis.core.errors import BurstlensError
+from .spawn import SPAWNED
+
+Shared = TypeVar("Shared")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+Tell = Callable[[float], None]
+
+TOLD_S = 0.5
+"""How often it is looked at how far pieces have come."""
+_held: list[Any] = []
+
+
+def each(
+    work: Callable[[Shared, Piece, Tell], Result],
+    shared: Shared,
+    pieces: Sequence[Piece],
+    workers: int,
+    tell: Tell = lambda _share: None,
+) -> Iterator[tuple[int, Result]]:
+    """`work(shared, piece, tell)` of every piece, each with its index, in the order in which they end.
+
+    A piece tells the share of it that is done, and `tell` is told that of the whole.
+    """
+    n = len(pieces)
+    if workers <= 1 or n <= 1:
+        for i, piece in enumerate(pieces):
+            yield i, work(shared, piece, partial(_within, tell, i, n))
+            tell((i + 1) / n)
+        return
+    # A forked process would share the threads of Polars without running them.
+    shares = SPAWNED.RawArray("d", n)
+    with ProcessPoolExecutor(min(workers, n), SPAWNED, _begin, (shared, shares)) as pool:
+        try:
+            number = {pool.submit(_do, work, i, piece): i for i, piece in enumerate(pieces)}
+            left: set[Future[Result]] = set(number)
+            while left:
+                done, left = wait(left, TOLD_S, FIRST_COMPLETED)
+                for ended in done:
+                    shares[number[ended]] = 1.0
+                    yield number[ended], ended.result()
+                tell(sum(shares) / n)
+        except BrokenProcessPool:
+            raise BurstlensError(
+                "a process was killed, perhaps for memory; try fewer with --workers"
+            ) from None
+        except BaseException:
+            # Nobody waits for what a piece of minutes would give.
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _within(tell: Tell, i: int, n: int, share: float) -> None:
+    tell((i + share) / n)
+
+
+def _begin(shared: Any, shares: Any) -> None:
+    """In a process of the pool: Ctrl-C is the parent's to handle, and one core is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    _held[:] = [shared, shares]
+
+
+def _do(work: Callable[[Any, Any, Tell], Any], i: int, piece: Any) -> Any:
+    shared, shares = _held
+    return work(shared, piece, partial(shares.__setitem__, i))

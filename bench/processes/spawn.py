@@ -1,0 +1,39 @@
+"""Processes that begin without running the caller's script again.
+
+A spawned process imports the main module first: a script without a main guard would do all that it does once
+more in each. What ours are handed lives in modules of its own, so they do without. Not here: what they do
+(`client.processes`, `parallel`).
+"""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from pickle import PicklingError
+from types import ModuleType
+from typing import Any
+
+
+class _Process(SpawnProcess):
+    """A spawned process that knows no main module, unless what it is handed is defined there."""
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)
+        except (PicklingError, AttributeError):
+            sys.modules["__main__"] = main
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(SpawnContext):
+    Process = _Process
+
+
+SPAWNED = _Context()
+"""A `multiprocessing` context of such processes."""

@@ -1,0 +1,40 @@
+"""A Hugging Face tokenizer from a file on this machine. Not here: what is counted with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...analysis.core.errors import BurstlensError, shown
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a `tokenizer.json`, or of the folder that holds one; it neither cuts nor pads.
+
+    Raises BurstlensError where there is none, or the tokenizers package is missing.
+    """
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise BurstlensError(
+            "--tokenizer: needs the tokenizers package; install it with: pip install 'burstlens[text]'"
+        ) from None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BurstlensError.missing_file(path) from None
+    except (OSError, UnicodeDecodeError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else "not UTF-8 text"
+        raise BurstlensError(f"{shown(path)}: cannot be read: {str(why).lower()}") from None
+    try:
+        loaded: Tokenizer = Tokenizer.from_str(text)
+    except Exception as fault:  # the library raises no other class
+        why = " ".join(str(fault).split())[:160]
+        raise BurstlensError(f"{shown(path)}: is no tokenizer.json of Hugging Face: {why}") from None
+    loaded.no_truncation()
+    loaded.no_padding()
+    return loaded

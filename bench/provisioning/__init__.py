@@ -1,0 +1,1 @@
+"""Instances that prefill and instances that decode: which ratio gives the most goodput."""

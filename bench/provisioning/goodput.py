@@ -1,0 +1,292 @@
+"""Goodput of prefill and decode instances: the highest rate at which enough requests keep their bounds.
+
+A load keeps its requests and their order; its rate is scaled by squeezing time (paper 4.1), so that an hour
+of the load's clock passes the faster the higher the rate. Steps, transfers, bounds and launches take the
+servers' own time. Goodput is found by bisection: at it enough requests were within both bounds, and at one
+`tolerance` above it they were not. Not here: the serving (`simulated.disaggregation`), which ratios are
+tried (`policies`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...analysis.core.errors import BurstlensError
+from ..simulated.disaggregation import Cluster, Rig, Transfer
+from ..simulated.presets import Preset
+
+if TYPE_CHECKING:
+    from ..workload.table import Workload
+
+Array = NDArray[np.float64]
+
+Turns = tuple[tuple[float, int], ...]
+"""Instants on the load's clock, the first 0, and the prefill instances from each of them on."""
+
+SHARE = 0.9
+"""Of all requests, that must keep both bounds (paper section 6)."""
+TOLERANCE = 0.02
+CHECKS = 50
+"""How often a run is looked at, to be given up once too many requests are lost."""
+LONGEST_STRIDE = 2.0
+"""Largest factor between two rates that are tried one after the other."""
+AT_ONCE_S = 1e-3
+"""A load that is squeezed into less time than this comes all at once."""
+LOWEST = 1e-4
+"""Share of the first guess below which a rate is called zero: requests of one instant do not spread."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests on a clock that starts at 0; plain lists, so that it goes to other processes cheaply."""
+
+    at_s: Sequence[float]
+    request_tokens: Sequence[int]
+    response_tokens: Sequence[int]
+    span_s: float
+    """Length of the clock."""
+    refused: int
+    """Requests whose prompt leaves no room for an answer: they are in no list, and never good."""
+    name: str
+    synthetic: bool
+
+    @classmethod
+    def of(cls, workload: Workload, preset: Preset, span_s: float | None = None) -> Load:
+        """A workload as the model of this preset can take it; answers are cut to the room that there is.
+
+        `span_s` is the length of its clock, that of the last arrival where nothing is said. BurstlensError
+        where it has no requests, all come at one instant, or too many are too long to be served.
+        """
+        from ..client.send_plan import Plan
+
+        if not len(workload.requests):
+            raise BurstlensError(f"{workload.name}: has no requests")
+        plan = Plan.of(workload)
+        longest = preset.max_model_len
+        rows = [i for i, into in enumerate(plan.request_tokens) if into < longest]
+        refused = len(plan.ids) - len(rows)
+        if refused > (1 - SHARE) * len(plan.ids):
+            raise BurstlensError(
+                f"{workload.name}: {refused:,} of {len(plan.ids):,} prompts have {longest:,} tokens or more, "
+                f"which {preset.name} cannot take: choose a model with a longer context by --simulate"
+            )
+        span = workload.span_s if span_s is None else span_s
+        if not span > 0:
+            raise BurstlensError(f"{workload.name}: requests of one instant have no rate to scale")
+        into = [plan.request_tokens[i] for i in rows]
+        out = [min(plan.response_tokens[i], longest - plan.request_tokens[i]) for i in rows]
+        at = [plan.at_s[i] for i in rows]
+        return cls(at, into, out, span, refused, workload.name, workload.synthetic)
+
+    @property
+    def requests(self) -> int:
+        """All of them, those that are refused too."""
+        return len(self.at_s) + self.refused
+
+    @property
+    def allowed(self) -> int:
+        """Of those that are served, so many may break a bound."""
+        return self.requests - math.ceil(SHARE * self.requests - 1e-9) - self.refused
+
+    @property
+    def rate_rps(self) -> float:
+        """Mean rate on its own clock."""
+        return self.requests / self.span_s
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What serves: instances, constants, what moving and changing cost, and what is asked of it."""
+
+    preset: Preset
+    total: int = 8
+    transfer: Transfer = field(default_factory=Transfer)
+    bytes_per_token: float = 0.0
+    launch_s: float = 10.0
+    ttft_s: float = 1.0
+    tpot_s: float = 0.05
+
+    @classmethod
+    def of(cls, preset: Preset, bytes_per_token: float | None = None, **more: Any) -> Serving:
+        """With the size of a cached token as the preset has it, unless it is given.
+
+        BurstlensError for fewer than two instances, values that cannot be, or an unknown size.
+        """
+        size = preset.bytes_per_token if bytes_per_token is None else bytes_per_token
+        if size is None:
+            raise BurstlensError(
+                f"{preset.name}: does not tell what a cached token takes; give --bytes-per-token"
+            )
+        new = cls(preset, bytes_per_token=size, **more)
+        if new.total < 2:
+            raise BurstlensError(
+                f"--total: {new.total} cannot be divided into prefill and decode; 2 instances is the least"
+            )
+        for name, value in (
+            ("--slo-ttft", new.ttft_s),
+            ("--slo-tpot", new.tpot_s),
+            ("--bandwidth", new.transfer.bandwidth_gbps),
+        ):
+            if not value > 0:
+                raise BurstlensError(f"{name}: {value:g} is not above 0")
+        for name, value in (
+            ("--launch-time", new.launch_s),
+            ("--transfer-latency", new.transfer.latency_s),
+            ("--bytes-per-token", size),
+        ):
+            if not 0 <= value < math.inf:
+                raise BurstlensError(f"{name}: {value:g} is not 0 or more")
+        return new
+
+    @cached_property
+    def ratios(self) -> range:
+        """Every number of prefill instances that leaves a decode instance."""
+        return range(1, self.total)
+
+    def said(self, prefill: int) -> str:
+        """`2:6`."""
+        return f"{prefill}:{self.total - prefill}"
+
+    def rig(self, load: Load, rate_rps: float) -> Rig:
+        """The load at a rate, before these bounds."""
+        factor = rate_rps / load.rate_rps
+        return Rig(
+            [t / factor for t in load.at_s],
+            load.request_tokens,
+            load.response_tokens,
+            self.preset,
+            transfer=self.transfer,
+            bytes_per_token=self.bytes_per_token,
+            launch_s=self.launch_s,
+            ttft_s=self.ttft_s,
+            tpot_s=self.tpot_s,
+        )
+
+    def alone(self, load: Load) -> tuple[Array, Array]:
+        """TTFT and TPOT of each request if it had the servers to itself; TPOT 0 where there is one token."""
+        cost, preset = self.preset.latency, self.preset
+        into = np.array(load.request_tokens, dtype=float)
+        steps = np.array(load.response_tokens, dtype=float) - 1
+        chunks = np.ceil(into / preset.max_num_batched_tokens)
+        # The squares of chunks after each other add up to that of the whole.
+        ttft = chunks * cost.a_ms + cost.b_ms * into + cost.c_ms * into**2
+        # Chunks before the last are as long as a step may be, and take more than its least.
+        before = (chunks - 1) * preset.max_num_batched_tokens
+        last = cost.a_ms + cost.b_ms * (into - before) + cost.c_ms * (into**2 - before**2)
+        ttft += np.maximum(cost.h_ms - last, 0.0)
+        moved = self.transfer.seconds(into, self.bytes_per_token)
+        step = (cost.a_d_ms + (cost.e_us + cost.d_us * (into + (steps + 1) / 2)) / 1e3) / 1e3
+        return ttft / 1e3, np.where(steps > 0, step + moved / np.maximum(steps, 1), 0.0)
+
+    def check(self, load: Load) -> None:
+        """BurstlensError where even requests that are served alone break the bounds too often."""
+        ttft, tpot = self.alone(load)
+        share = SHARE * load.requests / len(load.at_s)
+        for name, bound, took in (("--slo-ttft", self.ttft_s, ttft), ("--slo-tpot", self.tpot_s, tpot)):
+            kept = float((took <= bound).mean())
+            if kept < share:
+                needed = _up(float(np.quantile(took, share, method="higher")))
+                raise BurstlensError(
+                    f"{name} {bound:g} s: no ratio can meet it, since requests that are served alone keep it "
+                    f"in {100 * kept:.3g} % of cases and {100 * SHARE:g} % are needed; "
+                    f"above {needed:g} s would work"
+                )
+        if float(((ttft <= self.ttft_s) & (tpot <= self.tpot_s)).mean()) < share:
+            both = [_up(float(np.quantile(took, (1 + share) / 2, method="higher"))) for took in (ttft, tpot)]
+            raise BurstlensError(
+                f"--slo-ttft {self.ttft_s:g} s with --slo-tpot {self.tpot_s:g} s: no ratio can meet both, "
+                f"since too few requests do even alone; {both[0]:g} s with {both[1]:g} s would work"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "preset": self.preset.as_dict(), "share": SHARE}
+
+
+def _up(value: float) -> float:
+    """Two digits that are not below the value."""
+    digit = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
+    return float(f"{math.ceil(value / digit) * digit:.6g}")
+
+
+def keeps(load: Load, serving: Serving, turns: Turns, rate_rps: float) -> bool:
+    """Whether enough requests are within both bounds at a rate."""
+    allowed = load.allowed
+    factor = rate_rps / load.rate_rps
+    cluster = Cluster(serving.rig(load, rate_rps), turns[0][1], serving.total - turns[0][1])
+    looks = [(load.span_s * i / CHECKS, 0) for i in range(1, CHECKS + 1)]
+    for at_s, prefill in sorted([*looks, *turns[1:]]):
+        cluster.advance(at_s / factor)
+        if cluster.lost() > allowed:
+            return False
+        if prefill:
+            cluster.turn(prefill)
+    cluster.advance(math.inf)
+    return cluster.bad <= allowed
+
+
+def goodput(
+    load: Load, serving: Serving, turns: Turns, guess_rps: float, tolerance: float = TOLERANCE
+) -> float:
+    """The highest rate, requests/s, at which enough requests are within both bounds; 0 where none is.
+
+    BurstlensError where all requests keep them even when they come at once: then no rate is too high.
+    Rates are tried from `guess_rps` on, in strides that grow until one is known that is too high and one that
+    is low enough: a good guess costs two runs. Whether bounds are kept need not fall with every step of the
+    rate; the rate that is found is one where it turns.
+    """
+    low, high = 0.0, math.inf
+    rate, stride = guess_rps, (1 + tolerance) ** 2
+    while high == math.inf or low == 0.0:
+        if keeps(load, serving, turns, rate):
+            if load.requests / rate < AT_ONCE_S:
+                raise BurstlensError(
+                    f"{load.name}: its {load.requests:,} requests keep the bounds even if all come at once: "
+                    "goodput has no end; take more requests, or fewer instances by --total"
+                )
+            low, rate = rate, rate * stride
+        else:
+            high, rate = rate, rate / stride
+        stride = min(stride**2, LONGEST_STRIDE)
+        if low == 0.0 and rate < LOWEST * guess_rps:
+            return 0.0
+    while high > low * (1 + tolerance):
+        rate = math.sqrt(low * high)
+        if keeps(load, serving, turns, rate):
+            low = rate
+        else:
+            high = rate
+    return low
+
+
+def guess(load: Load, serving: Serving) -> float:
+    """A rate to begin with: half of what all instances would do, in batches that are far from full."""
+    cost = serving.preset.latency
+    ttft, tpot = serving.alone(load)
+    steps = np.array(load.response_tokens) - 1.0
+    batch = max(serving.preset.max_num_seqs / 4, 1.0)
+    work_s = float(ttft.mean()) + float((steps * tpot).mean()) / batch
+    return serving.total / (2 * max(work_s, cost.a_d_ms / 1e3))
+
+
+def course(load: Load, serving: Serving, turns: Turns, rate_rps: float) -> Array:
+    """Which requests were good (1 or 0) in a whole run at a rate, in the load's order."""
+    factor = rate_rps / load.rate_rps
+    rig = serving.rig(load, rate_rps)
+    cluster = Cluster(rig, turns[0][1], serving.total - turns[0][1], record=True)
+    for at_s, prefill in turns[1:]:
+        cluster.advance(at_s / factor)
+        cluster.turn(prefill)
+    cluster.advance(math.inf)
+    first, ended = np.array(cluster.first_s), np.array(cluster.ended_s)
+    steps = np.array(rig.out) - 1.0
+    good = (first - np.array(rig.at_s) <= serving.ttft_s) & (ended <= first + serving.tpot_s * steps)
+    told: Array = good.astype(float)
+    return told

@@ -1,0 +1,55 @@
+"""The prefill:decode search on a part of an opened trace that takes a minute, as a report has it.
+
+Not here: the search (`search`), which part (`workload.busiest`), the search at leisure (the verb
+`disaggregate`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import Progress, silent
+from ...analysis.trace.trace import Trace
+from ..simulated.presets import load_preset
+from ..workload.busiest import busiest_of_trace
+from ..workload.from_trace import once_a_seed
+from .goodput import Load, Serving
+from .search import Asked, provision
+
+PRESET = "llama-2-13b-a100"
+REQUESTS = 5_000
+WINDOWS = 24
+"""Of the part that is searched: an hour each where that is a day."""
+BEAM = 5
+SEEDS = 3
+
+
+def provision_trace(
+    trace: Trace, *, seed: int = 0, workers: int = 1, progress: Progress = silent
+) -> dict[str, Any]:
+    """The content of `disaggregate.json` for 8 instances and the stated bounds, from the busiest stretch.
+
+    BurstlensError where the trace has no load that the preset can serve within them.
+    """
+    preset = load_preset(PRESET)
+    cut = busiest_of_trace(trace, most=REQUESTS)
+    start_s, end_s, first = (None,) * 3 if cut is None else (cut.start_s, cut.end_s, cut.first)
+    span_s = None if cut is None or cut.first else cut.length_s
+    try:
+        made = once_a_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
+        seeds = tuple(range(seed, seed + len(made)))
+        loads = tuple(Load.of(one, preset, span_s) for one in made)
+        about = {
+            "source": trace.info.name,
+            "plan_from": None,
+            "cut": None if cut is None else cut.as_dict(),
+            "recipe": dict(made[0].recipe),
+            "plan_recipe": None,
+        }
+        asked = Asked(loads, None, Serving.of(preset), loads[0].span_s / WINDOWS, BEAM, seeds=seeds)
+        return provision(asked, about, workers=workers, progress=progress)
+    except BurstlensError as why:
+        raise BurstlensError(
+            f"{why} (burstlens disaggregate has that option; or report without --disaggregate)"
+        ) from why

@@ -1,0 +1,240 @@
+"""Which ratio of prefill to decode instances, and when another: every fixed one, one switch, a sequence.
+
+A sequence is found by beam search over windows of the load's clock. A state is a whole cluster, with its
+queues, caches and instances that are about to change; each is carried through the next window at every
+ratio. Of what comes out the best of each ratio is kept, then the best of the rest, up to the beam's width;
+better is fewer requests lost (late already, ended or not), then fewer changes, then fewer that are under
+way. So a change that costs now and pays later is not dropped for its cost. Sequences that are known already,
+such as the best single switch, are carried along, so that the search departs from them and never ends below
+them. Not here: rates (`goodput`), how the searches are put together (`search`).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Callable, Container, Iterator, Sequence
+
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import number
+from ..simulated.disaggregation import Cluster
+from .goodput import Load, Serving, Turns
+
+State = tuple[int, tuple[int, ...], Cluster]
+"""Changes so far, ratio of every window, and the cluster."""
+Rank = tuple[int, int, int]
+"""Requests lost by a little beyond the window, changes so far, requests under way."""
+Grown = tuple[Rank, int, tuple[int, ...], Cluster]
+"""A state after a window, behind its rank."""
+LOOKS = 4
+"""So often it is asked on the way beyond a window whether a state is behind."""
+
+
+def fixed(prefill: int) -> Turns:
+    """One ratio all the time."""
+    return ((0.0, prefill),)
+
+
+def switch(before: int, at_s: float, after: int) -> Turns:
+    """One ratio up to an instant, another from there on."""
+    return ((0.0, before), (at_s, after))
+
+
+def windows(span_s: float, length_s: float) -> list[float]:
+    """Begins of the windows of that length on the clock of a load; BurstlensError for fewer than two."""
+    if length_s >= span_s:
+        raise BurstlensError(
+            f"--window: {number(length_s)} s is as long as the load, which lasts {number(span_s)} s; "
+            f"choose at most {number(span_s / 2)} s, or a longer load"
+        )
+    return [i * length_s for i in range(math.ceil(span_s / length_s - 1e-9))]
+
+
+def switches(
+    load: Load, serving: Serving, rate_rps: float, before: int, moments_s: Sequence[float]
+) -> list[tuple[int, float, int]]:
+    """Requests lost, moment and ratio of every switch from `before` at one of the moments, best first.
+
+    What is lost is counted up to the best so far: a switch that is worse is given up, and left out.
+    """
+    rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
+    stem = Cluster(rig, before, serving.total - before)
+    found: list[tuple[int, float, int]] = []
+    least = load.requests
+    looks = [load.span_s * i / 20 for i in range(1, 21)]
+    for moment in moments_s:
+        stem.advance(moment / factor)
+        if stem.lost() > least:
+            break
+        for after in serving.ratios:
+            if after == before:
+                continue
+            branch = stem.copy()
+            branch.turn(after)
+            for look in looks:
+                if look > moment:
+                    branch.advance(look / factor)
+                    if branch.lost() > least:
+                        break
+            else:
+                branch.advance(math.inf)
+                found.append((branch.bad, moment, after))
+                least = min(least, branch.bad)
+    return sorted(found)
+
+
+def beam(
+    load: Load,
+    serving: Serving,
+    rate_rps: float,
+    begins_s: Sequence[float],
+    width: int,
+    tell: Callable[[float], None] = lambda _share: None,
+    known: Sequence[Turns] = (),
+    most_lost: float = math.inf,
+) -> tuple[int, Turns] | None:
+    """Requests lost, and the sequence of ratios over windows that begin at `begins_s`, by beam search.
+
+    `known` sequences, whose turns are begins of windows, are kept whatever their rank: none of them loses
+    fewer requests than what is returned. None as soon as every state has lost more than `most_lost`. `tell`
+    is told the share of the windows that are done.
+    """
+    carried = [path_of(turns, begins_s) for turns in known]
+    rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
+    ahead_s = foresight(load, serving, (begins_s[1] - begins_s[0]) / factor)
+    beams: list[State] = [(0, (p,), Cluster(rig, p, serving.total - p)) for p in serving.ratios]
+    for place, begin in enumerate(begins_s):
+        last = place + 1 == len(begins_s)
+        from_s, until = begin / factor, math.inf if last else begins_s[place + 1] / factor
+        along = {path[: place + 1] for path in carried}
+        kept = _Kept(width, along)
+        ratios = serving.ratios if place else None
+        for changes, path, state in _in_turn(beams, ratios):
+            grown = _grown(state, path[-1], from_s, until, ahead_s, changes, kept.bar(path))
+            if grown is not None:
+                rank, cluster = grown
+                kept.add((rank, changes, path, cluster))
+        beams = [(changes, path, state) for _, changes, path, state in kept.ranked()]
+        tell((place + 1) / len(begins_s))
+        if min(state.lost() for _, _, state in beams) > most_lost:
+            return None
+    _, path, best = beams[0]
+    return best.bad, told(path, begins_s)
+
+
+def _in_turn(beams: Sequence[State], ratios: Sequence[int] | None) -> Iterator[State]:
+    """Every state with each of the ratios that its next window may have, those that stay as they are first.
+
+    What stays is most often what is kept, so that the others are soon known to be worse. Without `ratios` the
+    window is the first, and every state has its ratio already.
+    """
+    if ratios is None:
+        yield from beams
+        return
+    yield from ((changes, (*path, path[-1]), state) for changes, path, state in beams)
+    for changes, path, state in beams:
+        yield from ((changes + 1, (*path, p), state) for p in ratios if p != path[-1])
+
+
+def _grown(
+    state: Cluster,
+    prefill: int,
+    from_s: float,
+    until_s: float,
+    ahead_s: float,
+    changes: int,
+    bar: Rank | None,
+) -> tuple[Rank, Cluster] | None:
+    """A state carried through a window at a ratio, and its rank; None once it is behind the bar.
+
+    Nothing that is lost is won back, and the number of changes is known before: so a state that is behind is
+    given up on the way, which leaves what the search finds as it is.
+    """
+    if bar is not None and (state.lost(), changes) > bar[:2]:
+        return None
+    cluster = state.copy()
+    if prefill != cluster.ratio[0]:
+        cluster.turn(prefill)
+    looks = [until_s] if until_s == math.inf else [(from_s + until_s) / 2, until_s]
+    for look in looks:
+        cluster.advance(look)
+        if bar is not None and (cluster.lost(), changes) > bar[:2]:
+            return None
+    ahead = cluster
+    if until_s < math.inf:
+        ahead = cluster.copy()
+        for look in range(1, LOOKS + 1):
+            ahead.advance(until_s + ahead_s * look / LOOKS)
+            if bar is not None and (ahead.lost(), changes) > bar[:2]:
+                return None
+    return (ahead.lost(), changes, ahead.backlog()), cluster
+
+
+class _Kept:
+    """The states after a window that are kept: the best of each ratio, then the best of the rest, up to a
+    width; beside it those `along` a known sequence.
+    """
+
+    def __init__(self, width: int, along: Container[tuple[int, ...]]) -> None:
+        self.width, self.along = width, along
+        self._firsts: dict[int, Grown] = {}
+        self._others: list[Grown] = []
+        self._along: list[Grown] = []
+
+    def bar(self, path: tuple[int, ...]) -> Rank | None:
+        """The rank behind which a state of that path is not kept; None while any is."""
+        first = self._firsts.get(path[-1])
+        if path in self.along or first is None:
+            return None
+        room = self.width - len(self._firsts)
+        if room <= 0:
+            return first[0]
+        return max(first[0], self._others[room - 1][0]) if len(self._others) >= room else None
+
+    def add(self, one: Grown) -> None:
+        """One more."""
+        if one[2] in self.along:
+            self._along.append(one)
+        ratio = one[2][-1]
+        first = self._firsts.get(ratio)
+        if first is None or one[0] < first[0]:
+            self._firsts[ratio] = one
+            one = first if first is not None else one
+            if first is None:
+                return
+        insort(self._others, one, key=_rank)
+
+    def ranked(self) -> list[Grown]:
+        """Those that are kept, the best first."""
+        firsts = sorted(self._firsts.values(), key=_rank)
+        held = (firsts + self._others)[: self.width]
+        paths = {one[2] for one in held}
+        return sorted([*held, *(one for one in self._along if one[2] not in paths)], key=_rank)
+
+
+def _rank(one: Grown) -> Rank:
+    return one[0]
+
+
+def foresight(load: Load, serving: Serving, window_s: float) -> float:
+    """How far a state is looked at beyond its window, in the servers' time: until a change has paid its cost.
+
+    That is the launch, after a drain as long as the longest tenth of answers take at the bound; at most
+    three windows.
+    """
+    answer = sorted(load.response_tokens)[int(0.9 * (len(load.response_tokens) - 1))]
+    return min(serving.launch_s + answer * serving.tpot_s, 3 * window_s)
+
+
+def path_of(turns: Turns, begins_s: Sequence[float]) -> tuple[int, ...]:
+    """The ratio in each window of turns at begins of windows: the reverse of `told`."""
+    return tuple([p for at, p in turns if at <= begin + 1e-9][-1] for begin in begins_s)
+
+
+def told(path: Sequence[int], begins_s: Sequence[float]) -> Turns:
+    """A ratio a window as turns: windows that change nothing are left out."""
+    return tuple(
+        (begin, prefill)
+        for i, (begin, prefill) in enumerate(zip(begins_s, path, strict=True))
+        if i == 0 or prefill != path[i - 1]
+    )

@@ -1,0 +1,177 @@
+"""The constants of the simulated engine's step time, from steps that were measured on a real server.
+
+    T = max(h, a + b·N + c·Σ n(2·ctx + n)) + d·ΣL + e·B    where N > 0, else a_d + d·ΣL + e·B
+
+for N prefill tokens (chunks of n after ctx), and B decoding requests that attend to ΣL tokens, with a the
+larger of a_d and a_p, or where h is told, a_p. Least squares of relative residuals, no constant below zero;
+h only where it explains more than it costs (Schwarz's criterion). What the equation does not explain is kept
+beside it, step by step. Not here: measuring steps (`step_probe`), using the constants (`simulated`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import number
+from ..simulated.presets import Latency, parse_preset
+
+STEPS: dict[str, type[pl.DataType]] = {
+    "prefill_tokens": pl.Int64,
+    "prefill_attention": pl.Float64,
+    "decoding": pl.Int64,
+    "context_tokens": pl.Float64,
+    "step_ms": pl.Float64,
+}
+"""Columns of measured steps: N, Σ n(2·ctx + n), B, ΣL and T of the equation."""
+FEWEST = 8
+"""Fewer steps, or all of one kind, fit nothing."""
+AFFINE = 3
+"""Lengths of prompts at least whose steps the terms have to explain."""
+EXACT = 1e-9
+"""A mean relative residual below this is none."""
+
+
+@dataclass(frozen=True)
+class StepFit:
+    """Constants, and what they leave of the steps that they were fitted to."""
+
+    latency: Latency
+    steps: pl.DataFrame
+    """Columns of `STEPS`, `fitted_ms` and `residual`, the relative one."""
+    left_out: int = 0
+    """Steps with prefill that took less than the same decoding without: what was measured was no step."""
+
+    @property
+    def bias(self) -> float:
+        """Mean relative residual."""
+        return float(self.steps["residual"].mean())  # type: ignore[arg-type]
+
+    @property
+    def p50(self) -> float:
+        """Median of the relative residuals' sizes."""
+        return float(self.steps["residual"].abs().median())  # type: ignore[arg-type]
+
+    @property
+    def p90(self) -> float:
+        """Nine tenths of the relative residuals are as small."""
+        return float(self.steps["residual"].abs().quantile(0.9))  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        """Constants and residuals in one line."""
+        told = ", ".join(f"{name} {value:.3g}" for name, value in asdict(self.latency).items())
+        return (
+            f"{told}; {self.steps.height} steps ({self.left_out} left out), relative residual p50 "
+            f"{number(100 * self.p50)} %, p90 {number(100 * self.p90)} %"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "latency": asdict(self.latency),
+            "steps": self.steps.height,
+            "left_out": self.left_out,
+            "residual": {"mean": self.bias, "p50": self.p50, "p90": self.p90},
+        }
+
+    def preset(
+        self,
+        *,
+        model: str,
+        gpu: str,
+        source: str,
+        block_size: int,
+        num_blocks: int,
+        limits: Mapping[str, int],
+        async_scheduling: bool,
+        outside_ms: float,
+    ) -> dict[str, Any]:
+        """A preset file's content with these constants, checked as one that is read."""
+        latency = {name: float(f"{value:.5g}") for name, value in asdict(self.latency).items()}
+        found = {
+            "model": model,
+            "gpu": gpu,
+            "source": f"{source}; {self}",
+            "latency": latency,
+            "kv_cache": {"block_size": block_size, "num_blocks": num_blocks},
+            "limits": dict(limits),
+            "async_scheduling": async_scheduling,
+            "outside_ms": float(f"{max(outside_ms, 0.0):.4g}"),
+        }
+        parse_preset("the measured preset", found)
+        return found
+
+
+def fit_steps(steps: pl.DataFrame) -> StepFit:
+    """Fit the constants to steps (columns of `STEPS`).
+
+    A server that sends the tokens of two steps together makes the gap before a short prompt's first token
+    less than a step: what took less than the same batch without prefill is left out. BurstlensError where
+    there are too few steps, or none with prefill or none without.
+    """
+    asked = len(steps)
+    steps = _possible(steps)
+    mixed = steps["prefill_tokens"].to_numpy() > 0
+    if len(steps) < FEWEST or mixed.all() or not mixed.any():
+        raise BurstlensError(
+            f"{len(steps)} steps were measured, {int(mixed.sum())} of them with prefill: {FEWEST} of both "
+            "kinds are needed to fit the step time"
+        )
+    sizes = np.sort(np.unique(steps["prefill_tokens"].to_numpy()[mixed]))
+    fits = [_fit(steps, int(held_below)) for held_below in (0, *sizes[1 : len(sizes) - AFFINE + 1])]
+    measured = steps["step_ms"].to_numpy()
+    latency, fitted = min(fits, key=lambda fit: _score(measured, *fit))
+    if latency.a_d_ms <= 0:
+        raise BurstlensError(
+            "the steps fit no least time of a step; they grow from nothing with their tokens"
+        )
+    told = steps.select(*STEPS).with_columns(
+        fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
+    )
+    return StepFit(latency, told, asked - len(steps))
+
+
+def _fit(steps: pl.DataFrame, held_below: int) -> tuple[Latency, NDArray[np.float64]]:
+    """Constants and fitted steps; prefill of fewer tokens than `held_below`, if it is above 0, takes h."""
+    from scipy.optimize import nnls
+
+    n, attention, decoding, context, measured = (steps[name].to_numpy().astype(float) for name in STEPS)
+    mixed, held = n > 0, (n > 0) & (n < held_below)
+    affine = mixed & ~held
+    # Without h a step with prefill takes a_d, and a_p what it is above that.
+    least = [~mixed, affine, held] if held_below else [np.full(len(n), True), mixed, held]
+    terms = np.column_stack([*least, n * affine, attention * affine, context, decoding]).astype(float)
+    # Relative residuals: a step of 5 ms is to be met as well as one of 200 ms. Columns of one size, since
+    # Σ n² is ten million times B.
+    rows = terms / measured[:, None]
+    size = np.linalg.norm(rows, axis=0)
+    size[size == 0] = 1.0
+    found = nnls(rows / size, np.ones(len(rows)))[0] / size
+    a_d, a_p, h, b, c, d, e = (float(value) for value in found)
+    latency = Latency(a_p if held_below else a_d + a_p, b, c, a_d, 1000 * d, 1000 * e, h)
+    prefill = np.maximum(latency.h_ms, latency.a_ms + b * n + c * attention)
+    return latency, np.where(mixed, prefill, a_d) + d * context + e * decoding
+
+
+def _score(measured: NDArray[np.float64], latency: Latency, fitted: NDArray[np.float64]) -> float:
+    """Schwarz's criterion; h counts as two, itself and where it ends.
+
+    Of the residuals' sizes, not their squares: steps that the host holds up scatter several times as much.
+    """
+    n = len(measured)
+    spread = float(np.mean(np.abs(fitted / measured - 1))) + EXACT
+    return 2 * n * float(np.log(spread)) + (2 * float(np.log(n)) if latency.h_ms else 0.0)
+
+
+def _possible(steps: pl.DataFrame) -> pl.DataFrame:
+    """Steps without those with prefill that are shorter than the shortest of the same batch without."""
+    least = steps.filter(prefill_tokens=0).group_by("decoding").agg(pl.col("step_ms").min().alias("least_ms"))
+    known = steps.join(least, on="decoding", how="left", maintain_order="left")
+    short = (pl.col("prefill_tokens") > 0) & (pl.col("step_ms") < pl.col("least_ms"))
+    return known.filter(~short.fill_null(False)).drop("least_ms")

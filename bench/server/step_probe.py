@@ -1,0 +1,310 @@
+"""Steps of a running server, measured from outside by batches whose content is known.
+
+The gaps of a stream of tokens are the steps of the engine behind it. Requests that only decode together give
+the steps of a batch; prompts sent while others decode make one of their gaps longer, by their prefill, and
+their own first tokens come at that gap's end. A server that plans ahead may tell the tokens of a step late,
+so the gaps around it count together, less what they take without. Nothing of HTTP is in a step; what a
+request waits outside of its steps is told apart. The server must be idle otherwise and cache no prefixes.
+Not here: what the steps say (`step_fit`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.result import Progress, silent
+from ..client import http as transport
+from ..client.sender import KEEPALIVE_S
+from ..prompts.token_ids import FIRST, LAST
+from ..settings import Settings, Target
+from .step_fit import STEPS
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+STREAMED = 32
+"""Tokens that all requests of a batch decode together."""
+SHORT = 16
+"""Tokens of the prompts of requests that are to decode while another prefills."""
+BESIDE = (1, 8)
+"""How many decode while a prompt is sent."""
+ROUNDS, PROMPTED = 3, 3
+"""How often everything is measured, and how often each prompt in a round: a single gap has a jitter."""
+SETTLED = 4
+"""Tokens between two prompts, so that no step has two."""
+EITHER = 2
+"""Gaps on either side of a prompt's that count with it: what is told late in one is missing in the next."""
+CROWDS = (4, 8)
+"""How many prompts are sent at once to fill a step: many short ones tell the cost of tokens from that of
+attention, which goes with the square of each one's length."""
+SHOWS_S = 0.005
+"""Steps as long as this are told apart through HTTP one by one."""
+STREAMS = 6
+"""How often others are made to decode for prompts that are left when they end."""
+TOGETHER = 0.25
+"""A prompt's first token and the end of the gap that it made are no farther apart, in steps."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server bears, as its flags and metrics tell."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_model_len: int
+    kv_tokens: int
+    """Tokens that the KV cache holds."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What was measured."""
+
+    steps: pl.DataFrame
+    """Columns of `step_fit.STEPS`."""
+    dropped: int
+    """Prompts whose step could not be told from its neighbours, and batches whose tokens came in one lump."""
+    alone_ms: pl.DataFrame
+    """`prefill_tokens` of single requests to an idle server, and `first_ms` from send to first token."""
+    async_scheduling: bool
+    """Whether prompts went by one step more than the one under way: it was planned before they came."""
+
+
+def batches(limits: Limits) -> list[tuple[int, int]]:
+    """How many decode together, with prompts of how many tokens: all sizes from one to what fits."""
+    out = []
+    for context in sorted({SHORT, 256, 1024, limits.max_model_len // 2}):
+        for count in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+            tokens = count * (context + STREAMED + _steps_before(count, context, limits))
+            fits = tokens <= 0.8 * limits.kv_tokens and count <= limits.max_num_seqs
+            if fits and context + 2 * STREAMED < limits.max_model_len:
+                out.append((count, context))
+    return out
+
+
+def prompts(limits: Limits, beside: int) -> list[int]:
+    """Lengths of the prompts that are sent while `beside` others decode, each prefilled in one step."""
+    most = min(limits.max_num_batched_tokens - 2 * beside, limits.max_model_len - 8)
+    lengths = [most >> i for i in range(6)] + [3 * most // 4]
+    return sorted({length for length in lengths if length >= SHORT})
+
+
+def crowds(limits: Limits, beside: int) -> list[tuple[int, int]]:
+    """How many prompts of which length are sent at once while `beside` others decode, to be in one step."""
+    out = [(1, n) for n in prompts(limits, beside)]
+    for count in CROWDS:
+        n = min((limits.max_num_batched_tokens - 2 * beside) // count, limits.max_model_len - 8)
+        fits = count + beside <= limits.max_num_seqs and count * (n + SETTLED) <= limits.kv_tokens // 2
+        if n >= SHORT and fits:
+            out.append((count, n))
+    return out
+
+
+def probe(
+    target: Target,
+    limits: Limits,
+    settings: Settings,
+    *,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    vocabulary: tuple[int, int] = (FIRST, LAST),
+    progress: Progress = silent,
+) -> Probed:
+    """Measure steps of decoding and of prefill on an idle server; BurstlensError where it does not answer."""
+    return asyncio.run(_Probe(target, limits, settings, rounds, seed, vocabulary, progress).run())
+
+
+def _steps_before(count: int, context: int, limits: Limits) -> int:
+    """Steps until all of a batch decode, each of which gives a token to those that do already."""
+    return 2 + math.ceil(count * context / limits.max_num_batched_tokens) * 2
+
+
+class _Probe:
+    def __init__(
+        self,
+        target: Target,
+        limits: Limits,
+        settings: Settings,
+        rounds: int,
+        seed: int,
+        vocabulary: tuple[int, int],
+        progress: Progress,
+    ) -> None:
+        self._target, self._limits, self._settings = target, limits, settings
+        self._rounds = rounds
+        self._random, self._vocabulary, self._show = Random(seed), vocabulary, progress
+        self._steps: list[tuple[int, int, float, int, float, float]] = []
+        """What is measured again and again as one, then a row of `STEPS`."""
+        self._dropped = 0
+        self._waits: list[int] = []
+        """Steps that ended from the send of a prompt beside others up to its first token."""
+
+    async def run(self) -> Probed:
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
+        asked = batches(self._limits)
+        mixed = [(beside, crowd) for beside in BESIDE for crowd in crowds(self._limits, beside)
+                 if beside <= self._limits.max_num_seqs - 1]  # fmt: skip
+        whole = self._rounds * (len(asked) + len(mixed)) + len(mixed)
+        done = 0
+        async with aiohttp.ClientSession(connector=connector) as http:
+            # What a server does only once (compiling, capturing graphs) is done before anything counts.
+            for count, context in asked[:: len(asked) - 1 or 1]:
+                await self._decoding(http, count, context)
+            for n in prompts(self._limits, 1):
+                await self._ask(http, n, 2)
+            self._steps.clear()
+            for _ in range(self._rounds):
+                for count, context in asked:
+                    self._show(f"{count} decoding after {context:,} tokens", done / whole)
+                    await self._decoding(http, count, context)
+                    done += 1
+                for beside in BESIDE:
+                    asks = [crowd for one, crowd in mixed if one == beside]
+                    self._show(f"prompts beside {beside} decoding", done / whole)
+                    left = asks * PROMPTED
+                    for _ in range(STREAMS):
+                        left = left[await self._prefill(http, beside, left) :] if left else left
+                    self._dropped += len(left)
+                    done += len(asks)
+            alone = [
+                (n, 1000 * _waited(await self._ask(http, n, 2)))
+                for n in prompts(self._limits, 1)
+                for _ in range(self._rounds)
+            ]
+        schema: dict[str, type[pl.DataType]] = {"batch": pl.Int64, **STEPS}
+        rows = pl.DataFrame(self._steps, schema=schema, orient="row")
+        # One slow answer says more of this machine than of the server: the median of each is a step.
+        by = ("batch", "prefill_tokens", "prefill_attention", "decoding")
+        steps = rows.group_by(*by, maintain_order=True).agg(pl.col("context_tokens", "step_ms").median())
+        waited = pl.DataFrame(
+            alone, schema={"prefill_tokens": pl.Int64, "first_ms": pl.Float64}, orient="row"
+        )
+        waits = sorted(self._waits)
+        return Probed(steps.select(*STEPS), self._dropped, waited, bool(waits) and waits[len(waits) // 2] > 2)
+
+    async def _ask(self, http: ClientSession, request_tokens: int, response_tokens: int) -> transport.Answer:
+        """One request, to its end; instants of its answer count from `sent_s`, which is the clock's.
+
+        BurstlensError where it fails.
+        """
+        answer = transport.Answer()
+        await self._stream(http, request_tokens, response_tokens, answer)
+        if answer.outcome != "ok" or answer.first_token_s is None:
+            raise BurstlensError(
+                f"{self._target.url}: a request of {request_tokens:,} tokens ended as {answer.outcome}: "
+                f"{answer.error or 'no token came'}"
+            )
+        return answer
+
+    async def _stream(
+        self, http: ClientSession, request_tokens: int, response_tokens: int, answer: transport.Answer
+    ) -> None:
+        """Send one request and let its answer grow; cut off, it holds what had come."""
+        low, high = self._vocabulary
+        prompt = self._random.choices(range(low, high + 1), k=request_tokens)
+        data = transport.body(self._target, self._settings, prompt, response_tokens, 0)
+        answer.sent_s = time.perf_counter()
+        await transport.exchange(
+            http, self._target, data, response_tokens, self._settings, time.perf_counter, answer
+        )
+
+    async def _decoding(self, http: ClientSession, count: int, context: int) -> None:
+        """Steps in which so many requests only decode."""
+        tokens = STREAMED + _steps_before(count, context, self._limits)
+        answers = await asyncio.gather(*(self._ask(http, context, tokens) for _ in range(count)))
+        came = [_instants(answer) for answer in answers]
+        begin, end = max(times[0][0] for times in came), min(times[-1][0] for times in came)
+        per_step, held = [], 0.0
+        for times in came:
+            inside = [(at, done) for at, done in times if begin <= at <= end]
+            if len(inside) < 2:
+                self._dropped += 1
+                return
+            per_step.append((inside[-1][0] - inside[0][0]) / (inside[-1][1] - inside[0][1]))
+            held += context + (inside[0][1] + inside[-1][1]) / 2
+        per_step.sort()
+        self._steps.append((context, 0, 0.0, count, held, 1000 * per_step[len(per_step) // 2]))
+
+    async def _prefill(self, http: ClientSession, beside: int, asks: Sequence[tuple[int, int]]) -> int:
+        """Steps in which one or more prompts are prefilled while `beside` requests decode.
+
+        Returns how many of `asks` (see `crowds`) were sent before the first of those ended.
+        """
+        most = self._limits.max_model_len - SHORT - 1
+        tokens = min(most, self._limits.kv_tokens // (4 * beside) - SHORT)
+        streams = [transport.Answer() for _ in range(beside)]
+        open_ = [asyncio.create_task(self._stream(http, SHORT, tokens, answer)) for answer in streams]
+        sent: list[tuple[int, list[transport.Answer]]] = []
+        try:
+            # Each has its first token when a request that was sent after them has.
+            await self._ask(http, SHORT, 2 * SETTLED)
+            for count, n in asks:
+                answers = await asyncio.gather(*(self._ask(http, n, SETTLED) for _ in range(count)))
+                if any(task.done() for task in open_):
+                    break
+                sent.append((n, answers))
+        finally:
+            for task in open_:
+                task.cancel()
+            await asyncio.gather(*open_, return_exceptions=True)
+        held = [_instants(stream) for stream in streams]
+        if min(len(each) for each in held) < 2:
+            return 0
+        times = held[0]
+        gaps = sorted(b[0] - a[0] for a, b in pairwise(times))
+        usual = gaps[len(gaps) // 2]
+        for n, answers in sent:
+            firsts = sorted(answer.first_token_s or 0.0 for answer in answers)
+            i = min(range(len(times)), key=lambda j: abs(times[j][0] - firsts[-1]))
+            begin, end = i - 1 - EITHER, i + EITHER
+            if begin < 0 or end >= len(times) or times[end][1] - times[begin][1] != end - begin:
+                self._dropped += 1
+                continue
+            step = times[end][0] - times[begin][0] - 2 * EITHER * usual
+            near = TOGETHER * max(step, usual)
+            if firsts[-1] - firsts[0] > near or abs(times[i][0] - firsts[-1]) > near:
+                self._dropped += 1
+                continue
+            context = sum(SHORT + _count_at(each, times[i - 1][0]) for each in held)
+            of = len(answers)
+            self._steps.append((0, of * n, float(of * n**2), beside, float(context), 1000 * step))
+            if of == 1 and usual > SHOWS_S:
+                self._waits.append(sum((answers[0].sent_s or 0.0) < at for at, _ in times[: i + 1]))
+        return len(sent)
+
+
+def _waited(answer: transport.Answer) -> float:
+    """From the send to the first token."""
+    return (answer.first_token_s or math.nan) - (answer.sent_s or 0.0)
+
+
+def _instants(answer: transport.Answer) -> list[tuple[float, int]]:
+    """When tokens came, by the clock, and how many had come by then; empty where none had."""
+    if answer.first_token_s is None:
+        return []
+    told = any(answer.gap_tokens)
+    # Where the server does not say which chunk carried what, each carried one.
+    counts = answer.gap_tokens if told else [1] * len(answer.gaps_s)
+    at, done = answer.first_token_s, max((answer.response_tokens or 0) - sum(counts), 1)
+    out = [(at, done)]
+    for gap, tokens in zip(answer.gaps_s, counts, strict=True):
+        at, done = at + gap, done + tokens
+        out.append((at, done))
+    return out
+
+
+def _count_at(times: Sequence[tuple[float, int]], at: float) -> int:
+    """Tokens that had come by an instant."""
+    return max((done for when, done in times if when <= at), default=0)

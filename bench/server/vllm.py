@@ -1,0 +1,238 @@
+"""A vLLM of one's own for as long as an evaluation lasts: started, waited for, watched, ended by its process.
+
+Not here: what is asked of it. Nothing is downloaded: the model is a folder, or Llama-2-13b's shape with dummy
+weights, which take as long as real ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from ...analysis.core.errors import BurstlensError, shown
+from ...analysis.core.result import Progress, silent
+from .step_probe import Limits
+
+MODULE = "vllm.entrypoints.openai.api_server"
+"""Started as a module: some builds of vLLM have a `vllm` command that does not find its own version."""
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+LLAMA_2_13B = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 5120,
+    "intermediate_size": 13824,
+    "num_hidden_layers": 40,
+    "num_attention_heads": 40,
+    "num_key_value_heads": 40,
+    "vocab_size": 32000,
+    "max_position_embeddings": 4096,
+    "torch_dtype": "float16",
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 10000.0,
+    "hidden_act": "silu",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "tie_word_embeddings": False,
+}
+"""The published shape (Touvron et al. 2023, `config.json` of Llama-2-13b-hf)."""
+ASK_S, STOP_S = 1.0, 60.0
+"""How often a server that comes up is asked, and how long one that is ended may take."""
+SAMPLED = "timestamp,name,utilization.gpu,utilization.memory,memory.used,memory.total,power.draw,clocks.sm"
+"""What nvidia-smi is asked once a second."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the server is started with, beside its model and address."""
+
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    max_model_len: int = 4096
+    more: tuple[str, ...] = ()
+    """Further flags, as vLLM takes them."""
+
+    def argv(self) -> list[str]:
+        """Priority scheduling, which serves equal priorities first come, first served; no prefix cache."""
+        limits = ("max_num_seqs", "max_num_batched_tokens", "max_model_len")
+        said = [word for name in limits
+                for word in (f"--{name.replace('_', '-')}", str(getattr(self, name)))]  # fmt: skip
+        fixed = ["--scheduling-policy", "priority", "--no-enable-prefix-caching", "--skip-tokenizer-init"]
+        return [*said, *fixed, *self.more]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A server that answers."""
+
+    url: str
+    pid: int
+    command: Sequence[str]
+
+
+@contextlib.contextmanager
+def vllm(
+    python: Path,
+    model: Path | None,
+    flags: Flags,
+    folder: Path,
+    *,
+    name: str,
+    patience_s: float,
+    environment: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+) -> Iterator[Host]:
+    """Run a vLLM of the environment that `python` belongs to; its log is `folder/vllm.log`.
+
+    Without `model` it serves Llama-2-13b's shape with dummy weights. The process and those that it started
+    are ended when the block is. BurstlensError where it does not come up within `patience_s`, with what its
+    log ends in.
+    """
+    served, weights = model, []
+    if served is None:
+        served = folder / "llama-2-13b"
+        served.mkdir(parents=True, exist_ok=True)
+        (served / "config.json").write_text(json.dumps(LLAMA_2_13B, indent=1), encoding="utf-8")
+    if not (served / "config.json").is_file():
+        raise BurstlensError(f"{shown(served)}: holds no config.json, so it is no model; name its folder")
+    if not any(served.glob("*.safetensors")) and not any(served.glob("*.bin")):
+        weights = ["--load-format", "dummy"]
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = int(held.getsockname()[1])
+    command = [
+        str(python), "-m", MODULE, "--model", str(served), "--served-model-name", name,
+        "--host", "127.0.0.1", "--port", str(port), *weights, *flags.argv(),
+    ]  # fmt: skip
+    log = folder / "vllm.log"
+    try:
+        with log.open("a", encoding="utf-8") as told:
+            process = subprocess.Popen(
+                command,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **OFFLINE, **(environment or {})},
+                start_new_session=True,
+            )
+    except OSError as fault:
+        raise BurstlensError(f"--vllm: {shown(python)} cannot be run: {fault.strerror}") from fault
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _await(process, url, log, patience_s, progress)
+        yield Host(url, process.pid, command)
+    finally:
+        end(process)
+
+
+def _await(
+    process: subprocess.Popen[bytes], url: str, log: Path, patience_s: float, progress: Progress
+) -> None:
+    begun, heard = time.monotonic(), ""
+    while (waited_s := time.monotonic() - begun) < patience_s:
+        progress("vLLM comes up", waited_s / patience_s)
+        if process.poll() is not None:
+            raise BurstlensError(f"vLLM ended with code {process.returncode}: {_last(log)} ({shown(log)})")
+        try:
+            with urlopen(f"{url}/health", timeout=5) as well:
+                if well.status == 200:
+                    return
+                heard = f", /health answers HTTP {well.status}"
+        except HTTPError as refused:
+            heard = f", /health answers HTTP {refused.code}"
+        except OSError:
+            heard = ""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(ASK_S)
+    raise BurstlensError(f"vLLM was not well after {patience_s:g} s{heard}: {_last(log)} ({shown(log)})")
+
+
+def _last(log: Path) -> str:
+    """The last line of a log that tells an error, else its last line."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines if line]
+    # Where a process of vLLM fails, the others say that one did.
+    errors = [
+        line for line in lines if re.search(r"\b\w*(Error|Exception)\b: ", line) and "root cause" not in line
+    ]
+    return " ".join((errors or lines or ["it said nothing"])[-1].split())[:300]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those of its session: first asked, then made to."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def watched_gpu(folder: Path) -> Iterator[bool]:
+    """Write `folder/gpu.csv` once a second while the block lasts; whether there is an nvidia-smi to do it."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        yield False
+        return
+    command = [tool, f"--query-gpu={SAMPLED}", "--format=csv,nounits", "-l", "1"]
+    with (folder / "gpu.csv").open("ab") as told:
+        process = subprocess.Popen(command, stdout=told, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            yield True
+        finally:
+            end(process)
+
+
+def gpu_name() -> str | None:
+    """The GPU's name as its driver tells it; None where there is no nvidia-smi, or it fails."""
+    tool = shutil.which("nvidia-smi")
+    if tool is not None:
+        asked = [tool, "--query-gpu=name", "--format=csv,noheader"]
+        said = subprocess.run(asked, capture_output=True, text=True)
+        if said.returncode == 0 and said.stdout.strip():
+            return said.stdout.splitlines()[0].strip()
+    return None
+
+
+def metrics_page(url: str) -> str:
+    """The server's `/metrics` as it stands; BurstlensError where it is not there."""
+    try:
+        with urlopen(f"{url}/metrics", timeout=30) as page:
+            return str(page.read().decode("utf-8", "replace"))
+    except OSError as fault:
+        raise BurstlensError(f"{url}/metrics: cannot be read: {fault}") from fault
+
+
+def cache_of(page: str) -> tuple[int, int]:
+    """Tokens of a KV block and number of blocks, from a page of metrics; BurstlensError where it has none."""
+    line = next((text for text in page.splitlines() if text.startswith("vllm:cache_config_info{")), "")
+    labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+    try:
+        return int(labels["block_size"]), int(labels["num_gpu_blocks"])
+    except (KeyError, ValueError):
+        raise BurstlensError(
+            "the server's metrics tell no KV blocks (vllm:cache_config_info); the profile needs them"
+        ) from None
+
+
+def limits_of(flags: Flags, page: str) -> Limits:
+    """What the server bears."""
+    block_size, blocks = cache_of(page)
+    return Limits(flags.max_num_seqs, flags.max_num_batched_tokens, flags.max_model_len, block_size * blocks)

@@ -1,0 +1,1 @@
+"""The simulated engine behind vLLM's HTTP interface, in real time."""

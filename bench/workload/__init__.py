@@ -1,0 +1,1 @@
+"""Which requests to send and when: from a trace, from fitted parameters, or by a schedule."""

@@ -1,0 +1,104 @@
+"""The busiest stretch of a load that is small enough for a search: which hours stand for the whole.
+
+Not here: the requests of it (`from_trace`, `from_parameters`), what is searched on them
+(`provisioning.search`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ...analysis.trace.aggregates import ticks_in
+from ...analysis.trace.subset import streams_of
+from ...analysis.trace.trace import Trace
+from .table import Workload
+
+MINUTE_S, HOUR_S = 60.0, 3600.0
+LENGTHS_S = tuple(hours * HOUR_S for hours in (24, 12, 6, 3, 2, 1)) + tuple(
+    minutes * MINUTE_S for minutes in (30, 20, 10)
+)
+"""Stretches that are tried, the longest first."""
+SLOT_S = 600.0
+"""They begin at multiples of it."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A span on the clock of a trace, seconds since midnight of day 0, and how it was chosen."""
+
+    start_s: float
+    end_s: float
+    requests: int
+    """In it, as they were counted."""
+    of: int
+    """In all that it was chosen from."""
+    most: int
+    """The number of requests that it was to stay within."""
+    first: int | None = None
+    """So many of its requests, where even the shortest stretches have more than `most`."""
+
+    @property
+    def length_s(self) -> float:
+        """Of the span."""
+        return self.end_s - self.start_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def busiest(counts: NDArray[np.int64], begin_s: float, most: int) -> Stretch | None:
+    """A stretch of at most a day with at most `most` requests: the longest that holds half of these.
+
+    Of one length it is the busiest that stays within them; where none holds half of them, the one that holds
+    the most. `counts` are requests in slots of `SLOT_S` seconds from `begin_s` on. None where nothing is cut:
+    all of them are few enough, and no longer than a day.
+    """
+    of = int(counts.sum())
+    if of <= most and len(counts) * SLOT_S <= LENGTHS_S[0]:
+        return None
+    sums = np.concatenate([[0], np.cumsum(counts)])
+    held, at, slots = 0, 0, 0
+    for length_s in LENGTHS_S:
+        n = min(round(length_s / SLOT_S), len(counts))
+        totals = sums[n:] - sums[:-n]
+        totals[totals > most] = 0
+        if totals.max() > held:
+            held, at, slots = int(totals.max()), int(np.argmax(totals)), n
+        if 2 * held >= most:
+            break
+    first = None
+    if not held:
+        # No slot that holds any is small enough: so many requests of the busiest.
+        at, slots, held, first = int(np.argmax(counts)), 1, most, most
+    start_s = begin_s + at * SLOT_S
+    return Stretch(start_s, start_s + slots * SLOT_S, held, of, most, first)
+
+
+def busiest_of_trace(
+    trace: Trace, *, service: str | None = None, model: str | None = None, most: int
+) -> Stretch | None:
+    """The same of the requests of a trace, all or those of a service and model.
+
+    Stamps coarser than a slot count where they stand. BurstlensError where there is no such service or model.
+    """
+    streams = streams_of(trace, service, model)
+    width_s = max(SLOT_S, trace.info.resolution_s)
+    rows = trace.engine.ask("hourly_counts", window_ticks=ticks_in(trace, width_s)).filter(
+        pl.col("stream_id").is_in(streams["stream_id"].to_list())
+    )
+    slot = np.floor(rows["slot"].to_numpy() * (width_s / SLOT_S)).astype(np.int64)
+    low = int(slot.min())
+    counts = np.bincount(slot - low, rows["n"].to_numpy()).astype(np.int64)
+    return busiest(counts, low * SLOT_S, most)
+
+
+def busiest_of_load(load: Workload, start_s: float, most: int) -> Stretch | None:
+    """The same of a workload whose clock begins at `start_s`, such as a forecast."""
+    counts = np.bincount((load.requests["at_s"].to_numpy() // SLOT_S).astype(np.int64))
+    return busiest(counts, start_s, most)

@@ -1,0 +1,191 @@
+"""Conversations drawn from fitted laws: which requests of a load are turns of one session, and when.
+
+Sessions are not a second arrival process. Turns and the time between them are drawn from their fitted laws,
+sessions begin where arrivals are and unfold, and the k-th request so placed gets the k-th arrival. Arrivals
+and turns keep their laws exactly; an interval is moved by about √((1 + 1/shape)·rate·interval) arrivals, next
+to nothing where many requests lie between two turns. What would run over the end of the load is the rest of
+a session from before its beginning, so a load starts in full swing, and sessions near its ends are cut as
+those of a record are. Not here: arrivals and lengths (`from_parameters`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ...analysis.core.errors import BurstlensError
+from .table import Workload
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Rows = Sequence[Mapping[str, Any]]
+
+TURNS: dict[str, tuple[str, ...]] = {
+    "geometric": ("stop",),
+    "power law": ("exponent",),
+    "negative binomial": ("size", "more"),
+}
+"""Laws of the number of turns and their parameters, as `analysis.turns` names them."""
+INTERVALS: dict[str, tuple[str, ...]] = {"log-normal": ("median_s", "sigma"), "weibull": ("shape", "scale_s")}
+"""Laws of the time between two requests of a session."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """A law by the name and the parameters that `analysis.turns` gives it."""
+
+    name: str
+    parameters: Mapping[str, float]
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """`n` values: turns from 1, or seconds."""
+        has = self.parameters
+        drawn: Integers | Array
+        if self.name == "geometric":
+            drawn = rng.geometric(has["stop"], n)
+        elif self.name == "power law":
+            drawn = rng.zipf(has["exponent"], n)
+        elif self.name == "negative binomial":
+            drawn = 1 + rng.poisson(rng.gamma(has["size"], has["more"] / has["size"], n))
+        elif self.name == "log-normal":
+            drawn = has["median_s"] * np.exp(has["sigma"] * rng.standard_normal(n))
+        else:
+            drawn = has["scale_s"] * rng.weibull(has["shape"], n)
+        return np.asarray(drawn, dtype=float)
+
+
+@dataclass(frozen=True)
+class SessionLaws:
+    """How many turns sessions have, and how long it is from one request of a session to the next."""
+
+    turns: Law
+    interval: Law
+
+    @classmethod
+    def of(cls, conversations: Mapping[str, Rows], said: str) -> SessionLaws:
+        """The best laws by AIC, from `conversations` of a parameter file; `said` names it in errors."""
+        return cls(
+            _best(conversations.get("turn_models", ()), TURNS, f"{said}: conversations.turn_models"),
+            _best(
+                conversations.get("interval_models", ()), INTERVALS, f"{said}: conversations.interval_models"
+            ),
+        )
+
+
+def conversing(
+    load: Workload, laws: SessionLaws, *, think: bool = False, context: int | None = None, seed: int = 0
+) -> Workload:
+    """The same load as conversations: with `session`, `turn`, and prompts that grow.
+
+    Each turn is sent at its stamp, or with `think` so long after the previous answer as the law of
+    intervals says. That law is of the time from request to request, which is all that most logs tell, so
+    thinking holds the time of an answer too. Logs count the conversation so far among a request's tokens:
+    the pairs of lengths drawn for a session are put in the order of their requests, which makes its prompts
+    grow and leaves the joint law as it is. With `context` the requests are new messages instead: before each
+    of them stands all that was said, as far as request and response fit into so many tokens. Raises
+    BurstlensError for a context without room.
+    """
+    if context is not None and context < 2:
+        raise BurstlensError(f"--context: {context} tokens hold no request and response")
+    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
+    frame = load.requests
+    session, turn, gap_s = _placed(frame["at_s"].to_numpy(), laws, rng)
+    lengths = np.array(frame.select("request_tokens", "response_tokens").to_numpy())
+    # Row by row of each session in the order of its turns.
+    by_turn = np.lexsort((turn, session))
+    if context is None:
+        lengths[by_turn] = lengths[np.lexsort((lengths[:, 0], session))]
+    else:
+        lengths[by_turn, 0] = _with_history(lengths[by_turn], turn[by_turn] == 0, context)
+    columns = {
+        "session": session,
+        "turn": turn,
+        "request_tokens": lengths[:, 0],
+        "response_tokens": lengths[:, 1],
+    }
+    found = frame.with_columns(**{name: pl.Series(values) for name, values in columns.items()})
+    if think:
+        found = found.with_columns(think_s=pl.Series(np.where(turn > 0, gap_s, np.nan)).fill_nan(None))
+    recipe = {
+        **load.recipe,
+        "sessions": "think" if think else "stamps",
+        "turns": {"law": laws.turns.name, **laws.turns.parameters},
+        "intervals": {"law": laws.interval.name, **laws.interval.parameters},
+        "context": context,
+    }
+    return replace(load, requests=found, recipe=recipe)
+
+
+def _placed(at_s: Array, laws: SessionLaws, rng: np.random.Generator) -> tuple[Integers, Integers, Array]:
+    """Session, turn and drawn time since the session's previous request of each arrival, shapes (n,).
+
+    Sessions are numbered in the order of their first requests; at a turn 0 the time says nothing.
+    """
+    n = len(at_s)
+    sizes = _sizes(n, laws.turns, rng)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    first = np.cumsum(sizes) - sizes
+    gap_s = laws.interval.draw(n, rng)
+    gap_s[first] = 0.0
+    span_s = float(at_s[-1]) if n else 0.0
+    # What lies far beyond the end begins a session of its own anyhow; sums stay exact.
+    since = np.cumsum(np.minimum(gap_s, 100 * span_s))
+    begins = at_s[rng.integers(0, max(n, 1), len(sizes))]
+    placed = begins[owner] + since - since[first][owner]
+    rounds = np.floor(placed / span_s).astype(np.int64) if span_s > 0 else np.zeros(n, dtype=np.int64)
+    order = np.argsort(placed - rounds * span_s, kind="stable")
+    key = (owner * (int(rounds.max(initial=0)) + 1) + rounds)[order]
+    _, seen, number = np.unique(key, return_index=True, return_inverse=True)
+    session = np.argsort(np.argsort(seen))[number]
+    by_session = np.argsort(session, kind="stable")
+    counts = np.bincount(session)
+    turn = np.empty(n, dtype=np.int64)
+    turn[by_session] = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
+    return session, turn, gap_s[order]
+
+
+def _sizes(n: int, law: Law, rng: np.random.Generator) -> Integers:
+    """Turns of sessions that hold `n` requests together; the last one is cut to fit."""
+    held: list[Integers] = []
+    left = n
+    while left > 0:
+        # A power law's longest sessions are longer than any number of requests.
+        sizes = np.clip(law.draw(max(left // 4, 64), rng), 1, left).astype(np.int64)
+        total = np.cumsum(sizes)
+        kept = min(int(np.searchsorted(total, left)) + 1, len(sizes))
+        sizes = sizes[:kept]
+        sizes[-1] -= max(int(total[kept - 1]) - left, 0)
+        left -= int(sizes.sum())
+        held.append(sizes)
+    return np.concatenate(held) if held else np.empty(0, dtype=np.int64)
+
+
+def _with_history(lengths: Integers, new: NDArray[np.bool_], context: int) -> Integers:
+    """Request tokens with all that was said before, rows in the order of sessions and turns.
+
+    `new` marks the first row of each session.
+    """
+    said = np.cumsum(lengths.sum(axis=1)) - lengths.sum(axis=1)
+    start = np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
+    history = said - said[start]
+    return np.asarray(np.maximum(np.minimum(lengths[:, 0] + history, context - lengths[:, 1]), 1))
+
+
+def _best(rows: Rows, known: Mapping[str, tuple[str, ...]], said: str) -> Law:
+    """The law marked best; BurstlensError where there is none that can be drawn from."""
+    best = [row for row in rows if row.get("best")]
+    if not best:
+        raise BurstlensError(
+            f"{said} has no fitted law; choose a selection of a service whose log has sessions"
+        )
+    name, told = str(best[0]["family"]), {row["parameter"]: row["value"] for row in best}
+    lacking = [each for each in known.get(name, ()) if not isinstance(told.get(each), int | float)]
+    if name not in known or lacking:
+        wrong = f"{name} lacks {', '.join(lacking)}" if lacking else f"{name!r} is none of {', '.join(known)}"
+        raise BurstlensError(f"{said}: {wrong}")
+    return Law(name, {each: float(told[each]) for each in known[name]})

@@ -1,0 +1,337 @@
+"""Load drawn from parameters instead of copied from a log: the paper's modelled scaling (section 4.2).
+
+Arrivals are one time-changed Gamma renewal process (`analysis.renewal`). Its operational time is the
+integral of the request rate, one unit an expected request; there the gaps are independent and Gamma
+distributed with mean one and the shape of the window in which they begin, and the inverse of that integral
+turns them into seconds. So a gap that reaches over a window's border is stretched by the rate of each
+window that it passes: the process goes on through borders, and no request is lost or added at one. Scaling
+multiplies the rates and leaves windows and shapes as they are, which is to divide the Gamma's scale.
+
+Request and response lengths are drawn together from a copula and two laws (`analysis.copula`). Not here:
+the fits, how shape, scale or exponent vary over time (`schedules`), which requests are turns of one
+conversation (`conversations`), and the requests of a trace as they are (`from_trace`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ...analysis.core.errors import BurstlensError
+from ...analysis.interchange.parameters import read_parameters, validate
+from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
+from ...analysis.lengths.part import SIDES, joint_model
+from ...analysis.stats.renewal import sample_arrivals
+from .conversations import SessionLaws, conversing
+from .schedules import Schedule, pieces
+from .table import Workload, requests_frame
+
+Array = NDArray[np.float64]
+Lengths = Literal["winner", "zipf"]
+Sessions = Literal["stamps", "think", "off"]
+
+MAX_TOKENS = 2048
+"""Longest request and longest response of a workload without a file: together they fit Llama 2's context."""
+MOST = 50_000_000
+"""More requests than this are no workload but a slip of a unit, and would not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows in order, as `renewal.sample_arrivals` takes them; every array has one element a window."""
+
+    start_s: Array
+    length_s: Array
+    shape: Array
+    rate_rps: Array
+    not_gamma: NDArray[np.bool_]
+    """Whether the fit is flagged so: its gaps are far from a Gamma."""
+
+    @property
+    def requests(self) -> float:
+        """Expected requests."""
+        return float(self.rate_rps @ self.length_s)
+
+    @property
+    def end_s(self) -> float:
+        """Where the last window ends."""
+        return float(self.start_s[-1] + self.length_s[-1])
+
+    def cut(self, begin_s: float, end_s: float) -> Windows:
+        """What lies between two instants, on a clock that starts at the first."""
+        begins = np.maximum(self.start_s, begin_s)
+        length = np.minimum(self.start_s + self.length_s, end_s) - begins
+        held = length > 1e-9
+        shape, rate, apart = self.shape[held], self.rate_rps[held], self.not_gamma[held]
+        return Windows(begins[held] - begin_s, length[held], shape, rate, apart)
+
+    def holding(self, at_s: Array) -> NDArray[np.int64]:
+        """Index of the window that holds each instant."""
+        return np.maximum(np.searchsorted(self.start_s, at_s, side="right") - 1, 0)
+
+    def faster(self, factor: float) -> Windows:
+        """The same windows with every rate multiplied."""
+        return replace(self, rate_rps=self.rate_rps * factor)
+
+    def arrivals(self, rng: np.random.Generator) -> Array:
+        """Instants of requests, increasing; BurstlensError where there are none, or too many of them."""
+        if self.requests > MOST:
+            raise BurstlensError(
+                f"{self.requests:,.0f} requests would be drawn, more than {MOST:,}: lower the rate"
+            )
+        at_s = sample_arrivals(self.start_s, self.shape, self.rate_rps, self.length_s, rng)
+        if not len(at_s):
+            raise BurstlensError(
+                f"no request was drawn where {self.requests:.3g} are expected: raise the rate or the duration"
+            )
+        return at_s
+
+
+def from_parameters(
+    source: Path | str | Mapping[str, Any],
+    *,
+    selection: str | None = None,
+    rate_rps: float | None = None,
+    scale: float | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    lengths: Lengths = "winner",
+    tokens: tuple[int, int] | None = None,
+    sessions: Sessions = "off",
+    context: int | None = None,
+    seed: int = 0,
+) -> Workload:
+    """Draw a workload from a parameter file, or from its content.
+
+    `selection` is a label of the file, its first one (all requests) where none is given. `start_s` and
+    `end_s` choose a part of its windows, on the trace's clock (seconds since midnight of day 0).
+    Rates are multiplied by `scale`, or so that their mean over that part is `rate_rps`. A window without
+    a fit has the median shape of the others, as `Arrivals.schedule` has it. Lengths follow the fitted
+    winner of each side, or the bounded Zipf, joined by the fitted copula; `tokens` gives every request
+    and response one length instead. `sessions` makes conversations of the requests, by the fitted laws of
+    turns and of the time between them: turns are sent at their stamps, or with `"think"` after the
+    previous answer; `context` as `sessions.conversing` has it. Raises BurstlensError, naming the file and
+    the field, where the parameters cannot make that load.
+    """
+    content, said = _opened(source)
+    if rate_rps is not None and scale is not None:
+        raise BurstlensError("--rate and --scale both multiply the rates: give one of them")
+    _positive({"--rate": rate_rps, "--scale": scale})
+    chosen = _selection(content, said, selection)
+    windows = _windows(content, chosen, said)
+    label = chosen["selection"]["label"]
+    begin = float(windows.start_s[0]) if start_s is None else start_s
+    windows = windows.cut(begin, windows.end_s if end_s is None else end_s)
+    if not windows.requests > 0:
+        raise BurstlensError(f"{said}: {label}: no requests in the part of its windows that was asked for")
+    factor = scale or 1.0
+    if rate_rps is not None:
+        factor = rate_rps * float(windows.length_s.sum()) / windows.requests
+    model = _joint(chosen, said, lengths) if tokens is None else None
+    arrivals, sizes = _streams(seed)
+    at_s = windows.faster(factor).arrivals(arrivals)
+    drawn = (
+        np.tile(tokens or (1, 1), (len(at_s), 1))
+        if model is None
+        else sample_lengths(model, len(at_s), sizes)
+    )
+    recipe = {
+        "source": content["source"]["name"],
+        "sources": [{"name": file["name"], "sha256": file["sha256"]} for file in content["source"]["files"]],
+        "construction": "time-changed Gamma renewal",
+        "selection": label,
+        "start_s": begin,
+        "duration_s": windows.end_s,
+        "scale": factor,
+        "not_gamma": float((windows.rate_rps * windows.length_s) @ windows.not_gamma) / windows.requests,
+        "lengths": lengths if tokens is None else list(tokens),
+        "seed": seed,
+    }
+    named = {side: chosen["selection"][side] for side in ("service", "model")}
+    name = f"{content['source']['name']}, modelled"
+    load = Workload(_requests(at_s, drawn, **named), name, bool(content["source"]["synthetic"]), recipe)
+    if sessions == "off":
+        return load
+    laws = SessionLaws.of(chosen["conversations"], f"{said}: {label}")
+    return conversing(load, laws, think=sessions == "think", context=context, seed=seed)
+
+
+def constant(
+    shape: float,
+    scale: float,
+    exponent: float,
+    *,
+    duration_s: float | None = None,
+    requests: int | None = None,
+    rate_rps: float | None = None,
+    max_tokens: tuple[int, int] = (MAX_TOKENS, MAX_TOKENS),
+    seed: int = 0,
+) -> Workload:
+    """A workload of one Gamma and one bounded Zipf, such as the paper's 0.5, 2, 1.1; needs no file.
+
+    `scale` is the Gamma's, in seconds: the mean gap is shape × scale. The rest is as `varying` has it.
+    """
+    given = {"shape": shape, "scale": scale, "exponent": exponent}
+    held = {name: Schedule.constant(name, value) for name, value in given.items()}
+    return varying(
+        **held, duration_s=duration_s, requests=requests, rate_rps=rate_rps, max_tokens=max_tokens, seed=seed
+    )
+
+
+def varying(
+    shape: Schedule,
+    scale: Schedule,
+    exponent: Schedule,
+    *,
+    duration_s: float | None = None,
+    requests: int | None = None,
+    rate_rps: float | None = None,
+    max_tokens: tuple[int, int] = (MAX_TOKENS, MAX_TOKENS),
+    seed: int = 0,
+) -> Workload:
+    """A workload whose shape, scale (seconds) and exponent follow schedules; needs no file.
+
+    The run is cut into pieces in which nothing varies (`schedule.pieces`), and these are the windows of the
+    process. `rate_rps` sets the mean rate by multiplying the scales. Request and response lengths follow
+    the Zipf of `exponent` on 1..`max_tokens`, each by itself. The load lasts `duration_s`, or until so many
+    `requests` were sent, which only a constant one can tell. Raises BurstlensError for values that cannot be.
+    """
+    if (duration_s is None) == (requests is None):
+        raise BurstlensError("a duration and a number of requests both say how long a load lasts: give one")
+    _positive({"--rate": rate_rps, "--to": duration_s, "--first": requests, "max_tokens": min(max_tokens)})
+    schedules = {"shape": shape, "scale": scale, "exponent": exponent}
+    changing = [name for name, each in schedules.items() if each.varies]
+    if requests is not None and changing:
+        raise BurstlensError(
+            f"a load whose {changing[0]} varies needs a duration (--to), not a number of requests"
+        )
+    start, length, value = pieces(schedules, duration_s or 1.0)
+    rate = 1 / (value["shape"] * value["scale"])
+    if rate_rps is not None:
+        factor = float(rate @ length / length.sum()) / rate_rps
+        rate, scale = rate / factor, scale.times(factor)
+    if requests is not None:
+        # So long that fewer requests than asked for are as good as impossible.
+        length = (requests + 8 * np.sqrt(requests / value["shape"]) + 25 / value["shape"]) / rate
+    arrivals, sizes = _streams(seed)
+    windows = Windows(start, length, value["shape"], rate, np.zeros(len(start), bool))
+    at_s = windows.arrivals(arrivals)[:requests]
+    drawn = _zipf_lengths(value["exponent"][windows.holding(at_s)], max_tokens, sizes)
+    said = {"shape": shape, "scale_s": scale, "exponent": exponent}
+    recipe = {
+        "source": "varying" if changing else "constant",
+        "construction": "time-changed Gamma renewal",
+        **{name: each.text if each.varies else float(each.values[0]) for name, each in said.items()},
+        "max_tokens": list(max_tokens),
+        "duration_s": duration_s,
+        "requests": requests,
+        "rate_rps": rate_rps,
+        "seed": seed,
+    }
+    name = "Gamma {shape}, {scale_s} s, Zipf {exponent}".format(**{k: each.text for k, each in said.items()})
+    return Workload(_requests(at_s, drawn), name, True, recipe)
+
+
+def _zipf_lengths(
+    exponent: Array, max_tokens: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Request and response tokens of requests with these exponents, shape (n, 2)."""
+    kinds, kind = np.unique(exponent, return_inverse=True)
+    out = np.empty((len(exponent), 2), dtype=np.int64)
+    for i, value in enumerate(kinds.tolist()):
+        laws = [Marginal.of_law("zipf", {"exponent": value}, most) for most in max_tokens]
+        mine = kind == i
+        out[mine] = sample_lengths(JointModel(laws[0], laws[1], 0.0), int(mine.sum()), rng)
+    return out
+
+
+def _streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Generators of arrivals and of lengths: neither changes what the other one draws."""
+    first, second = np.random.SeedSequence(seed).spawn(2)
+    return np.random.default_rng(first), np.random.default_rng(second)
+
+
+def _positive(values: Mapping[str, float | None]) -> None:
+    """BurstlensError for the first value that is given and not above zero."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < np.inf:
+            raise BurstlensError(f"{name}: {value:g} is not above 0")
+
+
+def _opened(source: Path | str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The content of a parameter file, checked, and what to call it."""
+    if isinstance(source, Mapping):
+        validate(dict(source), "the parameters")
+        return source, "the parameters"
+    return read_parameters(Path(source)), str(source)
+
+
+def _selection(content: Mapping[str, Any], said: str, label: str | None) -> Mapping[str, Any]:
+    """The selection of that label; BurstlensError naming the ones there are."""
+    known = {str(part["selection"]["label"]): part for part in content["selections"]}
+    if label is None:
+        return dict(content["selections"][0])
+    if label not in known:
+        raise BurstlensError(f"{said}: no selection {label!r}; it has: {', '.join(known)}")
+    return dict(known[label])
+
+
+def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -> Windows:
+    """The fitted windows, each as long as the record covers it."""
+    rows, named = chosen["arrivals"]["windows"], chosen["selection"]
+    label, window_s = named["label"], float(content["window_s"])
+    if not rows:
+        raise BurstlensError(
+            f"{said}: {label}: arrivals.windows is empty; its log told no gaps; draw a constant load"
+        )
+    start, rate, n = (np.array([float(row[key]) for row in rows]) for key in ("start_s", "rate_rps", "n"))
+    if np.any(np.diff(start) < window_s - 1e-6):
+        raise BurstlensError(f"{said}: {label}: arrivals.windows are not in order, or overlap")
+    fitted = [row["shape"] for row in rows if row["shape"] is not None]
+    fallback = float(np.median(fitted)) if fitted else chosen["arrivals"]["overall"].get("shape") or 1.0
+    shape = np.array([fallback if row["shape"] is None else row["shape"] for row in rows], dtype=float)
+    begin = np.maximum(start, named["start_s"])
+    end = np.minimum(start + window_s, named["end_s"] + content["source"]["resolution_s"])
+    # Beside a hole in the record a window is covered in part, of which its count and its rate tell.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        told = np.where((n > 0) & (rate > 0), n / rate, np.inf)
+    hole = np.diff(start) > window_s + 1e-6
+    before, after = np.append(False, hole), np.append(hole, False)
+    begin = np.where(before, np.maximum(begin, end - told), begin)
+    end = np.where(after, np.minimum(end, begin + told), end)
+    length = end - begin
+    held = length > 0
+    apart = np.array(["not_gamma" in row["flags"] for row in rows])
+    return Windows(begin[held], length[held], shape[held], rate[held], apart[held])
+
+
+def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel:
+    """The fitted laws of lengths and their copula; BurstlensError where the selection has none."""
+    told, label = chosen["lengths"], chosen["selection"]["label"]
+    try:
+        model = joint_model(told)
+        if lengths == "winner":
+            return model
+        sides = [next(row for row in told["zipf"] if row["column"] == side) for side in SIDES]
+        laws = [Marginal.of_law("zipf", {"exponent": row["exponent"]}, row["maximum"]) for row in sides]
+    except (KeyError, StopIteration) as fault:
+        raise BurstlensError(
+            f"{said}: {label}: lengths tell no joint law of requests and responses"
+            f"{f' ({fault.args[0]})' if fault.args else ''}; choose another selection, or give lengths with "
+            "--tokens REQUEST,RESPONSE"
+        ) from fault
+    return JointModel(laws[0], laws[1], model.correlation, model.grid)
+
+
+def _requests(
+    at_s: Array, tokens: NDArray[np.int64], service: str | None = None, model: str | None = None
+) -> pl.DataFrame:
+    """The workload's columns."""
+    drawn = pl.DataFrame({"at_s": at_s, "request_tokens": tokens[:, 0], "response_tokens": tokens[:, 1]})
+    return requests_frame(drawn.with_columns(service=pl.lit(service), model=pl.lit(model)))

@@ -1,0 +1,145 @@
+"""A workload from a trace: which of its requests, how fast, and where in their second.
+
+Not here: load drawn from fitted parameters (`from_parameters`), prompts and sending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from ...analysis.core.errors import BurstlensError
+from ...analysis.trace.subset import found_in, streams_of
+from ...analysis.trace.trace import Trace
+from .table import Workload, requests_frame
+
+Sessions = Literal["stamps", "think", "off"]
+COARSE_S = 0.5
+"""Stamps at least this coarse are spread: requests of one second would otherwise be sent as one burst."""
+
+
+def from_trace(
+    trace: Trace,
+    *,
+    service: str | None = None,
+    model: str | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    first: int | None = None,
+    rate_rps: float | None = None,
+    speedup: float | None = None,
+    spread: bool = True,
+    sessions: Sessions = "stamps",
+    tokens: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> Workload:
+    """The trace's requests as a workload (paper 4.1: RPS scaling keeps the pattern, time is squeezed).
+
+    `start_s` and `end_s` are on the trace's clock, seconds since midnight of day 0, the end not included;
+    `first` keeps so many requests of what is left. `rate_rps` squeezes or stretches time to that mean
+    rate, `speedup` by that factor; one of them at most. With `spread` stamps of half a second or coarser
+    are spread evenly inside their step, by `seed`; turns of one session stay in order. `sessions` sends a
+    turn at its stamp, or with `"think"` after the previous answer plus the trace's own gap from that
+    answer's end (from its arrival, where the log tells no latency), unscaled: people do not type faster.
+    `"off"` forgets sessions. `tokens` gives request and response lengths to a trace that has none.
+
+    A failed request has no response tokens in a log; it is sent, and asks for one token.
+    Raises BurstlensError where nothing is selected or an option cannot be.
+    """
+    if rate_rps is not None and speedup is not None:
+        raise BurstlensError("--rate and --speedup both scale time: give one of them")
+    for name, value in (("--rate", rate_rps), ("--speedup", speedup), ("--first", first)):
+        if value is not None and not value > 0:
+            raise BurstlensError(f"{name}: {value:g} is not above 0")
+    info = trace.info
+    chosen = streams_of(trace, service, model)
+    found = found_in(trace, chosen, start_s, end_s, first)
+    if not info.has_tokens:
+        if tokens is None:
+            raise BurstlensError(
+                f"{info.name}: tells no token counts; give lengths with --tokens REQUEST,RESPONSE"
+            )
+        found = found.with_columns(
+            pl.lit(tokens[0], pl.Int64).alias("request_tokens"),
+            pl.lit(tokens[1], pl.Int64).alias("response_tokens"),
+        )
+    held = sessions != "off" and info.has_sessions
+    rng = np.random.default_rng(seed)
+    spreads = spread and info.resolution_s >= COARSE_S
+    found = found.with_columns(
+        at_s=pl.col("arrival_s") + _offsets(found, info.resolution_s if spreads else 0.0, held, rng)
+    ).sort("at_s", maintain_order=True)
+    zero = start_s if start_s is not None else float(found["arrival_s"][0])
+    at = found["at_s"].to_numpy() - zero
+    span = float(at[-1] - at[0])
+    factor = speedup or 1.0
+    if rate_rps is not None:
+        if span <= 0:
+            raise BurstlensError(f"{info.name}: requests of one instant have no rate to scale")
+        factor = rate_rps * span / max(len(at) - 1, 1)
+    recipe: dict[str, Any] = {
+        "source": info.name,
+        "sources": [{"name": source.name, "sha256": source.sha256} for source in info.sources],
+        "service": service,
+        "model": model,
+        "start_s": start_s,
+        "end_s": end_s,
+        "first": first,
+        "speedup": factor,
+        "spread": spreads,
+        "sessions": sessions if held else "off",
+        "tokens": list(tokens) if tokens and not info.has_tokens else None,
+        "seed": seed,
+    }
+    return Workload(_requests(found, at / factor, chosen, held, sessions), info.name, info.synthetic, recipe)
+
+
+def once_a_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> list[Workload]:
+    """The load by each seed; only by the first, where fine stamps leave a seed nothing to draw."""
+    first = from_trace(trace, seed=seeds[0], **choice)
+    if not first.recipe["spread"]:
+        return [first]
+    return [first, *(from_trace(trace, seed=one, **choice) for one in seeds[1:])]
+
+
+def _offsets(found: pl.DataFrame, step_s: float, sessions: bool, rng: np.random.Generator) -> pl.Series:
+    """Where in its step each request falls; turns of one session in one step keep their order."""
+    drawn = pl.Series("offset", rng.random(len(found)) * step_s)
+    if not (sessions and step_s):
+        return drawn
+    table = found.select("arrival_s", "session").with_columns(drawn)
+    return table.select(
+        pl.when(pl.col("session").is_null())
+        .then("offset")
+        .otherwise(pl.col("offset").sort().over("arrival_s", "session"))
+    ).to_series()
+
+
+def _requests(
+    found: pl.DataFrame, at_s: np.ndarray, streams: pl.DataFrame, held: bool, sessions: Sessions
+) -> pl.DataFrame:
+    """The workload's columns from what was found."""
+    session = pl.col("session").rank("dense").cast(pl.Int64) - 1 if held else pl.lit(None, pl.Int64)
+    named = found.with_columns(pl.Series("at_s", at_s), began=pl.col("at_s")).join(
+        streams.select("stream_id", "service", "model"), on="stream_id", how="left", maintain_order="left"
+    )
+    frame = named.with_columns(session=session)
+    turn = pl.int_range(pl.len()).over("session")
+    ended = pl.col("began") + pl.col("elapsed_s").fill_null(0.0)
+    think = (pl.col("began") - ended.shift(1)).over("session").clip(0.0)
+    present = pl.col("session").is_not_null()
+    known = frame.select(
+        "at_s",
+        "service",
+        "model",
+        pl.col("request_tokens").clip(1),
+        pl.col("response_tokens").clip(1),
+        "session",
+        "prefix",
+        turn=pl.when(present).then(turn),
+        think_s=pl.when(present).then(think) if sessions == "think" else None,
+    )
+    return requests_frame(known)

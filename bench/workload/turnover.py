@@ -1,0 +1,43 @@
+"""A synthetic load that turns over: long answers to short prompts first, then the reverse.
+
+It stands for no trace. Its law is all here: Poisson arrivals at a constant rate, and log-normal lengths whose
+medians change at one instant. Not here: what serves it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from .table import Workload, requests_frame
+
+HOUR_S = 3600.0
+SPAN_S = 12 * HOUR_S
+TURN_S = 6 * HOUR_S
+"""Where the paper's Fig. 19 changes the ratio."""
+REQUESTS = 20_000
+BEFORE, AFTER = (150.0, 250.0), (1600.0, 30.0)
+"""Median request and response tokens before and after the turn."""
+SPREAD = 0.6
+"""Standard deviation of the logarithm of lengths."""
+MOST = 2000
+"""Longest request and longest response: together they fit the shortest context of the presets' Llama."""
+
+
+def turnover(requests: int = REQUESTS, seed: int = 0) -> Workload:
+    """About so many requests over twelve hours, decode-heavy up to 6:00 and prefill-heavy from there on."""
+    rng = np.random.default_rng(seed)
+    at = np.sort(rng.uniform(0.0, SPAN_S, rng.poisson(requests)))
+    medians = np.where((at < TURN_S)[:, None], BEFORE, AFTER)
+    drawn = np.exp(np.log(medians) + SPREAD * rng.standard_normal((len(at), 2)))
+    lengths = np.clip(np.rint(drawn), 1, MOST).astype(np.int64)
+    known = pl.DataFrame({"at_s": at, "request_tokens": lengths[:, 0], "response_tokens": lengths[:, 1]})
+    recipe = {
+        "construction": "turnover",
+        "before": list(BEFORE),
+        "after": list(AFTER),
+        "turn_s": TURN_S,
+        "duration_s": SPAN_S,
+        "seed": seed,
+    }
+    return Workload(requests_frame(known), "turnover", True, recipe)
