@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .provisioning import Disaggregated
     from .public import Fetched
     from .ran import Ran
-    from .reports.report import Report
+    from .reports.pages.trace import Report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -478,7 +478,7 @@ def report(
     >>> done.page.name, done.to_frame("claims")["id"][0]
     ('index.html', 'size')
     """
-    from .reports.report import write_report
+    from .reports.pages.trace import write_report
 
     return write_report(
         [_paths(log) for log in logs],

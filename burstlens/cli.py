@@ -143,7 +143,7 @@ def describe(
             log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show, **on
         )
     if as_json:
-        from .reports.summary import summary
+        from .reports.pages.plain_json import summary
 
         say_json(summary(said))
     else:

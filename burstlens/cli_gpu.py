@@ -109,7 +109,7 @@ def gpu_evaluate(
     """
     from .bench.server.vllm import Flags
     from .gpu import evaluate
-    from .reports.gpu_page import write_gpu_page
+    from .reports.pages.gpu import write_gpu_page
 
     stopped = False
     try:

@@ -31,13 +31,13 @@ UNUSED = (
 
 
 def _run(folder: Path, out: Path | None, **how: Any) -> Path:
-    from .reports.run_page import write_run_page
+    from .reports.pages.run import write_run_page
 
     return write_run_page(folder, out, **how)
 
 
 def _experiment(folder: Path, out: Path | None, **how: Any) -> Path:
-    from .reports.experiment_page import write_experiment_page
+    from .reports.pages.experiment import write_experiment_page
 
     return write_experiment_page(folder, out, **how)
 

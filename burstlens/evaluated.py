@@ -1,7 +1,7 @@
 """An experiment as Python and notebooks get it: what was found, its tables, its page.
 
 Not here: running it (`evaluations`), what is found (`burstlens.bench.experiments.findings`), how a page is
-made (`burstlens.reports.experiment_page`).
+made (`burstlens.reports.pages.experiment`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Evaluated(Shown):
 
     def report(self, out: str | Path | None = None, *, images: bool = True) -> Path:
         """Write the page, into the experiment's folder or into `out`; its path."""
-        from .reports.experiment_page import write_experiment_page
+        from .reports.pages.experiment import write_experiment_page
 
         command = f"burstlens report {self.folder}"
         return write_experiment_page(

@@ -1,7 +1,7 @@
 """A forecast as Python and notebooks get it: what was found, its tables, its page, its load.
 
 Not here: how it is made (`burstlens.analysis.forecast.part`), how a page is
-(`burstlens.reports.forecast_page`).
+(`burstlens.reports.pages.forecast`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Forecasted(Shown):
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
-        from .reports.forecast_page import told
+        from .reports.pages.forecast import told
 
         return told(self.part)
 
@@ -53,7 +53,7 @@ class Forecasted(Shown):
         progress: Progress | None = None,
     ) -> Path:
         """Write page, tables, figures and `forecast.json` into the folder `out`; the page's path."""
-        from .reports.forecast_page import write_forecast_page
+        from .reports.pages.forecast import write_forecast_page
 
         return write_forecast_page(self.part, Path(out), command=command, images=images, progress=progress)
 

@@ -92,7 +92,7 @@ class GpuEvaluated(Shown):
 
     def report(self, *, images: bool = True) -> Path:
         """Write the page; its path."""
-        from .reports.gpu_page import write_gpu_page
+        from .reports.pages.gpu import write_gpu_page
 
         return write_gpu_page(self.folder, command="burstlens.gpu_evaluate", images=images)
 

@@ -88,7 +88,7 @@ class Disaggregated(Shown):
 
     def report(self, out: str | Path | None = None, *, images: bool = True, command: str = "") -> Path:
         """Write the page, beside `disaggregate.json` or into `out`; its path."""
-        from .reports.disaggregation_page import write_disaggregation_page
+        from .reports.pages.provisioning import write_disaggregation_page
 
         where = self.folder if out is None else Path(out)
         if where is None:

@@ -50,12 +50,12 @@ class Ran(Shown):
 
     def report(self, out: str | Path | None = None, *, images: bool = True) -> Path:
         """Write the page, into the run's folder or into `out`; its path."""
-        from .reports.run_page import write_run_page
+        from .reports.pages.run import write_run_page
 
         return write_run_page(self.folder, Path(out) if out else None, images=images)
 
     def exhibit(self) -> Exhibit:
         """The verdict first, then what came of it: outcomes, latencies, requests, seconds."""
-        from .reports.run_parts import exhibit
+        from .reports.parts.run import exhibit
 
         return exhibit(self.summary)

@@ -1,6 +1,6 @@
 """Results in a notebook: an exhibit as HTML, with its first figure as a picture. For every kind of result.
 
-Not here: what there is to see of a result (its `exhibit`), and the page of a report (`page`).
+Not here: what there is to see of a result (its `exhibit`), and the page of a report (`pages.base`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import polars as pl
 
 from ..analysis.core.exhibit import Exhibit, Shown
 from ..analysis.core.result import Part, number
-from .chart import Figure
-from .figures import figures_of
-from .page import fill
+from .figures.base import Figure
+from .figures.registry import figures_of
+from .pages.base import fill
 
 ROWS_SHOWN = 12
 FIRST = "arrivals"

@@ -86,7 +86,7 @@ class Shown:
         return frames[table]
 
     def figures(self) -> dict[str, Any]:
-        """Its figures by name (`burstlens.reports.chart.Figure`), each with its chart, data and words."""
+        """Its figures by name (`reports.figures.base.Figure`), each with its chart, data and words."""
         return _painter().figures(self) if _painter else {}
 
     def _repr_html_(self) -> str | None:

@@ -17,7 +17,7 @@ import pytest
 from burstlens.analysis.logs.formats import declared
 from burstlens.analysis.trace.trace import COLUMNS
 from burstlens.bench.simulated.presets import load_preset, parse_preset
-from burstlens.reports.figures import figures_of
+from burstlens.reports.figures.registry import figures_of
 from click.testing import CliRunner
 
 import burstlens as bl

@@ -22,7 +22,7 @@ from burstlens.bench.experiments.trials import Experiment, Question, Trial, read
 from burstlens.bench.server.vllm import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.reports.gpu_page import write_gpu_page
+from burstlens.reports.pages.gpu import write_gpu_page
 
 import burstlens as bl
 from burstlens import BurstlensError

@@ -12,7 +12,7 @@ import pytest
 from burstlens.bench.experiments import against
 from burstlens.bench.server.vllm import Flags
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.reports.gpu_page import write_gpu_page
+from burstlens.reports.pages.gpu import write_gpu_page
 
 from burstlens.gpu import evaluate
 from burstlens.gpu_stages import STAGES

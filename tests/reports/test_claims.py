@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.verdicts import together
-from burstlens.reports.claims import LEDGER, Claim, check
-from burstlens.reports.figures import figures_of
+from burstlens.reports.claims.ledger import LEDGER, Claim, check
+from burstlens.reports.figures.registry import figures_of
 
 VERDICTS = {"agrees", "partly", "differs", "cannot tell"}
 

@@ -17,13 +17,13 @@ from burstlens.bench.experiments.contrast import HIGHER, NOISE
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.maf2 import Courses, Loaded
 from burstlens.bench.experiments.trials import COURSES, EXPERIMENT, TRIALS, read
-from burstlens.reports.cite import cited, rounded
-from burstlens.reports.experiment_page import sources, write_experiment_page
-from burstlens.reports.figures import figures_of
-from burstlens.reports.figures_contrast import WORDS
-from burstlens.reports.figures_maf2 import COLOURS
+from burstlens.reports.figures.bench.contrast import WORDS
+from burstlens.reports.figures.bench.maf2 import COLOURS
+from burstlens.reports.figures.registry import figures_of
+from burstlens.reports.figures.theme import LIGHT
 from burstlens.reports.notebook import html
-from burstlens.reports.theme import LIGHT
+from burstlens.reports.pages.citation_tables import cited, rounded
+from burstlens.reports.pages.experiment import sources, write_experiment_page
 
 import burstlens as bl
 

@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 import vl_convert
 from burstlens.analysis.characterize import Characterization
-from burstlens.reports import theme
-from burstlens.reports.chart import Figure, columns_for, estimate, log_ticks, number
-from burstlens.reports.figures import figures_of
-from burstlens.reports.page import FIGURE_OF_CLAIM
+from burstlens.reports.figures import theme
+from burstlens.reports.figures.base import Figure, columns_for, estimate, log_ticks, number
+from burstlens.reports.figures.registry import figures_of
+from burstlens.reports.pages.base import FIGURE_OF_CLAIM
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,8 +12,8 @@ import pytest
 import vl_convert
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.compare.side_by_side import Comparison, compare_traces
-from burstlens.reports.chart import Figure
-from burstlens.reports.figures import figures_of
+from burstlens.reports.figures.base import Figure
+from burstlens.reports.figures.registry import figures_of
 
 REAL = {
     "week": "burstgpt_1_first7days.csv",

@@ -10,8 +10,8 @@ import pytest
 from burstlens.bench.experiments import schedulers
 from burstlens.bench.experiments.engines import MEASURES
 from burstlens.bench.experiments.trials import Experiment, Question
-from burstlens.reports.chart import Figure
-from burstlens.reports.figures_schedulers import SHOWN, WAITS, figures
+from burstlens.reports.figures.base import Figure
+from burstlens.reports.figures.bench.schedulers import SHOWN, WAITS, figures
 
 
 def made(seeds: int, **values: float | None) -> Experiment:

@@ -23,10 +23,10 @@ from burstlens.bench.experiments.grid import (
     grid_of,
 )
 from burstlens.bench.experiments.trials import Experiment, Question
-from burstlens.reports.chart import Figure
-from burstlens.reports.experiment_page import write_experiment_page
-from burstlens.reports.figures import figures_of
-from burstlens.reports.figures_sweep import COLUMNS, ROWS
+from burstlens.reports.figures.base import Figure
+from burstlens.reports.figures.bench.sweep import COLUMNS, ROWS
+from burstlens.reports.figures.registry import figures_of
+from burstlens.reports.pages.experiment import write_experiment_page
 
 from burstlens.evaluations import sweep as experiment
 

@@ -12,10 +12,10 @@ from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.forecast.part import Forecasts
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import write_trace
-from burstlens.reports.claim_checks_forecast import forecast
-from burstlens.reports.figures import figures_of
-from burstlens.reports.forecast_page import write_forecast_page
+from burstlens.reports.claims.forecast import forecast
+from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.notebook import html
+from burstlens.reports.pages.forecast import write_forecast_page
 
 import burstlens as bl
 

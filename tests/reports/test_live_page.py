@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 from burstlens.analysis.traffic.window_lengths import Sequences
-from burstlens.reports.figures_sequences import MOST_WINDOWS
-from burstlens.reports.report import Report
+from burstlens.reports.figures.trace.window_lengths import MOST_WINDOWS
+from burstlens.reports.pages.trace import Report
 
 import burstlens as bl
 

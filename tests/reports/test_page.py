@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from burstlens.analysis.characterize import Characterization, characterize
 from burstlens.analysis.trace.trace import open_trace
-from burstlens.reports.claims import check
-from burstlens.reports.figures import figures_of
-from burstlens.reports.page import write_page
+from burstlens.reports.claims.ledger import check
+from burstlens.reports.figures.registry import figures_of
+from burstlens.reports.pages.base import write_page
 
 HOSTILE = ("<script>alert(1)</script>", "'; DROP TABLE requests; --", '"><img src=x onerror=alert(2)>')
 

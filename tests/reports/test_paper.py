@@ -8,8 +8,8 @@ from pathlib import Path
 
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.forecast.part import Forecasts
-from burstlens.reports.claims import LEDGER, check
-from burstlens.reports.paper import between, table
+from burstlens.reports.claims.docs_table import between, table
+from burstlens.reports.claims.ledger import LEDGER, check
 
 PAPER = Path(__file__).parents[2] / "docs" / "paper.md"
 

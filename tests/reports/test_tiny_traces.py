@@ -8,8 +8,8 @@ import pytest
 from burstlens.analysis.characterize import characterize
 from burstlens.analysis.interchange.parameters import parameters
 from burstlens.analysis.trace.trace import open_trace
-from burstlens.reports.claims import check
-from burstlens.reports.figures import figures_of
+from burstlens.reports.claims.ledger import check
+from burstlens.reports.figures.registry import figures_of
 
 HEADER = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type"
 

@@ -1,0 +1,1 @@
+"""The ledger: the paper's claims and what checks each of them on a trace."""

@@ -1,0 +1,271 @@
+"""The ledger: each claim of the BurstGPT paper against the trace in hand.
+
+A verdict is computed from the parts of a characterization, never typed in. Not here: how each claim is
+checked (`checks`) and how the ledger looks (`pages.base`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...analysis.characterize import Characterization
+from ...analysis.compare.side_by_side import Comparison, verdict_maf
+from ...bench.provisioning.result import CLAIM
+from . import checks, counts, lengths
+from . import conversations as sessions
+from . import forecast as forecasts
+from . import provisioning as disaggregation
+from .checks import Verdict
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim, what this trace says of it, and where that comes from."""
+
+    id: str
+    where: str
+    """Section and figure of the paper."""
+    claim: str
+    verdict: str
+    """`agrees`, `partly`, `differs` or `cannot tell`."""
+    value: str
+    """The measured values with their intervals; empty where nothing could be measured."""
+    why: str
+    part: str
+    """Name of the part that measured it."""
+    figure: str | None
+    query: str
+    """The file that counts what it rests on: SQL, or Python where the table is of arrays."""
+    module: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A line of the paper and the check that decides it."""
+
+    id: str
+    where: str
+    claim: str
+    part: str
+    query: str
+    check: Callable[[Characterization], Verdict]
+    module: str = ""
+    """What computes it, where that is not the module of its part."""
+
+
+def _needs(what: str) -> Callable[[Characterization], Verdict]:
+    """The check of a claim about a served model, which no request log can decide."""
+    return lambda _said: Verdict("cannot tell", "", f"A request log alone cannot tell: it needs {what}.")
+
+
+ACROSS_TRACES = "maf-bursty"
+"""The claim that takes two traces on one page."""
+
+LEDGER = (
+    _Entry(
+        "size",
+        "§1",
+        "Conversation and API, ChatGPT and GPT-4 requests over 213 days, 10.31 million in all.",
+        "volume",
+        "queries/totals.sql",
+        counts.size,
+    ),
+    _Entry(
+        "rate",
+        "§2.2",
+        "With ChatGPT the mean rate is 0.019 requests/s in conversation and 0.21 requests/s in the API.",
+        "volume",
+        "queries/hourly_counts.sql",
+        counts.rate,
+    ),
+    _Entry(
+        "maf-bursty",
+        "§2.2",
+        "Burstiness is much lower in Azure Functions than in BurstGPT.",
+        "burstiness",
+        "analysis/traffic/bin_counts.py",
+        checks.burstier_than_poisson,
+    ),
+    _Entry(
+        "table-1",
+        "§2.1, Table 1",
+        "The trace covers request patterns, conversation patterns, response lengths and failures.",
+        "volume",
+        "queries/totals.sql",
+        counts.coverage,
+    ),
+    _Entry(
+        "weekly",
+        "§3.1, Fig. 2–3",
+        "Conversation volume peaks on weekdays and falls at weekends; the API has no weekly pattern; "
+        "GPT-4 is below ChatGPT.",
+        "periodicity",
+        "queries/hourly_counts.sql",
+        checks.weekly,
+    ),
+    _Entry(
+        "daily",
+        "§3.1, Fig. 4–5",
+        "Conversation is high in working hours and low at night; the API is irregular with a larger spread.",
+        "periodicity",
+        "queries/hourly_counts.sql",
+        checks.daily,
+    ),
+    _Entry(
+        "gamma",
+        "§3.1, Fig. 6",
+        "Per 20 minutes of weekday working hours arrivals are Gamma; in conversation α varies sharply, "
+        "in the API α and β.",
+        "arrivals",
+        "analysis/traffic/windows.py",
+        checks.gamma,
+    ),
+    _Entry(
+        "cv",
+        "§4.2",
+        "The coefficient of variation is 1/√α.",
+        "arrivals",
+        "analysis/traffic/windows.py",
+        checks.cv,
+    ),
+    _Entry(
+        "turns",
+        "§3.2, Fig. 9",
+        "Over 35 % of conversations have one request, the median is 2, three quarters have four or fewer; "
+        "the decline is exponential.",
+        "conversations",
+        "queries/session_requests.sql",
+        sessions.turns,
+    ),
+    _Entry(
+        "interval",
+        "§3.2, Fig. 9",
+        "The mean interval is not directly related to the number of requests; its P90 rises up to 5.",
+        "conversations",
+        "queries/session_requests.sql",
+        sessions.interval,
+    ),
+    _Entry(
+        "long",
+        "§3.2, Fig. 9",
+        "The number of long intervals of a conversation grows with its requests.",
+        "conversations",
+        "queries/session_requests.sql",
+        sessions.long_intervals,
+    ),
+    _Entry(
+        "zipf",
+        "§3.3, Fig. 7",
+        "Request lengths are Zipf.",
+        "lengths",
+        "queries/length_histograms.sql",
+        lengths.zipf,
+    ),
+    _Entry(
+        "bimodal",
+        "§3.3, Fig. 7",
+        "ChatGPT response lengths are bimodal.",
+        "lengths",
+        "queries/length_histograms.sql",
+        lengths.bimodal,
+    ),
+    _Entry(
+        "linear",
+        "§3.3, Fig. 8",
+        "Response length grows linearly with request length.",
+        "lengths",
+        "queries/joint_lengths.sql",
+        lengths.linear,
+    ),
+    _Entry(
+        "bins",
+        "§3.3, Fig. 10",
+        "Per request bin response lengths are a shifted Gaussian whose spread grows with request length.",
+        "lengths",
+        "queries/joint_lengths.sql",
+        lengths.bins,
+    ),
+    _Entry(
+        "failures",
+        "§3.4, Fig. 11",
+        "ChatGPT conversation fails over 5 % on average; GPT-4 fails less than ChatGPT.",
+        "failures",
+        "queries/hourly_counts.sql",
+        counts.failures,
+    ),
+    _Entry(
+        "maf2-load",
+        "§5.1, Fig. 13–14",
+        "At the same rate BurstGPT loads vLLM harder than MAF2.",
+        "burstiness",
+        "",
+        _needs("a replay of both traces against one endpoint"),
+    ),
+    _Entry(
+        "alpha-sweep",
+        "§5.2, Fig. 15",
+        "Small changes of α cause sudden failures and hardly move mean latency and throughput.",
+        "arrivals",
+        "",
+        _needs("replays along α, β and λ schedules"),
+    ),
+    _Entry(
+        "scheduler",
+        "§5.3, Fig. 16",
+        "Longest-request-first beats first-come-first-served on conversation, not on the API.",
+        "lengths",
+        "",
+        _needs("replays under each scheduling policy"),
+    ),
+    _Entry(
+        "forecast",
+        "§5.4, Fig. 17–18",
+        "Request counts are forecast with NMAE 0.66 at one minute and 0.32 at ten.",
+        "forecast",
+        "queries/forecast_features.sql",
+        forecasts.forecast,
+    ),
+    _Entry(
+        "pd",
+        "§6, Fig. 19–20",
+        CLAIM,
+        "disaggregation",
+        "queries/load.sql",
+        disaggregation.ratio,
+        "bench/provisioning/search.py",
+    ),
+)
+
+
+def check(said: Characterization, comparison: Comparison | None = None) -> list[Claim]:
+    """Every claim of the paper with its verdict on this trace, in the paper's order.
+
+    `comparison` is that of all traces of a report; a claim about two of them is decided by it.
+    """
+    out = []
+    for entry in LEDGER:
+        found = entry.check(said)
+        if entry.id == ACROSS_TRACES and comparison is not None:
+            found = Verdict(*verdict_maf(comparison), figure="variation")
+            entry = replace(entry, part="comparison")
+        out.append(
+            Claim(
+                id=entry.id,
+                where=entry.where,
+                claim=entry.claim,
+                verdict=found.verdict,
+                value=found.value,
+                why=found.why,
+                part=entry.part,
+                figure=found.figure,
+                query=entry.query,
+                module=entry.module or (f"analysis/{entry.part}.py" if entry.query else ""),
+            )
+        )
+    return out

@@ -1,0 +1,1 @@
+"""Figures of what a trace says, a module for each part."""

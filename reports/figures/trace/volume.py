@@ -1,0 +1,152 @@
+"""Figures of the volume: what requests and tokens are made of, mean rates, holes of the record.
+
+Not here: how the load moves (see `periodicity`).
+"""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from ....analysis.traffic.volume import Volume
+from .. import theme
+from ..base import (
+    SOURCE,
+    Figure,
+    colour,
+    estimate,
+    interval_dots,
+    leaf_selections,
+    listing,
+    number,
+    panels,
+    percent,
+)
+
+MEASURES = {"n": "requests", "request_tokens": "request tokens", "response_tokens": "response tokens"}
+
+
+def figures(part: Volume) -> list[Figure]:
+    """The figures of this part that its tables have data for."""
+    drawn = []
+    if part.sizes.height > 1:
+        drawn.append(_shares(part))
+    if part.sizes["rate_rps"].is_not_null().any() and part.sizes.height > 1:
+        drawn.append(_rates(part))
+    if part.segments.height > 1:
+        drawn.append(_segments(part))
+    return drawn
+
+
+def _shares(part: Volume) -> Figure:
+    """Which service and model requests and tokens belong to."""
+    labels = leaf_selections(part.sizes, "n", most=12)
+    known = [column for column in MEASURES if part.sizes[column].is_not_null().any()]
+    data = (
+        part.sizes.filter(pl.col("selection").is_in(labels))
+        .unpivot(known, index="selection", variable_name="measure", value_name="amount")
+        .with_columns(
+            pl.col("measure").replace(MEASURES),
+            share=pl.col("amount") / pl.col("amount").sum().over("measure"),
+        )
+        .drop_nulls("share")
+    )
+    order = [MEASURES[column] for column in known]
+    tips = [
+        "measure:N",
+        "selection:N",
+        alt.Tooltip("amount:Q", format=","),
+        alt.Tooltip("share:Q", format=".3~p"),
+    ]
+    bars = (
+        alt.Chart()
+        .mark_bar(height=11, cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("share:Q", title="share of the whole", scale=alt.Scale(domain=[0, 1])).axis(
+                format="~%", tickCount=4
+            ),
+            y=alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(labelLimit=190)),
+            color=colour("selection", labels, legend=False),
+            tooltip=tips,
+        )
+    )
+    text = (
+        alt.Chart()
+        .mark_text(align="left", dx=4)
+        .encode(
+            x=alt.X("share:Q", title="share of the whole", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("selection:N", sort=labels),
+            text=alt.Text("share:Q", format=".3~p"),
+        )
+    )
+    first = data.filter(pl.col("measure") == "requests").sort("share").row(-1, named=True)
+    told = [f"{r['selection']} {percent(r['share'])} of {r['measure']}" for r in data.iter_rows(named=True)]
+    return Figure(
+        name="shares",
+        title=f"{percent(first['share'])} of the requests are {first['selection']}",
+        chart=panels(
+            alt.layer(bars, text).properties(height={"step": 24}), "measure", order, columns=len(order)
+        ),
+        sentence="What requests and tokens are made of; failed requests count among the requests.",
+        alt_text=f"Bar chart of shares: {'; '.join(told)}.",
+        table_name="sizes",
+        data=data.select("measure", "selection", "amount", "share"),
+        columns=len(order),
+    )
+
+
+def _rates(part: Volume) -> Figure:
+    """Mean rates with their intervals."""
+    data = part.sizes.drop_nulls("rate_rps").select(
+        "selection", "rate_rps", "rate_rps_low", "rate_rps_high", "n"
+    )
+    told = [f"{r['selection']} {estimate(r, 'rate_rps')}" for r in data.iter_rows(named=True)]
+    whole = data.filter(pl.col("selection") == "all")["rate_rps"]
+    block = {86_400.0: "days", 3600.0: "hours", 60.0: "minutes"}.get(
+        part.block_s, f"stretches of {number(part.block_s)} s"
+    )
+    return Figure(
+        name="rates",
+        title=f"{number(whole[0])} requests per second on average" if len(whole) else "Mean rates",
+        chart=interval_dots(data, "rate_rps", "rate_rps_low", "rate_rps_high", title="requests per second"),
+        sentence=f"Mean rates over the recorded time with 95 % intervals from resampled {block}, on a "
+        "logarithmic axis.",
+        alt_text=f"Dot plot of mean rates in requests per second: {'; '.join(told)}.",
+        table_name="sizes",
+        data=data,
+    )
+
+
+def _segments(part: Volume) -> Figure:
+    """Stretches of the record and the holes between them."""
+    data = part.segments.select(
+        (pl.col("start_s") / 86_400).alias("from"),
+        (pl.col("end_s") / 86_400).alias("to"),
+        pl.format("stretch {}", pl.col("segment_id") + 1).alias("selection"),
+        "days",
+        pl.col("n").alias("requests"),
+        (pl.col("hole_before_s") / 86_400).alias("hole before (days)"),
+    )
+    holes = data["hole before (days)"].drop_nulls()
+    bars = (
+        alt.Chart(SOURCE)
+        .mark_bar(height=14, cornerRadius=2, color=theme.NEUTRAL)
+        .encode(
+            x=alt.X("from:Q", title="days since midnight of day 0", scale=alt.Scale(nice=False)),
+            x2="to:Q",
+            y=alt.Y("selection:N", title=None),
+            tooltip=[
+                alt.Tooltip(f"{c}:Q", format=",.4~r") for c in ("days", "requests", "hole before (days)")
+            ],
+        )
+    )
+    said = listing([f"{number(hole)} days" for hole in holes])
+    return Figure(
+        name="segments",
+        title=f"The record has {len(holes)} hole{'s' if len(holes) > 1 else ''}: {said}",
+        chart=bars.properties(height={"step": 30}),
+        sentence="Stretches of the record; nothing is measured across the holes between them.",
+        alt_text=f"Timeline of {data.height} stretches of the record with holes of {said}.",
+        table_name="segments",
+        data=data,
+    )

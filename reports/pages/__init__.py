@@ -1,0 +1,1 @@
+"""The HTML pages, and the tables and JSON that lie beside them."""

@@ -1,0 +1,207 @@
+"""The main job: logs in; page, figures, tables, claims and parameters out.
+
+Not here: what the page looks like (`base`), what a claim is checked with (`claims.ledger`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ...analysis.characterize import Characterization, characterize
+from ...analysis.compare.side_by_side import compare_traces
+from ...analysis.core.cpu import cores
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.exhibit import Exhibit, Shown
+from ...analysis.core.result import Part, Progress, silent
+from ...analysis.forecast.models import load_xgboost
+from ...analysis.forecast.part import describe_forecast
+from ...analysis.interchange.parameters import parameters, write_parameters
+from ...analysis.trace.trace import WHOLE, Cluster, Span, Trace, open_trace
+from ...analysis.traffic.arrivals import Arrivals
+from ...analysis.traffic.window_lengths import describe_sequences
+from ...bench.provisioning.of_trace import provision_trace
+from ...bench.provisioning.result import Disaggregation
+from ..claims.ledger import Claim, check
+from .base import write_page
+from .plain_json import plain, summary
+
+
+@dataclass(frozen=True)
+class Report(Shown):
+    """What the main job wrote, and what it found."""
+
+    folder: Path
+    page: Path
+    characterizations: tuple[Characterization, ...]
+    claims: tuple[tuple[Claim, ...], ...]
+    """The ledger of each trace, in the order of the traces."""
+    rejects: tuple[Path, ...]
+
+    def lines(self) -> list[str]:
+        """What a person wants to read when the job is done."""
+        out = []
+        for said, ledger in zip(self.characterizations, self.claims, strict=True):
+            info = said.info
+            told = f"{info.name}: {info.rows:,} requests" + (" (synthetic)" if info.synthetic else "")
+            if info.rejected:
+                told += f", {info.rejected:,} rows rejected"
+            if info.resorted:
+                told += f", {info.resorted:,} out of order"
+            out.append(told)
+            verdicts = [claim.verdict for claim in ledger]
+            counted = [f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)]
+            out.append(f"  claims of the paper: {', '.join(counted)}")
+        out.extend(f"rejected rows: {path}" for path in self.rejects)
+        out.append(f"page: {self.page}")
+        return out
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines: paths, and everything that was found."""
+        return {
+            "page": str(self.page),
+            "folder": str(self.folder),
+            "rejects": [str(path) for path in self.rejects],
+            "traces": [
+                {**summary(said), "claims": [plain(claim.as_dict()) for claim in ledger]}
+                for said, ledger in zip(self.characterizations, self.claims, strict=True)
+            ],
+        }
+
+    def exhibit(self) -> Exhibit:
+        """Where the page is, the ledger of the paper's claims, every trace."""
+        ledger = [
+            {
+                "trace": said.info.name,
+                **{key: plain(claim.as_dict())[key] for key in ("id", "verdict", "value", "claim")},
+            }
+            for said, claims in zip(self.characterizations, self.claims, strict=True)
+            for claim in claims
+        ]
+        marks = tuple(dict.fromkeys(mark for said in self.characterizations for mark in said.info.marks))
+        return Exhibit(
+            "Report", marks, self.lines(), {"claims": pl.DataFrame(ledger)}, self.characterizations
+        )
+
+
+def write_report(
+    logs: Sequence[Sequence[Path]],
+    out: Path,
+    *,
+    window_s: float,
+    seed: int,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    images: bool,
+    command: str,
+    progress: Progress | None,
+    forecast: bool = False,
+    disaggregate: bool = False,
+    span: Span = WHOLE,
+    cluster: Cluster | None = None,
+) -> Report:
+    """Characterize each log (the embedded synthetic trace without any) and write the folder `out`.
+
+    With `forecast`, and with `disaggregate`, the characterization has one part more; with `cluster`
+    Spark answers its questions.
+    """
+    if forecast:
+        load_xgboost()
+    show = progress or silent
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise BurstlensError(f"{out}: cannot be made a folder: {fault.strerror or fault}") from fault
+    count = max(1, len(logs))
+    said, rejects = [], []
+    for i in range(count):
+
+        def part(step: str, share: float, at: int = i) -> None:
+            show(step, 0.5 * (at + share) / count)
+
+        part("reading", 0.0)
+        number = i if count > 1 else None
+        trace, rejected = _open(logs[i] if logs else None, out, number, columns, strict, span, cluster)
+        more: list[Part] = []
+        steps = _shares(forecast, disaggregate)
+        try:
+            # What has the most to ask of a trace comes first: it is told at once where it cannot be had.
+            if disaggregate:
+                content = provision_trace(trace, seed=seed, workers=cores(), progress=steps("ratios", part))
+                more.append(Disaggregation.of(content))
+            if forecast:
+                more.insert(0, describe_forecast(trace, seed=seed, progress=steps("forecast", part)))
+            one = characterize(trace, window_s=window_s, seed=seed, progress=steps("", part))
+            sequences = describe_sequences(trace, one.part(Arrivals), seed=seed)
+            said.append(replace(one, parts=(*one.parts, sequences, *more)))
+        finally:
+            trace.engine.close()
+        if rejected.exists():
+            rejects.append(rejected)
+    comparison = compare_traces(said) if count > 1 else None
+    ledgers = tuple(tuple(check(each, comparison)) for each in said)
+    for i, each in enumerate(said):
+        name = "parameters.json" if count == 1 else f"parameters_{i + 1}.json"
+        write_parameters(parameters(each), out / name)
+    page = write_page(
+        out,
+        said,
+        ledgers,
+        command,
+        comparison=comparison,
+        images=images,
+        progress=lambda step, share: show(step, 0.5 + 0.5 * share),
+    )
+    report = Report(out, page, tuple(said), ledgers, tuple(rejects))
+    text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False)
+    (out / "report.json").write_text(text + "\n", encoding="utf-8")
+    return report
+
+
+LASTS = {"": 1.0, "forecast": 10.0, "ratios": 4.0}
+"""How long the parts take beside the characterization, about; its own name is empty."""
+
+
+def _shares(forecast: bool, disaggregate: bool) -> Callable[[str, Progress], Progress]:
+    """How far the reading of a trace's parts has come, from how far each of them has."""
+    asked = [
+        name for name, wanted in (("ratios", disaggregate), ("forecast", forecast), ("", True)) if wanted
+    ]
+    whole = sum(LASTS[name] for name in asked)
+
+    def within(name: str, show: Progress) -> Progress:
+        begun = sum(LASTS[each] for each in asked[: asked.index(name)])
+        return lambda step, share: show(step, 0.2 + 0.8 * (begun + LASTS[name] * share) / whole)
+
+    return within
+
+
+def _open(
+    files: Sequence[Path] | None,
+    out: Path,
+    number: int | None,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    span: Span,
+    cluster: Cluster | None,
+) -> tuple[Trace, Path]:
+    """The opened trace, and where its rejected rows lie if there are any."""
+    rejected = out / ("rejects.csv" if number is None else f"rejects_{number + 1}.csv")
+    rejected.unlink(missing_ok=True)
+    if files is None:
+        if cluster is not None:
+            raise BurstlensError("--engine spark: name a log; the embedded trace is made in this process")
+        if span != WHOLE:
+            raise BurstlensError("--from and --to: name a trace; the embedded one is taken whole")
+        from ...analysis.synthetic.trace import open_synthetic
+
+        return open_synthetic(), rejected
+    trace = open_trace(
+        list(files), columns=columns, strict=strict, rejects=rejected, span=span, cluster=cluster
+    )
+    return trace, rejected

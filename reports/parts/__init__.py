@@ -1,0 +1,1 @@
+"""Parts of a page that no analysis makes: those of a run."""
