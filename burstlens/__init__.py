@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from .analysis.interchange.parameters import Parameters
     from .analysis.trace.trace import Cluster, Ingested, Trace
     from .analysis.traffic.arrivals import Arrivals
+    from .api.compare import Compared
+    from .api.disaggregate import Disaggregated
+    from .api.experiment_result import Evaluated
+    from .api.export import Exported
+    from .api.forecast import Forecasted
+    from .api.run import Ran
     from .bench.experiments.trials import Experiment
     from .bench.prompts.token_ids import Prompts
     from .bench.record.run_folder import Manifest
@@ -41,14 +47,8 @@ if TYPE_CHECKING:
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset
     from .bench.workload.table import Workload
-    from .compared import Compared
-    from .evaluated import Evaluated
-    from .exports import Exported
-    from .forecasted import Forecasted
-    from .gpu import GpuEvaluated
-    from .provisioning import Disaggregated
-    from .public import Fetched
-    from .ran import Ran
+    from .gpu.evaluate import GpuEvaluated
+    from .public_traces.catalogue import Fetched
     from .reports.pages.trace import Report
 
 __version__ = "0.1.0"
@@ -286,7 +286,7 @@ def compare(
     True
     """
     from .analysis.core.result import silent
-    from .compared import compare as run
+    from .api.compare import compare as run
 
     return run(
         str(one),
@@ -390,7 +390,7 @@ def export(
     (100, ())
     """
     from .analysis.core.result import silent
-    from .exports import export as run
+    from .api.export import export as run
 
     return run(
         str(source),
@@ -430,7 +430,7 @@ def forecast(
     >>> done.to_frame("verdicts")["target"].to_list()
     ['requests', 'request_tokens', 'token_load']
     """
-    from .forecasted import forecast as run
+    from .api.forecast import forecast as run
 
     return run(
         _paths(logs),
@@ -508,16 +508,16 @@ def fetch(
     """Download a public trace by name, resume what was begun, and verify its SHA-256.
 
     `source` is a mirror: a base URL, a whole URL or a folder. `progress` is called with the bytes done and
-    the bytes in all. `burstlens.public.list_public()` lists the names.
+    the bytes in all. `burstlens.public_traces.catalogue.list_public()` lists the names.
 
-    >>> from burstlens.public import list_public
+    >>> from burstlens.public_traces.catalogue import list_public
     >>> list_public()["name"][0]
     'burstgpt-1'
     >>> bl.fetch("burstgpt-one")
     Traceback (most recent call last):
     burstlens.analysis.core.errors.BurstlensError: ...
     """
-    from .public import fetch as run
+    from .public_traces.catalogue import fetch as run
 
     return run(name, out=Path(out), source=source, progress=progress, timeout_s=timeout_s)
 
@@ -536,7 +536,7 @@ def workload(source: Log, *, progress: Progress | None = None, **choice: Any) ->
     ['request_id', 'at_s']
     """
     from .analysis.core.result import silent
-    from .load import workload as make
+    from .api.workload import workload as make
 
     return make(str(source), progress=progress or silent, **choice)
 
@@ -573,12 +573,12 @@ def replay(
     Traceback (most recent call last):
     burstlens.analysis.core.errors.BurstlensError: ...
     """
-    from .apart import apart
+    from .api.event_loop import apart
+    from .api.run import Ran
     from .bench.client.run import run
     from .bench.client.shards import Shard, parse_start
     from .bench.prompts.token_ids import TokenPrompts
     from .bench.settings import Settings, Target
-    from .ran import Ran
 
     _among("api", api, "completions", "chat")
     target = Target(url, served_model, "chat" if api == "chat" else "completions", key)
@@ -618,8 +618,8 @@ def gather(runs: Sequence[Log], out: Log) -> Ran:
     Traceback (most recent call last):
     burstlens.analysis.core.errors.BurstlensError: ...
     """
+    from .api.run import Ran
     from .bench.client.merge_shards import gather as run
-    from .ran import Ran
 
     return Ran(Path(out), run(_paths(runs), Path(out)))
 
@@ -682,9 +682,9 @@ def simulate(
     200
     """
     from .analysis.core.result import silent
+    from .api.run import Ran
     from .bench.simulated.presets import load_preset
     from .bench.simulated.run_folder import simulate as run
-    from .ran import Ran
 
     _among("scheduling", scheduling, "fcfs", "priority")
     chosen = load_preset(preset) if isinstance(preset, str) else preset
@@ -697,17 +697,17 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> Evaluated:
     """Run one of the paper's evaluations, such as `"maf2"`, into folder `out`, and say what it found.
 
     The same call goes on where it was stopped. `options` are those of the function of that name in
-    `burstlens.evaluations`. `out` is `reports/build/KIND` where nothing is said. `.findings.claims` are the
-    paper's claims with their verdicts, `.trials` a row a trial, `.report()` makes the page.
+    `burstlens.api.experiments`. `out` is `reports/build/KIND` where nothing is said. `.findings.claims` are
+    the paper's claims with their verdicts, `.trials` a row a trial, `.report()` makes the page.
 
     >>> done = bl.experiment("maf2", "maf2", rates_rps=[1.0], requests=100, seeds=2)
     >>> done.trials.height, done.findings.claims[0].id
     (8, 'maf2-load')
     """
     from .analysis.core.result import silent
-    from .apart import apart, ending
-    from .evaluated import Evaluated
-    from .evaluations import named
+    from .api.event_loop import apart, ending
+    from .api.experiment_result import Evaluated
+    from .api.experiments import named
 
     run = named(kind)
     for name in ("log", "source", "functions"):
@@ -738,14 +738,15 @@ def disaggregate(
     `source` is a trace or a `parameters.json`, or None with `turnover` for a synthetic load that turns over.
     The sequence made from `plan_from` (a parameter file, such as a forecast) is judged on the real load,
     beside the one made from the real load itself. `options` are those of
-    `burstlens.provisioning.disaggregate`: `total`, `slo_ttft_s`, `slo_tpot_s`, `window_s`, `beam`, `seeds`, …
+    `burstlens.api.disaggregate.disaggregate`: `total`, `slo_ttft_s`, `slo_tpot_s`, `window_s`, `beam`,
+    `seeds`, …
 
     >>> found = bl.disaggregate("synthetic.csv", first=300, total=3, seeds=1, window_s=60.0, beam=2)
     >>> found.ratios["policy"].to_list()[:2]
     ['1:2', '2:1']
     """
     from .analysis.core.result import silent
-    from .provisioning import disaggregate as run
+    from .api.disaggregate import disaggregate as run
 
     return run(
         None if source is None else str(source),
@@ -769,17 +770,18 @@ def gpu_evaluate(
     """Profile a vLLM on this machine's GPU, run the paper's evaluations on it and on its model, and compare.
 
     The server is started by the Python `vllm`, or runs at `url`. Stages that folder `out` holds are not run
-    again, so the same call goes on where it was stopped. `options` are those of `burstlens.gpu.evaluate`:
-    `weights`, `flags`, `only`, `limits_s`, `seeds`, … `.errors` is a row a measure of how far the simulated
-    engine is from the server, `.stages` tells how each stage ended, `.report()` makes the page.
+    again, so the same call goes on where it was stopped. `options` are those of
+    `burstlens.gpu.evaluate.evaluate`: `weights`, `flags`, `only`, `limits_s`, `seeds`, … `.errors` is a row a
+    measure of how far the simulated engine is from the server, `.stages` tells how each stage ended,
+    `.report()` makes the page.
 
     >>> bl.gpu_evaluate("gpu", "synthetic.csv", only=["profile"])
     Traceback (most recent call last):
     burstlens.analysis.core.errors.BurstlensError: ...
     """
     from .analysis.core.result import silent
-    from .apart import apart, ending
-    from .gpu import GpuEvaluated, evaluate
+    from .api.event_loop import apart, ending
+    from .gpu.evaluate import GpuEvaluated, evaluate
 
     into = Path(out)
     apart(
@@ -844,7 +846,7 @@ def serving(
     >>> run.manifest.simulated, run.summary.metrics.answered
     ('llama-2-13b-a100', 20)
     """
-    from .beside import serving as run
+    from .api.serving import serving as run
 
     return run(preset, speedup, seed)
 
@@ -878,8 +880,8 @@ def calibrate(
     (True, 'trial')
     """
     from .analysis.core.result import silent
-    from .apart import apart, ending
-    from .load import calibrate as search
+    from .api.event_loop import apart, ending
+    from .api.workload import calibrate as search
 
     def find(stop: Event) -> Calibration:
         return search(

@@ -1,7 +1,7 @@
 """What a finished run says, gathered once: metrics, verdict, server; `summary.json` and two Parquet files.
 
 The terminal's screen and the page are renderings of the `Summary` made here. Not here: what the numbers
-mean (`measures`, `per_second`, `load_verdict`), and how they look (`burstlens.run_screen`,
+mean (`measures`, `per_second`, `load_verdict`), and how they look (`burstlens.cli.screens.run`,
 `reports.run_page`).
 """
 

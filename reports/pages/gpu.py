@@ -1,7 +1,7 @@
 """The page of an evaluation on a GPU: stages, fitted constants, calibration, errors of the simulated engine.
 
 The experiments have pages of their own in their folders, which are brought up to date and linked. Not here:
-running anything (`burstlens.gpu`), layout (`templates/gpu.html`).
+running anything (`burstlens.gpu.evaluate`), layout (`templates/gpu.html`).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from burstlens.download import Patience
-from burstlens.public import PublicTrace
+from burstlens.public_traces.catalogue import PublicTrace
+from burstlens.public_traces.download import Patience
 
 CONTENT = b"".join(hashlib.sha256(bytes([i])).digest() for i in range(256)) * 40  # 327,680 bytes
 OTHER = bytes(reversed(CONTENT))

@@ -18,7 +18,7 @@ from burstlens.analysis.core.exhibit import Shown
 from burstlens.bench.experiments.trials import read
 
 import burstlens as bl
-from burstlens.gpu import GpuEvaluated
+from burstlens.gpu.evaluate import GpuEvaluated
 
 HEAVY = ("polars", "duckdb", "altair", "numpy", "scipy", "statsmodels", "aiohttp", "orjson", "jinja2", "rich",
          "jsonschema_rs", "vl_convert", "zstandard", "uvloop", "click")  # fmt: skip

@@ -17,8 +17,8 @@ from burstlens.analysis.synthetic.trace import open_synthetic
 from click.testing import CliRunner
 
 import burstlens as bl
-from burstlens import provisioning
-from burstlens.cli_disaggregate import disaggregate
+from burstlens.api import disaggregate as provisioning
+from burstlens.cli.disaggregate import disaggregate
 from tests.helpers import burstlens
 
 QUICK = ("--seeds", 2, "--total", 3, "--window", "3h", "--beam", 3, "--first", 600, "--tolerance", 0.1)
@@ -86,8 +86,8 @@ def test_the_screen_and_the_page_again(
     again = burstlens("report", out, "-o", tmp_path / "again", "--no-images")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again" / "index.html").is_file()
-    from burstlens.cli_disaggregate import show_disaggregated
-    from burstlens.provisioning import read
+    from burstlens.api.disaggregate import read
+    from burstlens.cli.disaggregate import show_disaggregated
 
     show_disaggregated(read(out), out / "index.html")
     screen = " ".join(capsys.readouterr().out.split())
@@ -103,7 +103,7 @@ def test_a_search_that_was_stopped_has_a_page(done: tuple[dict[str, Any], Path],
     content = json.loads((done[1] / "disaggregate.json").read_text())
     stopped = {**content, "finished": False, "switch": None, "sequences": {}, "course": None}
     (tmp_path / "disaggregate.json").write_text(json.dumps(stopped))
-    from burstlens.provisioning import read
+    from burstlens.api.disaggregate import read
 
     found = read(tmp_path)
     assert found.claim.verdict == "cannot tell"

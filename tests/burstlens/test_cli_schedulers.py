@@ -14,7 +14,7 @@ from burstlens.analysis.interchange.parameters import parameters, write_paramete
 from burstlens.bench.experiments.trials import read
 from burstlens.bench.settings import Target
 
-from burstlens.evaluations import On, schedulers
+from burstlens.api.experiments import On, schedulers
 from tests.helpers import burstlens, ended, free_port
 from tests.real.conftest import simulated
 

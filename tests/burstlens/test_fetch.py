@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from burstlens.analysis.core.errors import BurstlensError
 
-from burstlens.download import Patience
-from burstlens.public import fetch_trace
+from burstlens.public_traces.catalogue import fetch_trace
+from burstlens.public_traces.download import Patience
 
 from .conftest import CONTENT, CUT, OTHER, QUICK, Mirror, Turn, left_in, trace_of
 

@@ -26,8 +26,8 @@ from burstlens.reports.pages.gpu import write_gpu_page
 
 import burstlens as bl
 from burstlens import BurstlensError
-from burstlens.gpu import GpuEvaluated, ended, evaluate
-from burstlens.gpu_stages import Plan, calibrate, lasting, maf2
+from burstlens.gpu.evaluate import GpuEvaluated, ended, evaluate
+from burstlens.gpu.stages import Plan, calibrate, lasting, maf2
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 from tests.helpers import serving

@@ -9,7 +9,7 @@ import pytest
 from burstlens.bench.settings import Status
 from rich.console import Console
 
-from burstlens.live import PLAIN_STEP_S, line, live, picture
+from burstlens.cli.screens.live import PLAIN_STEP_S, line, live, picture
 
 BUSY = Status(
     elapsed_s=75.0,

@@ -15,7 +15,7 @@ import pytest
 from burstlens.analysis.core.errors import BurstlensError
 
 import burstlens
-from burstlens.public import catalogue, fetch, fetch_trace, find, list_public
+from burstlens.public_traces.catalogue import catalogue, fetch, fetch_trace, find, list_public
 
 from .conftest import CONTENT, OTHER, QUICK, Mirror, Turn, left_in, trace_of
 
@@ -155,5 +155,8 @@ def test_the_public_function_is_still_one_after_its_first_call(
 
 
 def test_nothing_of_http_is_loaded_before_a_fetch() -> None:
-    code = "import burstlens.public, sys; burstlens.public.list_public(); sys.exit('aiohttp' in sys.modules)"
+    code = (
+        "import sys; from burstlens.public_traces.catalogue import list_public; list_public(); "
+        "sys.exit('aiohttp' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], env=dict(os.environ)).returncode == 0

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from burstlens.analysis.core.errors import BurstlensError
 
-from burstlens.public import PublicTrace, fetch_trace
-from burstlens.unpack import RAR_TOOLS, Member
+from burstlens.public_traces.catalogue import PublicTrace, fetch_trace
+from burstlens.public_traces.unpack import RAR_TOOLS, Member
 
 from .conftest import CONTENT, OTHER, left_in, trace_of
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from burstlens.cli_bench import replay
+from burstlens.cli.replay import replay
 
 SHARDS = Path(__file__).parents[2] / "examples" / "shards"
 START = "1790000000"

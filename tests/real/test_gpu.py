@@ -14,8 +14,8 @@ from burstlens.bench.server.vllm import Flags
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.reports.pages.gpu import write_gpu_page
 
-from burstlens.gpu import evaluate
-from burstlens.gpu_stages import STAGES
+from burstlens.gpu.evaluate import evaluate
+from burstlens.gpu.stages import STAGES
 from tests.real.conftest import BLOCKS, MODEL, REAL
 from tests.real.make_model import CONFIG
 

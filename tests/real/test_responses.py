@@ -16,7 +16,7 @@ from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import PASSAGES
 
 from burstlens import text_prompts
-from burstlens.evaluations import responses
+from burstlens.api.experiments import responses
 from tests.helpers import ROOT, ended, free_port
 from tests.real.conftest import REAL, vllm
 

@@ -28,7 +28,7 @@ from burstlens.reports.figures.bench.sweep import COLUMNS, ROWS
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.experiment import write_experiment_page
 
-from burstlens.evaluations import sweep as experiment
+from burstlens.api.experiments import sweep as experiment
 
 
 def made(grid: Grid, seeds: int, fails: bool = True) -> Experiment:

@@ -21,7 +21,7 @@ from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.table import SCHEMA as SENT
 from burstlens.bench.workload.table import Workload
 
-from burstlens.evaluations import responses
+from burstlens.api.experiments import responses
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from burstlens.bench.experiments.trials import Question, Trial, run
 from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA
 from burstlens.bench.simulated.presets import parse_preset
 
-from burstlens.evaluations import On
-from burstlens.evaluations import schedulers as experiment
+from burstlens.api.experiments import On
+from burstlens.api.experiments import schedulers as experiment
 from tests.bench.simulated.loads import workload
 
 Content = dict[str, Any]

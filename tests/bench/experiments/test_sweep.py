@@ -36,8 +36,8 @@ from burstlens.bench.experiments.trials import TRIALS, Experiment, Question, rea
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burstlens.evaluations import On
-from burstlens.evaluations import sweep as experiment
+from burstlens.api.experiments import On
+from burstlens.api.experiments import sweep as experiment
 
 FACTOR = 0.25
 SMALL = grid_of({SHAPE: [0.2, 1.0], EXPONENT: [1.4]}, profiles=[CONSTANT, LINEAR])

@@ -1,0 +1,1 @@
+"""The verbs as Python functions and what they return. `burstlens` exports them."""

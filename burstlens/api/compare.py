@@ -1,0 +1,178 @@
+"""Two traces opened, put on one clock, and compared for fidelity.
+
+Not here: the statistics (`burstlens.analysis.compare.fidelity`), the command line (`burstlens.cli.compare`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.core.errors import BurstlensError, counted
+from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.result import Progress, silent
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..analysis.compare.fidelity import Fidelity
+    from ..analysis.logs.trace_info import TraceInfo
+    from ..analysis.trace.trace import Cluster, Trace
+
+
+@dataclass(frozen=True)
+class Compared(Shown):
+    """How faithful one trace is to another."""
+
+    part: Fidelity
+    notes: tuple[str, ...]
+    """What was done so that the two can be compared: drawn, put on a coarser clock."""
+    synthetic: tuple[str, ...]
+    """Those of the two that are synthetic."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every statistic that can be told agrees within noise."""
+        return bool(self.part.statistics["agrees"].fill_null(True).all())
+
+    def lines(self) -> list[str]:
+        """What a person wants to read."""
+        return [*self.part.sentences(), *self.notes, *self.part.missing]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "one": self.part.one,
+            "other": self.part.other,
+            "agrees": self.agrees,
+            "synthetic": list(self.synthetic),
+            "statistics": self.part.statistics.to_dicts(),
+            "notes": list(self.notes),
+            "missing": list(self.part.missing),
+        }
+
+    def exhibit(self) -> Exhibit:
+        """The findings; one row a statistic, columns of `compare.fidelity.STATISTICS_SCHEMA`."""
+        marks = ("synthetic",) if self.synthetic else ()
+        title = f"{self.part.other} against {self.part.one}"
+        return Exhibit(title, marks, self.lines(), self.part.tables())
+
+
+def compare(
+    one: str,
+    other: str,
+    *,
+    window_s: float = 1200.0,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    cluster: Cluster | None = None,
+    progress: Progress = silent,
+) -> Compared:
+    """See `burstlens.compare`."""
+    import numpy as np
+
+    from ..analysis.characterize import characterize
+    from ..analysis.compare.fidelity import FEWEST, compare_fidelity
+    from ..analysis.trace.trace import Trace, open_frame
+
+    notes: list[str] = []
+    held: list[pl.DataFrame | Trace] = []
+    infos, said = [], []
+    try:
+        for source in (one, other):
+            requests, info = _requests(source, seed, columns, strict, cluster, notes)
+            held.append(requests)
+            infos.append(info)
+            if info.rows < FEWEST:
+                raise BurstlensError(
+                    f"{source}: {counted(info.rows, 'request')}, too few to compare; {FEWEST} are needed"
+                )
+            if info.spread:
+                raise BurstlensError(
+                    f"{source}: counts requests per minute, so its gaps were made by us and compare with "
+                    "nothing"
+                )
+        clock_s = max(info.resolution_s for info in infos)
+        for number, (source, info) in enumerate(zip((one, other), infos, strict=True)):
+            # Two tick marks of float noise must not become another tick.
+            if info.resolution_s < clock_s / 1.5:
+                held[number] = _on_clock(held[number], clock_s, source, columns, strict, cluster)
+                notes.append(f"{info.name} is put on the clock of the other one, in steps of {clock_s:g} s.")
+            requests = held[number]
+            afar = isinstance(requests, Trace)
+            on_clock = replace(info, resolution_s=max(clock_s, info.resolution_s))
+            trace = requests if isinstance(requests, Trace) else open_frame(requests, on_clock)
+            try:
+                said.append(
+                    characterize(
+                        trace,
+                        window_s=window_s,
+                        seed=seed,
+                        progress=lambda step, share, begun=number: progress(step, (begun + share) / 2),  # type: ignore[misc]
+                    )
+                )
+            finally:
+                if not afar:
+                    trace.engine.close()
+        part = compare_fidelity((said[0], said[1]), (held[0], held[1]), seed=seed)
+    finally:
+        for requests in held:
+            if isinstance(requests, Trace):
+                requests.close()
+    if not len(part.statistics) or not np.any(part.statistics["agrees"].is_not_null().to_numpy()):
+        raise BurstlensError(f"{one} and {other}: no statistic is told by both; nothing to compare")
+    synthetic = tuple(info.name for info in infos if info.synthetic)
+    return Compared(part, tuple(notes), synthetic)
+
+
+def _requests(
+    source: str,
+    seed: int,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    cluster: Cluster | None,
+    notes: list[str],
+) -> tuple[pl.DataFrame | Trace, TraceInfo]:
+    """The requests of a trace or run as they were, on the cluster if any, or drawn from parameters."""
+    from .export import holds_requests, requests_from
+
+    if cluster is not None and holds_requests(source):
+        trace = _opened(source, columns, strict, cluster)
+        return trace, trace.info
+    requests, drawn = requests_from(source, seed=seed, columns=columns, strict=strict)
+    if drawn:
+        notes.append(f"{requests.info.name} is {drawn}.")
+    return requests.frame, replace(requests.info, rows=len(requests.frame))
+
+
+def _opened(
+    source: str,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    cluster: Cluster | None,
+    clock_s: float = 0.0,
+) -> Trace:
+    from ..analysis.trace.trace import open_trace
+
+    return open_trace(Path(source), columns=columns, strict=strict, cluster=cluster, clock_s=clock_s)
+
+
+def _on_clock(
+    requests: pl.DataFrame | Trace,
+    clock_s: float,
+    source: str,
+    columns: Mapping[str, str] | None,
+    strict: bool,
+    cluster: Cluster | None,
+) -> pl.DataFrame | Trace:
+    """The same with stamps in steps of `clock_s`; what lies on a cluster is stamped there anew."""
+    import polars as pl
+
+    if not isinstance(requests, pl.DataFrame):
+        requests.close()
+        return _opened(source, columns, strict, cluster, clock_s)
+    ticks = (pl.col("arrival_s") / clock_s + 1e-6).floor()
+    return requests.with_columns(ticks * clock_s)

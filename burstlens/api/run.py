@@ -1,0 +1,61 @@
+"""A run as Python and notebooks get it: its record, its summary, the verdict, its page.
+
+Not here: sending (`burstlens.bench.client.run`), the simulated engine (`bench.simulated`), what the numbers
+mean (`bench.metrics`, `bench.verdict`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.core.exhibit import Exhibit, Shown
+
+if TYPE_CHECKING:
+    from ..bench.metrics.load_verdict import Verdict
+    from ..bench.metrics.summary import Summary
+    from ..bench.record.run_folder import Manifest
+
+
+@dataclass(frozen=True)
+class Ran(Shown):
+    """A run that has ended, or what there is of it."""
+
+    folder: Path
+    manifest: Manifest
+    """What was asked of which server."""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Metrics, verdict and tables; read from the record when first asked for."""
+        from ..bench.metrics.summary import last_slo, summarize
+
+        return summarize(self.folder, slo=last_slo(self.folder))
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the load that was sent is the load that was asked for, and why not."""
+        return self.summary.verdict
+
+    @property
+    def finished(self) -> bool:
+        """Whether every request was sent and ended."""
+        return self.manifest.finished
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of `summary.json`."""
+        return self.summary.as_dict()
+
+    def report(self, out: str | Path | None = None, *, images: bool = True) -> Path:
+        """Write the page, into the run's folder or into `out`; its path."""
+        from ..reports.pages.run import write_run_page
+
+        return write_run_page(self.folder, Path(out) if out else None, images=images)
+
+    def exhibit(self) -> Exhibit:
+        """The verdict first, then what came of it: outcomes, latencies, requests, seconds."""
+        from ..reports.parts.run import exhibit
+
+        return exhibit(self.summary)

@@ -1,0 +1,5 @@
+"""`python -m burstlens.cli` is the command `burstlens`."""
+
+from . import main
+
+main()

@@ -1,0 +1,80 @@
+"""The verb `compare`. Not here: how it is done (`burstlens.api.compare`), the other verbs (`cli`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import burstlens as bl
+
+from ..console import progress, say_json
+from .options import engines, fitting, json_option, quiet_option, reading
+
+if TYPE_CHECKING:
+    from ..api.compare import Compared
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens compare BurstGPT_1.csv run                 is the replay what was recorded?
+  burstlens compare BurstGPT_1.csv parameters.json     does a draw look like its source?
+  burstlens compare a.parquet b.csv --json | jq .agrees"""
+)
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@fitting
+@reading
+@engines
+@json_option
+@quiet_option
+def compare(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Whether B is a faithful copy of A, statistic by statistic.
+
+    A and B are traces, folders of runs, or fitted parameters, which are drawn first. Beside each difference
+    stands what is only noise.
+    """
+    with progress(quiet) as show:
+        told = bl.compare(one, other, progress=show, **asked)
+    if as_json:
+        say_json(told.as_dict())
+    else:
+        _show(told)
+
+
+def _show(told: Compared) -> None:
+    """A table for each selection, then the findings."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    screen = Console(highlight=False)
+    for name in told.synthetic:
+        screen.print(f"{escape(name)}  [reverse] synthetic [/]")
+    for (selection,), rows in told.part.statistics.group_by("selection", maintain_order=True):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column(escape(str(selection)), overflow="fold")
+        for side in (told.part.one, told.part.other):
+            table.add_column(escape(side), justify="right", overflow="fold")
+        table.add_column("", no_wrap=True)
+        for row in rows.iter_rows(named=True):
+            sides = (_value(row, side) for side in ("one", "other"))
+            word = {True: "agrees", False: "[reverse]differs[/]", None: "cannot tell"}[row["agrees"]]
+            if row["kind"] == "distance":
+                word += f", {100 * row['difference']:.1f} % apart"
+            table.add_row(row["statistic"], *(escape(each) for each in sides), word)
+        screen.print(table)
+    for line in (told.part.sentences()[0], *told.notes, *told.part.missing):
+        screen.print(escape(line))
+
+
+def _value(row: dict[str, Any], side: str) -> str:
+    """An estimate with its interval, or the median of a distribution."""
+    from ..analysis.core.result import number
+
+    value, low, high = (row[f"{side}{end}"] for end in ("", "_low", "_high"))
+    if row["kind"] == "distance":
+        return f"median {number(value)}"
+    return number(value) if low is None else f"{number(value)} [{number(low)}, {number(high)}]"

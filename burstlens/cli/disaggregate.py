@@ -1,0 +1,169 @@
+"""The verb `disaggregate`: how many instances prefill and how many decode, over time.
+
+Not here: how it is searched (`burstlens.api.disaggregate`), the other verbs (`cli`, `replay`, `experiment`).
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console import STOPPED, Duration, progress, say_json
+from .options import Pair, json_option, quiet_option
+
+if TYPE_CHECKING:
+    from ..api.disaggregate import Disaggregated
+
+SENTENCES = 4
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens disaggregate                                the busiest hours of the embedded synthetic trace
+  burstlens disaggregate --turnover                     a synthetic load that turns over at 6:00
+  burstlens disaggregate parameters.json --total 16 --window 30m
+  burstlens disaggregate BurstGPT_1.csv --from 2d --to 3d --plan-from forecast.json -o pd
+  burstlens disaggregate --turnover --slo-ttft 0.5s --slo-tpot 0.1s --json
+  burstlens report pd                                   the page again"""
+)
+@click.argument("source", metavar="[TRACE|parameters.json]", required=False)
+@click.option(
+    "--turnover", is_flag=True, help="A synthetic load: long answers until 6:00, then long prompts."
+)
+@click.option("--plan-from", metavar="parameters.json", help="The provisioned load, such as a forecast; the "
+              "plan made from it is judged on the real load.")  # fmt: skip
+@click.option("--total", default=8, show_default=True, help="Instances, prefill and decode.")
+@click.option("--slo-ttft", "slo_ttft_s", type=Duration(), default="1s", show_default=True,
+              help="Longest time to first token.")  # fmt: skip
+@click.option("--slo-tpot", "slo_tpot_s", type=Duration(), default="0.05s", show_default=True,
+              help="Longest mean time per further token.")  # fmt: skip
+@click.option("--bandwidth", "bandwidth_gbps", default=25.0, show_default=True,
+              help="Of KV transfers, gigabytes a second.")  # fmt: skip
+@click.option("--transfer-latency", "transfer_latency_s", type=Duration(zero=True), default="0.005s",
+              show_default=True, help="Of a KV transfer, beside its size.")  # fmt: skip
+@click.option("--bytes-per-token", type=float, help="KV cache of a token.  [default: the preset's]")
+@click.option("--launch-time", "launch_s", type=Duration(zero=True), default="10s", show_default=True,
+              help="What an instance needs, once empty, to serve in its other role.")  # fmt: skip
+@click.option("--window", "window_s", type=Duration(), default="10m", show_default=True,
+              help="Of the load's clock; a sequence has one ratio a window.")  # fmt: skip
+@click.option("--beam", default=10, show_default=True, help="States that are kept from window to window.")
+@click.option("--tolerance", default=0.02, show_default=True, help="Of goodput, relative.")
+@click.option("--simulate", metavar="PRESET", default="llama-2-13b-a100", show_default=True,
+              help="Engine model of every instance, or a profile file.")  # fmt: skip
+@click.option("--from", "start_s", type=Duration(zero=True), help="Begin on the trace's clock: 2d9h.")
+@click.option("--to", "end_s", type=Duration(), help="End on the trace's clock.")
+@click.option("--service", help="Requests of this service.")
+@click.option("--model", help="Requests of this model.")
+@click.option("--busiest", "most", type=int,
+              help="Without --from, --to, --first: the busiest day, or part of one, with at most so many "
+              "requests.  [default: 20000]")  # fmt: skip
+@click.option("--first", type=int, help="So many requests.  [default of --turnover: 20000]")
+@click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths, where a trace has none.")
+@click.option("--seeds", default=3, show_default=True, help="Loads that differ by seed.")
+@click.option("--seed", default=0, show_default=True, help="The first of the seeds.")
+@click.option("--workers", type=int, help="Processes.  [default: one a core]")
+@click.option("-o", "--out", default="reports/build/disaggregate", show_default=True,
+              type=click.Path(file_okay=False, path_type=Path),
+              help="Folder for plan, numbers and page.")  # fmt: skip
+@click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
+@json_option
+@quiet_option
+def disaggregate(
+    source: str | None,
+    out: Path,
+    workers: int | None,
+    images: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """The prefill:decode ratio that gives the most goodput.
+
+    Instances that prefill and instances that decode, at a fixed ratio, with one switch, over time (paper 6).
+    Without TRACE it is the embedded synthetic one.
+
+    SIMULATED: goodput is the highest rate at which 90 % of requests keep both bounds, on the engine model of
+    a preset. The rate is scaled by squeezing the load's time; launches, transfers and bounds are not
+    squeezed. Writes plan.json (the ratio of each window), disaggregate.json and a page.
+    """
+    from ..analysis.core.cpu import cores
+    from ..api.disaggregate import disaggregate as run
+    from ..api.disaggregate import read
+
+    result = out / "disaggregate.json"
+    before = _written_ns(result)
+    try:
+        with progress(quiet) as show:
+            found = run(source, out, workers=workers or cores(), progress=show, **given)
+            page = found.report(images=images, command=shlex.join(["burstlens", *sys.argv[1:]]))
+    except KeyboardInterrupt:
+        if _written_ns(result) == before:
+            raise
+        kept = " ".join(text for part in read(out).parts for text in part.sentences())
+        told = f"what was found is kept in {out}. {kept}" if kept else "no ratio was judged yet"
+        click.echo(f"burstlens: stopped; {told}", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
+    if as_json:
+        say_json(found.as_dict())
+        return
+    show_disaggregated(found, page)
+
+
+def _written_ns(path: Path) -> int | None:
+    """When a file was written last; None where it is not there."""
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
+def show_disaggregated(found: Disaggregated, page: Path) -> None:
+    """One screen: what ran, a table of ratios, what was found, the claim, where the rest lies."""
+    from rich import box
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..analysis.core.result import Interval, number
+    from ..bench.provisioning.result import seeds_said, shown
+    from .screens.experiment import STYLES
+
+    screen, content = Console(highlight=False), found.content
+    serving, load = content["serving"], content["load"]
+    head = Text("Prefill:decode ratio", style="bold")
+    head.append(f" → SIMULATED by preset {content['simulated']}", style="yellow")
+    screen.print(head)
+    what = (
+        f"{load['name']}, {load['requests']:,} requests, {serving['total']} instances; TTFT ≤ "
+        f"{serving['ttft_s']:g} s and TPOT ≤ {serving['tpot_s']:g} s for {100 * serving['share']:g} %; "
+        f"{seeds_said(content)}"
+    )
+    screen.print(Text(what + (" · synthetic load" if content["synthetic"] else ""), style="dim"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("prefill:decode")
+    table.add_column("goodput, requests/s", justify="right")
+    table.add_column("over the best fixed", justify="right")
+    for row in found.ratios.iter_rows(named=True):
+        told = [
+            shown(Interval(*(math_nan(row[f"{name}{end}"]) for end in ("", "_low", "_high"))))
+            for name in ("goodput_rps", "gain_rps")
+        ]
+        table.add_row(row["policy"], told[0], told[1] if row["gain_rps"] else number(0.0))
+    screen.print(table)
+    for part in found.parts:
+        for sentence in [*part.missing, *part.sentences()][:SENTENCES]:
+            screen.print(Padding(Text(sentence), (0, 0, 0, 2)))
+    claim = found.claim
+    line = Text(f"\n{claim.verdict}: ", style=STYLES[claim.verdict])
+    line.append(f"{claim.claim} ({claim.where})", style="not bold default")
+    screen.print(line)
+    screen.print(Padding(Text(claim.why, style="dim"), (0, 0, 0, 2)))
+    screen.print(f"\nplan: {page.parent / 'plan.json'}; the page: {page}", markup=False)
+
+
+def math_nan(value: float | None) -> float:
+    """A number of a table, NaN where it is null."""
+    return float("nan") if value is None else value

@@ -1,0 +1,451 @@
+"""The verb `experiment`: the paper's evaluations, each a command of its own.
+
+Not here: how they are run (`burstlens.api.experiments`), the other verbs (`cli`, `replay`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import burstlens as bl
+
+from ..console import STOPPED, Duration, Size, progress, say_json
+from .options import Pair, json_option, quiet_option, together
+
+if TYPE_CHECKING:
+    from ..api.experiments import On
+    from ..bench.experiments.trials import Experiment
+    from ..bench.simulated.engine import Scheduling
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  burstlens experiment maf2                             on the embedded synthetic trace, in virtual time
+  burstlens experiment maf2 BurstGPT_1.csv --functions maf2.csv -o out
+  burstlens experiment sweep --url http://127.0.0.1:8000
+  burstlens report out                                  the page of an experiment"""
+)
+def experiment() -> None:
+    """The paper's evaluations: workloads, parameters, schedulers.
+
+    They run in virtual time on the simulated engine, or against --url for real. Each trial is kept as it
+    ends: the same command goes on where it was stopped.
+    """
+
+
+def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
+    """The options that every experiment has: engine, seeds, folder."""
+    return together(
+        click.option(
+            "-o",
+            "--out",
+            default=default_out,
+            show_default=True,
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder for what is measured.",
+        ),
+        click.option("--seeds", default=seeds, show_default=True, help="Repetitions that differ by seed."),
+        click.option("--seed", default=0, show_default=True, help="The first of the seeds."),
+        click.option(
+            "--simulate",
+            metavar="PRESET",
+            default="llama-2-13b-a100",
+            show_default=True,
+            help="Run in virtual time on this preset, or on a profile file.",
+        ),
+        click.option("--url", help="Run against this OpenAI-compatible server instead."),
+        click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]"),
+        click.option(
+            "--vocabulary",
+            type=Pair(),
+            metavar="FIRST,LAST",
+            help="Token ids of prompts.  [default: 256,31999]",
+        ),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            type=Duration(),
+            default="5m",
+            show_default=True,
+            help="Give a request up after this time; it counts as failed.",
+        ),
+        click.option("--max-num-seqs", type=int, help="Of the simulated engine, as the next two."),
+        click.option("--max-num-queued-reqs", type=int, help="Reject requests above so many."),
+        click.option("--num-blocks", type=int, help="KV blocks."),
+        click.option("--workers", type=int, help="Processes in virtual time.  [default: one a core]"),
+        json_option,
+        quiet_option,
+    )
+
+
+def on(scheduling: Scheduling = "fcfs", **given: Any) -> On:
+    """The engine that the options of `running` name."""
+    from ..api.experiments import On
+
+    limits = {name: given[name] for name in ("max_num_seqs", "max_num_queued_reqs", "num_blocks")}
+    target = None
+    if given["url"]:
+        from ..bench.settings import Target
+
+        target = Target(given["url"], given["served_model"], key=os.environ.get("OPENAI_API_KEY"))
+        named = [name for name, value in limits.items() if value is not None]
+        if named:
+            raise bl.BurstlensError(
+                f"--{named[0].replace('_', '-')}: is for the simulated engine; start the server with it"
+            )
+    return On(
+        given["simulate"],
+        target,
+        vocabulary=given["vocabulary"],
+        timeout_s=given["timeout_s"],
+        scheduling=scheduling,
+        limits=limits,
+    )
+
+
+def finish(run: Callable[[Any], Experiment], out: Path, as_json: bool, quiet: bool) -> None:
+    """Run with progress and tell what was found; what was done before Ctrl-C is kept, and said."""
+    from ..bench.experiments.trials import is_experiment, read
+
+    try:
+        with progress(quiet) as show:
+            done = run(show)
+    except KeyboardInterrupt:
+        if is_experiment(out):
+            kept = read(out)
+            click.echo(
+                f"burstlens: stopped; {kept.trials.height} of {kept.question.trials} trials are kept in "
+                f"{out}, and the same command goes on",
+                err=True,
+            )
+            raise click.exceptions.Exit(STOPPED) from None
+        raise
+    from ..bench.experiments.findings import findings
+
+    said = findings(done)
+    if as_json:
+        say_json(said.as_dict())
+        return
+    from .screens.experiment import show_findings
+
+    show_findings(said)
+
+
+@experiment.command(
+    epilog="""\b
+Examples:
+  burstlens experiment maf2
+  burstlens experiment maf2 BurstGPT_1.csv --functions AzureFunctionsInvocationTraceForTwoWeeksJan2021.txt
+  burstlens experiment maf2 BurstGPT_1.csv --rate 0.326 --kv 0.35 -o maf2
+  burstlens fetch maf2                                  the real trace of Azure Functions
+  burstlens report maf2                                 the page"""
+)
+@click.argument("log", metavar="[TRACE]", required=False)
+@click.option("--functions", metavar="TRACE", help="Azure Functions trace.  [default: a synthetic one]")
+@click.option(
+    "--rate", "rates_rps", type=float, multiple=True, help="Mean rate, requests/s.  [default: 0.326]"
+)
+@click.option(
+    "--kv",
+    type=float,
+    multiple=True,
+    help="Also at the rate at which BurstGPT uses this share of the KV cache.",
+)
+@click.option("--first", "requests", type=int, help="Requests of each workload.  [default: 2000]")
+@running("reports/build/maf2")
+def maf2(
+    log: str | None,
+    functions: str | None,
+    rates_rps: tuple[float, ...],
+    kv: tuple[float, ...],
+    requests: int | None,
+    out: Path,
+    seeds: int,
+    seed: int,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+    **engine: Any,
+) -> None:
+    """BurstGPT against Azure Functions (MAF2) at one rate.
+
+    Paper 5.1, Fig. 13 and 14. Beside conversation and API stands the same conversation at Poisson instants:
+    what is left between the two is burstiness alone. MAF2 has no token lengths, so it gets BurstGPT's.
+    """
+    from ..analysis.core.cpu import cores
+    from ..api.experiments import maf2 as run
+
+    finish(
+        lambda show: run(
+            log,
+            out,
+            functions=functions,
+            rates_rps=rates_rps,
+            kv=kv,
+            requests=requests,
+            seeds=seeds,
+            seed=seed,
+            on=on(**engine),
+            workers=workers or cores(),
+            progress=show,
+        ),
+        out,
+        as_json,
+        quiet,
+    )
+
+
+@experiment.command(
+    epilog="""\b
+Examples:
+  burstlens experiment responses BurstGPT_1.csv --url http://127.0.0.1:8000 --prompts ShareGPT_V3.json \\
+      --tokenizer llama/tokenizer.json --api chat -o responses
+  burstlens report responses                            the page"""
+)
+@click.argument("log", metavar="TRACE")
+@click.option("--url", help="Base URL of an OpenAI-compatible server with real weights.")
+@click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]")
+@click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
+@click.option(
+    "--prompts", "prompt_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Texts in ShareGPT's or Alpaca's form, JSON or JSON lines.",
+)  # fmt: skip
+@click.option(
+    "--tokenizer", type=click.Path(path_type=Path), metavar="PATH",
+    help="The served model's tokenizer.json, or the folder that holds it.",
+)  # fmt: skip
+@click.option(
+    "--prompt-memory", type=Size(), metavar="SIZE", help="Memory for the index of texts.  [default: 256MB]"
+)
+@click.option("--service", help="Service of the trace.  [default: conversation]")
+@click.option("--first", "requests", type=int, help="Requests.  [default: 10000]")
+@click.option("--rate", "rate_rps", type=float, help="Requests a second, evenly spaced.  [default: 2]")
+@click.option("--max-tokens", "cap", type=int, help="Cap of response tokens.  [default: 2048]")
+@click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
+@click.option("--timeout", "timeout_s", type=Duration(), default="5m", show_default=True,
+              help="Give a request up after this time.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Of the choice of requests and texts.")
+@click.option(
+    "-o", "--out", default="reports/build/responses", show_default=True,
+    type=click.Path(file_okay=False, path_type=Path), help="Folder for what is measured.",
+)  # fmt: skip
+@json_option
+@quiet_option
+def responses(
+    log: str,
+    out: Path,
+    url: str | None,
+    api: str,
+    prompt_file: Path | None,
+    tokenizer: Path | None,
+    prompt_memory: int | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """The served model's own response lengths beside the trace's.
+
+    Paper 3.3, Fig. 7, 8 and 10. No length is forced: texts cut to the trace's request lengths are asked, and
+    what the model answers is set beside what the trace has. Dummy weights and the simulated engine are
+    refused, since their answers would mean nothing.
+    """
+    from ..api.experiments import responses as run
+
+    if url is None:
+        raise bl.BurstlensError(
+            "experiment responses needs a real model: name its server with --url. The simulated engine "
+            "answers at the lengths that it is asked for, so it would mean nothing"
+        )
+    if prompt_file is None or tokenizer is None:
+        raise bl.BurstlensError(
+            "experiment responses needs texts: --prompts FILE (ShareGPT or Alpaca) and the model's "
+            "--tokenizer PATH"
+        )
+
+    def ask(show: Any) -> Experiment:
+        texts = bl.text_prompts(
+            prompt_file, tokenizer, memory=prompt_memory, seed=seed, api=api, progress=show
+        )
+        return run(
+            log,
+            out,
+            url=url,
+            prompts=texts,
+            key=os.environ.get("OPENAI_API_KEY"),
+            api="chat" if api == "chat" else "completions",
+            seed=seed,
+            progress=show,
+            **given,
+        )
+
+    finish(ask, out, as_json, quiet)
+
+
+@experiment.command(
+    epilog="""\b
+Examples:
+  burstlens experiment schedulers
+  burstlens experiment schedulers parameters.json --range 2h --load 0.95
+  burstlens experiment schedulers BurstGPT_1.csv --from 2d9h --to 2d12h --kv 0.8 -o schedulers
+  burstlens experiment schedulers --url http://127.0.0.1:8000 --requests 200 --rate 5 --seeds 3
+  burstlens report schedulers                           the page
+
+A server for --url is started with --scheduling-policy priority."""
+)
+@click.argument("source", metavar="[TRACE|parameters.json]", required=False)
+@click.option("--range", "range_s", type=Duration(), help="Length of the random range.  [default: 1h]")
+@click.option("--from", "start_s", type=Duration(zero=True), help="Fix its start on the trace's clock: 2d9h.")
+@click.option("--to", "end_s", type=Duration(), help="Fix its end on that clock.")
+@click.option("--rate", "rate_rps", type=float, help="Mean rate of both loads, requests/s.")
+@click.option("--kv", type=float, help="Instead: the rate that brings KV-cache use to this share.")
+@click.option(
+    "--load",
+    type=float,
+    help="Instead: this share of the capacity, the rate at which requests sent at once are answered.  "
+    "[default: 0.9]",
+)
+@click.option("--requests", type=int, help="Requests of each service, about so many.  [default: 1000]")
+@running("reports/build/schedulers")
+def schedulers(
+    source: str | None,
+    range_s: float | None,
+    start_s: float | None,
+    end_s: float | None,
+    rate_rps: float | None,
+    kv: float | None,
+    load: float | None,
+    requests: int | None,
+    out: Path,
+    seeds: int,
+    seed: int,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+    **engine: Any,
+) -> None:
+    """First come first served, shortest or longest request first.
+
+    Paper 5.3, Fig. 16. The conversation and the API load of a random range of the trace, drawn from its
+    fitted windows, under three policies: through vLLM's own priority scheduling, each request's priority
+    being 0, its prompt length, or the negative of that.
+    """
+    from ..analysis.core.cpu import cores
+    from ..api.experiments import schedulers as run
+
+    finish(
+        lambda show: run(
+            source,
+            out,
+            range_s=range_s,
+            start_s=start_s,
+            end_s=end_s,
+            rate_rps=rate_rps,
+            kv=kv,
+            load=load,
+            requests=requests,
+            seeds=seeds,
+            seed=seed,
+            on=on("priority", **engine),
+            workers=workers or cores(),
+            progress=show,
+        ),
+        out,
+        as_json,
+        quiet,
+    )
+
+
+@experiment.command(
+    epilog="""\b
+Examples:
+  burstlens experiment sweep                            the paper's figure in virtual time
+  burstlens experiment sweep --shape 0.2,0.3,0.4,0.8 --profile constant -o shapes
+  burstlens experiment sweep --shape 0.3,1 --exponent 0.9,1.3 --kv 0.6
+  burstlens experiment sweep --grid grid.toml --max-num-queued-reqs 256
+  burstlens experiment sweep --shape 0.4 --no-pairs --first 200 --seeds 3 --url http://127.0.0.1:8000
+  burstlens report sweep                                the page
+
+\b
+A grid file may hold any of:
+  profiles = ["constant", "linear", "quadratic"]
+  pairs = false                  or a table [pairs] as [values] is one
+  [start]                        shape = 0.5, scale = 2.0, exponent = 1.1, a line each
+  [values]                       shape = [0.2, 0.3], a line for each that is varied"""
+)
+@click.option("--shape", metavar="A,B,…", help="Shapes α of the Gamma to vary to; CV = 1/√α.")
+@click.option(
+    "--scale", metavar="A,B,…", help="Scales β, as the start's 2 is one: the mean gap is shape × scale."
+)
+@click.option("--exponent", metavar="A,B,…", help="Exponents λ of the lengths' Zipf law.")
+@click.option(
+    "--profile", metavar="A,B,…",
+    help="Of constant, linear (falling between start and value), quadratic (from the start to the value and "
+    "back).  [default: all]",
+)  # fmt: skip
+@click.option("--pairs/--no-pairs", default=True, help="Vary two at a time, too.")
+@click.option(
+    "--grid", "file", type=click.Path(path_type=Path), metavar="FILE", help="The grid in TOML instead."
+)
+@click.option(
+    "--kv", type=float, default=0.3, show_default=True,
+    help="Multiply all scales so that the start uses this share of the KV cache.",
+)  # fmt: skip
+@click.option("--no-calibrate", is_flag=True, help="Keep the scales as they are.")
+@click.option("--first", "requests", type=int, help="Requests of a trial, or about so many.  [default: 2000]")
+@running("reports/build/sweep", seeds=5)
+def sweep(
+    shape: str | None,
+    scale: str | None,
+    exponent: str | None,
+    profile: str | None,
+    pairs: bool,
+    file: Path | None,
+    kv: float,
+    no_calibrate: bool,
+    requests: int | None,
+    out: Path,
+    seeds: int,
+    seed: int,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+    **engine: Any,
+) -> None:
+    """Shape, scale and Zipf exponent varied, alone and in pairs.
+
+    Paper 5.2, Fig. 15. From the paper's start, shape 0.5, scale 2, exponent 1.1. With the scale held, as in
+    the paper, a smaller shape is burstier and also a higher rate; beside it shapes are run at an equal rate,
+    the scale adapted: burstiness alone. Without values the default ones are varied, otherwise those that are
+    named.
+
+    A request fails by --timeout, or where --max-num-queued-reqs others are in the simulated server, 128 where
+    nothing is said: without such a limit nothing fails in runs of minutes.
+    """
+    from ..analysis.core.cpu import cores
+    from ..api.experiments import sweep as run
+    from ..bench.experiments.grid import flags
+
+    grid = flags({"shape": shape, "scale": scale, "exponent": exponent}, profile, pairs, file)
+    finish(
+        lambda show: run(
+            out,
+            grid=grid,
+            kv=None if no_calibrate else kv,
+            requests=requests,
+            seeds=seeds,
+            seed=seed,
+            on=on(**engine),
+            workers=workers or cores(),
+            progress=show,
+        ),
+        out,
+        as_json,
+        quiet,
+    )

@@ -1,0 +1,113 @@
+"""The verb `export`. Not here: how it is done (`burstlens.api.export`), the other verbs (`cli`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import burstlens as bl
+
+from ..console import Duration, progress, say_json
+from .options import Pair, json_option, quiet_option, reading
+
+if TYPE_CHECKING:
+    from ..api.export import Exported
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens export --list
+  burstlens export BurstGPT_1.csv --to aiperf-burstgpt --from 18h --until 19h -o hour.csv
+  burstlens export parameters.json --to vllm -o synthetic.jsonl      drawn first, by --seed
+  burstlens export BurstGPT_1.csv --to vllm-line --from 18h          the nearest line for one window
+  burstlens export BurstGPT_1.csv --to servegen -o data/language/burstgpt
+  burstlens export data/language/m-small --to parameters             ServeGen's windows, the other way
+  burstlens export BurstGPT_1.csv --to parquet -o trace.parquet"""
+)
+@click.argument("source", required=False)
+@click.option("--to", metavar="FORMAT", help="Format to write; --list names them.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write.  [default: named after SOURCE]",
+)
+@click.option("--list", "listing", is_flag=True, help="List the formats.")
+@click.option("--service", help="Only requests of this service.")
+@click.option("--model", help="Only requests of this model.")
+@click.option("--from", "start_s", type=Duration(zero=True), help="Start on its clock: 2d18h, …")
+@click.option("--until", "end_s", type=Duration(), help="End on that clock, not included.")
+@click.option("--first", type=click.IntRange(min=1), help="Only the first N requests of these.")
+@click.option(
+    "--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s; not for logs."
+)
+@click.option("--speedup", type=float, help="Scale time by this factor; not for logs.")
+@click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths for a source that has none.")
+@click.option(
+    "--share-prefixes",
+    "share_sessions",
+    is_flag=True,
+    help="hash_ids let the turns of a session begin alike.",
+)
+@click.option(
+    "--window",
+    "window_s",
+    type=Duration(),
+    help="Gamma windows where a trace is fitted first.  [20m]",
+)
+@click.option("--seed", type=int, help="Of whatever is drawn or spread.  [default: 0]")
+@reading
+@json_option
+@quiet_option
+def export(
+    source: str | None,
+    to: str | None,
+    out: Path | None,
+    listing: bool,
+    as_json: bool,
+    quiet: bool,
+    **asked: Any,
+) -> None:
+    """Hand a trace, a run or a fit to another tool in its format.
+
+    Whatever the format cannot hold is named. A format for a load generator starts at second 0 and
+    sends failures as the requests that they were.
+    """
+    if listing:
+        _list(as_json)
+        return
+    if source is None or to is None:
+        raise bl.BurstlensError("name a source and a format: burstlens export log.csv --to vllm (see --list)")
+    with progress(quiet) as show:
+        done = bl.export(source, to, out, progress=show, **asked)
+    if as_json:
+        say_json(done.as_dict())
+    else:
+        _show(done)
+
+
+def _show(done: Exported) -> None:
+    """The file first, then what was made and lost, then how to run it; plain text that can be copied."""
+    for line in done.lines():
+        click.echo(line)
+    for each in done.made:
+        click.echo(f"  made: {each}")
+    for each in done.lost:
+        click.echo(f"  lost: {each}")
+    if done.run:
+        click.echo(f"run: {done.run}")
+
+
+def _list(as_json: bool) -> None:
+    from ..analysis.interchange.formats import FORMS
+
+    if as_json:
+        rows = [{"format": each.name, "title": each.title, "takes": each.takes} for each in FORMS.values()]
+        say_json(rows)
+        return
+    width = max(map(len, FORMS))
+    for each in FORMS.values():
+        click.echo(f"{each.name:<{width}}  {each.title}")

@@ -1,0 +1,142 @@
+"""The verb `gpu-evaluate`: everything that an experiment asks, once on a GPU.
+
+Not here: how it is run (`burstlens.gpu.evaluate.evaluate`), its page (`reports.gpu_page`).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..console import STOPPED, Duration, progress
+from .options import Pair, json_option, quiet_option
+
+INCOMPLETE = 3
+"""Exit code where a stage failed or ran out of time."""
+
+
+class Limit(click.ParamType):
+    """`sweep=90m`: a stage and how long it may take."""
+
+    name = "limit"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, tuple):
+            return value
+        stage, equals, time = str(value).partition("=")
+        if not equals or not stage:
+            self.fail(f"{value!r} is no limit; write STAGE=TIME, such as sweep=90m", param, ctx)
+        return stage, Duration().convert(time, param, ctx)
+
+
+@click.command(
+    name="gpu-evaluate",
+    epilog="""\b
+Examples:
+  burstlens gpu-evaluate --vllm ~/vllm/bin/python -o gpu               Llama-2-13b's shape, dummy weights
+  burstlens gpu-evaluate BurstGPT_1.csv --functions maf2.csv --vllm ~/vllm/bin/python -o gpu \\
+      --model ~/models/Llama-2-13b-hf
+  burstlens gpu-evaluate --vllm ~/vllm/bin/python -o gpu --only profile --only simulated
+
+\b
+Stages: profile, calibrate, maf2, sweep, schedulers, client, simulated. The same command goes on where it
+stopped; a stage that is done is not run again unless --only names it.""",
+)
+@click.argument("trace", metavar="[TRACE]", required=False)
+@click.option(
+    "-o", "--out", default="reports/build/gpu", show_default=True,
+    type=click.Path(file_okay=False, path_type=Path), help="Folder for everything.",
+)  # fmt: skip
+@click.option("--vllm", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python that has vLLM.")
+@click.option("--url", help="A server that runs already, with the flags below, in place of --vllm.")
+@click.option(
+    "--model", "weights", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Model to serve, with dummy weights where it has none.  [default: Llama-2-13b's shape]",
+)  # fmt: skip
+@click.option("--name", "model", default="llama-2-13b", show_default=True, help="What to call the model.")
+@click.option("--max-num-seqs", default=256, show_default=True, help="Flag of vLLM, as the next two.")
+@click.option("--max-num-batched-tokens", default=8192, show_default=True)
+@click.option("--max-model-len", default=4096, show_default=True)
+@click.option("--flags", "more", default="", metavar="FLAGS", help="Further flags for vLLM, in one text.")
+@click.option("--functions", metavar="TRACE", help="Azure Functions trace.  [default: a synthetic one]")
+@click.option("--only", multiple=True, metavar="STAGE", help="Only this stage, also if it is done.")
+@click.option("--limit", "limits", type=Limit(), multiple=True, metavar="STAGE=TIME",
+              help="How long a stage may take.")  # fmt: skip
+@click.option("--patience", "patience_s", type=Duration(), default="20m", show_default=True,
+              help="How long vLLM may take to come up.")  # fmt: skip
+@click.option("--kv", default=0.35, show_default=True, help="KV-cache use to calibrate to.")
+@click.option("--first", "requests", default=400, show_default=True, help="Requests of a trial.")
+@click.option("--seeds", default=3, show_default=True, help="Repetitions of each trial.")
+@click.option("--vocabulary", type=Pair(), default=(256, 31_999), metavar="FIRST,LAST",
+              help="Token ids of prompts.  [default: 256,31999]")  # fmt: skip
+@click.option("--client-rate", "client_rps", default=100.0, show_default=True,
+              help="Requests a second at which the client itself is measured.")  # fmt: skip
+@click.option("--client-first", "client_requests", default=3000, show_default=True,
+              help="Requests of that.")  # fmt: skip
+@click.option("--rounds", default=3, show_default=True, help="How often steps are measured.")
+@click.option("--images/--no-images", default=True, help="Write figures as SVG and PNG too.")
+@json_option
+@quiet_option
+def gpu_evaluate(
+    trace: str | None,
+    out: Path,
+    vllm: Path | None,
+    url: str | None,
+    weights: Path | None,
+    max_num_seqs: int,
+    max_num_batched_tokens: int,
+    max_model_len: int,
+    more: str,
+    only: tuple[str, ...],
+    limits: tuple[tuple[str, float], ...],
+    images: bool,
+    as_json: bool,
+    quiet: bool,
+    **rest: Any,
+) -> None:
+    """The paper's evaluations on a vLLM on this machine's GPU.
+
+    The server is profiled, and the evaluations run on it and on the model fitted to it; the page compares
+    them. The fitted preset is OUT/profile/preset.json, a file that --simulate and serve --profile take.
+    """
+    from ..bench.server.vllm import Flags
+    from ..gpu.evaluate import evaluate
+    from ..reports.pages.gpu import write_gpu_page
+
+    stopped = False
+    try:
+        with progress(quiet) as show:
+            done = evaluate(
+                out,
+                vllm=vllm,
+                url=url,
+                trace=trace,
+                weights=weights,
+                flags=Flags(max_num_seqs, max_num_batched_tokens, max_model_len, tuple(shlex.split(more))),
+                only=only,
+                limits_s=dict(limits),
+                progress=show,
+                **rest,
+            )
+    except KeyboardInterrupt:
+        done, stopped = [], True
+    page = write_gpu_page(out, command=shlex.join(["burstlens", *sys.argv[1:]]), images=images)
+    if as_json:
+        click.echo(json.dumps({"page": str(page), "stages": [vars(each) for each in done]}, indent=2))
+    else:
+        for each in done:
+            click.echo(each.line)
+        click.echo(f"page: {page}")
+    if stopped:
+        click.echo("burstlens: stopped; what was measured stays, and the same command goes on", err=True)
+        raise click.exceptions.Exit(STOPPED)
+    if any(each.state != "done" for each in done):
+        raise click.exceptions.Exit(INCOMPLETE)

@@ -1,0 +1,261 @@
+"""Options that several verbs have, and the kinds of value that they take.
+
+Not here: what a verb does with them (`cli` and its kin).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import burstlens as bl
+
+from ..console import Duration, Size
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator; the first comes first in `--help`."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class Columns(click.ParamType):
+    """`arrival=ts,request_tokens=prompt_len`: the trace's columns from the log's own."""
+
+    name = "mapping"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, str]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, dict):
+            return value
+        pairs = [pair.split("=", 1) for pair in str(value).split(",") if pair.strip()]
+        if not pairs or any(len(pair) != 2 or not all(p.strip() for p in pair) for pair in pairs):
+            self.fail(f"{value!r} has not the form arrival=ts,request_tokens=prompt_len", param, ctx)
+        return {ours.strip(): theirs.strip() for ours, theirs in pairs}
+
+
+class Pair(click.ParamType):
+    """`512,128`: request and response tokens; `256,31999`: first and last token id."""
+
+    name = "two numbers"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            first, second = (int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not two whole numbers, such as 512,128", param, ctx)
+        return first, second
+
+
+class Body(click.ParamType):
+    """`{"temperature": 0}`: fields of a request's body."""
+
+    name = "object"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, dict):
+            return value
+        try:
+            said = json.loads(str(value))
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            self.fail(f'{value!r} is no JSON object, such as {{"temperature": 0}}', param, ctx)
+        return said
+
+
+class Setting(click.ParamType):
+    """`spark.executor.memory=8g`: one of Spark's own settings."""
+
+    name = "setting"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Parse, or fail with one line that shows the form."""
+        key, equal, held = str(value).partition("=")
+        if not key.startswith("spark.") or not equal or not held:
+            self.fail(f"{value!r} has not the form spark.executor.memory=8g", param, ctx)
+        return key, held
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+
+
+reading = together(
+    click.option(
+        "--columns",
+        type=Columns(),
+        metavar="OURS=THEIRS,…",
+        help="Column names of a log in no known format: arrival=ts,request_tokens=prompt_len.",
+    ),
+    click.option("--strict", is_flag=True, help="Stop at the first bad row instead of setting it aside."),
+)
+"""The options of every verb that reads a log."""
+
+fitting = together(
+    click.option(
+        "--window",
+        "window_s",
+        type=Duration(),
+        default="20m",
+        show_default=True,
+        help="Length of the Gamma windows: 5m, 20m, 1h, …",
+    ),
+    click.option("--seed", default=0, show_default=True, help="Seed of every bootstrap and subsample."),
+)
+"""The options of every verb that fits."""
+
+
+def _in_order(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A span must not end before it begins; the option that is read last sees both."""
+    sides = {**ctx.params, str(param.name): value}
+    start_s, end_s = sides.get("start_s"), sides.get("end_s")
+    if start_s is not None and end_s is not None and start_s >= end_s:
+        raise click.UsageError("--from: is not before --to")
+    return value
+
+
+spanning = together(
+    click.option(
+        "--from",
+        "start_s",
+        type=Duration(zero=True),
+        callback=_in_order,
+        help="Read from here on the trace's clock: 2d18h, …",
+    ),
+    click.option(
+        "--to", "end_s", type=Duration(), callback=_in_order, help="End on that clock, not included."
+    ),
+)
+"""The options of every verb that can read a part of a trace."""
+
+engines = together(
+    click.option(
+        "--engine",
+        type=click.Choice(bl.ENGINES),
+        default="duckdb",
+        show_default=True,
+        help="What answers: this process, or Apache Spark.",
+    ),
+    click.option(
+        "--master",
+        metavar="URL",
+        help="Where Spark runs: local[*], spark://HOST:PORT, yarn, k8s://…  [local[*]]",
+    ),
+    click.option(
+        "--spark-conf",
+        "conf",
+        type=Setting(),
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=lambda _ctx, _param, settings: dict(settings),
+        help="A setting of Spark's own.",
+    ),
+)
+"""The options of every verb whose questions a cluster can answer."""
+
+selecting = together(
+    click.option("--service", help="Only requests of this service of the trace."),
+    click.option("--model", help="Only requests of this model of the trace."),
+    click.option("--from", "start_s", type=Duration(zero=True), help="Start on the trace's clock: 2d18h, …"),
+    click.option("--to", "end_s", type=Duration(), help="End on that clock, not included."),
+    click.option("--first", type=int, help="Only the first N requests of what is selected."),
+    click.option("--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s."),
+    click.option("--speedup", type=float, help="Scale time by this factor."),
+    click.option(
+        "--spread/--no-spread",
+        default=True,
+        show_default=True,
+        help="Spread whole-second stamps inside their second.",
+    ),
+    click.option(
+        "--sessions",
+        type=click.Choice(["stamps", "think", "off"]),
+        help="Send a conversation's turns at their stamps, or after the answer and time to think.  "
+        "[default: stamps for a trace, off for parameters]",
+    ),
+    click.option(
+        "--lengths",
+        type=click.Choice(["winner", "zipf"]),
+        help="Law of lengths drawn from parameters.  [default: winner]",
+    ),
+    click.option(
+        "--context",
+        type=int,
+        help="Tokens that a conversation drawn from parameters may grow to.",
+    ),
+    click.option(
+        "--tokens",
+        type=Pair(),
+        metavar="REQUEST,RESPONSE",
+        help="Lengths for a source that has none.",
+    ),
+    click.option("--seed", default=0, show_default=True, help="Seed of whatever is drawn."),
+)
+"""The options that make a workload of a source."""
+
+prompting = together(
+    click.option(
+        "--share-prefixes",
+        is_flag=True,
+        help="Turns of a session begin with the conversation so far; prefix blocks are shared.",
+    ),
+    click.option(
+        "--vocabulary",
+        type=Pair(),
+        metavar="FIRST,LAST",
+        help="Range of the token ids of prompts.  [default: 256,31999]",
+    ),
+    click.option(
+        "--prompts",
+        "prompt_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Prompts of text from a file in ShareGPT's or Alpaca's form, JSON or JSON lines.",
+    ),
+    click.option(
+        "--tokenizer",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="The served model's tokenizer.json, or the folder that holds it; goes with --prompts.",
+    ),
+    click.option(
+        "--prompt-memory",
+        type=Size(),
+        metavar="SIZE",
+        help="Memory for the index of --prompts and what was read last.  [default: 256MB]",
+    ),
+)
+"""The options about prompts."""
+
+aiming = together(
+    click.option("--url", help="Base URL of an OpenAI-compatible server."),
+    click.option(
+        "--simulate",
+        metavar="PRESET",
+        help="Run in virtual time on the simulated engine: a preset's name or a profile file.",
+    ),
+    click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]"),
+)
+"""The options about the endpoint."""

@@ -1,0 +1,458 @@
+"""The verbs that make load: `replay`, `serve`, `calibrate`.
+
+Not here: how load is made and sent (`burstlens.bench`), the other verbs (`cli`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import burstlens as bl
+
+from ..api import workload_process as made_apart
+from ..console import STOPPED, Duration, progress, say_json
+from .options import Body, aiming, json_option, prompting, selecting
+
+if TYPE_CHECKING:
+    from ..analysis.core.result import Progress
+    from ..bench.prompts.token_ids import Prompts
+
+NOT_TRUSTWORTHY = 3
+"""Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
+
+
+out_option = click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the record and the summary.",
+)
+live_option = click.option("--quiet", "-q", is_flag=True, help="No live display.")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --first 1000 --rate 2
+  burstlens replay parameters.json --url http://127.0.0.1:8000 -o run
+  burstlens replay shape=0.5,scale=2,exponent=1.1 --simulate llama-2-13b-a100 -o run --first 1000
+  burstlens replay shape=0.5,scale=linear:4..1,exponent=1.1 --url http://127.0.0.1:8000 -o run --to 1h
+  burstlens replay BurstGPT_1.csv --simulate llama-2-13b-a100 -o run --from 2d --to 3d
+  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --prompts ShareGPT_V3.json \\
+      --tokenizer llama/tokenizer.json --api chat --own-lengths --max-tokens 2048
+  burstlens replay BurstGPT_1.csv --url http://node:8000 -o run-2 --shard 2/4 --start-at 1790000000
+  burstlens report run                          the page of the run
+
+\b
+The key of the endpoint is read from OPENAI_API_KEY.
+Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
+)
+@click.argument("source", metavar="TRACE|PARAMETERS")
+@aiming
+@out_option
+@selecting
+@prompting
+@click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
+@click.option(
+    "--own-lengths",
+    is_flag=True,
+    help="Let the model end by itself, at --max-tokens at the latest; without those, at the trace's length.",
+)
+@click.option("--max-tokens", type=int, help="Cap of response tokens, the trace's or the model's own.")
+@click.option(
+    "--body",
+    type=Body(),
+    metavar="JSON",
+    help="Further fields of each request: '{\"temperature\": 0}'.",
+)
+@click.option("--workers", default=1, show_default=True, help="Processes that send.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Send part I of N, counted from 0: N senders started with the same options send the whole.",
+)
+@click.option(
+    "--start-at",
+    metavar="INSTANT",
+    help="Begin at this instant, 2026-03-01T12:00:00Z or Unix seconds; the same for all shards.",
+)
+@click.option(
+    "--clock",
+    default="endpoint",
+    show_default=True,
+    metavar="endpoint|FOLDER",
+    help="What a shard compares this machine's clock with: the endpoint's Date, or the server of a folder "
+    "that all senders share.",
+)
+@click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
+@click.option(
+    "--retries",
+    default=0,
+    show_default=True,
+    help="Send a request again, so often at most, that was refused, reset before its first token, rejected, "
+    "or answered 429 or 5xx.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    default="10m",
+    show_default=True,
+    help="Give a request up after this time.",
+)
+@click.option(
+    "--grace",
+    "grace_s",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    help="How long open requests may go on after Ctrl-C.",
+)
+@click.option("--slo-ttft", "ttft_s", type=Duration(), help="Goodput: time to first token at most.")
+@click.option("--slo-tpot", "tpot_s", type=Duration(), help="Goodput: time per output token at most.")
+@click.option("--slo-e2e", "e2e_s", type=Duration(), help="Goodput: end to end at most.")
+@click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True,
+              help="Of the simulated engine.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
+@click.option("--strict", is_flag=True, help="Exit code 3 unless the load is trustworthy.")
+@json_option
+@live_option
+def replay(
+    source: str,
+    url: str | None,
+    simulate: str | None,
+    served_model: str | None,
+    out: Path,
+    share_prefixes: bool,
+    vocabulary: tuple[int, int] | None,
+    prompt_file: Path | None,
+    tokenizer: Path | None,
+    prompt_memory: int | None,
+    api: str,
+    own_lengths: bool,
+    max_tokens: int | None,
+    body: dict[str, Any] | None,
+    workers: int,
+    shard: str | None,
+    start_at: str | None,
+    clock: str,
+    max_concurrency: int | None,
+    retries: int,
+    timeout_s: float,
+    grace_s: float,
+    ttft_s: float | None,
+    tpot_s: float | None,
+    e2e_s: float | None,
+    scheduling: str,
+    resume: bool,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+    **selection: Any,
+) -> None:
+    """Send a trace or fitted load, and say whether to believe it.
+
+    Every request ends in the record once, with its class. The record grows as the run goes: what was
+    written stays, whatever happens.
+    """
+    from rich.console import Console
+
+    from .screens.live import live
+
+    if (url is None) == (simulate is None):
+        raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+    if simulate is not None and (shard is not None or start_at is not None):
+        raise bl.BurstlensError(
+            "--shard and --start-at: are for --url; in virtual time one process sends all"
+        )
+    error = Console(stderr=True, highlight=False)
+    texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
+    with progress(quiet) as show:
+        load = made_apart.workload(source, progress=show, **selection)
+    if simulate is not None:
+        from ..bench.prompts.token_ids import NO_PREFIX_CACHE
+
+        notes = [NO_PREFIX_CACHE] if share_prefixes else []
+        with progress(quiet) as show:
+            run = bl.simulate(load, simulate, out, scheduling=scheduling, notes=notes, progress=show)
+    else:
+        from ..bench.settings import Settings
+
+        settings = Settings(
+            timeout_s=timeout_s,
+            grace_s=grace_s,
+            max_concurrency=max_concurrency,
+            workers=workers,
+            retries=retries,
+            ignore_eos=not own_lengths,
+            max_tokens=max_tokens,
+            extra=body or {},
+        )
+        if texts is not None:
+            _ask_first(url or "", served_model)
+        with progress(quiet) as show:
+            prompts = _prompts(texts, share_prefixes, vocabulary, selection["seed"], api, show)
+        with live(error, quiet) as watch:
+            run = bl.replay(
+                load,
+                out,
+                url=url or "",
+                served_model=served_model,
+                api=api,
+                key=os.environ.get("OPENAI_API_KEY"),
+                settings=settings,
+                prompts=prompts,
+                resume=resume,
+                shard=shard,
+                start_at=start_at,
+                clock=clock,
+                waiting=None if quiet else lambda said: error.print(said, markup=False),
+                watch=watch,
+            )
+    # What only the end needs is loaded then, lest the first request wait for it.
+    from ..bench.metrics.measures import Slo
+    from ..bench.metrics.summary import write_summary
+    from .screens.run import screen
+
+    slo = Slo(ttft_s, tpot_s, e2e_s) if (ttft_s, tpot_s, e2e_s) != (None, None, None) else None
+    said = write_summary(out, slo=slo)
+    if as_json:
+        say_json(said.as_dict())
+    else:
+        screen_of = Console(highlight=False)
+        screen_of.print(screen(said))
+        for note in run.manifest.notes:
+            screen_of.print(f"note: {note}", markup=False)
+        screen_of.print(f"\nrecord and summary in {out}; the page: burstlens report {out}", markup=False)
+    if not run.finished:
+        on = "go on with --resume" if run.manifest.shard is None else "a shard cannot go on, start all again"
+        click.echo(f"burstlens: {run.manifest.stopped}; {on}", err=True)
+        raise click.exceptions.Exit(STOPPED)
+    if strict and not said.verdict.trustworthy:
+        raise click.exceptions.Exit(NOT_TRUSTWORTHY)
+
+
+def _texts(
+    file: Path | None,
+    tokenizer: Path | None,
+    memory: int | None,
+    vocabulary: tuple[int, int] | None,
+    simulate: str | None,
+) -> tuple[Path, Path, int | None] | None:
+    """The options about prompts of text, if there are to be any; BurstlensError where they do not fit."""
+    if file is None:
+        for option, given in (("--tokenizer", tokenizer), ("--prompt-memory", memory)):
+            if given is not None:
+                raise bl.BurstlensError(f"{option}: is for prompts of text; name their file with --prompts")
+        return None
+    if simulate is not None:
+        raise bl.BurstlensError("--prompts: in virtual time no prompt is read, only its length; leave it out")
+    if vocabulary is not None:
+        raise bl.BurstlensError("--vocabulary: is for prompts of token ids; leave it out with --prompts")
+    if tokenizer is None:
+        raise bl.BurstlensError(
+            "--prompts: needs the served model's tokenizer.json; name it with --tokenizer"
+        )
+    return file, tokenizer, memory
+
+
+def _ask_first(url: str, served_model: str | None) -> None:
+    """BurstlensError where the server cannot be used, before the time that counting a file takes."""
+    from ..bench.client.preflight import preflight
+    from ..bench.settings import Target
+
+    preflight(Target(url, served_model, key=os.environ.get("OPENAI_API_KEY")))
+
+
+def _prompts(
+    texts: tuple[Path, Path, int | None] | None,
+    share: bool,
+    vocabulary: tuple[int, int] | None,
+    seed: int,
+    api: str,
+    show: Progress,
+) -> Prompts:
+    """Prompts of text from a file, or of token ids."""
+    if texts is not None:
+        file, tokenizer, memory = texts
+        return bl.text_prompts(file, tokenizer, memory=memory, seed=seed, share=share, api=api, progress=show)
+    from ..bench.prompts.token_ids import FIRST, LAST, TokenPrompts
+
+    return TokenPrompts(seed, share=share, vocabulary=vocabulary or (FIRST, LAST))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens serve
+  burstlens serve --preset llama-2-13b-h200 --port 8001 --speedup 10
+  burstlens serve --profile mine.json --max-num-queued-reqs 64"""
+)
+@click.option("--preset", default="llama-2-13b-a100", show_default=True, help="Model and GPU to be.")
+@click.option("--profile", type=click.Path(path_type=Path), help="Constants of one's own fit, as JSON.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.option("--speedup", default=1.0, show_default=True, help="Every step is that much shorter.")
+@click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True)
+@click.option("--served-model", help="Name to serve under.  [default: the preset's model]")
+@click.option("--max-num-seqs", type=int)
+@click.option("--max-num-batched-tokens", type=int)
+@click.option("--max-model-len", type=int)
+@click.option("--max-num-queued-reqs", type=int, help="Reject requests above so many.")
+@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Count prompts of text by this tokenizer.json instead of by words.",
+)
+@click.option("--list", "listing", is_flag=True, help="List the presets with their sources.")
+def serve(
+    preset: str,
+    profile: Path | None,
+    host: str,
+    port: int,
+    speedup: float,
+    scheduling: str,
+    served_model: str | None,
+    seed: int,
+    tokenizer: Path | None,
+    listing: bool,
+    **limits: int | None,
+) -> None:
+    """Serve a *simulated* vLLM on an OpenAI-compatible endpoint.
+
+    Its timing comes from a model of continuous batching.
+    """
+    from ..bench.simulated.presets import load_preset, preset_names
+
+    if listing:
+        for name in preset_names():
+            each = load_preset(name)
+            click.echo(f"{name}: {each.model} on {each.gpu}; {each.source}")
+        return
+    chosen = load_preset(profile or preset).limited(**limits)
+
+    def ready(url: str) -> None:
+        click.echo(
+            f"SIMULATED {chosen.model} on {chosen.gpu} at {url}, {chosen.num_blocks:,} KV blocks, "
+            f"{speedup:g} times real time; Ctrl-C ends it"
+        )
+
+    bl.serve(
+        chosen,
+        host=host,
+        port=port,
+        speedup=speedup,
+        scheduling=scheduling,
+        served_model=served_model,
+        seed=seed,
+        tokenizer=tokenizer,
+        ready=ready,
+    )
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  burstlens calibrate parameters.json --kv 0.35 --url http://127.0.0.1:8000 -o scaled.json
+  burstlens calibrate BurstGPT_1.csv --kv 0.35 --simulate llama-2-13b-a100 --first 2000"""
+)
+@click.argument("source", metavar="TRACE|PARAMETERS")
+@click.option("--kv", default=0.35, show_default=True, help="KV-cache use to reach, a share of 1.")
+@aiming
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scaled parameters here."
+)
+@click.option("--tolerance", default=0.02, show_default=True, help="Near enough, a share of 1.")
+@click.option("--trials", default=12, show_default=True, help="Runs at most.")
+@selecting
+@prompting
+@json_option
+@live_option
+def calibrate(
+    source: str,
+    kv: float,
+    url: str | None,
+    simulate: str | None,
+    served_model: str | None,
+    out: Path | None,
+    tolerance: float,
+    trials: int,
+    share_prefixes: bool,
+    vocabulary: tuple[int, int] | None,
+    prompt_file: Path | None,
+    tokenizer: Path | None,
+    prompt_memory: int | None,
+    as_json: bool,
+    quiet: bool,
+    **selection: Any,
+) -> None:
+    """Find the load that brings KV-cache use to a wanted level.
+
+    The paper uses 30 to 40 %.
+    """
+    if (url is None) == (simulate is None):
+        raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+    texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
+    with progress(quiet) as show:
+        seed = selection["seed"]
+        prompts = _prompts(texts, share_prefixes, vocabulary, seed, "completions", show)
+        found = bl.calibrate(
+            source,
+            kv,
+            url=url,
+            simulate=simulate,
+            served_model=served_model,
+            key=os.environ.get("OPENAI_API_KEY"),
+            out=out,
+            tolerance=tolerance,
+            trials=trials,
+            prompts=prompts,
+            progress=show,
+            **selection,
+        )
+    if as_json:
+        said = {
+            "kv": found.wanted,
+            "scale": found.scale,
+            "used": found.kv_cache_use,
+            "reached": found.reached,
+        }
+        click.echo(json.dumps({**said, "trials": found.trials.to_dicts()}, indent=2))
+    else:
+        for row in found.trials.iter_rows(named=True):
+            click.echo("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        click.echo(str(found))
+        if out is not None:
+            click.echo(f"{out}: parameters scaled by {found.scale:.4g}")
+
+
+def shards_of(logs: Sequence[str]) -> list[Path]:
+    """The folders, if they are all the shards of one workload; none where none is a shard."""
+    from ..analysis.logs.run_folders import whole
+
+    return [part.folder for part in whole([Path(log) for log in logs])]
+
+
+def verdict_on(folders: Sequence[Path]) -> dict[str, Any]:
+    """What the shards of one workload were together, as a load: verdict, requests, and what to know of it."""
+    from ..bench.client.merge_shards import gathered
+    from ..bench.metrics.summary import summarize
+
+    with gathered(folders) as run:
+        said = summarize(run)
+    return {
+        "verdict": str(said.verdict),
+        "trustworthy": said.verdict.trustworthy,
+        "shards": len(folders),
+        "requests": said.manifest.requests,
+        "notes": list(said.manifest.notes),
+    }

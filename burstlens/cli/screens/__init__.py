@@ -1,0 +1,1 @@
+"""What the terminal shows while a verb runs, and when it is done."""

@@ -1,0 +1,122 @@
+"""A finished run on one terminal screen: verdict, requests, latencies, throughput, server, lateness.
+
+Not here: what is measured (see `burstlens.bench.metrics.summary`) and the live display during a run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ...analysis.core.result import number
+from ...bench.metrics.measures import COMPLAINTS, LATENCIES, QUANTILES, Distribution
+
+if TYPE_CHECKING:
+    from ...bench.metrics.summary import Summary
+
+SHOWN = tuple(name for name in QUANTILES if name != "p95")
+"""Quantiles that fit on a terminal of 80 columns; the page has them all."""
+WORDS = 120
+"""Characters of a complaint that are shown."""
+LATE_S = 0.01
+"""Lateness p99 above which latencies counted from the send are shown too."""
+
+
+def screen(said: Summary) -> RenderableType:
+    """The whole summary, the verdict last so that it stands above the prompt."""
+    return Group(_head(said), "", _numbers(said), "", _latencies(said), "", _verdict(said))
+
+
+def _head(said: Summary) -> Text:
+    """What ran against what."""
+    run = said.manifest
+    text = Text(run.name, style="bold")
+    if run.synthetic:
+        text.append(" · synthetic workload", style="yellow")
+    text.append(f" → {run.served_model or 'unknown model'} at {run.url}" if run.url else "", style="not bold")
+    if run.simulated:
+        text.append(f" · SIMULATED by preset {run.simulated}", style="yellow")
+    return text
+
+
+def _numbers(said: Summary) -> Table:
+    """Requests by outcome, throughput, server and lateness as name and value."""
+    told = said.metrics
+    asked, sent = said.rates_rps
+    classes = [f"{count:,} {name}" for name, count in told.outcomes.items() if count and name != "ok"]
+    rate = told.failure_rate
+    rows = [
+        ("requests", f"{told.requests:,} in {_time(told.span_s)}: {told.outcomes['ok']:,} ok"
+         + "".join(f", {each}" for each in classes)),
+        ("failure rate R", f"{_percent(rate.value)} [{_percent(rate.low)}, {_percent(rate.high)}]"),
+        ("throughput P", f"{number(told.throughput_tps)} tokens/s, {number(told.throughput_rps)} answers/s, "
+         f"{number(told.prompt_tps)} prompt tokens/s"),
+        ("in flight", f"{number(said.in_flight.mean)} on average, {number(said.in_flight.max)} at most"),
+    ]  # fmt: skip
+    rows[1:1] = [
+        (str(outcome), f"{n:,} times: {error if len(error) <= WORDS else error[: WORDS - 1] + '…'}")
+        for outcome, error, n in said.complaints.head(COMPLAINTS).iter_rows()
+    ]
+    if told.retried:
+        rows.append(
+            ("retried", f"{told.retried:,} were sent again: more arrived at the server than was asked")
+        )
+    if told.goodput is not None:
+        slo = told.goodput.slo.bounds()
+        bounds = ", ".join(f"{name[:-2].upper()} {_time(bound)}" for name, bound in slo.items())
+        share = _percent(told.goodput.share.value)
+        rows.append(("goodput", f"{number(told.goodput.rps)} requests/s, {share} within {bounds}"))
+    rows.append(("KV-cache use", _server(said)))
+    rows.append(("rate", f"{number(sent)} requests/s sent, {number(asked)} asked"))
+    late = said.lateness
+    rows.append(("lateness", f"p50 {_time(late.p50)}, p99 {_time(late.p99)}, at most {_time(late.max)}"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _server(said: Summary) -> str:
+    used = said.server.get("kv_cache_use")
+    if used is None:
+        return "unknown: the server's metrics were not to be had"
+    text = f"{_percent(used.mean)} on average, {_percent(used.max)} at most"
+    if (waiting := said.server.get("waiting")) is not None:
+        text += f"; {number(waiting.mean)} waiting on average, {number(waiting.max)} at most"
+    return text + (f"; {said.preemptions:,.0f} preemptions" if said.preemptions else "")
+
+
+def _latencies(said: Summary) -> Table:
+    """Mean, jitter and quantiles of every latency that was measured."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="cyan")
+    table.add_column("latency", no_wrap=True)
+    for name in ("mean", "σ", *SHOWN):
+        table.add_column(name, justify="right", no_wrap=True)
+    # Counted from the send, latencies tell something only where requests were sent late.
+    late = said.lateness.p99 > LATE_S
+    for key, words in LATENCIES.items():
+        of: Distribution = said.metrics.latencies[key]
+        if of.n and (late or not key.endswith("_from_sent_s")):
+            quantiles = (getattr(of, name) for name in SHOWN)
+            table.add_row(words, *(_time(value) for value in (of.mean, of.sd, *quantiles)))
+    return table
+
+
+def _verdict(said: Summary) -> Text:
+    style = "bold green" if said.verdict.trustworthy else "bold red"
+    return Text(f"load: {said.verdict}", style=style)
+
+
+def _time(seconds: float) -> str:
+    if seconds != seconds:
+        return "–"
+    return f"{number(1000 * seconds)} ms" if abs(seconds) < 1 else f"{number(seconds)} s"
+
+
+def _percent(share: float) -> str:
+    return "unknown" if share != share else f"{number(100 * share)} %"

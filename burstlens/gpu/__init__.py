@@ -1,0 +1,1 @@
+"""Every evaluation against a vLLM on this machine's GPU, stage by stage."""

@@ -1,0 +1,279 @@
+"""An evaluation on a GPU in one call: a vLLM of its own, and stage after stage, each with a time limit.
+
+Each stage is a process that is stopped when its time is up, as by Ctrl-C: what it has measured stays, and the
+same call goes on. Not here: what a stage does (`stages`), the server (`bench.hosted`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..analysis.core.atomic_write import write_json
+from ..analysis.core.errors import BurstlensError
+from ..analysis.core.exhibit import Exhibit, Shown, marks
+from ..analysis.core.result import Progress, silent
+from ..api.event_loop import LISTEN_S
+from ..console import STOPPED
+from .stages import OFFLINE, PLAN, STAGES, Plan
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..bench.server.vllm import Flags
+
+LIMITS_S: dict[str, float] = {
+    "profile": 900,
+    "calibrate": 2700,
+    "maf2": 3600,
+    "sweep": 5400,
+    "schedulers": 5400,
+    "client": 600,
+    "simulated": 900,
+}
+"""How long each stage may take."""
+GRACE_S = 90.0
+"""After its time is up, for what is open."""
+PATIENCE_S = 1200.0
+"""How long vLLM may take to come up: it compiles and captures graphs first."""
+STATE = "stage.json"
+SERVER = "server.json"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a stage ended."""
+
+    stage: str
+    state: str
+    """`done`, `time limit`, `failed` or `stopped`."""
+    took_s: float
+    said: str
+    """What it found, or why it did not."""
+
+    @property
+    def line(self) -> str:
+        """For a screen."""
+        return f"{self.stage}: {self.state} after {self.took_s:,.0f} s: {self.said}"
+
+
+@dataclass(frozen=True)
+class GpuEvaluated(Shown):
+    """What an evaluation's folder holds."""
+
+    folder: Path
+
+    @property
+    def stages(self) -> list[Done]:
+        """How each stage that was run ended last, in their order."""
+        return [done for name in STAGES if (done := ended(self.folder, name)) is not None]
+
+    @property
+    def errors(self) -> pl.DataFrame:
+        """The simulated engine with the fitted preset against the server: columns of `against.SUMMARY`.
+
+        Empty until the last stage has run.
+        """
+        import polars as pl
+
+        from ..bench.experiments.against import SUMMARY
+
+        path = self.folder / "simulated" / "summary.csv"
+        return pl.read_csv(path, schema_overrides=SUMMARY) if path.is_file() else pl.DataFrame(schema=SUMMARY)
+
+    def report(self, *, images: bool = True) -> Path:
+        """Write the page; its path."""
+        from ..reports.pages.gpu import write_gpu_page
+
+        return write_gpu_page(self.folder, command="burstlens.gpu_evaluate", images=images)
+
+    def exhibit(self) -> Exhibit:
+        """How the stages ended; the errors of the simulated engine, then the stages, as tables."""
+        import polars as pl
+
+        rows = [asdict(done) for done in self.stages]
+        schema = {"stage": pl.String, "state": pl.String, "took_s": pl.Float64, "said": pl.String}
+        tables = {"errors": self.errors, "stages": pl.DataFrame(rows, schema=schema)}
+        path = self.folder / SERVER
+        server = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        told = marks(server.get("simulated"), Plan.read(self.folder).synthetic, "trace")
+        return Exhibit(f"Evaluation in {self.folder}", told, [done.line for done in self.stages], tables)
+
+
+def evaluate(
+    out: Path,
+    *,
+    vllm: Path | None = None,
+    url: str | None = None,
+    trace: str | None = None,
+    functions: str | None = None,
+    weights: Path | None = None,
+    model: str = "llama-2-13b",
+    flags: Flags | None = None,
+    environment: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
+    limits_s: Mapping[str, float] | None = None,
+    patience_s: float = PATIENCE_S,
+    kv: float = 0.35,
+    requests: int = 400,
+    seeds: int = 3,
+    vocabulary: tuple[int, int] = (256, 31_999),
+    shapes: tuple[float, ...] = (0.25, 1.0),
+    scales: tuple[float, ...] = (0.75, 1.5),
+    exponents: tuple[float, ...] = (0.9, 1.3),
+    client_rps: float = 100.0,
+    client_requests: int = 3000,
+    rounds: int = 3,
+    timeout_s: float = 300.0,
+    progress: Progress = silent,
+) -> list[Done]:
+    """Run the stages that `out` lacks, or those of `only` again, and tell how each ended.
+
+    The server is started by the Python `vllm` for as long as stages need one, or is the one at `url`, which
+    has to run with the flags that `bench.hosted.Flags` tells. Without a trace the embedded synthetic one is
+    used. A stage that fails does not stop the others, but for the server's end. BurstlensError where
+    nothing can be run.
+    """
+    from ..bench.client.preflight import preflight
+    from ..bench.server.vllm import Flags, gpu_name, metrics_page, watched_gpu
+    from ..bench.server.vllm import vllm as hosted
+
+    unknown = [name for name in (*only, *(limits_s or {})) if name not in STAGES]
+    if unknown:
+        raise BurstlensError(f"gpu-evaluate: no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
+    chosen = flags or Flags()
+    made = Plan(
+        trace=_trace(trace, out), synthetic=trace is None, functions=functions, model=model,
+        weights=None if weights is None else str(weights), gpu=gpu_name() or _gpu_of(out),
+        flags=asdict(chosen), kv=kv, requests=requests, seeds=seeds, vocabulary=vocabulary, shapes=shapes,
+        scales=scales, exponents=exponents, client_rps=client_rps, client_requests=client_requests,
+        rounds=rounds, timeout_s=timeout_s,
+    )  # fmt: skip
+    made.write(out)
+    left = [name for name in STAGES if name in only or (not only and state_of(out, name) != "done")]
+    limits = {**LIMITS_S, **(limits_s or {})}
+    with contextlib.ExitStack() as held:
+        address = url or ""
+        if any(name not in OFFLINE for name in left):
+            if url is None:
+                if vllm is None:
+                    raise BurstlensError(
+                        "gpu-evaluate: say which Python has vLLM with --vllm PYTHON, or where a server runs "
+                        "with --url"
+                    )
+                host = held.enter_context(hosted(
+                    vllm, weights, chosen, out, name=model, patience_s=patience_s, environment=environment,
+                    progress=progress,
+                ))  # fmt: skip
+                address = host.url
+            held.enter_context(watched_gpu(out))
+            found = preflight(made.target(address))
+            write_json({
+                "url": address, "version": found.version, "simulated": found.simulated, "gpu": made.gpu,
+                "command": list(host.command) if url is None else None, "flags": asdict(chosen),
+            }, out / SERVER)  # fmt: skip
+        ended = []
+        for i, name in enumerate(left):
+            done = _run(out, name, address, limits[name], partial(progress, f"stage {name}", i / len(left)))
+            ended.append(done)
+            if name not in OFFLINE:
+                with contextlib.suppress(BurstlensError):
+                    (out / name / "metrics.txt").write_text(metrics_page(address), encoding="utf-8")
+            if done.state == "stopped":
+                raise KeyboardInterrupt
+    return ended
+
+
+def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], None]) -> Done:
+    """One stage in a process of its own, and its `stage.json`; `waiting` is called while it runs."""
+    into = out / name
+    into.mkdir(parents=True, exist_ok=True)
+    began, stopped = time.time(), False
+    with (into / "stage.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "burstlens.gpu.stages", str(out), name, url or "-"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+        state = ""
+        try:
+            said = _heard(process, limit_s, waiting)
+        except subprocess.TimeoutExpired:
+            state, said = "time limit", _end(process)
+        except KeyboardInterrupt:
+            state, stopped, said = "stopped", True, _end(process)
+        if process.returncode == 0:
+            state = "done"
+    last = (said.strip().splitlines() or [f"it ended with code {process.returncode}, see {into}/stage.log"])[
+        -1
+    ]
+    done = Done(
+        name, state or ("stopped" if process.returncode == STOPPED else "failed"), time.time() - began, last
+    )
+    write_json(asdict(done), into / STATE)
+    return done if not stopped else Done(name, "stopped", done.took_s, last)
+
+
+def _heard(process: subprocess.Popen[str], limit_s: float, waiting: Callable[[], None]) -> str:
+    """What a stage says by its end; TimeoutExpired where that is not in time."""
+    until = time.monotonic() + limit_s
+    while True:
+        waiting()
+        try:
+            return process.communicate(timeout=max(min(LISTEN_S, until - time.monotonic()), 0.0))[0]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= until:
+                raise
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    """Stop a stage as Ctrl-C does; what it said last."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=GRACE_S)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0]
+
+
+def state_of(out: Path, name: str) -> str | None:
+    """How a stage ended last; None where it was not run."""
+    done = ended(out, name)
+    return None if done is None else done.state
+
+
+def ended(out: Path, name: str) -> Done | None:
+    """What a stage's `stage.json` says."""
+    try:
+        return Done(**json.loads((out / name / STATE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _gpu_of(out: Path) -> str:
+    """What the folder tells of the GPU, where this machine has none: stages without a server run anywhere."""
+    return Plan.read(out).gpu if (out / PLAN).is_file() else "no GPU"
+
+
+def _trace(trace: str | None, out: Path) -> str:
+    """The trace, or the embedded synthetic one written into the folder once."""
+    if trace is not None:
+        return str(Path(trace).absolute()) if Path(trace).exists() else trace
+    path = out.absolute() / "synthetic.parquet"
+    if not path.is_file():
+        from .. import synth
+
+        out.mkdir(parents=True, exist_ok=True)
+        synth(path, days=61).engine.close()
+    return str(path)

@@ -1,0 +1,1 @@
+"""Public traces: where they are, downloading them and unpacking them."""
