@@ -1,6 +1,6 @@
 """The SQL files in Spark's dialect: written once for DuckDB, translated by sqlglot.
 
-Not here: running them (`burstlens.queries` on DuckDB, `burstlens.queries.spark` on Spark).
+Not here: running them (`burstlens.queries.duckdb`, `burstlens.queries.spark`).
 """
 
 from __future__ import annotations

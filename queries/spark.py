@@ -1,6 +1,6 @@
 """The same questions on Apache Spark: the SQL files translated, answered by a cluster, small tables fetched.
 
-`SparkEngine` has the words of `burstlens.queries.Engine`. One Spark application serves a process; each engine
+`SparkEngine` is a `burstlens.queries.engine.Engine`. One Spark application serves a process; each engine
 has a session of its own in it, so the tables of two traces never meet. Not here: reading logs with Spark
 (`burstlens.analysis.logs.load_spark`).
 """
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from . import text
 from .dialect import asked_in, in_spark
+from .files import sql_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -139,7 +139,7 @@ class SparkEngine:
 
     def create(self, table: str, name: str, *, keep: bool = False, **parameters: Any) -> None:
         """Give the answer of one SQL file a name, for the questions that follow."""
-        self.view(table, self.run(in_spark(text(name)), **parameters), keep=keep)
+        self.view(table, self.run(in_spark(sql_text(name)), **parameters), keep=keep)
 
     def fill(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """Make a small table from plain rows; text stays data, never SQL."""
@@ -152,7 +152,7 @@ class SparkEngine:
 
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
         """Run one SQL file and fetch its answer, a small table; `$name` in it is bound from `parameters`."""
-        return self._fetched(self.run(in_spark(text(name)), **parameters))
+        return self._fetched(self.run(in_spark(sql_text(name)), **parameters))
 
     def _fetched(self, frame: DataFrame) -> pl.DataFrame:
         """The rows of a small frame, by way of Arrow."""

@@ -1,6 +1,6 @@
 """The CSV of Azure's LLM inference traces: an instant, context tokens and generated tokens.
 
-Read by `queries/ingest/azure_llm.sql` and by inference-perf. Not here: other formats.
+Read by `queries/sql/ingest/azure_llm.sql` and by inference-perf. Not here: other formats.
 """
 
 from __future__ import annotations

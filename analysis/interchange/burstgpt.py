@@ -1,6 +1,6 @@
 """The CSV of HPMLL/BurstGPT: six columns as its files 1 and 2, eight where sessions or latencies are known.
 
-Read by `queries/ingest/burstgpt.sql` and by AIPerf's loader of that name. Not here: other formats.
+Read by `queries/sql/ingest/burstgpt.sql` and by AIPerf's loader of that name. Not here: other formats.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JSON lines of the Mooncake traces: milliseconds, lengths, and `hash_ids` of the prompt's blocks.
 
-Read by `queries/ingest/mooncake.sql`, AIPerf, vLLM's `bench serve` (`timed_trace`) and GuideLLM. Not here:
-how the numbers of the blocks come about (`hash_ids`).
+Read by `queries/sql/ingest/mooncake.sql`, AIPerf, vLLM's `bench serve` (`timed_trace`) and GuideLLM. Not
+here: how the numbers of the blocks come about (`hash_ids`).
 """
 
 from __future__ import annotations

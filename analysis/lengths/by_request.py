@@ -1,6 +1,6 @@
 """Response lengths by request length: bands, shape of each bin, slope, and how both go together.
 
-Works on small tables that the engine made (see `queries/joint_lengths.sql` and
+Works on small tables that the engine made (see `queries/sql/lengths/joint_lengths.sql` and
 `length_blocks.sql`), already summed over a selection. Not here: the laws of either side on its own
 (`families`), the copula's arithmetic (`joint`), and the sentences (`lengths.part`).
 """

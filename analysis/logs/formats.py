@@ -1,7 +1,7 @@
 """Known log formats: one SQL file each, whose leading comments say what the log looks like.
 
-`queries/ingest/<name>.sql` is the SELECT that turns a log's own columns (`FROM log`) into those of a trace.
-Its comments declare the rest, so that a new format is a new file and nothing else:
+`queries/sql/ingest/<name>.sql` is the SELECT that turns a log's own columns (`FROM log`) into those of a
+trace. Its comments declare the rest, so that a new format is a new file and nothing else:
 
 - the first line is the title that messages use, and free text may follow;
 - `-- reads: csv` (or jsonl, parquet, several);
@@ -26,9 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib import resources
 
-from ... import queries
+from ...queries.files import INGEST, format_names, sql_text
 
 DECLARED = re.compile(r"^-- (reads|column|optional|day0|needs|holds|failures|spread): (.+)$", re.MULTILINE)
 
@@ -77,9 +76,7 @@ def plain(name: str) -> str:
 @cache
 def formats() -> dict[str, Format]:
     """Every known format by name."""
-    folder = resources.files(queries) / "ingest"
-    names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql"))
-    return {name: declared(name, queries.text(f"ingest/{name}")) for name in names}
+    return {name: declared(name, sql_text(f"{INGEST}/{name}")) for name in format_names()}
 
 
 def declared(name: str, sql: str) -> Format:

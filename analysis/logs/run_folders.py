@@ -2,7 +2,7 @@
 
 The folders of shards, which several senders wrote of one workload, are one log together, on one clock. Only
 what reading them as a trace needs. Not here: the record itself (`burstlens.bench.record.run_folder`), its
-format (`queries/ingest/burstlens_record.sql`).
+format (`queries/sql/ingest/burstlens_record.sql`).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...queries import Engine
-from ...queries.spark import SparkEngine
+from ...queries.duckdb import DuckDBEngine
+from ...queries.engine import Engine
 
 HOLE_S = 86_400.0
 """A silence of all services of at least this long is a hole in the record, not a quiet time."""
@@ -136,7 +136,7 @@ def _runs(
     return distinct[:found], start[: found + 1]
 
 
-def stamp(engine: Engine, resolution_s: float) -> list[Stream]:
+def stamp(engine: DuckDBEngine, resolution_s: float) -> list[Stream]:
     """Make `stamped` and `requests` from a table `trace`; the streams, by `stream_id` from 1."""
     connection = engine.connection
     connection.execute(
@@ -174,7 +174,7 @@ def stamp(engine: Engine, resolution_s: float) -> list[Stream]:
 
 
 def build(
-    engine: Engine, streams: Sequence[Stream], resolution_s: float
+    engine: DuckDBEngine, streams: Sequence[Stream], resolution_s: float
 ) -> tuple[tuple[Selection, ...], dict[int, Ticks]]:
     """Make streams, selections, members, segments, ticks and gaps from the `stamped` table.
 
@@ -202,7 +202,7 @@ def build(
 
 
 def fill_selections(
-    engine: Engine | SparkEngine, streams: Sequence[Stream], per_stream: NDArray[np.int64]
+    engine: Engine, streams: Sequence[Stream], per_stream: NDArray[np.int64]
 ) -> tuple[tuple[Selection, ...], list[list[int]]]:
     """Make streams, selections and members; the selections, and beside each the indices of its streams."""
     engine.fill(
@@ -225,7 +225,7 @@ def fill_selections(
     return selections, members
 
 
-def fill_segments(engine: Engine | SparkEngine, start: Integers, end: Integers) -> None:
+def fill_segments(engine: Engine, start: Integers, end: Integers) -> None:
     """Make the contiguous stretches, from the first to the last tick of each."""
     engine.fill(
         "segments",
@@ -234,7 +234,7 @@ def fill_segments(engine: Engine | SparkEngine, start: Integers, end: Integers) 
     )
 
 
-def fetch(engine: Engine, n_streams: int) -> Rows:
+def fetch(engine: DuckDBEngine, n_streams: int) -> Rows:
     """Stamp, stream and failure of every request, of a `stamped` table sorted by tick."""
     connection = engine.connection
     first, last = connection.execute("SELECT MIN(tick), MAX(tick) FROM requests").fetchall()[0]
@@ -280,7 +280,7 @@ def select(
     return selections, [held for _, _, held in groups]
 
 
-def _keep_segments(engine: Engine, first: int, tick: Integers, hole_ticks: int) -> Integers:
+def _keep_segments(engine: DuckDBEngine, first: int, tick: Integers, hole_ticks: int) -> Integers:
     """Make the contiguous stretches of all occupied ticks; where each begins, counted from `first`.
 
     A silence of at least `hole_ticks` is a hole. A service's own silence is a gap like any other.
@@ -293,7 +293,7 @@ def _keep_segments(engine: Engine, first: int, tick: Integers, hole_ticks: int) 
 
 
 def _keep_ticks(
-    engine: Engine,
+    engine: DuckDBEngine,
     first: int,
     joined: Integers,
     apart: Sequence[tuple[Integers, Integers]],

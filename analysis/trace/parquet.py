@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import polars as pl
 
-from ...queries import Engine
+from ...queries.duckdb import DuckDBEngine
 from ...queries.spark import SparkEngine
 from ..core.errors import BurstlensError
 from ..logs.select_sql import literal
@@ -57,7 +57,7 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
                 begun, compression="zstd", metadata={METADATA_KEY: info.to_json()}
             )
         else:
-            assert isinstance(trace.engine, Engine), "a trace on a cluster is written as a folder"
+            assert isinstance(trace.engine, DuckDBEngine), "a trace on a cluster is written as a folder"
             copy(trace.engine, info or trace.info, begun)
         begun.replace(out)
     except (OSError, duckdb.IOException, pl.exceptions.ComputeError) as fault:
@@ -67,7 +67,7 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
             begun.unlink()
 
 
-def copy(engine: Engine, info: TraceInfo, out: Path, day: int | None = None) -> None:
+def copy(engine: DuckDBEngine, info: TraceInfo, out: Path, day: int | None = None) -> None:
     """The requests, or those of one day, with the names of their streams, as Parquet.
 
     Names are looked up by position in a list: a join would not keep the order of the rows.
@@ -114,6 +114,7 @@ def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
         if isinstance(trace.engine, SparkEngine):
             spark_tables.write(trace.engine, begun, by_day=by_day)
         else:
+            assert isinstance(trace.engine, DuckDBEngine)
             days = f"SELECT DISTINCT FLOOR(arrival_s / {DAY_S})::INTEGER AS day FROM requests ORDER BY day"
             for (day,) in trace.engine.connection.execute(days).fetchall():
                 folder = begun / f"{DAY}={day:06d}"

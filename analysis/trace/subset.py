@@ -41,7 +41,7 @@ def found_in(
 ) -> pl.DataFrame:
     """The requests of those streams in a half-open span, in order of arrival; BurstlensError where none is.
 
-    The columns are those of `queries/load.sql`; `start_s` and `end_s` are on the trace's clock.
+    The columns are those of `queries/sql/requests/load.sql`; `start_s` and `end_s` are on the trace's clock.
     """
     found = trace.engine.ask(
         "load",

@@ -16,7 +16,8 @@ from typing import Any, Self
 import duckdb
 import polars as pl
 
-from ...queries import Engine
+from ...queries.duckdb import DuckDBEngine
+from ...queries.engine import Engine
 from ...queries.spark import LOCAL, SparkEngine, Unavailable, start
 from ..core.errors import BurstlensError, counted
 from ..core.exhibit import Exhibit, Shown
@@ -58,7 +59,7 @@ class Trace(Shown):
     """An opened trace: its identity, its selections and an engine that answers questions about it."""
 
     info: TraceInfo
-    engine: Engine | SparkEngine
+    engine: Engine
     selections: tuple[Selection, ...]
     segments: pl.DataFrame
     """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
@@ -101,7 +102,7 @@ class Trace(Shown):
 
         BurstlensError where Spark holds them: there only small tables leave the cluster.
         """
-        if not isinstance(self.engine, Engine):
+        if not isinstance(self.engine, DuckDBEngine):
             raise BurstlensError(
                 f"{self.info.name}: its requests stay on the cluster; ingest writes them as Parquet, "
                 "to be read without Spark"
@@ -229,7 +230,7 @@ def open_trace(
                 for i, record in enumerate(records)
             ]
             tell(f"reading {records[0].path.name}", 0.0)
-            engine = client or (Engine(duckdb.connect()) if cluster is None else _started(cluster))
+            engine = client or (DuckDBEngine(duckdb.connect()) if cluster is None else _started(cluster))
             trace = _read(engine, readings, strict, rejects, clock_s, tell)
         except BurstlensError as fault:
             if not stands:
@@ -256,7 +257,7 @@ def _looked(
 
 
 def _read(
-    engine: Engine | SparkEngine,
+    engine: Engine,
     readings: Sequence[Reading],
     strict: bool,
     rejects: Path | None,
@@ -280,7 +281,7 @@ def _read(
     return replace(trace, info=info, rejects=tuple(loaded.rejects))
 
 
-def _digest(engine: Engine | SparkEngine, reading: Reading) -> str:
+def _digest(engine: Engine, reading: Reading) -> str:
     log = reading.log
     if log.url is not None and isinstance(engine, SparkEngine):
         return spark_places.digest(engine, log.url, log.path.is_dir())
@@ -294,13 +295,12 @@ def _started(cluster: Cluster) -> SparkEngine:
         raise BurstlensError.no_spark(str(fault)) from fault
 
 
-def _loaded(
-    engine: Engine | SparkEngine, readings: Sequence[Reading], strict: bool, clock_s: float = 0.0
-) -> Loaded:
+def _loaded(engine: Engine, readings: Sequence[Reading], strict: bool, clock_s: float = 0.0) -> Loaded:
     """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
     try:
         if isinstance(engine, SparkEngine):
             return spark_loading.load(engine, readings, strict=strict, clock_s=clock_s)
+        assert isinstance(engine, DuckDBEngine)
         return load(engine.connection, readings, strict=strict)
     except BurstlensError:
         for reading in readings:
@@ -309,17 +309,18 @@ def _loaded(
         raise
 
 
-def prepare(engine: Engine, info: TraceInfo) -> Trace:
+def prepare(engine: DuckDBEngine, info: TraceInfo) -> Trace:
     """Open what the engine holds in a table `trace` with the columns `COLUMNS`, in any order of rows."""
     return _prepared(engine, info, stamp(engine, info.resolution_s))
 
 
-def _prepared(engine: Engine | SparkEngine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
+def _prepared(engine: Engine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
     """Build the tables of `burstlens.queries` from the requests; `streams` by `stream_id` from 1."""
     ticks: Mapping[int, Ticks] | None = None
     if isinstance(engine, SparkEngine):
         selections = spark_tables.build(engine, streams, info.resolution_s)
     else:
+        assert isinstance(engine, DuckDBEngine)
         selections, ticks = build(engine, streams, info.resolution_s)
     segments = engine.ask("segments", resolution_s=info.resolution_s)
     return Trace(info, engine, selections, segments, ticks)

@@ -73,7 +73,7 @@ LEDGER = (
         "§1",
         "Conversation and API, ChatGPT and GPT-4 requests over 213 days, 10.31 million in all.",
         "volume",
-        "queries/totals.sql",
+        "queries/sql/requests/totals.sql",
         counts.size,
     ),
     _Entry(
@@ -81,7 +81,7 @@ LEDGER = (
         "§2.2",
         "With ChatGPT the mean rate is 0.019 requests/s in conversation and 0.21 requests/s in the API.",
         "volume",
-        "queries/hourly_counts.sql",
+        "queries/sql/requests/hourly_counts.sql",
         counts.rate,
     ),
     _Entry(
@@ -97,7 +97,7 @@ LEDGER = (
         "§2.1, Table 1",
         "The trace covers request patterns, conversation patterns, response lengths and failures.",
         "volume",
-        "queries/totals.sql",
+        "queries/sql/requests/totals.sql",
         counts.coverage,
     ),
     _Entry(
@@ -106,7 +106,7 @@ LEDGER = (
         "Conversation volume peaks on weekdays and falls at weekends; the API has no weekly pattern; "
         "GPT-4 is below ChatGPT.",
         "periodicity",
-        "queries/hourly_counts.sql",
+        "queries/sql/requests/hourly_counts.sql",
         checks.weekly,
     ),
     _Entry(
@@ -114,7 +114,7 @@ LEDGER = (
         "§3.1, Fig. 4–5",
         "Conversation is high in working hours and low at night; the API is irregular with a larger spread.",
         "periodicity",
-        "queries/hourly_counts.sql",
+        "queries/sql/requests/hourly_counts.sql",
         checks.daily,
     ),
     _Entry(
@@ -140,7 +140,7 @@ LEDGER = (
         "Over 35 % of conversations have one request, the median is 2, three quarters have four or fewer; "
         "the decline is exponential.",
         "conversations",
-        "queries/session_requests.sql",
+        "queries/sql/requests/session_requests.sql",
         sessions.turns,
     ),
     _Entry(
@@ -148,7 +148,7 @@ LEDGER = (
         "§3.2, Fig. 9",
         "The mean interval is not directly related to the number of requests; its P90 rises up to 5.",
         "conversations",
-        "queries/session_requests.sql",
+        "queries/sql/requests/session_requests.sql",
         sessions.interval,
     ),
     _Entry(
@@ -156,7 +156,7 @@ LEDGER = (
         "§3.2, Fig. 9",
         "The number of long intervals of a conversation grows with its requests.",
         "conversations",
-        "queries/session_requests.sql",
+        "queries/sql/requests/session_requests.sql",
         sessions.long_intervals,
     ),
     _Entry(
@@ -164,7 +164,7 @@ LEDGER = (
         "§3.3, Fig. 7",
         "Request lengths are Zipf.",
         "lengths",
-        "queries/length_histograms.sql",
+        "queries/sql/lengths/length_histograms.sql",
         lengths.zipf,
     ),
     _Entry(
@@ -172,7 +172,7 @@ LEDGER = (
         "§3.3, Fig. 7",
         "ChatGPT response lengths are bimodal.",
         "lengths",
-        "queries/length_histograms.sql",
+        "queries/sql/lengths/length_histograms.sql",
         lengths.bimodal,
     ),
     _Entry(
@@ -180,7 +180,7 @@ LEDGER = (
         "§3.3, Fig. 8",
         "Response length grows linearly with request length.",
         "lengths",
-        "queries/joint_lengths.sql",
+        "queries/sql/lengths/joint_lengths.sql",
         lengths.linear,
     ),
     _Entry(
@@ -188,7 +188,7 @@ LEDGER = (
         "§3.3, Fig. 10",
         "Per request bin response lengths are a shifted Gaussian whose spread grows with request length.",
         "lengths",
-        "queries/joint_lengths.sql",
+        "queries/sql/lengths/joint_lengths.sql",
         lengths.bins,
     ),
     _Entry(
@@ -196,7 +196,7 @@ LEDGER = (
         "§3.4, Fig. 11",
         "ChatGPT conversation fails over 5 % on average; GPT-4 fails less than ChatGPT.",
         "failures",
-        "queries/hourly_counts.sql",
+        "queries/sql/requests/hourly_counts.sql",
         counts.failures,
     ),
     _Entry(
@@ -228,7 +228,7 @@ LEDGER = (
         "§5.4, Fig. 17–18",
         "Request counts are forecast with NMAE 0.66 at one minute and 0.32 at ten.",
         "forecast",
-        "queries/forecast_features.sql",
+        "queries/sql/forecast/forecast_features.sql",
         forecasts.forecast,
     ),
     _Entry(
@@ -236,7 +236,7 @@ LEDGER = (
         "§6, Fig. 19–20",
         CLAIM,
         "disaggregation",
-        "queries/load.sql",
+        "queries/sql/requests/load.sql",
         disaggregation.ratio,
         "bench/provisioning/search.py",
     ),

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from burstlens.analysis.logs.tables import HOLE_S, MOST_SELECTED
 from burstlens.analysis.trace.trace import Trace, TraceInfo, open_frame, open_trace, prepare
-from burstlens.queries import Engine
+from burstlens.queries.duckdb import DuckDBEngine
 from polars.testing import assert_frame_equal
 
 TICKS = """
@@ -142,7 +142,7 @@ def test_a_table_made_elsewhere_is_opened_like_a_log() -> None:
     connection.executemany(
         "INSERT INTO trace VALUES (?, ?, ?, NULL, 1, 0, NULL, TRUE)", [list(row) for row in frame.rows()]
     )
-    trace = prepare(Engine(connection), TraceInfo("made", "made", (), 3, 0, 0, 1.0, None, True))
+    trace = prepare(DuckDBEngine(connection), TraceInfo("made", "made", (), 3, 0, 0, 1.0, None, True))
     check(trace)
     assert [s.label for s in trace.selections] == ["all", "a", "b"]
     assert trace.engine.table("ticks")["failed"].sum() == 3

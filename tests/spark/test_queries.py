@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import pytest
 from burstlens.analysis.trace.trace import Trace
 from burstlens.analysis.traffic.bin_counts import Blocks, by_block
 from burstlens.analysis.traffic.windows import gaps_in, windows_of
-from burstlens.queries import text
 from burstlens.queries.dialect import in_spark
+from burstlens.queries.files import question_names, sql_text
 from burstlens.queries.spark import SparkEngine
 
 from .conftest import Both, Open
@@ -80,11 +79,6 @@ def asked(trace: Trace) -> dict[str, dict[str, Any]]:
     }
 
 
-def questions() -> list[str]:
-    folder = resources.files("burstlens.queries")
-    return sorted(file.name[:-4] for file in folder.iterdir() if file.name.endswith(".sql"))
-
-
 @pytest.fixture(scope="module", params=TRACES)
 def opened(
     request: pytest.FixtureRequest,
@@ -123,10 +117,10 @@ def whole(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_every_question_is_asked_of_both_engines(opened: Both) -> None:
-    assert sorted(asked(opened.duckdb)) == questions()
+    assert sorted(asked(opened.duckdb)) == question_names()
 
 
-@pytest.mark.parametrize("name", questions())
+@pytest.mark.parametrize("name", question_names())
 def test_both_engines_answer_alike(opened: Both, name: str) -> None:
     parameters = asked(opened.duckdb)[name]
     mine, theirs = (whole(trace.engine.ask(name, **parameters)) for trace in (opened.duckdb, opened.spark))
@@ -144,11 +138,13 @@ def test_both_engines_answer_alike(opened: Both, name: str) -> None:
             assert mine[column].to_list() == theirs[column].to_list()
 
 
-@pytest.mark.parametrize("name", [name for name in questions() if re.search(r"(FROM|JOIN) gaps", text(name))])
+@pytest.mark.parametrize(
+    "name", [name for name in question_names() if re.search(r"(FROM|JOIN) gaps", sql_text(name))]
+)
 def test_gaps_are_made_once_and_kept_for_every_question(opened: Both, name: str) -> None:
     engine = opened.spark.engine
     assert isinstance(engine, SparkEngine)
-    answer = engine.run(in_spark(text(name)), **asked(opened.duckdb)[name])
+    answer = engine.run(in_spark(sql_text(name)), **asked(opened.duckdb)[name])
     plan = answer._jdf.queryExecution().optimizedPlan().toString()
     assert "InMemoryRelation [selection_id" in plan
 

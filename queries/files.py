@@ -1,0 +1,59 @@
+"""The SQL files, by name. Not here: running them (`duckdb`, `spark`).
+
+`sql/requests`, `sql/lengths` and `sql/forecast` run on both engines, `sql/cluster` only on Spark: DuckDB
+keeps what those ask for in arrays. `sql/ingest` holds the SELECT of each log format.
+
+What the SQL files may ask, all created when a trace is opened:
+
+- `requests(stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed, prefix)`:
+  one row a request, in arrival order; `tick` = FLOOR(arrival_s / resolution_s) is a BIGINT, `prefix` the
+  list of its prefix blocks, NULL in most logs.
+- `streams(stream_id, service, model, n)`: the distinct pairs and their requests; `stream_id` is a small
+  integer from 1, numbers may be missing.
+- `selections(selection_id, service, model)`: what is characterized: everything (both NULL), each
+  service (model NULL), each service and model; `members(selection_id, stream_id)` says which streams
+  a selection holds. Services and models are only ever text in these two small tables.
+- `segments(segment_id, start_tick, end_tick)`: contiguous stretches; between two lies a hole in the record.
+- `ticks(stream_id, tick, n, failed)`: requests and failures per occupied tick of the stamps' clock.
+- `gaps(selection_id, tick, n, gap)`: per selection and occupied tick: requests in it, and ticks since
+  the selection's previous occupied one (NULL for the first of a segment). A tick with n requests
+  holds n − 1 inter-arrival times of zero beside its `gap`.
+- `stretches(slot, stretch)`: slots of time put together, filled by who asks the `stretch_` files.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+SQL = "sql"
+INGEST = "ingest"
+
+
+@cache
+def _files() -> dict[str, Traversable]:
+    """Every file by the name that it is asked by: its own, with `ingest/` before it for a log format."""
+    rooms = [room for room in (resources.files(__package__) / SQL).iterdir() if room.is_dir()]
+    files = [(room.name, file) for room in rooms for file in room.iterdir() if file.name.endswith(".sql")]
+    return {
+        f"{INGEST}/{stem}" if room == INGEST else stem: file
+        for room, file in files
+        for stem in [file.name.removesuffix(".sql")]
+    }
+
+
+@cache
+def sql_text(name: str) -> str:
+    """The SQL of one question, by file name without its ending (`ingest/burstgpt` for a format)."""
+    return _files()[name].read_text(encoding="utf-8")
+
+
+def question_names() -> list[str]:
+    """The questions that an engine can be asked, sorted; without those of log formats."""
+    return sorted(name for name in _files() if not name.startswith(f"{INGEST}/"))
+
+
+def format_names() -> list[str]:
+    """The log formats that have a SELECT, sorted."""
+    return sorted(name.removeprefix(f"{INGEST}/") for name in _files() if name.startswith(f"{INGEST}/"))
