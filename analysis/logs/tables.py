@@ -1,7 +1,7 @@
 """The tables that questions are put to, built from the requests (see `burstlens.queries`).
 
 Runs of equal stamps are counted in NumPy on the sorted stamps: at ten million rows that is ten times as fast
-as grouping and sorting them in SQL, and needs less memory. `tests/analysis/test_tables.py` holds
+as grouping and sorting them in SQL, and needs less memory. `tests/analysis/logs/test_tables.py` holds
 the same tables in SQL and finds them equal. Not here: where the requests come from.
 """
 

@@ -21,7 +21,7 @@ from burstlens.bench.simulated.disaggregation import Transfer
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.turnover import SPAN_S, TURN_S, turnover
 
-from .simulated.loads import bursty, workload
+from tests.bench.simulated.loads import bursty, workload
 
 PRESET = load_preset("llama-2-13b-a100")
 SERVING = Serving.of(PRESET, total=4)

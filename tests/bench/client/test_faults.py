@@ -217,7 +217,7 @@ def start(url: str, folder: Path, how: str) -> subprocess.Popen[str]:
         [sys.executable, "-c", SCRIPT, url, str(folder), how],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "PYTHONPATH": "."},
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from burstlens.bench.record.run_folder import read_record
 
-from .faulty import faulty
+from tests.bench.faulty import faulty
 
 REPLAY = """
 import sys

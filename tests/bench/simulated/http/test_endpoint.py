@@ -20,7 +20,7 @@ from burstlens.bench.simulated.http.endpoint import endpoint
 from burstlens.bench.simulated.presets import Preset, load_preset
 
 LLAMA = load_preset("llama-2-13b-h200")
-REAL_PAGE = Path(__file__).parents[4] / "shared" / "reference" / "vllm-0.32-metrics.txt"
+REAL_PAGE = Path(__file__).parents[5] / "shared" / "reference" / "vllm-0.32-metrics.txt"
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 
 

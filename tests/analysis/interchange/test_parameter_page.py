@@ -17,7 +17,7 @@ from scipy import stats
 
 import burstlens as bl
 
-PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
+PAGE = Path(__file__).parents[3] / "docs" / "parameters.md"
 
 Reader = Callable[..., np.ndarray]
 

@@ -15,7 +15,7 @@ from burstlens.analysis.forecast.series import FEATURES, load_series
 from burstlens.analysis.forecast.tables import ROLLING
 from burstlens.analysis.trace.trace import Trace
 
-from .conftest import MakeTrace
+from tests.analysis.conftest import MakeTrace
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
 

@@ -74,7 +74,7 @@ def test_every_linked_figure_exists(week_said: Characterization) -> None:
 def test_every_query_and_module_named_in_the_ledger_exists(ledger: dict[str, Claim]) -> None:
     from pathlib import Path
 
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     for claim in ledger.values():
         for named in filter(None, (claim.query, claim.module)):
             assert (root / named).is_file(), named
