@@ -249,6 +249,7 @@ def check(said: Characterization, comparison: Comparison | None = None) -> list[
     `comparison` is that of all traces of a report; a claim about two of them is decided by it.
     """
     out = []
+    homes = {part.name: _file_of(type(part)) for part in said.parts}
     for entry in LEDGER:
         found = entry.check(said)
         if entry.id == ACROSS_TRACES and comparison is not None:
@@ -265,7 +266,12 @@ def check(said: Characterization, comparison: Comparison | None = None) -> list[
                 part=entry.part,
                 figure=found.figure,
                 query=entry.query,
-                module=entry.module or (f"analysis/{entry.part}.py" if entry.query else ""),
+                module=entry.module or (homes.get(entry.part, "") if entry.query else ""),
             )
         )
     return out
+
+
+def _file_of(kind: type) -> str:
+    """Where a class is written, from the top of the repository."""
+    return kind.__module__.removeprefix("burstlens.").replace(".", "/") + ".py"

@@ -51,10 +51,10 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 from scipy import stats
-from burstlens.analysis.gamma import Likelihood
-from burstlens.analysis.trace import open_trace
-from burstlens.analysis.window_fits import FEWEST, fit_windows
-from burstlens.analysis.windows import gaps_in, windows_of
+from burstlens.analysis.stats.gamma import Likelihood
+from burstlens.analysis.trace.trace import open_trace
+from burstlens.analysis.traffic.window_fits import FEWEST, fit_windows
+from burstlens.analysis.traffic.windows import gaps_in, windows_of
 
 trace = open_trace(Path(sys.argv[1]))
 # Tables that are made once a process are made before the clock starts.

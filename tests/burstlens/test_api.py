@@ -109,7 +109,7 @@ CELL = """
 import asyncio, os, signal, sys
 import burstlens as bl
 from burstlens.bench.settings import Target
-from burstlens.evaluations import On
+from burstlens.api.experiments import On
 
 # As in a kernel, however this was started.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -200,8 +200,8 @@ def test_a_full_disk_is_one_line_and_what_was_written_stays(tmp_path: Path) -> N
 SCRIPT = """
 import sys
 from pathlib import Path
-from burstlens.bench.client import run
-from burstlens.bench.prompts import TokenPrompts
+from burstlens.bench.client.run import run
+from burstlens.bench.prompts.token_ids import TokenPrompts
 from burstlens.bench.settings import Settings, Target
 from tests.bench.simulated.loads import workload
 

@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 import polars as pl
 import burstlens as bl
-from burstlens.bench.prompts import TokenPrompts
+from burstlens.bench.prompts.token_ids import TokenPrompts
 from burstlens.bench.settings import Settings
-from burstlens.bench.workload import Workload, requests_frame
+from burstlens.bench.workload.table import Workload, requests_frame
 
 print("once", flush=True)
 
