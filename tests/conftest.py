@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
 from burstlens.analysis.characterize import Characterization, characterize
 from burstlens.analysis.forecast.part import Forecasts, describe_forecast
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import Trace, open_trace
-from hypothesis import HealthCheck, settings
 
 # A test tells of the code alone: not of how busy the machine is, nor of what was drawn this time.
 settings.register_profile(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.logs.trace_info import TraceInfo
 from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
 

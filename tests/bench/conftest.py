@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.bench.record.run_folder import SCHEMA
 
 Row = dict[str, Any]

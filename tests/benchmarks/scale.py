@@ -41,15 +41,15 @@ def measured(log: str, engine: str, *conf: str) -> str:
     """One fit in a process of its own, watched from here; `conf` are settings of Spark's, as `KEY=VALUE`."""
     begun = time.monotonic()
     asked = [sys.executable, "-m", "burstlens.cli", "fit", log, "-o", os.devnull, "-q", "--engine", engine]
-    told = conf or ("spark.driver.maxResultSize=32m",)
-    more = [word for pair in told for word in ("--spark-conf", pair)] if engine == "spark" else []
+    settings = conf or ("spark.driver.maxResultSize=32m",)
+    more = [word for pair in settings for word in ("--spark-conf", pair)] if engine == "spark" else []
     process = subprocess.Popen([*asked, *more])
     processor: dict[int, float] = {}
     peak = 0.0
     while True:
-        told = {pid: used(pid) for pid in children(process.pid)}
-        processor |= {pid: max(seconds, processor.get(pid, 0.0)) for pid, (seconds, _) in told.items()}
-        peak = max(peak, sum(resident for _, resident in told.values()))
+        usage = {pid: used(pid) for pid in children(process.pid)}
+        processor |= {pid: max(seconds, processor.get(pid, 0.0)) for pid, (seconds, _) in usage.items()}
+        peak = max(peak, sum(resident for _, resident in usage.values()))
         try:
             process.wait(0.2)
             break

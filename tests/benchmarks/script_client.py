@@ -11,13 +11,21 @@ import json
 import random
 import sys
 import time
+from typing import Any
 
 import aiohttp
 
 
-async def send(http, url, body, due, origin, rows):
+async def send(
+    http: aiohttp.ClientSession,
+    url: str,
+    body: dict[str, Any],
+    due: float,
+    origin: float,
+    rows: list[dict[str, Any]],
+) -> None:
     sent = time.monotonic() - origin
-    row = {"intended_s": due, "sent_s": sent, "gaps_s": [], "outcome": "ok"}
+    row: dict[str, Any] = {"intended_s": due, "sent_s": sent, "gaps_s": [], "outcome": "ok"}
     rows.append(row)
     last = None
     try:
@@ -41,10 +49,11 @@ async def send(http, url, body, due, origin, rows):
     row["ended_s"] = time.monotonic() - origin
 
 
-async def main(log, url, model, out):
+async def main(log: str, url: str, model: str, out: str) -> None:
     with open(log, newline="") as file:  # noqa: PTH123
         load = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
-    rows, tasks = [], []
+    rows: list[dict[str, Any]] = []
+    tasks = []
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=600)) as http:
         origin = time.monotonic() + 0.05

@@ -156,7 +156,9 @@ def arrivals(seconds: np.ndarray, rng: np.random.Generator) -> dict[str, object]
         shrunk = (log_shape / error**2 + centre / variance) / (1 / error**2 + 1 / variance)
         half = 1.96 / np.sqrt(1 / error**2 + 1 / variance)
         out["shrunk"] = np.exp([shrunk, shrunk - half, shrunk + half])
-        out["p"] = [bootstrapped(windows[i], *fits[i], rng) for i in rng.permutation(sound)[:PROBED]]
+        out["p"] = [
+            bootstrapped(windows[i], fits[i][0], fits[i][1], rng) for i in rng.permutation(sound)[:PROBED]
+        ]
         redrawn = rng.permutation(sound)[:REDRAWN]
         again = np.log([gamma(rng.gamma(*fits[i], n[i])) for i in redrawn])
         away = again - np.log(fits[redrawn])
@@ -315,7 +317,7 @@ def responses(rows: pd.DataFrame, rng: np.random.Generator) -> dict[str, object]
         return slope, slope * np.sqrt((aa - a * a / n) / (bb - b * b / n))
 
     inside = (x >= 300) & (x <= 2000)
-    rho = correlated(*ranks, block)[1]
+    rho = correlated(ranks[0], ranks[1], block)[1]
     bins = np.floor(4 * np.log(x)).astype(int)
     frame = pd.DataFrame({"bin": bins, "x": x, "y": y, "log": np.log(y)})
     grouped = frame.groupby("bin")

@@ -13,11 +13,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+
+import burstlens as bl
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.core.exhibit import Shown
 from burstlens.bench.experiments.trials import read
-
-import burstlens as bl
 from burstlens.gpu.evaluate import GpuEvaluated
 
 HEAVY = ("polars", "duckdb", "altair", "numpy", "scipy", "statsmodels", "aiohttp", "orjson", "jinja2", "rich",

@@ -14,14 +14,14 @@ from typing import Any
 import click
 import duckdb
 import pytest
-from burstlens.analysis.logs.formats import declared
-from burstlens.analysis.trace.trace import COLUMNS
-from burstlens.bench.simulated.presets import load_preset, parse_preset
-from burstlens.reports.figures.registry import figures_of
 from click.testing import CliRunner
 
 import burstlens as bl
+from burstlens.analysis.logs.formats import declared
+from burstlens.analysis.trace.trace import COLUMNS
+from burstlens.bench.simulated.presets import load_preset, parse_preset
 from burstlens.cli import cli
+from burstlens.reports.figures.registry import figures_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

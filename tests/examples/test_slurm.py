@@ -15,8 +15,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.bench.record.run_folder import read_record
 
+from burstlens.bench.record.run_folder import read_record
 from tests.helpers import burstlens, ended, free_port, serving
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "shards" / "slurm.sbatch"

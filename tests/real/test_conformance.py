@@ -11,13 +11,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from burstlens.bench.client.preflight import preflight
 from burstlens.bench.client.run import run
 from burstlens.bench.client.server_metrics import NAMES, parse
 from burstlens.bench.prompts.token_ids import TokenPrompts
 from burstlens.bench.record.run_folder import read_record, read_server
 from burstlens.bench.settings import Settings, Target
-
 from tests.bench.simulated.loads import workload
 from tests.real.conftest import LENGTH, MODEL
 

@@ -9,13 +9,13 @@ from random import Random
 
 import polars as pl
 import pytest
+
 from burstlens.bench.experiments import against
 from burstlens.bench.server.vllm import Flags
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.reports.pages.gpu import write_gpu_page
-
 from burstlens.gpu.evaluate import evaluate
 from burstlens.gpu.stages import STAGES
+from burstlens.reports.pages.gpu import write_gpu_page
 from tests.real.conftest import BLOCKS, MODEL, REAL
 from tests.real.make_model import CONFIG
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from burstlens import text_prompts
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import write_synthetic
+from burstlens.api.experiments import responses
 from burstlens.bench.experiments import responses as asks
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import PASSAGES
-
-from burstlens import text_prompts
-from burstlens.api.experiments import responses
 from tests.helpers import ROOT, ended, free_port
 from tests.real.conftest import REAL, vllm
 

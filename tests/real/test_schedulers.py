@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from burstlens.bench.experiments.engines import Served, Virtual
 from burstlens.bench.experiments.schedulers import LRF, SRF, ranked
 from burstlens.bench.server.priority_probe import by_priority
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import parse_preset
-
 from tests.bench.simulated.loads import workload
 from tests.helpers import ended, free_port
 from tests.real.conftest import LENGTH, PROFILE, REAL, real, simulated

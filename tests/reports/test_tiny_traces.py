@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from burstlens.analysis.characterize import characterize
 from burstlens.analysis.interchange.parameters import parameters
 from burstlens.analysis.trace.trace import open_trace

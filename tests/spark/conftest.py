@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from burstlens.analysis.trace.trace import Cluster, Trace, open_trace
 
 QUICK = {

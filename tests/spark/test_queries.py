@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.trace.trace import Trace
 from burstlens.analysis.traffic.bin_counts import Blocks, by_block
 from burstlens.analysis.traffic.windows import gaps_in, windows_of

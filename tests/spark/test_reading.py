@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from burstlens.analysis.trace.trace import Cluster
-from burstlens.queries.dialect import in_spark
-from burstlens.queries.spark import start
 
 import burstlens as bl
+from burstlens.analysis.trace.trace import Cluster
+from burstlens.queries.dialect import in_spark
+from burstlens.queries.duckdb import DuckDBEngine
+from burstlens.queries.spark import SparkEngine, start
 
 from .conftest import QUICK, Both, Open
 
@@ -48,7 +49,9 @@ def alike(opened: Both) -> None:
     assert mine.info == theirs.info
     assert mine.selections == theirs.selections
     assert mine.segments.rows() == theirs.segments.rows()
-    assert mine.engine.connection.execute(REQUESTS).fetchall() == theirs.engine.rows(in_spark(REQUESTS))  # type: ignore[union-attr]
+    assert isinstance(mine.engine, DuckDBEngine)
+    assert isinstance(theirs.engine, SparkEngine)
+    assert mine.engine.connection.execute(REQUESTS).fetchall() == theirs.engine.rows(in_spark(REQUESTS))
 
 
 def head(path: Path, rows: int, out: Path) -> Path:
@@ -103,8 +106,10 @@ def test_json_lines_bad_lines_and_prefix_blocks_are_read_alike(
         "not a list of block numbers",
     ]
     blocks = "SELECT tick, prefix FROM requests ORDER BY tick, prefix"
-    asked = opened.duckdb.engine.connection.execute(blocks).fetchall()  # type: ignore[union-attr]
-    assert asked == [(tick, prefix) for tick, prefix in opened.spark.engine.rows(blocks)]  # type: ignore[union-attr]
+    assert isinstance(opened.duckdb.engine, DuckDBEngine)
+    assert isinstance(opened.spark.engine, SparkEngine)
+    asked = opened.duckdb.engine.connection.execute(blocks).fetchall()
+    assert asked == [(tick, prefix) for tick, prefix in opened.spark.engine.rows(blocks)]
 
 
 def test_mapped_columns_in_other_units_are_read_alike(both: Open, tmp_path: Path) -> None:

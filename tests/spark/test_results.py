@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from burstlens.analysis.logs.sniff import IDENTITY, parquet_files
-from burstlens.analysis.trace.trace import Cluster, open_trace
 
 import burstlens as bl
+from burstlens.analysis.logs.sniff import IDENTITY, parquet_files
+from burstlens.analysis.trace.trace import Cluster, open_trace
 
 from .conftest import Both, Open
 from .test_reading import alike

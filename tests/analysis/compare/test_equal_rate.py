@@ -7,6 +7,7 @@ from math import exp, log
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.compare.equal_rate import (
     COUNTS,
@@ -28,7 +29,6 @@ from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.analysis.traffic.burstiness import describe_burstiness
 from burstlens.analysis.traffic.volume import describe_volume
-
 from tests.analysis.planted import trace_of
 
 DAY_S = 86_400

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
+import burstlens as bl
 from burstlens.analysis.compare.fidelity import block_test
 from burstlens.analysis.trace.subset import requests_of
 from burstlens.analysis.trace.trace import write_trace
-
-import burstlens as bl
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.characterize import Characterization, characterize
 from burstlens.analysis.compare.side_by_side import (
     CONVERSATIONS,

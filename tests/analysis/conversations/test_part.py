@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
 from burstlens.analysis.conversations.laws import (
     TURNS,
     Geometric,
@@ -23,10 +28,6 @@ from burstlens.analysis.conversations.sessions import Sessions, quantile_over, r
 from burstlens.analysis.stats import likelihood
 from burstlens.analysis.stats.likelihood import Family, Histogram
 from burstlens.analysis.trace.trace import Trace, open_trace
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy import stats
 
 MakeTrace = Callable[..., Trace]
 DAY_S = 86_400

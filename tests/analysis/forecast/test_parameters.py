@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.characterize import Characterization, characterize
 from burstlens.analysis.forecast.parameters import METHOD, forecast_parameters
 from burstlens.analysis.forecast.part import Forecasts, describe_forecast

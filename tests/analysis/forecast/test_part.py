@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.forecast.models import forecasters
 from burstlens.analysis.forecast.part import Forecasts, chosen, describe_forecast
@@ -14,7 +15,6 @@ from burstlens.analysis.forecast.scores import COVERAGE, calibrated, covered, er
 from burstlens.analysis.forecast.series import FEATURES, load_series
 from burstlens.analysis.forecast.tables import ROLLING
 from burstlens.analysis.trace.trace import Trace
-
 from tests.analysis.conftest import MakeTrace
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")

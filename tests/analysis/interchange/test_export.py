@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.azure import write_azure
 from burstlens.analysis.interchange.burstgpt import DAY0, write_burstgpt
@@ -22,9 +26,6 @@ from burstlens.analysis.interchange.requests import Requests
 from burstlens.analysis.logs.trace_info import TraceInfo
 from burstlens.analysis.trace.subset import requests_of
 from burstlens.analysis.trace.trace import COLUMNS, open_trace
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
 SCHEMA: dict[str, Any] = {**COLUMNS, "prefix": pl.List(pl.Int64)}
 words = st.sampled_from(["ChatGPT", "GPT-4", 'a "quoted", name', "модель", "x:y"])

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from burstlens.analysis.interchange.parameters import schema
-from burstlens.bench.metrics.distances import Law, from_law
-from burstlens.bench.workload.from_parameters import from_parameters
 from scipy import stats
 
 import burstlens as bl
+from burstlens.analysis.interchange.parameters import schema
+from burstlens.bench.metrics.distances import Law, from_law
+from burstlens.bench.workload.from_parameters import from_parameters
 
 PAGE = Path(__file__).parents[3] / "docs" / "parameters.md"
 

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema_rs
 import numpy as np
 import pytest
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters, read_parameters, schema, write_parameters

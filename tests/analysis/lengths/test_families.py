@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import optimize, stats
+
 from burstlens.analysis.lengths.coarse_counts import EXACT, coarsened, nodes
 from burstlens.analysis.lengths.families import (
     BUILDERS,
@@ -15,7 +17,6 @@ from burstlens.analysis.lengths.families import (
     masses,
 )
 from burstlens.analysis.stats.likelihood import Fit, Histogram, fit
-from scipy import optimize, stats
 
 MAXIMUM = 4000
 PLANTED: dict[str, dict[str, float]] = {

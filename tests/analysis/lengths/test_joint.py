@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import special, stats
+
 from burstlens.analysis.core.result import Interval
 from burstlens.analysis.lengths.joint import (
     JointModel,
@@ -20,10 +25,6 @@ from burstlens.analysis.lengths.joint import (
     spearman_interval,
     total_variation,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy import special, stats
 
 REQUEST = Marginal.of_law("log_normal", {"mu": 5.0, "sigma": 1.0}, 5000)
 RESPONSE = Marginal.of_law("zipf", {"exponent": 0.8}, 1000)
@@ -172,9 +173,9 @@ def test_a_rank_grid_draws_a_dependence_that_no_correlation_tells() -> None:
     seen = np.histogram2d(*cells, bins=edges)[0] / 60_000
     off = {}
     for name, model in {
-        "independent": JointModel(*marginals, 0.0),
-        "gaussian": JointModel(*marginals, r),
-        "grid": JointModel(*marginals, r, grid),
+        "independent": JointModel(marginals[0], marginals[1], 0.0),
+        "gaussian": JointModel(marginals[0], marginals[1], r),
+        "grid": JointModel(marginals[0], marginals[1], r, grid),
     }.items():
         lengths = sample_lengths(model, 60_000, rng)
         drawn = np.histogram2d(*np.floor(4 * np.log(lengths)).T, bins=edges)[0] / 60_000

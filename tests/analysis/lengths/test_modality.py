@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from burstlens.analysis.lengths.families import LogNormals, fit_lengths
 from burstlens.analysis.lengths.modality import TESTED, Modality, dequantised, modality, peaks
 from burstlens.analysis.stats.likelihood import Histogram

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
+
 from burstlens.analysis.lengths.by_request import binned, first_tokens, line
 from burstlens.analysis.lengths.joint import sample_lengths
 from burstlens.analysis.lengths.part import Lengths, describe_lengths, joint_model
 from burstlens.analysis.lengths.schemas import QUANTILES, SCHEMAS
 from burstlens.analysis.trace.trace import Trace, open_trace
-from scipy import stats
 
 MakeTrace = Callable[..., Trace]
 SELECTED = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from burstlens.analysis.logs.clock_and_streams import clock_step
 from burstlens.analysis.logs.formats import formats
 from burstlens.analysis.trace.parquet import COLUMNS, PREFIX

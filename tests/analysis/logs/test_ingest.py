@@ -12,6 +12,9 @@ from typing import Any
 import polars as pl
 import pytest
 import zstandard
+from polars.testing import assert_frame_equal
+
+import burstlens as bl
 from burstlens.analysis.logs.trace_info import METADATA_KEY
 from burstlens.analysis.trace.trace import (
     COLUMNS,
@@ -22,9 +25,7 @@ from burstlens.analysis.trace.trace import (
     open_trace,
     write_trace,
 )
-from polars.testing import assert_frame_equal
-
-import burstlens as bl
+from burstlens.queries.duckdb import DuckDBEngine
 
 SIX = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
 EIGHT = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
@@ -38,6 +39,7 @@ ROWS = (
 def requests(trace: Trace) -> pl.DataFrame:
     """All requests of a trace with the names of their streams, in their order; closes the trace."""
     names = {row[0]: row[1:3] for row in trace.engine.table("streams").rows()}
+    assert isinstance(trace.engine, DuckDBEngine)
     rows = trace.engine.connection.execute(
         "SELECT arrival_s, stream_id, session, request_tokens, response_tokens, elapsed_s, failed"
         " FROM requests"

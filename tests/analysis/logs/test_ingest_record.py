@@ -6,12 +6,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.trace.trace import ingest, open_trace
 from burstlens.bench.record.run_folder import ANSWERED, OUTCOMES, Manifest, begin, record_path
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.simulated.virtual import simulate_frame
-
 from tests.bench.conftest import a_record
 from tests.bench.simulated.loads import bursty
 

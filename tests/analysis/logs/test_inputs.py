@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.logs.trace_info import METADATA_KEY
 from burstlens.analysis.trace.trace import ingest, open_trace

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from burstlens.analysis.trace.trace import ingest, open_trace
 from burstlens.bench.prompts.token_ids import BLOCK, TokenPrompts
 from burstlens.bench.workload.from_trace import from_trace

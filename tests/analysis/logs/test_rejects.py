@@ -12,12 +12,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.logs.rejects import Reject
 from burstlens.analysis.logs.trace_info import METADATA_KEY, TraceInfo
 from burstlens.analysis.trace.trace import Trace, ingest, open_trace
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from burstlens.queries.duckdb import DuckDBEngine
 
 HEADER = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"
 GOOD = "5,ChatGPT,472,18,490,Conversation log"
@@ -26,6 +28,7 @@ GOOD = "5,ChatGPT,472,18,490,Conversation log"
 def rows(trace: Trace) -> list[tuple[Any, ...]]:
     """Arrival, service, model and token counts of every request, in order; closes the trace."""
     names = {row[0]: row[1:3] for row in trace.engine.table("streams").rows()}
+    assert isinstance(trace.engine, DuckDBEngine)
     held = trace.engine.connection.execute(
         "SELECT arrival_s, stream_id, request_tokens, response_tokens, failed FROM requests"
     ).fetchall()

@@ -10,10 +10,11 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
+
 from burstlens.analysis.logs.tables import HOLE_S, MOST_SELECTED
 from burstlens.analysis.trace.trace import Trace, TraceInfo, open_frame, open_trace, prepare
 from burstlens.queries.duckdb import DuckDBEngine
-from polars.testing import assert_frame_equal
 
 TICKS = """
 SELECT stream_id, tick, COUNT(*) AS n, SUM(CASE WHEN failed THEN 1 ELSE 0 END) AS failed
@@ -47,6 +48,7 @@ SELECT segment_id, MIN(tick) AS start_tick, MAX(tick) AS end_tick FROM numbered 
 def asked(trace: Trace, sql: str, keys: list[str]) -> pl.DataFrame:
     """The answer of some SQL as integers, in the order of its keys."""
     parameters = {"hole_ticks": round(HOLE_S / trace.info.resolution_s)} if "$hole_ticks" in sql else {}
+    assert isinstance(trace.engine, DuckDBEngine)
     connection = trace.engine.connection.execute(sql, parameters)
     names = [column[0] for column in connection.description]
     frame = pl.DataFrame(connection.fetchall(), schema=dict.fromkeys(names, pl.Int64), orient="row")
@@ -74,6 +76,7 @@ def check(trace: Trace) -> None:
         ["selection_id"],
     )
     assert totals["n"].to_list() == [selection.n for selection in trace.selections]
+    assert isinstance(trace.engine, DuckDBEngine)
     arrivals = trace.engine.connection.execute("SELECT arrival_s FROM requests").fetchnumpy()["arrival_s"]
     assert (np.diff(arrivals) >= 0).all()
     assert trace.start_s == pytest.approx(arrivals[0])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.stats.dip import dip, p_value
 from scipy import optimize
+
+from burstlens.analysis.stats.dip import dip, p_value
 
 
 def dip_by_definition(sample: np.ndarray) -> float:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
 from burstlens.analysis.stats.gamma import (
     SHAPES,
     SINGLE,
@@ -15,9 +19,6 @@ from burstlens.analysis.stats.gamma import (
     log_probability,
     survival,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import optimize, stats
 
 shapes = st.floats(0.02, 50.0)
 means = st.floats(np.log(0.05), np.log(1e5)).map(np.exp)

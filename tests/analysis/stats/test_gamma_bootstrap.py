@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from burstlens.analysis.stats.gamma import SINGLE, cumulative
 from burstlens.analysis.stats.gamma_bootstrap import (
     binned,

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from burstlens.analysis.stats.likelihood import Array, Histogram, fit, goodness_of_fit, ks_distance
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
+
+from burstlens.analysis.stats.likelihood import Array, Histogram, fit, goodness_of_fit, ks_distance
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from burstlens.analysis.stats import quantiles
 from scipy import stats
+
+from burstlens.analysis.stats import quantiles
 
 PROBABILITIES = (1e-6, 0.025, 0.3, 0.5, 0.975, 1 - 1e-9)
 

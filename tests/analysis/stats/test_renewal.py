@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from burstlens.analysis.stats.renewal import sample_arrivals
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+
+from burstlens.analysis.stats.renewal import sample_arrivals
 
 
 def test_constant_windows_are_one_gamma_renewal_process() -> None:

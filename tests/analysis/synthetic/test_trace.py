@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.services import constants
 from burstlens.analysis.synthetic.trace import (
@@ -21,10 +25,8 @@ from burstlens.analysis.synthetic.trace import (
     write_synthetic,
 )
 from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame, open_trace
-from burstlens.analysis.traffic.arrivals import SMALL, describe_arrivals
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+from burstlens.analysis.traffic.arrivals import describe_arrivals
+from burstlens.analysis.traffic.window_fits import SMALL
 
 DAYS = 61
 SEEDS = range(10)

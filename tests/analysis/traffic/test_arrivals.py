@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.stats.gamma import SINGLE
 from burstlens.analysis.stats.gamma_bootstrap import lowest_ticks
 from burstlens.analysis.stats.renewal import sample_arrivals
@@ -16,7 +17,6 @@ from burstlens.analysis.trace.trace import Trace
 from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.analysis.traffic.window_fits import SMALL
 from burstlens.analysis.traffic.windows import gaps_in, windows_of
-
 from tests.analysis.planted import trace_of
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.stats.renewal import count_variance, sample_arrivals
 from burstlens.analysis.trace.trace import Trace
 from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.analysis.traffic.burstiness import describe_burstiness
-
 from tests.analysis.planted import trace_of
 
 

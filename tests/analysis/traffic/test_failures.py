@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
+
 from burstlens.analysis.trace.aggregates import newcombe, wilson
 from burstlens.analysis.trace.trace import Trace, open_trace
 from burstlens.analysis.traffic.failures import (
@@ -18,9 +22,6 @@ from burstlens.analysis.traffic.failures import (
     odds_per_doubling,
     overdispersion,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from statsmodels.stats.proportion import proportion_confint
 
 DAY_S = 86_400
 

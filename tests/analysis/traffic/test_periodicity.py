@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import signal
+
 from burstlens.analysis.stats.mstl import mstl
 from burstlens.analysis.stats.spectrum import Stretch, autocorrelation, autoregression, fisher, lomb_scargle
 from burstlens.analysis.trace.aggregates import boxes
@@ -17,10 +22,6 @@ from burstlens.analysis.trace.trace import Trace, open_trace
 from burstlens.analysis.traffic import periodicity
 from burstlens.analysis.traffic.hourly import Hours
 from burstlens.analysis.traffic.periodicity import Periodicity, describe_periodicity
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy import signal
 
 MakeTrace = Callable[..., Trace]
 HOUR_S = 3_600

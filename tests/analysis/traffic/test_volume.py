@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.trace.trace import Trace, open_trace
-from burstlens.analysis.traffic.volume import describe_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from burstlens.analysis.trace.trace import Trace, open_trace
+from burstlens.analysis.traffic.volume import describe_volume
 
 DAY_S = 86_400
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+
 from burstlens.bench.client import body_queue as module
 from burstlens.bench.client.body_queue import Ahead
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+from burstlens import BurstlensError
 from burstlens.bench.client.http import Answer, pause_s, retry_after
 from burstlens.bench.client.run import run
 from burstlens.bench.metrics.summary import summarize
@@ -22,8 +24,6 @@ from burstlens.bench.prompts.token_ids import TokenPrompts
 from burstlens.bench.record.run_folder import read_manifest, read_record
 from burstlens.bench.settings import Settings, Status, Target
 from burstlens.bench.workload.table import Workload
-
-from burstlens import BurstlensError
 from tests.bench.faulty import BASE, WAYS, Faulty, faulty
 from tests.bench.simulated.loads import workload
 from tests.helpers import free_port

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burstlens import BurstlensError
 from burstlens.analysis.trace.trace import ingest, open_trace
 from burstlens.bench.client.clocks import bounded, measure
 from burstlens.bench.client.merge_shards import gather
@@ -19,10 +23,6 @@ from burstlens.bench.metrics.summary import summarize
 from burstlens.bench.record.run_folder import Manifest, begin, read_manifest, read_record, record_path
 from burstlens.bench.settings import Target
 from burstlens.bench.workload.table import SCHEMA, Workload
-from hypothesis import given
-from hypothesis import strategies as st
-
-from burstlens import BurstlensError
 from tests.bench.conftest import a_record
 from tests.helpers import burstlens, serving
 

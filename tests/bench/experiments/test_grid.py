@@ -6,6 +6,9 @@ import itertools
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.grid import (
     CONSTANT,
@@ -24,8 +27,6 @@ from burstlens.bench.experiments.grid import (
     grid_of,
     read_grid,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 VALUE = st.floats(0.01, 50, allow_subnormal=False)
 SOME = st.dictionaries(st.sampled_from(PARAMETERS), st.lists(VALUE, min_size=1, max_size=4), min_size=1)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import Trace, open_trace
-from burstlens.bench.experiments import maf2
-from burstlens.bench.experiments.trials import EXPERIMENT, TRIALS
-
 from burstlens.api.experiments import On
 from burstlens.api.experiments import maf2 as experiment
+from burstlens.bench.experiments import maf2
+from burstlens.bench.experiments.trials import EXPERIMENT, TRIALS
 
 TRACES = Path(__file__).parents[4] / "shared" / "traces"
 real = pytest.mark.skipif(not TRACES.exists(), reason=f"the real traces are not at {TRACES}")

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import Trace
+from burstlens.api.experiments import responses
 from burstlens.bench.experiments import responses as asks
 from burstlens.bench.experiments.engines import Measured, Virtual, measured
 from burstlens.bench.experiments.findings import findings
@@ -20,8 +22,6 @@ from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA, Manifest, b
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.table import SCHEMA as SENT
 from burstlens.bench.workload.table import Workload
-
-from burstlens.api.experiments import responses
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
+from burstlens.api.experiments import On
+from burstlens.api.experiments import schedulers as experiment
 from burstlens.bench.experiments import schedulers
 from burstlens.bench.experiments.engines import Virtual, measured
 from burstlens.bench.experiments.findings import findings
@@ -20,9 +23,6 @@ from burstlens.bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF
 from burstlens.bench.experiments.trials import Question, Trial, run
 from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA
 from burstlens.bench.simulated.presets import parse_preset
-
-from burstlens.api.experiments import On
-from burstlens.api.experiments import schedulers as experiment
 from tests.bench.simulated.loads import workload
 
 Content = dict[str, Any]

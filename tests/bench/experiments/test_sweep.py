@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burstlens.analysis.core.errors import BurstlensError
+from burstlens.api.experiments import On
+from burstlens.api.experiments import sweep as experiment
 from burstlens.bench.experiments import sweep, sweep_trials
 from burstlens.bench.experiments.contrast import ONE_SEED
 from burstlens.bench.experiments.engines import MEASURES
@@ -33,11 +38,6 @@ from burstlens.bench.experiments.grid import (
     grid_of,
 )
 from burstlens.bench.experiments.trials import TRIALS, Experiment, Question, read
-from hypothesis import given
-from hypothesis import strategies as st
-
-from burstlens.api.experiments import On
-from burstlens.api.experiments import sweep as experiment
 
 FACTOR = 0.25
 SMALL = grid_of({SHAPE: [0.2, 1.0], EXPONENT: [1.4]}, profiles=[CONSTANT, LINEAR])

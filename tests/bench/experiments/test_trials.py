@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.contrast import contrast, mean, means, table
 from burstlens.bench.experiments.engines import MEASURES, Virtual

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.bench.metrics.load_verdict import TABLE, Law, Limits, Verdict, verdict
 from burstlens.bench.workload import table as workload

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burstlens.bench.metrics.measures import Distribution, Slo, complaints, measure, requests, tokens
 from burstlens.bench.metrics.per_second import seconds
 from burstlens.bench.record.run_folder import ANSWERED, OUTCOMES, SERVER_SCHEMA
-from hypothesis import given
-from hypothesis import strategies as st
 
 RecordOf = Callable[..., pl.DataFrame]
 

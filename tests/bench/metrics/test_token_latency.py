@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.bench.metrics import token_latency as token_sums
-from burstlens.bench.metrics.measures import Distribution
-from burstlens.bench.metrics.token_latency import Spread, TokenSums
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import default_rng
+
+from burstlens.bench.metrics import token_latency as token_sums
+from burstlens.bench.metrics.measures import Distribution
+from burstlens.bench.metrics.token_latency import Spread, TokenSums
 
 QUANTILES = ("p50", "p90", "p95", "p99")
 

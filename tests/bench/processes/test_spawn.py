@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from burstlens.bench.record.run_folder import read_record
 
+from burstlens.bench.record.run_folder import read_record
 from tests.bench.faulty import faulty
 
 REPLAY = """

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from burstlens import BurstlensError
 from burstlens.bench.prompts import json_stream as entries_module
 from burstlens.bench.prompts.json_stream import entries
 from burstlens.bench.prompts.text import TextPrompts, text_prompts
 from burstlens.bench.prompts.text_pool import TextPool
 from burstlens.bench.prompts.token_ids import BLOCK
 from burstlens.bench.prompts.tokenizer import load_tokenizer
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from scipy.stats import chisquare
-
-from burstlens import BurstlensError
 from tests.bench.simulated.loads import workload
 from tests.bench.texts import joined, pieces, sharegpt, spoken, stems, words, written
 

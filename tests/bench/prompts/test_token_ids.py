@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from burstlens.bench.prompts.token_ids import BLOCK, TokenPrompts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from burstlens import BurstlensError
+from burstlens.bench.prompts.token_ids import BLOCK, TokenPrompts
 from tests.bench.simulated.loads import workload
 
 

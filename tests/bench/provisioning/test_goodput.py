@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.provisioning.goodput import (
     SHARE,
@@ -20,7 +21,6 @@ from burstlens.bench.provisioning.goodput import (
 from burstlens.bench.simulated.disaggregation import Transfer
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.turnover import SPAN_S, TURN_S, turnover
-
 from tests.bench.simulated.loads import bursty, workload
 
 PRESET = load_preset("llama-2-13b-a100")

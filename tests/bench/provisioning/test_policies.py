@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.processes.parallel import each
 from burstlens.bench.provisioning import policies as ratios

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from burstlens.bench.record.json_bytes import dumps, loads
 
 

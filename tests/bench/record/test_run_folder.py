@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+from burstlens import BurstlensError
 from burstlens.bench.record.run_folder import (
     SCHEMA,
     Manifest,
@@ -18,8 +20,6 @@ from burstlens.bench.record.run_folder import (
     read_workload,
     record_path,
 )
-
-from burstlens import BurstlensError
 from tests.bench.simulated.loads import workload
 
 LOAD = workload([0.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])

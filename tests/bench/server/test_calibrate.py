@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters
@@ -18,8 +21,6 @@ from burstlens.bench.server.calibrate import calibrate, plateau, scaled
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.simulated.virtual import simulate_frame
 from burstlens.bench.workload.table import SCHEMA, Workload
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def evenly(scale: float) -> Workload:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.server.priority_probe import PROMPTS, by_priority, judged
 from burstlens.bench.settings import Target
-
 from tests.helpers import ended, free_port
 from tests.real.conftest import LENGTH, simulated
 

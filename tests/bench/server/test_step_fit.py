@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
+from burstlens import BurstlensError
 from burstlens.bench.server.step_fit import STEPS, fit_steps
 from burstlens.bench.server.step_probe import Limits, batches, crowds, probe
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import Latency, load_preset, parse_preset
-
-from burstlens import BurstlensError
 from tests.helpers import serving
 
 PLANTED = load_preset("llama-2-13b-h200").latency

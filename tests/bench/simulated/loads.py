@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
 from burstlens.bench.workload.table import SCHEMA, Workload
 
 

@@ -8,11 +8,12 @@ from math import inf
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from burstlens.bench.simulated.disaggregation import Cluster, Rig, Transfer
 from burstlens.bench.simulated.engine import Engine
 from burstlens.bench.simulated.presets import Latency, Preset, load_preset
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 FREE = Transfer(inf, 0.0)
 NOTHING = Latency(a_p_ms=0, b_ms=0, c_ms=0, a_d_ms=0, d_us=0, e_us=0)

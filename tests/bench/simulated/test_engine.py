@@ -7,10 +7,11 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from burstlens.bench.simulated.engine import Engine, Request, Scheduling
-from burstlens.bench.simulated.presets import Latency, Preset, load_preset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from burstlens.bench.simulated.engine import Engine, Request, Scheduling
+from burstlens.bench.simulated.presets import Latency, Preset, load_preset
 
 from .stepwise import Asked, run
 

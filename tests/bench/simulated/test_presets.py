@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.simulated.presets import load_preset, preset_names
 

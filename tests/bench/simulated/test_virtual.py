@@ -8,6 +8,7 @@ from math import inf
 import numpy as np
 import polars as pl
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA
 from burstlens.bench.simulated.engine import Scheduling

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burstlens.analysis.trace.trace import Trace
 from burstlens.bench.workload.busiest import LENGTHS_S, SLOT_S, busiest, busiest_of_load, busiest_of_trace
 from burstlens.bench.workload.from_trace import from_trace
 from burstlens.bench.workload.turnover import turnover
-from hypothesis import given
-from hypothesis import strategies as st
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 

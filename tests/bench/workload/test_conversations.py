@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.conversations.part import describe_conversations
 from burstlens.analysis.core.errors import BurstlensError
@@ -19,8 +22,6 @@ from burstlens.bench.client.send_plan import Plan
 from burstlens.bench.workload.conversations import Law, SessionLaws, conversing
 from burstlens.bench.workload.from_parameters import constant, from_parameters
 from burstlens.bench.workload.table import SCHEMA, Workload
-from hypothesis import given
-from hypothesis import strategies as st
 
 LAWS = SessionLaws(
     Law("negative binomial", {"size": 0.4, "more": 3.3}), Law("log-normal", {"median_s": 150, "sigma": 1.5})

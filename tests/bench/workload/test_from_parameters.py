@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
@@ -22,7 +24,6 @@ from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
 from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.bench.workload.from_parameters import constant, from_parameters
 from burstlens.bench.workload.table import SCHEMA, Workload, notes_on
-from scipy import stats
 
 Content = dict[str, Any]
 

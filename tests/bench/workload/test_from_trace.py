@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.trace.trace import Trace, open_frame
-from burstlens.bench.workload.from_trace import from_trace
 
 import burstlens as bl
+from burstlens.analysis.trace.trace import Trace, open_frame
+from burstlens.bench.workload.from_trace import from_trace
 
 
 @pytest.fixture(scope="module")

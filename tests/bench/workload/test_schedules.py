@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.workload.from_parameters import constant, varying
 from burstlens.bench.workload.schedules import Schedule, parse_schedule, parse_schedules, pieces
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def test_each_form_has_its_course() -> None:

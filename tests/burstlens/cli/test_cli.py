@@ -11,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.analysis.interchange.parameters import read_parameters
 
+from burstlens.analysis.interchange.parameters import read_parameters
 from tests.helpers import burstlens
 
 VERBS = (

@@ -11,12 +11,12 @@ from typing import Any
 import click
 import polars as pl
 import pytest
-from burstlens.analysis.characterize import Characterization
-from burstlens.analysis.interchange.parameters import parameters, write_parameters
-from burstlens.analysis.synthetic.trace import open_synthetic
 from click.testing import CliRunner
 
 import burstlens as bl
+from burstlens.analysis.characterize import Characterization
+from burstlens.analysis.interchange.parameters import parameters, write_parameters
+from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.api import disaggregate as provisioning
 from burstlens.cli.disaggregate import disaggregate
 from tests.helpers import burstlens

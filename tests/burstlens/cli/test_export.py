@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+import burstlens as bl
 from burstlens.analysis.interchange.formats import FORMS
 from burstlens.analysis.interchange.parameters import read_parameters
 from burstlens.analysis.interchange.servegen import read_servegen
-
-import burstlens as bl
 from tests.helpers import burstlens
 
 SHORT = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n" + "".join(
@@ -73,7 +73,7 @@ def test_parameters_are_drawn_by_their_seed_and_are_synthetic(folder: Path) -> N
     one, same, other = (pl.read_parquet(folder / f"{name}.parquet") for name in ("one", "same", "other"))
     assert one.equals(same)
     assert not one.equals(other)
-    with bl.trace(folder / "one.parquet").engine.connection:
+    with bl.trace(folder / "one.parquet"):
         assert bl.trace(folder / "one.parquet").info.synthetic
     metadata = pl.read_parquet_metadata(folder / "one.parquet")
     assert "drawn by its laws" in json.loads(metadata["burstlens_export"])["made"][0]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.bench.record.run_folder import read_manifest, read_record
 
+from burstlens.bench.record.run_folder import read_manifest, read_record
 from burstlens.console import Size, progress
 from tests.bench.texts import pieces, sharegpt, spoken, words
 from tests.helpers import burstlens, serving

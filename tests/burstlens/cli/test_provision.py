@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from burstlens.analysis.interchange.parameters import read_parameters
 
+from burstlens.analysis.interchange.parameters import read_parameters
 from tests.helpers import burstlens
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")

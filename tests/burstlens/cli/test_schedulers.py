@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
+from burstlens.api.experiments import On, schedulers
 from burstlens.bench.experiments.trials import read
 from burstlens.bench.settings import Target
-
-from burstlens.api.experiments import On, schedulers
 from tests.helpers import burstlens, ended, free_port
 from tests.real.conftest import simulated
 

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+import burstlens as bl
+from burstlens import BurstlensError
 from burstlens.analysis.core.result import silent
 from burstlens.bench.experiments import against, schedulers
 from burstlens.bench.experiments import sweep_trials as asks
@@ -22,12 +25,9 @@ from burstlens.bench.experiments.trials import Experiment, Question, Trial, read
 from burstlens.bench.server.vllm import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.reports.pages.gpu import write_gpu_page
-
-import burstlens as bl
-from burstlens import BurstlensError
 from burstlens.gpu.evaluate import GpuEvaluated, ended, evaluate
 from burstlens.gpu.stages import Plan, calibrate, lasting, maf2
+from burstlens.reports.pages.gpu import write_gpu_page
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
 from tests.helpers import serving

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from burstlens.analysis.core.errors import BurstlensError
 
 import burstlens
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.public_traces.catalogue import catalogue, fetch, fetch_trace, find, list_public
 
 from .conftest import CONTENT, OTHER, QUICK, Mirror, Turn, left_in, trace_of

@@ -12,8 +12,8 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.core.errors import BurstlensError
 
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.public_traces.catalogue import fetch_trace
 from burstlens.public_traces.download import Patience
 

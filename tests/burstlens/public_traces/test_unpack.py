@@ -12,8 +12,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.core.errors import BurstlensError
 
+from burstlens.analysis.core.errors import BurstlensError
 from burstlens.public_traces.catalogue import PublicTrace, fetch_trace
 from burstlens.public_traces.unpack import RAR_TOOLS, Member
 

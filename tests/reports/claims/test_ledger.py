@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.verdicts import together
 from burstlens.reports.claims.ledger import LEDGER, Claim, check

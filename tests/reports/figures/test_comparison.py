@@ -10,6 +10,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 import vl_convert
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.compare.side_by_side import Comparison, compare_traces
 from burstlens.reports.figures.base import Figure

@@ -12,13 +12,14 @@ from typing import Any
 import polars as pl
 import pytest
 import vl_convert
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.reports.figures import theme
 from burstlens.reports.figures.base import Figure, columns_for, estimate, log_ticks, number
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.base import FIGURE_OF_CLAIM
-from hypothesis import given
-from hypothesis import strategies as st
 
 LOGS = {
     "week": "burstgpt_1_first7days.csv",

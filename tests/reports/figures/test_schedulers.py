@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from burstlens.bench.experiments import schedulers
 from burstlens.bench.experiments.engines import MEASURES
 from burstlens.bench.experiments.trials import Experiment, Question

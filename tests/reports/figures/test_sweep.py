@@ -9,6 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import vl_convert
+
+from burstlens.api.experiments import sweep as experiment
 from burstlens.bench.experiments import sweep
 from burstlens.bench.experiments.engines import COURSE, MEASURES
 from burstlens.bench.experiments.grid import (
@@ -27,8 +29,6 @@ from burstlens.reports.figures.base import Figure
 from burstlens.reports.figures.bench.sweep import COLUMNS, ROWS
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.experiment import write_experiment_page
-
-from burstlens.api.experiments import sweep as experiment
 
 
 def made(grid: Grid, seeds: int, fails: bool = True) -> Experiment:

@@ -12,6 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 import vl_convert
+
+import burstlens as bl
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.contrast import HIGHER, NOISE
 from burstlens.bench.experiments.findings import findings
@@ -24,8 +26,6 @@ from burstlens.reports.figures.theme import LIGHT
 from burstlens.reports.notebook import html
 from burstlens.reports.pages.citation_tables import cited, rounded
 from burstlens.reports.pages.experiment import sources, write_experiment_page
-
-import burstlens as bl
 
 HOSTILE = '"><img src=x onerror=alert(2)> & <script>alert(1)</script> 100 %_{$'
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+import burstlens as bl
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.forecast.part import Forecasts
 from burstlens.analysis.synthetic.trace import open_synthetic
@@ -16,8 +18,6 @@ from burstlens.reports.claims.forecast import forecast
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.notebook import html
 from burstlens.reports.pages.forecast import write_forecast_page
-
-import burstlens as bl
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
 

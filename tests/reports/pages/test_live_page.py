@@ -11,11 +11,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+
+import burstlens as bl
 from burstlens.analysis.traffic.window_lengths import Sequences
 from burstlens.reports.figures.trace.window_lengths import MOST_WINDOWS
 from burstlens.reports.pages.trace import Report
-
-import burstlens as bl
 
 FIGURE = "[id^=fig-][id$=sequences-sequence]"
 STATE = f"""(() => {{

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from burstlens.analysis.characterize import Characterization, characterize
 from burstlens.analysis.trace.trace import open_trace
 from burstlens.reports.claims.ledger import check

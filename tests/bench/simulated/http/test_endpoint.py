@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.simulated.http.endpoint import endpoint
 from burstlens.bench.simulated.presets import Preset, load_preset

@@ -6,9 +6,9 @@ import io
 from dataclasses import replace
 
 import pytest
-from burstlens.bench.settings import Status
 from rich.console import Console
 
+from burstlens.bench.settings import Status
 from burstlens.cli.screens.live import PLAIN_STEP_S, line, live, picture
 
 BUSY = Status(
