@@ -20,7 +20,7 @@ help:
 	@echo "make evaluate [TRACE=log.csv] [OUT=reports/build] the paper's evaluations in virtual time, a page each"
 	@echo "make provision [TRACE=log.csv] [ARGS=--turnover]  forecast the load; the prefill:decode ratio, simulated, planned from it"
 	@echo "make notebook                                     JupyterLab on a notebook that explores a trace"
-	@echo "make gpu-evaluate [GPU_VLLM=python] [TRACE=...]   everything once against vLLM on this machine's GPU: docs/gpu.md"
+	@echo "make gpu-evaluate [GPU_VLLM=python] [TRACE=...]   everything once against vLLM on this machine's GPU: docs/how-to/gpu.md"
 	@echo "make test                                         run every test"
 	@echo "make lint                                         ruff, mypy, and which way imports run"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"

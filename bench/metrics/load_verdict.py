@@ -3,8 +3,8 @@
 Both sides are the same requests, so nothing but the client lies between them, and no sampling noise: what
 decides is how far apart they are, in lateness, counts, gaps and lengths, against fixed `Limits` that an LLM
 server could not tell from nothing (its steps take 10 ms and more). Only a planned law is met by chance, so
-only there does a p-value decide. Definitions: `docs/metrics.md`. Not here: what is known of the server
-(see `measures`).
+only there does a p-value decide. Definitions: `docs/explanation/metrics.md`. Not here: what is
+known of the server (see `measures`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a run's record says: failure rate, token latency and its jitter, throughput, TTFT, TPOT, ITL, goodput.
 
 Plain functions from the frames of `record` to numbers and tables; every definition stands with its formula
-in `docs/metrics.md`. Latencies count from the intended instant, so that a late client cannot flatter the
-server; those with `_from_sent` count from the send. Not here: whether the load was the one asked for (see
-`load_verdict`), the table by second (see `per_second`), files and rendering.
+in `docs/explanation/metrics.md`. Latencies count from the intended instant, so that a late client cannot
+flatter the server; those with `_from_sent` count from the send. Not here: whether the load was
+the one asked for (see `load_verdict`), the table by second (see `per_second`), files and rendering.
 """
 
 from __future__ import annotations

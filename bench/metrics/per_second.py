@@ -1,6 +1,7 @@
 """A run second by second: what was asked, sent and ended, the paper's sliding metrics, the server's gauges.
 
-Not here: averages over the whole run (see `measures`), and drawing. Definitions: `docs/metrics.md`.
+Not here: averages over the whole run (see `measures`), and drawing. Definitions:
+`docs/explanation/metrics.md`.
 """
 
 from __future__ import annotations

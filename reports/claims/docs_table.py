@@ -1,4 +1,4 @@
-"""The paper's numbers beside measured ones, as a table in Markdown: what `docs/paper.md` holds.
+"""The paper's numbers beside measured ones, as a table in Markdown: what `docs/explanation/paper.md` holds.
 
 Not here: the checks themselves (see `ledger`).
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from .ledger import Claim
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-"""Marks between which `docs/paper.md` holds the table."""
+"""Marks between which `docs/explanation/paper.md` holds the table."""
 
 
 def table(ledgers: Mapping[str, Sequence[Claim]]) -> str:

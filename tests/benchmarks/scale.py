@@ -1,5 +1,6 @@
-"""What a trace costs on either engine: `python -m tests.benchmarks.scale LOG…`, the table of docs/scale.md.
+"""What a trace costs on either engine: `python -m tests.benchmarks.scale LOG…`.
 
+It makes the table of docs/how-to/scale.md.
 For each log and engine: seconds of wall clock and of processor time of the process and its Java, their
 highest resident memory; and on Spark the bytes that each question shuffles. Not here: what a test asserts.
 """

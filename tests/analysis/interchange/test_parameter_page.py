@@ -17,7 +17,7 @@ from burstlens.analysis.interchange.parameters import schema
 from burstlens.bench.metrics.distances import Law, from_law
 from burstlens.bench.workload.from_parameters import from_parameters
 
-PAGE = Path(__file__).parents[3] / "docs" / "parameters.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "parameters.md"
 
 Reader = Callable[..., np.ndarray]
 

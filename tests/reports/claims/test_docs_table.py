@@ -11,7 +11,7 @@ from burstlens.analysis.forecast.part import Forecasts
 from burstlens.reports.claims.docs_table import between, table
 from burstlens.reports.claims.ledger import LEDGER, check
 
-PAPER = Path(__file__).parents[3] / "docs" / "paper.md"
+PAPER = Path(__file__).parents[3] / "docs" / "explanation" / "paper.md"
 
 
 def test_the_papers_numbers_are_those_of_a_run(
