@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from burstlens.analysis.interchange.parameters import read_parameters
 
 import burstlens as bl
+from burstlens.analysis.interchange.parameters import read_parameters
 from tests.helpers import burstlens
 
 KEPT = Path(__file__).parents[1] / "files_of_0_1_0"
