@@ -8,12 +8,21 @@ ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+from .option_names import OptionValue, in_python, in_words
 
 
 class BurstlensError(Exception):
     """Something in the input or on the disk that the user can put right; the text is one line."""
+
+    def __str__(self) -> str:
+        return in_python(super().__str__())
+
+    def in_words(self, name_of: Callable[[str, OptionValue | None], str]) -> str:
+        """The text with each option that `option` marked as `name_of(parameter, value)` names it."""
+        return in_words(super().__str__(), name_of)
 
     @classmethod
     def missing_file(cls, path: Path) -> BurstlensError:

@@ -26,6 +26,7 @@ from . import forecast as cli_forecast
 from . import gpu_evaluate as cli_gpu
 from . import replay as cli_bench
 from . import report as cli_report
+from .flags import VerbGroup
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ FINDINGS_SHOWN = 3
 log_argument = click.argument("log", nargs=-1, required=True, metavar="LOG…")
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=VerbGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bl.__version__, prog_name="burstlens")
 def cli() -> None:
     """Trace analytics and characterization for LLM serving."""

@@ -9,6 +9,7 @@ import click
 import burstlens as bl
 
 from ..console import progress, say_json
+from .flags import Verb
 from .options import engines, fitting, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens compare BurstGPT_1.csv run                 is the replay what was recorded?

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console import STOPPED, Duration, progress, say_json
+from .flags import Verb
 from .options import Pair, json_option, quiet_option
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ SENTENCES = 4
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens disaggregate                                the busiest hours of the embedded synthetic trace

@@ -15,6 +15,7 @@ import click
 import burstlens as bl
 
 from ..console import STOPPED, Duration, Size, progress, say_json
+from .flags import VerbGroup
 from .options import Pair, json_option, quiet_option, together
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=VerbGroup,
     epilog="""\b
 Examples:
   burstlens experiment maf2                             on the embedded synthetic trace, in virtual time

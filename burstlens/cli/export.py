@@ -10,6 +10,7 @@ import click
 import burstlens as bl
 
 from ..console import Duration, progress, say_json
+from .flags import Verb
 from .options import Pair, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens export --list

@@ -12,6 +12,7 @@ import click
 import burstlens as bl
 
 from ..console import Duration, progress, say_json
+from .flags import Verb
 from .options import json_option, quiet_option, reading
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens forecast BurstGPT_1.csv -o out                     page, figures, tables, forecast.json

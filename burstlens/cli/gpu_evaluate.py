@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ..console import STOPPED, Duration, progress
+from .flags import Verb
 from .options import Pair, json_option, quiet_option
 
 INCOMPLETE = 3
@@ -38,6 +39,7 @@ class Limit(click.ParamType):
 
 
 @click.command(
+    cls=Verb,
     name="gpu-evaluate",
     epilog="""\b
 Examples:

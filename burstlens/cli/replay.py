@@ -17,6 +17,7 @@ import burstlens as bl
 
 from ..api import workload_process as made_apart
 from ..console import STOPPED, Duration, progress, say_json
+from .flags import Verb
 from .options import Body, aiming, json_option, prompting, selecting
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ live_option = click.option("--quiet", "-q", is_flag=True, help="No live display.
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --first 1000 --rate 2
@@ -289,6 +291,7 @@ def _prompts(
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens serve
@@ -360,6 +363,7 @@ def serve(
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens calibrate parameters.json --kv 0.35 --url http://127.0.0.1:8000 -o scaled.json

@@ -18,6 +18,7 @@ import burstlens as bl
 
 from ..api.workload import files_of
 from ..console import progress, say_json
+from .flags import Verb
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
 from .replay import shards_of
 
@@ -57,6 +58,7 @@ PAGES: dict[str, tuple[str, Callable[..., Path]]] = {
 
 
 @click.command(
+    cls=Verb,
     epilog="""\b
 Examples:
   burstlens report                                  the embedded synthetic trace
