@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Examples:
   burstlens compare BurstGPT_1.csv run                 is the replay what was recorded?
   burstlens compare BurstGPT_1.csv parameters.json     does a draw look like its source?
-  burstlens compare a.parquet b.csv --json | jq .agrees"""
+  burstlens compare a.parquet b.csv --json | jq .agrees""",
 )
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")

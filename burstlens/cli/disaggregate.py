@@ -31,7 +31,7 @@ Examples:
   burstlens disaggregate parameters.json --total 16 --window 30m
   burstlens disaggregate BurstGPT_1.csv --from 2d --to 3d --plan-from forecast.json -o pd
   burstlens disaggregate --turnover --slo-ttft 0.5s --slo-tpot 0.1s --json
-  burstlens report pd                                   the page again"""
+  burstlens report pd                                   the page again""",
 )
 @click.argument("source", metavar="[TRACE|parameters.json]", required=False)
 @click.option(

@@ -31,7 +31,7 @@ Examples:
   burstlens experiment maf2                             on the embedded synthetic trace, in virtual time
   burstlens experiment maf2 BurstGPT_1.csv --functions maf2.csv -o out
   burstlens experiment sweep --url http://127.0.0.1:8000
-  burstlens report out                                  the page of an experiment"""
+  burstlens report out                                  the page of an experiment""",
 )
 def experiment() -> None:
     """The paper's evaluations: workloads, parameters, schedulers.

@@ -27,7 +27,7 @@ Examples:
   burstlens export BurstGPT_1.csv --to vllm-line --from 18h          the nearest line for one window
   burstlens export BurstGPT_1.csv --to servegen -o data/language/burstgpt
   burstlens export data/language/m-small --to parameters             ServeGen's windows, the other way
-  burstlens export BurstGPT_1.csv --to parquet -o trace.parquet"""
+  burstlens export BurstGPT_1.csv --to parquet -o trace.parquet""",
 )
 @click.argument("source", required=False)
 @click.option("--to", metavar="FORMAT", help="Format to write; --list names them.")

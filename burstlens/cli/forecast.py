@@ -27,7 +27,7 @@ Examples:
   burstlens forecast BurstGPT_1.csv --service conversation --bin 5m --bin 1h
   burstlens forecast BurstGPT_1.csv --horizon 30m              half an hour ahead
   burstlens forecast BurstGPT_1.csv --parameters forecast_parameters.json
-  burstlens replay forecast_parameters.json --url http://127.0.0.1:8000 -o run"""
+  burstlens replay forecast_parameters.json --url http://127.0.0.1:8000 -o run""",
 )
 @click.argument("log", nargs=-1, metavar="[LOG…]")
 @click.option(

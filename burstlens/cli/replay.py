@@ -54,7 +54,7 @@ Examples:
 
 \b
 The key of the endpoint is read from OPENAI_API_KEY.
-Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
+Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C.""",
 )
 @click.argument("source", metavar="TRACE|PARAMETERS")
 @aiming
@@ -296,7 +296,7 @@ def _prompts(
 Examples:
   burstlens serve
   burstlens serve --preset llama-2-13b-h200 --port 8001 --speedup 10
-  burstlens serve --profile mine.json --max-num-queued-reqs 64"""
+  burstlens serve --profile mine.json --max-num-queued-reqs 64""",
 )
 @click.option("--preset", default="llama-2-13b-a100", show_default=True, help="Model and GPU to be.")
 @click.option("--profile", type=click.Path(path_type=Path), help="Constants of one's own fit, as JSON.")
@@ -367,7 +367,7 @@ def serve(
     epilog="""\b
 Examples:
   burstlens calibrate parameters.json --kv 0.35 --url http://127.0.0.1:8000 -o scaled.json
-  burstlens calibrate BurstGPT_1.csv --kv 0.35 --simulate llama-2-13b-a100 --first 2000"""
+  burstlens calibrate BurstGPT_1.csv --kv 0.35 --simulate llama-2-13b-a100 --first 2000""",
 )
 @click.argument("source", metavar="TRACE|PARAMETERS")
 @click.option("--kv", default=0.35, show_default=True, help="KV-cache use to reach, a share of 1.")

@@ -68,7 +68,7 @@ Examples:
   burstlens report BurstGPT_1.csv --forecast        how well its load can be forecast, too
   burstlens report BurstGPT_1.csv --disaggregate    and how to divide instances for it
   burstlens report run-0 run-1 -o whole             what the shards of one workload were together
-  burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out"""
+  burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out""",
 )
 @click.argument("log", nargs=-1, metavar="[LOG…]")
 @click.option(

@@ -27,9 +27,7 @@ from burstlens.cli.flags import click_error, verbs
         ("describe", option("gpu_memory"), "gpu_memory", "--gpu-memory"),
     ],
 )
-def test_an_error_names_an_option_as_its_reader_does(
-    verb: str, marked: str, python: str, typed: str
-) -> None:
+def test_an_error_names_an_option_as_its_reader_does(verb: str, marked: str, python: str, typed: str) -> None:
     error = BurstlensError(f"a.csv: {marked} is wrong")
     assert str(error) == f"a.csv: {python} is wrong"
     assert click_error(error, verbs(cli)[verb]).message == f"a.csv: {typed} is wrong"
