@@ -31,6 +31,7 @@ from ...bench.provisioning.result import Disaggregation
 from ..figures import theme
 from ..figures.base import Figure, listing, plain_columns
 from ..figures.registry import figures_of
+from .glossary import words_on_page
 from .key_numbers import facts, identity
 
 if TYPE_CHECKING:
@@ -316,6 +317,7 @@ def render(template: str, title: str, blocks: Sequence[Block], **more: Any) -> s
         specs=_json(specs),
         level=f"{100 * LEVEL:g}",
         versions={name: metadata.version(name) for name in LIBRARIES} | {"Python": platform.python_version()},
+        words_on_page=words_on_page,
         **more,
     )
 

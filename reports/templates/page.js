@@ -329,6 +329,11 @@
     b.addEventListener("click", () => { choose(b.dataset.themeChoice); remember(b.dataset.themeChoice); });
   }
 
+  /* The glossary is folded; a link to it opens it. */
+  document.addEventListener("click", (event) => {
+    if (event.target.closest('a[href="#words"]')) document.querySelector("#words details").open = true;
+  });
+
   /* The ledger, by verdict. */
   for (const chooser of document.querySelectorAll(".verdicts")) {
     chooser.addEventListener("click", (event) => {
