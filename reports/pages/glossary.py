@@ -1,6 +1,6 @@
 """The words that a page explains: one sentence a term, from `templates/glossary.json`.
 
-The documentation's glossary comes from the same file. Not here: how the page shows them (`templates/base.html`).
+The documentation takes its glossary from the same file. Not here: its layout (`templates/base.html`).
 """
 
 from __future__ import annotations
