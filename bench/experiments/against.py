@@ -17,7 +17,7 @@ from ...analysis.core.result import Progress, silent
 from ..record.run_folder import read_workload
 from ..simulated.presets import Preset
 from . import schedulers
-from .engines import MEASURES, Virtual, measures_of, spans_s
+from .backends import MEASURES, VirtualBackend, measures_of, spans_s
 from .trials import Experiment, read, run_folders
 
 COMPARED = ("e2e_s", "e2e_p90_s", "ttft_s", "token_latency_s", "throughput_tps", "kv_cache_peak")
@@ -66,7 +66,7 @@ def simulated(
 ) -> Experiment:
     """The experiment in a folder with what the preset gives in place of what was measured."""
     measured = read(folder)
-    engine, runs = Virtual(preset, timeout_s, "priority"), run_folders(folder)
+    engine, runs = VirtualBackend(preset, timeout_s, "priority"), run_folders(folder)
     rows = []
     for i, run in enumerate(runs):
         progress(f"{measured.question.kind} on the simulated engine", i / len(runs))

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ...analysis.core.result import LEVEL, Interval, estimates, number
-from .engines import MEASURES
+from .backends import MEASURES
 from .trials import Label
 
 Array = NDArray[np.float64]
@@ -132,7 +132,7 @@ def table(contrasts: Sequence[tuple[Mapping[str, Label], Contrast]]) -> pl.DataF
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedContrast:
     """One setting against another in one measure, among the trials of one place, such as a rate."""
 
     at: Label
@@ -142,14 +142,14 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairedContrasts:
     """Settings set against each other, two and two, at each place."""
 
     place: str
     """Label that tells places apart."""
     setting: str
     """Label that tells settings apart."""
-    all: tuple[Pair, ...]
+    all: tuple[PairedContrast, ...]
 
     @classmethod
     def of_trials(
@@ -159,14 +159,14 @@ class Pairs:
         setting: str,
         pairs: Sequence[tuple[str, str]],
         measures: Sequence[str],
-    ) -> Pairs:
+    ) -> PairedContrasts:
         """Those of the pairs that have been run, in every measure that a place has."""
         found = []
         for at in trials[place].unique(maintain_order=True) if trials.height else []:
             here = trials.filter(pl.col(place) == at)
             run = set(here[setting])
             found += [
-                Pair(at, of, against, contrast(here, measure, {setting: of}, {setting: against}))
+                PairedContrast(at, of, against, contrast(here, measure, {setting: of}, {setting: against}))
                 for of, against in pairs
                 if {of, against} <= run
                 for measure in measures

@@ -15,7 +15,7 @@ from ...analysis.core.exhibit import Exhibit, Shown, marks
 from ...analysis.core.result import Part
 from ...analysis.core.verdicts import together
 from . import maf2, responses, schedulers, sweep
-from .engines import is_brief
+from .backends import is_brief
 from .trials import Experiment
 
 

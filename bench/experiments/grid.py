@@ -45,7 +45,7 @@ MOST = 5000
 
 
 @dataclass(frozen=True)
-class Setting:
+class GridPoint:
     """One point of a grid: what is varied, how it goes over time, and the values that it is varied to."""
 
     parameter: str
@@ -82,14 +82,14 @@ class Grid:
     """Values of pairs; none where it is empty."""
     start: Mapping[str, float] = field(default_factory=lambda: START)
 
-    def settings(self) -> list[Setting]:
+    def settings(self) -> list[GridPoint]:
         """The start, each parameter alone, then pairs."""
-        out = [Setting(ORIGIN, CONSTANT, HELD, **self.start)]
+        out = [GridPoint(ORIGIN, CONSTANT, HELD, **self.start)]
         for varied in (*((name,) for name in PARAMETERS), *itertools.combinations(PARAMETERS, 2)):
             table = self.values if len(varied) == 1 else self.paired
             for profile, mode in itertools.product(self.profiles, modes_of(varied)):
                 out += [
-                    Setting(
+                    GridPoint(
                         WITH.join(varied),
                         profile,
                         mode,

@@ -25,8 +25,8 @@ from ...analysis.core.result import Part, number
 from ...analysis.trace.trace import Trace
 from ..workload.from_trace import from_trace
 from ..workload.table import Workload, requests_frame
-from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, Pairs, means, shown
-from .engines import MEASURES
+from .backends import MEASURES
+from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, PairedContrasts, means, shown
 from .trials import Experiment, Trial, at_hand
 
 CONVERSATION, API, FUNCTIONS, POISSON = WORKLOADS = (
@@ -76,7 +76,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Loads:
+class WorkloadPools:
     """The four workloads before they are cut and scaled."""
 
     pools: Mapping[str, Pool]
@@ -118,7 +118,7 @@ def synthetic_functions(requests: int, seed: int = 0) -> Pool:
     return Pool("synthetic MAF2", True, np.cumsum(gaps), ones, ones)
 
 
-def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, seed: int = 0) -> Loads:
+def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, seed: int = 0) -> WorkloadPools:
     """The pools of the four workloads; BurstlensError where a trace lacks what it must have."""
     known = set(burst.engine.table("streams")["service"].to_list())
     for service in ("conversation", "api"):
@@ -145,7 +145,9 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
         "MAF2 has no token lengths: its requests have those of the BurstGPT conversation, in its order."
     )
     pools = {CONVERSATION: conversation, API: api, FUNCTIONS: other, POISSON: conversation}
-    found = Loads(pools, tuple(notes), {"rows": {name: len(pool.at_s) for name, pool in pools.items()}})
+    found = WorkloadPools(
+        pools, tuple(notes), {"rows": {name: len(pool.at_s) for name, pool in pools.items()}}
+    )
     if found.requests < FEWEST:
         raise BurstlensError(
             f"{found.shortest}: holds {found.requests} requests, too few to be brought to one rate with the "
@@ -196,7 +198,9 @@ def _begin(rows: int, requests: int, rng: np.random.Generator, seed: int) -> int
     return int(rng.integers(0, rows - requests + 1)) if seed else 0
 
 
-def trials(found: Loads, rates_rps: Sequence[float], seeds: Sequence[int], requests: int) -> list[Trial]:
+def trials(
+    found: WorkloadPools, rates_rps: Sequence[float], seeds: Sequence[int], requests: int
+) -> list[Trial]:
     """Every workload at every rate and seed; those of the first seed keep their course over time."""
     return [
         Trial(
@@ -212,14 +216,14 @@ def trials(found: Loads, rates_rps: Sequence[float], seeds: Sequence[int], reque
 
 
 @dataclass(frozen=True)
-class Loaded(Part):
+class LoadComparison(Part):
     """What the four workloads did to the server, on average over seeds."""
 
     name: ClassVar[str] = "loads"
 
     means: pl.DataFrame
     """One row a rate and workload: every measure as mean and interval over seeds."""
-    pairs: Pairs
+    pairs: PairedContrasts
     """At each rate."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -253,7 +257,7 @@ class Courses(Part):
     name: ClassVar[str] = "courses"
 
     courses: pl.DataFrame
-    """`workload`, `rate_rps`, `seed`, `at_s` and the columns of `engines.COURSE`."""
+    """`workload`, `rate_rps`, `seed`, `at_s` and the columns of `backends.COURSE`."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The courses."""
@@ -283,16 +287,16 @@ def _by(found: Contrast) -> str:
     return f" (by {number(100 * abs(found.relative), 2)} %)" if found.against else ""
 
 
-def parts(experiment: Experiment) -> tuple[Loaded, Courses]:
+def parts(experiment: Experiment) -> tuple[LoadComparison, Courses]:
     """What the trials say."""
     done = experiment.trials
     few = (ONE_SEED,) if len(experiment.question.seeds) < 2 else ()
     averaged = means(done, ["rate_rps", "workload"]) if done.height else pl.DataFrame()
-    pairs = Pairs.of_trials(done, "rate_rps", "workload", PAIRS, COMPARED)
-    return Loaded(few, averaged, pairs), Courses((), experiment.courses)
+    pairs = PairedContrasts.of_trials(done, "rate_rps", "workload", PAIRS, COMPARED)
+    return LoadComparison(few, averaged, pairs), Courses((), experiment.courses)
 
 
-def statements(loaded: Loaded, rate_rps: float) -> dict[str, bool | None]:
+def statements(loaded: LoadComparison, rate_rps: float) -> dict[str, bool | None]:
     """What the paper says of BurstGPT conversation against MAF2 at that rate: holds, does not, or None."""
     out: dict[str, bool | None] = {}
     for words, measure in STATEMENTS:
@@ -301,7 +305,7 @@ def statements(loaded: Loaded, rate_rps: float) -> dict[str, bool | None]:
     return out
 
 
-def value(loaded: Loaded, rate_rps: float) -> str:
+def value(loaded: LoadComparison, rate_rps: float) -> str:
     """The measures of the statements: both means, and the difference with its interval."""
     out = []
     for _, measure in STATEMENTS:

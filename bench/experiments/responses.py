@@ -24,8 +24,8 @@ from ...analysis.trace.subset import requests_of, streams_of
 from ...analysis.trace.trace import COLUMNS, Trace, TraceInfo, open_frame
 from ..record.run_folder import ANSWERED, read_record, read_workload
 from ..workload.table import Workload, requests_frame
+from .backends import EndpointBackend
 from .contrast import mean
-from .engines import Served
 from .genuine import MARGIN, genuine
 from .trials import RUNS, Experiment, Trial, at_hand
 
@@ -41,7 +41,7 @@ FEWEST = 20
 TRACE, MODEL = "trace", "served model"
 
 
-def check(engine: Served) -> list[str]:
+def check(engine: EndpointBackend) -> list[str]:
     """Notes on a server whose answers mean something; BurstlensError for one whose answers mean nothing."""
     where = engine.target.url
     if engine.simulated:

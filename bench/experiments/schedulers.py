@@ -25,8 +25,8 @@ from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Part, number
 from ..workload.from_parameters import from_parameters
 from ..workload.table import Workload
-from .contrast import HIGHER, LOWER, ONE_SEED, SAME, SHOWN_IN, Pairs, means, shown
-from .engines import MEASURES
+from .backends import MEASURES
+from .contrast import HIGHER, LOWER, ONE_SEED, SAME, SHOWN_IN, PairedContrasts, means, shown
 from .trials import Experiment, Trial
 
 FCFS, SRF, LRF = POLICIES = ("FCFS", "SRF", "LRF")
@@ -142,7 +142,7 @@ def _held(
 
 
 @dataclass(frozen=True)
-class Load:
+class ServiceLoad:
     """What the workload of one service is drawn from: small, so that it goes to any process."""
 
     content: Mapping[str, Any]
@@ -180,7 +180,7 @@ class Load:
         return replace(drawn, requests=drawn.requests.with_columns(at_s=pl.lit(0.0)))
 
 
-def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: int) -> Load:
+def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: int) -> ServiceLoad:
     """The load of a service in a range, with no more of the parameters than it needs."""
     part = next(p for p in content["selections"] if p["selection"]["label"] == service)
     window_s = float(content["window_s"])
@@ -190,7 +190,7 @@ def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: i
         if row["start_s"] < chosen.end_s and row["start_s"] + window_s > chosen.start_s
     ]
     arrivals = {**part["arrivals"], "windows": rows}
-    return Load(
+    return ServiceLoad(
         {**content, "selections": [{**part, "arrivals": arrivals}]},
         service,
         chosen.start_s,
@@ -209,11 +209,13 @@ def ranked(load: Workload, policy: str) -> Workload:
     )
 
 
-def _made(load: Load, policy: str, rate_rps: float, seed: int) -> Workload:
+def _made(load: ServiceLoad, policy: str, rate_rps: float, seed: int) -> Workload:
     return ranked(load.draw(rate_rps, seed), policy)
 
 
-def trials(loads: Mapping[str, Load], rates_rps: Mapping[str, float], seeds: Sequence[int]) -> list[Trial]:
+def trials(
+    loads: Mapping[str, ServiceLoad], rates_rps: Mapping[str, float], seeds: Sequence[int]
+) -> list[Trial]:
     """Every service under every policy and seed; the first seed keeps its course over time."""
     return [
         Trial(
@@ -228,14 +230,14 @@ def trials(loads: Mapping[str, Load], rates_rps: Mapping[str, float], seeds: Seq
 
 
 @dataclass(frozen=True)
-class Compared(Part):
+class PolicyComparison(Part):
     """The three policies on each service, on average over seeds."""
 
     name: ClassVar[str] = "policies"
 
     means: pl.DataFrame
     """One row a service and policy: every measure as mean and interval over seeds."""
-    pairs: Pairs
+    pairs: PairedContrasts
     """At each service."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -323,7 +325,7 @@ class Waits(Part):
         return out
 
 
-def parts(experiment: Experiment) -> tuple[Compared, Waits]:
+def parts(experiment: Experiment) -> tuple[PolicyComparison, Waits]:
     """What the trials say."""
     done = experiment.trials
     missing = []
@@ -350,8 +352,8 @@ def parts(experiment: Experiment) -> tuple[Compared, Waits]:
         for name in WAITS
     )
     ratios = averaged.select("service", "policy", *(f"wait_ratio{end}" for end in ("", "_low", "_high")))
-    pairs = Pairs.of_trials(done, "service", "policy", PAIRS, COMPARED)
-    return Compared(tuple(missing), averaged, pairs), Waits((), waits, ratios)
+    pairs = PairedContrasts.of_trials(done, "service", "policy", PAIRS, COMPARED)
+    return PolicyComparison(tuple(missing), averaged, pairs), Waits((), waits, ratios)
 
 
 def _in_front(here: pl.DataFrame) -> str:
@@ -376,7 +378,7 @@ STATEMENTS = (("latency", "token_latency_s"), ("latency jitter", "jitter_s"))
 """In what the paper finds longest-request-first better than FCFS on conversation, and not on API."""
 
 
-def statements(compared: Compared) -> dict[str, bool | None]:
+def statements(compared: PolicyComparison) -> dict[str, bool | None]:
     """What the paper says of longest-request-first: holds, does not, or None where noise hides it."""
     out: dict[str, bool | None] = {}
     for words, measure in STATEMENTS:
@@ -387,12 +389,12 @@ def statements(compared: Compared) -> dict[str, bool | None]:
     return out
 
 
-def _lower(compared: Compared, service: str, measure: str) -> bool | None:
+def _lower(compared: PolicyComparison, service: str, measure: str) -> bool | None:
     found = compared.pairs.of(service, LRF, FCFS, measure)
     return {LOWER: True, HIGHER: False, SAME: False}.get(found.word) if found else None
 
 
-def value(compared: Compared) -> str:
+def value(compared: PolicyComparison) -> str:
     """The measures of the statements: both means, and the difference with its interval."""
     out = []
     for service in SERVICES:

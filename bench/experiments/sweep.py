@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from ...analysis.core.result import Part, number
+from .backends import MEASURES
 from .contrast import (
     HIGHER,
     LOWER,
@@ -30,7 +31,6 @@ from .contrast import (
     shown,
     table,
 )
-from .engines import MEASURES
 from .grid import (
     CONSTANT,
     EQUAL,
@@ -43,7 +43,7 @@ from .grid import (
     SCALE,
     SHAPE,
     WITH,
-    Setting,
+    GridPoint,
     modes_of,
 )
 from .trials import Experiment, Label
@@ -98,7 +98,7 @@ NO_FAILURE = (
     "--timeout, or raise --kv."
 )
 
-Found = tuple[tuple[Mapping[str, Label], Contrast], ...]
+NamedContrasts = tuple[tuple[Mapping[str, Label], Contrast], ...]
 """Contrasts with what names each."""
 
 
@@ -121,7 +121,7 @@ class Varied(Part):
     """One row a setting that varies at most one parameter: its labels, then means over seeds."""
     contrasts: pl.DataFrame
     """One row a setting and measure, against the start (see `contrast.table`)."""
-    found: Found
+    found: NamedContrasts
     ends: Mapping[str, Ends]
     start: Mapping[str, float]
     factor: float
@@ -299,7 +299,7 @@ class Thirds(Part):
     drifts: pl.DataFrame
     """`mode`, `profile`, `shape`, `against` (see `AGAINST`), then as `contrast.table` has it. Latency weighs
     seconds by their tokens; failures are those of the third over what was sent in it."""
-    found: Found
+    found: NamedContrasts
     start_shape: float
 
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -365,7 +365,7 @@ class Paired(Part):
     interactions: pl.DataFrame
     """`pair`, `mode`, `profile`, the values, then as `contrast.table` has it: the change by both together
     against the sum of the changes by each alone."""
-    found: Found
+    found: NamedContrasts
     start: Mapping[str, float]
 
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -404,7 +404,7 @@ def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
     if not (done["failure_rate"].fill_null(0.0) > 0).any():
         missing += (NO_FAILURE,)
     alone = done.filter(~pl.col("parameter").str.contains(WITH, literal=True))
-    names = list(Setting(ORIGIN, CONSTANT, HELD, **start).labels())
+    names = list(GridPoint(ORIGIN, CONSTANT, HELD, **start).labels())
     settings = alone.filter(pl.col("parameter") != ORIGIN).select(names).unique(maintain_order=True)
     found = tuple(
         (row, contrast(alone, m, row, {"parameter": ORIGIN}))

@@ -18,7 +18,7 @@ from ...analysis.core.result import number
 from ..workload.from_parameters import varying
 from ..workload.schedules import PIECES, Schedule, parse_schedule, pieces
 from ..workload.table import Workload
-from .grid import CONSTANT, EQUAL, LINEAR, ORIGIN, PARAMETERS, SCALE, SHAPE, Grid, Setting
+from .grid import CONSTANT, EQUAL, LINEAR, ORIGIN, PARAMETERS, SCALE, SHAPE, Grid, GridPoint
 from .trials import Trial
 
 REQUESTS = 2000
@@ -30,7 +30,7 @@ that takes all fails only by the client's time-out, which runs of minutes never 
 
 
 def schedules_of(
-    setting: Setting, start: Mapping[str, float], factor: float, requests: int
+    setting: GridPoint, start: Mapping[str, float], factor: float, requests: int
 ) -> tuple[dict[str, Schedule], float | None]:
     """How shape, scale (seconds) and exponent go, and for how many seconds: None where nothing varies.
 
@@ -68,7 +68,7 @@ def _evened(shape: Schedule, gap_s: float, duration_s: float) -> Schedule:
     return Schedule(SCALE, "table", gap_s / middle, edges[:-1], f"{number(gap_s, 6)} s / shape")
 
 
-def load(setting: Setting, start: Mapping[str, float], factor: float, requests: int, seed: int) -> Workload:
+def load(setting: GridPoint, start: Mapping[str, float], factor: float, requests: int, seed: int) -> Workload:
     """The load of a setting: `requests` requests, or about so many where something varies."""
     made, duration_s = schedules_of(setting, start, factor, requests)
     shape, scale, exponent = (made[name] for name in PARAMETERS)

@@ -24,7 +24,7 @@ from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
 from ..record.versioned_json import of_fields, read_kept
 from ..workload.table import Workload
-from .engines import MEASURES, Engine, Measured, measures_of
+from .backends import MEASURES, Backend, TrialMeasurement, measures_of
 
 EXPERIMENT = "experiment.json"
 """Marks a folder as an experiment, and says what was asked."""
@@ -83,14 +83,14 @@ class Experiment:
     trials: pl.DataFrame
     """One row a trial: its labels, then the keys of `MEASURES`."""
     courses: pl.DataFrame
-    """Labels, `at_s` and the columns of `engines.COURSE` of the trials whose course was kept."""
+    """Labels, `at_s` and the columns of `backends.COURSE` of the trials whose course was kept."""
     labels: tuple[str, ...]
 
 
 def run(
     question: Question,
     trials: Sequence[Trial],
-    engine: Engine,
+    engine: Backend,
     folder: Path,
     *,
     workers: int = 1,
@@ -172,7 +172,7 @@ def _key(labels: Mapping[str, Label]) -> str:
     return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False)
 
 
-def _serve(shared: tuple[Engine, Path], piece: tuple[int, Trial], _tell: Tell) -> Measured:
+def _serve(shared: tuple[Backend, Path], piece: tuple[int, Trial], _tell: Tell) -> TrialMeasurement:
     """What a trial measures, given the engine and the folder of the experiment."""
     (engine, folder), (number, trial) = shared, piece
     return engine.serve(trial.make(), folder / RUNS / str(number), course=trial.course)
@@ -230,7 +230,7 @@ def _question(folder: Path) -> Question:
     )
 
 
-def _keep(folder: Path, number: int, trial: Trial, measured: Measured) -> None:
+def _keep(folder: Path, number: int, trial: Trial, measured: TrialMeasurement) -> None:
     """Append a trial's line; its course first, so that a line always has it."""
     line = {"number": number, "labels": dict(trial.labels), "values": measured.values}
     try:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...analysis.core.errors import BurstlensError
-from ..simulated.disaggregation import Cluster, Rig, Transfer
+from ..simulated.disaggregation import Deployment, Rig, Transfer
 from ..simulated.presets import Preset
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ LOWEST = 1e-4
 
 
 @dataclass(frozen=True)
-class Load:
+class ScalableLoad:
     """Requests on a clock that starts at 0; plain lists, so that it goes to other processes cheaply."""
 
     at_s: Sequence[float]
@@ -58,7 +58,7 @@ class Load:
     synthetic: bool
 
     @classmethod
-    def of(cls, workload: Workload, preset: Preset, span_s: float | None = None) -> Load:
+    def of(cls, workload: Workload, preset: Preset, span_s: float | None = None) -> ScalableLoad:
         """A workload as the model of this preset can take it; answers are cut to the room that there is.
 
         `span_s` is the length of its clock, that of the last arrival where nothing is said. BurstlensError
@@ -154,7 +154,7 @@ class Serving:
         """`2:6`."""
         return f"{prefill}:{self.total - prefill}"
 
-    def rig(self, load: Load, rate_rps: float) -> Rig:
+    def rig(self, load: ScalableLoad, rate_rps: float) -> Rig:
         """The load at a rate, before these bounds."""
         factor = rate_rps / load.rate_rps
         return Rig(
@@ -169,7 +169,7 @@ class Serving:
             tpot_s=self.tpot_s,
         )
 
-    def alone(self, load: Load) -> tuple[Array, Array]:
+    def alone(self, load: ScalableLoad) -> tuple[Array, Array]:
         """TTFT and TPOT of each request if it had the servers to itself; TPOT 0 where there is one token."""
         cost, preset = self.preset.latency, self.preset
         into = np.array(load.request_tokens, dtype=float)
@@ -185,7 +185,7 @@ class Serving:
         step = (cost.a_d_ms + (cost.e_us + cost.d_us * (into + (steps + 1) / 2)) / 1e3) / 1e3
         return ttft / 1e3, np.where(steps > 0, step + moved / np.maximum(steps, 1), 0.0)
 
-    def check(self, load: Load) -> None:
+    def check(self, load: ScalableLoad) -> None:
         """BurstlensError where even requests that are served alone break the bounds too often."""
         ttft, tpot = self.alone(load)
         share = SHARE * load.requests / len(load.at_s)
@@ -216,11 +216,11 @@ def _up(value: float) -> float:
     return float(f"{math.ceil(value / digit) * digit:.6g}")
 
 
-def keeps(load: Load, serving: Serving, turns: Turns, rate_rps: float) -> bool:
+def keeps(load: ScalableLoad, serving: Serving, turns: Turns, rate_rps: float) -> bool:
     """Whether enough requests are within both bounds at a rate."""
     allowed = load.allowed
     factor = rate_rps / load.rate_rps
-    cluster = Cluster(serving.rig(load, rate_rps), turns[0][1], serving.total - turns[0][1])
+    cluster = Deployment(serving.rig(load, rate_rps), turns[0][1], serving.total - turns[0][1])
     looks = [(load.span_s * i / CHECKS, 0) for i in range(1, CHECKS + 1)]
     for at_s, prefill in sorted([*looks, *turns[1:]]):
         cluster.advance(at_s / factor)
@@ -233,7 +233,7 @@ def keeps(load: Load, serving: Serving, turns: Turns, rate_rps: float) -> bool:
 
 
 def goodput(
-    load: Load, serving: Serving, turns: Turns, guess_rps: float, tolerance: float = TOLERANCE
+    load: ScalableLoad, serving: Serving, turns: Turns, guess_rps: float, tolerance: float = TOLERANCE
 ) -> float:
     """The highest rate, requests/s, at which enough requests are within both bounds; 0 where none is.
 
@@ -266,7 +266,7 @@ def goodput(
     return low
 
 
-def guess(load: Load, serving: Serving) -> float:
+def guess(load: ScalableLoad, serving: Serving) -> float:
     """A rate to begin with: half of what all instances would do, in batches that are far from full."""
     cost = serving.preset.latency
     ttft, tpot = serving.alone(load)
@@ -276,11 +276,11 @@ def guess(load: Load, serving: Serving) -> float:
     return serving.total / (2 * max(work_s, cost.a_d_ms / 1e3))
 
 
-def course(load: Load, serving: Serving, turns: Turns, rate_rps: float) -> Array:
+def course(load: ScalableLoad, serving: Serving, turns: Turns, rate_rps: float) -> Array:
     """Which requests were good (1 or 0) in a whole run at a rate, in the load's order."""
     factor = rate_rps / load.rate_rps
     rig = serving.rig(load, rate_rps)
-    cluster = Cluster(rig, turns[0][1], serving.total - turns[0][1], record=True)
+    cluster = Deployment(rig, turns[0][1], serving.total - turns[0][1], record=True)
     for at_s, prefill in turns[1:]:
         cluster.advance(at_s / factor)
         cluster.turn(prefill)

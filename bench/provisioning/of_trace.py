@@ -14,8 +14,8 @@ from ...analysis.trace.trace import Trace
 from ..simulated.presets import load_preset
 from ..workload.busiest import busiest_of_trace
 from ..workload.from_trace import once_a_seed
-from .goodput import Load, Serving
-from .search import Asked, provision
+from .goodput import ScalableLoad, Serving
+from .search import SearchSpec, search_ratios
 
 PRESET = "llama-2-13b-a100"
 REQUESTS = 5_000
@@ -25,7 +25,7 @@ BEAM = 5
 SEEDS = 3
 
 
-def provision_trace(
+def search_trace(
     trace: Trace, *, seed: int = 0, workers: int = 1, progress: Progress = silent
 ) -> dict[str, Any]:
     """The content of `disaggregate.json` for 8 instances and the stated bounds, from the busiest stretch.
@@ -39,7 +39,7 @@ def provision_trace(
     try:
         made = once_a_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
         seeds = tuple(range(seed, seed + len(made)))
-        loads = tuple(Load.of(one, preset, span_s) for one in made)
+        loads = tuple(ScalableLoad.of(one, preset, span_s) for one in made)
         about = {
             "source": trace.info.name,
             "plan_from": None,
@@ -47,8 +47,8 @@ def provision_trace(
             "recipe": dict(made[0].recipe),
             "plan_recipe": None,
         }
-        asked = Asked(loads, None, Serving.of(preset), loads[0].span_s / WINDOWS, BEAM, seeds=seeds)
-        return provision(asked, about, workers=workers, progress=progress)
+        spec = SearchSpec(loads, None, Serving.of(preset), loads[0].span_s / WINDOWS, BEAM, seeds=seeds)
+        return search_ratios(spec, about, workers=workers, progress=progress)
     except BurstlensError as why:
         raise BurstlensError(
             f"{why} (burstlens disaggregate has that option; or report without --disaggregate)"

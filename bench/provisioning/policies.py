@@ -17,14 +17,14 @@ from collections.abc import Callable, Container, Iterator, Sequence
 
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import number
-from ..simulated.disaggregation import Cluster
-from .goodput import Load, Serving, Turns
+from ..simulated.disaggregation import Deployment
+from .goodput import ScalableLoad, Serving, Turns
 
-State = tuple[int, tuple[int, ...], Cluster]
+State = tuple[int, tuple[int, ...], Deployment]
 """Changes so far, ratio of every window, and the cluster."""
 Rank = tuple[int, int, int]
 """Requests lost by a little beyond the window, changes so far, requests under way."""
-Grown = tuple[Rank, int, tuple[int, ...], Cluster]
+Grown = tuple[Rank, int, tuple[int, ...], Deployment]
 """A state after a window, behind its rank."""
 LOOKS = 4
 """So often it is asked on the way beyond a window whether a state is behind."""
@@ -51,14 +51,14 @@ def windows(span_s: float, length_s: float) -> list[float]:
 
 
 def switches(
-    load: Load, serving: Serving, rate_rps: float, before: int, moments_s: Sequence[float]
+    load: ScalableLoad, serving: Serving, rate_rps: float, before: int, moments_s: Sequence[float]
 ) -> list[tuple[int, float, int]]:
     """Requests lost, moment and ratio of every switch from `before` at one of the moments, best first.
 
     What is lost is counted up to the best so far: a switch that is worse is given up, and left out.
     """
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
-    stem = Cluster(rig, before, serving.total - before)
+    stem = Deployment(rig, before, serving.total - before)
     found: list[tuple[int, float, int]] = []
     least = load.requests
     looks = [load.span_s * i / 20 for i in range(1, 21)]
@@ -84,7 +84,7 @@ def switches(
 
 
 def beam(
-    load: Load,
+    load: ScalableLoad,
     serving: Serving,
     rate_rps: float,
     begins_s: Sequence[float],
@@ -102,12 +102,12 @@ def beam(
     carried = [path_of(turns, begins_s) for turns in known]
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
     ahead_s = foresight(load, serving, (begins_s[1] - begins_s[0]) / factor)
-    beams: list[State] = [(0, (p,), Cluster(rig, p, serving.total - p)) for p in serving.ratios]
+    beams: list[State] = [(0, (p,), Deployment(rig, p, serving.total - p)) for p in serving.ratios]
     for place, begin in enumerate(begins_s):
         last = place + 1 == len(begins_s)
         from_s, until = begin / factor, math.inf if last else begins_s[place + 1] / factor
         along = {path[: place + 1] for path in carried}
-        kept = _Kept(width, along)
+        kept = _BeamSelection(width, along)
         ratios = serving.ratios if place else None
         for changes, path, state in _in_turn(beams, ratios):
             grown = _grown(state, path[-1], from_s, until, ahead_s, changes, kept.bar(path))
@@ -119,7 +119,7 @@ def beam(
         if min(state.lost() for _, _, state in beams) > most_lost:
             return None
     _, path, best = beams[0]
-    return best.bad, told(path, begins_s)
+    return best.bad, turns_of(path, begins_s)
 
 
 def _in_turn(beams: Sequence[State], ratios: Sequence[int] | None) -> Iterator[State]:
@@ -137,14 +137,14 @@ def _in_turn(beams: Sequence[State], ratios: Sequence[int] | None) -> Iterator[S
 
 
 def _grown(
-    state: Cluster,
+    state: Deployment,
     prefill: int,
     from_s: float,
     until_s: float,
     ahead_s: float,
     changes: int,
     bar: Rank | None,
-) -> tuple[Rank, Cluster] | None:
+) -> tuple[Rank, Deployment] | None:
     """A state carried through a window at a ratio, and its rank; None once it is behind the bar.
 
     Nothing that is lost is won back, and the number of changes is known before: so a state that is behind is
@@ -170,7 +170,7 @@ def _grown(
     return (ahead.lost(), changes, ahead.backlog()), cluster
 
 
-class _Kept:
+class _BeamSelection:
     """The states after a window that are kept: the best of each ratio, then the best of the rest, up to a
     width; beside it those `along` a known sequence.
     """
@@ -216,7 +216,7 @@ def _rank(one: Grown) -> Rank:
     return one[0]
 
 
-def foresight(load: Load, serving: Serving, window_s: float) -> float:
+def foresight(load: ScalableLoad, serving: Serving, window_s: float) -> float:
     """How far a state is looked at beyond its window, in the servers' time: until a change has paid its cost.
 
     That is the launch, after a drain as long as the longest tenth of answers take at the bound; at most
@@ -227,11 +227,11 @@ def foresight(load: Load, serving: Serving, window_s: float) -> float:
 
 
 def path_of(turns: Turns, begins_s: Sequence[float]) -> tuple[int, ...]:
-    """The ratio in each window of turns at begins of windows: the reverse of `told`."""
+    """The ratio in each window of turns at begins of windows: the reverse of `turns_of`."""
     return tuple([p for at, p in turns if at <= begin + 1e-9][-1] for begin in begins_s)
 
 
-def told(path: Sequence[int], begins_s: Sequence[float]) -> Turns:
+def turns_of(path: Sequence[int], begins_s: Sequence[float]) -> Turns:
     """A ratio a window as turns: windows that change nothing are left out."""
     return tuple(
         (begin, prefill)

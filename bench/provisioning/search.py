@@ -27,7 +27,7 @@ from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
 from ..record.versioned_json import read_kept
-from .goodput import SHARE, TOLERANCE, Load, Serving, Turns, course, goodput, guess
+from .goodput import SHARE, TOLERANCE, ScalableLoad, Serving, Turns, course, goodput, guess
 from .policies import beam, fixed, path_of, switch, switches, windows
 
 RESULT, PLAN = "disaggregate.json", "plan.json"
@@ -43,28 +43,28 @@ loses the fewest requests far above the goodput is not who does at it."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchSpec:
     """The loads and how they are searched."""
 
-    loads: tuple[Load, ...]
+    loads: tuple[ScalableLoad, ...]
     """The real load, one a seed."""
-    provisioned: Load | None
+    provisioned: ScalableLoad | None
     """What was forecast; None where there is no forecast, only the real load."""
     serving: Serving
     window_s: float = 600.0
     width: int = 10
     tolerance: float = TOLERANCE
     seeds: tuple[int, ...] = (0,)
-    further: tuple[Load, ...] = ()
+    further: tuple[ScalableLoad, ...] = ()
     """More draws of what was forecast, on which what is planned from it is compared."""
 
     @property
-    def searched(self) -> tuple[Load, ...]:
+    def searched(self) -> tuple[ScalableLoad, ...]:
         """The real ones, then the provisioned one."""
         return self.loads if self.provisioned is None else (*self.loads, self.provisioned)
 
     @property
-    def all_loads(self) -> tuple[Load, ...]:
+    def all_loads(self) -> tuple[ScalableLoad, ...]:
         """Those that are searched, then the further draws."""
         return (*self.searched, *self.further)
 
@@ -79,8 +79,8 @@ class _Judged:
     turns: Turns
     guess_rps: float
 
-    def do(self, asked: Asked, _tell: Tell) -> float:
-        return goodput(asked.all_loads[self.load], asked.serving, self.turns, self.guess_rps, asked.tolerance)
+    def do(self, spec: SearchSpec, _tell: Tell) -> float:
+        return goodput(spec.all_loads[self.load], spec.serving, self.turns, self.guess_rps, spec.tolerance)
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class _Switched:
     rate_rps: float
     moments_s: tuple[float, ...]
 
-    def do(self, asked: Asked, _tell: Tell) -> tuple[int, Turns] | None:
-        load = asked.all_loads[self.load]
-        found = switches(load, asked.serving, self.rate_rps, self.before, self.moments_s)
+    def do(self, spec: SearchSpec, _tell: Tell) -> tuple[int, Turns] | None:
+        load = spec.all_loads[self.load]
+        found = switches(load, spec.serving, self.rate_rps, self.before, self.moments_s)
         return (found[0][0], switch(self.before, found[0][1], found[0][2])) if found else None
 
 
@@ -112,15 +112,15 @@ class _Searched:
     known: tuple[Known, ...]
     """The best fixed ratio and the best switch: what is kept where beam search finds no better."""
 
-    def do(self, asked: Asked, tell: Tell) -> tuple[Turns, float]:
-        load, serving = asked.all_loads[self.load], asked.serving
+    def do(self, spec: SearchSpec, tell: Tell) -> tuple[Turns, float]:
+        load, serving = spec.all_loads[self.load], spec.serving
         best_rps, best = max(self.known, key=lambda one: one[0])
-        begins, held = windows(load.span_s, asked.window_s), [turns for _, turns in self.known]
+        begins, held = windows(load.span_s, spec.window_s), [turns for _, turns in self.known]
         for attempt, above in enumerate(ABOVE_KNOWN):
             rate = best_rps * above
             show = partial(_part, tell, attempt, len(ABOVE_KNOWN))
-            found = beam(load, serving, rate, begins, asked.width, show, held, load.allowed)
-            gained = goodput(load, serving, found[1], rate, asked.tolerance) if found else 0.0
+            found = beam(load, serving, rate, begins, spec.width, show, held, load.allowed)
+            gained = goodput(load, serving, found[1], rate, spec.tolerance) if found else 0.0
             if found and gained > best_rps:
                 return found[1], gained
         return best, best_rps
@@ -131,12 +131,12 @@ def _part(tell: Tell, done: int, of: int, share: float) -> None:
     tell((done + share) / of)
 
 
-def _do(asked: Asked, piece: _Judged | _Switched | _Searched, tell: Tell) -> Any:
-    return piece.do(asked, tell)
+def _do(spec: SearchSpec, piece: _Judged | _Switched | _Searched, tell: Tell) -> Any:
+    return piece.do(spec, tell)
 
 
-def provision(
-    asked: Asked,
+def search_ratios(
+    spec: SearchSpec,
     about: dict[str, Any],
     out: Path | None = None,
     *,
@@ -148,22 +148,22 @@ def provision(
     `about` are further plain values to keep. BurstlensError where no ratio meets the bounds, or `out` cannot
     be written.
     """
-    serving = asked.serving
-    for each_load in asked.all_loads:
+    serving = spec.serving
+    for each_load in spec.all_loads:
         serving.check(each_load)
-        windows(each_load.span_s, asked.window_s)
+        windows(each_load.span_s, spec.window_s)
     content: dict[str, Any] = {
         "version": VERSION,
         **about,
         "simulated": serving.preset.name,
-        "synthetic": any(one.synthetic for one in asked.all_loads),
-        "load": _told(asked.loads[0]),
-        "provisioned_load": None if asked.provisioned is None else _told(asked.provisioned),
+        "synthetic": any(one.synthetic for one in spec.all_loads),
+        "load": _told(spec.loads[0]),
+        "provisioned_load": None if spec.provisioned is None else _told(spec.provisioned),
         "serving": serving.as_dict(),
-        "window_s": asked.window_s,
-        "beam": asked.width,
-        "tolerance": asked.tolerance,
-        "seeds": list(asked.seeds),
+        "window_s": spec.window_s,
+        "beam": spec.width,
+        "tolerance": spec.tolerance,
+        "seeds": list(spec.seeds),
         "finished": False,
         "fixed": [],
         "switch": None,
@@ -171,21 +171,21 @@ def provision(
         "course": None,
     }
     save = partial(_save, content, out)
-    run = partial(_run, asked, workers=workers)
+    run = partial(_run, spec, workers=workers)
     try:
-        _fixed(asked, content, run, progress)
+        _fixed(spec, content, run, progress)
         save()
         best, _ = best_fixed(content)
-        for i, each_load in enumerate(asked.searched):
-            if not _best_fixed_on(asked, content, i)[0] > 0:
+        for i, each_load in enumerate(spec.searched):
+            if not _best_fixed_on(spec, content, i)[0] > 0:
                 raise BurstlensError(
                     f"{each_load.name}: no fixed ratio of {serving.total} instances keeps the bounds at any "
                     "rate: too many requests come at one instant; choose a larger --slo-ttft or --total"
                 )
-        content["switch"] = _switch(asked, content, run, progress)
+        content["switch"] = _switch(spec, content, run, progress)
         save()
-        _sequences(asked, content, run, progress, save)
-        _course(asked, content, best)
+        _sequences(spec, content, run, progress, save)
+        _course(spec, content, best)
         content["finished"] = True
     finally:
         save()
@@ -198,7 +198,7 @@ Run = Callable[..., list[Any]]
 
 
 def _run(
-    asked: Asked,
+    spec: SearchSpec,
     pieces: Sequence[Any],
     progress: Progress,
     step: str,
@@ -209,21 +209,21 @@ def _run(
     """Results in order; `keep` is given those that there are, None for the others, whenever one ends."""
     results: list[Any] = [None] * len(pieces)
     progress(step, 0.0)
-    if sum(piece.runs for piece in pieces) * asked.loads[0].requests < TOO_FEW:
+    if sum(piece.runs for piece in pieces) * spec.loads[0].requests < TOO_FEW:
         workers = 1
-    for i, result in each(_do, asked, pieces, workers, partial(progress, step)):
+    for i, result in each(_do, spec, pieces, workers, partial(progress, step)):
         results[i] = result
         keep(results)
     return results
 
 
-def _fixed(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) -> None:
+def _fixed(spec: SearchSpec, content: dict[str, Any], run: Run, progress: Progress) -> None:
     """Goodput of every fixed ratio, on every real load and on the provisioned one."""
-    serving, n = asked.serving, len(asked.searched)
+    serving, n = spec.serving, len(spec.searched)
     pieces = [
         _Judged(i, fixed(p), guess(one, serving))
         for p in serving.ratios
-        for i, one in enumerate(asked.searched)
+        for i, one in enumerate(spec.searched)
     ]
     found = run(pieces, progress, "fixed ratios")
     for row, p in enumerate(serving.ratios):
@@ -233,8 +233,8 @@ def _fixed(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) 
                 "prefill": p,
                 "decode": serving.total - p,
                 "ratio": serving.said(p),
-                "goodput_rps": of[: len(asked.loads)],
-                "provisioned_rps": of[-1] if asked.provisioned is not None else None,
+                "goodput_rps": of[: len(spec.loads)],
+                "provisioned_rps": of[-1] if spec.provisioned is not None else None,
             }
         )
 
@@ -245,14 +245,14 @@ def best_fixed(content: dict[str, Any]) -> tuple[int, float]:
     return row["prefill"], float(np.mean(row["goodput_rps"]))
 
 
-def _switch(asked: Asked, content: dict[str, Any], run: Run, progress: Progress) -> dict[str, Any] | None:
+def _switch(spec: SearchSpec, content: dict[str, Any], run: Run, progress: Progress) -> dict[str, Any] | None:
     """The best switch on the first load, judged on all real ones; None where none can be told."""
-    serving = asked.serving
-    curve = _switches(asked, content, run, progress, 0)
+    serving = spec.serving
+    curve = _switches(spec, content, run, progress, 0)
     if not curve:
         return None
     best_rps, turns = max(curve, key=lambda one: one[0])
-    pieces = [_Judged(i, turns, best_rps) for i in range(1, len(asked.loads))]
+    pieces = [_Judged(i, turns, best_rps) for i in range(1, len(spec.loads))]
     others = run(pieces, progress, "switch, judged")
     return {
         "before": serving.said(turns[0][1]),
@@ -265,17 +265,17 @@ def _switch(asked: Asked, content: dict[str, Any], run: Run, progress: Progress)
 
 
 def _switches(
-    asked: Asked, content: dict[str, Any], run: Run, progress: Progress, number: int
+    spec: SearchSpec, content: dict[str, Any], run: Run, progress: Progress, number: int
 ) -> list[Known]:
     """The best pair of ratios on a load by the moment of its switch: all pairs at coarse moments, which are
     begins of windows, then the best pairs, then the best of them at fine ones.
     """
-    load, serving = asked.all_loads[number], asked.serving
-    real = number < len(asked.loads)
-    begins = windows(load.span_s, asked.window_s)[1:]
+    load, serving = spec.all_loads[number], spec.serving
+    real = number < len(spec.loads)
+    begins = windows(load.span_s, spec.window_s)[1:]
     reach = load.span_s / (COARSE + 1)
     coarse = _nearest(begins, [reach * (i + 1) for i in range(COARSE)])
-    rate = _best_fixed_on(asked, content, number)[0] * ABOVE_FIXED
+    rate = _best_fixed_on(spec, content, number)[0] * ABOVE_FIXED
     step = "" if real else ", provisioned load"
     pieces = [_Switched(number, p, rate, coarse) for p in serving.ratios]
     found = run(pieces, progress, f"switches{step}")
@@ -295,9 +295,9 @@ def _nearest(begins_s: Sequence[float], wanted_s: Sequence[float]) -> tuple[floa
     return tuple(sorted({min(begins_s, key=lambda begin: abs(begin - at)) for at in wanted_s}))
 
 
-def _best_fixed_on(asked: Asked, content: dict[str, Any], number: int) -> Known:
+def _best_fixed_on(spec: SearchSpec, content: dict[str, Any], number: int) -> Known:
     """The best fixed ratio on one of the loads."""
-    real = number < len(asked.loads)
+    real = number < len(spec.loads)
     held = [
         (row["goodput_rps"][number] if real else row["provisioned_rps"], fixed(row["prefill"]))
         for row in content["fixed"]
@@ -306,16 +306,16 @@ def _best_fixed_on(asked: Asked, content: dict[str, Any], number: int) -> Known:
 
 
 def _sequences(
-    asked: Asked, content: dict[str, Any], run: Run, progress: Progress, save: Callable[[], None]
+    spec: SearchSpec, content: dict[str, Any], run: Run, progress: Progress, save: Callable[[], None]
 ) -> None:
     """A sequence for each load, kept as it is found, and the provisioned one judged on the real loads."""
-    serving, real = asked.serving, len(asked.loads)
+    serving, real = spec.serving, len(spec.loads)
     pieces = []
-    for i in range(len(asked.searched)):
-        known = [_best_fixed_on(asked, content, i)]
+    for i in range(len(spec.searched)):
+        known = [_best_fixed_on(spec, content, i)]
         if i == real:
             # Nothing of the real load may be known to who plans from the provisioned one.
-            known += sorted(_switches(asked, content, run, progress, i))[-1:]
+            known += sorted(_switches(spec, content, run, progress, i))[-1:]
         elif content["switch"]:
             known.append((content["switch"]["goodput_rps"][i], _turns(content["switch"]["turns"])))
         pieces.append(_Searched(i, tuple(known)))
@@ -330,9 +330,9 @@ def _sequences(
             save()
 
     found = run(pieces, progress, "sequences by beam search", keep=keep)
-    if asked.provisioned is None:
+    if spec.provisioned is None:
         return
-    turns, rate, drawn_rps = _chosen(asked, found[-1], pieces[-1].known, run, progress)
+    turns, rate, drawn_rps = _chosen(spec, found[-1], pieces[-1].known, run, progress)
     judged = run([_Judged(i, turns, rate) for i in range(real)], progress, "the provisioned plan, judged")
     content["sequences"]["provisioned"] = {
         "plans": [_plan(turns, serving)],
@@ -344,7 +344,7 @@ def _sequences(
 
 
 def _chosen(
-    asked: Asked, found: tuple[Turns, float], known: Sequence[Known], run: Run, progress: Progress
+    spec: SearchSpec, found: tuple[Turns, float], known: Sequence[Known], run: Run, progress: Progress
 ) -> tuple[Turns, float, list[float]]:
     """Of what was found for the provisioned load and what was known there, what does best on further draws.
 
@@ -352,7 +352,7 @@ def _chosen(
     known, which is the simpler.
     """
     plans = {turns: rate for rate, turns in known} | dict([found])
-    first, n = len(asked.searched), len(asked.further)
+    first, n = len(spec.searched), len(spec.further)
     pieces = [_Judged(first + i, turns, rate) for turns, rate in plans.items() for i in range(n)]
     rates = run(pieces, progress, "plans on further draws") if len(plans) > 1 and n else []
     drawn = {turns: rates[i * n : (i + 1) * n] for i, turns in enumerate(plans)} if rates else {}
@@ -360,14 +360,14 @@ def _chosen(
     return best, plans[best], drawn.get(best, [])
 
 
-def _course(asked: Asked, content: dict[str, Any], best: int) -> None:
+def _course(spec: SearchSpec, content: dict[str, Any], best: int) -> None:
     """Window by window on the first load, at the goodput of its own sequence: ratios, and who was good."""
-    load, serving = asked.loads[0], asked.serving
+    load, serving = spec.loads[0], spec.serving
     rate = content["sequences"]["real"]["goodput_rps"][0]
     held = {"fixed": fixed(best)}
     for name, found in content["sequences"].items():
         held[name] = _turns(found["plans"][0])
-    begins = windows(load.span_s, asked.window_s)
+    begins = windows(load.span_s, spec.window_s)
     of = np.searchsorted(begins, load.at_s, side="right") - 1
     sent = np.bincount(of, minlength=len(begins))
     rows: list[dict[str, Any]] = [
@@ -393,7 +393,7 @@ def _turns(plan: Sequence[Mapping[str, Any]]) -> Turns:
     return tuple((row["at_s"], row["prefill"]) for row in plan)
 
 
-def _told(load: Load) -> dict[str, Any]:
+def _told(load: ScalableLoad) -> dict[str, Any]:
     return {
         "name": load.name,
         "synthetic": load.synthetic,

@@ -34,7 +34,7 @@ WAITED = 2.0
 REMEDY = "was not started with --scheduling-policy priority"
 
 
-def by_priority(target: Target, vocabulary: tuple[int, int], max_model_len: int | None) -> bool | None:
+def serves_by_priority(target: Target, vocabulary: tuple[int, int], max_model_len: int | None) -> bool | None:
     """Whether the more urgent of waiting requests are served first; None where no queue could be made.
 
     BurstlensError where the server refuses a request for its priority, or answers none.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import number
-from ..simulated.presets import Latency, parse_preset
+from ..simulated.presets import StepCosts, parse_preset
 
 STEPS: dict[str, type[pl.DataType]] = {
     "prefill_tokens": pl.Int64,
@@ -42,7 +42,7 @@ EXACT = 1e-9
 class StepFit:
     """Constants, and what they leave of the steps that they were fitted to."""
 
-    latency: Latency
+    latency: StepCosts
     steps: pl.DataFrame
     """Columns of `STEPS`, `fitted_ms` and `residual`, the relative one."""
     left_out: int = 0
@@ -137,7 +137,7 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
     return StepFit(latency, told, asked - len(steps))
 
 
-def _fit(steps: pl.DataFrame, held_below: int) -> tuple[Latency, NDArray[np.float64]]:
+def _fit(steps: pl.DataFrame, held_below: int) -> tuple[StepCosts, NDArray[np.float64]]:
     """Constants and fitted steps; prefill of fewer tokens than `held_below`, if it is above 0, takes h."""
     from scipy.optimize import nnls
 
@@ -154,12 +154,12 @@ def _fit(steps: pl.DataFrame, held_below: int) -> tuple[Latency, NDArray[np.floa
     size[size == 0] = 1.0
     found = nnls(rows / size, np.ones(len(rows)))[0] / size
     a_d, a_p, h, b, c, d, e = (float(value) for value in found)
-    latency = Latency(a_p if held_below else a_d + a_p, b, c, a_d, 1000 * d, 1000 * e, h)
+    latency = StepCosts(a_p if held_below else a_d + a_p, b, c, a_d, 1000 * d, 1000 * e, h)
     prefill = np.maximum(latency.h_ms, latency.a_ms + b * n + c * attention)
     return latency, np.where(mixed, prefill, a_d) + d * context + e * decoding
 
 
-def _score(measured: NDArray[np.float64], latency: Latency, fitted: NDArray[np.float64]) -> float:
+def _score(measured: NDArray[np.float64], latency: StepCosts, fitted: NDArray[np.float64]) -> float:
     """Schwarz's criterion; h counts as two, itself and where it ends.
 
     Of the residuals' sizes, not their squares: steps that the host holds up scatter several times as much.

@@ -56,7 +56,7 @@ TOGETHER = 0.25
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """What a server bears, as its flags and metrics tell."""
 
     max_num_seqs: int
@@ -67,7 +67,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResult:
     """What was measured."""
 
     steps: pl.DataFrame
@@ -80,7 +80,7 @@ class Probed:
     """Whether prompts went by one step more than the one under way: it was planned before they came."""
 
 
-def batches(limits: Limits) -> list[tuple[int, int]]:
+def batches(limits: ServerLimits) -> list[tuple[int, int]]:
     """How many decode together, with prompts of how many tokens: all sizes from one to what fits."""
     out = []
     for context in sorted({SHORT, 256, 1024, limits.max_model_len // 2}):
@@ -92,14 +92,14 @@ def batches(limits: Limits) -> list[tuple[int, int]]:
     return out
 
 
-def prompts(limits: Limits, beside: int) -> list[int]:
+def prompts(limits: ServerLimits, beside: int) -> list[int]:
     """Lengths of the prompts that are sent while `beside` others decode, each prefilled in one step."""
     most = min(limits.max_num_batched_tokens - 2 * beside, limits.max_model_len - 8)
     lengths = [most >> i for i in range(6)] + [3 * most // 4]
     return sorted({length for length in lengths if length >= SHORT})
 
 
-def crowds(limits: Limits, beside: int) -> list[tuple[int, int]]:
+def crowds(limits: ServerLimits, beside: int) -> list[tuple[int, int]]:
     """How many prompts of which length are sent at once while `beside` others decode, to be in one step."""
     out = [(1, n) for n in prompts(limits, beside)]
     for count in CROWDS:
@@ -112,19 +112,19 @@ def crowds(limits: Limits, beside: int) -> list[tuple[int, int]]:
 
 def probe(
     target: Target,
-    limits: Limits,
+    limits: ServerLimits,
     settings: Settings,
     *,
     rounds: int = ROUNDS,
     seed: int = 0,
     vocabulary: tuple[int, int] = (FIRST, LAST),
     progress: Progress = silent,
-) -> Probed:
+) -> ProbeResult:
     """Measure steps of decoding and of prefill on an idle server; BurstlensError where it does not answer."""
     return asyncio.run(_Probe(target, limits, settings, rounds, seed, vocabulary, progress).run())
 
 
-def _steps_before(count: int, context: int, limits: Limits) -> int:
+def _steps_before(count: int, context: int, limits: ServerLimits) -> int:
     """Steps until all of a batch decode, each of which gives a token to those that do already."""
     return 2 + math.ceil(count * context / limits.max_num_batched_tokens) * 2
 
@@ -133,7 +133,7 @@ class _Probe:
     def __init__(
         self,
         target: Target,
-        limits: Limits,
+        limits: ServerLimits,
         settings: Settings,
         rounds: int,
         seed: int,
@@ -149,7 +149,7 @@ class _Probe:
         self._waits: list[int] = []
         """Steps that ended from the send of a prompt beside others up to its first token."""
 
-    async def run(self) -> Probed:
+    async def run(self) -> ProbeResult:
         import aiohttp
 
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
@@ -192,7 +192,9 @@ class _Probe:
             alone, schema={"prefill_tokens": pl.Int64, "first_ms": pl.Float64}, orient="row"
         )
         waits = sorted(self._waits)
-        return Probed(steps.select(*STEPS), self._dropped, waited, bool(waits) and waits[len(waits) // 2] > 2)
+        return ProbeResult(
+            steps.select(*STEPS), self._dropped, waited, bool(waits) and waits[len(waits) // 2] > 2
+        )
 
     async def _ask(self, http: ClientSession, request_tokens: int, response_tokens: int) -> transport.Answer:
         """One request, to its end; instants of its answer count from `sent_s`, which is the clock's.

@@ -23,7 +23,7 @@ from urllib.request import urlopen
 
 from ...analysis.core.errors import BurstlensError, shown
 from ...analysis.core.result import Progress, silent
-from .step_probe import Limits
+from .step_probe import ServerLimits
 
 MODULE = "vllm.entrypoints.openai.api_server"
 """Started as a module: some builds of vLLM have a `vllm` command that does not find its own version."""
@@ -232,7 +232,9 @@ def cache_of(page: str) -> tuple[int, int]:
         ) from None
 
 
-def limits_of(flags: Flags, page: str) -> Limits:
+def limits_of(flags: Flags, page: str) -> ServerLimits:
     """What the server bears."""
     block_size, blocks = cache_of(page)
-    return Limits(flags.max_num_seqs, flags.max_num_batched_tokens, flags.max_model_len, block_size * blocks)
+    return ServerLimits(
+        flags.max_num_seqs, flags.max_num_batched_tokens, flags.max_model_len, block_size * blocks
+    )

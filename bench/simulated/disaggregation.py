@@ -90,7 +90,7 @@ class Rig:
         self.ttft_s, self.tpot_s = ttft_s, tpot_s
 
 
-class Cluster:
+class Deployment:
     """Instances at an instant: `advance` to another one, `turn` to another ratio, or `copy`.
 
     With `record`, `first_s` and `ended_s` keep what came of each request (NaN while it is not known); they
@@ -144,9 +144,9 @@ class Cluster:
         self._load = [0] * total
         self._deadline: dict[int, float] = {}
 
-    def copy(self) -> Cluster:
+    def copy(self) -> Deployment:
         """The same state, to be carried on apart."""
-        new = Cluster.__new__(Cluster)
+        new = Deployment.__new__(Deployment)
         new.rig, new.now_s, new.good, new.bad = self.rig, self.now_s, self.good, self.bad
         new.preemptions, new.first_s, new.ended_s = self.preemptions, self.first_s, self.ended_s
         new.decodes = [each.copy() for each in self.decodes]

@@ -34,7 +34,7 @@ from math import ceil, inf, sqrt
 from typing import Literal
 
 from .presets import Preset
-from .step_times import Stretches
+from .step_times import StepTimes
 
 Scheduling = Literal["fcfs", "priority"]
 End = Literal["finished", "rejected", "too_long", "aborted"]
@@ -89,7 +89,7 @@ class Request:
         self.ended_s: float | None = None
         self.preemptions = 0
         self.generated = 0
-        """Tokens generated when it last left decode, or in all once it ended; see `Engine.generated`."""
+        """Tokens when it last left decode, or in total once it ended; the engine's `generated` is current."""
         self.spans: list[tuple[int, int]] = []
         """Steps, first and last of each run of them, that brought a token; filled when decode is left."""
         self.goal = request_tokens
@@ -104,7 +104,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class EngineState:
     """The engine seen at an instant; the last five count since its start."""
 
     kv_cache_use: float
@@ -118,7 +118,7 @@ class Sample:
     steps: int
 
 
-class Engine:
+class BatchingEngine:
     """One model replica. Time only goes forward: `advance` to an instant, then `submit` or `abort` at it.
 
     A step that begins at the very instant of an arrival includes it, so requests submitted at one
@@ -137,7 +137,7 @@ class Engine:
         self.generation_tokens = 0
         self.waiting = 0
         """Requests in the waiting queue."""
-        self.stretches: Stretches | None = Stretches() if keep_steps else None
+        self.step_times: StepTimes | None = StepTimes() if keep_steps else None
         cost = preset.latency
         self._a_d, self._a_mixed, self._h = cost.a_d_ms / 1e3, cost.a_ms / 1e3, cost.h_ms / 1e3
         self._b, self._c = cost.b_ms / 1e3, cost.c_ms / 1e3
@@ -294,13 +294,13 @@ class Engine:
             if request._state == DECODE and request.end is None
         ]
 
-    def sample(self, at_s: float) -> Sample:
+    def sample(self, at_s: float) -> EngineState:
         """The engine at `at_s`, to which it was advanced."""
         done = self._steps_by(at_s) if self._m else 0
         taken = self.preset.num_blocks - self._free
         if self._m:
             taken += self._need if self._m == 1 else self._blocks_for(done + 1)
-        return Sample(
+        return EngineState(
             taken / self.preset.num_blocks,
             len(self._running),
             self.waiting,
@@ -313,20 +313,20 @@ class Engine:
 
     def token_times(self, request: Request) -> list[float]:
         """Instants of all tokens of a request that has ended; needs `keep_steps`."""
-        if self.stretches is None:
+        if self.step_times is None:
             raise ValueError("the engine was made without keep_steps")
         times: list[float] = []
         for first, last in request.spans:
-            times.extend(self.stretches.ends_s(first, last).tolist())
+            times.extend(self.step_times.ends_s(first, last).tolist())
         return times[: request.generated]
 
     def forget_steps(self) -> None:
         """Let go of the stretches that no living request needs any more."""
-        if self.stretches is not None:
+        if self.step_times is not None:
             living = (
                 r.spans[0][0] if r.spans else r._span_k for r in self._living() if r.first_token_s is not None
             )
-            self.stretches.forget(min(living, default=self._k + 1))
+            self.step_times.forget(min(living, default=self._k + 1))
 
     # What follows is the inside of a step.
 
@@ -605,8 +605,8 @@ class Engine:
         """The stretch under way has ended: count its tokens, finish who is done."""
         m = self._m
         end_s = self._end_s
-        if self.stretches is not None:
-            self.stretches.add(self._k, self.now_s, m, self._first_s, self._increment_s)
+        if self.step_times is not None:
+            self.step_times.add(self._k, self.now_s, m, self._first_s, self._increment_s)
         if self._decoding:
             self._free -= self._need if m == 1 else self._blocks_for(m)
             self.generation_tokens += m * self._decoding

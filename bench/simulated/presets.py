@@ -22,7 +22,7 @@ from ...analysis.core.errors import BurstlensError
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class StepCosts:
     """Constants of the time that one step takes, in ms or µs as named."""
 
     a_p_ms: float
@@ -79,7 +79,7 @@ class Preset:
     model: str
     gpu: str
     source: str
-    latency: Latency
+    latency: StepCosts
     block_size: int
     num_blocks: int
     """KV blocks that requests can use."""
@@ -132,7 +132,7 @@ class Preset:
         """The same server, that much faster. Raises BurstlensError unless above 0."""
         if not (isfinite(speedup) and speedup > 0):
             _wrong(self.name, "speedup", f"must be above 0, not {speedup}")
-        latency = Latency(**{k: v / speedup for k, v in asdict(self.latency).items()})
+        latency = StepCosts(**{k: v / speedup for k, v in asdict(self.latency).items()})
         return replace(self, latency=latency, outside_ms=self.outside_ms / speedup)
 
     def as_dict(self) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def parse_preset(name: str, found: object) -> Preset:
     if not isinstance(ahead := top.get("async_scheduling", False), bool):
         _wrong(name, "async_scheduling", "true or false is needed")
     constants = _object(name, "latency", top["latency"], CONSTANTS, ("h_ms",))
-    latency = Latency(
+    latency = StepCosts(
         **{field: _number(name, f"latency.{field}", value) for field, value in constants.items()}
     )
     if latency.a_d_ms <= 0:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Stretches:
+class StepTimes:
     """Stretches in order; step i of the engine is the one after which its step count is i."""
 
     def __init__(self) -> None:

@@ -19,9 +19,9 @@ from ...analysis.core.result import Progress, silent
 from ..client.send_plan import Plan
 from ..record.run_folder import SCHEMA, SERVER_SCHEMA, Outcome
 from ..workload.table import Workload
-from .engine import Engine, Request, Sample, Scheduling
+from .engine import BatchingEngine, EngineState, Request, Scheduling
 from .presets import Preset
-from .step_times import Stretches
+from .step_times import StepTimes
 
 PIECE = 8192
 """Requests whose rows are held as Python values before they become a frame."""
@@ -54,14 +54,14 @@ def simulate_frame(
     ended: list[Request] = []
     samples: list[tuple[float, ...]] = []
     n = len(workload.requests)
-    engine = Engine(preset.faster(speedup), scheduling=scheduling, keep_steps=gaps)
+    engine = BatchingEngine(preset.faster(speedup), scheduling=scheduling, keep_steps=gaps)
     outside_s = engine.preset.outside_ms / 1e3
     done = 0
 
     def flush() -> None:
         piece = pl.DataFrame([_told(request, outside_s) for request in ended], schema=TOLD, orient="row")
-        if engine.stretches is not None:
-            piece = piece.join(_gaps(ended, engine.stretches), on="request_id", how="left")
+        if engine.step_times is not None:
+            piece = piece.join(_gaps(ended, engine.step_times), on="request_id", how="left")
             engine.forget_steps()
         record.append(piece)
         ended.clear()
@@ -96,10 +96,10 @@ def simulate_frame(
 
 def serve(
     workload: Workload,
-    engine: Engine,
+    engine: BatchingEngine,
     timeout_s: float | None = None,
     sample_s: float = 1.0,
-    sampled: Callable[[float, Sample], None] | None = None,
+    sampled: Callable[[float, EngineState], None] | None = None,
 ) -> Iterator[Request]:
     """Send the workload to the engine; yields each request once, in the order in which they end.
 
@@ -203,7 +203,7 @@ def _told(request: Request, outside_s: float) -> tuple[object, ...]:
     return request.id, sent, sent, seen, ended, into, out, outcome, status, error
 
 
-def _gaps(ended: list[Request], stretches: Stretches) -> pl.DataFrame:
+def _gaps(ended: list[Request], step_times: StepTimes) -> pl.DataFrame:
     """`request_id`, `gaps_s` and `gap_tokens` of the requests that got a token, for all of them at once."""
     ids, spans = [], []
     for request in ended:
@@ -221,7 +221,7 @@ def _gaps(ended: list[Request], stretches: Stretches) -> pl.DataFrame:
         return pl.DataFrame(schema={name: SCHEMA[name] for name in ("request_id", "gaps_s", "gap_tokens")})
     first, last = np.array(spans).T
     low, lengths = first.min(), last - first + 1
-    ends = stretches.ends_s(int(low), int(last.max()))
+    ends = step_times.ends_s(int(low), int(last.max()))
     # All steps of all spans, one span after the other.
     step = np.arange(lengths.sum()) + np.repeat(first - low - np.cumsum(lengths) + lengths, lengths)
     of, at = np.repeat(ids, lengths), ends[step]
@@ -236,7 +236,7 @@ def _gaps(ended: list[Request], stretches: Stretches) -> pl.DataFrame:
     )
 
 
-def _sampled(at_s: float, s: Sample) -> tuple[float, ...]:
+def _sampled(at_s: float, s: EngineState) -> tuple[float, ...]:
     """One row of `SERVER_SCHEMA`."""
     counted = (s.preemptions, s.rejections, s.prompt_tokens, s.generation_tokens)
     return (at_s, s.kv_cache_use, float(s.running), float(s.waiting), *map(float, counted))

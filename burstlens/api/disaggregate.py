@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..analysis.core.result import Part
     from ..bench.experiments.findings import Checked
-    from ..bench.provisioning.goodput import Load
+    from ..bench.provisioning.goodput import ScalableLoad
     from ..bench.simulated.presets import Preset
     from ..bench.workload.busiest import Stretch
     from ..bench.workload.table import Workload
@@ -122,7 +122,7 @@ def disaggregate(
 ) -> Disaggregated:
     """See `burstlens.disaggregate`; `choice` is that of `load.workload`, `most` else `REQUESTS`."""
     from ..bench.provisioning.goodput import Serving
-    from ..bench.provisioning.search import Asked, provision
+    from ..bench.provisioning.search import SearchSpec, search_ratios
     from ..bench.simulated.disaggregation import Transfer
     from ..bench.simulated.presets import load_preset
     from .experiments import seeds_of
@@ -168,8 +168,8 @@ def disaggregate(
     }
     # A trace whose stamps leave a seed nothing to draw is one load.
     used = tuple(numbered[: len(loads)])
-    asked = Asked(loads, provisioned, serving, window_s, beam, tolerance, used, tuple(further))
-    return Disaggregated(provision(asked, about, out, workers=workers, progress=progress), out)
+    spec = SearchSpec(loads, provisioned, serving, window_s, beam, tolerance, used, tuple(further))
+    return Disaggregated(search_ratios(spec, about, out, workers=workers, progress=progress), out)
 
 
 @dataclass(frozen=True)
@@ -251,9 +251,9 @@ def _drawn(
         trace.engine.close()
 
 
-def _load(made: Workload, preset: Preset) -> Load:
+def _load(made: Workload, preset: Preset) -> ScalableLoad:
     """With the length of the clock that the workload was drawn on, where it was."""
-    from ..bench.provisioning.goodput import Load
+    from ..bench.provisioning.goodput import ScalableLoad
 
     recipe = made.recipe
     span = recipe.get("duration_s")
@@ -261,7 +261,7 @@ def _load(made: Workload, preset: Preset) -> Load:
         span = recipe["end_s"] - recipe["start_s"]
     if recipe.get("first") is not None:
         span = None
-    return Load.of(made, preset, span)
+    return ScalableLoad.of(made, preset, span)
 
 
 def read(folder: Path) -> Disaggregated:

@@ -18,9 +18,9 @@ from ..analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
     from ..analysis.trace.trace import Trace
-    from ..bench.experiments.engines import Engine, Served, Virtual
+    from ..bench.experiments.backends import Backend, EndpointBackend, VirtualBackend
     from ..bench.experiments.grid import Grid
-    from ..bench.experiments.schedulers import Load
+    from ..bench.experiments.schedulers import ServiceLoad
     from ..bench.experiments.trials import Experiment
     from ..bench.prompts.token_ids import Prompts
     from ..bench.settings import Api, Settings, Status, Target
@@ -54,20 +54,22 @@ class On:
     limits: dict[str, int | None] = field(default_factory=dict)
     """Other limits of the simulated engine than the preset's, such as `max_num_queued_reqs`."""
 
-    def engine(self, watch: Watch | None = None) -> Virtual | Served:
+    def engine(self, watch: Watch | None = None) -> VirtualBackend | EndpointBackend:
         """Made ready; BurstlensError where there is no such preset or the endpoint cannot take load."""
-        from ..bench.experiments.engines import Served, Virtual
+        from ..bench.experiments.backends import EndpointBackend, VirtualBackend
 
         if self.target is None:
             from ..bench.simulated.presets import load_preset
 
             preset = load_preset(self.simulate).limited(**self.limits)
-            return Virtual(preset, self.timeout_s, self.scheduling)
+            return VirtualBackend(preset, self.timeout_s, self.scheduling)
         from ..bench.prompts.token_ids import FIRST, LAST
         from ..bench.settings import Settings
 
         settings = replace(self.settings or Settings(), timeout_s=self.timeout_s)
-        return Served.at(self.target, settings, self.vocabulary or (FIRST, LAST), self.prompts, watch)
+        return EndpointBackend.at(
+            self.target, settings, self.vocabulary or (FIRST, LAST), self.prompts, watch
+        )
 
 
 def seeds_of(count: int, first: int) -> list[int]:
@@ -98,7 +100,7 @@ def sources_of(trace: Trace) -> list[dict[str, str]]:
 def calibrated(
     kv: float,
     at: Callable[[float], Workload | Sequence[Workload]],
-    engine: Engine,
+    engine: Backend,
     progress: Progress = silent,
 ) -> float:
     """The scale, by trials on `engine`, at which the load `at(scale)` brings KV-cache use to `kv`.
@@ -240,7 +242,7 @@ def responses(
     weights: their answers have no lengths of their own.
     """
     from ..bench.experiments import responses as asks
-    from ..bench.experiments.engines import Served
+    from ..bench.experiments.backends import EndpointBackend
     from ..bench.experiments.trials import Question, run
     from ..bench.settings import Settings, Target
 
@@ -257,7 +259,7 @@ def responses(
     settings = Settings(
         timeout_s=timeout_s, max_concurrency=max_concurrency, ignore_eos=False, max_tokens=most
     )
-    engine = Served.at(Target(url, served_model, api, key), settings, prompts=prompts, watch=watch)
+    engine = EndpointBackend.at(Target(url, served_model, api, key), settings, prompts=prompts, watch=watch)
     notes = asks.check(engine)
     trace = opened(log, progress)
     try:
@@ -310,7 +312,7 @@ def schedulers(
     The engine is made to schedule by priority; a real endpoint that does not is a BurstlensError.
     """
     from ..bench.experiments import schedulers as asks
-    from ..bench.experiments.engines import Served
+    from ..bench.experiments.backends import EndpointBackend
     from ..bench.experiments.trials import Question, run
 
     on, numbered = replace(on or On(), scheduling="priority"), seeds_of(seeds, seed)
@@ -323,7 +325,7 @@ def schedulers(
             raise BurstlensError(f"{name}: {value:g} is not above 0")
     engine = on.engine(watch)
     notes = []
-    if isinstance(engine, Served):
+    if isinstance(engine, EndpointBackend):
         notes += _sure_of_priority(engine)
     content = _parameters(source, seed, progress)
     services = asks.services_of(content)
@@ -364,13 +366,13 @@ def schedulers(
     return run(question, listed, engine, out, workers=workers, progress=progress)
 
 
-def _sure_of_priority(engine: Served) -> list[str]:
+def _sure_of_priority(engine: EndpointBackend) -> list[str]:
     """BurstlensError where the server does not schedule by priority; a note where that cannot be told."""
     from ..bench.client.preflight import preflight
-    from ..bench.server.priority_probe import REMEDY, by_priority
+    from ..bench.server.priority_probe import REMEDY, serves_by_priority
 
     url = engine.target.url
-    found = by_priority(engine.target, engine.vocabulary, preflight(engine.target).max_model_len)
+    found = serves_by_priority(engine.target, engine.vocabulary, preflight(engine.target).max_model_len)
     if found is False:
         raise BurstlensError(
             f"server {url} {REMEDY}: of requests that waited, the more urgent were not served first"
@@ -398,9 +400,9 @@ def _parameters(source: str | None, seed: int, progress: Progress) -> dict[str, 
 def _set_rate(
     facts: dict[str, Any],
     service: str,
-    each: Load,
+    each: ServiceLoad,
     levels: dict[str, float | None],
-    engine: Engine,
+    engine: Backend,
     seed: int,
     progress: Progress,
 ) -> None:
@@ -464,7 +466,7 @@ def sweep(
     nor `on` has a limit: without one nothing would fail.
     """
     from ..bench.experiments import sweep_trials as asks
-    from ..bench.experiments.engines import Virtual
+    from ..bench.experiments.backends import VirtualBackend
     from ..bench.experiments.grid import grid_of, read_grid
     from ..bench.experiments.trials import Question, run
 
@@ -474,7 +476,7 @@ def sweep(
         raise BurstlensError(f"--first: {n} is too few to tell a rate of failures; {asks.FEWEST} are needed")
     chosen = read_grid(grid) if isinstance(grid, Path) else grid or grid_of()
     engine = on.engine(watch)
-    if isinstance(engine, Virtual) and engine.preset.max_num_queued_reqs is None:
+    if isinstance(engine, VirtualBackend) and engine.preset.max_num_queued_reqs is None:
         engine = replace(engine, preset=engine.preset.limited(max_num_queued_reqs=asks.QUEUED))
     asked = {"grid": chosen.as_dict(), "kv": kv, "first": n, "seeds": numbered}
     if (facts := facts_of(out, asked)) is None:
@@ -487,7 +489,7 @@ def sweep(
                 kv, lambda by: [asks.load(begin, chosen.start, 1 / by, n, s) for s in tried], engine, progress
             )
             facts["factor"] = float(f"{1 / scale:.6g}")
-    limit = engine.preset.max_num_queued_reqs if isinstance(engine, Virtual) else None
+    limit = engine.preset.max_num_queued_reqs if isinstance(engine, VirtualBackend) else None
     question = Question(
         "sweep",
         asked,

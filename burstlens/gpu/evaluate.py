@@ -24,7 +24,7 @@ from ..analysis.core.exhibit import Exhibit, Shown, marks
 from ..analysis.core.result import Progress, silent
 from ..api.event_loop import LISTEN_S
 from ..console import STOPPED
-from .stages import OFFLINE, PLAN, STAGES, Plan
+from .stages import OFFLINE, PLAN, STAGES, EvaluationConfig
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,7 +105,7 @@ class GpuEvaluated(Shown):
         tables = {"errors": self.errors, "stages": pl.DataFrame(rows, schema=schema)}
         path = self.folder / SERVER
         server = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        told = marks(server.get("simulated"), Plan.read(self.folder).synthetic, "trace")
+        told = marks(server.get("simulated"), EvaluationConfig.read(self.folder).synthetic, "trace")
         return Exhibit(f"Evaluation in {self.folder}", told, [done.line for done in self.stages], tables)
 
 
@@ -151,7 +151,7 @@ def evaluate(
     if unknown:
         raise BurstlensError(f"gpu-evaluate: no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
     chosen = flags or Flags()
-    made = Plan(
+    made = EvaluationConfig(
         trace=_trace(trace, out), synthetic=trace is None, functions=functions, model=model,
         weights=None if weights is None else str(weights), gpu=gpu_name() or _gpu_of(out),
         flags=asdict(chosen), kv=kv, requests=requests, seeds=seeds, vocabulary=vocabulary, shapes=shapes,
@@ -263,7 +263,7 @@ def ended(out: Path, name: str) -> Done | None:
 
 def _gpu_of(out: Path) -> str:
     """What the folder tells of the GPU, where this machine has none: stages without a server run anywhere."""
-    return Plan.read(out).gpu if (out / PLAN).is_file() else "no GPU"
+    return EvaluationConfig.read(out).gpu if (out / PLAN).is_file() else "no GPU"
 
 
 def _trace(trace: str | None, out: Path) -> str:

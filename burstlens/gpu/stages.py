@@ -23,7 +23,7 @@ from ..analysis.core.result import Progress
 
 if TYPE_CHECKING:
     from ..api.experiments import On
-    from ..bench.experiments.engines import Virtual
+    from ..bench.experiments.backends import VirtualBackend
     from ..bench.server.calibrate import Calibration
     from ..bench.settings import Settings, Target
     from ..bench.workload.table import Workload
@@ -40,7 +40,7 @@ FROM_RPS = 1.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationConfig:
     """What an evaluation is asked; the content of `plan.json`. Another plan wants another folder."""
 
     trace: str
@@ -89,7 +89,7 @@ class Plan:
             raise BurstlensError(f"{path}: is no plan of an evaluation: {fault}") from fault
 
     @classmethod
-    def read(cls, folder: Path) -> Plan:
+    def read(cls, folder: Path) -> EvaluationConfig:
         """From `plan.json`; BurstlensError where there is none."""
         try:
             said = json.loads((folder / PLAN).read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ class Plan:
         )
 
 
-def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+def profile(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """Steps over batch and length, the equation's constants from them, a preset file."""
     import polars as pl
 
@@ -170,7 +170,7 @@ def profile(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     return f"{found.steps.height} steps, relative residual p50 {found.p50:.1%}, p90 {found.p90:.1%}"
 
 
-def calibrate(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+def calibrate(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """The rate at which BurstGPT's conversation uses the wanted share of the KV cache."""
     from .. import calibrate as search
     from ..bench.prompts.token_ids import TokenPrompts
@@ -201,7 +201,7 @@ def _keep(folder: Path, found: Calibration, rate_rps: float) -> None:
     }, folder / "calibration.json")  # fmt: skip
 
 
-def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+def maf2(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1).
 
     Once begun it goes on at the rate that it began at, whatever a later calibration finds.
@@ -218,14 +218,14 @@ def maf2(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     return f"at {rate:.4g} requests/s"
 
 
-def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+def sweep(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """Shape, scale and exponent around the calibrated point (paper 5.2)."""
     from ..api.experiments import sweep as run
-    from ..bench.experiments.engines import Virtual
+    from ..bench.experiments.backends import VirtualBackend
     from ..bench.experiments.grid import START, grid_of
     from ..bench.simulated.presets import load_preset
 
-    near, requests = lasting(plan, Virtual(load_preset(_preset(folder)), plan.timeout_s))
+    near, requests = lasting(plan, VirtualBackend(load_preset(_preset(folder)), plan.timeout_s))
     # Scales are about those that the server wants, so that its own calibration is short; so are the steps.
     start = {"scale": float(f"{START['scale'] / near:.3g}")}
     values = {
@@ -247,7 +247,7 @@ def sweep(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     return f"scale {scale_s:.4g} s at the start, {requests:,} requests a trial"
 
 
-def lasting(plan: Plan, engine: Virtual) -> tuple[float, int]:
+def lasting(plan: EvaluationConfig, engine: VirtualBackend) -> tuple[float, int]:
     """The rate of the sweep's start over the paper's, by virtual time, and how many requests a trial needs.
 
     Where a server has not answered most before the last is sent, the wanted use of the KV cache is a spike's,
@@ -255,7 +255,7 @@ def lasting(plan: Plan, engine: Virtual) -> tuple[float, int]:
     """
     from ..api.experiments import calibrated
     from ..bench.experiments import sweep_trials as asks
-    from ..bench.experiments.engines import is_brief
+    from ..bench.experiments.backends import is_brief
     from ..bench.experiments.grid import START, grid_of
 
     begin = grid_of(profiles=["constant"]).settings()[0]
@@ -278,7 +278,7 @@ def lasting(plan: Plan, engine: Virtual) -> tuple[float, int]:
     return found
 
 
-def schedulers(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+def schedulers(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """First come, shortest and longest first, on conversation and API load (paper 5.3)."""
     from ..api.experiments import schedulers as run
 
@@ -289,7 +289,7 @@ def schedulers(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     return ", ".join(f"{service} at {rate:.4g} requests/s" for service, rate in rates.items())
 
 
-def client(plan: Plan, folder: Path, url: str, show: Progress) -> str:
+def client(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """What the client itself costs at a high rate: lateness, and processor time per 1,000 requests."""
     import numpy as np
     import polars as pl
@@ -324,7 +324,7 @@ def client(plan: Plan, folder: Path, url: str, show: Progress) -> str:
     return f"processor time of 1,000 requests: {', '.join(told)}"
 
 
-def simulated(plan: Plan, folder: Path, url: str, show: Progress) -> str:  # noqa: ARG001
+def simulated(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:  # noqa: ARG001
     """Every trial's workload on the simulated engine with the fitted constants, and the errors."""
     import polars as pl
 
@@ -357,7 +357,7 @@ def simulated(plan: Plan, folder: Path, url: str, show: Progress) -> str:  # noq
     )
 
 
-Stage = Callable[[Plan, Path, str, Progress], str]
+Stage = Callable[[EvaluationConfig, Path, str, Progress], str]
 STAGES: dict[str, Stage] = {
     "profile": profile,
     "calibrate": calibrate,
@@ -403,7 +403,7 @@ def main() -> None:
     try:
         into.mkdir(parents=True, exist_ok=True)
         with progress() as show:
-            print(STAGES[name](Plan.read(folder), into, url, show))
+            print(STAGES[name](EvaluationConfig.read(folder), into, url, show))
     except BurstlensError as fault:
         print(fault)
         sys.exit(2)

@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
+from ...bench.experiments.backends import MEASURES
 from ...bench.experiments.contrast import SEED
-from ...bench.experiments.engines import MEASURES
 from ..figures.base import number
 from ..figures.bench.contrast import unit
 

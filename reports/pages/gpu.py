@@ -18,7 +18,7 @@ import polars as pl
 
 from ...analysis.core.errors import BurstlensError
 from ...bench.experiments.against import COMPARED, ERRORS, JUDGED, ORDERS, SUMMARY, WITHIN
-from ...bench.experiments.engines import MEASURES
+from ...bench.experiments.backends import MEASURES
 from ...bench.experiments.trials import is_experiment, read
 from ..figures.base import number, percent
 from .base import render

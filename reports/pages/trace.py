@@ -25,7 +25,7 @@ from ...analysis.interchange.parameters import parameters, write_parameters
 from ...analysis.trace.trace import WHOLE, Cluster, Span, Trace, open_trace
 from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.window_lengths import describe_sequences
-from ...bench.provisioning.of_trace import provision_trace
+from ...bench.provisioning.of_trace import search_trace
 from ...bench.provisioning.result import Disaggregation
 from ..claims.ledger import Claim, check
 from .base import write_page
@@ -132,7 +132,7 @@ def write_report(
         try:
             # What has the most to ask of a trace comes first: it is told at once where it cannot be had.
             if disaggregate:
-                content = provision_trace(trace, seed=seed, workers=cores(), progress=steps("ratios", part))
+                content = search_trace(trace, seed=seed, workers=cores(), progress=steps("ratios", part))
                 more.append(Disaggregation.of(content))
             if forecast:
                 more.insert(0, describe_forecast(trace, seed=seed, progress=steps("forecast", part)))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from burstlens.bench.experiments.engines import Served, Virtual
+from burstlens.bench.experiments.backends import EndpointBackend, VirtualBackend
 from burstlens.bench.experiments.schedulers import LRF, SRF, ranked
-from burstlens.bench.server.priority_probe import by_priority
+from burstlens.bench.server.priority_probe import serves_by_priority
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import parse_preset
 from tests.bench.simulated.loads import workload
@@ -41,7 +41,7 @@ def started_with(
 def test_the_policy_of_a_real_server_is_found_out(started_with: tuple[str, str]) -> None:
     """Under fcfs vLLM answers 200 to a priority and passes over it, so only the order of answers tells."""
     url, policy = started_with
-    assert by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")
+    assert serves_by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")
 
 
 @pytest.mark.parametrize("policy", ["fcfs", "priority"])
@@ -50,7 +50,7 @@ def test_the_simulated_endpoint_reacts_the_same(policy: str, tmp_path: Path) -> 
     process = simulated(tmp_path, port, policy)
     try:
         url = f"http://127.0.0.1:{port}"
-        assert by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")
+        assert serves_by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")
     finally:
         ended(process)
 
@@ -66,8 +66,8 @@ def test_shortest_first_waits_less_than_longest_first_on_both(
     load = workload([0.0] * len(PROMPTS), PROMPTS, [tokens // 20 for tokens in PROMPTS])
     preset = parse_preset("tiny", PROFILE).limited(max_num_seqs=SEQS)
     for engine in (
-        Served(Target(url, "tiny"), Settings(), VOCABULARY),
-        Virtual(preset, scheduling="priority"),
+        EndpointBackend(Target(url, "tiny"), Settings(), VOCABULARY),
+        VirtualBackend(preset, scheduling="priority"),
     ):
         waits = [
             engine.serve(ranked(load, p), tmp_path / type(engine).__name__ / p, course=False).values["ttft_s"]

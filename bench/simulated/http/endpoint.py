@@ -24,10 +24,10 @@ from typing import Any
 from aiohttp import web
 
 from ....analysis.core.errors import BurstlensError
-from ..engine import Engine, Scheduling
+from ..engine import BatchingEngine, Scheduling
 from ..presets import Preset
-from .metrics_page import Exposition
-from .protocol import DONE, Answer, Ask, Refusal, parse, words
+from .metrics_page import MetricsPage
+from .protocol import DONE, AnswerBody, CompletionRequest, Refusal, parse, words
 from .real_time import Live, Pace
 
 MEDIAN_TOKENS, SPREAD = 128, 0.9
@@ -128,8 +128,8 @@ class _Server:
         self._headers = {
             "X-Simulated": f"burstlens; preset={preset.name}".encode("ascii", "replace").decode()
         }
-        self._exposition = Exposition(served_model, preset.name, preset.num_blocks, preset.block_size)
-        self._pace = Pace(Engine(preset, scheduling=scheduling), self._exposition)
+        self._exposition = MetricsPage(served_model, preset.name, preset.num_blocks, preset.block_size)
+        self._pace = Pace(BatchingEngine(preset, scheduling=scheduling), self._exposition)
         self._started = int(time())
 
     def app(self) -> web.Application:
@@ -181,7 +181,7 @@ class _Server:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, parse(await request.read(), True, self._count_chat))
 
-    async def _answer(self, request: web.Request, ask: Ask) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, ask: CompletionRequest) -> web.StreamResponse:
         """Put the request to the engine and tell the client what comes of it."""
         preset = self._preset
         if ask.model is not None and ask.model != self._model:
@@ -210,7 +210,7 @@ class _Server:
             await response.write(full.event() + DONE)
             return response
         self._answers += 1
-        answer = Answer(ask, self._model, preset.name, self._answers)
+        answer = AnswerBody(ask, self._model, preset.name, self._answers)
         finish = "length" if tokens >= most else "stop"
         try:
             if ask.stream:
@@ -229,7 +229,7 @@ class _Server:
         return min(max(drawn, least, 1), most)
 
 
-async def _streamed(request: web.Request, live: Live, answer: Answer, finish: str) -> web.StreamResponse:
+async def _streamed(request: web.Request, live: Live, answer: AnswerBody, finish: str) -> web.StreamResponse:
     """One event for the tokens of each wake-up, as vLLM sends them."""
     response = await _opened(request)
     sent = 0

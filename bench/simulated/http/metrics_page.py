@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from ..engine import Request, Sample
+from ..engine import EngineState, Request
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 FIRST_S = (
@@ -43,7 +43,7 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
 FINISHED = ("stop", "length", "abort", "error", "repetition")
 
 
-class Histogram:
+class BucketCounts:
     """Counts by upper bound, as Prometheus has them."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
@@ -66,7 +66,7 @@ class Histogram:
         yield f"{name}_sum{{{labels}}} {self._sum}"
 
 
-class Exposition:
+class MetricsPage:
     """What the server has counted since it started, and the page that tells it."""
 
     def __init__(self, served_model: str, preset: str, num_blocks: int, block_size: int) -> None:
@@ -74,7 +74,7 @@ class Exposition:
         self._labels = f'engine="0",{self._model}'
         self._preset = _escaped(preset)
         self._cache = f'block_size="{block_size}",num_gpu_blocks="{num_blocks}",enable_prefix_caching="False"'
-        self._histograms = {name: Histogram(bounds) for name, (_, bounds) in HISTOGRAMS.items()}
+        self._histograms = {name: BucketCounts(bounds) for name, (_, bounds) in HISTOGRAMS.items()}
         self._finished = dict.fromkeys(FINISHED, 0)
 
     def tokens(self, gap_s: float, tokens: int) -> None:
@@ -107,11 +107,11 @@ class Exposition:
         if n > 1:
             self._histograms["request_time_per_output_token_seconds"].observe(decode_s / (n - 1))
 
-    def page(self, sample: Sample) -> str:
+    def page(self, sample: EngineState) -> str:
         """The page, for the engine as sampled."""
         return "\n".join(self._lines(sample)) + "\n"
 
-    def _lines(self, sample: Sample) -> Iterator[str]:
+    def _lines(self, sample: EngineState) -> Iterator[str]:
         yield "# Simulated: no model is served here; times come from burstlens's engine model."
         yield from _family("burstlens_simulated", "gauge", "This server is simulated.")
         yield f'burstlens_simulated{{preset="{self._preset}"}} 1.0'

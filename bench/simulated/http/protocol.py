@@ -44,7 +44,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class CompletionRequest:
     """What a request wants, whichever of the two ways it was put."""
 
     chat: bool
@@ -68,7 +68,7 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def parse(raw: bytes, chat: bool, count: Callable[[str], int] = words) -> Ask:
+def parse(raw: bytes, chat: bool, count: Callable[[str], int] = words) -> CompletionRequest:
     """A request body as what it asks for; raises Refusal 400 naming the field that cannot be used.
 
     `count` gives the tokens of a text.
@@ -98,7 +98,7 @@ def parse(raw: bytes, chat: bool, count: Callable[[str], int] = words) -> Ask:
         _bad("Stream options can only be defined when `stream=True`.", "stream_options")
     options = options or {}
     include = _get(options, "include_usage", bool, False)
-    return Ask(
+    return CompletionRequest(
         chat=chat,
         model=_get(body, "model", str, None),
         prompt_tokens=tokens,
@@ -162,10 +162,10 @@ def _messages(body: Mapping[str, Any], count: Callable[[str], int]) -> tuple[int
     return max(tokens, 1), None
 
 
-class Answer:
+class AnswerBody:
     """The answer to one request, in whole or in chunks; tokens are counted from 0."""
 
-    def __init__(self, ask: Ask, model: str, preset: str, seed: int) -> None:
+    def __init__(self, ask: CompletionRequest, model: str, preset: str, seed: int) -> None:
         self._ask = ask
         self._seed = seed
         kind = "chat.completion" if ask.chat else "text_completion"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ..engine import Engine, Request, Sample
-from .metrics_page import Exposition
+from ..engine import BatchingEngine, EngineState, Request
+from .metrics_page import MetricsPage
 
 LEAST_WAIT_S = 0.001
 """Time between two wake-ups at least, so that a fast engine does not starve the sockets."""
@@ -31,7 +31,7 @@ class Live:
 class Pace:
     """Drives an engine by the event loop's clock; to be made, and used, inside the loop."""
 
-    def __init__(self, engine: Engine, exposition: Exposition) -> None:
+    def __init__(self, engine: BatchingEngine, exposition: MetricsPage) -> None:
         self._engine = engine
         self._exposition = exposition
         self._loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ class Pace:
         self._ids = 0
 
     def submit(self, prompt_tokens: int, response_tokens: int, priority: int, streamed: bool) -> Live:
-        """A request that arrives now; it may be over at once, see `Engine.submit`."""
+        """A request that arrives now; it may be over at once, see `BatchingEngine.submit`."""
         now = self._advance()
         self._ids += 1
         request = self._engine.submit(now, self._ids, prompt_tokens, response_tokens, priority)
@@ -61,7 +61,7 @@ class Pace:
             self._exposition.ended(request, "abort", max_tokens)
             self._plan(now)
 
-    def sample(self) -> Sample:
+    def sample(self) -> EngineState:
         """The engine as it is now."""
         return self._engine.sample(self._advance())
 

@@ -11,8 +11,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....bench.experiments.backends import MEASURES
 from ....bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, SHOWN_IN, UNTOLD
-from ....bench.experiments.engines import MEASURES
 from .. import theme
 from ..base import NUMBER, Figure, capital, dashed, listing, number, panels
 

@@ -12,7 +12,15 @@ import polars as pl
 
 from ....analysis.core.result import Part
 from ....bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD
-from ....bench.experiments.maf2 import API, COMPARED, CONVERSATION, FUNCTIONS, POISSON, Courses, Loaded
+from ....bench.experiments.maf2 import (
+    API,
+    COMPARED,
+    CONVERSATION,
+    FUNCTIONS,
+    POISSON,
+    Courses,
+    LoadComparison,
+)
 from .. import theme
 from ..base import NUMBER, SOURCE, Figure, listing, most_of, number, panels
 from .contrast import averages, differences, told, unit
@@ -43,12 +51,12 @@ NARROWEST_PX = 200
 
 def figures(part: Part) -> list[Figure]:
     """The figures of this part that its tables have data for."""
-    if isinstance(part, Loaded):
+    if isinstance(part, LoadComparison):
         return _loaded(part)
     return _courses(part) if isinstance(part, Courses) else []
 
 
-def _loaded(part: Loaded) -> list[Figure]:
+def _loaded(part: LoadComparison) -> list[Figure]:
     """For each rate: averages, and differences of each pair."""
     drawn, contrasts = [], part.pairs.table()
     for number_, rate in enumerate(part.means["rate_rps"].unique(maintain_order=True), start=1):

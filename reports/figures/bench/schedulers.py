@@ -9,8 +9,8 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import Part
-from ....bench.experiments.engines import MEASURES
-from ....bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF, Compared, Waits
+from ....bench.experiments.backends import MEASURES
+from ....bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF, PolicyComparison, Waits
 from ..base import Figure, category, faded, legend_filter, logarithmic, number, panels
 
 COLOURS = {FCFS: "neutral", SRF: "blue", LRF: "vermillion"}
@@ -29,14 +29,14 @@ UNORDERED = "Token latency was not measured under all three orders of serving"
 
 def figures(part: Part) -> list[Figure]:
     """The figures of this part that its tables have data for."""
-    if isinstance(part, Compared):
+    if isinstance(part, PolicyComparison):
         return [_measures(part)] if part.means.height else []
     if isinstance(part, Waits):
         return [_waits(part)] if part.waits["seconds"].count() else []
     return []
 
 
-def _measures(part: Compared) -> Figure:
+def _measures(part: PolicyComparison) -> Figure:
     """A dot and interval a policy, a panel a service and measure."""
     data = pl.concat(
         part.means.select(
@@ -90,7 +90,7 @@ def _measures(part: Compared) -> Figure:
     )
 
 
-def _orders(part: Compared, *measures: str) -> list[dict[str, str]]:
+def _orders(part: PolicyComparison, *measures: str) -> list[dict[str, str]]:
     """The orders of these measures, or of all that are drawn."""
     wanted = measures or tuple(SHOWN)
     return part.orders().filter(pl.col("measure").is_in(wanted)).to_dicts()

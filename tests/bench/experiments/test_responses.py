@@ -13,7 +13,7 @@ from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import Trace
 from burstlens.api.experiments import responses
 from burstlens.bench.experiments import responses as asks
-from burstlens.bench.experiments.engines import Measured, Virtual, measured
+from burstlens.bench.experiments.backends import TrialMeasurement, VirtualBackend, measured
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import _mean
 from burstlens.bench.experiments.trials import Experiment, Question, run
@@ -42,14 +42,14 @@ def test_requests_of_the_trace_are_drawn_without_failures(trace: Trace) -> None:
         asks.sample(trace, "code", 10, 1.0, seed=0)
 
 
-class Recorded(Virtual):
+class Recorded(VirtualBackend):
     """An engine that answers at the lengths it was made with, None for a failure, into a run folder."""
 
     def answering(self, tokens: list[int | None]) -> Recorded:
         object.__setattr__(self, "tokens", tokens)
         return self
 
-    def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:
+    def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:
         tokens: list[int | None] = self.tokens  # type: ignore[attr-defined]
         n, nothing = len(tokens), pl.DataFrame(schema=SERVER_SCHEMA)
         manifest = Manifest("week", False, {}, workload.sha256, n, "http://x", "m", None, "0", {}, 0.0)

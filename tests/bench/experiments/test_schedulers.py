@@ -17,7 +17,7 @@ from burstlens.analysis.interchange.parameters import parameters, write_paramete
 from burstlens.api.experiments import On
 from burstlens.api.experiments import schedulers as experiment
 from burstlens.bench.experiments import schedulers
-from burstlens.bench.experiments.engines import Virtual, measured
+from burstlens.bench.experiments.backends import VirtualBackend, measured
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF
 from burstlens.bench.experiments.trials import Question, Trial, run
@@ -58,7 +58,7 @@ def mean_wait_s(prompts: list[int]) -> float:
 
 
 def test_a_burst_on_a_one_at_a_time_server_has_its_closed_form(tmp_path: Path) -> None:
-    engine = Virtual(parse_preset("one", PROFILE), scheduling="priority")
+    engine = VirtualBackend(parse_preset("one", PROFILE), scheduling="priority")
     question = Question("schedulers", {}, engine.as_dict(), engine.title, "one", True, [0, 1], 0, {})
     done = run(question, one_at_a_time(), engine, tmp_path)
     waits = dict(zip(done.trials["policy"], done.trials["ttft_s"], strict=True))

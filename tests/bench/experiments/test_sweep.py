@@ -16,8 +16,8 @@ from burstlens.analysis.core.errors import BurstlensError
 from burstlens.api.experiments import On
 from burstlens.api.experiments import sweep as experiment
 from burstlens.bench.experiments import sweep, sweep_trials
+from burstlens.bench.experiments.backends import MEASURES
 from burstlens.bench.experiments.contrast import ONE_SEED
-from burstlens.bench.experiments.engines import MEASURES
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.grid import (
     CONSTANT,
@@ -34,7 +34,7 @@ from burstlens.bench.experiments.grid import (
     SHAPE,
     START,
     Grid,
-    Setting,
+    GridPoint,
     grid_of,
 )
 from burstlens.bench.experiments.trials import TRIALS, Experiment, Question, read
@@ -43,11 +43,11 @@ FACTOR = 0.25
 SMALL = grid_of({SHAPE: [0.2, 1.0], EXPONENT: [1.4]}, profiles=[CONSTANT, LINEAR])
 
 
-def setting(parameter: str, profile: str = CONSTANT, mode: str = HELD, **values: float) -> Setting:
-    return Setting(parameter, profile, mode, **{**START, **values})
+def setting(parameter: str, profile: str = CONSTANT, mode: str = HELD, **values: float) -> GridPoint:
+    return GridPoint(parameter, profile, mode, **{**START, **values})
 
 
-def drawn(setting: Setting, requests: int = 2000, seed: int = 0, factor: float = FACTOR) -> pl.DataFrame:
+def drawn(setting: GridPoint, requests: int = 2000, seed: int = 0, factor: float = FACTOR) -> pl.DataFrame:
     return sweep_trials.load(setting, START, factor, requests, seed).requests
 
 
@@ -56,7 +56,7 @@ def drawn(setting: Setting, requests: int = 2000, seed: int = 0, factor: float =
     [s for s in grid_of().settings() if s.parameter in (ORIGIN, SHAPE, "shape × scale", "shape × exponent")],
     ids=str,
 )
-def test_a_run_has_about_the_requests_and_the_rate_that_its_labels_say(of: Setting) -> None:
+def test_a_run_has_about_the_requests_and_the_rate_that_its_labels_say(of: GridPoint) -> None:
     """Over seeds, since a bursty load of few requests is anything but its mean."""
     loads = [drawn(of, 1000, seed) for seed in range(8)]
     n = np.array([each.height for each in loads])

@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
+from burstlens.bench.experiments.backends import MEASURES, VirtualBackend
 from burstlens.bench.experiments.contrast import contrast, mean, means, table
-from burstlens.bench.experiments.engines import MEASURES, Virtual
 from burstlens.bench.experiments.trials import TRIALS, Experiment, Question, Trial, read, run
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.from_parameters import constant
 from burstlens.bench.workload.table import Workload
 
-ENGINE = Virtual(load_preset("llama-2-7b-a100"), timeout_s=60.0)
+ENGINE = VirtualBackend(load_preset("llama-2-7b-a100"), timeout_s=60.0)
 QUESTION = Question("maf2", {"n": 50}, ENGINE.as_dict(), ENGINE.title, ENGINE.simulated, True, [0, 1], 0, {})
 
 

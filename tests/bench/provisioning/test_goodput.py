@@ -11,7 +11,7 @@ from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.provisioning.goodput import (
     SHARE,
     TOLERANCE,
-    Load,
+    ScalableLoad,
     Serving,
     course,
     goodput,
@@ -28,11 +28,11 @@ SERVING = Serving.of(PRESET, total=4)
 
 
 @pytest.fixture(scope="module")
-def load() -> Load:
-    return Load.of(bursty(1500, 1.0, seed=5), PRESET)
+def load() -> ScalableLoad:
+    return ScalableLoad.of(bursty(1500, 1.0, seed=5), PRESET)
 
 
-def test_goodput_is_where_the_count_turns(load: Load) -> None:
+def test_goodput_is_where_the_count_turns(load: ScalableLoad) -> None:
     turns = ((0.0, 2),)
     found = goodput(load, SERVING, turns, guess(load, SERVING))
     assert found > 0
@@ -42,13 +42,13 @@ def test_goodput_is_where_the_count_turns(load: Load) -> None:
         assert keeps(load, SERVING, turns, rate) is kept
 
 
-def test_the_first_guess_does_not_matter_beyond_the_tolerance(load: Load) -> None:
+def test_the_first_guess_does_not_matter_beyond_the_tolerance(load: ScalableLoad) -> None:
     turns = ((0.0, 1), (700.0, 3))
     found = [goodput(load, SERVING, turns, rate) for rate in (0.01, 3.0, 500.0)]
     assert max(found) <= min(found) * (1 + TOLERANCE) ** 2
 
 
-def test_more_instances_and_looser_bounds_serve_more(load: Load) -> None:
+def test_more_instances_and_looser_bounds_serve_more(load: ScalableLoad) -> None:
     few, many = (goodput(load, Serving.of(PRESET, total=n), ((0.0, n // 2),), 5.0) for n in (2, 6))
     assert many > 2 * few
     strict = Serving.of(PRESET, total=4, ttft_s=0.4)
@@ -60,7 +60,7 @@ def test_requests_alone_take_what_the_simulation_takes(name: str) -> None:
     """Also where a short prompt takes as long as its weights are read, in its last chunk too."""
     preset = load_preset(name).limited(max_num_batched_tokens=1024)
     lone = workload([0.0, 1e6, 2e6], [10, 2060, 900], [1, 2, 400])
-    load = Load.of(lone, preset)
+    load = ScalableLoad.of(lone, preset)
     serving = Serving.of(preset, total=2, transfer=Transfer(5.0, 0.01))
     ttft, tpot = serving.alone(load)
     for i in range(3):
@@ -71,7 +71,7 @@ def test_requests_alone_take_what_the_simulation_takes(name: str) -> None:
                 assert found[i] == good or took == 0
 
 
-def test_bounds_that_nobody_can_meet_name_the_bound_and_what_would_work(load: Load) -> None:
+def test_bounds_that_nobody_can_meet_name_the_bound_and_what_would_work(load: ScalableLoad) -> None:
     for bound, words in (
         ("ttft_s", "--slo-ttft 0.01 s: no ratio"),
         ("tpot_s", "--slo-tpot 0.01 s: no ratio"),
@@ -85,25 +85,27 @@ def test_bounds_that_nobody_can_meet_name_the_bound_and_what_would_work(load: Lo
 def test_requests_that_the_model_cannot_take_are_never_good() -> None:
     n = 100
     into = [100] * (n - 5) + [5000] * 5
-    load = Load.of(workload(np.arange(n, dtype=float).tolist(), into, [10] * n), PRESET)
+    load = ScalableLoad.of(workload(np.arange(n, dtype=float).tolist(), into, [10] * n), PRESET)
     assert (load.requests, load.refused, len(load.at_s)) == (100, 5, 95)
     assert keeps(load, SERVING, ((0.0, 2),), 0.5)
     with pytest.raises(BurstlensError, match="30 of 100 prompts have 4,096 tokens or more"):
-        Load.of(workload(np.arange(n, dtype=float).tolist(), [100] * 70 + [5000] * 30, [10] * n), PRESET)
+        ScalableLoad.of(
+            workload(np.arange(n, dtype=float).tolist(), [100] * 70 + [5000] * 30, [10] * n), PRESET
+        )
     with pytest.raises(BurstlensError, match="one instant"):
-        Load.of(workload([0.0, 0.0], [5, 5], [5, 5]), PRESET)
+        ScalableLoad.of(workload([0.0, 0.0], [5, 5], [5, 5]), PRESET)
     with pytest.raises(BurstlensError, match="no requests"):
-        Load.of(workload([], [], []), PRESET)
+        ScalableLoad.of(workload([], [], []), PRESET)
 
 
 def test_requests_of_one_instant_that_are_too_many_have_no_goodput() -> None:
     at = [0.0] * 5000 + [1.0]
-    load = Load.of(workload(at, [1500] * 5001, [2] * 5001), PRESET)
+    load = ScalableLoad.of(workload(at, [1500] * 5001, [2] * 5001), PRESET)
     assert goodput(load, SERVING, ((0.0, 2),), 10.0) == 0.0
 
 
 def test_too_few_requests_to_be_too_many_have_no_end_of_goodput() -> None:
-    load = Load.of(workload([0.0, 60.0, 120.0], [50] * 3, [2] * 3), PRESET)
+    load = ScalableLoad.of(workload([0.0, 60.0, 120.0], [50] * 3, [2] * 3), PRESET)
     with pytest.raises(BurstlensError, match="its 3 requests keep the bounds even if all come at once"):
         goodput(load, SERVING, ((0.0, 2),), 1.0)
 

@@ -17,7 +17,7 @@ from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.processes.parallel import each
 from burstlens.bench.provisioning import policies as ratios
 from burstlens.bench.provisioning import search as steps
-from burstlens.bench.provisioning.goodput import Load, Serving, Turns, course, goodput
+from burstlens.bench.provisioning.goodput import ScalableLoad, Serving, Turns, course, goodput
 from burstlens.bench.provisioning.result import Policy
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.turnover import SPAN_S, turnover
@@ -27,25 +27,27 @@ SERVING = Serving.of(PRESET, total=4, launch_s=5.0)
 
 
 @pytest.fixture(scope="module")
-def load() -> Load:
-    return Load.of(turnover(1200, seed=4), PRESET, SPAN_S)
+def load() -> ScalableLoad:
+    return ScalableLoad.of(turnover(1200, seed=4), PRESET, SPAN_S)
 
 
-def beam(load: Load, rate: float, begins: list[float], width: int, *known: Turns) -> tuple[int, Turns]:
+def beam(
+    load: ScalableLoad, rate: float, begins: list[float], width: int, *known: Turns
+) -> tuple[int, Turns]:
     found = ratios.beam(load, SERVING, rate, begins, width, known=known)
     assert found is not None
     return found
 
 
-def lost(load: Load, turns: Turns, rate: float) -> int:
+def lost(load: ScalableLoad, turns: Turns, rate: float) -> int:
     return load.requests - int(course(load, SERVING, turns, rate).sum())
 
 
 @pytest.mark.parametrize("rate", [9.0, 12.0])
-def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Load, rate: float) -> None:
+def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: ScalableLoad, rate: float) -> None:
     begins = ratios.windows(load.span_s, SPAN_S / 4)
     every = product(SERVING.ratios, repeat=len(begins))
-    least = min(lost(load, ratios.told(path, begins), rate) for path in every)
+    least = min(lost(load, ratios.turns_of(path, begins), rate) for path in every)
     wide, turns = beam(load, rate, begins, 3**4)
     assert wide == least == lost(load, turns, rate)
     narrow, turns = beam(load, rate, begins, 6)
@@ -54,7 +56,7 @@ def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Load, r
 
 
 @pytest.mark.parametrize("rate", [11.0, 12.0, 14.0])
-def test_the_beam_never_ends_below_the_sequences_that_it_is_given(load: Load, rate: float) -> None:
+def test_the_beam_never_ends_below_the_sequences_that_it_is_given(load: ScalableLoad, rate: float) -> None:
     begins = ratios.windows(load.span_s, SPAN_S / 24)
     known = [ratios.fixed(2), ratios.switch(1, begins[12], 3), ratios.switch(1, begins[12], 2)]
     given = [lost(load, turns, rate) for turns in known]
@@ -71,10 +73,10 @@ def test_turns_at_begins_of_windows_are_a_ratio_a_window(turns: Turns) -> None:
     begins = [0.0, 3600.0, 7200.0, 10_800.0]
     path = ratios.path_of(turns, begins)
     assert len(path) == len(begins)
-    assert ratios.told(path, begins) == turns
+    assert ratios.turns_of(path, begins) == turns
 
 
-def test_switches_are_all_tried(load: Load) -> None:
+def test_switches_are_all_tried(load: ScalableLoad) -> None:
     moments = [SPAN_S * i / 4 for i in (1, 2, 3)]
     for before in SERVING.ratios:
         tried = [
@@ -86,7 +88,7 @@ def test_switches_are_all_tried(load: Load) -> None:
         assert ratios.switches(load, SERVING, 12.0, before, moments)[0] == min(tried)
 
 
-def test_windows_cover_the_load(load: Load) -> None:
+def test_windows_cover_the_load(load: ScalableLoad) -> None:
     assert ratios.windows(load.span_s, SPAN_S / 3) == [0.0, SPAN_S / 3, 2 * SPAN_S / 3]
     assert len(ratios.windows(load.span_s, 5 * 3600.0)) == 3
     with pytest.raises(BurstlensError, match=r"--window: 43,200 s is as long as the load.*at most 21,600 s"):
@@ -94,14 +96,16 @@ def test_windows_cover_the_load(load: Load) -> None:
 
 
 @pytest.fixture(scope="module")
-def found(load: Load, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def found(load: ScalableLoad, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     out = tmp_path_factory.mktemp("pd")
-    other = Load.of(turnover(1200, seed=5), PRESET, SPAN_S)
-    asked = steps.Asked((load, other), other, SERVING, SPAN_S / 6, 4, seeds=(4, 5))
-    return steps.provision(asked, {"sources": {}}, out), out
+    other = ScalableLoad.of(turnover(1200, seed=5), PRESET, SPAN_S)
+    spec = steps.SearchSpec((load, other), other, SERVING, SPAN_S / 6, 4, seeds=(4, 5))
+    return steps.search_ratios(spec, {"sources": {}}, out), out
 
 
-def test_a_whole_search_says_what_each_step_gave(found: tuple[dict[str, Any], Path], load: Load) -> None:
+def test_a_whole_search_says_what_each_step_gave(
+    found: tuple[dict[str, Any], Path], load: ScalableLoad
+) -> None:
     content, out = found
     assert content["finished"]
     assert json.loads((out / steps.RESULT).read_text()) == content == steps.read(out)
@@ -125,12 +129,12 @@ def test_a_whole_search_says_what_each_step_gave(found: tuple[dict[str, Any], Pa
 
 @pytest.mark.parametrize("width", [1, 4])
 def test_no_plan_is_worse_than_a_ratio_or_a_switch_on_the_load_it_was_made_for(
-    found: tuple[dict[str, Any], Path], load: Load, width: int
+    found: tuple[dict[str, Any], Path], load: ScalableLoad, width: int
 ) -> None:
     content, _ = found
     if width == 1:
-        other = Load.of(turnover(1200, seed=6), PRESET, SPAN_S)
-        content = steps.provision(steps.Asked((load,), other, SERVING, SPAN_S / 24, 1), {})
+        other = ScalableLoad.of(turnover(1200, seed=6), PRESET, SPAN_S)
+        content = steps.search_ratios(steps.SearchSpec((load,), other, SERVING, SPAN_S / 24, 1), {})
     real = content["sequences"]["real"]["goodput_rps"]
     for i, rate in enumerate(real):
         assert rate >= max(row["goodput_rps"][i] for row in content["fixed"])
@@ -139,11 +143,11 @@ def test_no_plan_is_worse_than_a_ratio_or_a_switch_on_the_load_it_was_made_for(
     assert expected >= max(row["provisioned_rps"] for row in content["fixed"])
 
 
-def test_the_provisioned_plan_is_the_best_on_further_draws_of_the_forecast(load: Load) -> None:
+def test_the_provisioned_plan_is_the_best_on_further_draws_of_the_forecast(load: ScalableLoad) -> None:
     """What is found for one draw, of few and unequal requests, suits its chances."""
-    drawn, *further = (Load.of(turnover(150, seed=one), PRESET, SPAN_S) for one in range(6, 10))
-    asked = steps.Asked((load,), drawn, SERVING, SPAN_S / 12, 4, seeds=(4,), further=tuple(further))
-    content = steps.provision(asked, {})
+    drawn, *further = (ScalableLoad.of(turnover(150, seed=one), PRESET, SPAN_S) for one in range(6, 10))
+    spec = steps.SearchSpec((load,), drawn, SERVING, SPAN_S / 12, 4, seeds=(4,), further=tuple(further))
+    content = steps.search_ratios(spec, {})
     planned = content["sequences"]["provisioned"]
 
     def on_draws(rows: list[dict[str, Any]]) -> float:
@@ -180,28 +184,30 @@ def test_of_one_load_and_no_other_every_difference_is_known(rate: float, higher:
     assert Policy("one switch", "switch", (rate,), 0.02).higher(drawn) is None
 
 
-def test_what_was_found_before_a_stop_is_kept(load: Load, tmp_path: Path) -> None:
+def test_what_was_found_before_a_stop_is_kept(load: ScalableLoad, tmp_path: Path) -> None:
     def stop(step: str, _share: float) -> None:
         if step == "switches":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        steps.provision(steps.Asked((load,), None, SERVING, SPAN_S / 6, 2), {}, tmp_path, progress=stop)
+        steps.search_ratios(
+            steps.SearchSpec((load,), None, SERVING, SPAN_S / 6, 2), {}, tmp_path, progress=stop
+        )
     kept = steps.read(tmp_path)
     assert not kept["finished"]
     assert len(kept["fixed"]) == 3
     assert kept["switch"] is None
 
 
-def test_no_ratio_for_a_crowd_that_comes_at_once(load: Load) -> None:
+def test_no_ratio_for_a_crowd_that_comes_at_once(load: ScalableLoad) -> None:
     crowd = replace(load, at_s=[*([0.0] * (len(load.at_s) - 1)), SPAN_S / 2])
-    for asked in (
-        steps.Asked((crowd,), None, SERVING, SPAN_S / 6, 2),
-        steps.Asked((load,), replace(crowd, name="crowd"), SERVING, SPAN_S / 6, 2),
+    for spec in (
+        steps.SearchSpec((crowd,), None, SERVING, SPAN_S / 6, 2),
+        steps.SearchSpec((load,), replace(crowd, name="crowd"), SERVING, SPAN_S / 6, 2),
     ):
-        words = f"{asked.all_loads[-1].name}: no fixed ratio of 4 instances keeps the bounds"
+        words = f"{spec.all_loads[-1].name}: no fixed ratio of 4 instances keeps the bounds"
         with pytest.raises(BurstlensError, match=words):
-            steps.provision(asked, {})
+            steps.search_ratios(spec, {})
 
 
 def test_processes_give_what_one_gives_and_tell_how_far_they_are() -> None:

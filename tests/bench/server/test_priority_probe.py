@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.bench.server.priority_probe import PROMPTS, by_priority, judged
+from burstlens.bench.server.priority_probe import PROMPTS, judged, serves_by_priority
 from burstlens.bench.settings import Target
 from tests.helpers import ended, free_port
 from tests.real.conftest import LENGTH, simulated
@@ -83,4 +83,4 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
 
 def test_the_simulated_endpoint_is_found_out(served: tuple[str, str]) -> None:
     url, policy = served
-    assert by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")
+    assert serves_by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")

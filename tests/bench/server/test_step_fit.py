@@ -13,9 +13,9 @@ import pytest
 
 from burstlens import BurstlensError
 from burstlens.bench.server.step_fit import STEPS, fit_steps
-from burstlens.bench.server.step_probe import Limits, batches, crowds, probe
+from burstlens.bench.server.step_probe import ServerLimits, batches, crowds, probe
 from burstlens.bench.settings import Settings, Target
-from burstlens.bench.simulated.presets import Latency, load_preset, parse_preset
+from burstlens.bench.simulated.presets import StepCosts, load_preset, parse_preset
 from tests.helpers import serving
 
 PLANTED = load_preset("llama-2-13b-h200").latency
@@ -44,7 +44,7 @@ def simulated_url(tmp_path: Path, ahead: bool) -> Iterator[str]:
         yield url
 
 
-def steps_of(latency: Latency, noise: float = 0.0) -> pl.DataFrame:
+def steps_of(latency: StepCosts, noise: float = 0.0) -> pl.DataFrame:
     rng, rows = np.random.default_rng(4), []
     for decoding in (1, 4, 16, 64, 200):
         for context in (16, 512, 2000):
@@ -58,7 +58,7 @@ def steps_of(latency: Latency, noise: float = 0.0) -> pl.DataFrame:
 
 
 def test_planted_constants_come_back() -> None:
-    for planted in (PLANTED, Latency(12.0, 0.05, 0.0, 8.0, 0.4, 0.0)):
+    for planted in (PLANTED, StepCosts(12.0, 0.05, 0.0, 8.0, 0.4, 0.0)):
         found = fit_steps(steps_of(planted))
         wanted = asdict(planted) | {"a_p_ms": max(planted.a_p_ms, planted.a_d_ms)}
         assert asdict(found.latency) == pytest.approx(wanted, rel=1e-6, abs=1e-9)
@@ -68,7 +68,7 @@ def test_planted_constants_come_back() -> None:
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_what_the_host_takes_for_a_short_prompt_is_told_from_what_its_tokens_take(noise: float) -> None:
     """As on an H100: the weights and the launches take 16 ms, the computation 0.04 ms a token."""
-    planted = Latency(2.0, 0.0414, 5e-7, 11.1, 0.23, 39.0, h_ms=16.5)
+    planted = StepCosts(2.0, 0.0414, 5e-7, 11.1, 0.23, 39.0, h_ms=16.5)
     found = fit_steps(steps_of(planted, noise)).latency
     assert found.h_ms == pytest.approx(16.5, rel=1e-6 if not noise else 0.05)
     assert found.b_ms == pytest.approx(0.0414, rel=1e-6 if not noise else 0.1)
@@ -100,7 +100,7 @@ def test_steps_of_one_kind_fit_nothing() -> None:
 
 
 def test_what_is_asked_of_a_server_fits_into_it() -> None:
-    limits = Limits(max_num_seqs=64, max_num_batched_tokens=2048, max_model_len=4096, kv_tokens=40_000)
+    limits = ServerLimits(max_num_seqs=64, max_num_batched_tokens=2048, max_model_len=4096, kv_tokens=40_000)
     assert max(count for count, _ in batches(limits)) == 64
     assert all(count * context < limits.kv_tokens for count, context in batches(limits))
     for count, n in crowds(limits, 8):
@@ -111,7 +111,7 @@ def test_what_is_asked_of_a_server_fits_into_it() -> None:
 
 def test_the_constants_of_a_simulated_server_come_back_over_http(simulated_url: str, ahead: bool) -> None:
     """By the shapes of its answers alone, as those of a real server would."""
-    probed = probe(Target(simulated_url, "slow"), Limits(16, 1024, 512, 40_000), Settings(), rounds=1)
+    probed = probe(Target(simulated_url, "slow"), ServerLimits(16, 1024, 512, 40_000), Settings(), rounds=1)
     found, exact = fit_steps(probed.steps), parse_preset("slow", SLOW).latency
     assert probed.async_scheduling == ahead
     # Constants trade with each other; what they say of a step does not.

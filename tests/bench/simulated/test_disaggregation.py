@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burstlens.bench.simulated.disaggregation import Cluster, Rig, Transfer
-from burstlens.bench.simulated.engine import Engine
-from burstlens.bench.simulated.presets import Latency, Preset, load_preset
+from burstlens.bench.simulated.disaggregation import Deployment, Rig, Transfer
+from burstlens.bench.simulated.engine import BatchingEngine
+from burstlens.bench.simulated.presets import Preset, StepCosts, load_preset
 
 FREE = Transfer(inf, 0.0)
-NOTHING = Latency(a_p_ms=0, b_ms=0, c_ms=0, a_d_ms=0, d_us=0, e_us=0)
+NOTHING = StepCosts(a_p_ms=0, b_ms=0, c_ms=0, a_d_ms=0, d_us=0, e_us=0)
 
 # Times that a float holds exactly, so that two ways of adding them up agree on who comes first.
 EXACT = Preset(
@@ -24,7 +24,7 @@ EXACT = Preset(
     model="exact",
     gpu="none",
     source="made up: every constant is a power of two",
-    latency=Latency(
+    latency=StepCosts(
         a_p_ms=1000 * 2**-7, b_ms=0, c_ms=0, a_d_ms=1000 * 2**-6, d_us=1e6 * 2**-20, e_us=1e6 * 2**-14
     ),
     block_size=4,
@@ -38,7 +38,7 @@ TINY = replace(EXACT, num_blocks=20, max_num_seqs=6, max_num_batched_tokens=24, 
 
 def served(rig: Rig, prefill: int, decode: int) -> tuple[np.ndarray, np.ndarray]:
     """First-token instants and ends of a run with one ratio."""
-    cluster = Cluster(rig, prefill, decode, record=True)
+    cluster = Deployment(rig, prefill, decode, record=True)
     cluster.advance(inf)
     assert cluster.ended
     return np.array(cluster.first_s), np.array(cluster.ended_s)
@@ -96,7 +96,7 @@ def random_load(n: int, rate_rps: float, preset: Preset, seed: int) -> tuple[lis
 def test_prefill_alone_is_the_engine_that_only_prefills(seed: int, name: str) -> None:
     preset = replace(EXACT, latency=load_preset(name).latency)
     at, into, _ = random_load(400, 120.0, preset, seed)
-    engine = Engine(preset)
+    engine = BatchingEngine(preset)
     requests = []
     for i, (t, tokens) in enumerate(zip(at, into, strict=True)):
         engine.advance(t)
@@ -109,7 +109,7 @@ def test_prefill_alone_is_the_engine_that_only_prefills(seed: int, name: str) ->
 @pytest.mark.parametrize("seed", range(4))
 def test_decode_after_a_prefill_that_takes_no_time_is_the_co_located_engine(seed: int) -> None:
     at, into, out = random_load(400, 8.0, EXACT, seed)
-    engine = Engine(EXACT)
+    engine = BatchingEngine(EXACT)
     requests = []
     for i, t in enumerate(at):
         engine.advance(t)
@@ -145,7 +145,7 @@ def test_bounds_decide_what_is_good() -> None:
     ttft = first - at
     tpot = np.where(np.array(out) > 1, (ended - first) / np.maximum(np.array(out) - 1, 1), 0.0)
     bounds = float(np.quantile(ttft, 0.8)) + 1e-6, float(np.quantile(tpot, 0.7)) + 1e-6
-    cluster = Cluster(Rig(at, into, out, EXACT, transfer=FREE, ttft_s=bounds[0], tpot_s=bounds[1]), 1, 2)
+    cluster = Deployment(Rig(at, into, out, EXACT, transfer=FREE, ttft_s=bounds[0], tpot_s=bounds[1]), 1, 2)
     cluster.advance(inf)
     kept = (ttft <= bounds[0]) & (tpot <= bounds[1])
     assert cluster.good == kept.sum()
@@ -169,8 +169,8 @@ def test_every_request_ends_once_and_no_block_is_lost(
 ) -> None:
     at, into, out = random_load(80, rate, TINY, seed)
     rig = Rig(at, into, out, TINY, transfer=Transfer(inf, delay), launch_s=launch, ttft_s=1.0, tpot_s=0.05)
-    cluster = Cluster(rig, prefill, 4 - prefill, record=True)
-    plain = Cluster(rig, prefill, 4 - prefill)
+    cluster = Deployment(rig, prefill, 4 - prefill, record=True)
+    plain = Deployment(rig, prefill, 4 - prefill)
     instants = sorted([*((t, p) for t, p in changes), *((t / 3, 0) for t in range(60))])
     before = 0
     for t, wanted in instants:
@@ -201,7 +201,7 @@ def test_every_request_ends_once_and_no_block_is_lost(
 def test_a_copy_goes_its_own_way_and_the_same_way() -> None:
     at, into, out = random_load(200, 30.0, TINY, 3)
     rig = Rig(at, into, out, TINY, transfer=Transfer(inf, 0.1), launch_s=1.0, ttft_s=1.0, tpot_s=0.05)
-    cluster = Cluster(rig, 2, 2)
+    cluster = Deployment(rig, 2, 2)
     cluster.advance(3.0)
     same, other = cluster.copy(), cluster.copy()
     other.turn(3)
@@ -217,7 +217,7 @@ def test_a_copy_goes_its_own_way_and_the_same_way() -> None:
 def test_a_change_drains_and_then_takes_the_launch_time() -> None:
     # One long answer on the decode instance that leaves: 1 + 99 steps, then 10 s.
     rig = Rig([0.0, 0.0], [8, 8], [100, 100], EXACT, transfer=FREE, launch_s=10.0)
-    cluster = Cluster(rig, 1, 2, record=True)
+    cluster = Deployment(rig, 1, 2, record=True)
     cluster.advance(0.5)
     cluster.turn(2)
     assert cluster.ratio == (2, 1)
@@ -225,7 +225,7 @@ def test_a_change_drains_and_then_takes_the_launch_time() -> None:
     cluster.advance(inf)
     assert cluster.ended_s is not None
     drained = cluster.ended_s[0]
-    again = Cluster(rig, 1, 2)
+    again = Deployment(rig, 1, 2)
     again.advance(0.5)
     again.turn(2)
     again.advance(drained + 9.9)

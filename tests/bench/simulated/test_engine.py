@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burstlens.bench.simulated.engine import Engine, Request, Scheduling
-from burstlens.bench.simulated.presets import Latency, Preset, load_preset
+from burstlens.bench.simulated.engine import BatchingEngine, Request, Scheduling
+from burstlens.bench.simulated.presets import Preset, StepCosts, load_preset
 
 from .stepwise import Asked, run
 
@@ -20,7 +20,7 @@ TINY = Preset(
     model="tiny",
     gpu="none",
     source="made up, so that blocks run short",
-    latency=Latency(a_p_ms=12.31, b_ms=0.0894, c_ms=3.5e-4, a_d_ms=9.17, d_us=487.3, e_us=48.7),
+    latency=StepCosts(a_p_ms=12.31, b_ms=0.0894, c_ms=3.5e-4, a_d_ms=9.17, d_us=487.3, e_us=48.7),
     block_size=4,
     num_blocks=40,
     max_num_seqs=8,
@@ -31,9 +31,9 @@ TINY = Preset(
 
 def serve(
     preset: Preset, asked: list[Asked], scheduling: Scheduling, pauses: list[float] | None = None
-) -> tuple[Engine, list[Request]]:
+) -> tuple[BatchingEngine, list[Request]]:
     """Feed the engine the same requests, stopping at further instants on the way."""
-    engine = Engine(preset, scheduling=scheduling, keep_steps=True)
+    engine = BatchingEngine(preset, scheduling=scheduling, keep_steps=True)
     done: list[Request] = []
     requests: dict[int, Request] = {}
     events = [(r.arrival_s, 0, r) for r in asked] + [(r.abort_s, 1, r) for r in asked if r.abort_s < inf]
@@ -53,7 +53,7 @@ def serve(
 
 def agree(
     preset: Preset, asked: list[Asked], scheduling: Scheduling, pauses: list[float] | None = None
-) -> Engine:
+) -> BatchingEngine:
     """Both versions tell the same of every request, to a nanosecond."""
     engine, requests = serve(preset, asked, scheduling, pauses)
     run(preset, asked, scheduling)
@@ -150,7 +150,7 @@ def test_agrees_with_single_steps_on_a_real_preset(scheduling: Scheduling) -> No
 
 def test_one_request_takes_what_the_equation_says() -> None:
     preset = load_preset("llama-2-13b-a100")
-    engine = Engine(preset, keep_steps=True)
+    engine = BatchingEngine(preset, keep_steps=True)
     request = engine.submit(5.0, 0, 100, 3)
     assert engine.advance(inf) == [request]
     prefill = 0.0216 + 100 * 0.0894e-3 + 3.5e-9 * 100**2  # a_d is above a_p
@@ -162,9 +162,9 @@ def test_one_request_takes_what_the_equation_says() -> None:
 
 def test_a_step_that_was_planned_ahead_goes_by_without_who_came_after_its_plan() -> None:
     # Every step takes 10 ms, and the second request comes in the midst of the third.
-    exact = replace(TINY, latency=Latency(10, 0, 0, 10, 0, 0))
+    exact = replace(TINY, latency=StepCosts(10, 0, 0, 10, 0, 0))
     for ahead, first_s in ((False, 0.04), (True, 0.05)):
-        engine = Engine(replace(exact, async_scheduling=ahead))
+        engine = BatchingEngine(replace(exact, async_scheduling=ahead))
         engine.submit(0.0, 0, 4, 20)
         engine.advance(0.025)
         late = engine.submit(0.025, 1, 4, 2)
@@ -179,7 +179,7 @@ def test_a_step_that_was_planned_ahead_goes_by_without_who_came_after_its_plan()
 
 def test_a_long_prompt_is_prefilled_in_chunks() -> None:
     preset = load_preset("llama-2-13b-a100")
-    engine = Engine(preset)
+    engine = BatchingEngine(preset)
     request = engine.submit(0.0, 0, 3000, 1)
     engine.advance(inf)
     chunks = [(0, 2048), (2048, 952)]
@@ -188,7 +188,7 @@ def test_a_long_prompt_is_prefilled_in_chunks() -> None:
 
 
 def test_requests_of_one_instant_share_their_first_step() -> None:
-    engine = Engine(TINY)
+    engine = BatchingEngine(TINY)
     first, second = (engine.submit(1.0, i, 5, 1) for i in range(2))
     engine.advance(inf)
     assert first.first_token_s == second.first_token_s
@@ -198,7 +198,7 @@ def test_a_waiting_request_of_better_priority_is_served_first() -> None:
     preset = replace(TINY, max_num_seqs=1)
     ends = {}
     for scheduling in ("fcfs", "priority"):
-        engine = Engine(preset, scheduling=scheduling)
+        engine = BatchingEngine(preset, scheduling=scheduling)
         for i, priority in enumerate([0, 5, -5]):
             engine.submit(0.0, i, 8, 8, priority)
         ends[scheduling] = [r.id for r in engine.advance(inf)]
@@ -206,7 +206,7 @@ def test_a_waiting_request_of_better_priority_is_served_first() -> None:
 
 
 def test_limits_of_length_and_queue() -> None:
-    engine = Engine(replace(TINY, max_num_queued_reqs=2))
+    engine = BatchingEngine(replace(TINY, max_num_queued_reqs=2))
     assert engine.submit(0.0, 0, 120, 1).end == "too_long"
     cut = engine.submit(0.0, 1, 100, 50)
     assert (cut.response_tokens, cut.truncated) == (20, True)
@@ -221,7 +221,7 @@ def test_limits_of_length_and_queue() -> None:
 
 
 def test_progress_can_be_watched_step_by_step() -> None:
-    engine = Engine(TINY, keep_steps=True)
+    engine = BatchingEngine(TINY, keep_steps=True)
     request = engine.submit(0.0, 0, 10, 12)
     assert engine.next_event_s() == 0.0
     at, seen = 1e-9, []
@@ -237,7 +237,7 @@ def test_progress_can_be_watched_step_by_step() -> None:
 
 def test_forgotten_steps_are_those_that_nobody_needs() -> None:
     asked = overload(200, 1, TINY, 2.0)
-    kept, whole = Engine(TINY, keep_steps=True), Engine(TINY, keep_steps=True)
+    kept, whole = BatchingEngine(TINY, keep_steps=True), BatchingEngine(TINY, keep_steps=True)
     times = []
     for engine in (kept, whole):
         told = {}
@@ -250,17 +250,17 @@ def test_forgotten_steps_are_those_that_nobody_needs() -> None:
         times.append(told | {d.id: engine.token_times(d) for d in engine.advance(inf)})
     assert times[0] == times[1]
     with pytest.raises(ValueError, match="keep_steps"):
-        Engine(TINY).token_times(Engine(TINY).submit(0.0, 0, 1, 1))
+        BatchingEngine(TINY).token_times(BatchingEngine(TINY).submit(0.0, 0, 1, 1))
 
 
 def test_queueing_theory_holds_for_one_server_with_equal_answers() -> None:
     # One request at a time, always the same work: an M/D/1 queue, whose mean wait is known.
     preset = replace(TINY, max_num_seqs=1)
-    alone = Engine(preset)
+    alone = BatchingEngine(preset)
     alone.submit(0.0, 0, 8, 8)
     service = alone.advance(inf)[0].ended_s or 0.0
     load, n = 0.7, 20_000
-    rng, engine, at, requests = random.Random(5), Engine(preset), 0.0, []
+    rng, engine, at, requests = random.Random(5), BatchingEngine(preset), 0.0, []
     for i in range(n):
         at += rng.expovariate(load / service)
         engine.advance(at)

@@ -19,14 +19,14 @@ from burstlens import BurstlensError
 from burstlens.analysis.core.result import silent
 from burstlens.bench.experiments import against, schedulers
 from burstlens.bench.experiments import sweep_trials as asks
-from burstlens.bench.experiments.engines import Served, Virtual, is_brief
+from burstlens.bench.experiments.backends import EndpointBackend, VirtualBackend, is_brief
 from burstlens.bench.experiments.grid import START, grid_of
 from burstlens.bench.experiments.trials import Experiment, Question, Trial, read, run
 from burstlens.bench.server.vllm import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.gpu.evaluate import GpuEvaluated, ended, evaluate
-from burstlens.gpu.stages import Plan, calibrate, lasting, maf2
+from burstlens.gpu.stages import EvaluationConfig, calibrate, lasting, maf2
 from burstlens.reports.pages.gpu import write_gpu_page
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
@@ -94,7 +94,7 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(
     (out / "plan.json").write_text(json.dumps(plan | {"gpu": "NVIDIA H100"}, indent=1) + "\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     evaluate(out, only=["simulated"], **asked)  # type: ignore[arg-type]
-    assert Plan.read(out).gpu == "NVIDIA H100"
+    assert EvaluationConfig.read(out).gpu == "NVIDIA H100"
     with pytest.raises(BurstlensError, match="another client_rps"):
         evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
 
@@ -105,15 +105,15 @@ def test_without_a_trace_the_embedded_one_is_used_and_called_synthetic(server: s
         out, url=server, flags=FLAGS, model="Llama-2-7b", only=["client"], client_requests=60, client_rps=60.0
     )
     assert done.state == "done", done.said
-    plan = Plan.read(out)
+    plan = EvaluationConfig.read(out)
     assert plan.synthetic
     assert Path(plan.trace).is_file()
     assert "Synthetic workload." in write_gpu_page(out, images=False).read_text()
 
 
-def plan_of(log: Path) -> Plan:
+def plan_of(log: Path) -> EvaluationConfig:
     """A plan with that log, of few requests."""
-    return Plan(
+    return EvaluationConfig(
         trace=str(log), synthetic=False, functions=None, model="Llama-2-7b", weights=None, gpu="no GPU",
         flags={}, kv=0.35, requests=100, seeds=1, vocabulary=(256, 31_999), shapes=(), scales=(),
         exponents=(), client_rps=1.0, client_requests=1, rounds=1, timeout_s=60.0,
@@ -153,7 +153,7 @@ def test_a_trace_of_a_thousandth_of_the_rate_is_calibrated_too(tmp_path: Path) -
 
 def test_a_sweep_sends_for_as_long_as_answers_take(tmp_path: Path) -> None:
     """An H100 reaches 35 % of its cache with 400 requests only at once, and with 100 not at all."""
-    engine = Virtual(load_preset("llama-2-13b-h100-vllm"), 300.0)
+    engine = VirtualBackend(load_preset("llama-2-13b-h100-vllm"), 300.0)
     near, requests = lasting(plan_of(tmp_path), engine)
     assert requests == 800
     start = asks.load(grid_of().settings()[0], START, 1 / near, requests, 0)
@@ -263,7 +263,7 @@ def three_policies(url: str, folder: Path, requests: int) -> Experiment:
         Trial({"service": "chat", "policy": policy, "seed": 0}, partial(schedulers.ranked, load, policy))
         for policy in schedulers.POLICIES
     ]
-    engine = Served.at(Target(url), Settings())
+    engine = EndpointBackend.at(Target(url), Settings())
     asked = Question("schedulers", {}, engine.as_dict(), engine.title, None, True, [0], 0, {})
     return run(asked, listed, engine, folder)
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from burstlens.bench.experiments import schedulers
-from burstlens.bench.experiments.engines import MEASURES
+from burstlens.bench.experiments.backends import MEASURES
 from burstlens.bench.experiments.trials import Experiment, Question
 from burstlens.reports.figures.base import Figure
 from burstlens.reports.figures.bench.schedulers import SHOWN, WAITS, figures

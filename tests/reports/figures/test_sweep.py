@@ -12,7 +12,7 @@ import vl_convert
 
 from burstlens.api.experiments import sweep as experiment
 from burstlens.bench.experiments import sweep
-from burstlens.bench.experiments.engines import COURSE, MEASURES
+from burstlens.bench.experiments.backends import COURSE, MEASURES
 from burstlens.bench.experiments.grid import (
     CONSTANT,
     EXPONENT,

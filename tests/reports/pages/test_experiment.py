@@ -17,7 +17,7 @@ import burstlens as bl
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.contrast import HIGHER, NOISE
 from burstlens.bench.experiments.findings import findings
-from burstlens.bench.experiments.maf2 import Courses, Loaded
+from burstlens.bench.experiments.maf2 import Courses, LoadComparison
 from burstlens.bench.experiments.trials import COURSES, EXPERIMENT, TRIALS, read
 from burstlens.reports.figures.bench.contrast import WORDS
 from burstlens.reports.figures.bench.maf2 import COLOURS
@@ -108,7 +108,7 @@ def test_verdicts_are_those_of_the_findings(page: Path, folder: Path) -> None:
 
 def test_figures_hold_to_their_tables(folder: Path) -> None:
     loaded, courses = findings(read(folder)).parts
-    assert isinstance(loaded, Loaded)
+    assert isinstance(loaded, LoadComparison)
     assert isinstance(courses, Courses)
     drawn = {figure.name: figure for part in (loaded, courses) for figure in figures_of(part)}
     row = loaded.means.row(0, named=True)

@@ -66,7 +66,7 @@ COURSE = ("sent", "throughput_tps", "token_latency_s", "kv_cache_use", "failed",
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrialMeasurement:
     """What one run gave."""
 
     values: dict[str, float | None]
@@ -76,10 +76,10 @@ class Measured:
     notes: Sequence[str] = ()
 
 
-class Engine(Protocol):
+class Backend(Protocol):
     """Something that serves a workload."""
 
-    def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:
+    def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:
         """Run it; `folder` may hold what the run writes."""
         ...
 
@@ -104,7 +104,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Virtual:
+class VirtualBackend:
     """The simulated engine in virtual time."""
 
     preset: Preset
@@ -131,7 +131,7 @@ class Virtual:
             "scheduling": self.scheduling,
         }
 
-    def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:  # noqa: ARG002
+    def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:  # noqa: ARG002
         """Thousands of times faster than real time; writes nothing."""
         from ..simulated.virtual import simulate_frame
 
@@ -147,7 +147,7 @@ class Virtual:
 
 
 @dataclass(frozen=True)
-class Served:
+class EndpointBackend:
     """A real endpoint; every trial is a run folder of its own, which goes on where it was cut off."""
 
     target: Target
@@ -170,7 +170,7 @@ class Served:
         vocabulary: tuple[int, int] = (FIRST, LAST),
         prompts: Prompts | None = None,
         watch: Callable[[Status], object] | None = None,
-    ) -> Served:
+    ) -> EndpointBackend:
         """The endpoint at a URL, asked who it is; BurstlensError where it cannot take load."""
         from ..client.preflight import preflight
 
@@ -199,7 +199,7 @@ class Served:
     def _prompts(self) -> Prompts:
         return self.prompts or TokenPrompts(vocabulary=self.vocabulary)
 
-    def serve(self, workload: Workload, folder: Path, *, course: bool) -> Measured:
+    def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:
         """Send it in real time. KeyboardInterrupt where Ctrl-C or `watch` stopped it.
 
         BurstlensError where the endpoint is gone, before or after: what was sent to none measures nothing.
@@ -228,7 +228,7 @@ class Served:
         return replace(told, notes=done.notes)
 
 
-def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, course: bool) -> Measured:
+def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, course: bool) -> TrialMeasurement:
     """The measures of a record (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`)."""
     came = TokenSums.of([tokens(record)])
     said = measure(record, None, came)
@@ -261,7 +261,9 @@ def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, cours
         "span_s": said.span_s,
     }
     kept = _course(seconds(record, server, came=came)) if course else None
-    return Measured({name: value if math.isfinite(value) else None for name, value in values.items()}, kept)
+    return TrialMeasurement(
+        {name: value if math.isfinite(value) else None for name, value in values.items()}, kept
+    )
 
 
 def _queues(record: pl.DataFrame, server: pl.DataFrame) -> dict[str, float]:
