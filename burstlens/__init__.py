@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .api.run import Ran
     from .bench.experiments.trials import Experiment
     from .bench.prompts.token_ids import Prompts
-    from .bench.record.run_folder import Manifest
+    from .bench.record.models import Manifest
     from .bench.server.calibrate import Calibration
     from .bench.settings import Settings, Status
     from .bench.simulated.presets import Preset

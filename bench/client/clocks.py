@@ -14,12 +14,12 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...analysis.core.errors import BurstlensError
+from ..record.models import ClockOffset
 from ..settings import Target
 
 if TYPE_CHECKING:
@@ -37,36 +37,7 @@ LAGGING = ("uvicorn",)
 """Servers that renew their `Date` once a second, but at no full second: it may be a second old."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offset:
-    """This machine's clock minus the other one, in seconds, between two bounds."""
-
-    against: str
-    """Whose clock the other one is, in words."""
-    low_s: float
-    high_s: float
-
-    @property
-    def middle_s(self) -> float:
-        """The offset, if one number is wanted."""
-        return (self.low_s + self.high_s) / 2
-
-    @property
-    def precision_s(self) -> float:
-        """How far from `middle_s` the offset can be."""
-        return (self.high_s - self.low_s) / 2
-
-    def __str__(self) -> str:
-        """The offset with its precision."""
-        offset = f"{1000 * self.middle_s:+z.0f}".replace("-", "−")
-        return f"{offset} ms ± {1000 * self.precision_s:.0f} ms against {self.against}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as a manifest holds them."""
-        return {name: round(v, 6) if isinstance(v, float) else v for name, v in asdict(self).items()}
-
-
-def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> Offset | None:
+def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> ClockOffset | None:
     """What all sights of another clock allow.
 
     A sight is this machine's time before and after it, and the least and most that the other clock showed
@@ -75,10 +46,10 @@ def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> 
     low, high = -math.inf, math.inf
     for before, after, least, most in seen:
         low, high = max(low, before - most), min(high, after - least)
-    return Offset(against, low, high) if -math.inf < low <= high < math.inf else None
+    return ClockOffset(against, low, high) if -math.inf < low <= high < math.inf else None
 
 
-def measure(how: str, target: Target) -> Offset | None:
+def measure(how: str, target: Target) -> ClockOffset | None:
     """The offset against the `endpoint`, or the server of the folder that `how` names.
 
     None where the endpoint tells no `Date`; BurstlensError where the folder cannot be written.
@@ -91,7 +62,7 @@ def measure(how: str, target: Target) -> Offset | None:
     return _folder(folder)
 
 
-async def _endpoint(target: Target) -> Offset | None:
+async def _endpoint(target: Target) -> ClockOffset | None:
     import aiohttp
 
     limit = aiohttp.ClientTimeout(total=1.0)
@@ -121,7 +92,7 @@ async def _ask(http: ClientSession, url: str) -> tuple[float, float, float, floa
     return before, after, told, told + 1.0 + lag_s
 
 
-def _folder(folder: Path) -> Offset | None:
+def _folder(folder: Path) -> ClockOffset | None:
     seen = []
     try:
         for _ in range(FILES):

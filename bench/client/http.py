@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
 
 from ..record.json_bytes import dumps, loads
-from ..record.run_folder import Outcome
+from ..record.models import Outcome
+from ..record.versioned_json import from_dict, to_dict
 from ..settings import Settings, Target
+from .protocol import Choice, Chunk, CompletionRequest, ErrorInfo, Message, read_chunk
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -43,29 +48,24 @@ def path(target: Target) -> str:
 
 
 def body(
-    target: Target, settings: Settings, prompt: Sequence[int] | str, response_tokens: int, priority: int
+    target: Target, settings: Settings, prompt: list[int] | str, response_tokens: int, priority: int
 ) -> bytes:
     """The JSON of a streaming request that asks for `response_tokens`, or lets the model end before them."""
-    asked: dict[str, Any] = {
-        "model": target.model,
-        "max_tokens": most(settings, response_tokens),
-        "stream": True,
-        # Usage in every chunk: tokens are counted by the server, chunks may hold several.
-        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
-    }
+    request = CompletionRequest(
+        model=target.model,
+        max_tokens=max_response_tokens(settings, response_tokens),
+        ignore_eos=settings.ignore_eos or UNSET,
+        priority=priority or UNSET,
+    )
     if target.api == "chat":
-        asked["messages"] = [{"role": "user", "content": prompt}]
+        request.messages = [Message("user", str(prompt))]
     else:
-        asked["prompt"] = prompt
-    if settings.ignore_eos:
-        asked["ignore_eos"] = True
-    if priority:
-        asked["priority"] = priority
-    return dumps(asked | dict(settings.extra))
+        request.prompt = prompt
+    return dumps(to_dict(request) | dict(settings.extra) if settings.extra else request)
 
 
-def most(settings: Settings, response_tokens: int) -> int:
-    """Tokens that an answer may have: the workload's up to the cap, or the cap where the model ends."""
+def max_response_tokens(settings: Settings, response_tokens: int) -> int:
+    """Tokens that an answer may have: the workload's up to the cap, or the cap if the model may end."""
     cap = settings.max_tokens
     if cap is None:
         return response_tokens
@@ -105,13 +105,13 @@ class Stream:
         self.answer = answer
         self.finished = False
         """Whether the server said that this is the whole answer."""
-        self._held = b""
+        self._rest = b""
         self._last_s = 0.0
 
     def feed(self, data: bytes, at_s: float) -> bool:
         """Take bytes that came at `at_s`; false once the stream is in error, and `answer` says why."""
-        lines = (self._held + data if self._held else data).split(b"\n")
-        self._held = lines.pop()
+        lines = (self._rest + data if self._rest else data).split(b"\n")
+        self._rest = lines.pop()
         # A plain loop: this is what most of a client's time goes to. Every event ends in an empty line.
         for line in lines:  # noqa: SIM110
             if line and not self._line(line.strip(), at_s):
@@ -120,7 +120,7 @@ class Stream:
 
     def close(self, at_s: float) -> bool:
         """The server ended the answer; false where that is no end."""
-        if self._held.strip() and not self.feed(b"\n", at_s):
+        if self._rest.strip() and not self.feed(b"\n", at_s):
             return False
         return self.finished or self._fault("the stream ended before the answer did")
 
@@ -136,53 +136,46 @@ class Stream:
         else:
             data = line
         try:
-            said = loads(data)
+            chunk = read_chunk(data)
+        except TypeError:
+            return self._fault(f"no object in the stream: {_shown(data)}")
+        except msgspec.ValidationError:
+            return self._fault(f"no chunk of an answer: {_shown(data)}")
         except ValueError:
             return self._fault(f"no JSON in the stream: {_shown(data)}")
-        if not isinstance(said, dict):
-            return self._fault(f"no object in the stream: {_shown(data)}")
-        error = said.get("error")
-        if error is not None:
-            return self._fault(*complaint(error))
+        if chunk.error is not None:
+            return self._fault(*complaint(chunk.error))
         if data is line:
             return self._fault(f"no event in the stream: {_shown(data)}")
-        return self._chunk(said, at_s)
+        self._take(chunk, at_s)
+        return True
 
-    def _chunk(self, said: dict[str, Any], at_s: float) -> bool:
+    def _take(self, chunk: Chunk, at_s: float) -> None:
         """A piece of the answer, or the usage at its end."""
-        answer = self.answer
-        try:
-            usage: dict[str, Any] | None = said.get("usage")
-            choices: list[dict[str, Any]] = said.get("choices") or []
-            before, told = answer.response_tokens or 0, None
-            if usage:
-                answer.request_tokens = int(usage["prompt_tokens"])
-                told = int(usage.get("completion_tokens") or 0)
-            elif choices and choices[0].get("token_ids") is not None:
-                told = before + len(choices[0]["token_ids"])
-            if told is not None:
-                answer.response_tokens = told
-            if choices and choices[0].get("finish_reason"):
-                self.finished = True
-            carries = choices and (told is None or told > before)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            return self._fault(f"no chunk of an answer: {_shown(dumps(said))}")
-        if carries and self._carries_text(choices[0], told):
+        answer, usage = self.answer, chunk.usage
+        choice = chunk.choices[0] if chunk.choices else None
+        before = answer.response_tokens or 0
+        count: int | None = None
+        """Tokens of the answer so far; None if the server does not count them."""
+        if usage is not None:
+            answer.request_tokens = usage.prompt_tokens
+            count = usage.completion_tokens or 0
+        elif choice is not None and choice.token_ids is not None:
+            count = before + len(choice.token_ids)
+        if count is not None:
+            answer.response_tokens = count
+        if choice is None:
+            return
+        if choice.finish_reason:
+            self.finished = True
+        # If nobody counts, only text distinguishes a token from the opening of a chat.
+        if count > before if count is not None else _has_text(choice):
             if answer.first_token_s is None:
                 answer.first_token_s = at_s
             else:
                 answer.gaps_s.append(round(at_s - self._last_s, 6))
-                answer.gap_tokens.append(0 if told is None else told - before)
+                answer.gap_tokens.append(0 if count is None else count - before)
             self._last_s = at_s
-        return True
-
-    @staticmethod
-    def _carries_text(choice: dict[str, Any], told: int | None) -> bool:
-        """Whether a chunk is a token's: where nobody counts, only text tells it from a chat's opening."""
-        if told is not None:
-            return True
-        delta = choice.get("delta") or {}
-        return bool(choice.get("text") or delta.get("content") or delta.get("reasoning"))
 
     def _fault(self, why: str, code: int | None = None) -> bool:
         self.answer.error = why
@@ -191,30 +184,34 @@ class Stream:
         return False
 
 
+def _has_text(choice: Choice) -> bool:
+    """Whether a chunk adds text to the answer."""
+    if choice.text:
+        return True
+    return choice.delta is not None and bool(choice.delta.content or choice.delta.reasoning)
+
+
 def complaint(error: object) -> tuple[str, int | None]:
     """What an error object says, in one line, and its code."""
     if not isinstance(error, dict):
         return _shown(str(error).encode()), None
-    code = error.get("code")
-    number = (
-        code if isinstance(code, int) else int(code) if isinstance(code, str) and code.isdigit() else None
-    )
-    told = _shown(str(error.get("message") or error.get("type") or error).encode())
-    return (f"{number}: {told}" if number else told), number
+    info = from_dict(ErrorInfo, error)
+    text = _shown(str(info.message or info.type or error).encode())
+    return (f"{info.number}: {text}" if info.number else text), info.number
 
 
 async def exchange(
     http: ClientSession,
     target: Target,
     data: bytes,
-    asked: int,
+    response_tokens: int,
     settings: Settings,
     clock: Callable[[], float],
     answer: Answer,
 ) -> None:
     """Send a request and fill `answer`; every fault of the server or the network is an outcome.
 
-    `asked` is the number of response tokens in `data`. Cancelled, it leaves the outcome `aborted`.
+    `response_tokens` is the number that `data` asks for. If cancelled, it leaves the outcome `aborted`.
     """
     import aiohttp
 
@@ -226,8 +223,8 @@ async def exchange(
             async with http.post(path(target), data=data, headers=HEADERS | target.headers) as response:
                 await _read(response, answer, clock)
         if answer.outcome == "aborted":
-            told = answer.response_tokens
-            short = settings.ignore_eos and told is not None and told < asked
+            count = answer.response_tokens
+            short = settings.ignore_eos and count is not None and count < response_tokens
             answer.outcome = "truncated" if short else "ok"
     except TimeoutError:
         answer.outcome, answer.error = "timeout", f"no end within {settings.timeout_s:g} s"
@@ -271,12 +268,14 @@ def pause_s(answer: Answer) -> float | None:
     return max(min(BACKOFF_S * 2.0 ** (answer.tries - 1), LONGEST_S), answer.retry_after_s or 0.0)
 
 
-def retry_after(told: str | None, now_unix_s: float) -> float | None:
-    """The seconds that a `Retry-After` header asks for, as a number or a date; None where it is neither."""
-    if told is None:
+def retry_after(header: str | None, now_unix_s: float) -> float | None:
+    """The seconds that a `Retry-After` header asks for, as a number or a date; None if it is neither."""
+    if header is None:
         return None
+    if header.strip().isdigit():
+        return float(header)
     try:
-        return float(told) if told.strip().isdigit() else parsedate_to_datetime(told).timestamp() - now_unix_s
+        return parsedate_to_datetime(header).timestamp() - now_unix_s
     except ValueError:
         return None
 
@@ -284,8 +283,8 @@ def retry_after(told: str | None, now_unix_s: float) -> float | None:
 def _complaint_in(data: bytes, status: int) -> tuple[str, int | None]:
     """The complaint in the body of a response that is no 200, and the code that it holds."""
     try:
-        said = loads(data)
-        return complaint(said.get("error") or said.get("detail") or said)
+        content = loads(data)
+        return complaint(content.get("error") or content.get("detail") or content)
     except (ValueError, AttributeError):
         return f"{status}: {_shown(data)}" if data.strip() else f"HTTP {status}", None
 

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+from msgspec import UNSET, structs
 
 from ...analysis.core.errors import BurstlensError, counted
 from ...analysis.logs.run_folders import RECORDS, RUN, Part, is_run
 from ...analysis.logs.run_folders import whole as parts_of
+from ..record.models import ClockOffset, Manifest
 from ..record.run_folder import (
     SERVER,
-    Manifest,
     begin,
     read_manifest,
     read_pieces,
@@ -31,7 +31,6 @@ from ..record.run_folder import (
     write_manifest,
 )
 from ..workload.table import Workload
-from .clocks import Offset
 
 AS_PLANNED_S = 1e-5
 """A request whose recorded instant differs by more from the workload's followed an answer."""
@@ -42,7 +41,7 @@ def is_gathered(folder: Path) -> bool:
     if not is_run(folder):
         return False
     shard = read_manifest(folder).shard
-    return shard is not None and "index" not in shard
+    return shard is not None and shard.index is UNSET
 
 
 def gather(folders: Sequence[Path], out: Path) -> Manifest:
@@ -58,7 +57,7 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
     manifests = [read_manifest(part.folder) for part in parts]
     workload = _joined(parts)
     manifest = _manifest(parts, manifests, workload)
-    cut_off = replace(manifest, finished=False, stopped="it was cut off as it was gathered")
+    cut_off = structs.replace(manifest, finished=False, stopped="it was cut off as it was gathered")
     if is_gathered(out):
         write_manifest(out, cut_off)
         for old in [*out.glob(RECORDS), out / SERVER, out / RUN]:
@@ -67,9 +66,9 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
     planned = workload.requests.select("request_id", "at_s")
     try:
         worker = 0
-        for part, told in zip(parts, manifests, strict=True):
+        for part, of_part in zip(parts, manifests, strict=True):
             _copied(part, planned, worker, out)
-            worker += int(told.settings.get("workers") or 1)
+            worker += of_part.settings.workers or 1
         # The senders asked one server; the samples of the first are enough.
         if not (server := read_server(parts[0].folder)).is_empty():
             moved = server.with_columns(pl.col("at_s") + parts[0].behind_s)
@@ -108,35 +107,32 @@ def _joined(parts: Sequence[Part]) -> Workload:
 
 def _manifest(parts: Sequence[Part], manifests: Sequence[Manifest], workload: Workload) -> Manifest:
     """What all of them were asked."""
-    first, about = manifests[0], parts[0].said
-    clocks: list[dict[str, Any] | None] = [part.said.get("clock") for part in parts]
+    first = manifests[0]
+    shards = [manifest.shard for manifest in manifests if manifest.shard is not None]
+    clocks = [shard.clock or None for shard in shards]
     unfinished = [
-        f"shard {part.index}/{len(parts)}: {told.stopped or 'it was cut off'}"
-        for part, told in zip(parts, manifests, strict=True)
-        if not told.finished
+        f"shard {part.index}/{len(parts)}: {manifest.stopped or 'it was cut off'}"
+        for part, manifest in zip(parts, manifests, strict=True)
+        if not manifest.finished
     ]
     mine = ("this machine's clock", *(f"shard {part.index}/{len(parts)} of " for part in parts))
-    notes = [note for told in manifests for note in told.notes if not note.startswith(mine)]
-    return replace(
+    notes = [note for manifest in manifests for note in manifest.notes if not note.startswith(mine)]
+    return structs.replace(
         first,
         workload_sha256=workload.sha256,
         requests=len(workload.requests),
         finished=not unfinished,
         stopped="; ".join(unfinished) or None,
-        settings={**first.settings, "workers": sum(int(m.settings.get("workers") or 1) for m in manifests)},
-        notes=[f"sent by {len(parts)} senders as shards of one workload", _clock_note(parts),
+        settings=structs.replace(first.settings, workers=sum(m.settings.workers or 1 for m in manifests)),
+        notes=[f"sent by {len(parts)} senders as shards of one workload", _clock_note(parts, clocks),
                *dict.fromkeys(notes)],
-        shard={
-            **{key: about[key] for key in ("of", "seed", "workload_sha256", "requests", "start_unix_s")},
-            "clocks": clocks,
-        },
+        shard=structs.replace(shards[0], index=UNSET, clock=UNSET, clocks=clocks),
     )  # fmt: skip
 
 
-def _clock_note(parts: Sequence[Part]) -> str:
-    """How far the senders' clocks are apart, as far as that is known."""
-    clocks = [part.said.get("clock") for part in parts]
-    known = [Offset(**clock) for clock in clocks if clock]
+def _clock_note(parts: Sequence[Part], clocks: Sequence[ClockOffset | None]) -> str:
+    """How far the senders' clocks differ, as far as that is known."""
+    known = [clock for clock in clocks if clock is not None]
     if len(known) < len(parts):
         return "how far the senders' clocks are apart is not known: not all could be compared with another"
     worst = max(offset.precision_s for offset in known)

@@ -8,11 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
+
 from ...analysis.core.errors import BurstlensError
+from ..record.versioned_json import from_dict
 from ..settings import Target
+from .protocol import ServedModel, ServerVersion
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -61,20 +65,19 @@ async def _ask(target: Target) -> Endpoint:
     async with aiohttp.ClientSession(timeout=limit, headers=target.headers) as http:
         listed = await _models(http, target)
         model = _served(listed, target)
-        known = next((entry for entry in listed if entry.get("id") == model), {})
+        length = next((entry.max_model_len for entry in listed if entry.id == model), None)
         about = await _about(http, target)
-        length = known.get("max_model_len")
         return Endpoint(
             replace(target, model=model),
-            version=str(about["version"]) if "version" in about else None,
-            simulated=str(about["preset"]) if about.get("simulated") and "preset" in about else None,
-            counts_words=bool(about.get("simulated")) and about.get("counts") == "words",
+            version=None if about.version is UNSET else str(about.version),
+            simulated=str(about.preset) if about.simulated and about.preset is not UNSET else None,
+            counts_words=bool(about.simulated) and about.counts == "words",
             max_model_len=length if isinstance(length, int) else None,
             has_metrics=await _has_metrics(http, target),
         )
 
 
-async def _models(http: ClientSession, target: Target) -> list[dict[str, Any]]:
+async def _models(http: ClientSession, target: Target) -> list[ServedModel]:
     """The models that the server lists; none where it lists none."""
     import aiohttp
 
@@ -90,8 +93,8 @@ async def _models(http: ClientSession, target: Target) -> list[dict[str, Any]]:
                     f"{url}/v1/models: answers HTTP {response.status}; is this the base URL of an "
                     "OpenAI-compatible server?"
                 )
-            said = await response.json(content_type=None)
-            return [entry for entry in said["data"] if isinstance(entry, dict)]
+            content = await response.json(content_type=None)
+            return [from_dict(ServedModel, entry) for entry in content["data"] if isinstance(entry, dict)]
     except aiohttp.ClientSSLError as fault:
         raise BurstlensError(f"{url}: TLS fails: {_one_line(fault)}") from None
     except aiohttp.ClientConnectorDNSError:
@@ -108,9 +111,9 @@ async def _models(http: ClientSession, target: Target) -> list[dict[str, Any]]:
         raise BurstlensError(f"{url}/v1/models: answers no list of models") from None
 
 
-def _served(listed: list[dict[str, Any]], target: Target) -> str:
+def _served(listed: list[ServedModel], target: Target) -> str:
     """The model to ask for."""
-    names = [str(entry.get("id")) for entry in listed]
+    names = [str(entry.id) for entry in listed]
     if target.model is None:
         if len(names) == 1:
             return names[0]
@@ -125,30 +128,30 @@ def _served(listed: list[dict[str, Any]], target: Target) -> str:
     return target.model
 
 
-async def _about(http: ClientSession, target: Target) -> dict[str, Any]:
-    """What `/version` says; nothing where there is none."""
+async def _about(http: ClientSession, target: Target) -> ServerVersion:
+    """What `/version` says; no field is set if there is no such page."""
     import aiohttp
 
     try:
         async with http.get(f"{target.url}/version") as response:
-            said = await response.json(content_type=None) if response.status == 200 else {}
+            content = await response.json(content_type=None) if response.status == 200 else {}
     except (aiohttp.ClientError, TimeoutError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
+        return ServerVersion()
+    return from_dict(ServerVersion, content) if isinstance(content, dict) else ServerVersion()
 
 
 async def _has_metrics(http: ClientSession, target: Target) -> bool:
     """Whether `/metrics` tells anything that is known here."""
     import aiohttp
 
-    from .server_metrics import parse
+    from .server_metrics import has_values, parse
 
     try:
         async with http.get(f"{target.url}/metrics") as response:
             page = await response.text() if response.status == 200 else ""
     except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
         return False
-    return any(value is not None for value in parse(page).values())
+    return has_values(parse(page))
 
 
 def _one_line(fault: Exception) -> str:

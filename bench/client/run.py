@@ -12,18 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+from msgspec import structs
 
 from ...analysis.core.errors import BurstlensError
 from ..prompts.token_ids import NO_PREFIX_CACHE, Prompts
-from ..record.run_folder import (
-    Manifest,
-    Writer,
-    begin,
-    read_manifest,
-    read_record,
-    record_path,
-    write_manifest,
-)
+from ..record.models import Manifest, RunSettings, ShardInfo
+from ..record.run_folder import Writer, begin, read_manifest, read_record, record_path, write_manifest
 from ..settings import Settings, Status, Target
 from ..workload.table import Workload, notes_on
 from .clocks import ENDPOINT, measure
@@ -111,7 +105,7 @@ def run(
         stopped = "stopped by Ctrl-C"
         raise
     finally:
-        manifest = replace(manifest, finished=whole, stopped=stopped)
+        manifest = structs.replace(manifest, finished=whole, stopped=stopped)
         write_manifest(folder, manifest)
     return manifest
 
@@ -128,33 +122,33 @@ def _sharded(
     """What one of several senders does of the whole, on which clock."""
     left_s(start_unix_s)
     offset, part = measure(clock, endpoint.target), shard.cut(workload)
-    about = {
-        "index": shard.index,
-        "of": shard.of,
-        "seed": workload.recipe.get("seed"),
-        "workload_sha256": workload.sha256,
-        "requests": len(workload.requests),
-        "start_unix_s": start_unix_s,
-        "clock": None if offset is None else offset.as_dict(),
-    }
+    info = ShardInfo(
+        index=shard.index,
+        of=shard.of,
+        seed=workload.recipe.get("seed"),
+        workload_sha256=workload.sha256,
+        requests=len(workload.requests),
+        start_unix_s=start_unix_s,
+        clock=None if offset is None else offset.rounded(),
+    )
     notes = [*manifest.notes, f"shard {shard} of {len(workload.requests):,} requests"]
     notes.append(
         "this machine's clock could not be compared with others: the endpoint tells no Date"
         if offset is None
         else f"this machine's clock: {offset}"
     )
-    most = settings.max_concurrency
-    if most is not None:
-        if most < shard.of * settings.workers:
+    limit = settings.max_concurrency
+    if limit is not None:
+        if limit < shard.of * settings.workers:
             raise BurstlensError(
-                f"--max-concurrency: {most} in flight are too few for {shard.of} shards with "
+                f"--max-concurrency: {limit} in flight are too few for {shard.of} shards with "
                 f"{settings.workers} workers each; it counts the whole, and each needs one"
             )
-        settings = replace(settings, max_concurrency=most // shard.of)
-    told = replace(
-        manifest, requests=len(part.requests), workload_sha256=part.sha256, shard=about, notes=notes
+        settings = replace(settings, max_concurrency=limit // shard.of)
+    manifest = structs.replace(
+        manifest, requests=len(part.requests), workload_sha256=part.sha256, shard=info, notes=notes
     )
-    return told, part, settings
+    return manifest, part, settings
 
 
 def _waited(
@@ -166,10 +160,10 @@ def _waited(
     """Wait until shortly before the common start; the manifest with that start."""
     left = left_s(start_unix_s)
     if waiting is not None:
-        which = "" if manifest.shard is None else f"shard {manifest.shard['index']}/{manifest.shard['of']}: "
+        which = "" if manifest.shard is None else f"shard {manifest.shard.index}/{manifest.shard.of}: "
         waiting(f"{which}{len(workload.requests):,} requests from {left:,.1f} s on")
     wait_for(start_unix_s, READY_S)
-    return replace(manifest, started_unix_s=start_unix_s)
+    return structs.replace(manifest, started_unix_s=start_unix_s)
 
 
 def _origin_s(sender: Sender, start_unix_s: float) -> float:
@@ -204,7 +198,7 @@ def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompt
         served_model=endpoint.target.model,
         simulated=endpoint.simulated,
         server_version=endpoint.version,
-        settings=settings.as_dict() | {"api": endpoint.target.api, "prompts": prompts.about},
+        settings=RunSettings(**settings.as_dict(), api=endpoint.target.api, prompts=prompts.about),
         started_unix_s=time.time(),
         notes=notes,
     )
@@ -212,16 +206,16 @@ def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompt
 
 def _resumed(folder: Path, manifest: Manifest) -> Manifest:
     """The manifest of the run that goes on; BurstlensError where it is another's."""
-    before, prompts = read_manifest(folder), manifest.settings["prompts"]
+    before, prompts = read_manifest(folder), manifest.settings.prompts
     for what, was, now in (
         ("workload", before.workload_sha256, manifest.workload_sha256),
         ("endpoint", before.url, manifest.url),
         ("served model", before.served_model, manifest.served_model),
-        ("--workers", before.settings.get("workers"), manifest.settings["workers"]),
-        ("kind of prompts", before.settings.get("prompts", prompts), prompts),
+        ("--workers", before.settings.workers, manifest.settings.workers),
+        ("kind of prompts", before.settings.prompts or prompts, prompts),
     ):
         if was != now:
             raise BurstlensError(
                 f"{folder}: has another {what}; a run goes on with the options that it began with"
             )
-    return replace(before, stopped=None)
+    return structs.replace(before, stopped=None)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..prompts.token_ids import Prompts
+from ..record.models import RecordLine, ServerSample
 from ..record.run_folder import SERVER, Writer, record_path
 from ..settings import RECENT_S, Settings, Status, Target
 from ..workload.table import Workload
@@ -149,7 +150,7 @@ class Sender:
             step_s, target = self._settings.sample_s, self._target
             beside.append(
                 asyncio.create_task(
-                    sample(http, target.url, target.headers, step_s, self.now, server, self._told)
+                    sample(http, target.url, target.headers, step_s, self.now, server, self._sampled)
                 )
             )
         self._server = server
@@ -231,7 +232,7 @@ class Sender:
 
     def _tokens(self, row: int) -> int:
         """Response tokens that a request asks for."""
-        return transport.most(self._settings, self._plan.response_tokens[row])
+        return transport.max_response_tokens(self._settings, self._plan.response_tokens[row])
 
     def _body(self, row: int) -> bytes:
         plan = self._plan
@@ -295,36 +296,36 @@ class Sender:
             due_s = max(ended_s, 0.0) + self._plan.think_s[follower]
             self._launch(self._later(http, follower, max(due_s, self.now()) if self._done else due_s))
 
-    def _line(self, row: int, due_s: float, waited_s: float, answer: transport.Answer) -> dict[str, object]:
-        """The line of a request, columns of `record.SCHEMA`."""
+    def _line(self, row: int, due_s: float, waited_s: float, answer: transport.Answer) -> RecordLine:
+        """The line of a request in the record."""
         plan = self._plan
         streamed = answer.first_token_s is not None
-        return {
-            "request_id": plan.ids[row],
-            "worker": self._worker,
-            "service": plan.service[row],
-            "model": plan.model[row],
-            "session": plan.session[row],
-            "turn": plan.turn[row],
-            "intended_s": _rounded(due_s),
-            "sent_s": _rounded(answer.sent_s),
-            "first_token_s": _rounded(answer.first_token_s),
-            "ended_s": _rounded(answer.ended_s),
-            "waited_s": _rounded(waited_s),
-            "request_tokens_asked": plan.request_tokens[row],
-            "response_tokens_asked": self._tokens(row),
-            "request_tokens": answer.request_tokens,
-            "response_tokens": answer.response_tokens,
-            "outcome": answer.outcome,
-            "status": answer.status,
-            "error": answer.error,
-            "tries": answer.tries,
-            "gaps_s": answer.gaps_s if streamed else None,
-            "gap_tokens": answer.gap_tokens if streamed else None,
-        }
+        return RecordLine(
+            request_id=plan.ids[row],
+            worker=self._worker,
+            service=plan.service[row],
+            model=plan.model[row],
+            session=plan.session[row],
+            turn=plan.turn[row],
+            intended_s=_rounded(due_s),
+            sent_s=_rounded(answer.sent_s),
+            first_token_s=_rounded(answer.first_token_s),
+            ended_s=_rounded(answer.ended_s),
+            waited_s=_rounded(waited_s),
+            request_tokens_asked=plan.request_tokens[row],
+            response_tokens_asked=self._tokens(row),
+            request_tokens=answer.request_tokens,
+            response_tokens=answer.response_tokens,
+            outcome=answer.outcome,
+            status=answer.status,
+            error=answer.error,
+            tries=answer.tries,
+            gaps_s=answer.gaps_s if streamed else None,
+            gap_tokens=answer.gap_tokens if streamed else None,
+        )
 
-    def _told(self, found: dict[str, float | None]) -> None:
-        self._kv_cache_use = found["kv_cache_use"]
+    def _sampled(self, sample: ServerSample) -> None:
+        self._kv_cache_use = sample.kv_cache_use
 
     async def _tick(self) -> None:
         """Write the record and tell the display, step by step."""

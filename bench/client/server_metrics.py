@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..record.run_folder import SERVER_SCHEMA, Writer
+from ..record.models import ServerSample
+from ..record.run_folder import Writer
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -23,18 +24,18 @@ NAMES: dict[str, tuple[str, ...]] = {
     "prompt_tokens": ("vllm:prompt_tokens_total",),
     "generation_tokens": ("vllm:generation_tokens_total",),
 }
-"""Columns of `SERVER_SCHEMA` and the metrics that they come from, the current name first."""
+"""Fields of `ServerSample` and the metrics that they come from, the current name first."""
 MEANS = ("kv_cache_use",)
 """Averaged over a server's engines; everything else is summed."""
 
 
-def parse(page: str) -> dict[str, float | None]:
-    """The columns but `at_s` from a page in Prometheus' text format; null where a metric is not there."""
+def parse(page: str, at_s: float = 0.0) -> ServerSample:
+    """Read the metrics of `ServerSample` from a page in Prometheus' text format; None if one is not there."""
     found: dict[str, list[float]] = {}
-    wanted = {name for names in NAMES.values() for name in names}
+    names_read = {name for names in NAMES.values() for name in names}
     for line in page.splitlines():
         name = line.partition("{")[0].partition(" ")[0]
-        if name in wanted:
+        if name in names_read:
             # Label values may hold spaces: the number is what follows the closing brace.
             rest = line[line.rindex("}") + 1 :] if "{" in line else line[len(name) :]
             try:
@@ -46,7 +47,12 @@ def parse(page: str) -> dict[str, float | None]:
         values = next((found[name] for name in names if name in found), None)
         total = None if values is None else sum(values)
         out[column] = total / len(values) if values and total is not None and column in MEANS else total
-    return out
+    return ServerSample(at_s=round(at_s, 6), **out)
+
+
+def has_values(sample: ServerSample) -> bool:
+    """Whether a sample has any metric at all."""
+    return any(getattr(sample, name) is not None for name in NAMES)
 
 
 async def sample(
@@ -56,7 +62,7 @@ async def sample(
     step_s: float,
     clock: Callable[[], float],
     writer: Writer,
-    told: Callable[[dict[str, float | None]], None],
+    watch: Callable[[ServerSample], None],
 ) -> None:
     """Append a sample every `step_s` until cancelled; a page that does not come leaves a hole."""
     import aiohttp
@@ -69,14 +75,15 @@ async def sample(
         at_s = clock()
         try:
             async with http.get(f"{url}/metrics", headers=headers, timeout=limit) as response:
-                found = parse(await response.text()) if response.status == 200 else {}
+                page = await response.text() if response.status == 200 else ""
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
-            found = {}
-        if any(value is not None for value in found.values()):
-            writer.add({"at_s": round(at_s, 6), **found})
-            told(found)
+            page = ""
+        taken = parse(page, at_s)
+        if has_values(taken):
+            writer.add(taken)
+            watch(taken)
         while due < clock():
             due += step_s
 
 
-assert {"at_s", *NAMES} == set(SERVER_SCHEMA)
+assert {"at_s", *NAMES} == set(ServerSample.__struct_fields__)

@@ -230,8 +230,8 @@ class EndpointBackend:
 
 def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, course: bool) -> TrialMeasurement:
     """The measures of a record (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`)."""
-    came = TokenSums.of([tokens(record)])
-    said = measure(record, None, came)
+    token_sums = TokenSums.of([tokens(record)])
+    said = measure(record, None, token_sums)
     token, whole, first = (said.latencies[key] for key in ("token_latency_s", "e2e_s", "ttft_s"))
     sent = record["sent_s"].drop_nulls().sort().to_numpy()
     gaps = np.diff(sent)
@@ -260,7 +260,7 @@ def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, cours
         "requests": float(said.requests),
         "span_s": said.span_s,
     }
-    kept = _course(seconds(record, server, came=came)) if course else None
+    kept = _course(seconds(record, server, token_sums=token_sums)) if course else None
     return TrialMeasurement(
         {name: value if math.isfinite(value) else None for name, value in values.items()}, kept
     )

@@ -22,7 +22,8 @@ from ...analysis.core.result import Interval, Part, number
 from ...analysis.lengths.part import Lengths, describe_lengths
 from ...analysis.trace.subset import requests_of, streams_of
 from ...analysis.trace.trace import COLUMNS, Trace, TraceInfo, open_frame
-from ..record.run_folder import ANSWERED, read_record, read_workload
+from ..record.models import ANSWERED
+from ..record.run_folder import read_record, read_workload
 from ..workload.table import Workload, requests_frame
 from .backends import EndpointBackend
 from .contrast import mean

@@ -22,7 +22,7 @@ from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
-from ..record.versioned_json import of_fields, read_kept
+from ..record.versioned_json import from_dict, read_versioned_json
 from ..workload.table import Workload
 from .backends import MEASURES, Backend, TrialMeasurement, measures_of
 
@@ -221,10 +221,10 @@ def _differs(what: str, was: Any, now: Any) -> str:
 
 
 def _question(folder: Path) -> Question:
-    return read_kept(
+    return read_versioned_json(
         folder / EXPERIMENT,
         VERSION,
-        partial(of_fields, Question),
+        partial(from_dict, Question),
         absent=f"{folder}: holds no {EXPERIMENT}, so it is no experiment",
         wrong="is no experiment",
     )

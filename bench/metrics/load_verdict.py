@@ -16,9 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ...analysis.core.result import Interval
+from ..record.versioned_json import to_dict
 from . import distances as likeness
 from .distances import Law as Law
 from .measures import answered
+from .models import LOAD_SCHEMA, LoadMeasure
 
 Array = NDArray[np.float64]
 
@@ -30,22 +32,6 @@ EARLY_S = 0.005
 """A request sent sooner before its instant shows that the clock or the schedule is wrong."""
 SCALES_S = (1.0, 10.0, 60.0)
 """Lengths of the bins in which requests are counted for the index of dispersion."""
-
-TABLE: dict[str, type[pl.DataType]] = {
-    "measure": pl.String,
-    "asked": pl.Float64,
-    "asked_low": pl.Float64,
-    "asked_high": pl.Float64,
-    "sent": pl.Float64,
-    "sent_low": pl.Float64,
-    "sent_high": pl.Float64,
-    "difference": pl.Float64,
-    "limit": pl.Float64,
-    "p_value": pl.Float64,
-    "holds": pl.Boolean,
-}
-"""Columns of `Verdict.table`. `difference` is what is held against `limit`; `holds` is null where a measure
-is told but not judged. `p_value` of a two-sample test is for readers: the samples are no independent ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +69,7 @@ class Verdict:
     reasons: tuple[str, ...]
     """One clause for each limit that was broken; empty for a load as asked."""
     table: pl.DataFrame
-    """Every measure, columns of `TABLE`."""
+    """Every measure, columns of `LOAD_SCHEMA`."""
 
     @property
     def trustworthy(self) -> bool:
@@ -97,10 +83,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """One row of the table, and what to say where the limit is broken."""
+    """One row of the table, and what to say if the limit is exceeded."""
 
     measure: str
-    asked: float | Interval | None
+    planned: float | Interval | None
     sent: float | Interval | None
     difference: float | None
     limit: float | None = None
@@ -114,15 +100,20 @@ class _Check:
             return None
         return bool(self.difference <= self.limit)
 
-    def row(self) -> dict[str, float | str | bool | None]:
-        """Columns of `TABLE`."""
-        ends = {}
-        for name, value in (("asked", self.asked), ("sent", self.sent)):
-            ends[name] = value.value if isinstance(value, Interval) else value
-            ends[f"{name}_low"] = value.low if isinstance(value, Interval) else None
-            ends[f"{name}_high"] = value.high if isinstance(value, Interval) else None
-        return {"measure": self.measure, **ends, "difference": self.difference, "limit": self.limit,
-                "p_value": self.p_value, "holds": self.holds}  # fmt: skip
+    def row(self) -> LoadMeasure:
+        """The row of the verdict's table."""
+        planned, sent = _ends(self.planned), _ends(self.sent)
+        return LoadMeasure(
+            measure=self.measure,
+            asked=planned[0], asked_low=planned[1], asked_high=planned[2],
+            sent=sent[0], sent_low=sent[1], sent_high=sent[2],
+            difference=self.difference, limit=self.limit, p_value=self.p_value, holds=self.holds,
+        )  # fmt: skip
+
+
+def _ends(value: float | Interval | None) -> tuple[float | None, float | None, float | None]:
+    """A value and the ends of its interval, if it has one."""
+    return (value.value, value.low, value.high) if isinstance(value, Interval) else (value, None, None)
 
 
 def verdict(
@@ -153,7 +144,7 @@ def verdict(
         *_lengths(record, forced_lengths, within),
     ]
     reasons = tuple(check.why for check in checks if check.holds is False)
-    return Verdict(reasons, pl.DataFrame([check.row() for check in checks], schema=TABLE))
+    return Verdict(reasons, pl.DataFrame([to_dict(check.row()) for check in checks], schema=LOAD_SCHEMA))
 
 
 def _missing(record: pl.DataFrame, workload: pl.DataFrame | None) -> Array:

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...analysis.core.result import Interval
 from ...analysis.trace.aggregates import wilson
-from ..record.run_folder import ANSWERED, OUTCOMES
+from ..record.models import ANSWERED, OUTCOMES
+from .models import DistributionValues, Slo
 from .token_latency import Spread, TokenSums
 
 Array = NDArray[np.float64]
@@ -80,18 +81,9 @@ class Distribution:
         """Plain numbers."""
         return asdict(self)
 
-
-@dataclass(frozen=True, slots=True)
-class Slo:
-    """What a user must get for a request to count as good; a bound that is None is not asked for."""
-
-    ttft_s: float | None = None
-    tpot_s: float | None = None
-    e2e_s: float | None = None
-
-    def bounds(self) -> dict[str, float]:
-        """The bounds that are asked for, by column of `requests`."""
-        return {name: bound for name, bound in asdict(self).items() if bound is not None}
+    def values(self) -> DistributionValues:
+        """The same as `summary.json` has it."""
+        return DistributionValues(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +119,8 @@ class Metrics:
     goodput: Goodput | None
     retried: int
     """Requests that were sent more than once: so many more at least arrived at the server than were asked."""
-    untold_tokens: int
-    """Answered requests for which the server told no token count: they are in no measure of tokens."""
+    answers_without_token_count: int
+    """Answers for which the server sent no token count; no measure of tokens counts them."""
 
     @property
     def answered(self) -> int:
@@ -259,19 +251,21 @@ def tokens(record: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def measure(record: pl.DataFrame, slo: Slo | None = None, came: TokenSums | None = None) -> Metrics:
+def measure(record: pl.DataFrame, slo: Slo | None = None, token_sums: TokenSums | None = None) -> Metrics:
     """The averages of a run from its record (columns of `record.SCHEMA`), goodput where an SLO is given.
 
-    `came` is what `tokens` tells of the record, summed up; with it the record may lack its lists.
+    `token_sums` sums up what `tokens` returns for the record; with it the record may lack its lists.
     """
-    told, came = requests(record), TokenSums.of([tokens(record)]) if came is None else came
+    rows = requests(record)
+    token_sums = TokenSums.of([tokens(record)]) if token_sums is None else token_sums
     counted = dict(record["outcome"].value_counts().iter_rows())
     outcomes: dict[str, int] = {name: int(counted.get(name, 0)) for name in OUTCOMES}
-    asked = record.height - outcomes["aborted"]
+    expected = record.height - outcomes["aborted"]
     good = record.filter(answered())
     span_s = _span(record)
-    of = {name: Distribution.of(_numbers(told, name)) for name in LATENCIES if name in told.columns}
-    of["itl_s"], of["token_latency_s"] = Distribution.over(came.later), Distribution.over(came.all)
+    of = {name: Distribution.of(_numbers(rows, name)) for name in LATENCIES if name in rows.columns}
+    of["itl_s"] = Distribution.over(token_sums.later)
+    of["token_latency_s"] = Distribution.over(token_sums.all)
 
     def rate(amount: float) -> float:
         return amount / span_s if span_s > 0 else float("nan")
@@ -279,20 +273,20 @@ def measure(record: pl.DataFrame, slo: Slo | None = None, came: TokenSums | None
     return Metrics(
         requests=record.height,
         outcomes=outcomes,
-        failure_rate=wilson(float(record.select(failed().sum()).item()), float(asked)),
+        failure_rate=wilson(float(record.select(failed().sum()).item()), float(expected)),
         span_s=span_s,
         throughput_tps=rate(float(good["response_tokens"].sum())),
         throughput_rps=rate(good.height),
         prompt_tps=rate(float(good["request_tokens"].fill_null(good["request_tokens_asked"]).sum())),
         latencies={name: of[name] for name in LATENCIES},
-        goodput=_goodput(told, slo, asked, span_s) if slo and slo.bounds() else None,
+        goodput=_goodput(rows, slo, expected, span_s) if slo and slo.bounds() else None,
         retried=int((record["tries"] > 1).sum()),
-        untold_tokens=int(good["response_tokens"].null_count()),
+        answers_without_token_count=int(good["response_tokens"].null_count()),
     )
 
 
-def _goodput(told: pl.DataFrame, slo: Slo, asked: int, span_s: float) -> Goodput:
-    kept = told.filter(
+def _goodput(rows: pl.DataFrame, slo: Slo, expected: int, span_s: float) -> Goodput:
+    good = rows.filter(
         answered(),
         *(
             # One token has no time between tokens to be late in.
@@ -300,7 +294,7 @@ def _goodput(told: pl.DataFrame, slo: Slo, asked: int, span_s: float) -> Goodput
             for name, bound in slo.bounds().items()
         ),
     ).height
-    return Goodput(slo, kept, wilson(kept, asked), kept / span_s if span_s > 0 else float("nan"))
+    return Goodput(slo, good, wilson(good, expected), good / span_s if span_s > 0 else float("nan"))
 
 
 def _quantiles(values: Array, weights: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..record.run_folder import OUTCOMES
+from ..record.models import OUTCOMES
 from .measures import answered, failed, tokens
 from .token_latency import TokenSums
 
@@ -27,7 +27,7 @@ def seconds(
     server: pl.DataFrame | None = None,
     *,
     window_s: int = WINDOW_S,
-    came: TokenSums | None = None,
+    token_sums: TokenSums | None = None,
 ) -> pl.DataFrame:
     """One row a second of the run, from 0 to the last instant in the record.
 
@@ -36,8 +36,8 @@ def seconds(
     `failure_rate`, `token_latency_s`, `token_latency_sd_s`, `throughput_tps`, `throughput_rps`, over the
     `window_s` seconds up to the end of this one (null where nothing came, shorter at the start of the run);
     the server's gauges as means of the samples in the second and its counters as what they rose, null where
-    there are none. `came` is what `metrics.tokens` tells of the record, summed up; the record may then lack
-    its lists. Raises ValueError where the window is no whole number of seconds.
+    there are none. `token_sums` sums up what `measures.tokens` returns for the record; the record may then
+    lack its lists. Raises ValueError where the window is no whole number of seconds.
     """
     if window_s != int(window_s) or window_s < 1:
         raise ValueError(f"the sliding window must be whole seconds, 1 or more, not {window_s:g}")
@@ -51,8 +51,8 @@ def seconds(
         **{name: _count(ended.filter(pl.col("outcome") == name)["ended_s"], n) for name in OUTCOMES},
     }
     bad, good = (_count(ended.filter(which)["ended_s"], n) for which in (failed(), answered()))
-    came = TokenSums.of([tokens(record)]) if came is None else came
-    chunks, *moments = came.by_second.within(n)
+    token_sums = TokenSums.of([tokens(record)]) if token_sums is None else token_sums
+    chunks, *moments = token_sums.by_second.within(n)
     in_window = [_sliding(each, window) for each in moments]
     some = _sliding(chunks, window) > 0
     mean, square = (_ratio(each, in_window[0], some) for each in in_window[1:])
@@ -66,7 +66,7 @@ def seconds(
             "tokens": moments[0],
             "in_flight": _in_flight(record, n),
             "failure_rate": _ratio(_sliding(bad, window), done, done > 0),
-            "token_latency_s": mean + came.by_second.centre_s,
+            "token_latency_s": mean + token_sums.by_second.centre_s,
             "token_latency_sd_s": np.sqrt(np.maximum(square - mean**2, 0.0)),
             "throughput_tps": in_window[0] / held,
             "throughput_rps": _sliding(good, window) / held,

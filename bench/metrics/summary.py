@@ -10,18 +10,31 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Interval
-from ..record.run_folder import Manifest, read_manifest, read_pieces, read_server, read_workload
+from ..record.json_bytes import dumps, loads
+from ..record.models import Manifest
+from ..record.run_folder import read_manifest, read_pieces, read_server, read_workload
+from ..record.versioned_json import to_dict
 from .load_verdict import Limits, Verdict, verdict
-from .measures import Distribution, Metrics, Slo, complaints, measure, requests, tokens
+from .measures import Distribution, Goodput, Metrics, complaints, measure, requests, tokens
+from .models import (
+    Complaint,
+    GoodputValues,
+    IntervalValues,
+    LoadMeasure,
+    RequestCounts,
+    Slo,
+    SummaryFile,
+)
 from .per_second import GAUGES, WINDOW_S, seconds
 from .token_latency import TokenSums
 
@@ -63,38 +76,44 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON knows it: numbers without NaN, no tables but the verdict's."""
-        said = self.metrics
-        plain: dict[str, Any] = _plain(
-            {
-                "run": asdict(self.manifest),
-                "verdict": str(self.verdict),
-                "trustworthy": self.verdict.trustworthy,
-                "reasons": list(self.verdict.reasons),
-                "requests": {
-                    "asked": said.requests,
-                    "answered": said.answered,
-                    "failed": said.failed,
-                    "aborted": said.aborted,
-                    "outcomes": dict(said.outcomes),
-                    "retried": said.retried,
-                },
-                "complaints": self.complaints.to_dicts(),
-                "span_s": said.span_s,
-                "failure_rate": said.failure_rate,
-                "throughput_tps": said.throughput_tps,
-                "throughput_rps": said.throughput_rps,
-                "prompt_tps": said.prompt_tps,
-                "untold_tokens": said.untold_tokens,
-                "latencies": dict(said.latencies),
-                "goodput": asdict(said.goodput) if said.goodput else None,
-                "lateness_s": self.lateness,
-                "in_flight": self.in_flight,
-                "server": dict(self.server) | {"preemptions": self.preemptions},
-                "window_s": self.window_s,
-                "load": self.verdict.table.to_dicts(),
-            }
+        # Through JSON's bytes, in which a number that is not finite is null.
+        content: dict[str, Any] = loads(dumps(to_dict(self.file())))
+        return content
+
+    def file(self) -> SummaryFile:
+        """The content of `summary.json`."""
+        metrics = self.metrics
+        return SummaryFile(
+            run=self.manifest,
+            verdict=str(self.verdict),
+            trustworthy=self.verdict.trustworthy,
+            reasons=self.verdict.reasons,
+            requests=RequestCounts(
+                asked=metrics.requests,
+                answered=metrics.answered,
+                failed=metrics.failed,
+                aborted=metrics.aborted,
+                outcomes=metrics.outcomes,
+                retried=metrics.retried,
+            ),
+            complaints=[Complaint(**row) for row in self.complaints.iter_rows(named=True)],
+            span_s=metrics.span_s,
+            failure_rate=_interval(metrics.failure_rate),
+            throughput_tps=metrics.throughput_tps,
+            throughput_rps=metrics.throughput_rps,
+            prompt_tps=metrics.prompt_tps,
+            untold_tokens=metrics.answers_without_token_count,
+            latencies={name: latency.values() for name, latency in metrics.latencies.items()},
+            goodput=None if metrics.goodput is None else _goodput(metrics.goodput),
+            lateness_s=self.lateness.values(),
+            in_flight=self.in_flight.values(),
+            server={
+                **{name: gauge.values() for name, gauge in self.server.items()},
+                "preemptions": self.preemptions,
+            },
+            window_s=self.window_s,
+            load=[LoadMeasure(**row) for row in self.verdict.table.iter_rows(named=True)],
         )
-        return plain
 
 
 def summarize(
@@ -102,24 +121,24 @@ def summarize(
 ) -> Summary:
     """Read a run folder and say what happened; BurstlensError where there is no run in it."""
     manifest, server, workload = read_manifest(folder), read_server(folder), read_workload(folder)
-    record, came = _read(folder)
-    told = requests(record)
-    table = seconds(record, server, window_s=window_s, came=came)
+    record, token_sums = _read(folder)
+    rows = requests(record)
+    table = seconds(record, server, window_s=window_s, token_sums=token_sums)
     return Summary(
         folder=folder,
         manifest=manifest,
-        metrics=measure(record, slo, came),
+        metrics=measure(record, slo, token_sums),
         verdict=verdict(
             record,
             workload.requests,
-            forced_lengths=bool(manifest.settings.get("ignore_eos", True)),
+            forced_lengths=manifest.settings.forced_lengths,
             limits=limits,
         ),
-        lateness=Distribution.of(told["lateness_s"].drop_nulls()),
+        lateness=Distribution.of(rows["lateness_s"].drop_nulls()),
         in_flight=Distribution.of(table["in_flight"]),
         server={name: Distribution.of(server[name].drop_nulls()) for name in GAUGES if server[name].count()},
         preemptions=_rise(server["preemptions"].drop_nulls()),
-        requests=told,
+        requests=rows,
         seconds=table,
         complaints=complaints(record),
         window_s=window_s,
@@ -130,38 +149,38 @@ def _read(folder: Path) -> tuple[pl.DataFrame, TokenSums]:
     """The record by `request_id` without its lists, which are most of it, and what these held, summed up."""
     pieces: list[pl.DataFrame] = []
 
-    def arrived() -> Iterator[pl.DataFrame]:
+    def token_tables() -> Iterator[pl.DataFrame]:
         for piece in read_pieces(folder):
             # Sorted, so copied: a slice would hold on to the room that reading took.
             pieces.append(piece.drop("gaps_s", "gap_tokens").sort("request_id"))
             yield tokens(piece)
 
-    came = TokenSums.of(arrived())
-    return pl.concat(pieces).sort("request_id"), came
+    token_sums = TokenSums.of(token_tables())
+    return pl.concat(pieces).sort("request_id"), token_sums
 
 
 def write_summary(
     folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: Limits | None = None
 ) -> Summary:
     """`summarize`, and write `requests.parquet`, `seconds.parquet` and `summary.json` into the folder."""
-    said = summarize(folder, slo=slo, window_s=window_s, limits=limits)
+    summary = summarize(folder, slo=slo, window_s=window_s, limits=limits)
     try:
-        said.requests.write_parquet(folder / REQUESTS)
-        said.seconds.write_parquet(folder / SECONDS)
-        text = json.dumps(said.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        summary.requests.write_parquet(folder / REQUESTS)
+        summary.seconds.write_parquet(folder / SECONDS)
+        text = json.dumps(summary.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     except OSError as fault:
         raise BurstlensError.unwritable(folder, fault) from fault
-    return said
+    return summary
 
 
 def last_slo(folder: Path) -> Slo | None:
-    """The service level that the folder's `summary.json` was made with, if it is there and had one."""
+    """The service level that the folder's `summary.json` was made with; None without a file or a level."""
     try:
-        said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        return Slo(**said["goodput"]["slo"])
-    except (OSError, ValueError, KeyError, TypeError):
+        content = msgspec.json.decode((folder / SUMMARY).read_bytes(), type=SummaryFile, strict=False)
+    except (OSError, ValueError):
         return None
+    return None if content.goodput is None else content.goodput.slo
 
 
 def _rise(counter: pl.Series) -> float | None:
@@ -173,14 +192,11 @@ def _rise(counter: pl.Series) -> float | None:
     return float(np.where(steps >= 0, steps, values[1:]).sum())
 
 
-def _plain(value: Any) -> Any:
-    """Values as JSON knows them: no NaN, no infinity, no paths."""
-    if isinstance(value, Interval | Distribution):
-        return _plain(value.as_dict())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
+def _interval(interval: Interval) -> IntervalValues:
+    return IntervalValues(**interval.as_dict())
+
+
+def _goodput(goodput: Goodput) -> GoodputValues:
+    return GoodputValues(
+        slo=goodput.slo, requests=goodput.requests, share=_interval(goodput.share), rps=goodput.rps
+    )

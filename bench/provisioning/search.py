@@ -26,7 +26,7 @@ from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
-from ..record.versioned_json import read_kept
+from ..record.versioned_json import read_versioned_json
 from .goodput import SHARE, TOLERANCE, ScalableLoad, Serving, Turns, course, goodput, guess
 from .policies import beam, fixed, path_of, switch, switches, windows
 
@@ -437,7 +437,7 @@ def _save(content: dict[str, Any], out: Path | None) -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """What a folder holds; BurstlensError where it holds none of it."""
-    return read_kept(
+    return read_versioned_json(
         folder / RESULT,
         VERSION,
         dict,

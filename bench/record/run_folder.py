@@ -10,12 +10,12 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+import msgspec
 import polars as pl
 
 from ...analysis.core.atomic_write import write_json
@@ -24,119 +24,26 @@ from ...analysis.logs.run_folders import RUN
 from ..workload.table import SCHEMA as SENT
 from ..workload.table import Workload
 from .json_bytes import dumps
-from .versioned_json import of_fields, read_kept
+from .models import SCHEMA, SERVER_SCHEMA, VERSION, Manifest
+from .versioned_json import from_dict, read_versioned_json, to_dict
 
 WORKLOAD = "workload.parquet"
 SERVER = "server.jsonl"
-VERSION = 1
 PIECE = 1 << 21
 """Bytes of a record that are read at a time."""
-
-Outcome = Literal[
-    "ok",
-    "truncated",
-    "rejected",
-    "http_4xx",
-    "http_429",
-    "http_5xx",
-    "stream_error",
-    "timeout",
-    "refused",
-    "reset",
-    "aborted",
-]
-"""How a request ended; exactly one each. `truncated` answered with fewer tokens than asked."""
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-ANSWERED: tuple[Outcome, ...] = ("ok", "truncated")
-
-SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "request_id": pl.Int64,
-    "worker": pl.Int64,
-    "service": pl.String,
-    "model": pl.String,
-    "session": pl.Int64,
-    "turn": pl.Int64,
-    "intended_s": pl.Float64,
-    "sent_s": pl.Float64,
-    "first_token_s": pl.Float64,
-    "ended_s": pl.Float64,
-    "waited_s": pl.Float64,
-    "request_tokens_asked": pl.Int64,
-    "response_tokens_asked": pl.Int64,
-    "request_tokens": pl.Int64,
-    "response_tokens": pl.Int64,
-    "outcome": pl.String,
-    "status": pl.Int64,
-    "error": pl.String,
-    "tries": pl.Int64,
-    "gaps_s": pl.List(pl.Float64),
-    "gap_tokens": pl.List(pl.Int64),
-}
-"""Columns of a record. Instants are seconds after the start of the run, on one monotonic clock.
-
-`intended_s` is the instant that the schedule (or the previous answer plus think time) set, `sent_s` the
-instant at which the request was really sent, for the first time where it was sent again (`tries`, null in
-records of before), null if it never was. `waited_s` is time spent waiting for
-`--max-concurrency`. Tokens without `_asked` are the server's own count, null where it told none. `gaps_s`
-are the times between chunks after the first, `gap_tokens` the tokens that each of those chunks carried
-(zero tokens where the server does not say; null as a whole where nothing was streamed).
-"""
-
-SERVER_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "at_s": pl.Float64,
-    "kv_cache_use": pl.Float64,
-    "running": pl.Float64,
-    "waiting": pl.Float64,
-    "preemptions": pl.Float64,
-    "rejections": pl.Float64,
-    "prompt_tokens": pl.Float64,
-    "generation_tokens": pl.Float64,
-}
-"""Samples of the server's metrics on the record's clock; the last four are counters since its start."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What was asked of which server; the content of `run.json`. Never holds a key."""
-
-    name: str
-    synthetic: bool
-    """Whether the workload's source was synthetic."""
-    recipe: Mapping[str, Any]
-    workload_sha256: str
-    requests: int
-    url: str | None
-    """None for a run in virtual time."""
-    served_model: str | None
-    simulated: str | None
-    """Preset of the simulated engine; None for a real server."""
-    server_version: str | None
-    settings: Mapping[str, Any]
-    started_unix_s: float
-    finished: bool = False
-    """Whether every request of the workload was sent and ended."""
-    stopped: str | None = None
-    """Why it ended early, in words."""
-    notes: Sequence[str] = ()
-    """What a reader should know: no metrics, another tokenizer, …"""
-    shard: Mapping[str, Any] | None = None
-    """Which part of which workload this sender sent: `index`, `of`, `seed`, `workload_sha256` and `requests`
-    of the whole, `start_unix_s` (the run's second 0) and `clock` (see `clocks.Offset`, null where it was not
-    measured). Without `index` it is the run that all the shards make together, with `clocks`, one a shard."""
-    version: int = VERSION
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `run.json`, whole or not at all; BurstlensError where the disk refuses."""
-    write_json(asdict(manifest), folder / RUN)
+    write_json(to_dict(manifest), folder / RUN)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run folder; BurstlensError where there is none or it is damaged."""
-    return read_kept(
+    return read_versioned_json(
         folder / RUN,
         VERSION,
-        partial(of_fields, Manifest),
+        partial(from_dict, Manifest),
         absent=f"{folder}: holds no {RUN}, so it is no run; name the folder that burstlens replay wrote",
         wrong="is no manifest of a run",
     )
@@ -209,7 +116,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held: list[bytes] = []
+        self._buffer: list[bytes] = []
         try:
             if path.exists():
                 _cut_torn(path)
@@ -217,21 +124,21 @@ class Writer:
         except OSError as fault:
             raise BurstlensError.unwritable(path, fault) from fault
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Hold a row until the next `flush`."""
-        self._held.append(dumps(row))
+    def add(self, line: msgspec.Struct) -> None:
+        """Buffer a line until the next `flush`."""
+        self._buffer.append(dumps(line))
 
     def flush(self) -> None:
-        """Hand what is held to the operating system; BurstlensError where it refuses, nothing forgotten."""
-        if not self._held:
+        """Write the buffer; if the operating system refuses, the lines stay in it. Raises BurstlensError."""
+        if not self._buffer:
             return
-        data = memoryview(b"\n".join(self._held) + b"\n")
+        data = memoryview(b"\n".join(self._buffer) + b"\n")
         try:
             while data:
                 data = data[self._file.write(data) or 0 :]
         except OSError as fault:
             raise BurstlensError.unwritable(self.path, fault) from fault
-        self._held.clear()
+        self._buffer.clear()
 
     def close(self) -> None:
         """Flush and close."""
@@ -262,14 +169,14 @@ def _lines(path: Path, schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
     before = 0
     try:
         with path.open("rb") as file:
-            held = b""
+            unended = b""
             while piece := file.read(PIECE):
-                whole, newline, rest = piece.rpartition(b"\n")
+                ended, newline, rest = piece.rpartition(b"\n")
                 if not newline:
-                    held += rest
+                    unended += rest
                     continue
-                lines = held + whole + newline
-                held = rest
+                lines = unended + ended + newline
+                unended = rest
                 if lines.strip():
                     yield _parsed(path, lines, before, schema)
                 before += lines.count(b"\n")

@@ -1,43 +1,83 @@
-"""Reading the JSON file of a folder that an earlier call left, which says its version.
+"""Reading the JSON file that an earlier call left in a folder: its version is checked, its values are typed.
 
-Not here: writing it (`burstlens.analysis.core.atomic_write`).
+Not here: writing it (`burstlens.analysis.core.atomic_write`), and the models (such as `models`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from ...analysis.core.errors import BurstlensError
 
-Kept = TypeVar("Kept")
+Model = TypeVar("Model")
 
 
-def read_kept(
-    path: Path, version: int, make: Callable[[dict[str, Any]], Kept], *, absent: str, wrong: str
-) -> Kept:
-    """What `make` makes of the JSON object in a file.
+def read_versioned_json(
+    path: Path, version: int, make: Callable[[dict[str, Any]], Model], *, absent: str, wrong: str
+) -> Model:
+    """Read a JSON object and build a model from it.
 
-    BurstlensError where the file cannot be read or has another version, with `absent` where there is none,
-    and with `wrong` and why where `make` or the JSON fails.
+    Parameters
+    ----------
+    path
+        The file.
+    version
+        The version that this burstlens reads; the object's `version` must equal it.
+    make
+        Builds the model, such as `functools.partial(from_dict, Manifest)`.
+    absent
+        Message if the file does not exist.
+    wrong
+        What the file is not, for the message if its content is not valid.
+
+    Returns
+    -------
+    Model
+        What `make` returns.
+
+    Raises
+    ------
+    BurstlensError
+        If the file does not exist, cannot be read, has another version, or is not valid.
     """
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        if said["version"] != version:
-            raise BurstlensError(f"{path}: has version {said['version']}, this burstlens reads {version}")
-        return make(said)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != version:
+            raise BurstlensError(f"{path}: has version {content['version']}, this burstlens reads {version}")
+        return make(content)
     except FileNotFoundError:
         raise BurstlensError(absent) from None
     except OSError as fault:
         raise BurstlensError.unreadable(path, fault) from fault
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, msgspec.MsgspecError) as fault:
         raise BurstlensError(f"{path}: {wrong}: {fault}") from fault
 
 
-def of_fields(kind: type[Kept], said: dict[str, Any]) -> Kept:
-    """A dataclass from the values that it has fields for; TypeError where one is missing."""
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in said.items() if name in known})
+def from_dict(kind: type[Model], content: dict[str, Any]) -> Model:
+    """Build a msgspec struct or a dataclass from plain values; unknown keys are ignored.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        If a field is missing or has a value of another type.
+    """
+    # Not strict: files of earlier versions may hold 2.0 where the model has an integer.
+    return msgspec.convert(content, kind, strict=False)
+
+
+def to_dict(model: msgspec.Struct) -> dict[str, Any]:
+    """Plain values of a struct and the structs in it; a field that is UNSET is left out."""
+    content: dict[str, Any] = msgspec.to_builtins(model, enc_hook=_plain, str_keys=True)
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """What msgspec does not know: NumPy's numbers."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a JSON value")

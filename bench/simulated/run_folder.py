@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from ...analysis.core.result import Progress, silent
-from ..record.run_folder import Manifest, begin, write_manifest, write_record
+from ..record.models import Manifest, RunSettings
+from ..record.run_folder import begin, write_manifest, write_record
 from ..workload.table import Workload, notes_on
 from .engine import Scheduling
 from .presets import Preset
@@ -45,13 +47,13 @@ def simulate(
         served_model=preset.model,
         simulated=preset.name,
         server_version=None,
-        settings={
-            "preset": preset.as_dict(),
-            "scheduling": scheduling,
-            "speedup": speedup,
-            "timeout_s": timeout_s,
-            "ignore_eos": True,
-        },
+        settings=RunSettings(
+            preset=preset.as_dict(),
+            scheduling=scheduling,
+            speedup=speedup,
+            timeout_s=timeout_s,
+            ignore_eos=True,
+        ),
         started_unix_s=time.time(),
         notes=[*notes_on(workload, preset.max_model_len), *notes],
     )
@@ -66,6 +68,6 @@ def simulate(
         progress=progress,
     )
     write_record(folder, record, server)
-    done = replace(manifest, finished=True)
+    done = structs.replace(manifest, finished=True)
     write_manifest(folder, done)
     return done

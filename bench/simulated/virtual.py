@@ -17,7 +17,7 @@ import polars as pl
 
 from ...analysis.core.result import Progress, silent
 from ..client.send_plan import Plan
-from ..record.run_folder import SCHEMA, SERVER_SCHEMA, Outcome
+from ..record.models import SCHEMA, SERVER_SCHEMA, Outcome
 from ..workload.table import Workload
 from .engine import BatchingEngine, EngineState, Request, Scheduling
 from .presets import Preset

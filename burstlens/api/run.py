@@ -16,7 +16,7 @@ from ..analysis.core.exhibit import Exhibit, Shown
 if TYPE_CHECKING:
     from ..bench.metrics.load_verdict import Verdict
     from ..bench.metrics.summary import Summary
-    from ..bench.record.run_folder import Manifest
+    from ..bench.record.models import Manifest
 
 
 @dataclass(frozen=True)

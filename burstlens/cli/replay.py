@@ -219,7 +219,7 @@ def replay(
                 watch=watch,
             )
     # What only the end needs is loaded then, lest the first request wait for it.
-    from ..bench.metrics.measures import Slo
+    from ..bench.metrics.models import Slo
     from ..bench.metrics.summary import write_summary
     from .screens.run import screen
 

@@ -14,9 +14,11 @@ from typing import Any
 
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
-from ...bench.metrics.measures import LATENCIES, QUANTILES, Slo
+from ...bench.metrics.measures import LATENCIES, QUANTILES
+from ...bench.metrics.models import Slo
 from ...bench.metrics.summary import Summary, last_slo, write_summary
-from ...bench.record.run_folder import Manifest
+from ...bench.record.models import Manifest
+from ...bench.record.versioned_json import to_dict
 from ..figures.base import number, percent
 from ..parts.run import duration, marks_of, parts
 from .base import Block, block, render, sections, slugs_of, write_images, write_tables
@@ -129,7 +131,7 @@ def _identity(run: Manifest) -> list[tuple[str, str]]:
             "Server",
             f"SIMULATED, preset {run.simulated}" if run.simulated else run.server_version or "not told",
         ),
-        *((f"Setting: {name}", _said(value)) for name, value in run.settings.items()),
+        *((f"Setting: {name}", _said(value)) for name, value in to_dict(run.settings).items()),
         ("Started", f"{started} (UTC)"),
         ("Ended", "as planned" if run.finished else f"early: {run.stopped or 'the client was killed'}"),
     ]

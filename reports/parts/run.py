@@ -17,7 +17,7 @@ from ...analysis.core.result import Part, number
 from ...bench.metrics.measures import COMPLAINTS, LATENCIES, Distribution
 from ...bench.metrics.per_second import COUNTERS, GAUGES
 from ...bench.metrics.summary import Summary
-from ...bench.record.run_folder import OUTCOMES
+from ...bench.record.models import OUTCOMES
 from ..figures.base import listing, percent
 
 MOST_BINS = 480

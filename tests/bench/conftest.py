@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from burstlens.bench.record.run_folder import SCHEMA
+from burstlens.bench.record.models import SCHEMA
 
 Row = dict[str, Any]
 

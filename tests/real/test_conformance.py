@@ -126,8 +126,7 @@ def test_what_is_no_request_is_refused(server: str) -> None:
 
 def test_metrics_have_the_names_that_are_sampled(server: str) -> None:
     found = parse(ask(f"{server}/metrics")[1])
-    assert {name for name, value in found.items() if value is None} <= {"rejections"}
-    assert found.keys() == NAMES.keys()
+    assert {name for name in NAMES if getattr(found, name) is None} <= {"rejections"}
 
 
 def test_an_overload_is_rejected_and_preempts(server: str, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.trace.trace import ingest, open_trace
-from burstlens.bench.record.run_folder import ANSWERED, OUTCOMES, Manifest, begin, record_path
+from burstlens.bench.record.models import ANSWERED, OUTCOMES, Manifest, RunSettings
+from burstlens.bench.record.run_folder import begin, record_path
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.simulated.virtual import simulate_frame
 from tests.bench.conftest import a_record
@@ -19,7 +20,9 @@ from tests.bench.simulated.loads import bursty
 def a_run(folder: Path, *records: pl.DataFrame, synthetic: bool = False, engine: str | None = None) -> Path:
     """A run's folder, one record a worker."""
     load = bursty(1, 1.0)
-    asked = Manifest("a load", synthetic, {}, load.sha256, 1, "http://h", "m", engine, None, {}, 1e9)
+    asked = Manifest(
+        "a load", synthetic, {}, load.sha256, 1, "http://h", "m", engine, None, RunSettings(), 1e9
+    )
     begin(folder, asked, load)
     for worker, record in enumerate(records):
         record.write_ndjson(record_path(folder, worker))

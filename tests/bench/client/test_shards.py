@@ -20,7 +20,8 @@ from burstlens.bench.client.clocks import bounded, measure
 from burstlens.bench.client.merge_shards import gather
 from burstlens.bench.client.shards import Shard, left_s, parse_start
 from burstlens.bench.metrics.summary import summarize
-from burstlens.bench.record.run_folder import Manifest, begin, read_manifest, read_record, record_path
+from burstlens.bench.record.models import ClockOffset, Manifest, RunSettings, ShardInfo
+from burstlens.bench.record.run_folder import begin, read_manifest, read_record, record_path
 from burstlens.bench.settings import Target
 from burstlens.bench.workload.table import SCHEMA, Workload
 from tests.bench.conftest import a_record
@@ -110,7 +111,7 @@ def test_the_server_of_a_folder_is_a_clock(tmp_path: Path) -> None:
 
 
 def the_shards(
-    tmp_path: Path, of: int = 3, offsets: dict[int, float] | None = None, **said: object
+    tmp_path: Path, of: int = 3, offsets: dict[int, float] | None = None, **fields: object
 ) -> list[Path]:
     """Folders as senders leave them: each request sent 10 ms late by its sender's own clock."""
     load = a_load([None] * 30)
@@ -118,14 +119,16 @@ def the_shards(
     for i in range(of):
         part = Shard(i, of).cut(load)
         middle = (offsets or {}).get(i, 0.0)
-        shard = {
-            "index": i, "of": of, "seed": 3, "workload_sha256": load.sha256, "requests": 30,
-            "start_unix_s": 1e9, **said,
-            "clock": {"against": "a clock", "low_s": middle - 0.02, "high_s": middle + 0.02},
-        }  # fmt: skip
+        shard = ShardInfo(
+            **{
+                "index": i, "of": of, "seed": 3, "workload_sha256": load.sha256, "requests": 30,
+                "start_unix_s": 1e9, **fields,
+                "clock": ClockOffset("a clock", middle - 0.02, middle + 0.02),
+            }
+        )  # fmt: skip
         asked = Manifest(
             "a load", True, {"seed": 3}, part.sha256, len(part.requests), "http://h", "m", None, None,
-            {"workers": 1, "prompts": {"kind": "ids"}}, 1e9, True, shard=shard,
+            RunSettings(workers=1, prompts={"kind": "ids"}), 1e9, True, shard=shard,
         )  # fmt: skip
         folder = tmp_path / f"run-{i}"
         begin(folder, asked, part)
@@ -185,16 +188,18 @@ def test_clocks_that_differ_are_put_on_one_and_the_lateness_tells(tmp_path: Path
     assert arrivals.to_list() == pytest.approx(sorted(record["sent_s"]))
 
 
-def changed(folder: Path, **said: object) -> None:
+def changed(folder: Path, **fields: object) -> None:
     path = folder / "run.json"
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps(manifest | {"shard": manifest["shard"] | said}))
+    path.write_text(json.dumps(manifest | {"shard": manifest["shard"] | fields}))
 
 
 def test_shards_that_are_not_one_whole_are_refused_in_one_line(tmp_path: Path) -> None:
     folders = the_shards(tmp_path, of=4)
     one_run = tmp_path / "other"
-    begin(one_run, Manifest("x", True, {}, "0", 1, None, None, None, None, {}, 1e9), a_load([None]))
+    begin(
+        one_run, Manifest("x", True, {}, "0", 1, None, None, None, None, RunSettings(), 1e9), a_load([None])
+    )
     record_path(one_run, 0).write_bytes(record_path(folders[0], 0).read_bytes())
     copy = tmp_path / "copy"
     copy.mkdir()

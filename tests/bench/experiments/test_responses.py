@@ -18,7 +18,8 @@ from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import _mean
 from burstlens.bench.experiments.trials import Experiment, Question, run
 from burstlens.bench.prompts.token_ids import TokenPrompts
-from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA, Manifest, begin, write_record
+from burstlens.bench.record.models import SCHEMA, SERVER_SCHEMA, Manifest, RunSettings
+from burstlens.bench.record.run_folder import begin, write_record
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.table import SCHEMA as SENT
 from burstlens.bench.workload.table import Workload
@@ -52,7 +53,9 @@ class Recorded(VirtualBackend):
     def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:
         tokens: list[int | None] = self.tokens  # type: ignore[attr-defined]
         n, nothing = len(tokens), pl.DataFrame(schema=SERVER_SCHEMA)
-        manifest = Manifest("week", False, {}, workload.sha256, n, "http://x", "m", None, "0", {}, 0.0)
+        manifest = Manifest(
+            "week", False, {}, workload.sha256, n, "http://x", "m", None, "0", RunSettings(), 0.0
+        )
         begin(folder, manifest, workload)
         at = workload.requests["at_s"]
         told = {

@@ -21,7 +21,7 @@ from burstlens.bench.experiments.backends import VirtualBackend, measured
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF
 from burstlens.bench.experiments.trials import Question, Trial, run
-from burstlens.bench.record.run_folder import SCHEMA, SERVER_SCHEMA
+from burstlens.bench.record.models import SCHEMA, SERVER_SCHEMA
 from burstlens.bench.simulated.presets import parse_preset
 from tests.bench.simulated.loads import workload
 

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from burstlens.analysis.stats.renewal import sample_arrivals
-from burstlens.bench.metrics.load_verdict import TABLE, Law, Limits, Verdict, verdict
+from burstlens.bench.metrics.load_verdict import Law, Limits, Verdict, verdict
+from burstlens.bench.metrics.models import LOAD_SCHEMA
 from burstlens.bench.workload import table as workload
 
 SentLoad = Callable[..., pl.DataFrame]
@@ -189,7 +190,7 @@ def test_a_handful_of_requests_can_be_judged(sent_load: SentLoad, n: int) -> Non
     at = np.arange(n) * 0.5
     said = verdict(sent_load(at, at))
     assert said.trustworthy == (n > 0)
-    assert dict(said.table.schema) == TABLE
+    assert dict(said.table.schema) == LOAD_SCHEMA
 
 
 def test_all_at_once_is_a_load_too(sent_load: SentLoad) -> None:
@@ -198,5 +199,5 @@ def test_all_at_once_is_a_load_too(sent_load: SentLoad) -> None:
 
 
 def test_a_verdict_reads_as_one_line() -> None:
-    assert str(Verdict((), pl.DataFrame(schema=TABLE))) == "trustworthy"
-    assert str(Verdict(("a", "b"), pl.DataFrame(schema=TABLE))) == "not trustworthy: a; b"
+    assert str(Verdict((), pl.DataFrame(schema=LOAD_SCHEMA))) == "trustworthy"
+    assert str(Verdict(("a", "b"), pl.DataFrame(schema=LOAD_SCHEMA))) == "not trustworthy: a; b"

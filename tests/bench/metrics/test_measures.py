@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burstlens.bench.metrics.measures import Distribution, Slo, complaints, measure, requests, tokens
+from burstlens.bench.metrics.measures import Distribution, complaints, measure, requests, tokens
+from burstlens.bench.metrics.models import Slo
 from burstlens.bench.metrics.per_second import seconds
-from burstlens.bench.record.run_folder import ANSWERED, OUTCOMES, SERVER_SCHEMA
+from burstlens.bench.record.models import ANSWERED, OUTCOMES, SERVER_SCHEMA
 
 RecordOf = Callable[..., pl.DataFrame]
 
@@ -147,7 +148,7 @@ def test_answers_that_are_not_streamed_or_hardly_told(record_of: RecordOf) -> No
     # Between a first and a last token that is all there is tokens come evenly; an empty chunk lends its time.
     assert came["latency_s"].to_list() == pytest.approx([0.4, 0.1, 1.0, 1.0, 0.1, 1.0])
     said = measure(record)
-    assert said.untold_tokens == 1
+    assert said.answers_without_token_count == 1
     assert said.latencies["ttft_s"].n == 3
     assert said.latencies["e2e_s"].n == 4
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from burstlens import BurstlensError
+from burstlens.bench.record.models import SCHEMA, Manifest, RecordLine, RunSettings
 from burstlens.bench.record.run_folder import (
-    SCHEMA,
-    Manifest,
     Writer,
     begin,
     read_manifest,
@@ -23,17 +23,17 @@ from burstlens.bench.record.run_folder import (
 from tests.bench.simulated.loads import workload
 
 LOAD = workload([0.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
-ASKED = Manifest("a load", True, {"seed": 1}, LOAD.sha256, 3, "http://h", "m", None, None, {}, 1e9)
+ASKED = Manifest("a load", True, {"seed": 1}, LOAD.sha256, 3, "http://h", "m", None, None, RunSettings(), 1e9)
 
 
-def row(request_id: int) -> dict[str, object]:
-    return {"request_id": request_id, "worker": 0, "outcome": "ok", "gaps_s": [0.1, 0.2], "error": "é\n"}
+def line(request_id: int) -> RecordLine:
+    return RecordLine(request_id=request_id, worker=0, outcome="ok", gaps_s=[0.1, 0.2], error="é\n")
 
 
 def test_what_was_asked_is_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
     begin(folder, ASKED, LOAD)
-    assert read_manifest(folder) == Manifest(**{**ASKED.__dict__, "notes": []})
+    assert read_manifest(folder) == structs.replace(ASKED, notes=[])
     assert read_workload(folder).requests.equals(LOAD.requests)
     assert read_workload(folder).sha256 == ASKED.workload_sha256
     assert read_record(folder).schema == pl.Schema(SCHEMA)
@@ -44,7 +44,7 @@ def test_every_cut_of_a_record_reads_as_its_whole_lines_and_is_gone_on_with(tmp_
     path = record_path(tmp_path, 0)
     writer = Writer(path)
     for i in range(3):
-        writer.add(row(i))
+        writer.add(line(i))
     writer.close()
     data = path.read_bytes()
     for cut in range(len(data) + 1):
@@ -52,7 +52,7 @@ def test_every_cut_of_a_record_reads_as_its_whole_lines_and_is_gone_on_with(tmp_
         whole = data[:cut].count(b"\n")
         assert read_record(tmp_path)["request_id"].to_list() == list(range(whole))
         again = Writer(path)
-        again.add(row(7))
+        again.add(line(7))
         again.close()
         assert read_record(tmp_path)["request_id"].to_list() == [*range(whole), 7]
     assert read_record(tmp_path)["gaps_s"].to_list()[0] == [0.1, 0.2]

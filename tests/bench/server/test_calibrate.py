@@ -16,7 +16,7 @@ from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters
 from burstlens.analysis.stats.renewal import sample_arrivals
-from burstlens.bench.record.run_folder import SERVER_SCHEMA
+from burstlens.bench.record.models import SERVER_SCHEMA
 from burstlens.bench.server.calibrate import calibrate, plateau, scaled
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.simulated.virtual import simulate_frame
