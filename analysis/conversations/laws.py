@@ -96,7 +96,7 @@ class NegativeBinomial:
         return {"size": float(np.exp(theta[0])), "more": float(np.exp(theta[1]))}
 
 
-class _Clocked(ABC):
+class _IntervalLaw(ABC):
     """A positive law seen on a clock of `step_s`: the mass of the step around each value."""
 
     def __init__(self, step_s: float) -> None:
@@ -129,7 +129,7 @@ class _Clocked(ABC):
         return mean, max(float(np.sqrt((logs - mean) ** 2 @ data.counts / data.n)), 0.05)
 
 
-class LogNormal(_Clocked):
+class IntervalLogNormal(_IntervalLaw):
     """Intervals whose logarithm is normal."""
 
     name = "log-normal"
@@ -155,7 +155,7 @@ class LogNormal(_Clocked):
         return {"median_s": float(np.exp(theta[0])), "sigma": float(np.exp(theta[1]))}
 
 
-class Weibull(_Clocked):
+class IntervalWeibull(_IntervalLaw):
     """Intervals with a hazard that is a power of the time waited; `shape` 1 is exponential."""
 
     name = "weibull"
@@ -183,12 +183,12 @@ class Weibull(_Clocked):
         return {"shape": float(np.exp(theta[0])), "scale_s": float(np.exp(theta[1]))}
 
 
-TURNS: tuple[Family, ...] = (Geometric(), PowerLaw(), NegativeBinomial())
+TURN_LAWS: tuple[Family, ...] = (Geometric(), PowerLaw(), NegativeBinomial())
 
 
 def interval_laws(step_s: float) -> tuple[Family, ...]:
     """The laws that intervals are compared with, on a clock of `step_s`."""
-    return LogNormal(step_s), Weibull(step_s)
+    return IntervalLogNormal(step_s), IntervalWeibull(step_s)
 
 
 def coarse(values: Array, step_s: float) -> Histogram:

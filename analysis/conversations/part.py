@@ -19,7 +19,7 @@ from ..stats.likelihood import Fit, Histogram
 from ..stats.quantiles import ranks
 from ..trace.aggregates import flat, interval_of, spoken, spread_of, wilson
 from ..trace.trace import Trace
-from .laws import TURNS, coarse, interval_laws
+from .laws import TURN_LAWS, coarse, interval_laws
 from .sessions import (
     MOST_FETCHED,
     Integers,
@@ -55,7 +55,7 @@ TURNS_TABLE = {
     "turns": pl.Int64,
     "sessions": pl.Int64,
     **estimates("share"),
-    **{family.name.replace(" ", "_"): pl.Float64 for family in TURNS},
+    **{family.name.replace(" ", "_"): pl.Float64 for family in TURN_LAWS},
 }
 MODELS = {
     **KEYS,
@@ -188,7 +188,7 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
 def _describe(sessions: Sessions, step_s: float, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
     """Every frame of the part for one service, without the selection's columns."""
     counts = Histogram.of(sessions.turns.astype(float))
-    laws = [likelihood.fit(family, counts) for family in TURNS] if len(counts.values) > 1 else []
+    laws = [likelihood.fit(family, counts) for family in TURN_LAWS] if len(counts.values) > 1 else []
     gaps = coarse(sessions.gap_s, step_s) if len(sessions.gap_s) else None
     interval_fits = (
         [likelihood.fit(law, gaps) for law in interval_laws(step_s)] if gaps and len(gaps.values) > 2 else []
@@ -287,7 +287,7 @@ def _turns(counts: Histogram, laws: list[Fit]) -> pl.DataFrame:
         {"turns": int(k), "sessions": int(n), **flat("share", wilson(n, counts.n))}
         for k, n in zip(counts.values, counts.counts, strict=True)
     ]
-    for family, law in zip(TURNS, laws, strict=False):
+    for family, law in zip(TURN_LAWS, laws, strict=False):
         given = np.exp(family.log_probability(law.theta, counts.values))
         for row, share in zip(rows, given, strict=True):
             row[family.name.replace(" ", "_")] = float(share)
@@ -321,10 +321,10 @@ DECLINE = {**KEYS, "sessions": pl.Int64, **estimates("ratio")}
 
 
 def _decline(counts: Histogram, laws: list[Fit]) -> pl.DataFrame:
-    """Vuong's comparison of the first two laws of `TURNS` (Econometrica 57, 1989)."""
+    """Vuong's comparison of the first two laws of `TURN_LAWS` (Econometrica 57, 1989)."""
     if len(laws) < 2:
         return _frame([], DECLINE)
-    per_session = TURNS[0].log_probability(laws[0].theta, counts.values) - TURNS[1].log_probability(
+    per_session = TURN_LAWS[0].log_probability(laws[0].theta, counts.values) - TURN_LAWS[1].log_probability(
         laws[1].theta, counts.values
     )
     mean = float(per_session @ counts.counts / counts.n)

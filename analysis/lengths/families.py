@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ..stats.likelihood import Family, Fit, Histogram, fit, ks_distance
+from ..stats.likelihood import Family, Fit, Histogram, distance_from_law, fit
 from ..stats.normal_mixture import normal_mixture
 from .coarse_counts import coarsened, nodes
 
@@ -362,7 +362,7 @@ def fit_lengths(family: Family, data: Histogram, coarse: Histogram | None = None
     if isinstance(family, LogNormals) and (sorted_theta := family.ordered(found.theta)) is not None:
         found = fit(replace(family, begin=tuple(sorted_theta)), coarse)
     value = float(family.log_probability(found.theta, data.values) @ data.counts)
-    return replace(found, log_likelihood=value, ks_distance=ks_distance(family, found.theta, data))
+    return replace(found, log_likelihood=value, ks_distance=distance_from_law(family, found.theta, data))
 
 
 def masses(name: str, parameters: dict[str, float], maximum: int) -> Array:

@@ -16,6 +16,7 @@ from scipy import special
 
 from ..core.result import LEVEL, Interval
 from .gamma import MEANS, SINGLE, GapSums, Likelihood, ShapeFits
+from .goodness_of_fit import Goodness, goodness_of_fit, ks_distance
 from .quantiles import student
 
 Array = NDArray[np.float64]
@@ -66,27 +67,21 @@ def redraw(
 
 def distances(cells: Array, shape: Array, mean: Array) -> Array:
     """Kolmogorov–Smirnov distance of each window's gaps by cell from a law, shape (n_windows,)."""
-    empirical = np.cumsum(cells, axis=1) / cells.sum(axis=1, keepdims=True)
-    out: Array = np.abs(empirical - cell_cumulative(shape, mean, cells.shape[1])).max(axis=1)
-    return out
+    return ks_distance(cells, cell_cumulative(shape, mean, cells.shape[1]))
 
 
-@dataclass(frozen=True)
-class Goodness:
-    """How well each window's gaps agree with its fitted Gamma."""
+def goodness_of_windows(cells: Array, rng: np.random.Generator, replicates: int = 99) -> Goodness:
+    """How well each window's gaps agree with its fitted Gamma: redraw from the fit, refit, compare.
 
-    distance: Array
-    """Kolmogorov–Smirnov distance of gaps by cell from the law fitted to them."""
-    p_value: Array
-    """Share of redraws, refitted, that lie at least as far from their own fit."""
+    Parameters
+    ----------
+    cells : array, shape (n_windows, n_cells)
+        Counts of gaps by cell; every window needs a gap.
 
-
-def goodness_of_fit(cells: Array, rng: np.random.Generator, replicates: int = 99) -> Goodness:
-    """Parametric bootstrap: redraw each window from its fit, refit, compare the distances.
-
-    `cells` (n_windows, n_cells) are counts by cell; every window needs a gap. A p-value counts the
-    window itself among the redraws, so it is at least 1 / (replicates + 1) and a true Gamma is rejected
-    at 5 % five times in a hundred.
+    Returns
+    -------
+    Goodness
+        Of shape (n_windows,).
     """
     # Two octaves beyond the longest gap; the last cell takes what is longer still.
     wide = max(int(np.flatnonzero(cells.any(axis=0))[-1]) + 5, SINGLE + 2)
@@ -97,12 +92,11 @@ def goodness_of_fit(cells: Array, rng: np.random.Generator, replicates: int = 99
     flat = drawn.reshape(-1, cells.shape[1]).astype(float)
     again, again_mean = refit(flat)
     reference = distances(flat, again.shape, again_mean).reshape(replicates, -1)
-    farther = (reference >= observed - 1e-12).sum(axis=0)
-    return Goodness(observed, (1 + farther) / (1 + replicates))
+    return goodness_of_fit(observed, reference)
 
 
 @dataclass(frozen=True)
-class Spread:
+class ExcessSpread:
     """How far a fitted quantity varies between windows on the log scale, and how much chance explains."""
 
     observed_sd: float
@@ -112,7 +106,7 @@ class Spread:
     """Standard deviation beyond chance."""
 
 
-def spread(values: Array, errors: Array) -> Spread:
+def excess_spread(values: Array, errors: Array) -> ExcessSpread:
     """Compare the variance of `values` (n_windows,) with that of `errors` (n_redraws, n_windows), in logs.
 
     The excess variance is their difference: a mean over windows, so the scatter of the windows' shares in
@@ -131,4 +125,4 @@ def spread(values: Array, errors: Array) -> Spread:
     beyond = observed.mean() - sampling.mean()
     half = student(0.5 + LEVEL / 2, n - 1) * np.sqrt(variance)
     excess = [float(np.sqrt(max(beyond + d, 0.0))) for d in (0.0, -half, half)]
-    return Spread(float(np.sqrt(observed.mean())), float(np.sqrt(sampling.mean())), Interval(*excess))
+    return ExcessSpread(float(np.sqrt(observed.mean())), float(np.sqrt(sampling.mean())), Interval(*excess))

@@ -1,4 +1,4 @@
-"""Maximum likelihood on histograms: fits, intervals, information criteria and goodness of fit, once.
+"""Maximum likelihood on histograms: fits, intervals and information criteria, once for every family.
 
 A distribution is a `Family`: a name, its parameters and a log-probability; everything that is done
 with a fitted distribution happens here. Not here: which families a question compares (see `lengths.part`),
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from ..core.result import LEVEL, Interval
+from .goodness_of_fit import Goodness, goodness_of_fit, ks_distance
 from .quantiles import normal
 
 Array = NDArray[np.float64]
@@ -160,29 +161,17 @@ def fit(family: Family, data: Histogram) -> Fit:
         parameters=_intervals(family, theta, information),
         log_likelihood=-float(found.fun) * data.n,
         n=data.n,
-        ks_distance=ks_distance(family, theta, data),
+        ks_distance=distance_from_law(family, theta, data),
         converged=settled,
     )
 
 
-def ks_distance(family: Family, theta: Array, data: Histogram) -> float:
+def distance_from_law(family: Family, theta: Array, data: Histogram) -> float:
     """Kolmogorov–Smirnov distance of a fitted law from a histogram, on the histogram's values."""
-    empirical = np.cumsum(data.counts) / data.n
-    return float(np.max(np.abs(family.cumulative(theta, data.values) - empirical)))
+    return float(ks_distance(data.counts, family.cumulative(theta, data.values)))
 
 
-@dataclass(frozen=True)
-class Goodness:
-    """How well a fitted family describes data, by parametric bootstrap."""
-
-    ks_distance: float
-    """Largest distance between fitted and empirical distribution function."""
-    p_value: float
-    """Share of refitted draws from the fit, the data counted among them, at least as far off."""
-    replicates: int
-
-
-def goodness_of_fit(
+def goodness_of_family(
     family: Family,
     data: Histogram,
     fitted: Fit,
@@ -190,22 +179,29 @@ def goodness_of_fit(
     rng: np.random.Generator,
     replicates: int = 99,
 ) -> Goodness:
-    """Draw as many values as `data` holds from the fit, refit, compare distances; discrete families only.
+    """How well a fitted discrete family describes data: draw as many values from the fit, refit, compare.
 
-    `support` lists the values that can occur, in increasing order; the last takes all that is larger.
-    Tabled p-values of the distance do not hold with fitted parameters or ties, this one does. At a
-    million observations every real fit is rejected: read the distance first.
+    At a million observations every real fit is rejected: read the distance first.
+
+    Parameters
+    ----------
+    support : array, shape (k,)
+        The values that can occur, in increasing order; the last takes all that is larger.
+
+    Returns
+    -------
+    Goodness
+        Of shape ().
     """
     below = np.clip(family.cumulative(fitted.theta, support[:-1]), 0.0, 1.0)
     mass = np.maximum(np.diff(below, prepend=0.0, append=1.0), 0.0)
-    observed = ks_distance(family, fitted.theta, data)
-    farther = 0
-    for _ in range(replicates):
+    observed = distance_from_law(family, fitted.theta, data)
+    refitted = np.empty(replicates)
+    for i in range(replicates):
         counts = rng.multinomial(round(data.n), mass / mass.sum())
         seen = counts > 0
-        drawn = fit(family, Histogram(support[seen], counts[seen].astype(float)))
-        farther += drawn.ks_distance >= observed - 1e-12
-    return Goodness(observed, (1 + farther) / (1 + replicates), replicates)
+        refitted[i] = fit(family, Histogram(support[seen], counts[seen].astype(float))).ks_distance
+    return goodness_of_fit(observed, refitted)
 
 
 def _intervals(family: Family, theta: Array, information: Array) -> dict[str, Interval]:

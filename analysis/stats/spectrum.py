@@ -1,7 +1,7 @@
 """Autocorrelation and spectra of evenly sampled series with holes, and tests for a period of known length.
 
-Series come as a list of contiguous stretches on one clock. Not here: which series and periods are asked
-about, and the verdicts (see `traffic.periodicity`).
+Series come as a list of contiguous segments on one clock. Not here: which series and periods are tested,
+and the verdicts (see `traffic.periodicity`).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ LARGEST_ORDER = 3
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """Contiguous values of a series, the first at step `start` of the common clock."""
 
     start: int
     values: Array
 
 
-def autocorrelation(stretches: list[Stretch], lags: int) -> Array:
-    """Autocorrelation at lags 0..`lags`, shape (lags + 1,), pairs within stretches only.
+def autocorrelation(segments: list[Segment], lags: int) -> Array:
+    """Autocorrelation at lags 0..`lags`, shape (lags + 1,), pairs within segments only.
 
-    Each stretch is centred on its own mean; products are divided by the sum of all squares (the biased
+    Each segment is centred on its own mean; products are divided by the sum of all squares (the biased
     estimator, which is a positive definite sequence). Zero beyond lag 0 for a constant series.
     """
     total = np.zeros(lags + 1)
-    for stretch in stretches:
-        x = stretch.values - stretch.values.mean()
+    for segment in segments:
+        x = segment.values - segment.values.mean()
         size = 1 << int(np.ceil(np.log2(2 * len(x))))
         products = np.fft.irfft(np.abs(np.fft.rfft(x, size)) ** 2, size)[: min(lags + 1, len(x))]
         total[: len(products)] += products
@@ -48,7 +48,7 @@ def bartlett(correlation: Array, lag: int, n: int) -> float:
 
 
 @dataclass(frozen=True)
-class Autoregression:
+class YuleWalkerFit:
     """An autoregression in units of the series' own variance: x_t = Σ weights_k x_{t−k} + noise."""
 
     weights: Array
@@ -67,9 +67,9 @@ class Autoregression:
         return np.convolve(values - values.mean(), kernel, mode="valid")
 
 
-def autoregression(correlation: Array, n: int) -> Autoregression:
+def fit_autoregression(correlation: Array, n: int) -> YuleWalkerFit:
     """Yule–Walker fit of the order up to `LARGEST_ORDER` with the least AIC."""
-    best, least = Autoregression(np.zeros(0), 1.0), 0.0
+    best, least = YuleWalkerFit(np.zeros(0), 1.0), 0.0
     for order in range(1, LARGEST_ORDER + 1):
         if len(correlation) <= order or n <= 2 * order:
             break
@@ -78,11 +78,11 @@ def autoregression(correlation: Array, n: int) -> Autoregression:
         noise = max(float(1 - weights @ correlation[1 : order + 1]), 1e-9)
         criterion = n * np.log(noise) + 2 * order
         if criterion < least:
-            best, least = Autoregression(weights.astype(float), noise), criterion
+            best, least = YuleWalkerFit(weights.astype(float), noise), criterion
     return best
 
 
-def lomb_scargle(stretches: list[Stretch], size: int) -> Array:
+def lomb_scargle(segments: list[Segment], size: int) -> Array:
     """Normalized Lomb–Scargle power at k/`size` cycles per step, k = 1..size // 2 − 1.
 
     White noise has mean power 1, exponentially distributed. Exact across holes, since on a common clock
@@ -90,13 +90,13 @@ def lomb_scargle(stretches: list[Stretch], size: int) -> Array:
     `scipy.signal.lombscargle` divided by the variance. `size` must cover the clock from first to last.
     Source: Scargle, Astrophys. J. 263 (1982).
     """
-    first = min(s.start for s in stretches)
+    first = min(s.start for s in segments)
     values, present = np.zeros(size), np.zeros(size)
-    n = sum(len(s.values) for s in stretches)
-    mean = sum(float(s.values.sum()) for s in stretches) / n
-    for stretch in stretches:
-        held = slice(stretch.start - first, stretch.start - first + len(stretch.values))
-        values[held], present[held] = stretch.values - mean, 1.0
+    n = sum(len(s.values) for s in segments)
+    mean = sum(float(s.values.sum()) for s in segments) / n
+    for segment in segments:
+        held = slice(segment.start - first, segment.start - first + len(segment.values))
+        values[held], present[held] = segment.values - mean, 1.0
     variance = float(values @ values) / n
     k = np.arange(1, size // 2)
     if variance <= 1e-12:
@@ -112,7 +112,7 @@ def lomb_scargle(stretches: list[Stretch], size: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Fisher:
+class FisherTest:
     """Fisher's test for any one period: the largest share g of a prewhitened series' periodogram."""
 
     g: float
@@ -123,14 +123,14 @@ class Fisher:
     """Probability of so large a share in white noise, m·exp(−m·g) at most."""
 
 
-def fisher(values: Array, background: Autoregression) -> Fisher:
-    """Fisher's g of one stretch after its autoregressive background is taken out (Fisher 1929)."""
+def fisher_test(values: Array, background: YuleWalkerFit) -> FisherTest:
+    """Fisher's g of one segment after its autoregressive background is taken out (Fisher 1929)."""
     x = background.residuals(values)
     n = len(x)
     ordinates = (n - 1) // 2
     power = np.abs(np.fft.rfft(x - x.mean())[1 : ordinates + 1]) ** 2
     if ordinates < 2 or power.sum() <= 1e-12:
-        return Fisher(float("nan"), float("nan"), max(ordinates, 0), 1.0)
+        return FisherTest(float("nan"), float("nan"), max(ordinates, 0), 1.0)
     best = int(np.argmax(power))
     g = float(power[best] / power.sum())
-    return Fisher(g, n / (best + 1), ordinates, float(min(1.0, ordinates * np.exp(-ordinates * g))))
+    return FisherTest(g, n / (best + 1), ordinates, float(min(1.0, ordinates * np.exp(-ordinates * g))))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.result import LEVEL, Part, Z
 from ..stats.gamma import GapSums, Likelihood
-from ..stats.gamma_bootstrap import goodness_of_fit, spread
+from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
 from ..stats.quantiles import binomial, spearman
 from ..trace.aggregates import wilson
 from ..trace.trace import Selection, Trace
@@ -214,7 +214,7 @@ def _spread_rows(
         ("rate", log_shape + log_rps, shape_error - mean_error),
         ("rate_rps", log_rps, -mean_error),
     ):
-        found = spread(values, errors)
+        found = excess_spread(values, errors)
         q25, median, q75 = np.exp(np.quantile(values, [0.25, 0.5, 0.75]))
         yield {
             **_names(selection), "scope": scope, "quantity": quantity, "windows": len(values),
@@ -263,7 +263,7 @@ def _overall_row(
     fit = Likelihood(pooled, fitted.whole_tick).maximum()
     shape, mean_gap_s = float(fit.shape[0]), float(pooled.mean[0]) * fitted.tick_s
     cv = float(cv_of(pooled, gaps.square_sum.sum(keepdims=True))[0])
-    good = goodness_of_fit(gaps.cells.sum(axis=0, keepdims=True), rng)
+    good = goodness_of_windows(gaps.cells.sum(axis=0, keepdims=True), rng)
     block, interval_by = _blocks(windows)
     if block is None:
         rate = n / covered_s * np.exp(np.array([-1, 1]) * Z * cv / np.sqrt(n))
@@ -286,7 +286,7 @@ def _overall_row(
         "rate_rps_low": rate[0], "rate_rps_high": rate[1], "mean_gap_s": mean_gap_s,
         "shape": shape, "shape_low": shapes[0], "shape_high": shapes[1], "rate": shape / mean_gap_s,
         "scale": mean_gap_s / shape, "cv": cv, "cv_low": cvs[0], "cv_high": cvs[1],
-        "cv_fit": shape**-0.5, "ks_distance": float(good.distance[0]), "p_value": float(good.p_value[0]),
+        "cv_fit": shape**-0.5, "ks_distance": float(good.ks_distance[0]), "p_value": float(good.p_value[0]),
         "interval_by": interval_by,
     }  # fmt: skip
 

@@ -108,7 +108,7 @@ class Hours:
             }
         )
 
-    def stretches(self) -> list[slice]:
+    def segments(self) -> list[slice]:
         """The whole hours of each segment, as slices of the axis."""
         out = []
         for segment in np.unique(self.segment):
@@ -119,7 +119,7 @@ class Hours:
 
     def longest(self) -> int:
         """Whole hours of the longest stretch."""
-        return max((s.stop - s.start for s in self.stretches()), default=0)
+        return max((s.stop - s.start for s in self.segments()), default=0)
 
     def named(self, rows: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
         """Put the selections' names before the columns of `schema`."""

@@ -29,12 +29,12 @@ from ..core.result import LEVEL, Interval, Part
 from ..stats.mstl import mstl
 from ..stats.quantiles import normal
 from ..stats.spectrum import (
-    Autoregression,
-    Stretch,
+    Segment,
+    YuleWalkerFit,
     autocorrelation,
-    autoregression,
     bartlett,
-    fisher,
+    fisher_test,
+    fit_autoregression,
     lomb_scargle,
 )
 from ..trace.aggregates import lasting, resampled_sums, spoken, spread_of
@@ -196,24 +196,24 @@ def _missing(hours: Hours, trace: Trace) -> tuple[str, ...]:
 
 def _tests(hours: Hours, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Tests per selection and period, Fisher's test per selection, spectra."""
-    stretches = [s for s in hours.stretches() if s.stop - s.start >= HOURS_NEEDED[DAY_H]]
+    segments = [s for s in hours.segments() if s.stop - s.start >= HOURS_NEEDED[DAY_H]]
     tests: list[dict[str, object]] = []
     dominant: list[dict[str, object]] = []
     spectra: list[pl.DataFrame] = []
-    if not stretches:
+    if not segments:
         return keyed(tests, hours), keyed(dominant, hours), pl.DataFrame()
     level = np.log1p(hours.n.astype(float))
-    strengths = _strengths(level, stretches, rng)
+    strengths = _strengths(level, segments, rng)
     hour_of_day = hours.hour % DAY_H
     for i, selection_id in enumerate(hours.names["selection_id"]):
-        series = [Stretch(int(hours.hour[s.start]), level[i, s]) for s in stretches]
+        series = [Segment(int(hours.hour[s.start]), level[i, s]) for s in segments]
         flat = [
-            Stretch(s.start, values)
-            for s, values in zip(series, _withoutprofile_of(level[i], hour_of_day, stretches), strict=True)
+            Segment(s.start, values)
+            for s, values in zip(series, _without_profile(level[i], hour_of_day, segments), strict=True)
         ]
         study = _Study.of(series, flat)
         longest = max(flat, key=lambda s: len(s.values))
-        found = fisher(max(series, key=lambda s: len(s.values)).values, study.background)
+        found = fisher_test(max(series, key=lambda s: len(s.values)).values, study.background)
         dominant.append(
             {
                 "selection_id": selection_id,
@@ -236,32 +236,32 @@ def _tests(hours: Hours, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.Dat
     return keyed(tests, hours), keyed(dominant, hours), pl.concat(spectra)
 
 
-def _withoutprofile_of(level: Array, hour_of_day: NDArray[np.int64], stretches: list[slice]) -> list[Array]:
+def _without_profile(level: Array, hour_of_day: NDArray[np.int64], segments: list[slice]) -> list[Array]:
     """Take the mean of each hour of the day out of the whole hours of one selection."""
-    at = np.concatenate([np.arange(s.start, s.stop) for s in stretches])
+    at = np.concatenate([np.arange(s.start, s.stop) for s in segments])
     mean = np.bincount(hour_of_day[at], level[at], DAY_H) / np.maximum(
         np.bincount(hour_of_day[at], None, DAY_H), 1
     )
-    return [level[s] - mean[hour_of_day[s]] for s in stretches]
+    return [level[s] - mean[hour_of_day[s]] for s in segments]
 
 
 @dataclass(frozen=True)
 class _Study:
     """One selection's series with what its tests share."""
 
-    series: list[Stretch]
-    flat: list[Stretch]
+    series: list[Segment]
+    flat: list[Segment]
     """The series without its mean hour-of-day profile."""
     plain_r: Array
     flat_r: Array
-    background: Autoregression
+    background: YuleWalkerFit
     scale: float
     """Variance of the flat series over that of the series, the profile's degrees of freedom given back."""
     power: Array
     size: int
 
     @classmethod
-    def of(cls, series: list[Stretch], flat: list[Stretch]) -> _Study:
+    def of(cls, series: list[Segment], flat: list[Segment]) -> _Study:
         """Autocorrelations, autoregressive background and spectrum."""
         lags = WEEK_H + WEEK_H // 2
         plain_r, flat_r = autocorrelation(series, lags), autocorrelation(flat, lags)
@@ -273,7 +273,7 @@ class _Study:
             flat=flat,
             plain_r=plain_r,
             flat_r=flat_r,
-            background=autoregression(flat_r, n),
+            background=fit_autoregression(flat_r, n),
             scale=_variance(flat) / max(_variance(series), 1e-12) * n / (n - DAY_H),
             power=lomb_scargle(series, size),
             size=size,
@@ -315,8 +315,8 @@ class _Study:
     def _correlation(self, period: int, rng: np.random.Generator) -> Interval:
         """Autocorrelation at the period, resampling blocks one period long."""
         blocks = []
-        for stretch in self.series:
-            x = stretch.values - stretch.values.mean()
+        for segment in self.series:
+            x = segment.values - segment.values.mean()
             product = np.zeros_like(x)
             product[: max(len(x) - period, 0)] = x[:-period] * x[period:] if len(x) > period else 0.0
             starts = np.arange(0, len(x), period)
@@ -341,10 +341,10 @@ class _Study:
         )
 
 
-def _variance(stretches: list[Stretch]) -> float:
+def _variance(segments: list[Segment]) -> float:
     """Variance about each stretch's own mean."""
-    n = sum(len(s.values) for s in stretches)
-    return sum(float(np.var(s.values)) * len(s.values) for s in stretches) / n
+    n = sum(len(s.values) for s in segments)
+    return sum(float(np.var(s.values)) * len(s.values) for s in segments) / n
 
 
 def _verdict(cycles: float, peak_p: float, spectral_p: float, constant: bool) -> tuple[str, str]:
@@ -363,15 +363,15 @@ def _verdict(cycles: float, peak_p: float, spectral_p: float, constant: bool) ->
 
 
 def _strengths(
-    level: Array, stretches: list[slice], rng: np.random.Generator
+    level: Array, segments: list[slice], rng: np.random.Generator
 ) -> dict[int, tuple[list[Interval], float]]:
     """Seasonal strength by period: an interval per selection, and what noise of that length shows."""
     blocks: dict[int, list[Array]] = {}
     noise: dict[int, float] = {}
-    for stretch in sorted(stretches, key=lambda s: s.start - s.stop):
-        n = stretch.stop - stretch.start
+    for segment in sorted(segments, key=lambda s: s.start - s.stop):
+        n = segment.stop - segment.start
         periods = tuple(p for p in PERIODS_H if n >= HOURS_NEEDED[p])
-        parts = mstl(level[:, stretch], periods)
+        parts = mstl(level[:, segment], periods)
         for period in periods:
             left, both = parts.remainder, parts.seasonal[period] + parts.remainder
             sums = np.stack([np.ones_like(left), left, left**2, both, both**2], axis=-1)

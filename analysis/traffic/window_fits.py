@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stats.gamma import Likelihood, Prior, ShapeFits
-from ..stats.gamma_bootstrap import goodness_of_fit, redraw, refit
+from ..stats.gamma_bootstrap import goodness_of_windows, redraw, refit
 from .windows import SelectionGaps
 
 Array = NDArray[np.float64]
@@ -105,8 +105,8 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     if not len(sound):
         return fitted
     probed = np.sort(rng.choice(sound, min(PROBED, len(sound)), replace=False))
-    good = goodness_of_fit(gaps.own.cells[probed], rng)
-    fitted.ks_distance[probed], fitted.p_value[probed] = good.distance, good.p_value
+    good = goodness_of_windows(gaps.own.cells[probed], rng)
+    fitted.ks_distance[probed], fitted.p_value[probed] = good.ks_distance, good.p_value
     # Redraws start from the shrunk shapes: those of the windows themselves already hold sampling error.
     times = int(np.clip(REDRAWN / 2 / len(sound), 1, 20))
     if len(sound) > REDRAWN:

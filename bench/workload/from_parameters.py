@@ -43,7 +43,7 @@ MOST = 50_000_000
 
 
 @dataclass(frozen=True)
-class Windows:
+class ArrivalWindows:
     """Windows in order, as `renewal.sample_arrivals` takes them; every array has one element a window."""
 
     start_s: Array
@@ -63,19 +63,19 @@ class Windows:
         """Where the last window ends."""
         return float(self.start_s[-1] + self.length_s[-1])
 
-    def cut(self, begin_s: float, end_s: float) -> Windows:
+    def cut(self, begin_s: float, end_s: float) -> ArrivalWindows:
         """What lies between two instants, on a clock that starts at the first."""
         begins = np.maximum(self.start_s, begin_s)
         length = np.minimum(self.start_s + self.length_s, end_s) - begins
         held = length > 1e-9
         shape, rate, apart = self.shape[held], self.rate_rps[held], self.not_gamma[held]
-        return Windows(begins[held] - begin_s, length[held], shape, rate, apart)
+        return ArrivalWindows(begins[held] - begin_s, length[held], shape, rate, apart)
 
     def holding(self, at_s: Array) -> NDArray[np.int64]:
         """Index of the window that holds each instant."""
         return np.maximum(np.searchsorted(self.start_s, at_s, side="right") - 1, 0)
 
-    def faster(self, factor: float) -> Windows:
+    def faster(self, factor: float) -> ArrivalWindows:
         """The same windows with every rate multiplied."""
         return replace(self, rate_rps=self.rate_rps * factor)
 
@@ -220,7 +220,7 @@ def varying(
         # So long that fewer requests than asked for are as good as impossible.
         length = (requests + 8 * np.sqrt(requests / value["shape"]) + 25 / value["shape"]) / rate
     arrivals, sizes = _streams(seed)
-    windows = Windows(start, length, value["shape"], rate, np.zeros(len(start), bool))
+    windows = ArrivalWindows(start, length, value["shape"], rate, np.zeros(len(start), bool))
     at_s = windows.arrivals(arrivals)[:requests]
     drawn = _zipf_lengths(value["exponent"][windows.holding(at_s)], max_tokens, sizes)
     said = {"shape": shape, "scale_s": scale, "exponent": exponent}
@@ -282,7 +282,7 @@ def _selection(content: Mapping[str, Any], said: str, label: str | None) -> Mapp
     return dict(known[label])
 
 
-def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -> Windows:
+def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -> ArrivalWindows:
     """The fitted windows, each as long as the record covers it."""
     rows, named = chosen["arrivals"]["windows"], chosen["selection"]
     label, window_s = named["label"], float(content["window_s"])
@@ -308,7 +308,7 @@ def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -
     length = end - begin
     held = length > 0
     apart = np.array(["not_gamma" in row["flags"] for row in rows])
-    return Windows(begin[held], length[held], shape[held], rate[held], apart[held])
+    return ArrivalWindows(begin[held], length[held], shape[held], rate[held], apart[held])
 
 
 def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from burstlens.analysis.conversations.laws import (
-    TURNS,
+    TURN_LAWS,
     Geometric,
-    LogNormal,
+    IntervalLogNormal,
+    IntervalWeibull,
     NegativeBinomial,
     PowerLaw,
-    Weibull,
     coarse,
 )
 from burstlens.analysis.conversations.part import Conversations, describe_conversations
@@ -85,7 +85,7 @@ def test_turn_laws_are_distributions(law: Family, theta: NDArray[np.float64]) ->
     assert law.cumulative(theta, k)[-1] > 0.999
 
 
-@pytest.mark.parametrize("law", [LogNormal(1.0), Weibull(1.0)], ids=["log-normal", "weibull"])
+@pytest.mark.parametrize("law", [IntervalLogNormal(1.0), IntervalWeibull(1.0)], ids=["log-normal", "weibull"])
 def test_interval_laws_put_their_mass_on_the_clock(law: Family) -> None:
     theta = np.array([3.0, 0.2]) if law.name == "log-normal" else np.array([-0.4, 3.5])
     k = np.arange(0.0, 20_000.0)
@@ -119,7 +119,7 @@ def draws_of(name: str, rng: np.random.Generator, n: int) -> NDArray[np.float64]
 )
 def test_planted_turn_laws_are_recovered_and_covered(name: str, planted: dict[str, float]) -> None:
     rng = np.random.default_rng(11)
-    law = next(law for law in TURNS if law.name == name)
+    law = next(law for law in TURN_LAWS if law.name == name)
     covered = dict.fromkeys(planted, 0)
     for _ in range(40):
         fit = likelihood.fit(law, Histogram.of(draws_of(name, rng, 1_500)))
@@ -130,7 +130,7 @@ def test_planted_turn_laws_are_recovered_and_covered(name: str, planted: dict[st
     assert all(count >= 34 for count in covered.values())
 
 
-@pytest.mark.parametrize("law", [LogNormal(1.0), Weibull(1.0)], ids=["log-normal", "weibull"])
+@pytest.mark.parametrize("law", [IntervalLogNormal(1.0), IntervalWeibull(1.0)], ids=["log-normal", "weibull"])
 def test_planted_intervals_are_recovered_through_whole_seconds(law: Family) -> None:
     rng = np.random.default_rng(12)
     normal = law.name == "log-normal"

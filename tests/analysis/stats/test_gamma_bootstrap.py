@@ -9,11 +9,11 @@ from burstlens.analysis.stats.gamma import SINGLE, cumulative
 from burstlens.analysis.stats.gamma_bootstrap import (
     binned,
     cell_cumulative,
-    goodness_of_fit,
+    excess_spread,
+    goodness_of_windows,
     lowest_ticks,
     redraw,
     refit,
-    spread,
 )
 
 
@@ -46,7 +46,7 @@ def test_refits_of_redraws_find_the_shape() -> None:
     ("shape", "mean", "n"), [(0.2, 20.0, 40), (0.5, 5.0, 100), (1.0, 30.0, 60), (2.0, 2.0, 200)]
 )
 def test_true_gammas_are_rejected_as_often_as_they_should(shape: float, mean: float, n: int) -> None:
-    p = goodness_of_fit(_cells_of(_gamma_gaps(shape, mean, (400, n))), np.random.default_rng(5)).p_value
+    p = goodness_of_windows(_cells_of(_gamma_gaps(shape, mean, (400, n))), np.random.default_rng(5)).p_value
     # 400 windows at 5 %: four standard deviations are 4.4 points.
     assert 0.01 <= np.mean(p <= 0.05) <= 0.095
     assert 0.42 <= np.mean(p <= 0.5) <= 0.6
@@ -55,7 +55,7 @@ def test_true_gammas_are_rejected_as_often_as_they_should(shape: float, mean: fl
 def test_other_laws_are_rejected() -> None:
     rng = np.random.default_rng(8)
     lognormal = np.floor(rng.random((200, 150)) + np.exp(rng.normal(1.0, 1.5, (200, 150))))
-    assert np.mean(goodness_of_fit(_cells_of(lognormal), rng).p_value <= 0.05) > 0.7
+    assert np.mean(goodness_of_windows(_cells_of(lognormal), rng).p_value <= 0.05) > 0.7
 
 
 @pytest.mark.parametrize("n", [(30, 40), (30, 300)])
@@ -79,7 +79,7 @@ def _excess(sd: float, n_range: tuple[int, int], seed: int):  # type: ignore[no-
     centre = np.exp(fits.log_shape.mean())
     start = np.full(400, centre) if not sd else fits.shape
     again, _ = refit(redraw(n, start, means, 45, rng, 4).reshape(-1, 45).astype(float))
-    return spread(fits.log_shape, again.log_shape.reshape(4, -1) - np.log(start)).excess_sd
+    return excess_spread(fits.log_shape, again.log_shape.reshape(4, -1) - np.log(start)).excess_sd
 
 
 def _gamma_gaps(shape: float, mean: float, size: tuple[int, int]) -> np.ndarray:

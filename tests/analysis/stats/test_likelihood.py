@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from burstlens.analysis.stats.likelihood import Array, Histogram, fit, goodness_of_fit, ks_distance
+from burstlens.analysis.stats.likelihood import Array, Histogram, distance_from_law, fit, goodness_of_family
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def test_true_families_are_rejected_as_often_as_they_should() -> None:
     p = []
     for _ in range(80):
         data = Histogram.of(rng.poisson(4.0, 100).astype(float))
-        p.append(goodness_of_fit(Poisson(), data, fit(Poisson(), data), support, rng, 19).p_value)
+        p.append(goodness_of_family(Poisson(), data, fit(Poisson(), data), support, rng, 19).p_value)
     assert np.mean(np.array(p) <= 0.05) <= 0.125
     assert 0.35 <= np.mean(np.array(p) <= 0.5) <= 0.7
 
@@ -128,6 +128,6 @@ def test_false_families_are_rejected() -> None:
     rng = np.random.default_rng(5)
     data = Histogram.of(rng.negative_binomial(2, 0.3, 300).astype(float))
     found = fit(Poisson(), data)
-    good = goodness_of_fit(Poisson(), data, found, np.arange(80.0), rng, 39)
+    good = goodness_of_family(Poisson(), data, found, np.arange(80.0), rng, 39)
     assert good.p_value == pytest.approx(1 / 40)
-    assert good.ks_distance == found.ks_distance == ks_distance(Poisson(), found.theta, data)
+    assert good.ks_distance == found.ks_distance == distance_from_law(Poisson(), found.theta, data)

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from burstlens.analysis.stats.mstl import mstl
-from burstlens.analysis.stats.spectrum import Stretch, autocorrelation, autoregression, fisher, lomb_scargle
+from burstlens.analysis.stats.spectrum import (
+    Segment,
+    autocorrelation,
+    fisher_test,
+    fit_autoregression,
+    lomb_scargle,
+)
 from burstlens.analysis.trace.aggregates import boxes
 from burstlens.analysis.trace.trace import Trace, open_trace
 from burstlens.analysis.traffic import periodicity
@@ -99,13 +105,13 @@ def test_decomposition_refuses_fewer_than_two_cycles() -> None:
 
 def test_lomb_scargle_is_scipys_across_a_hole() -> None:
     rng = np.random.default_rng(2)
-    stretches = [Stretch(30, rng.normal(size=200)), Stretch(700, rng.normal(size=131))]
-    at = np.concatenate([s.start + np.arange(len(s.values)) for s in stretches]).astype(float)
-    values = np.concatenate([s.values for s in stretches])
+    segments = [Segment(30, rng.normal(size=200)), Segment(700, rng.normal(size=131))]
+    at = np.concatenate([s.start + np.arange(len(s.values)) for s in segments]).astype(float)
+    values = np.concatenate([s.values for s in segments])
     values = values - values.mean()
     size = 168 * 5
     theirs = signal.lombscargle(at, values, 2 * np.pi * np.arange(1, size // 2) / size) / values.var()
-    np.testing.assert_allclose(lomb_scargle(stretches, size), theirs, rtol=1e-8)
+    np.testing.assert_allclose(lomb_scargle(segments, size), theirs, rtol=1e-8)
 
 
 def test_autocorrelation_is_the_one_of_statsmodels_and_never_crosses_a_hole() -> None:
@@ -113,8 +119,8 @@ def test_autocorrelation_is_the_one_of_statsmodels_and_never_crosses_a_hole() ->
 
     rng = np.random.default_rng(3)
     first, second = rng.normal(size=300).cumsum(), rng.normal(size=120) + 50
-    np.testing.assert_allclose(autocorrelation([Stretch(0, first)], 200), acf(first, nlags=200), atol=1e-10)
-    together = autocorrelation([Stretch(0, first), Stretch(9_000, second)], 5)
+    np.testing.assert_allclose(autocorrelation([Segment(0, first)], 200), acf(first, nlags=200), atol=1e-10)
+    together = autocorrelation([Segment(0, first), Segment(9_000, second)], 5)
     a, b = first - first.mean(), second - second.mean()
     expected = (a[:-5] @ a[5:] + b[:-5] @ b[5:]) / (a @ a + b @ b)
     assert together[5] == pytest.approx(expected)
@@ -123,18 +129,18 @@ def test_autocorrelation_is_the_one_of_statsmodels_and_never_crosses_a_hole() ->
 def test_autoregression_is_recovered_and_whitens() -> None:
     rng = np.random.default_rng(4)
     series = signal.lfilter([1], [1, -0.6, -0.2], rng.normal(size=60_000))
-    found = autoregression(autocorrelation([Stretch(0, series)], 10), len(series))
+    found = fit_autoregression(autocorrelation([Segment(0, series)], 10), len(series))
     np.testing.assert_allclose(found.weights[:2], [0.6, 0.2], atol=0.02)
-    left = autocorrelation([Stretch(0, found.residuals(series))], 5)
+    left = autocorrelation([Segment(0, found.residuals(series))], 5)
     assert np.abs(left[1:]).max() < 0.02
 
 
 def test_fishers_p_is_one_in_twenty_below_five_percent_in_noise_and_small_for_a_sine() -> None:
     rng = np.random.default_rng(5)
-    white = autoregression(np.eye(1, 5)[0], 300)
-    p = np.array([fisher(rng.normal(size=300), white).p for _ in range(600)])
+    white = fit_autoregression(np.eye(1, 5)[0], 300)
+    p = np.array([fisher_test(rng.normal(size=300), white).p for _ in range(600)])
     assert 0.02 < np.mean(p < 0.05) < 0.08
-    found = fisher(rng.normal(size=300) + np.sin(2 * np.pi * np.arange(300) / 25), white)
+    found = fisher_test(rng.normal(size=300) + np.sin(2 * np.pi * np.arange(300) / 25), white)
     assert found.period == pytest.approx(25)
     assert found.p < 1e-6
 
