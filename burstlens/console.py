@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from .analysis.core.result import Progress, silent
+from .analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 
-UNITS_S = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+UNITS_S = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": MINUTE_S, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 UNITS_BYTES = {
     "": 1,
     "b": 1,

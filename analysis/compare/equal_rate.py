@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 
 from ..core.result import LEVEL, Interval
+from ..core.units import DAY_S, time_span
 from ..stats.quantiles import binomial
 from ..traffic.arrivals import Arrivals
 from ..traffic.burstiness import Burstiness
@@ -39,7 +40,7 @@ RATE, COUNTS = "rate variation", "index of dispersion at equal count"
 
 COMPARABLE = 2.0
 """Records whose lengths differ by at most this factor are compared as wholes."""
-WHOLE_CYCLE_S = 6.9 * 86_400
+WHOLE_CYCLE_S = 6.9 * DAY_S
 """So are records of a week and more each, but for a little at their ends: both hold the hours of the week."""
 EQUAL_COUNTS = (1.0, 10.0, 100.0)
 """Mean counts of a bin that indices of dispersion are compared at when clocks are run at another speed."""
@@ -190,7 +191,13 @@ def _inside(told: list[dict[float, _Row]], common: list[float], shorter_s: float
                 for side in told
             ]
             yield Outcome(
-                RATE, f"inside stretches of {span(stretch)}", width, None, rates[0], rates[1], decides=True
+                RATE,
+                f"inside stretches of {time_span(stretch)}",
+                width,
+                None,
+                rates[0],
+                rates[1],
+                decides=True,
             )
 
 
@@ -230,12 +237,3 @@ def _interval(row: _Row | None, name: str) -> Interval:
         raise LookupError(f"no row that tells {name}")
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return Interval(row[name], -inf if low is None else low, inf if high is None else high)
-
-
-def span(width_s: float) -> str:
-    """A width in words: `1 s`, `10 minutes`, `1 hour`."""
-    for unit_s, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if width_s >= unit_s:
-            many = width_s / unit_s
-            return f"{many:.3g} {unit}{'' if round(many, 2) == 1 else 's'}"
-    return f"{width_s:.3g} s"

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ..conversations.part import Conversations
+from ..core.arrays import Array
 from ..core.result import LEVEL, Interval, Part, estimates, number
+from ..core.units import time_span
 from ..lengths.part import Lengths
 from ..trace.trace import Trace
 from ..traffic.volume import Volume
-from .equal_rate import difference, span
+from .equal_rate import difference
 from .pairs import ends
 from .side_by_side import Comparison, compare_traces
 from .time_blocks import SIDES, Sample, pooled, sample_of, samples_asked, samples_in
@@ -32,7 +33,6 @@ from .time_blocks import SIDES, Sample, pooled, sample_of, samples_asked, sample
 if TYPE_CHECKING:
     from ..characterize import Characterization
 
-Array = NDArray[np.float64]
 
 FEWEST = 50
 """Fewer requests, gaps or lengths of a trace have no distribution to compare."""
@@ -156,7 +156,7 @@ def _estimates(said: Sequence[Characterization], side_by_side: Comparison, selec
         ]
         if all(rows):
             yield _estimate(
-                f"rate variation in bins of {span(width)}", [_interval(row, "rate_cv2") for row in rows]
+                f"rate variation in bins of {time_span(width)}", [_interval(row, "rate_cv2") for row in rows]
             )
     joint = [
         _row(each.part(Lengths).frames["joint"], label) for each, label in zip(said, labels, strict=True)

@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from ..core.result import Interval, estimates
-from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE, Outcome, span
+from ..core.units import per_span, time_span
+from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE, Outcome
 
 _Row = dict[str, Any]
 
@@ -69,7 +70,7 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
         verdict += f", not told apart {_at(widths[UNTOLD])}"
     row = max((row for row in fair if row["outcome"] != UNTOLD), key=_width, default=fair[-1])
     said = (
-        f"At equal mean rate{stretches}, {verdict}. {_per(row['width_s']).capitalize()} the squared "
+        f"At equal mean rate{stretches}, {verdict}. {per_span(row['width_s']).capitalize()} the squared "
         f"variation of the rate is {shown(row, 'value')} against {shown(row, 'other_value')}{_times(row)}."
     )
     aside = both.filter(~pl.col("decides"), pl.col("outcome") != UNTOLD).to_dicts()
@@ -77,7 +78,7 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
         row = max(aside, key=_width)
         said += (
             f" Over the whole of their unequal records it is {shown(row, 'value')} against "
-            f"{shown(row, 'other_value')} {_per(row['width_s'])}."
+            f"{shown(row, 'other_value')} {per_span(row['width_s'])}."
         )
     return said
 
@@ -88,12 +89,7 @@ def _width(row: _Row) -> float:
 
 def _at(widths: Sequence[float]) -> str:
     """`per second and per minute`."""
-    return listing([_per(width) for width in widths])
-
-
-def _per(width_s: float) -> str:
-    """`per second`, `per 10 s`, `per minute`."""
-    return "per " + {1.0: "second"}.get(width_s, span(width_s).removeprefix("1 "))
+    return listing([per_span(width) for width in widths])
 
 
 def shown(row: _Row, name: str) -> str:
@@ -180,7 +176,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
 
 def _sized(trace: _Row) -> str:
     """A trace with how much of it there is."""
-    return f"{trace['trace']} ({trace['rows']:,} requests in {span(trace['covered_s'])})"
+    return f"{trace['trace']} ({trace['rows']:,} requests in {time_span(trace['covered_s'])})"
 
 
 def _facing(pairs: pl.DataFrame, functions: str, burst: str) -> list[_Row]:
@@ -204,7 +200,7 @@ def _named(row: _Row) -> str:
     """A measure in words, with its width or count."""
     at = ""
     if row["width_s"] is not None:
-        at = f" {_per(row['width_s'])}"
+        at = f" {per_span(row['width_s'])}"
     elif row["mean_count"] is not None:
         at = f" in bins of {row['mean_count']:g}"
     return f"{row['measure']}{at}"

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from ..core.result import Part, estimates
+from ..core.units import time_span
 from ..lengths.part import Lengths
 from ..trace.trace import TraceInfo
 from ..traffic.arrivals import Arrivals
 from ..traffic.burstiness import WIDTHS_S, Burstiness
 from ..traffic.failures import FEWEST_DAYS, Failures
 from ..traffic.volume import Volume
-from .equal_rate import COMPARABLE, UNTOLD, median_shape, outcomes, span
+from .equal_rate import COMPARABLE, UNTOLD, median_shape, outcomes
 from .pairs import (
     PAIRS_SCHEMA,
     ends,
@@ -300,7 +301,7 @@ def _missing(named: Sequence[tuple[str, Characterization]], pairs: Sequence[_Row
             yield f"{name} counts requests per minute: its gaps and everything under a minute are unknown."
     lengths = {name: said.part(Volume).observed_s for name, said in named}
     if any(not row["decides"] for row in pairs):
-        covered = "; ".join(f"{name}: {span(length)}" for name, length in lengths.items())
+        covered = "; ".join(f"{name}: {time_span(length)}" for name, length in lengths.items())
         yield (
             f"The records are of unequal length ({covered}). Where one is more than {COMPARABLE:g} times as "
             "long as the other, slow changes of load, as between day and night, do not count."

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers
 from ..trace.trace import Trace
-
-Array = NDArray[np.float64]
 
 BLOCKS = 50
 """Stretches into which a series is cut, fewer where they would hold under five values."""
@@ -42,7 +40,7 @@ def sample_of(series: Array) -> Sample:
     return Sample(len(series), float(np.median(series)) if len(series) else np.nan, stretches)
 
 
-def pooled(stretches: Sequence[tuple[Array, Array]], place: NDArray[np.int64]) -> Array:
+def pooled(stretches: Sequence[tuple[Array, Array]], place: Integers) -> Array:
     """The values that stand at those places, counted from 0, when all stretches are put in one order."""
     values, n = (np.concatenate(part) for part in zip(*stretches, strict=True))
     order = np.argsort(values, kind="stable")

@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from scipy import special
 
-from ..stats.likelihood import Array, Family, Histogram
+from ..core.arrays import Array
+from ..stats.likelihood import Family, Histogram
 
 
 class Geometric:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers
 from ..core.result import Interval, Part, Z, estimates
 from ..stats import likelihood
 from ..stats.likelihood import Fit, Histogram
@@ -22,7 +22,6 @@ from ..trace.trace import Trace
 from .laws import TURN_LAWS, coarse, interval_laws
 from .sessions import (
     MOST_FETCHED,
-    Integers,
     Sessions,
     by_service,
     by_turns,
@@ -34,7 +33,6 @@ from .sessions import (
     too_many,
 )
 
-Array = NDArray[np.float64]
 Bin = tuple[dict[str, Any], Sessions]
 
 LONG_S = (60.0, 300.0, 600.0)

@@ -13,15 +13,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers, Mask
 from ..core.result import LEVEL, Interval
 from ..stats.quantiles import ranks, student
 from ..trace.aggregates import wilson
 from ..trace.trace import Selection, Trace
-
-Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 EDGE = 0.9
 """A session may be cut by an edge of the record that is nearer than this quantile of all intervals."""
@@ -54,7 +51,7 @@ class Sessions:
     """Sessions as arrays: one entry a session, or one an interval with the index of its session."""
 
     turns: Integers
-    near_edge: NDArray[np.bool_]
+    near_edge: Mask
     """First or last request nearer to an edge of the record than most intervals are long."""
     near_s: float
     gap_s: Array
@@ -89,7 +86,7 @@ class Sessions:
             owner=session[inner],
         )
 
-    def only(self, kept: NDArray[np.bool_]) -> Sessions:
+    def only(self, kept: Mask) -> Sessions:
         """The sessions of a mask."""
         held = kept[self.owner]
         index = np.cumsum(kept) - 1
@@ -107,9 +104,7 @@ class Sessions:
         return np.bincount(self.owner, values, minlength=len(self.turns)).astype(float)
 
 
-def _near_edge(
-    first_s: Array, last_s: Array, edges: list[tuple[float, float]], near_s: float
-) -> NDArray[np.bool_]:
+def _near_edge(first_s: Array, last_s: Array, edges: list[tuple[float, float]], near_s: float) -> Mask:
     """Whether a session begins or ends within `near_s` of where its segment, or its kind of request, does."""
     out = np.zeros(len(first_s), dtype=bool)
     for start_s, end_s in edges:
@@ -122,7 +117,7 @@ def _near_edge(
     return out
 
 
-def mean_over(sessions: Sessions, values: Array, known: NDArray[np.bool_] | None = None) -> Interval:
+def mean_over(sessions: Sessions, values: Array, known: Mask | None = None) -> Interval:
     """Mean of non-negative values over intervals, with the error that sessions drawn anew would give it."""
     mean, error, held = _clustered(sessions, values, known)
     if held < 2:
@@ -131,9 +126,7 @@ def mean_over(sessions: Sessions, values: Array, known: NDArray[np.bool_] | None
     return Interval(mean, mean - reach, mean + reach)
 
 
-def share_over(
-    sessions: Sessions, hits: NDArray[np.bool_], known: NDArray[np.bool_] | None = None
-) -> Interval:
+def share_over(sessions: Sessions, hits: Mask, known: Mask | None = None) -> Interval:
     """Share of intervals, by Wilson's formula at the number of independent intervals that errors amount to.
 
     That number lies between the sessions' and the intervals'; it is the sessions' where all agree.
@@ -161,9 +154,7 @@ def quantile_over(sessions: Sessions, values: Array, probability: float) -> Inte
     return Interval(value, low, high)
 
 
-def _clustered(
-    sessions: Sessions, values: Array, known: NDArray[np.bool_] | None
-) -> tuple[float, float, int]:
+def _clustered(sessions: Sessions, values: Array, known: Mask | None) -> tuple[float, float, int]:
     """Mean over intervals, its error with sessions as clusters, and how many sessions have any."""
     weight = np.ones(len(values)) if known is None else known.astype(float)
     total, n = sessions.sums(np.where(weight > 0, values, 0.0)), sessions.sums(weight)

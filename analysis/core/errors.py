@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from .option_names import OptionValue, in_python, in_words
+from .units import counted
 
 
 class BurstlensError(Exception):
@@ -206,11 +207,6 @@ class BurstlensError(Exception):
 def shown(path: Path) -> str:
     """A path as text for one line of a message."""
     return _one_line(str(path))
-
-
-def counted(n: int, thing: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
 
 
 def _is_number(text: str) -> bool:

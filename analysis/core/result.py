@@ -36,6 +36,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "−")
 
 
+def short_time(seconds: float) -> str:
+    """A time of seconds or less: `12.3 ms`, `4.5 s`."""
+    return f"{number(seconds)} s" if abs(seconds) >= 1 else f"{number(1000 * seconds)} ms"
+
+
 LEVEL = 0.95
 """Confidence level of every interval in the project."""
 Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)

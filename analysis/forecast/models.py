@@ -18,20 +18,19 @@ from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Array
 from ..core.errors import BurstlensError
+from ..core.units import DAY_H, DAY_S, WEEK_S
 from .scores import QUANTILES
-from .series import DAY_S, LAGS, Series
+from .series import LAGS, Series
 
-Array = NDArray[np.float64]
 Forecast = Callable[[Series], Array]
 """Forecasts of a series' bins: one number each, or one a quantile, shape (rows, 3)."""
 
 _QUIET = Lock()
 """Filters of warnings are the whole process's: one thread at a time may set them."""
 
-WEEK_S = 7 * DAY_S
 WEEKS_TO_LEARN = 2
 """So many weeks of training make a weekly harmonic more than a memory of single days."""
 
@@ -83,7 +82,7 @@ class HourMean(Forecaster):
     def fit(self, known: Series) -> Forecast:
         """A mean an hour, that of all where an hour was never seen."""
         hour = known.column("hour").astype(int)
-        n, total = np.bincount(hour, minlength=24), np.bincount(hour, known.value, minlength=24)
+        n, total = np.bincount(hour, minlength=DAY_H), np.bincount(hour, known.value, minlength=DAY_H)
         mean = np.where(n > 0, total / np.maximum(n, 1), known.value.mean())
         return lambda rows: mean[rows.column("hour").astype(int)]
 

@@ -15,14 +15,13 @@ import polars as pl
 
 from ..characterize import Characterization
 from ..core.errors import BurstlensError
+from ..core.units import DAY_H, HOUR_S, bin_name
 from ..interchange.parameters import parameters, validate
 from ..traffic.arrivals import Arrivals
 from .models import LABELS
 from .part import Forecasts
-from .series import bin_name
 
 METHOD = "xgboost_poisson"
-HOUR_S = 3600.0
 
 
 def forecast_parameters(
@@ -66,7 +65,7 @@ def _selection(
     out["selection"] |= {"start_s": begin_s, "end_s": end_s}
     shapes, usual = _shapes(said, label, begin_s)
     out["arrivals"]["windows"] = [
-        _window(start_s, forecast / bin_s, bin_s, shapes.get(int(start_s // HOUR_S) % 24, usual))
+        _window(start_s, forecast / bin_s, bin_s, shapes.get(int(start_s // HOUR_S) % DAY_H, usual))
         for start_s, forecast in rows.select("start_s", "forecast").iter_rows()
     ]
     return out
@@ -79,7 +78,7 @@ def _shapes(said: Characterization, label: str, origin_s: float) -> tuple[dict[i
         pl.col("start_s") + said.window_s <= origin_s,
         pl.col("shape").is_finite(),
     )
-    hour = (pl.col("start_s") // HOUR_S).cast(pl.Int64) % 24
+    hour = (pl.col("start_s") // HOUR_S).cast(pl.Int64) % DAY_H
     by_hour = windows.group_by(hour=hour).agg(pl.col("shape").median())
     usual = windows["shape"].median()
     return dict(by_hour.iter_rows()), None if usual is None else float(usual)  # type: ignore[arg-type]

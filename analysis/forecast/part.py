@@ -17,23 +17,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ..core.arrays import Array
 from ..core.cpu import cores
 from ..core.errors import BurstlensError
-from ..core.result import Part, Progress, number, silent
-from ..trace.aggregates import lasting, spoken
+from ..core.result import Part, Progress, silent
+from ..core.units import DAY_S, MINUTE_S, bin_name, time_span
+from ..trace.aggregates import spoken
 from ..trace.trace import Selection, Trace, TraceInfo
 from .models import Forecaster, forecasters, load_xgboost
 from .scores import calibrated, errors, plain_row
 from .sentences import tell
-from .series import DAY_S, TARGETS, Series, bin_name, load_series
+from .series import TARGETS, Series, load_series
 from .tables import PAPER, ROLLING, WIDTHS_S, Cut, Found, Held
 
-Array = NDArray[np.float64]
-
-BINS_S = (60.0, 600.0)
+BINS_S = (MINUTE_S, 10 * MINUTE_S)
 ORIGINS = 4
 FIRST_ORIGIN = 3 / 7
 """Share of the record before the first origin: three days of a week."""
@@ -182,11 +181,6 @@ def describe_forecast(
     )
 
 
-def span_name(span_s: float) -> str:
-    """A length of time, also one of seconds."""
-    return lasting(span_s) if span_s >= 120 else f"{number(span_s)} s"
-
-
 def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selection]:
     """The selections asked for, by default each service; BurstlensError naming the ones there are.
 
@@ -220,7 +214,7 @@ def _cuts(
     if whole is None:
         raise BurstlensError(
             f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
-            f"in the record of {span_name(span_s)}: a shorter --bin or --horizon, or a longer trace"
+            f"in the record of {time_span(span_s)}: a shorter --bin or --horizon, or a longer trace"
         )
     if held < fewest:
         raise BurstlensError(

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers
 from ..core.result import Interval
+from ..core.units import DAY_S, HOUR_S, MINUTE_S
 from ..trace.aggregates import resampled_sums, spread_of
-
-Array = NDArray[np.float64]
 
 COVERAGE = 0.9
 """Nominal coverage of every band."""
 QUANTILES = (0.5 - COVERAGE / 2, 0.5, 0.5 + COVERAGE / 2)
-BLOCKS_S = (86_400.0, 3600.0, 600.0, 60.0)
+BLOCKS_S = (DAY_S, HOUR_S, 10 * MINUTE_S, MINUTE_S)
 """Intervals resample days, else hours, …: the longest stretch of which the held-out time has enough."""
 FEWEST_BLOCKS = 7
 DRAWS = 1000
@@ -78,7 +77,7 @@ def calibrated(
     return np.minimum(bottom, middle) ** 2, np.maximum(top, middle) ** 2
 
 
-def block_of(start_s: Array, bin_s: float) -> tuple[NDArray[np.int64], float]:
+def block_of(start_s: Array, bin_s: float) -> tuple[Integers, float]:
     """Number of the stretch of time that each bin is resampled with, and the stretch's length."""
     for block_s in (*BLOCKS_S, bin_s):
         block = np.floor(start_s / block_s + 1e-9).astype(np.int64)
@@ -88,21 +87,19 @@ def block_of(start_s: Array, bin_s: float) -> tuple[NDArray[np.int64], float]:
     return index, block_s
 
 
-def _resampled(rng: np.random.Generator, block: NDArray[np.int64], *columns: Array) -> Array:
+def _resampled(rng: np.random.Generator, block: Integers, *columns: Array) -> Array:
     """Sums of these columns over resampled stretches, the sums themselves first, (draws + 1, columns)."""
     blocks = np.stack([np.bincount(block, column) for column in columns], axis=1).astype(float)
     return np.vstack([blocks.sum(axis=0), resampled_sums(rng, blocks, DRAWS)])
 
 
-def nmae_interval(
-    rng: np.random.Generator, block: NDArray[np.int64], seen: Array, forecast: Array
-) -> Interval:
+def nmae_interval(rng: np.random.Generator, block: Integers, seen: Array, forecast: Array) -> Interval:
     """NMAE with the interval of a block bootstrap."""
     return _ratio(_resampled(rng, block, np.abs(seen - forecast), seen))
 
 
 def skill(
-    rng: np.random.Generator, block: NDArray[np.int64], seen: Array, forecast: Array, against: Array
+    rng: np.random.Generator, block: Integers, seen: Array, forecast: Array, against: Array
 ) -> Interval:
     """Share of another forecast's absolute error that this one saves; 0 is no better, 1 is perfect."""
     left = _ratio(_resampled(rng, block, np.abs(seen - forecast), np.abs(seen - against)))

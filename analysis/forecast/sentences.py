@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ..core.result import number
-from ..trace.aggregates import lasting
+from ..core.units import bin_name, time_span
 from .models import LABELS
 from .scores import COVERAGE
-from .series import TARGETS, bin_name
+from .series import TARGETS
 from .tables import PAPER, ROLLING
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def tell(part: Forecasts) -> Iterator[str]:
     """What can be forecast and what cannot; the paper's split; bands."""
-    ahead = f", {lasting(part.horizon_s)} ahead" if part.horizon_s else ""
+    ahead = f", {time_span(part.horizon_s)} ahead" if part.horizon_s else ""
     lost = part.verdicts.filter((~pl.col("forecastable")).all().over("selection"))
     for (selection,), rows in lost.group_by("selection", maintain_order=True):
         best = rows.sort("skill", nulls_last=False).row(-1, named=True)

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array
 from ..core.errors import BurstlensError
+from ..core.units import DAY_S, HOUR_S, bin_name
 from ..trace.aggregates import ticks_in
 from ..trace.trace import Selection, Trace
-
-Array = NDArray[np.float64]
 
 TARGETS = {"requests": "request count", "request_tokens": "mean request tokens", "token_load": "token load"}
 """What is forecast per bin, and how prose names it. Token load is request plus response tokens, the load that
 capacity is bought for; the mean is over requests that succeeded, unknown where there was none."""
 LAGS = 3
-LONGEST_WINDOW_S = 3600.0
+LONGEST_WINDOW_S = HOUR_S
 WINDOWS_S = (600.0, 1800.0, LONGEST_WINDOW_S)
 """Rolling windows; where bins are so long that one holds fewer than two of them, it holds two or three."""
 FEATURES = (
@@ -33,18 +32,8 @@ FEATURES = (
     "hour",
     "weekday",
 )
-DAY_S = 86_400.0
 MOST_BINS = 1_000_000
 """What the query can number."""
-WORDS = {60.0: "m", 3600.0: "h", DAY_S: "d"}
-
-
-def bin_name(bin_s: float) -> str:
-    """`10m`, `1h` or `90s`, as the command line takes it."""
-    for unit, letter in sorted(WORDS.items(), reverse=True):
-        if bin_s >= unit and bin_s % unit == 0:
-            return f"{bin_s / unit:g}{letter}"
-    return f"{bin_s:g}s"
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array
 from ..core.result import estimates
 from ..trace.aggregates import flat
 from ..trace.trace import Selection
 from .models import Forecaster
 from .scores import block_of, covered, errors, nmae_interval, pinball, plain_row, skill
 from .series import Series
-
-Array = NDArray[np.float64]
 
 PAPER, ROLLING = "five sevenths", "rolling"
 """Names of the two ways to hold out."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from ..core.atomic_write import write_csv
-from ..core.errors import counted
+from ..core.units import counted
 from .requests import Requests, lost, with_tokens
 
 DAY0 = date(2023, 11, 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..core.errors import counted
+from ..core.units import counted
 
 BLOCK = 512
 """Tokens of a block in the Mooncake traces, and what AIPerf takes where nothing is said."""

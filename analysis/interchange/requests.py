@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ..core.errors import BurstlensError, counted
+from ..core.errors import BurstlensError
+from ..core.units import counted
 from ..logs.trace_info import TraceInfo
 
 NAMES_SHOWN = 4

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy import special
 
+from ..core.arrays import Array, Integers
 from ..core.atomic_write import write_text
-from ..core.errors import BurstlensError, counted, shown
+from ..core.errors import BurstlensError, shown
+from ..core.units import counted
 from ..lengths.joint import Marginal
 from ..lengths.part import SIDES, describe_lengths
 from ..logs.sniff import checked_digest
@@ -349,7 +350,7 @@ def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> lis
     return laws
 
 
-def _parsed(text: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _parsed(text: Any) -> tuple[Integers, Array]:
     """Values and shares of `{12: 0.5, 13: 0.5}`; never evaluated as code."""
     said = ast.literal_eval(text) if isinstance(text, str) else text
     pairs = sorted((int(value), float(share)) for value, share in said.items())

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.atomic_write import write_text
 from ..core.errors import BurstlensError
+from ..core.units import HOUR_S
 from .fitted import Selection, length_laws, mean_tokens
 
 
@@ -34,7 +35,7 @@ def write_vllm_line(
     if not fitted:
         raise BurstlensError(
             f"{content['source']['name']}: {part['selection']['label']}: no window with a fitted shape"
-            f"{'' if start_s is None else f' at {start_s / 3600:.2f} h'}; choose another with --from"
+            f"{'' if start_s is None else f' at {start_s / HOUR_S:.2f} h'}; choose another with --from"
         )
     window = max(fitted, key=lambda row: row["n"])
     request, response = (round(mean_tokens(law)) for law in length_laws(content, part, tokens)[:2])
@@ -45,7 +46,7 @@ def write_vllm_line(
         f"--burstiness {window['shape']:.6g}"
     )
     lost = [
-        f"every window but the one from {window['start_s'] / 3600:.2f} h: one rate and one shape hold all "
+        f"every window but the one from {window['start_s'] / HOUR_S:.2f} h: one rate and one shape hold all "
         "the time",
         "the laws of lengths: every request has the mean length, and every response",
         "sessions and failures",

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import special
 
+from ..core.arrays import Array, Integers
 from ..core.result import LEVEL, Interval
 from ..stats.quantiles import student
 from .joint import (
@@ -27,8 +28,6 @@ from .joint import (
     spearman_interval,
     total_variation,
 )
-
-Array = NDArray[np.float64]
 
 CELLS_PER_E = 4
 """Request bins: cell c holds the token counts x with FLOOR(4 · ln x) = c, a ratio of 1.28 wide."""
@@ -49,9 +48,10 @@ FEWEST_BLOCKS = 5
 PROBABILITIES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
 
-def first_tokens(cell: NDArray[np.integer] | Array, cells_per_e: float) -> NDArray[np.int64]:
+def first_tokens(cell: Integers | Array, cells_per_e: float) -> Integers:
     """The smallest token count in each cell of equal width in log tokens."""
-    return np.ceil(np.exp(np.asarray(cell) / cells_per_e) - 1e-9).astype(np.int64)
+    cells: Integers = np.ceil(np.exp(np.asarray(cell) / cells_per_e) - 1e-9).astype(np.int64)
+    return cells
 
 
 def binned(answered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

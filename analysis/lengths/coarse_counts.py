@@ -9,11 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Array
 from ..stats.likelihood import Histogram
-
-Array = NDArray[np.float64]
 
 EXACT = 64
 """Token counts below this one are never put together."""

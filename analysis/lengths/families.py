@@ -15,14 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from ..core.arrays import Array
 from ..stats.likelihood import Family, Fit, Histogram, distance_from_law, fit
 from ..stats.normal_mixture import normal_mixture
 from .coarse_counts import coarsened, nodes
-
-Array = NDArray[np.float64]
 
 NARROWEST = 0.03
 """Smallest sigma of a log-normal: one narrower would describe a single token count, not a mode."""

@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from ..core.arrays import Array, Integers
 from ..core.result import LEVEL, Interval
 from ..stats.quantiles import normal
 from .families import masses
-
-Array = NDArray[np.float64]
 
 GRIDS = (16, 8, 4, 2)
 """Cells of a rank grid to a side, each pooled from the one before, where one holds 25 requests on average."""
@@ -30,7 +28,7 @@ GRIDS = (16, 8, 4, 2)
 class Marginal:
     """A law of token counts as a table: values in increasing order and P(X <= value), both shape (k,)."""
 
-    values: NDArray[np.int64]
+    values: Integers
     cumulative: Array
 
     @classmethod
@@ -43,7 +41,7 @@ class Marginal:
         """What was seen, and nothing else."""
         return cls(values.astype(np.int64), np.cumsum(counts) / np.sum(counts))
 
-    def quantile(self, share: Array) -> NDArray[np.int64]:
+    def quantile(self, share: Array) -> Integers:
         """Smallest value whose cumulative probability reaches each share, the shape of `share`."""
         at = np.searchsorted(self.cumulative, share * self.cumulative[-1])
         return np.asarray(self.values[np.minimum(at, len(self.values) - 1)])
@@ -60,7 +58,7 @@ class JointModel:
     """Shares of requests by rank cell (request, response), shape (k, k), summing to 1."""
 
 
-def sample_lengths(model: JointModel, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def sample_lengths(model: JointModel, n: int, rng: np.random.Generator) -> Integers:
     """Draw `n` pairs of request and response tokens, shape (n, 2)."""
     if model.grid is None:
         z = rng.standard_normal((n, 2))

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Array
 from ..stats.dip import dip, p_value
 from ..stats.likelihood import Fit, Histogram
 from .families import LogNormals
-
-Array = NDArray[np.float64]
 
 TESTED = 20_000
 """Rows that the dip test takes; more are sampled down, without replacement."""

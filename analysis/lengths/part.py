@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers
 from ..core.result import Interval, Part
 from ..stats.likelihood import Fit, Histogram
 from ..trace.aggregates import named_members, over_selections
@@ -39,7 +39,6 @@ from .modality import modality
 from .schemas import QUANTILES, SCHEMAS
 from .sentences import sentences
 
-Array = NDArray[np.float64]
 Rows = dict[str, list[dict[str, Any]]]
 """Rows of each table while they are gathered."""
 
@@ -264,7 +263,7 @@ def _told(fit: Fit, maximum: int) -> Iterable[dict[str, Any]]:
         }
 
 
-def _drawn_bins(maximum: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _drawn_bins(maximum: int) -> tuple[Integers, Integers]:
     """First token count of each drawn bin, and the first beyond it."""
     cells = np.arange(int(np.log(maximum) * DRAWN_CELLS_PER_E) + 2)
     edges = np.unique(first_tokens(cells, DRAWN_CELLS_PER_E))
@@ -275,8 +274,8 @@ def _drawn_bins(maximum: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _draw(
     rows: Rows,
     named: dict[str, Any],
-    low: NDArray[np.int64],
-    high: NDArray[np.int64],
+    low: Integers,
+    high: Integers,
     n: Array,
     zipf: Array | None,
     winner: Array | None,

@@ -14,9 +14,10 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arrays import Array
 from ..core.errors import BurstlensError
+from ..core.units import DAY_S
 from .select_sql import Reading
 from .tables import Stream
 
@@ -110,9 +111,9 @@ def set_dates(plan: Plan) -> None:
             named = plan.readings[days.index(plan.day0)].log.path.name
             raise BurstlensError.mixed_clocks(named, reading.log.path.name)
         if reading.clock == "second 0":
-            plan.origins_s[i] = -((day - plan.day0).days * 86_400.0)
+            plan.origins_s[i] = -((day - plan.day0).days * DAY_S)
         else:
-            plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * 86_400.0
+            plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * DAY_S
 
 
 def rounded_s(plan: Plan, i: int) -> float:
@@ -120,7 +121,7 @@ def rounded_s(plan: Plan, i: int) -> float:
     return 0.0 if plan.readings[i].clock == "instant" else abs(plan.origins_s[i])
 
 
-def clock_step(arrival_s: npt.NDArray[np.float64], origin_s: float = 0.0) -> float:
+def clock_step(arrival_s: Array, origin_s: float = 0.0) -> float:
     """The coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can tell.
 
     `origin_s` was subtracted from the stamps, whose rounding error is that of the larger number.

@@ -16,7 +16,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from ..core.errors import BurstlensError, counted
+from ..core.errors import BurstlensError
+from ..core.units import counted
 from .clock_and_streams import (
     ARRIVAL_LIMIT_S,
     STEPS_S,

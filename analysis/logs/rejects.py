@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arrays import Integers
 from ..core.errors import BurstlensError
 from .sniff import LogFile, unpacked
 
@@ -91,7 +91,7 @@ class Lines:
         self._file.seek(start)
         return self._file.read(end - start)
 
-    def _where(self, byte: bytes) -> npt.NDArray[np.int64]:
+    def _where(self, byte: bytes) -> Integers:
         """Offsets of every such byte."""
         found = [np.empty(0, np.int64)]
         for at in range(0, self.size, CHUNK):
@@ -130,7 +130,7 @@ class Lines:
         lines = np.setdiff1d(np.flatnonzero(outside) + 1, skipped, assume_unique=True)
         return [int(lines[row]) for row in wanted] if len(lines) == taken else None
 
-    def _blank(self) -> npt.NDArray[np.int64]:
+    def _blank(self) -> Integers:
         """Numbers of the lines that hold nothing but blanks."""
         short = np.flatnonzero(np.diff(self.breaks, prepend=-1) <= BLANK_LIMIT) + 1
         return np.array([line for line in short.tolist() if not self.raw(line).strip(b" \r\n")], np.int64)

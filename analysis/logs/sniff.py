@@ -24,6 +24,7 @@ import duckdb
 import zstandard
 
 from ..core.errors import BurstlensError
+from ..core.units import DAY_S
 
 HEAD_BYTES = 1 << 18
 """Enough for the widest header known (1,444 columns) and for a look at the first rows."""
@@ -33,7 +34,6 @@ IDENTITY = "_burstlens.json"
 """Marks a folder of Parquet files as one trace, and says who it is; readers pass over such a name."""
 DAY = "day"
 """Folders of a partitioned trace are called `day=000012`, days since its day 0: names sort as time does."""
-DAY_S = 86_400.0
 DELIMITERS = ",;\t|"
 
 

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
+from ..core.arrays import Integers, Mask
+from ..core.units import DAY_S
 
-HOLE_S = 86_400.0
+HOLE_S = DAY_S
 """A silence of all services of at least this long is a hole in the record, not a quiet time."""
 MOST_SELECTED = 16
 """Services, and models of one service, that are characterized one by one: the busiest."""
@@ -28,7 +29,6 @@ PIECE = 1 << 17
 
 Stream = tuple[str, str | None]
 """Service and model."""
-Integers = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,7 @@ class Rows:
         held[[2 * i + failed for i in streams for failed in (0, 1)]] = True
         return _runs(self.tick, self.code, held)
 
-    def apart(
-        self, per_stream: NDArray[np.int64]
-    ) -> tuple[Integers, list[tuple[Integers, Integers]], list[Integers]]:
+    def apart(self, per_stream: Integers) -> tuple[Integers, list[tuple[Integers, Integers]], list[Integers]]:
         """The same of each stream, of so many rows each, and the failures in each of its ticks; first the
         ticks of one stream after another."""
         # Stable, so each stream keeps its order; small integers are sorted by counting.
@@ -109,7 +107,7 @@ class Rows:
 
 
 def _runs(
-    tick: Integers, code: Integers | None = None, held: NDArray[np.bool_] | None = None
+    tick: Integers, code: Integers | None = None, held: Mask | None = None
 ) -> tuple[Integers, Integers]:
     """Distinct stamps of ordered rows, and where the run of each begins, with the end of the last one.
 
@@ -202,7 +200,7 @@ def build(
 
 
 def fill_selections(
-    engine: Engine, streams: Sequence[Stream], per_stream: NDArray[np.int64]
+    engine: Engine, streams: Sequence[Stream], per_stream: Integers
 ) -> tuple[tuple[Selection, ...], list[list[int]]]:
     """Make streams, selections and members; the selections, and beside each the indices of its streams."""
     engine.fill(
@@ -253,7 +251,7 @@ def fetch(engine: DuckDBEngine, n_streams: int) -> Rows:
 
 
 def select(
-    present: Sequence[tuple[Stream, int]], per_stream: NDArray[np.int64]
+    present: Sequence[tuple[Stream, int]], per_stream: Integers
 ) -> tuple[tuple[Selection, ...], list[list[int]]]:
     """Everything, each service where there are several, each model where a service has several.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-Array = NDArray[np.float64]
+from ..core.arrays import Array
 
 DRAWS = 300
 """Uniform samples behind a p-value: the smallest that can be told is 1/301."""

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-Array = NDArray[np.float64]
+from ..core.arrays import Array
 
 SINGLE = 16
 """Gaps of fewer ticks are counted one by one; longer ones enter by the sums of k and log k."""

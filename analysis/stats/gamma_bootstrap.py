@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ..core.arrays import Array
 from ..core.result import LEVEL, Interval
 from .gamma import MEANS, SINGLE, GapSums, Likelihood, ShapeFits
 from .goodness_of_fit import Goodness, goodness_of_fit, ks_distance
 from .quantiles import student
-
-Array = NDArray[np.float64]
 
 
 def lowest_ticks(n_cells: int) -> Array:

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize
 
+from ..core.arrays import Array
 from ..core.result import LEVEL, Interval
 from .goodness_of_fit import Goodness, goodness_of_fit, ks_distance
 from .quantiles import normal
-
-Array = NDArray[np.float64]
 
 IMPOSSIBLE = 1e12
 """Loss per observation where some of the data have no probability."""

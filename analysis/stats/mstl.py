@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..core.arrays import Array
 
 INNER_LOOPS = 5
 ROUNDS = 2

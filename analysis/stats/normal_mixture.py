@@ -7,10 +7,9 @@ A few steps from two places, since the likelihood of a mixture has many peaks. N
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-Array = NDArray[np.float64]
+from ..core.arrays import Array
 
 STEPS = 30
 

@@ -7,10 +7,10 @@ A test holds both together. Not here: laws that are fitted (see `likelihood`).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
-Array = NDArray[np.float64]
+from ..core.arrays import Array
 
 
 def normal(probability: float) -> float:

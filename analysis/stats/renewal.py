@@ -18,9 +18,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.arrays import Array
 from .gamma import expected_shortfall
-
-Array = NDArray[np.float64]
 
 
 def sample_arrivals(

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..core.arrays import Array
 
 LARGEST_ORDER = 3
 """Autoregressions of higher order would start to fit the cycles that they are a background for."""

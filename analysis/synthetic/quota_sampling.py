@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import interpolate, signal, special
 
-Array = NDArray[np.float64]
+from ..core.arrays import Array
 
 
 def autoregression(n: int, correlation: float, rng: np.random.Generator) -> Array:

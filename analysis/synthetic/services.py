@@ -18,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import interpolate, special
 
+from ..core.arrays import Array, Integers, Mask
+from ..core.units import DAY_H, DAY_S, HOUR_S
 from ..stats.renewal import sample_arrivals
-from .quota_sampling import Array, Quantiles, autoregression, even, places_in_volume
+from .quota_sampling import Quantiles, autoregression, even, places_in_volume
 
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-DAY_S = 86_400
-HOUR_S = 3_600
 WINDOW_S = 1_200
+WINDOWS_AN_HOUR = round(HOUR_S / WINDOW_S)
 QUOTA_DAYS = 61
 """Length of file 1, whose laws the quotas reproduce."""
 MODELS = ("ChatGPT", "GPT-4")
@@ -45,13 +43,13 @@ class Requests:
     """The requests of one service in arrival order, every array of shape (n,)."""
 
     second: Integers
-    gpt4: Flags
+    gpt4: Mask
     session: Integers
     """Number of the session in order of first requests; −1 for none."""
     request_tokens: NDArray[np.int32]
     response_tokens: NDArray[np.int32]
     elapsed_s: Array
-    failed: Flags
+    failed: Mask
 
 
 # Conversation: a daily and weekly profile, and sessions.
@@ -96,7 +94,7 @@ def _conversation_windows(days: int, start: date, rng: np.random.Generator) -> A
     per_hour = (per_day[:, None] * profiles[(weekday >= 5).astype(int)]).ravel()
     # Gamma distributed with variance = cluster × mean, first the hours, then the windows in them.
     per_hour = cluster["hour"] * rng.standard_gamma(per_hour / cluster["hour"])
-    per_window = np.repeat(per_hour * WINDOW_S / HOUR_S, HOUR_S // WINDOW_S)
+    per_window = np.repeat(per_hour * WINDOW_S / HOUR_S, WINDOWS_AN_HOUR)
     return np.asarray(cluster["window"] * rng.standard_gamma(per_window / cluster["window"]))
 
 
@@ -168,7 +166,7 @@ def _gap_to_next(second: Integers, session: Integers) -> Array:
 
 
 def _conversation_lengths(
-    session: Integers, turn: Integers, gpt4: Flags, rng: np.random.Generator
+    session: Integers, turn: Integers, gpt4: Mask, rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Request and response tokens of conversation requests, shapes (n,).
 
@@ -207,7 +205,7 @@ def api_requests(days: float, scale: float, rng: np.random.Generator) -> Request
     per_hour = _api_hours(max(ceil(days), QUOTA_DAYS), rng) * scale
     windows, model, lengths = facts["windows"], facts["model"], facts["lengths"]
     sd = windows["sd_log_within_hour"]
-    weight = np.exp(sd * rng.standard_normal((len(per_hour), HOUR_S // WINDOW_S)))
+    weight = np.exp(sd * rng.standard_normal((len(per_hour), WINDOWS_AN_HOUR)))
     expected = (per_hour[:, None] * weight / weight.sum(axis=1, keepdims=True)).ravel()
 
     share = model["gpt4_share"]
@@ -221,7 +219,7 @@ def api_requests(days: float, scale: float, rng: np.random.Generator) -> Request
     ]
 
     second = _arrivals(expected, windows["shape_median"], windows["shape_sd_log"], days, rng)
-    n, hour = len(second), second // HOUR_S
+    n, hour = len(second), second // int(HOUR_S)
     gpt4 = rng.random(n, dtype=np.float32) < gpt4_share.astype(np.float32)[hour]
     failed = _failed(facts["failures"]["rate"], gpt4, failure_factor[hour], rng)
     between = np.float32(lengths["variance_between_hours"])
@@ -243,7 +241,7 @@ def api_requests(days: float, scale: float, rng: np.random.Generator) -> Request
     return Requests(second, gpt4, np.full(n, -1), request_tokens, response_tokens, elapsed, failed)
 
 
-def _repeats(second: Integers, gpt4: Flags, share: float, rng: np.random.Generator) -> Integers:
+def _repeats(second: Integers, gpt4: Mask, share: float, rng: np.random.Generator) -> Integers:
     """Whose lengths each request has, shape (n,): its own, or for some those of the one before.
 
     Scripts send a prompt again; only a request in the same second to the same model can repeat.
@@ -258,7 +256,7 @@ def _repeats(second: Integers, gpt4: Flags, share: float, rng: np.random.Generat
 def _api_hours(days: int, rng: np.random.Generator) -> Array:
     """Requests expected in each hour of `days` whole days, shape (days × 24,): none, some, or a storm."""
     facts = constants()["api"]["storms"]
-    hours = days * 24
+    hours = days * DAY_H
     score = np.tile(facts["score_by_hour"], days)
     score = score + np.sqrt(facts["slow_variance"]) * autoregression(
         hours, np.exp(-1 / facts["slow_hours"]), rng
@@ -289,14 +287,14 @@ def _failure_factor(facts: dict[str, Any], volume: Array, rng: np.random.Generat
     return np.asarray(np.exp(facts["sd_log"] * special.ndtri(place) - facts["sd_log"] ** 2 / 2))
 
 
-def _failed(rate: dict[str, float], gpt4: Flags, factor: Array, rng: np.random.Generator) -> Flags:
+def _failed(rate: dict[str, float], gpt4: Mask, factor: Array, rng: np.random.Generator) -> Mask:
     """Which requests fail, shape (n,)."""
     of_model = np.array([rate[m] for m in MODELS])[gpt4.astype(np.int8)]
     return np.asarray(rng.random(len(gpt4), dtype=np.float32) < of_model * factor)
 
 
 def _blank_failed(
-    failed: Flags,
+    failed: Mask,
     request_tokens: NDArray[np.int32],
     response_tokens: NDArray[np.int32],
     rng: np.random.Generator,
@@ -316,7 +314,7 @@ def _tokens(service: str, side: str, model: str) -> Quantiles:
 
 
 def _elapsed(
-    service: str, gpt4: Flags, response_tokens: NDArray[np.int32], failed: Flags, rng: np.random.Generator
+    service: str, gpt4: Mask, response_tokens: NDArray[np.int32], failed: Mask, rng: np.random.Generator
 ) -> Array:
     """Whole seconds from request to last token, log-linear in the response's tokens, shape (n,)."""
     facts = constants()["elapsed"]

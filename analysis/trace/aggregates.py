@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array
 from ..core.result import LEVEL, Interval, Z
 
 if TYPE_CHECKING:
     from .trace import Trace
 
-Array = NDArray[np.float64]
 
 WHISKER_IQR = 1.5
 """A box plot's whiskers reach to the outermost values within this many interquartile ranges."""
@@ -137,13 +136,6 @@ def spread_of(value: float, resampled: Array) -> Interval:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(known, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return Interval(value, float(low), float(high))
-
-
-def lasting(span_s: float) -> str:
-    """A span in the unit that a person would use: minutes under two hours, hours under two days, days."""
-    if span_s < 7200:
-        return f"{span_s / 60:.0f} minutes"
-    return f"{span_s / 3600:.0f} hours" if span_s < 172_800 else f"{span_s / 86_400:.1f} days"
 
 
 def spoken(sentence: str) -> str:

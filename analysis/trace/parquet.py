@@ -16,8 +16,9 @@ import polars as pl
 from ...queries.duckdb import DuckDBEngine
 from ...queries.spark import SparkEngine
 from ..core.errors import BurstlensError
+from ..core.units import DAY_S
 from ..logs.select_sql import literal
-from ..logs.sniff import DAY, DAY_S, IDENTITY
+from ..logs.sniff import DAY, IDENTITY
 from ..logs.trace_info import METADATA_KEY, TraceInfo
 from . import tables_spark as spark_tables
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from ..core.errors import BurstlensError
+from ..core.units import HOUR_S
 from .parquet import COLUMNS, PREFIX
 from .trace import Trace
 
@@ -53,7 +54,7 @@ def found_in(
     if found.is_empty():
         raise BurstlensError(
             f"{trace.info.name}: no request in that time; the trace runs from "
-            f"{trace.start_s / 3600:.2f} h to {trace.end_s / 3600:.2f} h after midnight of day 0"
+            f"{trace.start_s / HOUR_S:.2f} h to {trace.end_s / HOUR_S:.2f} h after midnight of day 0"
         )
     return found
 

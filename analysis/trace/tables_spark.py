@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from ...queries.spark import SparkEngine
+from ..core.units import DAY_S, HOUR_S
 from ..logs.rows_spark import location
-from ..logs.sniff import DAY, DAY_S
+from ..logs.sniff import DAY
 from ..logs.tables import HOLE_S, Selection, Stream, fill_segments, fill_selections
 
-SLOT_S = 3600.0
+SLOT_S = HOUR_S
 """Ticks are put in order an hour at a time."""
 
 

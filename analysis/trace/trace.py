@@ -19,9 +19,10 @@ import polars as pl
 from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
 from ...queries.spark import LOCAL, SparkEngine, Unavailable, start
-from ..core.errors import BurstlensError, counted
+from ..core.errors import BurstlensError
 from ..core.exhibit import Exhibit, Shown
 from ..core.result import Progress, silent
+from ..core.units import HOUR_S, counted
 from ..logs import load_spark as spark_loading
 from ..logs import urls_spark as spark_places
 from ..logs.load_duckdb import Loaded, load
@@ -127,7 +128,7 @@ class Trace(Shown):
             },
             orient="row",
         )  # fmt: skip
-        hours = f"{span_s / 3600:,.1f} hours from first to last arrival"
+        hours = f"{span_s / HOUR_S:,.1f} hours from first to last arrival"
         return Exhibit(
             self.info.name, self.info.marks, (*self.info.lines(), hours), {"selections": selections}
         )

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers, Mask
 from ..core.result import LEVEL, Part, Z
+from ..core.units import DAY_S
 from ..stats.gamma import GapSums, Likelihood
 from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
 from ..stats.quantiles import binomial, spearman
@@ -24,8 +25,6 @@ from ..trace.aggregates import wilson
 from ..trace.trace import Selection, Trace
 from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
 from .windows import Windows, cv_of, gaps_in, windows_of
-
-Array = NDArray[np.float64]
 
 _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
@@ -152,7 +151,7 @@ def _names(selection: Selection) -> _Row:
     return {"selection": selection.label, "service": selection.service, "model": selection.model}
 
 
-def _scopes(windows: Windows) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _scopes(windows: Windows) -> Iterator[tuple[str, Mask]]:
     """All hours, and weekday working hours where weekdays are known and there are any."""
     yield "all hours", np.ones(len(windows), dtype=bool)
     if windows.working is not None and windows.working.any():
@@ -200,9 +199,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
     return named.select(pl.col(name).cast(kind) for name, kind in WINDOWS_SCHEMA.items())
 
 
-def _spread_rows(
-    selection: Selection, scope: str, fitted: WindowFits, chosen: NDArray[np.bool_]
-) -> Iterator[_Row]:
+def _spread_rows(selection: Selection, scope: str, fitted: WindowFits, chosen: Mask) -> Iterator[_Row]:
     """Variation of shape, β and request rate between the chosen windows, beside what chance alone gives."""
     if np.isfinite(fitted.log_shape_error[0, chosen]).sum() < FEWEST_FOR_PRIOR:
         return
@@ -225,7 +222,7 @@ def _spread_rows(
         }  # fmt: skip
 
 
-def _fit_row(selection: Selection, scope: str, fitted: WindowFits, chosen: NDArray[np.bool_]) -> _Row:
+def _fit_row(selection: Selection, scope: str, fitted: WindowFits, chosen: Mask) -> _Row:
     """Share of windows rejected at 5 %, and the windows' own CV against the one that their shape tells."""
     p_value = fitted.p_value[chosen]
     p_value = p_value[np.isfinite(p_value)]
@@ -291,7 +288,7 @@ def _overall_row(
     }  # fmt: skip
 
 
-def _summed(sums: GapSums, block: NDArray[np.int64]) -> GapSums:
+def _summed(sums: GapSums, block: Integers) -> GapSums:
     """The sums of the windows of each block together."""
     blocks = int(block.max()) + 1
 
@@ -302,9 +299,9 @@ def _summed(sums: GapSums, block: NDArray[np.int64]) -> GapSums:
     return GapSums(counts, summed(sums.tail_n), summed(sums.tail_sum), summed(sums.tail_log_sum))
 
 
-def _blocks(windows: Windows) -> tuple[NDArray[np.int64] | None, str]:
+def _blocks(windows: Windows) -> tuple[Integers | None, str]:
     """Which block each window is resampled with: its day, else itself; none in a trace of few windows."""
-    day = np.floor(windows.start_s / 86_400)
+    day = np.floor(windows.start_s / DAY_S)
     for block, name, fewest in (
         (day, "resampled days", FEWEST_DAYS),
         (windows.number, "resampled windows", FEWEST_FOR_PRIOR),

@@ -16,11 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers
 from ..logs.tables import PIECE, Ticks
 from ..trace.trace import Selection, Trace
-
-Array = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy import special
 
+from ..core.arrays import Array
 from ..core.result import LEVEL, Part, Z, estimates, number
+from ..core.units import MINUTE_S, per_span
 from ..stats.quantiles import chi_square, poisson
 from ..stats.renewal import count_variance
 from ..trace.trace import Selection, Trace
 from .arrivals import Arrivals, describe_arrivals
 from .bin_counts import BlockCounts, BlockGaps, Blocks, by_block
-
-Array = NDArray[np.float64]
 
 WIDTHS_S = (1, 10, 60, 600, 3600)
 """Widths of the bins that requests are counted in, seconds."""
@@ -111,7 +110,7 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
         start=segments["start_tick"].to_numpy().astype(float) * tick_s,
         end=(segments["end_tick"].to_numpy().astype(float) + 1) * tick_s,
     )
-    finest = 60.0 if trace.info.spread else tick_s
+    finest = MINUTE_S if trace.info.spread else tick_s
     told = [
         w
         for w in WIDTHS_S
@@ -318,9 +317,9 @@ def _dispersion_sentence(rows: list[_Row]) -> str:
     again = row["idc_regenerated"]
     regenerated = "" if again is None else f" and the fitted windows regenerate {number(again)}"
     return (
-        f"{row['selection']}: counts per {_span(row['width_s'])} are {verdict}, with an index of dispersion "
+        f"{row['selection']}: counts {per_span(row['width_s'])} are {verdict}, with an index of dispersion "
         f"of {number(row['idc'])} [{number(row['idc_low'])}, {number(row['idc_high'])}] where Poisson has 1"
-        f"{regenerated}; per {_span(widest['width_s'])} it is "
+        f"{regenerated}; {per_span(widest['width_s'])} it is "
         f"{number(widest['idc'])} [{number(widest['idc_low'])}, {number(widest['idc_high'])}], the "
         f"busiest holding {number(widest['peak_to_mean'])} times the mean."
     )
@@ -330,10 +329,4 @@ def _gaps_sentence(row: _Row) -> str:
     return (
         f"{row['selection']}: gaps have a CV of {row['cv']:.2f} [{row['cv_low']:.2f}, {row['cv_high']:.2f}]; "
         f"Poisson arrivals at this rate would have {row['cv_poisson']:.2f}."
-    )
-
-
-def _span(width_s: float) -> str:
-    return {1: "second", 60: "minute", 3600: "hour"}.get(
-        int(width_s), f"{width_s:g} s" if width_s < 60 else f"{width_s / 60:g} minutes"
     )

@@ -18,7 +18,9 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import special
 
+from ..core.arrays import Array, Mask
 from ..core.result import LEVEL, Interval, Part, estimates
+from ..core.units import MINUTE_S
 from ..stats.quantiles import student
 from ..trace.aggregates import (
     boxes,
@@ -36,9 +38,6 @@ from ..trace.aggregates import (
 )
 from ..trace.trace import Trace
 
-Array = NDArray[np.float64]
-
-MINUTE_S = 60.0
 LEAST_IN_DAY = 20
 """A day's own rate is counted among the daily rates from this many requests on."""
 LOAD_BINS = 10
@@ -290,7 +289,7 @@ def _against_load(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return _with_wilson(pl.DataFrame(bins)), pl.DataFrame(slopes)
 
 
-def _load_bins(load: Array, n: Array) -> Iterator[tuple[float, float, NDArray[np.bool_]]]:
+def _load_bins(load: Array, n: Array) -> Iterator[tuple[float, float, Mask]]:
     """Ranges of load with about equally many requests: lowest and highest load in each, and its rows."""
     order = np.argsort(load, kind="stable")
     share = np.cumsum(n[order]) / n.sum()

@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers, Mask
+from ..core.units import DAY_H, HOUR_S
 from ..trace.aggregates import boxes, named_members, over_selections, resampled_sums, spread_of, ticks_in
 from ..trace.trace import Trace
 
-Array = NDArray[np.float64]
-
-HOUR_S = 3600.0
-DAY_H = 24
 WEEKS_TO_RESAMPLE = 4
 """With fewer weeks, the weekday ratio resamples days, which takes them for independent."""
 DRAWS = 400
@@ -61,13 +58,13 @@ class Hours:
 
     names: pl.DataFrame
     """`selection_id`, `selection`, `service`, `model`, in order of the counts' rows."""
-    hour: NDArray[np.int64]
+    hour: Integers
     """Hours since midnight of day 0, shape (hours,)."""
-    segment: NDArray[np.int64]
-    whole: NDArray[np.bool_]
-    n: NDArray[np.int64]
+    segment: Integers
+    whole: Mask
+    n: Integers
     """Shape (selections, hours)."""
-    failed: NDArray[np.int64]
+    failed: Integers
 
     @classmethod
     def of(cls, trace: Trace) -> Hours:

@@ -22,10 +22,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy import special
 
+from ..core.arrays import Array, Integers
 from ..core.result import LEVEL, Interval, Part
+from ..core.units import DAY_H, WEEK_H, time_span
 from ..stats.mstl import mstl
 from ..stats.quantiles import normal
 from ..stats.spectrum import (
@@ -37,11 +38,10 @@ from ..stats.spectrum import (
     fit_autoregression,
     lomb_scargle,
 )
-from ..trace.aggregates import lasting, resampled_sums, spoken, spread_of
+from ..trace.aggregates import resampled_sums, spoken, spread_of
 from ..trace.trace import Trace
 from .hourly import (
     CALENDAR,
-    DAY_H,
     DRAWS,
     HOURLY,
     KEYS,
@@ -54,9 +54,6 @@ from .hourly import (
     weekday_ratios,
 )
 
-Array = NDArray[np.float64]
-
-WEEK_H = 168
 PERIODS_H = (DAY_H, WEEK_H)
 HOURS_NEEDED = {DAY_H: 3 * DAY_H, WEEK_H: 2 * WEEK_H}
 """Shortest contiguous record, in hours, in which a period can be asked for: three days, two weeks."""
@@ -179,7 +176,7 @@ def _missing(hours: Hours, trace: Trace) -> tuple[str, ...]:
     """What the record is too short for, and whether it has dates."""
     out = []
     length = hours.longest()
-    said = lasting(float((trace.segments["end_s"] - trace.segments["start_s"]).max()))  # type: ignore[arg-type]
+    said = time_span(float((trace.segments["end_s"] - trace.segments["start_s"]).max()))  # type: ignore[arg-type]
     if length < HOURS_NEEDED[DAY_H]:
         out.append(
             f"The longest stretch of the record lasts {said}; a daily pattern needs three days, "
@@ -236,7 +233,7 @@ def _tests(hours: Hours, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.Dat
     return keyed(tests, hours), keyed(dominant, hours), pl.concat(spectra)
 
 
-def _without_profile(level: Array, hour_of_day: NDArray[np.int64], segments: list[slice]) -> list[Array]:
+def _without_profile(level: Array, hour_of_day: Integers, segments: list[slice]) -> list[Array]:
     """Take the mean of each hour of the day out of the whole hours of one selection."""
     at = np.concatenate([np.arange(s.start, s.stop) for s in segments])
     mean = np.bincount(hour_of_day[at], level[at], DAY_H) / np.maximum(

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers
 from ..core.result import Interval, Part
+from ..core.units import DAY_S, HOUR_S, MINUTE_S
 from ..trace.aggregates import (
     flat,
     interval_of,
@@ -27,15 +28,12 @@ from ..trace.aggregates import (
 )
 from ..trace.trace import Trace
 
-Array = NDArray[np.float64]
-
-BLOCKS_S = (86_400.0, 3600.0, 60.0)
+BLOCKS_S = (DAY_S, HOUR_S, MINUTE_S)
 """Rates resample days, else hours, else minutes: the longest of which there are `FEWEST_BLOCKS`."""
 FEWEST_BLOCKS = 7
 MOST_ROWS_FOR_REPEATS = 3_000_000
 """Repeated rows are counted in traces of up to so many requests; it takes longer than all else here."""
 DRAWS = 400
-DAY_S = 86_400.0
 
 KEYS: dict[str, Any] = {"selection": pl.String, "service": pl.String, "model": pl.String}
 SIZES: dict[str, Any] = {
@@ -163,12 +161,12 @@ def _block_s(trace: Trace) -> float:
     return BLOCKS_S[-1]
 
 
-def _covered(trace: Trace, block_s: float) -> tuple[NDArray[np.int64], Array]:
+def _covered(trace: Trace, block_s: float) -> tuple[Integers, Array]:
     """Blocks since midnight of day 0 that the record touches, and how many seconds of each it covers.
 
     A segment lasts from its first stamp to the end of its last one's tick.
     """
-    slots: list[NDArray[np.int64]] = []
+    slots: list[Integers] = []
     covered: list[Array] = []
     for row in trace.segments.iter_rows(named=True):
         start_s, end_s = row["start_s"], row["end_s"] + trace.info.resolution_s

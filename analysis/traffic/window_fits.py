@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Mask
 from ..stats.gamma import Likelihood, Prior, ShapeFits
 from ..stats.gamma_bootstrap import goodness_of_windows, redraw, refit
 from .windows import SelectionGaps
-
-Array = NDArray[np.float64]
 
 SMALL = 30
 """Windows of fewer gaps are flagged `shrunk` and are left out of spreads and goodness of fit."""
@@ -58,13 +56,13 @@ class WindowFits:
         return "whole-tick" if self.whole_tick else "continuous"
 
     @cached_property
-    def resolution_limited(self) -> NDArray[np.bool_]:
+    def resolution_limited(self) -> Mask:
         """Windows with more than two gaps a tick, whose shape their stamps hardly tell."""
         mean = self.gaps.own.sums.mean
         return (mean < 0.5) & np.isfinite(mean)
 
     @property
-    def sound(self) -> NDArray[np.bool_]:
+    def sound(self) -> Mask:
         """Windows large and fine enough to be compared with each other."""
         return (self.gaps.own.sums.n >= SMALL) & np.isfinite(self.raw.log_shape) & ~self.resolution_limited
 
@@ -126,7 +124,7 @@ def _unknown(n: int) -> ShapeFits:
     return ShapeFits(np.full(n, np.nan), np.full(n, np.nan))
 
 
-def _keep(into: ShapeFits, chosen: NDArray[np.bool_], fits: ShapeFits) -> None:
+def _keep(into: ShapeFits, chosen: Mask, fits: ShapeFits) -> None:
     into.log_shape[chosen], into.error[chosen] = fits.log_shape, fits.error
 
 

@@ -16,14 +16,13 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..core.arrays import Array, Integers, Mask
+from ..core.units import DAY_H, HOUR_S
 from ..logs.tables import PIECE, Ticks
 from ..stats.gamma import SINGLE, GapSums
 from ..stats.gamma_bootstrap import lowest_ticks
 from ..trace.trace import Selection, Trace
-
-Array = NDArray[np.float64]
 
 WORKING_HOURS = (9, 18)
 """The paper's weekday working hours, local time (Fig. 6)."""
@@ -37,12 +36,12 @@ class Windows:
     """The windows that the record covers, in order; every array has one element a window."""
 
     window_s: float
-    number: NDArray[np.int64]
+    number: Integers
     """Windows since midnight of day 0."""
     start_s: Array
     covered_s: Array
     """How much of the window the record covers: less than `window_s` at its ends and at holes."""
-    working: NDArray[np.bool_] | None
+    working: Mask | None
     """Whether the window begins in weekday working hours; None where weekdays are unknown."""
 
     def __len__(self) -> int:
@@ -105,7 +104,7 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
     start_s = number * window_s
     working = None
     if trace.info.day0 is not None:
-        day, hour = np.divmod(start_s / 3600, 24)
+        day, hour = np.divmod(start_s / HOUR_S, DAY_H)
         weekday = (trace.info.day0.weekday() + day) % 7
         working = (weekday < 5) & (hour >= WORKING_HOURS[0]) & (hour < WORKING_HOURS[1])
     return Windows(window_s, number.astype(np.int64), start_s, covered_ticks * resolution, working)
@@ -180,7 +179,7 @@ def _gathered(
     return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
 
 
-def _borders(ticks: Ticks, windows: Windows, window_ticks: float) -> NDArray[np.int64]:
+def _borders(ticks: Ticks, windows: Windows, window_ticks: float) -> Integers:
     """Where each window begins among a selection's ticks, and the end of the last; each tick lies in one."""
     lowest = np.ceil(windows.number * window_ticks - 1e-9) - ticks.first
     end = int(ticks.tick[-1]) + 1 if len(ticks.tick) else 0
@@ -189,7 +188,7 @@ def _borders(ticks: Ticks, windows: Windows, window_ticks: float) -> NDArray[np.
     return np.append(np.searchsorted(ticks.tick, sought), len(ticks.tick)).astype(np.int64)
 
 
-def _counted(ahead: NDArray[np.integer], border: NDArray[np.int64], zeros: Array) -> WindowGaps:
+def _counted(ahead: Integers, border: Integers, zeros: Array) -> WindowGaps:
     """Gaps by window, from the gap ahead of each tick but the last, and each window's gaps of zero.
 
     Some windows at a time, as many as stay in the cache.

@@ -16,7 +16,8 @@ from pathlib import Path
 import polars as pl
 from msgspec import UNSET, structs
 
-from ...analysis.core.errors import BurstlensError, counted
+from ...analysis.core.errors import BurstlensError
+from ...analysis.core.units import counted
 from ...analysis.logs.run_folders import RECORDS, RUN, Part, is_run
 from ...analysis.logs.run_folders import whole as parts_of
 from ..record.models import ClockOffset, Manifest

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.errors import BurstlensError
+from ...analysis.core.units import time_span
 from ..workload.table import Workload
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -96,8 +97,8 @@ def left_s(start_unix_s: float) -> float:
     left = start_unix_s - time.time()
     if left <= 0:
         raise BurstlensError(
-            f"--start-at: that instant passed {_ago(-left)} ago, and the others began without this sender; "
-            "start all of them again with a later one"
+            f"--start-at: that instant passed {time_span(-left)} ago, and the others began without this "
+            "sender; start all of them again with a later one"
         )
     return left
 
@@ -106,7 +107,3 @@ def wait_for(start_unix_s: float, until_s: float) -> None:
     """Sleep until so many seconds before the start; BurstlensError where that has passed by then."""
     while (left := left_s(start_unix_s) - until_s) > 0:
         time.sleep(min(left, 60.0))
-
-
-def _ago(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds < 600 else f"{seconds / 60:,.0f} min"

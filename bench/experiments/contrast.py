@@ -13,13 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array
 from ...analysis.core.result import LEVEL, Interval, estimates, number
 from .backends import MEASURES
 from .trials import Label
-
-Array = NDArray[np.float64]
 
 SEED = "seed"
 HIGHER, LOWER, SAME, NOISE, UNTOLD = "higher", "lower", "the same", "within noise", "cannot tell"

@@ -23,6 +23,7 @@ import polars as pl
 
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Part, number
+from ...analysis.core.units import HOUR_S
 from ..workload.from_parameters import from_parameters
 from ..workload.table import Workload
 from .backends import MEASURES
@@ -38,7 +39,7 @@ PAIRS = ((SRF, FCFS), (LRF, FCFS), (LRF, SRF))
 REQUESTS = 1000
 FEWEST = 50
 """A range that holds fewer requests of a service says nothing about its load."""
-RANGE_S = 3600.0
+RANGE_S = HOUR_S
 LOAD = 0.9
 """Rate as a share of the server's capacity, where neither a rate nor a KV-cache use is given."""
 WAITS = ("ttft_p50_s", "ttft_p90_s", "ttft_p99_s", "ttft_max_s")

@@ -10,13 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from ...analysis.core.arrays import Array
 from ...analysis.core.result import Interval, Z
 from ...analysis.stats.gamma import GapSums, Likelihood
-
-Array = NDArray[np.float64]
 
 TICK_S = 0.1
 """Shapes are fitted to gaps in whole ticks of this length: what lies below is jitter, not burstiness."""

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array
 from ...analysis.core.result import Interval
 from ..record.versioned_json import to_dict
 from . import distances as likeness
 from .distances import Law as Law
 from .measures import answered
 from .models import LOAD_SCHEMA, LoadMeasure
-
-Array = NDArray[np.float64]
 
 FEWEST = 30
 """Distributions of fewer gaps, counts or lengths are not judged."""

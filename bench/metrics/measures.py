@@ -13,15 +13,14 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...analysis.core.arrays import Array
 from ...analysis.core.result import Interval
 from ...analysis.trace.aggregates import wilson
 from ..record.models import ANSWERED, OUTCOMES
 from .models import DistributionValues, Slo
 from .token_latency import Spread, TokenSums
-
-Array = NDArray[np.float64]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 

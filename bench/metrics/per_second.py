@@ -10,11 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array, Integers, Mask
 from ..record.models import OUTCOMES
 from .measures import answered, failed, tokens
 from .token_latency import TokenSums
-
-Array = NDArray[np.float64]
 
 WINDOW_S = 10
 """Default length of the sliding window, as long as several answers to short prompts."""
@@ -44,7 +43,7 @@ def seconds(
     window = int(window_s)
     n = _length(record)
     ended = record.filter(pl.col("ended_s").is_not_null())
-    counts: dict[str, NDArray[np.int64]] = {
+    counts: dict[str, Integers] = {
         "asked": _count(record["intended_s"], n),
         "sent": _count(record["sent_s"], n),
         "ended": _count(ended["ended_s"], n),
@@ -81,14 +80,14 @@ def _length(record: pl.DataFrame) -> int:
     return int(max([0.0, *(value for value in last if isinstance(value, float))])) + 1
 
 
-def _second(instants: pl.Series, n: int) -> NDArray[np.int64]:
+def _second(instants: pl.Series, n: int) -> Integers:
     """Index of the second of each instant that is known; what lies outside counts at the edge."""
     at: Array = np.floor(instants.drop_nulls().to_numpy())
     return np.asarray(np.clip(at, 0, n - 1), dtype=np.int64)
 
 
-def _count(instants: pl.Series, n: int) -> NDArray[np.int64]:
-    out: NDArray[np.int64] = np.bincount(_second(instants, n), minlength=n)
+def _count(instants: pl.Series, n: int) -> Integers:
+    out: Integers = np.bincount(_second(instants, n), minlength=n)
     return out
 
 
@@ -103,7 +102,7 @@ def _sliding(values: NDArray, window: int) -> Array:
     return out
 
 
-def _ratio(above: Array, below: Array, known: NDArray[np.bool_]) -> Array:
+def _ratio(above: Array, below: Array, known: Mask) -> Array:
     """Quotients where they are known, NaN elsewhere."""
     out: Array = np.divide(above, below, out=np.full(len(above), np.nan), where=known)
     return out

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from ...analysis.core.arrays import Array
 
 EXACT = 1 << 18
 """Latencies that are kept one by one."""

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError, counted
+from ...analysis.core.arrays import Integers, Mask
+from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
+from ...analysis.core.units import counted
 from ..settings import Api
 from ..workload.table import Workload
 from .text_pool import MEMORY, TextPool
@@ -60,7 +62,7 @@ class TextPrompts:
         self._tokenizer = load_tokenizer(tokenizer)
         self._special = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         self._chat = not special
-        self._again: npt.NDArray[np.bool_] | None = None
+        self._again: Mask | None = None
         """By request: whether an earlier one took its text; None where the workload is not known."""
 
     @property
@@ -162,13 +164,11 @@ class TextPrompts:
             notes.append("the server's chat template adds its own tokens to the prompts' lengths")
         return notes
 
-    def _content(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def _content(self, tokens: Integers) -> Integers:
         """Tokens of the text itself: one at least, since a prompt cannot be empty."""
         return np.maximum(tokens - self._special, 1)
 
-    def _first(
-        self, request_ids: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int64]:
+    def _first(self, request_ids: Integers, wanted: Integers) -> Integers:
         """Which text each request begins with: one of the nearest length, or of all where none is enough."""
         held = self.pool.tokens
         low = np.searchsorted(held, wanted)
@@ -269,7 +269,7 @@ def text_prompts(
     return TextPrompts(pool, tokenizer, seed=seed, share=share, special=api == "completions")
 
 
-def _drawn(seed: int, kind: int, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+def _drawn(seed: int, kind: int, keys: Integers) -> npt.NDArray[np.uint64]:
     """A random number of 64 bits for each key, the same wherever it is drawn."""
     # Masked in Python: a seed may be of any size.
     begin = _mixed(np.array([(seed * 4 + kind) & (2**64 - 1)], np.uint64))

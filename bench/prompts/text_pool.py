@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...analysis.core.errors import BurstlensError, counted, shown
+from ...analysis.core.errors import BurstlensError, shown
 from ...analysis.core.result import Progress, silent
+from ...analysis.core.units import counted
 from .json_stream import entries
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array
 from ...analysis.core.errors import BurstlensError
 from ..simulated.disaggregation import Deployment, Rig, Transfer
 from ..simulated.presets import Preset
@@ -25,7 +25,6 @@ from ..simulated.presets import Preset
 if TYPE_CHECKING:
     from ..workload.table import Workload
 
-Array = NDArray[np.float64]
 
 Turns = tuple[tuple[float, int], ...]
 """Instants on the load's clock, the first 0, and the prefill instances from each of them on."""

@@ -14,9 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import counted
 from ...analysis.core.result import Interval, Part, number
-from ...analysis.trace.aggregates import lasting
+from ...analysis.core.units import clock, counted, day_clock, time_span
 from ..experiments.contrast import ONE_SEED, mean
 from ..experiments.findings import Checked
 
@@ -36,25 +35,13 @@ NAMES = {
 }
 
 
-def clock(at_s: float) -> str:
-    """`6:00`, hours and minutes of the load's clock."""
-    minutes = round(at_s / 60)
-    return f"{minutes // 60}:{minutes % 60:02d}"
-
-
-def day_clock(at_s: float) -> str:
-    """`day 3, 10:20`, of a trace's clock."""
-    day, rest = divmod(round(at_s / 60) * 60, 86_400)
-    return f"day {day}, {clock(rest)}"
-
-
 def cut_said(content: dict[str, Any]) -> str:
     """Which part of a load was searched, where it is not all of it; empty where it is."""
     cut = content.get("cut")
     if not cut:
         return ""
     chosen = "the provisioned load" if content.get("plan_from") else "the load"
-    span, begin = lasting(cut["end_s"] - cut["start_s"]), day_clock(cut["start_s"])
+    span, begin = time_span(cut["end_s"] - cut["start_s"]), day_clock(cut["start_s"])
     of = f"{cut['of']:,}"
     if cut["first"]:
         return f"Searched on the first {cut['first']:,} of {of} requests of {chosen} from {begin} on."

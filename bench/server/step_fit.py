@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import number
 from ..simulated.presets import StepCosts, parse_preset
@@ -137,7 +137,7 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
     return StepFit(latency, told, asked - len(steps))
 
 
-def _fit(steps: pl.DataFrame, held_below: int) -> tuple[StepCosts, NDArray[np.float64]]:
+def _fit(steps: pl.DataFrame, held_below: int) -> tuple[StepCosts, Array]:
     """Constants and fitted steps; prefill of fewer tokens than `held_below`, if it is above 0, takes h."""
     from scipy.optimize import nnls
 
@@ -159,7 +159,7 @@ def _fit(steps: pl.DataFrame, held_below: int) -> tuple[StepCosts, NDArray[np.fl
     return latency, np.where(mixed, prefill, a_d) + d * context + e * decoding
 
 
-def _score(measured: NDArray[np.float64], latency: StepCosts, fitted: NDArray[np.float64]) -> float:
+def _score(measured: Array, latency: StepCosts, fitted: Array) -> float:
     """Schwarz's criterion; h counts as two, itself and where it ends.
 
     Of the residuals' sizes, not their squares: steps that the host holds up scatter several times as much.

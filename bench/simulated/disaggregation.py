@@ -23,13 +23,9 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ...analysis.core.arrays import Array
 from .decoding import Decode, DecodeCosts
 from .presets import Preset
-
-Array = NDArray[np.float64]
 
 PREFILL, DECODE, LEAVES_PREFILL, LEAVES_DECODE, STARTS_PREFILL, STARTS_DECODE = range(6)
 """What an instance does: it serves in a role, ends what it began in it, or is being launched for one."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ...analysis.core.arrays import Array
 
 
 class StepTimes:
@@ -25,7 +26,7 @@ class StepTimes:
         self._timing.append((start_s, first_s, increment_s))
         self._steps = before + steps
 
-    def ends_s(self, first: int, last: int) -> NDArray[np.float64]:
+    def ends_s(self, first: int, last: int) -> Array:
         """Ends of the steps `first` to `last`, both included, which must be known; one element a step."""
         if last < first:
             return np.empty(0)
@@ -35,7 +36,7 @@ class StepTimes:
         begins = np.maximum(before, first - 1)
         lengths = np.diff(begins, append=last)
         step = np.arange(first, last + 1) - np.repeat(before, lengths)
-        ends: NDArray[np.float64] = (
+        ends: Array = (
             np.repeat(start_s, lengths)
             + step * np.repeat(first_s, lengths)
             + np.repeat(increment_s, lengths) * (step * (step - 1) / 2)

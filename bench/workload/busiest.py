@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Integers
+from ...analysis.core.units import HOUR_S, MINUTE_S
 from ...analysis.trace.aggregates import ticks_in
 from ...analysis.trace.subset import streams_of
 from ...analysis.trace.trace import Trace
 from .table import Workload
 
-MINUTE_S, HOUR_S = 60.0, 3600.0
 LENGTHS_S = tuple(hours * HOUR_S for hours in (24, 12, 6, 3, 2, 1)) + tuple(
     minutes * MINUTE_S for minutes in (30, 20, 10)
 )
@@ -52,7 +52,7 @@ class Stretch:
         return asdict(self)
 
 
-def busiest(counts: NDArray[np.int64], begin_s: float, most: int) -> Stretch | None:
+def busiest(counts: Integers, begin_s: float, most: int) -> Stretch | None:
     """A stretch of at most a day with at most `most` requests: the longest that holds half of these.
 
     Of one length it is the busiest that stays within them; where none holds half of them, the one that holds

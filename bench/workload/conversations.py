@@ -16,13 +16,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array, Integers, Mask
 from ...analysis.core.errors import BurstlensError
 from .table import Workload
 
-Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Rows = Sequence[Mapping[str, Any]]
 
 TURNS: dict[str, tuple[str, ...]] = {
@@ -165,7 +163,7 @@ def _sizes(n: int, law: Law, rng: np.random.Generator) -> Integers:
     return np.concatenate(held) if held else np.empty(0, dtype=np.int64)
 
 
-def _with_history(lengths: Integers, new: NDArray[np.bool_], context: int) -> Integers:
+def _with_history(lengths: Integers, new: Mask, context: int) -> Integers:
     """Request tokens with all that was said before, rows in the order of sessions and turns.
 
     `new` marks the first row of each session.

@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array, Integers, Mask
 from ...analysis.core.errors import BurstlensError
 from ...analysis.interchange.parameters import read_parameters, validate
 from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
@@ -32,7 +32,6 @@ from .conversations import SessionLaws, conversing
 from .schedules import Schedule, pieces
 from .table import Workload, requests_frame
 
-Array = NDArray[np.float64]
 Lengths = Literal["winner", "zipf"]
 Sessions = Literal["stamps", "think", "off"]
 
@@ -50,7 +49,7 @@ class ArrivalWindows:
     length_s: Array
     shape: Array
     rate_rps: Array
-    not_gamma: NDArray[np.bool_]
+    not_gamma: Mask
     """Whether the fit is flagged so: its gaps are far from a Gamma."""
 
     @property
@@ -71,7 +70,7 @@ class ArrivalWindows:
         shape, rate, apart = self.shape[held], self.rate_rps[held], self.not_gamma[held]
         return ArrivalWindows(begins[held] - begin_s, length[held], shape, rate, apart)
 
-    def holding(self, at_s: Array) -> NDArray[np.int64]:
+    def holding(self, at_s: Array) -> Integers:
         """Index of the window that holds each instant."""
         return np.maximum(np.searchsorted(self.start_s, at_s, side="right") - 1, 0)
 
@@ -238,9 +237,7 @@ def varying(
     return Workload(_requests(at_s, drawn), name, True, recipe)
 
 
-def _zipf_lengths(
-    exponent: Array, max_tokens: tuple[int, int], rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _zipf_lengths(exponent: Array, max_tokens: tuple[int, int], rng: np.random.Generator) -> Integers:
     """Request and response tokens of requests with these exponents, shape (n, 2)."""
     kinds, kind = np.unique(exponent, return_inverse=True)
     out = np.empty((len(exponent), 2), dtype=np.int64)
@@ -330,7 +327,7 @@ def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel
 
 
 def _requests(
-    at_s: Array, tokens: NDArray[np.int64], service: str | None = None, model: str | None = None
+    at_s: Array, tokens: Integers, service: str | None = None, model: str | None = None
 ) -> pl.DataFrame:
     """The workload's columns."""
     drawn = pl.DataFrame({"at_s": at_s, "request_tokens": tokens[:, 0], "response_tokens": tokens[:, 1]})

@@ -13,11 +13,10 @@ from typing import Literal, cast
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ...analysis.core.arrays import Array
 from ...analysis.core.errors import BurstlensError, shown
 
-Array = NDArray[np.float64]
 Kind = Literal["constant", "steps", "linear", "quadratic", "table"]
 
 PIECES = 1000

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from ...analysis.core.units import HOUR_S
 from .table import Workload, requests_frame
 
-HOUR_S = 3600.0
 SPAN_S = 12 * HOUR_S
 TURN_S = 6 * HOUR_S
 """Where the paper's Fig. 19 changes the ratio."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.errors import BurstlensError, counted
+from ..analysis.core.errors import BurstlensError
 from ..analysis.core.exhibit import Exhibit, Shown
 from ..analysis.core.result import Progress, silent
+from ..analysis.core.units import counted
 
 if TYPE_CHECKING:
     import polars as pl

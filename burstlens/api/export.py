@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.errors import BurstlensError, counted
+from ..analysis.core.errors import BurstlensError
 from ..analysis.core.exhibit import Exhibit, Shown
 from ..analysis.core.result import Progress, silent
+from ..analysis.core.units import counted
 
 if TYPE_CHECKING:
     from ..analysis.interchange.formats import Form

@@ -16,7 +16,7 @@ import click
 
 import burstlens as bl
 
-from ..analysis.core.errors import counted
+from ..analysis.core.units import counted
 from ..console import STOPPED, Duration, progress, say_json
 from . import compare as cli_compare
 from . import disaggregate as cli_disaggregate

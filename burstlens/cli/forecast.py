@@ -128,8 +128,9 @@ def _show(done: Forecasted) -> None:
     from rich.table import Table
 
     from ..analysis.core.result import number
+    from ..analysis.core.units import bin_name
     from ..analysis.forecast.models import LABELS
-    from ..analysis.forecast.series import TARGETS, bin_name
+    from ..analysis.forecast.series import TARGETS
 
     screen = Console(highlight=False)
     info = done.part.info

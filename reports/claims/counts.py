@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...analysis.characterize import Characterization
+from ...analysis.core.units import DAY_S
 from ...analysis.core.verdicts import UNTOLD, together
 from ...analysis.traffic.failures import Failures
 from ...analysis.traffic.volume import Volume
@@ -23,7 +24,6 @@ PAPER_ROWS = {
 PAPER_DAYS = 213
 PAPER_RATE_RPS = {CONVERSATION: 0.019, API: 0.21}
 """Mean rates with ChatGPT (section 2.2)."""
-DAY_S = 86_400
 
 
 def size(said: Characterization) -> Verdict:

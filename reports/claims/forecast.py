@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ...analysis.characterize import Characterization
 from ...analysis.core.result import number
+from ...analysis.core.units import bin_name
 from ...analysis.core.verdicts import UNTOLD, together
 from ...analysis.forecast.part import Forecasts
-from ...analysis.forecast.series import bin_name
 from ...analysis.forecast.tables import PAPER
 from .checks import CONVERSATION, Verdict, reasons, shown
 

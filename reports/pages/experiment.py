@@ -14,6 +14,7 @@ from typing import Any
 
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
+from ...analysis.core.units import HOUR_S
 from ...bench.experiments.findings import Checked, Findings, findings
 from ...bench.experiments.trials import Question, read
 from ..figures.base import number, percent
@@ -107,7 +108,7 @@ def _facts(said: Findings) -> list[Fact]:
         ("Trials", f"{trials.height:,}", f"of {asked.trials:,}" if trials.height < asked.trials else ""),
         ("Seeds", f"{len(asked.seeds)}", ""),
         ("Requests", f"{requests:,.0f}", "in all trials"),
-        ("Time served", number(span_s / 3600), "hours" + (", virtual" if asked.simulated else "")),
+        ("Time served", number(span_s / HOUR_S), "hours" + (", virtual" if asked.simulated else "")),
     ]
     if requests:
         out.append(("Failed", percent(failed / requests), "of requests"))

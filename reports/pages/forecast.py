@@ -16,9 +16,10 @@ import polars as pl
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.exhibit import marks
 from ...analysis.core.result import Progress, number, silent
+from ...analysis.core.units import DAY_S, bin_name
 from ...analysis.forecast.models import LABELS, load_xgboost
 from ...analysis.forecast.part import Forecasts
-from ...analysis.forecast.series import TARGETS, bin_name
+from ...analysis.forecast.series import TARGETS
 from ...analysis.forecast.tables import ROLLING
 from ..claims.forecast import decided
 from ..claims.ledger import LEDGER
@@ -179,4 +180,4 @@ def _identity(part: Forecasts) -> list[tuple[str, str]]:
 
 
 def _span(row: dict[str, Any]) -> str:
-    return f"day {number(row['origin_s'] / 86_400)} to day {number(row['end_s'] / 86_400)}"
+    return f"day {number(row['origin_s'] / DAY_S)} to day {number(row['end_s'] / DAY_S)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ...analysis.core.units import DAY_H, HOUR_S
 from ...analysis.traffic.burstiness import Burstiness
 from ...analysis.traffic.volume import Volume
 from ..figures.base import number, percent
@@ -36,7 +37,7 @@ def facts(said: Characterization) -> list[Fact]:
 
 
 def _sizes(part: Volume, has_failures: bool) -> list[Fact]:
-    hours = part.observed_s / 3600
+    hours = part.observed_s / HOUR_S
     whole = part.sizes.filter(pl.col("selection") == "all").row(0, named=True)
     several = [
         (column, part.sizes[column].drop_nulls().n_unique())
@@ -46,7 +47,7 @@ def _sizes(part: Volume, has_failures: bool) -> list[Fact]:
     return [
         (
             "Recorded",
-            f"{hours / 24:.1f}" if hours >= 48 else f"{hours:.1f}",
+            f"{hours / DAY_H:.1f}" if hours >= 48 else f"{hours:.1f}",
             "days" if hours >= 48 else "hours",
         ),
         ("Mean rate", number(whole["rate_rps"]), "requests/s"),

@@ -15,6 +15,7 @@ import polars as pl
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.exhibit import marks
 from ...analysis.core.result import Part, silent
+from ...analysis.core.units import HOUR_S
 from ...bench.experiments.findings import Checked
 from ...bench.provisioning.result import best_of, one_load, policies
 from ..figures.base import estimate, number
@@ -138,6 +139,6 @@ def _identity(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _load(load: Mapping[str, Any]) -> str:
     kind = "synthetic" if load["synthetic"] else "recorded"
     return (
-        f"{load['name']} ({kind}): {load['requests']:,} requests over {load['span_s'] / 3600:.2f} h, "
+        f"{load['name']} ({kind}): {load['requests']:,} requests over {load['span_s'] / HOUR_S:.2f} h, "
         f"{load['rate_rps']:.4g} requests/s before scaling, {load['refused']:,} too long to be served"
     )

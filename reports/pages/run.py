@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ...analysis.core.errors import BurstlensError
-from ...analysis.core.result import Progress, silent
+from ...analysis.core.result import Progress, short_time, silent
 from ...bench.metrics.measures import LATENCIES, QUANTILES
 from ...bench.metrics.models import Slo
 from ...bench.metrics.summary import Summary, last_slo, write_summary
 from ...bench.record.models import Manifest
 from ...bench.record.versioned_json import to_dict
 from ..figures.base import number, percent
-from ..parts.run import duration, marks_of, parts
+from ..parts.run import marks_of, parts
 from .base import Block, block, render, sections, slugs_of, write_images, write_tables
 from .key_numbers import Fact
 
@@ -111,7 +111,7 @@ def _latencies(said: Summary) -> list[tuple[str, list[str]]]:
     """A row for each latency that was measured: mean, jitter and quantiles in words."""
     measured = ((words, said.metrics.latencies[key]) for key, words in LATENCIES.items())
     return [
-        (words, [duration(value) for value in (of.mean, of.sd, *(getattr(of, name) for name in QUANTILES))])
+        (words, [short_time(value) for value in (of.mean, of.sd, *(getattr(of, name) for name in QUANTILES))])
         for words, of in measured
         if of.n
     ]

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.exhibit import Exhibit, marks
-from ...analysis.core.result import Part, number
+from ...analysis.core.result import Part, number, short_time
+from ...analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 from ...bench.metrics.measures import COMPLAINTS, LATENCIES, Distribution
 from ...bench.metrics.per_second import COUNTERS, GAUGES
 from ...bench.metrics.summary import Summary
@@ -23,27 +24,14 @@ from ..figures.base import listing, percent
 MOST_BINS = 480
 """The run is drawn in at most so many stretches of time."""
 STRETCHES_S = (
-    1,
-    2,
-    5,
-    10,
-    15,
-    20,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1200,
-    1800,
-    3600,
-    7200,
-    14_400,
-    43_200,
-    86_400,
+    *(1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 14_400, 43_200),
+    int(DAY_S),
 )
-UNITS = ((300.0, "seconds", 1.0), (3 * 3600.0, "minutes", 60.0), (72 * 3600.0, "hours", 3600.0))
+UNITS = (
+    (300.0, "seconds", 1.0),
+    (3 * HOUR_S, "minutes", MINUTE_S),
+    (72 * HOUR_S, "hours", HOUR_S),
+)
 POINTS = 200
 """A distribution is drawn by so many quantiles."""
 CURVES = ("ttft_s", "tpot_s", "e2e_s")
@@ -87,8 +75,8 @@ class OverTime(Part):
             out.append(f"{outcome}, {n:,} times: “{error}”.")
         if token.n:
             out.append(
-                f"A token took {duration(token.mean)} on average, with a standard deviation (jitter) of "
-                f"{duration(token.sd)}."
+                f"A token took {short_time(token.mean)} on average, with a standard deviation (jitter) of "
+                f"{short_time(token.sd)}."
             )
         used = self.said.server.get("kv_cache_use")
         if used is not None:
@@ -119,11 +107,11 @@ class Latency(Part):
             of = self.said.metrics.latencies[key]
             if of.n:
                 out.append(
-                    f"{_capital(LATENCIES[key])}: median {duration(of.p50)}, {duration(of.p99)} at p99."
+                    f"{_capital(LATENCIES[key])}: median {short_time(of.p50)}, {short_time(of.p99)} at p99."
                 )
         good = self.said.metrics.goodput
         if good is not None:
-            kept = [f"{name[:-2].upper()} {duration(bound)}" for name, bound in good.slo.bounds().items()]
+            kept = [f"{name[:-2].upper()} {short_time(bound)}" for name, bound in good.slo.bounds().items()]
             out.append(
                 f"Goodput: {number(good.rps)} requests a second, {percent(good.share.value)} of all, "
                 f"stayed within {listing(kept)}."
@@ -157,8 +145,8 @@ class Load(Part):
             )
         if late.n:
             out.append(
-                f"Half of them were sent within {duration(late.p50)} of their instant, 99 % within "
-                f"{duration(late.p99)}, all within {duration(late.max)}."
+                f"Half of them were sent within {short_time(late.p50)} of their instant, 99 % within "
+                f"{short_time(late.p99)}, all within {short_time(late.max)}."
             )
         return out
 
@@ -191,7 +179,7 @@ def over_time(said: Summary) -> OverTime:
     """The table by second in stretches few enough to draw."""
     n = said.seconds.height
     bin_s = next((width for width in STRETCHES_S if n / width <= MOST_BINS), STRETCHES_S[-1])
-    _, unit, unit_s = next((each for each in UNITS if n <= each[0]), (0.0, "days", 86_400.0))
+    _, unit, unit_s = next((each for each in UNITS if n <= each[0]), (0.0, "days", DAY_S))
     gauges = [name for name in GAUGES if said.seconds[name].count()]
     bins = (
         said.seconds.group_by((pl.col("second") // bin_s * bin_s).alias("start_s"), maintain_order=True)
@@ -257,11 +245,6 @@ def _curve(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
 def _induration(of: Distribution) -> dict[str, float]:
     return {name if name == "n" else f"{name}_ms": value * (1 if name == "n" else 1000)
             for name, value in of.as_dict().items()}  # fmt: skip
-
-
-def duration(seconds: float) -> str:
-    """`12.3 ms`, `4.5 s`."""
-    return f"{number(seconds)} s" if abs(seconds) >= 1 else f"{number(1000 * seconds)} ms"
 
 
 def _capital(text: str) -> str:

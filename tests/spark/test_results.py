@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import burstlens as bl
+from burstlens.analysis.core.units import DAY_S
 from burstlens.analysis.logs.sniff import IDENTITY, parquet_files
 from burstlens.analysis.trace.trace import Cluster, open_trace
 
@@ -18,7 +19,6 @@ from .conftest import Both, Open
 from .test_reading import alike
 
 pytestmark = pytest.mark.spark
-DAY_S = 86_400.0
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

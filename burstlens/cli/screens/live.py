@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ...analysis.core.units import stopwatch
 from ...bench.settings import Status
 
 PLAIN_STEP_S = 5.0
@@ -41,7 +42,7 @@ def live(console: Console, quiet: bool = False) -> Iterator[Callable[[Status], N
 
 def line(status: Status) -> str:
     """A status as one line."""
-    return f"{_clock(status.elapsed_s)}  " + ", ".join([*_counts(status), *_pace(status), _left(status)])
+    return f"{stopwatch(status.elapsed_s)}  " + ", ".join([*_counts(status), *_pace(status), _left(status)])
 
 
 def picture(status: Status) -> Text:
@@ -51,7 +52,7 @@ def picture(status: Status) -> Text:
     filled = int(share * BAR)
     text = Text()
     text.append("━" * filled, "green").append("─" * (BAR - filled), "dim")
-    text.append(f" {share:4.0%}  {_clock(status.elapsed_s)}")
+    text.append(f" {share:4.0%}  {stopwatch(status.elapsed_s)}")
     text.append(f"  {_left(status)}")
     text.append("\n" + ", ".join(_counts(status)))
     text.append("\n" + ", ".join(_pace(status)))
@@ -86,12 +87,5 @@ def _left(status: Status) -> str:
     if status.stopping:
         return "stopping: waiting for open requests, Ctrl-C again cuts them"
     if status.elapsed_s < status.span_s:
-        return f"{_clock(status.span_s - status.elapsed_s)} left"
+        return f"{stopwatch(status.span_s - status.elapsed_s)} left"
     return "everything is due, waiting for answers"
-
-
-def _clock(seconds: float) -> str:
-    """Time as 1:02:03 or 02:03."""
-    minutes, rest = divmod(int(max(seconds, 0.0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ...analysis.core.result import number
+from ...analysis.core.result import number, short_time
 from ...bench.metrics.measures import COMPLAINTS, LATENCIES, QUANTILES, Distribution
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ def _latencies(said: Summary) -> Table:
         of: Distribution = said.metrics.latencies[key]
         if of.n and (late or not key.endswith("_from_sent_s")):
             quantiles = (getattr(of, name) for name in SHOWN)
-            table.add_row(words, *(_time(value) for value in (of.mean, of.sd, *quantiles)))
+            table.add_row(
+                words,
+                *(_time(value) for value in (of.mean, of.sd, *quantiles)),
+            )
     return table
 
 
@@ -113,9 +116,7 @@ def _verdict(said: Summary) -> Text:
 
 
 def _time(seconds: float) -> str:
-    if seconds != seconds:
-        return "–"
-    return f"{number(1000 * seconds)} ms" if abs(seconds) < 1 else f"{number(seconds)} s"
+    return "–" if seconds != seconds else short_time(seconds)
 
 
 def _percent(share: float) -> str:

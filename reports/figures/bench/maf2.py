@@ -11,6 +11,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import Part
+from ....analysis.core.units import HOUR_S, MINUTE_S
 from ....bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD
 from ....bench.experiments.maf2 import (
     API,
@@ -44,7 +45,7 @@ ROWS = {
 """Rows of the paper's Fig. 13 and the queue, with short words and unit."""
 SHORT = {CONVERSATION: CONVERSATION, API: API, FUNCTIONS: FUNCTIONS, POISSON: "conversation, Poisson"}
 """Names that fit above and beside a narrow panel."""
-MINUTES_BELOW_S = 3 * 3600.0
+MINUTES_BELOW_S = 3 * HOUR_S
 NARROWEST_PX = 200
 """Four workloads stand side by side on a common screen, as in the paper."""
 
@@ -132,7 +133,7 @@ def _courses(part: Courses) -> list[Figure]:
 def _course(course: pl.DataFrame, rate: float, name: str) -> Figure:
     """Rows of panels, each measure on one scale for all workloads."""
     minutes = most_of(course["at_s"]) < MINUTES_BELOW_S
-    unit_s, clock = (60.0, "minutes") if minutes else (3600.0, "hours")
+    unit_s, clock = (MINUTE_S, "minutes") if minutes else (HOUR_S, "hours")
     present = [kind for kind in COLOURS if kind in set(course["workload"])]
     rows = [row for row in ROWS if course[row].count() and most_of(course[row]) > 0]
     data = pl.concat(

@@ -11,6 +11,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import Part
+from ....analysis.core.units import HOUR_S
 from ....bench.provisioning.result import (
     NAMES,
     Disaggregation,
@@ -24,7 +25,6 @@ from ....bench.provisioning.result import (
 )
 from ..base import NUMBER, SOURCE, Figure, category, faded, legend_filter, number, panels
 
-HOUR_S = 3600.0
 SWITCH, BEST, OTHERS = "one switch", "best fixed ratio", "other fixed ratios"
 COLOURS = {SWITCH: "vermillion", BEST: "blue", OTHERS: "neutral"}
 KINDS = {"fixed": "blue", "provisioned": "green", "real": "vermillion"}

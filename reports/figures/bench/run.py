@@ -12,6 +12,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import Part
+from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 from ....bench.metrics.load_verdict import Limits
 from ...parts.run import FAILURES, Latency, Load, OverTime
 from .. import theme
@@ -256,7 +257,7 @@ def _failures(part: OverTime) -> Figure | None:
 
 
 def _unit_s(part: OverTime) -> float:
-    return {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}[part.unit]
+    return {"seconds": 1.0, "minutes": MINUTE_S, "hours": HOUR_S, "days": DAY_S}[part.unit]
 
 
 def _distribution(

@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.units import DAY_H, DAY_S, HOUR_S
 from ....analysis.traffic.arrivals import Arrivals
 from .. import theme
 from ..base import (
@@ -86,12 +87,12 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
     labels = told or chosen["selection"].unique(maintain_order=True).to_list()
     numbered = chosen.with_columns(place=pl.col("start_s").rank("dense").cast(pl.Int64))
     drawn, step = _thinned(numbered.filter(pl.col("selection").is_in(labels)))
-    new_day = pl.col("start_s").floordiv(86_400).diff() != 0
+    new_day = pl.col("start_s").floordiv(DAY_S).diff() != 0
     apart = pl.col("place").diff() > 1.5 * step
     data = drawn.select(
         "selection",
         pl.col("place").alias("window"),
-        (pl.col("start_s") / 86_400).alias("day"),
+        (pl.col("start_s") / DAY_S).alias("day"),
         pl.col(quantity).alias("value"),
         *(
             (pl.col(quantity) * pl.col(f"shape_{end}") / pl.col("shape")).alias(end)
@@ -190,7 +191,7 @@ def _hours(fitted: pl.DataFrame) -> list[Figure]:
     labels = main_selections(fitted)
     data = (
         fitted.filter(pl.col("selection").is_in(labels))
-        .with_columns(hour=(pl.col("start_s") / 3600).floor().cast(pl.Int64) % 24)
+        .with_columns(hour=(pl.col("start_s") / HOUR_S).floor().cast(pl.Int64) % DAY_H)
         .group_by("selection", "hour")
         .agg(
             *(pl.col("shape").quantile(q, "linear").alias(name) for name, q in PERCENTILES.items()),

@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.units import MINUTE_S
 from ....analysis.traffic.burstiness import Burstiness
 from ..base import (
     Figure,
@@ -107,7 +108,7 @@ def _told(data: pl.DataFrame, labels: list[str], width_s: float) -> list[tuple[s
 def _widths(data: pl.DataFrame) -> tuple[float, str]:
     """A minute, where the trace tells it, else the widest that it tells; and how that is said."""
     widths = data["width_s"].unique().sort().to_list()
-    width = 60.0 if 60.0 in widths else float(widths[-1])
+    width = MINUTE_S if MINUTE_S in widths else float(widths[-1])
     return width, "a minute" if width == 60 else f"{width:g} s"
 
 

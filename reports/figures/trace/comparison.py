@@ -8,8 +8,9 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ....analysis.compare.equal_rate import HIGHER, LOWER, UNTOLD, span
+from ....analysis.compare.equal_rate import HIGHER, LOWER, UNTOLD
 from ....analysis.compare.side_by_side import NO, PROPERTIES, YES, Comparison, token_column
+from ....analysis.core.units import time_span
 from .. import theme
 from ..base import SOURCE, Figure, category, faded, legend_filter, listing, number, panels
 
@@ -119,9 +120,9 @@ def _variation(part: Comparison, told: pl.DataFrame) -> Figure:
         "which does not depend on how busy a trace is, with 95 % bands; both axes are logarithmic. Below the "
         "dotted line of its colour a trace of that many requests cannot be told from Poisson; points at or "
         "below 0 are not drawn. Records of unequal length hold different cycles. "
-        f"In bins of {span(width)}: {'; '.join(said)}.",
+        f"In bins of {time_span(width)}: {'; '.join(said)}.",
         alt_text=f"Line chart of the squared variation of the rate against bin width for {listing(names)}. "
-        f"In bins of {span(width)}: {'; '.join(said)}.",
+        f"In bins of {time_span(width)}: {'; '.join(said)}.",
         table_name="dispersion",
         data=data,
         legend=len(names) > 1,
@@ -139,7 +140,7 @@ def _common_width(data: pl.DataFrame, names: list[str]) -> float:
 def _burstier_title(part: Comparison, data: pl.DataFrame, names: list[str]) -> str:
     """Which trace is burstier than all others at which widths, by the measures that are fair to them."""
     if len(names) < 2:
-        ends = [span(float(data["width_s"][at])) for at in (0, -1)]
+        ends = [time_span(float(data["width_s"][at])) for at in (0, -1)]
         return f"How much the rate of {names[0]} varies in bins of {ends[0]} to {ends[1]}"
     fair = part.pairs.filter(pl.col("decides"), pl.col("width_s").is_not_null())
     led: dict[str, list[str]] = {}
@@ -151,7 +152,7 @@ def _burstier_title(part: Comparison, data: pl.DataFrame, names: list[str]) -> s
                 for row in rows.iter_rows(named=True)
             )
             if beaten == len(names) - 1:
-                led.setdefault(name, []).append(span(float(str(width))))
+                led.setdefault(name, []).append(time_span(float(str(width))))
     if led:
         first = [f"{name} is burstiest in bins of {listing(widths)}" for name, widths in led.items()]
         return f"At equal mean rate {listing(first)}"
@@ -219,7 +220,7 @@ def _measured(part: Comparison, whole: pl.DataFrame) -> pl.DataFrame:
         frames.append(
             counted.filter(pl.col("width_s") == width).select(
                 "trace",
-                pl.lit(f"index of dispersion in bins of {span(width)} (1 = Poisson)").alias("measure"),
+                pl.lit(f"index of dispersion in bins of {time_span(width)} (1 = Poisson)").alias("measure"),
                 pl.col("idc").alias("value"),
                 pl.col("idc_low").alias("low"),
                 pl.col("idc_high").alias("high"),

@@ -11,15 +11,16 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+from ....analysis.core.units import DAY_H, DAY_S, HOUR_S, MINUTE_S, bin_name
 from ....analysis.forecast.models import LABELS
 from ....analysis.forecast.part import Forecasts
 from ....analysis.forecast.scores import COVERAGE
-from ....analysis.forecast.series import TARGETS, bin_name
+from ....analysis.forecast.series import TARGETS
 from ....analysis.forecast.tables import ROLLING
 from .. import theme
 from ..base import Figure, capital, category, dashed, estimate, listing, logarithmic, number, panels, spoken
 
-SHOWN_S = 6 * 3600.0
+SHOWN_S = 6 * HOUR_S
 """The paper shows a random interval of six hours."""
 NAIVE = "best naive"
 LEARNED = {
@@ -62,16 +63,16 @@ def _six_hours(part: Forecasts, label: str, rows: pl.DataFrame, by: str) -> Figu
     own = rows.join(lead, on=["target", "bin_s", "method"], how="semi").with_columns(panel=names[by])
     # A random hour: by the seed alone, so that nobody chose it.
     first, last = float(own["start_s"].min() or 0), float(own["start_s"].max() or 0)  # type: ignore[arg-type]
-    hours = max(int((last - first - SHOWN_S) // 3600), 0)
-    start_s = first + 3600.0 * int(np.random.default_rng(part.seed).integers(0, hours + 1))
+    hours = max(int((last - first - SHOWN_S) // HOUR_S), 0)
+    start_s = first + HOUR_S * int(np.random.default_rng(part.seed).integers(0, hours + 1))
     data = (
         own.filter(pl.col("start_s").is_between(start_s, start_s + SHOWN_S, closed="left"))
-        .with_columns(hour=pl.col("start_s") / 3600 - 24 * (start_s // 86_400))
+        .with_columns(hour=pl.col("start_s") / HOUR_S - DAY_H * (start_s // DAY_S))
         .select("panel", "hour", "seen", "forecast", "low", "high", "method", "target", "bin_s")
     )
     order = data["panel"].unique(maintain_order=True).to_list()
     x: Any = alt.X(
-        "hour:Q", title=f"hour of day {int(start_s // 86_400)}", scale=alt.Scale(nice=False, zero=False)
+        "hour:Q", title=f"hour of day {int(start_s // DAY_S)}", scale=alt.Scale(nice=False, zero=False)
     )
     base = alt.Chart()
     tips = [alt.Tooltip(f"{name}:Q", format=",.3~f") for name in ("hour", "seen", "forecast", "low", "high")]
@@ -248,8 +249,8 @@ def _widths(part: Forecasts) -> Figure:
         "minutes"
     )
     span = (
-        f"{number(ends['nmae'][0])} at {bin_name(60 * ends['minutes'][0])}, {number(ends['nmae'][-1])} at "
-        f"{bin_name(60 * ends['minutes'][-1])}"
+        f"{number(ends['nmae'][0])} at {bin_name(MINUTE_S * ends['minutes'][0])}, "
+        f"{number(ends['nmae'][-1])} at {bin_name(MINUTE_S * ends['minutes'][-1])}"
         if ends.height
         else "not known"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 from ....analysis.traffic.volume import Volume
 from .. import theme
 from ..base import (
@@ -102,7 +103,7 @@ def _rates(part: Volume) -> Figure:
     )
     told = [f"{r['selection']} {estimate(r, 'rate_rps')}" for r in data.iter_rows(named=True)]
     whole = data.filter(pl.col("selection") == "all")["rate_rps"]
-    block = {86_400.0: "days", 3600.0: "hours", 60.0: "minutes"}.get(
+    block = {DAY_S: "days", HOUR_S: "hours", MINUTE_S: "minutes"}.get(
         part.block_s, f"stretches of {number(part.block_s)} s"
     )
     return Figure(
@@ -120,12 +121,12 @@ def _rates(part: Volume) -> Figure:
 def _segments(part: Volume) -> Figure:
     """Stretches of the record and the holes between them."""
     data = part.segments.select(
-        (pl.col("start_s") / 86_400).alias("from"),
-        (pl.col("end_s") / 86_400).alias("to"),
+        (pl.col("start_s") / DAY_S).alias("from"),
+        (pl.col("end_s") / DAY_S).alias("to"),
         pl.format("stretch {}", pl.col("segment_id") + 1).alias("selection"),
         "days",
         pl.col("n").alias("requests"),
-        (pl.col("hole_before_s") / 86_400).alias("hole before (days)"),
+        (pl.col("hole_before_s") / DAY_S).alias("hole before (days)"),
     )
     holes = data["hole before (days)"].drop_nulls()
     bars = (

@@ -13,6 +13,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import number
+from ....analysis.core.units import DAY_S
 from ....analysis.traffic.window_lengths import Sequences
 from .. import theme
 from ..base import SOURCE, Choice, Figure, State, dashed, least, logarithmic, most_of, zoom_x
@@ -65,7 +66,7 @@ def _state(part: Sequences, windows: pl.DataFrame) -> State:
     step = max(1, math.ceil(windows.height / MOST_WINDOWS))
     drawn = windows.gather_every(step)
     data = drawn.select(
-        (pl.col("start_s") / 86_400).round(4).alias("day"),
+        (pl.col("start_s") / DAY_S).round(4).alias("day"),
         pl.col("shape", "shape_low", "shape_high", "rate").round_sig_figs(DIGITS),
         pl.col("n").alias("requests"),
         pl.col("rate_rps").round_sig_figs(DIGITS),

@@ -21,7 +21,6 @@ from burstlens.analysis.compare.equal_rate import (
     difference,
     median_shape,
     outcomes,
-    span,
     within,
 )
 from burstlens.analysis.core.result import Interval
@@ -199,21 +198,6 @@ def test_interval_of_the_median_shape_holds_it_95_times_of_100() -> None:
         assert n == 25
         held += found.low <= 1 <= found.high
     assert 0.93 < held / 400 < 0.99
-
-
-@pytest.mark.parametrize(
-    ("width_s", "words"),
-    [
-        (1, "1 s"),
-        (10, "10 s"),
-        (60, "1 minute"),
-        (600, "10 minutes"),
-        (3600, "1 hour"),
-        (7 * DAY_S, "7 days"),
-    ],
-)
-def test_widths_in_words(width_s: float, words: str) -> None:
-    assert span(width_s) == words
 
 
 def _said(times: np.ndarray, digits: int = 0) -> Characterization:

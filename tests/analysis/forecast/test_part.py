@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.core.units import DAY_S, HOUR_S
 from burstlens.analysis.forecast.models import forecasters
 from burstlens.analysis.forecast.part import Forecasts, chosen, describe_forecast
 from burstlens.analysis.forecast.scores import COVERAGE, calibrated, covered, errors, pinball, skill
@@ -18,9 +19,6 @@ from burstlens.analysis.trace.trace import Trace
 from tests.analysis.conftest import MakeTrace
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'burstlens[forecast]'")
-
-HOUR_S = 3600.0
-DAY_S = 86_400.0
 
 
 def arrivals(mean_per_bin: np.ndarray, bin_s: float, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from burstlens.analysis.stats.likelihood import Array, Histogram, distance_from_law, fit, goodness_of_family
+from burstlens.analysis.core.arrays import Array
+from burstlens.analysis.stats.likelihood import Histogram, distance_from_law, fit, goodness_of_family
 
 
 @dataclass(frozen=True)

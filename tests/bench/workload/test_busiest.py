@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burstlens.analysis.core.units import DAY_S
 from burstlens.analysis.trace.trace import Trace
 from burstlens.bench.workload.busiest import LENGTHS_S, SLOT_S, busiest, busiest_of_load, busiest_of_trace
 from burstlens.bench.workload.from_trace import from_trace
 from burstlens.bench.workload.turnover import turnover
-
-HOUR_S, DAY_S = 3600.0, 86_400.0
 
 
 def test_what_is_small_is_not_cut() -> None:
