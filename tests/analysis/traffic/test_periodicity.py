@@ -238,7 +238,7 @@ def test_pattern_survives_a_hole_that_is_not_a_quiet_time(make_trace: MakeTrace)
 def test_week_holds_no_weekly_cycles_to_judge(week: Trace) -> None:
     part = describe_periodicity(week)
     assert part.missing == (
-        "The longest stretch of the record lasts 7.0 days; a weekly pattern needs two weeks.",
+        "The longest stretch of the record lasts 7 days; a weekly pattern needs two weeks.",
     )
     assert part.tests["period_h"].unique().to_list() == [24]
     assert by_period(part, "conversation")[24]["verdict"] == "periodic"
