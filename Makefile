@@ -81,7 +81,7 @@ lint: $(VENV)/.installed tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=build/tree $(BIN)/mypy -p burstlens
-	MYPYPATH=build/tree:. $(BIN)/mypy --explicit-package-bases --no-warn-unused-ignores tests
+	MYPYPATH=build/tree:. $(BIN)/mypy --cache-dir .mypy_cache/tests --explicit-package-bases --no-warn-unused-ignores tests
 	@$(MAKE) --no-print-directory lint-imports
 
 lint-imports: tree
