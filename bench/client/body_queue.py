@@ -18,7 +18,7 @@ BEFORE_S = 2.0
 """How long the first prompts may keep a run from starting."""
 
 
-class Ahead:
+class BodyPrefetcher:
     """Makes the bodies of `rows` in order, on one thread; `tokens` says how long the prompt of each is."""
 
     def __init__(self, make: Callable[[int], bytes], rows: Sequence[int], tokens: Sequence[int]) -> None:

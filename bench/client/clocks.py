@@ -49,7 +49,7 @@ def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> 
     return ClockOffset(against, low, high) if -math.inf < low <= high < math.inf else None
 
 
-def measure(how: str, target: Target) -> ClockOffset | None:
+def measure_offset(how: str, target: Target) -> ClockOffset | None:
     """The offset against the `endpoint`, or the server of the folder that `how` names.
 
     None where the endpoint tells no `Date`; BurstlensError where the folder cannot be written.

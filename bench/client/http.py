@@ -42,12 +42,12 @@ LONGEST_S = 30.0
 """Longest pause that the client takes by itself."""
 
 
-def path(target: Target) -> str:
+def request_url(target: Target) -> str:
     """The URL that requests go to."""
     return f"{target.url}/v1/{'chat/completions' if target.api == 'chat' else 'completions'}"
 
 
-def body(
+def request_body(
     target: Target, settings: Settings, prompt: list[int] | str, response_tokens: int, priority: int
 ) -> bytes:
     """The JSON of a streaming request that asks for `response_tokens`, or lets the model end before them."""
@@ -73,7 +73,7 @@ def max_response_tokens(settings: Settings, response_tokens: int) -> int:
 
 
 @dataclass(slots=True)
-class Answer:
+class StreamedAnswer:
     """What came back. Instants in seconds on the run's clock."""
 
     sent_s: float | None = None
@@ -93,7 +93,7 @@ class Answer:
 
     def forget(self) -> None:
         """Make room for the answer to another try; when it was first sent, and how often, stays."""
-        fresh = Answer(sent_s=self.sent_s, tries=self.tries)
+        fresh = StreamedAnswer(sent_s=self.sent_s, tries=self.tries)
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
 
@@ -101,7 +101,7 @@ class Answer:
 class Stream:
     """Reads server-sent events as they come; `answer` holds what they said so far."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: StreamedAnswer) -> None:
         self.answer = answer
         self.finished = False
         """Whether the server said that this is the whole answer."""
@@ -207,7 +207,7 @@ async def exchange(
     response_tokens: int,
     settings: Settings,
     clock: Callable[[], float],
-    answer: Answer,
+    answer: StreamedAnswer,
 ) -> None:
     """Send a request and fill `answer`; every fault of the server or the network is an outcome.
 
@@ -220,7 +220,9 @@ async def exchange(
     answer.tries += 1
     try:
         async with asyncio.timeout(settings.timeout_s):
-            async with http.post(path(target), data=data, headers=HEADERS | target.headers) as response:
+            async with http.post(
+                request_url(target), data=data, headers=HEADERS | target.headers
+            ) as response:
                 await _read(response, answer, clock)
         if answer.outcome == "aborted":
             count = answer.response_tokens
@@ -238,7 +240,7 @@ async def exchange(
         answer.ended_s = clock()
 
 
-async def _read(response: ClientResponse, answer: Answer, clock: Callable[[], float]) -> None:
+async def _read(response: ClientResponse, answer: StreamedAnswer, clock: Callable[[], float]) -> None:
     """Read a response to its end; an outcome other than `aborted` says what was wrong with it."""
     answer.status = status = response.status
     if status != 200:
@@ -256,7 +258,7 @@ async def _read(response: ClientResponse, answer: Answer, clock: Callable[[], fl
     stream.close(clock())
 
 
-def pause_s(answer: Answer) -> float | None:
+def pause_s(answer: StreamedAnswer) -> float | None:
     """How long to wait before the same request is sent again; None where that would be no use.
 
     Only what the server turned away or never began to answer: everything else cost it work, or would end

@@ -37,7 +37,7 @@ AS_PLANNED_S = 1e-5
 """A request whose recorded instant differs by more from the workload's followed an answer."""
 
 
-def is_gathered(folder: Path) -> bool:
+def is_merged(folder: Path) -> bool:
     """Whether a folder is a run that `gather` made."""
     if not is_run(folder):
         return False
@@ -59,7 +59,7 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
     workload = _joined(parts)
     manifest = _manifest(parts, manifests, workload)
     cut_off = structs.replace(manifest, finished=False, stopped="it was cut off as it was gathered")
-    if is_gathered(out):
+    if is_merged(out):
         write_manifest(out, cut_off)
         for old in [*out.glob(RECORDS), out / SERVER, out / RUN]:
             old.unlink(missing_ok=True)
@@ -81,10 +81,10 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
 
 
 @contextmanager
-def gathered(folders: Sequence[Path]) -> Iterator[Path]:
+def merged_shards(folders: Sequence[Path]) -> Iterator[Path]:
     """The run of all shards in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="burstlens-") as made:
-        out = Path(made) / "whole"
+        out = Path(made) / "run"
         gather(folders, out)
         try:
             yield out

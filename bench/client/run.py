@@ -20,7 +20,7 @@ from ..record.models import Manifest, RunSettings, ShardInfo
 from ..record.run_folder import Writer, begin, read_manifest, read_record, record_path, write_manifest
 from ..settings import Settings, Status, Target
 from ..workload.table import Workload, notes_on
-from .clocks import ENDPOINT, measure
+from .clocks import ENDPOINT, measure_offset
 from .preflight import Endpoint, preflight
 from .sender import LEAD_S, Sender, main
 from .shards import LAST_S, Shard, left_s, wait_for
@@ -121,7 +121,7 @@ def _sharded(
 ) -> tuple[Manifest, Workload, Settings]:
     """What one of several senders does of the whole, on which clock."""
     left_s(start_unix_s)
-    offset, part = measure(clock, endpoint.target), shard.cut(workload)
+    offset, part = measure_offset(clock, endpoint.target), shard.cut(workload)
     info = ShardInfo(
         index=shard.index,
         of=shard.of,

@@ -15,7 +15,7 @@ from ..workload.table import Workload
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SendPlan:
     """A workload column by column, one element a request, and who waits for whom.
 
     Numbers lie in arrays and equal names are one text: a long run keeps its plan to the end.
@@ -38,7 +38,7 @@ class Plan:
     """Row that is sent after the answer to a row."""
 
     @classmethod
-    def of(cls, workload: Workload) -> Plan:
+    def of(cls, workload: Workload) -> SendPlan:
         """A request with `think_s` follows its session's previous one, if it has one."""
         frame = workload.requests
         follows = pl.col("think_s").is_not_null() & pl.col("session").is_not_null()

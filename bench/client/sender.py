@@ -21,9 +21,9 @@ from ..record.models import RecordLine, ServerSample
 from ..record.run_folder import SERVER, Writer, record_path
 from ..settings import RECENT_S, Settings, Status, Target
 from ..workload.table import Workload
-from . import http as transport
-from .body_queue import Ahead
-from .send_plan import Plan
+from .body_queue import BodyPrefetcher
+from .http import StreamedAnswer, exchange, max_response_tokens, pause_s, request_body
+from .send_plan import SendPlan
 from .server_metrics import sample
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Sender:
         self._folder, self._worker, self._watch = folder, worker, watch
         self._samples = samples and settings.sample_s is not None
         # The plan is all that is kept of the workload.
-        self._plan, self._span_s = Plan.of(workload), workload.span_s
+        self._plan, self._span_s = SendPlan.of(workload), workload.span_s
         self._done = done or {}
         """Requests that are in the record already, and when they ended."""
         self._origin_s = 0.0
@@ -76,10 +76,10 @@ class Sender:
         self._due: deque[float] = deque()
         self._kv_cache_use: float | None = None
         self._fault: BaseException | None = None
-        self._ahead: Ahead | None = None
+        self._ahead: BodyPrefetcher | None = None
         if prompts.text:
             rows = list(self._rows())
-            self._ahead = Ahead(self._body, rows, [self._plan.request_tokens[row] for row in rows])
+            self._ahead = BodyPrefetcher(self._body, rows, [self._plan.request_tokens[row] for row in rows])
 
     def prepare(self) -> None:
         """Make the first prompts of text, before the clock starts; token ids need no time."""
@@ -232,14 +232,14 @@ class Sender:
 
     def _tokens(self, row: int) -> int:
         """Response tokens that a request asks for."""
-        return transport.max_response_tokens(self._settings, self._plan.response_tokens[row])
+        return max_response_tokens(self._settings, self._plan.response_tokens[row])
 
     def _body(self, row: int) -> bytes:
         plan = self._plan
         prompt = self._prompts.prompt(
             plan.ids[row], plan.request_tokens[row], plan.session[row], plan.prefix[row]
         )
-        return transport.body(
+        return request_body(
             self._target, self._settings, prompt, plan.response_tokens[row], plan.priority[row]
         )
 
@@ -254,7 +254,7 @@ class Sender:
 
     async def _send(self, http: ClientSession, row: int, due_s: float, body: bytes) -> None:
         """One request from its instant to its line in the record."""
-        answer, waited_s, began = transport.Answer(), 0.0, self.now()
+        answer, waited_s, began = StreamedAnswer(), 0.0, self.now()
         try:
             if self._gate is None:
                 await self._exchange(http, row, due_s, body, answer)
@@ -275,7 +275,7 @@ class Sender:
         self._follow(http, row, self.now())
 
     async def _exchange(
-        self, http: ClientSession, row: int, due_s: float, body: bytes, answer: transport.Answer
+        self, http: ClientSession, row: int, due_s: float, body: bytes, answer: StreamedAnswer
     ) -> None:
         now = self.now()
         self._sent += 1
@@ -283,10 +283,10 @@ class Sender:
         self._recent.append(now)
         asked = self._tokens(row)
         while True:
-            await transport.exchange(http, self._target, body, asked, self._settings, self.now, answer)
-            pause_s = transport.pause_s(answer) if answer.tries <= self._settings.retries else None
+            await exchange(http, self._target, body, asked, self._settings, self.now, answer)
+            pause = pause_s(answer) if answer.tries <= self._settings.retries else None
             # Whoever stops the run wants no more sent: the request ends as its last try did.
-            if pause_s is None or not await self._until(self.now() + pause_s):
+            if pause is None or not await self._until(self.now() + pause):
                 return
             answer.forget()
 
@@ -296,7 +296,7 @@ class Sender:
             due_s = max(ended_s, 0.0) + self._plan.think_s[follower]
             self._launch(self._later(http, follower, max(due_s, self.now()) if self._done else due_s))
 
-    def _line(self, row: int, due_s: float, waited_s: float, answer: transport.Answer) -> RecordLine:
+    def _line(self, row: int, due_s: float, waited_s: float, answer: StreamedAnswer) -> RecordLine:
         """The line of a request in the record."""
         plan = self._plan
         streamed = answer.first_token_s is not None

@@ -25,7 +25,7 @@ RESOLUTION_S = 0.001
 
 
 @dataclass(frozen=True)
-class Law:
+class ArrivalLaw:
     """Gamma windows that arrivals were drawn from (see `analysis.renewal`), one element each, in order."""
 
     start_s: Array
@@ -82,7 +82,7 @@ def two_sample(distance: float, n: int, m: int) -> float:
     return float(special.kolmogorov(distance * np.sqrt(n * m / (n + m))))
 
 
-def from_law(instants: Array, law: Law) -> tuple[float, float]:
+def from_law(instants: Array, law: ArrivalLaw) -> tuple[float, float]:
     """Kolmogorov–Smirnov distance and p-value of `instants`, in order, against the law they came from.
 
     With Λ(t) the requests expected up to t, u = F(Λ(t') − Λ(t)) is uniform where F is the Gamma of mean 1

@@ -1,10 +1,9 @@
-"""Whether the load that was sent is the load that was asked for; nothing about how the server bore it.
+"""Whether the load that was sent is the load that was planned; nothing about how the server coped with it.
 
-Both sides are the same requests, so nothing but the client lies between them, and no sampling noise: what
-decides is how far apart they are, in lateness, counts, gaps and lengths, against fixed `Limits` that an LLM
-server could not tell from nothing (its steps take 10 ms and more). Only a planned law is met by chance, so
-only there does a p-value decide. Definitions: `docs/explanation/metrics.md`. Not here: what is
-known of the server (see `measures`).
+Both sides are the same requests, so only the client lies between them and there is no sampling noise. Fixed
+`LoadLimits` decide: how far lateness, counts, gaps and lengths may differ before an LLM server, whose
+steps take 10 ms and more, could notice. Only a planned law is met by chance, so only there a p-value decides.
+Definitions: `docs/explanation/metrics.md`. Not here: how the server answered (`measures`).
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import polars as pl
 from ...analysis.core.arrays import Array
 from ...analysis.core.result import Interval
 from ..record.versioned_json import to_dict
-from . import distances as likeness
-from .distances import Law as Law
+from . import distances
+from .distances import ArrivalLaw
 from .measures import answered
 from .models import LOAD_SCHEMA, LoadMeasure
 
@@ -33,7 +32,7 @@ SCALES_S = (1.0, 10.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LoadLimits:
     """How far the load may be from what was asked."""
 
     lateness_p99_s: float = 0.05
@@ -61,7 +60,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LoadVerdict:
     """Whether to believe a run, and why not."""
 
     reasons: tuple[str, ...]
@@ -114,14 +113,14 @@ def _ends(value: float | Interval | None) -> tuple[float | None, float | None, f
     return (value.value, value.low, value.high) if isinstance(value, Interval) else (value, None, None)
 
 
-def verdict(
+def judge_load(
     record: pl.DataFrame,
     workload: pl.DataFrame | None = None,
     *,
-    law: Law | None = None,
+    law: ArrivalLaw | None = None,
     forced_lengths: bool = True,
-    limits: Limits | None = None,
-) -> Verdict:
+    limits: LoadLimits | None = None,
+) -> LoadVerdict:
     """Judge the load of a run by its record (columns of `record.SCHEMA`).
 
     `workload` (columns of `workload.SCHEMA`) tells what was asked where the record does not reach: without
@@ -129,7 +128,7 @@ def verdict(
     drawn from, where they were. `forced_lengths` says that responses were to have the lengths asked
     (`ignore_eos`), so that theirs are judged too.
     """
-    within = limits or Limits()
+    within = limits or LoadLimits()
     missing = _missing(record, workload)
     asked = np.sort(np.concatenate([record["intended_s"].drop_nulls().to_numpy(), missing]))
     sent = np.sort(record["sent_s"].drop_nulls().to_numpy())
@@ -142,7 +141,7 @@ def verdict(
         *_lengths(record, forced_lengths, within),
     ]
     reasons = tuple(check.why for check in checks if check.holds is False)
-    return Verdict(reasons, pl.DataFrame([to_dict(check.row()) for check in checks], schema=LOAD_SCHEMA))
+    return LoadVerdict(reasons, pl.DataFrame([to_dict(check.row()) for check in checks], schema=LOAD_SCHEMA))
 
 
 def _missing(record: pl.DataFrame, workload: pl.DataFrame | None) -> Array:
@@ -153,7 +152,7 @@ def _missing(record: pl.DataFrame, workload: pl.DataFrame | None) -> Array:
     return out
 
 
-def _completeness(record: pl.DataFrame, missing: int, within: Limits) -> list[_Check]:
+def _completeness(record: pl.DataFrame, missing: int, within: LoadLimits) -> list[_Check]:
     aborted = pl.col("outcome") == "aborted"
     counted = record.select(
         (aborted & pl.col("sent_s").is_null()).sum().alias("unsent"),
@@ -183,7 +182,7 @@ def _median_lateness(record: pl.DataFrame) -> float:
     return middle if isinstance(middle, float) else 0.0
 
 
-def _lateness(record: pl.DataFrame, within: Limits) -> list[_Check]:
+def _lateness(record: pl.DataFrame, within: LoadLimits) -> list[_Check]:
     late = _late(record)
     if late.is_empty():
         return []
@@ -223,7 +222,7 @@ def _clock(record: pl.DataFrame) -> list[_Check]:
     ]  # fmt: skip
 
 
-def _arrivals(asked: Array, sent: Array, late: float, within: Limits) -> list[_Check]:
+def _arrivals(asked: Array, sent: Array, late: float, within: LoadLimits) -> list[_Check]:
     """Rates, gaps and counts of the instants asked and sent, both in order."""
     if len(asked) < 2 or len(sent) < 2:
         return []
@@ -240,9 +239,9 @@ def _arrivals(asked: Array, sent: Array, late: float, within: Limits) -> list[_C
     if min(len(gaps), len(gaps_sent)) < FEWEST:
         return checks
     resolved = gaps.mean() >= RESOLVED_S
-    checks.append(_similar("CV of gaps", likeness.cv(gaps), likeness.cv(gaps_sent), within.cv, resolved))
+    checks.append(_similar("CV of gaps", distances.cv(gaps), distances.cv(gaps_sent), within.cv, resolved))
     if resolved:
-        shape, shape_sent = likeness.shape(asked), likeness.shape(sent - late)
+        shape, shape_sent = distances.shape(asked), distances.shape(sent - late)
         apart = _apart(shape.value**-0.5, shape_sent.value**-0.5)
         checks.append(
             _Check("shape of gaps", shape, shape_sent, apart, within.cv,
@@ -254,16 +253,16 @@ def _arrivals(asked: Array, sent: Array, late: float, within: Limits) -> list[_C
             checks.append(
                 _similar(
                     f"dispersion of counts in {scale:g} s",
-                    likeness.dispersion(asked, first, last, scale),
-                    likeness.dispersion(sent - late, first, last, scale),
+                    distances.dispersion(asked, first, last, scale),
+                    distances.dispersion(sent - late, first, last, scale),
                     within.dispersion,
                 )
             )
-    distance = likeness.distance(gaps, gaps_sent, lambda x: x + within.lateness_p99_s)
+    distance = distances.distance(gaps, gaps_sent, lambda x: x + within.lateness_p99_s)
     checks.append(
         _Check("distance of gaps", None, None, distance, within.distance,
                f"the gaps are others: {100 * distance:.0f} % are longer or shorter than asked",
-               likeness.two_sample(distance, len(gaps), len(gaps_sent)))
+               distances.two_sample(distance, len(gaps), len(gaps_sent)))
     )  # fmt: skip
     return checks
 
@@ -281,19 +280,19 @@ def _apart(asked: float, sent: float) -> float:
     return abs(sent - asked) / max(asked, 1.0)
 
 
-def _planned(asked: Array, law: Law, within: Limits) -> list[_Check]:
+def _planned(asked: Array, law: ArrivalLaw, within: LoadLimits) -> list[_Check]:
     """Whether the instants asked could come from the law."""
     if len(asked) <= FEWEST:
         return []
-    distance, p = likeness.from_law(asked, law)
-    limit = likeness.critical_distance(len(asked) - 1, within.p_value)
+    distance, p = distances.from_law(asked, law)
+    limit = distances.critical_distance(len(asked) - 1, within.p_value)
     return [
         _Check("distance of gaps from their law", None, None, distance, limit,
                f"the arrivals are not of the planned law (p = {p:.1g})", p)
     ]  # fmt: skip
 
 
-def _lengths(record: pl.DataFrame, forced: bool, within: Limits) -> list[_Check]:
+def _lengths(record: pl.DataFrame, forced: bool, within: LoadLimits) -> list[_Check]:
     """Token counts that the server tells of its answers, against those asked for."""
     checks = []
     for side in ("request", "response") if forced else ("request",):
@@ -301,12 +300,12 @@ def _lengths(record: pl.DataFrame, forced: bool, within: Limits) -> list[_Check]
         if pairs.height < FEWEST:
             continue
         asked, sent = (pairs[name].to_numpy().astype(float) for name in pairs.columns)
-        distance = likeness.distance(asked, sent, lambda x: x * (1 + within.length) + within.length_tokens)
+        distance = distances.distance(asked, sent, lambda x: x * (1 + within.length) + within.length_tokens)
         checks.append(
             _Check(
                 f"{side} tokens", float(asked.mean()), float(sent.mean()), distance, within.distance,
                 f"{side}s have other lengths: {sent.mean():,.0f} tokens on average, not {asked.mean():,.0f}",
-                likeness.two_sample(distance, len(asked), len(sent)),
+                distances.two_sample(distance, len(asked), len(sent)),
             )
         )  # fmt: skip
     return checks

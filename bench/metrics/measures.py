@@ -20,7 +20,7 @@ from ...analysis.core.result import Interval
 from ...analysis.trace.aggregates import wilson
 from ..record.models import ANSWERED, OUTCOMES
 from .models import DistributionValues, Slo
-from .token_latency import Spread, TokenSums
+from .token_latency import TokenSums, WeightedValues
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
@@ -72,7 +72,7 @@ class Distribution:
         return cls(float(w.sum()), mean, sd, *_quantiles(x, w).tolist())
 
     @classmethod
-    def over(cls, spread: Spread) -> Distribution:
+    def over(cls, spread: WeightedValues) -> Distribution:
         """Of values that were summed up as they came."""
         return replace(cls.of(*spread.arrays()), max=spread.max)
 

@@ -24,7 +24,7 @@ from ..record.json_bytes import dumps, loads
 from ..record.models import Manifest
 from ..record.run_folder import read_manifest, read_pieces, read_server, read_workload
 from ..record.versioned_json import to_dict
-from .load_verdict import Limits, Verdict, verdict
+from .load_verdict import LoadLimits, LoadVerdict, judge_load
 from .measures import Distribution, Goodput, Metrics, complaints, measure, requests, tokens
 from .models import (
     Complaint,
@@ -50,7 +50,7 @@ class Summary:
     folder: Path
     manifest: Manifest
     metrics: Metrics
-    verdict: Verdict
+    verdict: LoadVerdict
     lateness: Distribution
     """Seconds from the intended instant to the send."""
     in_flight: Distribution
@@ -117,7 +117,7 @@ class Summary:
 
 
 def summarize(
-    folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: Limits | None = None
+    folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: LoadLimits | None = None
 ) -> Summary:
     """Read a run folder and say what happened; BurstlensError where there is no run in it."""
     manifest, server, workload = read_manifest(folder), read_server(folder), read_workload(folder)
@@ -128,7 +128,7 @@ def summarize(
         folder=folder,
         manifest=manifest,
         metrics=measure(record, slo, token_sums),
-        verdict=verdict(
+        verdict=judge_load(
             record,
             workload.requests,
             forced_lengths=manifest.settings.forced_lengths,
@@ -160,7 +160,7 @@ def _read(folder: Path) -> tuple[pl.DataFrame, TokenSums]:
 
 
 def write_summary(
-    folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: Limits | None = None
+    folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: LoadLimits | None = None
 ) -> Summary:
     """`summarize`, and write `requests.parquet`, `seconds.parquet` and `summary.json` into the folder."""
     summary = summarize(folder, slo=slo, window_s=window_s, limits=limits)

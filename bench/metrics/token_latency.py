@@ -26,7 +26,7 @@ MANTISSA = 52
 
 
 @dataclass
-class Spread:
+class WeightedValues:
     """Weighted values, each kept or, where they are many, put together with its like."""
 
     max: float = float("nan")
@@ -89,16 +89,16 @@ class BySecond:
 class TokenSums:
     """Everything that is told of the tokens of a run."""
 
-    all: Spread
+    all: WeightedValues
     """Latency of every token, in seconds, weighted by the tokens that came at once."""
-    later: Spread
+    later: WeightedValues
     """The same without the first token of each answer."""
     by_second: BySecond
 
     @classmethod
     def of(cls, pieces: Iterable[pl.DataFrame]) -> TokenSums:
         """Sum up what `metrics.tokens` tells of each piece of a record, in any order."""
-        every, later = Spread(), Spread()
+        every, later = WeightedValues(), WeightedValues()
         sums = np.zeros((4, 0))
         centre_s: float | None = None
         for piece in pieces:

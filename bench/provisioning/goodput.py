@@ -63,11 +63,11 @@ class ScalableLoad:
         `span_s` is the length of its clock, that of the last arrival where nothing is said. BurstlensError
         where it has no requests, all come at one instant, or too many are too long to be served.
         """
-        from ..client.send_plan import Plan
+        from ..client.send_plan import SendPlan
 
         if not len(workload.requests):
             raise BurstlensError(f"{workload.name}: has no requests")
-        plan = Plan.of(workload)
+        plan = SendPlan.of(workload)
         longest = preset.max_model_len
         rows = [i for i, into in enumerate(plan.request_tokens) if into < longest]
         refused = len(plan.ids) - len(rows)

@@ -13,7 +13,7 @@ from ...analysis.core.result import Progress, silent
 from ...analysis.trace.trace import Trace
 from ..simulated.presets import load_preset
 from ..workload.busiest import busiest_of_trace
-from ..workload.from_trace import once_a_seed
+from ..workload.from_trace import workloads_by_seed
 from .goodput import ScalableLoad, Serving
 from .search import SearchSpec, search_ratios
 
@@ -37,7 +37,7 @@ def search_trace(
     start_s, end_s, first = (None,) * 3 if cut is None else (cut.start_s, cut.end_s, cut.first)
     span_s = None if cut is None or cut.first else cut.length_s
     try:
-        made = once_a_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
+        made = workloads_by_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
         seeds = tuple(range(seed, seed + len(made)))
         loads = tuple(ScalableLoad.of(one, preset, span_s) for one in made)
         about = {

@@ -196,12 +196,14 @@ class _Probe:
             steps.select(*STEPS), self._dropped, waited, bool(waits) and waits[len(waits) // 2] > 2
         )
 
-    async def _ask(self, http: ClientSession, request_tokens: int, response_tokens: int) -> transport.Answer:
+    async def _ask(
+        self, http: ClientSession, request_tokens: int, response_tokens: int
+    ) -> transport.StreamedAnswer:
         """One request, to its end; instants of its answer count from `sent_s`, which is the clock's.
 
         BurstlensError where it fails.
         """
-        answer = transport.Answer()
+        answer = transport.StreamedAnswer()
         await self._stream(http, request_tokens, response_tokens, answer)
         if answer.outcome != "ok" or answer.first_token_s is None:
             raise BurstlensError(
@@ -211,12 +213,12 @@ class _Probe:
         return answer
 
     async def _stream(
-        self, http: ClientSession, request_tokens: int, response_tokens: int, answer: transport.Answer
+        self, http: ClientSession, request_tokens: int, response_tokens: int, answer: transport.StreamedAnswer
     ) -> None:
         """Send one request and let its answer grow; cut off, it holds what had come."""
         low, high = self._vocabulary
         prompt = self._random.choices(range(low, high + 1), k=request_tokens)
-        data = transport.body(self._target, self._settings, prompt, response_tokens, 0)
+        data = transport.request_body(self._target, self._settings, prompt, response_tokens, 0)
         answer.sent_s = time.perf_counter()
         await transport.exchange(
             http, self._target, data, response_tokens, self._settings, time.perf_counter, answer
@@ -246,9 +248,9 @@ class _Probe:
         """
         most = self._limits.max_model_len - SHORT - 1
         tokens = min(most, self._limits.kv_tokens // (4 * beside) - SHORT)
-        streams = [transport.Answer() for _ in range(beside)]
+        streams = [transport.StreamedAnswer() for _ in range(beside)]
         open_ = [asyncio.create_task(self._stream(http, SHORT, tokens, answer)) for answer in streams]
-        sent: list[tuple[int, list[transport.Answer]]] = []
+        sent: list[tuple[int, list[transport.StreamedAnswer]]] = []
         try:
             # Each has its first token when a request that was sent after them has.
             await self._ask(http, SHORT, 2 * SETTLED)
@@ -287,12 +289,12 @@ class _Probe:
         return len(sent)
 
 
-def _waited(answer: transport.Answer) -> float:
+def _waited(answer: transport.StreamedAnswer) -> float:
     """From the send to the first token."""
     return (answer.first_token_s or math.nan) - (answer.sent_s or 0.0)
 
 
-def _instants(answer: transport.Answer) -> list[tuple[float, int]]:
+def _instants(answer: transport.StreamedAnswer) -> list[tuple[float, int]]:
     """When tokens came, by the clock, and how many had come by then; empty where none had."""
     if answer.first_token_s is None:
         return []

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.result import Progress, silent
-from ..client.send_plan import Plan
+from ..client.send_plan import SendPlan
 from ..record.models import SCHEMA, SERVER_SCHEMA, Outcome
 from ..workload.table import Workload
 from .engine import BatchingEngine, EngineState, Request, Scheduling
@@ -107,7 +107,7 @@ def serve(
     engine's: who sent it sees all but its arrival the preset's `outside_ms` later. `sampled` is called every
     `sample_s` seconds with the instant and the engine's state.
     """
-    plan, outside_s = Plan.of(workload), engine.preset.outside_ms / 1e3
+    plan, outside_s = SendPlan.of(workload), engine.preset.outside_ms / 1e3
     given_up_s = None if timeout_s is None else max(timeout_s - outside_s, 0.0)
     at, into, out, rank, ids = plan.at_s, plan.request_tokens, plan.response_tokens, plan.priority, plan.ids
     follower, think = plan.follower, plan.think_s

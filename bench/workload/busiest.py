@@ -28,7 +28,7 @@ SLOT_S = 600.0
 
 
 @dataclass(frozen=True)
-class Stretch:
+class BusySpan:
     """A span on the clock of a trace, seconds since midnight of day 0, and how it was chosen."""
 
     start_s: float
@@ -52,7 +52,7 @@ class Stretch:
         return asdict(self)
 
 
-def busiest(counts: Integers, begin_s: float, most: int) -> Stretch | None:
+def busiest(counts: Integers, begin_s: float, most: int) -> BusySpan | None:
     """A stretch of at most a day with at most `most` requests: the longest that holds half of these.
 
     Of one length it is the busiest that stays within them; where none holds half of them, the one that holds
@@ -77,12 +77,12 @@ def busiest(counts: Integers, begin_s: float, most: int) -> Stretch | None:
         # No slot that holds any is small enough: so many requests of the busiest.
         at, slots, held, first = int(np.argmax(counts)), 1, most, most
     start_s = begin_s + at * SLOT_S
-    return Stretch(start_s, start_s + slots * SLOT_S, held, of, most, first)
+    return BusySpan(start_s, start_s + slots * SLOT_S, held, of, most, first)
 
 
 def busiest_of_trace(
     trace: Trace, *, service: str | None = None, model: str | None = None, most: int
-) -> Stretch | None:
+) -> BusySpan | None:
     """The same of the requests of a trace, all or those of a service and model.
 
     Stamps coarser than a slot count where they stand. BurstlensError where there is no such service or model.
@@ -98,7 +98,7 @@ def busiest_of_trace(
     return busiest(counts, low * SLOT_S, most)
 
 
-def busiest_of_load(load: Workload, start_s: float, most: int) -> Stretch | None:
+def busiest_of_load(load: Workload, start_s: float, most: int) -> BusySpan | None:
     """The same of a workload whose clock begins at `start_s`, such as a forecast."""
     counts = np.bincount((load.requests["at_s"].to_numpy() // SLOT_S).astype(np.int64))
     return busiest(counts, start_s, most)

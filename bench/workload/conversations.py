@@ -34,7 +34,7 @@ INTERVALS: dict[str, tuple[str, ...]] = {"log-normal": ("median_s", "sigma"), "w
 
 
 @dataclass(frozen=True)
-class Law:
+class SessionLaw:
     """A law by the name and the parameters that `analysis.turns` gives it."""
 
     name: str
@@ -61,8 +61,8 @@ class Law:
 class SessionLaws:
     """How many turns sessions have, and how long it is from one request of a session to the next."""
 
-    turns: Law
-    interval: Law
+    turns: SessionLaw
+    interval: SessionLaw
 
     @classmethod
     def of(cls, conversations: Mapping[str, Rows], said: str) -> SessionLaws:
@@ -75,7 +75,7 @@ class SessionLaws:
         )
 
 
-def conversing(
+def with_conversations(
     load: Workload, laws: SessionLaws, *, think: bool = False, context: int | None = None, seed: int = 0
 ) -> Workload:
     """The same load as conversations: with `session`, `turn`, and prompts that grow.
@@ -147,7 +147,7 @@ def _placed(at_s: Array, laws: SessionLaws, rng: np.random.Generator) -> tuple[I
     return session, turn, gap_s[order]
 
 
-def _sizes(n: int, law: Law, rng: np.random.Generator) -> Integers:
+def _sizes(n: int, law: SessionLaw, rng: np.random.Generator) -> Integers:
     """Turns of sessions that hold `n` requests together; the last one is cut to fit."""
     held: list[Integers] = []
     left = n
@@ -174,7 +174,7 @@ def _with_history(lengths: Integers, new: Mask, context: int) -> Integers:
     return np.asarray(np.maximum(np.minimum(lengths[:, 0] + history, context - lengths[:, 1]), 1))
 
 
-def _best(rows: Rows, known: Mapping[str, tuple[str, ...]], said: str) -> Law:
+def _best(rows: Rows, known: Mapping[str, tuple[str, ...]], said: str) -> SessionLaw:
     """The law marked best; BurstlensError where there is none that can be drawn from."""
     best = [row for row in rows if row.get("best")]
     if not best:
@@ -186,4 +186,4 @@ def _best(rows: Rows, known: Mapping[str, tuple[str, ...]], said: str) -> Law:
     if name not in known or lacking:
         wrong = f"{name} lacks {', '.join(lacking)}" if lacking else f"{name!r} is none of {', '.join(known)}"
         raise BurstlensError(f"{said}: {wrong}")
-    return Law(name, {each: float(told[each]) for each in known[name]})
+    return SessionLaw(name, {each: float(told[each]) for each in known[name]})

@@ -28,7 +28,7 @@ from ...analysis.interchange.parameters import read_parameters, validate
 from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
 from ...analysis.lengths.part import SIDES, joint_model
 from ...analysis.stats.renewal import sample_arrivals
-from .conversations import SessionLaws, conversing
+from .conversations import SessionLaws, with_conversations
 from .schedules import Schedule, pieces
 from .table import Workload, requests_frame
 
@@ -158,7 +158,7 @@ def from_parameters(
     if sessions == "off":
         return load
     laws = SessionLaws.of(chosen["conversations"], f"{said}: {label}")
-    return conversing(load, laws, think=sessions == "think", context=context, seed=seed)
+    return with_conversations(load, laws, think=sessions == "think", context=context, seed=seed)
 
 
 def constant(

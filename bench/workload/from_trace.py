@@ -97,7 +97,7 @@ def from_trace(
     return Workload(_requests(found, at / factor, chosen, held, sessions), info.name, info.synthetic, recipe)
 
 
-def once_a_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> list[Workload]:
+def workloads_by_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> list[Workload]:
     """The load by each seed; only by the first, where fine stamps leave a seed nothing to draw."""
     first = from_trace(trace, seed=seeds[0], **choice)
     if not first.recipe["spread"]:

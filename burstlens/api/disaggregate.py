@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..bench.experiments.findings import Checked
     from ..bench.provisioning.goodput import ScalableLoad
     from ..bench.simulated.presets import Preset
-    from ..bench.workload.busiest import Stretch
+    from ..bench.workload.busiest import BusySpan
     from ..bench.workload.table import Workload
 
 REQUESTS = 20_000
@@ -179,7 +179,7 @@ class _Drawn:
     real: list[Workload]
     planned: list[Workload]
     """Empty where there is no forecast; the first is searched, on the others plans are compared."""
-    cut: Stretch | None
+    cut: BusySpan | None
 
 
 def _drawn(
@@ -193,7 +193,7 @@ def _drawn(
 ) -> _Drawn:
     """Where nothing says which part of the load, its busiest stretch of at most `most` requests."""
     from ..bench.workload.busiest import busiest_of_load, busiest_of_trace
-    from ..bench.workload.from_trace import once_a_seed
+    from ..bench.workload.from_trace import workloads_by_seed
     from .experiments import opened
     from .workload import kind_of, workload
 
@@ -207,7 +207,7 @@ def _drawn(
     def expected(path: str, seeds: Sequence[int] = ahead_seeds) -> list[Workload]:
         return [workload(path, seed=one, progress=progress, **given) for one in seeds]
 
-    def narrowed(load: Workload) -> Stretch | None:
+    def narrowed(load: Workload) -> BusySpan | None:
         begin = float(load.recipe["start_s"])
         found = busiest_of_load(load, begin, most)
         whole = (begin, begin + float(load.recipe["duration_s"]))
@@ -246,7 +246,7 @@ def _drawn(
             cut = busiest_of_trace(trace, service=given.get("service"), model=given.get("model"), most=most)
             if cut is not None:
                 given |= {"start_s": cut.start_s, "end_s": cut.end_s, "first": cut.first}
-        return _Drawn(once_a_seed(trace, seeds, **given), ahead, cut)
+        return _Drawn(workloads_by_seed(trace, seeds, **given), ahead, cut)
     finally:
         trace.engine.close()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.core.exhibit import Exhibit, Shown
 
 if TYPE_CHECKING:
-    from ..bench.metrics.load_verdict import Verdict
+    from ..bench.metrics.load_verdict import LoadVerdict
     from ..bench.metrics.summary import Summary
     from ..bench.record.models import Manifest
 
@@ -35,7 +35,7 @@ class Ran(Shown):
         return summarize(self.folder, slo=last_slo(self.folder))
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> LoadVerdict:
         """Whether the load that was sent is the load that was asked for, and why not."""
         return self.summary.verdict
 

@@ -448,10 +448,10 @@ def shards_of(logs: Sequence[str]) -> list[Path]:
 
 def verdict_on(folders: Sequence[Path]) -> dict[str, Any]:
     """What the shards of one workload were together, as a load: verdict, requests, and what to know of it."""
-    from ..bench.client.merge_shards import gathered
+    from ..bench.client.merge_shards import merged_shards
     from ..bench.metrics.summary import summarize
 
-    with gathered(folders) as run:
+    with merged_shards(folders) as run:
         said = summarize(run)
     return {
         "verdict": str(said.verdict),

@@ -13,7 +13,7 @@ import polars as pl
 
 from ....analysis.core.result import Part
 from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
-from ....bench.metrics.load_verdict import Limits
+from ....bench.metrics.load_verdict import LoadLimits
 from ...parts.run import FAILURES, Latency, Load, OverTime
 from .. import theme
 from ..base import (
@@ -305,7 +305,7 @@ def _latencies(part: Latency) -> Figure:
 
 def _lateness(part: Load) -> Figure:
     """Share of requests sent later than so much."""
-    limit = 1000 * Limits().lateness_p99_s
+    limit = 1000 * LoadLimits().lateness_p99_s
     data = part.lateness.select(pl.col("ms").clip(LEAST_MS), pl.col("share")).filter(pl.col("share") > 0)
     late = part.said.lateness
     x = {**logarithmic(data["ms"], pl.Series([limit])), "title": "ms after the intended instant"}
@@ -342,7 +342,7 @@ def _gaps(part: Load) -> Figure:
             data, "gap_s", "gap, s", {"asked": "neutral", "sent": "blue"}, "load", "share of gaps no longer"
         ),
         sentence="Time from each request to the next, all services together. What parts the curves below "
-        f"{number(1000 * Limits().lateness_p99_s)} ms, a server does not notice.",
+        f"{number(1000 * LoadLimits().lateness_p99_s)} ms, a server does not notice.",
         alt_text=f"Cumulative distributions of the gaps between requests, asked and sent. {told}.",
         table_name="gaps",
         data=data,

@@ -14,7 +14,7 @@ from scipy import stats
 
 import burstlens as bl
 from burstlens.analysis.interchange.parameters import schema
-from burstlens.bench.metrics.distances import Law, from_law
+from burstlens.bench.metrics.distances import ArrivalLaw, from_law
 from burstlens.bench.workload.from_parameters import from_parameters
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "parameters.md"
@@ -45,14 +45,14 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "parameters.json"
 
 
-def law(content: dict[str, Any], begin_s: float) -> Law:
+def law(content: dict[str, Any], begin_s: float) -> ArrivalLaw:
     """The windows of the first selection on a clock that starts at `begin_s`."""
     rows = content["selections"][0]["arrivals"]["windows"]
     usual = float(np.median([row["shape"] for row in rows if row["shape"] is not None]))
     start = np.array([row["start_s"] for row in rows])
     named, clock = content["selections"][0]["selection"], content["source"]["resolution_s"]
     end = np.minimum(start + content["window_s"], named["end_s"] + clock)
-    return Law(
+    return ArrivalLaw(
         np.maximum(start, named["start_s"]) - begin_s,
         end - begin_s,
         np.array([row["rate_rps"] for row in rows]),
@@ -67,7 +67,9 @@ def test_the_reader_of_the_page_draws_the_law_of_the_file(reader: Reader, fitted
     assert p > 0.001
     # The same instants are no draw of a law with other shapes, so the test can fail.
     windows = law(content, 0.0)
-    _, other = from_law(at_s, Law(windows.start_s, windows.end_s, windows.rate_rps, windows.shape * 1.5))
+    _, other = from_law(
+        at_s, ArrivalLaw(windows.start_s, windows.end_s, windows.rate_rps, windows.shape * 1.5)
+    )
     assert other < 0.001
 
 

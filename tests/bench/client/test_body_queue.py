@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from burstlens.bench.client import body_queue as module
-from burstlens.bench.client.body_queue import Ahead
+from burstlens.bench.client.body_queue import BodyPrefetcher
 
 
 @pytest.mark.parametrize("early", [True, False])
@@ -23,7 +23,7 @@ def test_bodies_come_in_order_and_only_so_many_are_made_ahead(
         return b"%d" % row
 
     async def run() -> list[bytes]:
-        ahead = Ahead(make, rows, [10] * 100)
+        ahead = BodyPrefetcher(make, rows, [10] * 100)
         if early:
             ahead.prepare()
             assert made == rows[:5]
@@ -41,7 +41,7 @@ def test_bodies_come_in_order_and_only_so_many_are_made_ahead(
 
 def test_a_prompt_larger_than_the_bound_is_made_all_the_same() -> None:
     async def run() -> bytes:
-        ahead = Ahead(lambda _: b"large", [0], [10 * module.TOKENS])
+        ahead = BodyPrefetcher(lambda _: b"large", [0], [10 * module.TOKENS])
         body = await ahead.next()
         ahead.close()
         return body
@@ -53,7 +53,7 @@ def test_the_loop_goes_on_while_a_body_is_made() -> None:
     going_on = threading.Event()
 
     async def run() -> bytes:
-        ahead = Ahead(lambda _: b"made" if going_on.wait(10) else b"the loop stood still", [0], [1])
+        ahead = BodyPrefetcher(lambda _: b"made" if going_on.wait(10) else b"the loop stood still", [0], [1])
         asyncio.get_running_loop().call_soon(going_on.set)
         body = await ahead.next()
         ahead.close()
@@ -69,7 +69,7 @@ def test_what_making_raises_is_raised_in_its_turn() -> None:
         return b"fine"
 
     async def run() -> None:
-        ahead = Ahead(make, [0, 1], [1, 1])
+        ahead = BodyPrefetcher(make, [0, 1], [1, 1])
         try:
             assert await ahead.next() == b"fine"
             with pytest.raises(ValueError, match="no prompt"):

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from burstlens import BurstlensError
-from burstlens.bench.client.http import Answer, pause_s, retry_after
+from burstlens.bench.client.http import StreamedAnswer, pause_s, retry_after
 from burstlens.bench.client.run import run
 from burstlens.bench.metrics.summary import summarize
 from burstlens.bench.prompts.token_ids import TokenPrompts
@@ -296,7 +296,7 @@ def test_a_server_says_when_to_come_again(told: str | None, seconds: float | Non
 
 
 def test_the_pause_doubles_and_heeds_the_server() -> None:
-    tries = [Answer(outcome="http_429", tries=i) for i in (1, 2, 3, 20)]
+    tries = [StreamedAnswer(outcome="http_429", tries=i) for i in (1, 2, 3, 20)]
     assert [pause_s(answer) for answer in tries] == [0.5, 1.0, 2.0, 30.0]
-    assert pause_s(Answer(outcome="http_5xx", tries=1, retry_after_s=60.0)) == 60.0
-    assert pause_s(Answer(outcome="reset", tries=1, first_token_s=1.0)) is None
+    assert pause_s(StreamedAnswer(outcome="http_5xx", tries=1, retry_after_s=60.0)) == 60.0
+    assert pause_s(StreamedAnswer(outcome="reset", tries=1, first_token_s=1.0)) is None

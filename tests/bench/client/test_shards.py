@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from burstlens import BurstlensError
 from burstlens.analysis.trace.trace import ingest, open_trace
-from burstlens.bench.client.clocks import bounded, measure
+from burstlens.bench.client.clocks import bounded, measure_offset
 from burstlens.bench.client.merge_shards import gather
 from burstlens.bench.client.shards import Shard, left_s, parse_start
 from burstlens.bench.metrics.summary import summarize
@@ -102,12 +102,12 @@ def test_a_clock_is_known_as_well_as_its_sights_allow() -> None:
 
 
 def test_the_server_of_a_folder_is_a_clock(tmp_path: Path) -> None:
-    offset = measure(str(tmp_path), Target("http://127.0.0.1:9"))
+    offset = measure_offset(str(tmp_path), Target("http://127.0.0.1:9"))
     assert offset is not None
     assert abs(offset.middle_s) <= offset.precision_s + 0.02
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(BurstlensError, match="--clock"):
-        measure(str(tmp_path / "none"), Target("http://127.0.0.1:9"))
+        measure_offset(str(tmp_path / "none"), Target("http://127.0.0.1:9"))
 
 
 def the_shards(

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from burstlens.analysis.stats.renewal import sample_arrivals
-from burstlens.bench.metrics.load_verdict import Law, Limits, Verdict, verdict
+from burstlens.bench.metrics.distances import ArrivalLaw
+from burstlens.bench.metrics.load_verdict import LoadLimits, LoadVerdict, judge_load
 from burstlens.bench.metrics.models import LOAD_SCHEMA
 from burstlens.bench.workload import table as workload
 
@@ -28,11 +29,11 @@ LOADS = [
 """Shape, rate and number of requests."""
 
 
-def drawn(shape: float, rate: float, n: int, rng: np.random.Generator) -> tuple[Array, Law]:
+def drawn(shape: float, rate: float, n: int, rng: np.random.Generator) -> tuple[Array, ArrivalLaw]:
     """Instants of a Gamma process, and its law."""
     span = n / rate
     one = (np.array([value]) for value in (0.0, span, rate, shape))
-    return sample_arrivals([0.0], [shape], [rate], span, rng), Law(*one)
+    return sample_arrivals([0.0], [shape], [rate], span, rng), ArrivalLaw(*one)
 
 
 def asked(instants: Array) -> pl.DataFrame:
@@ -53,7 +54,7 @@ def test_a_client_on_time_is_trusted(
     for _ in range(6):
         at, law = drawn(shape, rate, n, rng)
         late = {"none": 0.0, "a few ms": rng.exponential(0.005, len(at)), "the same 40 ms": 0.04}[lateness]
-        said = verdict(sent_load(at, at + late), asked(at), law=law)
+        said = judge_load(sent_load(at, at + late), asked(at), law=law)
         assert str(said) == "trustworthy", said.table
         assert said.trustworthy
 
@@ -63,7 +64,7 @@ def test_a_right_process_is_taken_for_another_one_time_in_a_thousand(sent_load: 
     alarms = 0
     for _ in range(200):
         at, law = drawn(0.3, 2.0, 150, rng)
-        alarms += not verdict(sent_load(at, at), law=law, limits=Limits(p_value=0.05)).trustworthy
+        alarms += not judge_load(sent_load(at, at), law=law, limits=LoadLimits(p_value=0.05)).trustworthy
     # 10 of 200 are due at 5 %, give or take 3.1.
     assert 1 <= alarms <= 22
 
@@ -108,7 +109,7 @@ def test_every_way_of_sending_another_load_is_named(sent_load: SentLoad, fault: 
     rng = np.random.default_rng(3)
     for _ in range(10):
         at, _ = drawn(0.2, 20.0, 1500, rng)
-        said = verdict(sent_load(at, fault(at, rng)))
+        said = judge_load(sent_load(at, fault(at, rng)))
         assert not said.trustworthy
         assert str(said).startswith("not trustworthy: ")
         for words in why:
@@ -117,35 +118,35 @@ def test_every_way_of_sending_another_load_is_named(sent_load: SentLoad, fault: 
 
 def test_requests_that_the_record_lacks_were_never_sent(sent_load: SentLoad) -> None:
     at = np.arange(100) * 0.5
-    said = verdict(sent_load(at[:90], at[:90]), asked(at))
+    said = judge_load(sent_load(at[:90], at[:90]), asked(at))
     assert said.reasons[0] == "10 of 100 requests were never sent"
-    assert verdict(sent_load(at[:90], at[:90])).trustworthy
+    assert judge_load(sent_load(at[:90], at[:90])).trustworthy
 
 
 def test_a_server_that_fails_does_not_make_the_load_another(sent_load: SentLoad) -> None:
     at, _ = drawn(0.5, 5.0, 300, np.random.default_rng(1))
     for outcome in ("refused", "http_5xx", "timeout", "rejected"):
-        assert verdict(sent_load(at, at + 0.001, outcome=outcome), asked(at)).trustworthy
+        assert judge_load(sent_load(at, at + 0.001, outcome=outcome), asked(at)).trustworthy
 
 
 def test_a_load_held_back_by_a_limit_says_so(sent_load: SentLoad) -> None:
     at = np.arange(200) * 0.1
-    said = verdict(sent_load(at, at + 0.3, waited_s=0.3))
+    said = judge_load(sent_load(at, at + 0.3, waited_s=0.3))
     assert "late or more for want of a free connection (--max-concurrency)" in str(said)
 
 
 def test_answers_cut_by_the_client_are_no_load_as_asked(sent_load: SentLoad) -> None:
     at = np.arange(100) * 0.5
-    said = verdict(sent_load(at, at, outcome=np.where(at > 48, "aborted", "ok")))
+    said = judge_load(sent_load(at, at, outcome=np.where(at > 48, "aborted", "ok")))
     assert said.reasons == ("3 of 100 requests were cut short by the client",)
 
 
 def test_a_planned_law_is_tested(sent_load: SentLoad) -> None:
     rng = np.random.default_rng(5)
     at, law = drawn(0.5, 5.0, 1500, rng)
-    other = Law(law.start_s, law.end_s, law.rate_rps, np.array([0.8]))
-    assert verdict(sent_load(at, at), law=law).trustworthy
-    assert "not of the planned law" in str(verdict(sent_load(at, at), law=other))
+    other = ArrivalLaw(law.start_s, law.end_s, law.rate_rps, np.array([0.8]))
+    assert judge_load(sent_load(at, at), law=law).trustworthy
+    assert "not of the planned law" in str(judge_load(sent_load(at, at), law=other))
 
 
 def test_a_law_of_many_windows_follows_each(sent_load: SentLoad) -> None:
@@ -153,9 +154,11 @@ def test_a_law_of_many_windows_follows_each(sent_load: SentLoad) -> None:
     start = np.arange(12) * 100.0
     rate, shape = rng.uniform(0.5, 6, 12), rng.uniform(0.1, 3, 12)
     at = sample_arrivals(start, shape, rate, 100.0, rng)
-    law = Law(start, start + 100, rate, shape)
-    assert verdict(sent_load(at, at), law=law).trustworthy
-    assert not verdict(sent_load(at, at), law=Law(start, start + 100, rate, shape[::-1])).trustworthy
+    law = ArrivalLaw(start, start + 100, rate, shape)
+    assert judge_load(sent_load(at, at), law=law).trustworthy
+    assert not judge_load(
+        sent_load(at, at), law=ArrivalLaw(start, start + 100, rate, shape[::-1])
+    ).trustworthy
 
 
 @pytest.mark.parametrize(
@@ -168,36 +171,36 @@ def test_a_law_of_many_windows_follows_each(sent_load: SentLoad) -> None:
 )
 def test_lengths_are_those_asked(sent_load: SentLoad, given: dict[str, int], trusted: bool) -> None:
     at = np.arange(100) * 0.5
-    said = verdict(sent_load(at, at, **given))
+    said = judge_load(sent_load(at, at, **given))
     assert said.trustworthy == trusted
     assert trusted or "other lengths" in str(said)
 
 
 def test_lengths_that_were_left_to_the_model_are_not_judged(sent_load: SentLoad) -> None:
     at = np.arange(100) * 0.5
-    assert verdict(sent_load(at, at, response_tokens=12), forced_lengths=False).trustworthy
+    assert judge_load(sent_load(at, at, response_tokens=12), forced_lengths=False).trustworthy
 
 
 def test_a_clock_that_turns_back_is_seen(sent_load: SentLoad) -> None:
     at = np.arange(50) * 0.5
     assert "the clock is wrong: 50 requests" in str(
-        verdict(sent_load(at, at, ended_s=at - 1, first_token_s=at))
+        judge_load(sent_load(at, at, ended_s=at - 1, first_token_s=at))
     )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
 def test_a_handful_of_requests_can_be_judged(sent_load: SentLoad, n: int) -> None:
     at = np.arange(n) * 0.5
-    said = verdict(sent_load(at, at))
+    said = judge_load(sent_load(at, at))
     assert said.trustworthy == (n > 0)
     assert dict(said.table.schema) == LOAD_SCHEMA
 
 
 def test_all_at_once_is_a_load_too(sent_load: SentLoad) -> None:
-    said = verdict(sent_load(np.zeros(200), np.linspace(0, 0.03, 200)))
+    said = judge_load(sent_load(np.zeros(200), np.linspace(0, 0.03, 200)))
     assert said.trustworthy, said.reasons
 
 
 def test_a_verdict_reads_as_one_line() -> None:
-    assert str(Verdict((), pl.DataFrame(schema=LOAD_SCHEMA))) == "trustworthy"
-    assert str(Verdict(("a", "b"), pl.DataFrame(schema=LOAD_SCHEMA))) == "not trustworthy: a; b"
+    assert str(LoadVerdict((), pl.DataFrame(schema=LOAD_SCHEMA))) == "trustworthy"
+    assert str(LoadVerdict(("a", "b"), pl.DataFrame(schema=LOAD_SCHEMA))) == "not trustworthy: a; b"

@@ -13,7 +13,7 @@ from numpy.random import default_rng
 
 from burstlens.bench.metrics import token_latency as token_sums
 from burstlens.bench.metrics.measures import Distribution
-from burstlens.bench.metrics.token_latency import Spread, TokenSums
+from burstlens.bench.metrics.token_latency import TokenSums, WeightedValues
 
 QUANTILES = ("p50", "p90", "p95", "p99")
 
@@ -64,12 +64,12 @@ def test_too_many_to_keep_are_right_to_a_thousandth_in_bounded_memory(
 
 
 def test_what_is_no_number_or_carries_nothing_is_left_out() -> None:
-    spread = Spread()
+    spread = WeightedValues()
     spread.add([1.0, np.nan, np.inf, 3.0, 2.0], [1, 1, 1, 0, 2])
     assert Distribution.over(spread).as_dict() == pytest.approx(
         {"n": 3, "mean": 5 / 3, "sd": np.sqrt(2) / 3, "p50": 2, "p90": 2, "p95": 2, "p99": 2, "max": 2}
     )
-    assert Distribution.over(Spread()).n == 0
+    assert Distribution.over(WeightedValues()).n == 0
 
 
 def test_what_comes_after_the_last_second_counts_in_it() -> None:

@@ -18,13 +18,14 @@ from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters
 from burstlens.analysis.logs.trace_info import TraceInfo
 from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
-from burstlens.bench.client.send_plan import Plan
-from burstlens.bench.workload.conversations import Law, SessionLaws, conversing
+from burstlens.bench.client.send_plan import SendPlan
+from burstlens.bench.workload.conversations import SessionLaw, SessionLaws, with_conversations
 from burstlens.bench.workload.from_parameters import constant, from_parameters
 from burstlens.bench.workload.table import SCHEMA, Workload
 
 LAWS = SessionLaws(
-    Law("negative binomial", {"size": 0.4, "more": 3.3}), Law("log-normal", {"median_s": 150, "sigma": 1.5})
+    SessionLaw("negative binomial", {"size": 0.4, "more": 3.3}),
+    SessionLaw("log-normal", {"median_s": 150, "sigma": 1.5}),
 )
 
 
@@ -56,14 +57,17 @@ def in_turn(load: Workload, column: str) -> pl.Series:
     ("turns", "interval"),
     [
         (LAWS.turns, LAWS.interval),
-        (Law("geometric", {"stop": 0.3}), Law("weibull", {"shape": 0.6, "scale_s": 200.0})),
-        (Law("power law", {"exponent": 2.5}), Law("log-normal", {"median_s": 60.0, "sigma": 1.0})),
+        (SessionLaw("geometric", {"stop": 0.3}), SessionLaw("weibull", {"shape": 0.6, "scale_s": 200.0})),
+        (
+            SessionLaw("power law", {"exponent": 2.5}),
+            SessionLaw("log-normal", {"median_s": 60.0, "sigma": 1.0}),
+        ),
     ],
 )
-def test_a_refit_gives_back_the_laws_of_turns_and_intervals(turns: Law, interval: Law) -> None:
+def test_a_refit_gives_back_the_laws_of_turns_and_intervals(turns: SessionLaw, interval: SessionLaw) -> None:
     """In a load so long that few sessions are cut by its ends, and so dense that stamps move little."""
     plain = constant(0.8, 2, 1.1, duration_s=100_000, rate_rps=2.0, seed=2)
-    found = describe_conversations(as_trace(conversing(plain, SessionLaws(turns, interval))))
+    found = describe_conversations(as_trace(with_conversations(plain, SessionLaws(turns, interval))))
     for law, table in ((turns, found.turn_models), (interval, found.interval_models)):
         told = {row["parameter"]: row for row in table.filter(pl.col("family") == law.name).to_dicts()}
         assert {row["family"] for row in table.filter("best").to_dicts()} == {law.name}
@@ -73,7 +77,7 @@ def test_a_refit_gives_back_the_laws_of_turns_and_intervals(turns: Law, interval
 
 def test_arrivals_and_pairs_of_lengths_stay_as_they_were() -> None:
     plain = constant(0.5, 2, 0.9, duration_s=5000, rate_rps=1.0)
-    talking = conversing(plain, LAWS)
+    talking = with_conversations(plain, LAWS)
     for column in ("request_id", "at_s"):
         assert talking.requests[column].equals(plain.requests[column])
     pairs = ["request_tokens", "response_tokens"]
@@ -88,9 +92,10 @@ def test_every_request_is_one_turn_and_turns_count_from_zero_in_their_order(
     n: int, stop: float, median_s: float, seed: int
 ) -> None:
     laws = SessionLaws(
-        Law("geometric", {"stop": stop}), Law("log-normal", {"median_s": median_s, "sigma": 2.0})
+        SessionLaw("geometric", {"stop": stop}),
+        SessionLaw("log-normal", {"median_s": median_s, "sigma": 2.0}),
     )
-    talking = conversing(constant(0.5, 1, 1.1, requests=n, seed=seed), laws, think=True, seed=seed)
+    talking = with_conversations(constant(0.5, 1, 1.1, requests=n, seed=seed), laws, think=True, seed=seed)
     ordered = talking.requests.sort("session", "turn")
     counted = ordered.select(pl.int_range(pl.len()).over("session")).to_series()
     assert ordered["turn"].to_list() == counted.to_list()
@@ -104,12 +109,12 @@ def test_every_request_is_one_turn_and_turns_count_from_zero_in_their_order(
 
 def test_prompts_grow_with_the_conversation() -> None:
     plain = constant(0.5, 2, 0.8, duration_s=5000, rate_rps=1.0)
-    assert in_turn(conversing(plain, LAWS), "request_tokens").min() >= 0  # type: ignore[operator]
+    assert in_turn(with_conversations(plain, LAWS), "request_tokens").min() >= 0  # type: ignore[operator]
 
 
 def test_with_a_context_prompts_hold_all_that_was_said() -> None:
     plain = constant(0.5, 2, 0.8, duration_s=5000, rate_rps=1.0, max_tokens=(300, 200))
-    talking = conversing(plain, LAWS, context=1000)
+    talking = with_conversations(plain, LAWS, context=1000)
     rows = talking.requests.join(plain.requests.select("request_id", new="request_tokens"), on="request_id")
     for session in rows.sort("session", "turn").partition_by("session"):
         said = 0
@@ -123,11 +128,11 @@ def test_with_a_context_prompts_hold_all_that_was_said() -> None:
 
 def test_thinking_follows_the_law_and_waits_for_the_answer_before() -> None:
     plain = constant(0.5, 2, 1.1, duration_s=200_000, rate_rps=0.2)
-    talking = conversing(plain, LAWS, think=True)
+    talking = with_conversations(plain, LAWS, think=True)
     think = talking.requests["think_s"].drop_nulls().to_numpy()
     assert np.median(think) == pytest.approx(150, rel=0.05)
     assert np.log(think).std() == pytest.approx(1.5, rel=0.05)
-    plan = Plan.of(talking)
+    plan = SendPlan.of(talking)
     assert len(plan.scheduled) == talking.requests["session"].n_unique()
     assert len(plan.scheduled) + len(plan.follower) == len(talking.requests)
 
@@ -171,4 +176,4 @@ def test_laws_that_cannot_be_drawn_from_are_refused(row: dict[str, Any], told: s
 
 def test_a_context_without_room_is_refused() -> None:
     with pytest.raises(BurstlensError, match="--context: 1 tokens"):
-        conversing(constant(1, 1, 1, requests=5), LAWS, context=1)
+        with_conversations(constant(1, 1, 1, requests=5), LAWS, context=1)
