@@ -76,15 +76,17 @@ class Sender:
         self._due: deque[float] = deque()
         self._kv_cache_use: float | None = None
         self._fault: BaseException | None = None
-        self._ahead: BodyPrefetcher | None = None
+        self._prefetcher: BodyPrefetcher | None = None
         if prompts.text:
             rows = list(self._rows())
-            self._ahead = BodyPrefetcher(self._body, rows, [self._plan.request_tokens[row] for row in rows])
+            self._prefetcher = BodyPrefetcher(
+                self._body, rows, [self._plan.request_tokens[row] for row in rows]
+            )
 
     def prepare(self) -> None:
         """Make the first prompts of text, before the clock starts; token ids need no time."""
-        if self._ahead is not None:
-            self._ahead.prepare()
+        if self._prefetcher is not None:
+            self._prefetcher.prepare()
 
     async def run(self, origin_s: float | None = None) -> bool:
         """Send everything that is not done; whether it was sent, or stopped by SIGINT or SIGTERM.
@@ -120,8 +122,8 @@ class Sender:
                 loop.remove_signal_handler(number)
             gc.unfreeze()
             self._record.close()
-            if self._ahead is not None:
-                self._ahead.close()
+            if self._prefetcher is not None:
+                self._prefetcher.close()
         if self._fault is not None:
             raise self._fault
         return not self._stopping.is_set()
@@ -178,7 +180,7 @@ class Sender:
                 self._follow(http, row, ended_s)
         for row in self._rows():
             due = plan.at_s[row]
-            body = self._body(row) if self._ahead is None else await self._ahead.next()
+            body = self._body(row) if self._prefetcher is None else await self._prefetcher.next()
             if not await self._until(due):
                 return
             self._due.append(due)
@@ -247,7 +249,7 @@ class Sender:
         """A session's next request, after the answer and the time to think."""
         # Its body is made shortly before, not at once: bodies of all who think would fill the memory.
         if await self._until(due_s - LEAD_S):
-            body = self._body(row) if self._ahead is None else await self._ahead.out_of_turn(row)
+            body = self._body(row) if self._prefetcher is None else await self._prefetcher.out_of_turn(row)
             if await self._until(due_s):
                 self._due.append(due_s)
                 await self._send(http, row, due_s, body)
