@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,7 @@ from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.glossary import glossary
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
 FUNCTIONS = [name for name in bl.__all__ if inspect.isfunction(getattr(bl, name))]
 QUICK = ("completion", "describe", "fit", "ingest", "synth")
@@ -276,3 +277,18 @@ def test_every_field_of_a_file_is_documented(file: str, depth: int) -> None:
     content = json.loads(text.splitlines()[0] if file.endswith(".jsonl") else text)
     page = TEXT[ROOT / "docs" / "reference" / "files.md"]
     assert [key for key in dict.fromkeys(keys(content, depth)) if f"`{key}`" not in page] == []
+
+
+def test_the_picture_of_the_house_is_that_of_the_import_contracts() -> None:
+    picture = TEXT[ROOT / "CONTRIBUTING.md"].split("```text\n")[1].split("```")[0]
+    boxes = dict(re.findall(r"^  (\w+)/.*\n((?:  [┌│└].*\n)+)", picture, re.M))
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    for contract in contracts["contracts"]:
+        if contract["type"] == "layers":
+            (package,) = contract.get("containers", ["burstlens"])
+            layers = [re.findall(r"\w+", layer.removeprefix("burstlens.")) for layer in contract["layers"]]
+            rooms = [room for layer in layers for room in layer]
+            drawn = re.findall(r"\w+", boxes[package.removeprefix("burstlens.")])
+            if package == "burstlens":
+                drawn += list(boxes)
+            assert [room for room in drawn if room in rooms] == rooms, package
