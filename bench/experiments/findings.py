@@ -6,55 +6,17 @@ how its parts are computed (the module of each).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...analysis.core.claims import Claim
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.exhibit import Exhibit, Shown, marks
 from ...analysis.core.result import Part
-from ...analysis.core.verdicts import together
 from . import maf2, responses, schedulers, sweep
 from .backends import is_brief
 from .trials import Experiment
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A claim of the paper against the trials: `verdict` is computed from `statements`."""
-
-    id: str
-    where: str
-    claim: str
-    statements: Mapping[str, bool | None]
-    """Each statement of the claim: holds, does not, or cannot be told from noise (None)."""
-    value: str
-    """The measured values with their intervals."""
-    part: str
-    figure: str | None = None
-
-    @property
-    def verdict(self) -> str:
-        """All hold, none holds, some hold, or nothing can be told."""
-        return together(self.statements)
-
-    @property
-    def why(self) -> str:
-        """The statements by how they came out."""
-        words = {True: "holds", False: "does not hold", None: "is within noise"}
-        return "; ".join(f"{said}: {words[holds]}" for said, holds in self.statements.items()) + "."
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "id": self.id,
-            "where": self.where,
-            "claim": self.claim,
-            "verdict": self.verdict,
-            "value": self.value,
-            "why": self.why,
-            "statements": dict(self.statements),
-        }
 
 
 @dataclass(frozen=True)
@@ -64,7 +26,7 @@ class Findings(Shown):
     experiment: Experiment
     title: str
     parts: tuple[Part, ...]
-    claims: tuple[Checked, ...]
+    claims: tuple[Claim, ...]
 
     @property
     def unfinished(self) -> str:
@@ -96,7 +58,7 @@ class Findings(Shown):
         """Verdicts of the paper's claims first; the parts inside."""
         asked = self.experiment.question
         claims = [
-            f"{each.verdict}: {each.claim} ({each.where}) {each.value} {each.why}" for each in self.claims
+            f"{each.verdict}: {each.text} ({each.where}) {each.value} {each.why}" for each in self.claims
         ]
         unfinished = [f"Unfinished. {self.unfinished}"] if self.unfinished else []
         lines = [*unfinished, *claims, asked.title]
@@ -146,7 +108,7 @@ def findings(experiment: Experiment) -> Findings:
 def _maf2(experiment: Experiment) -> Findings:
     loaded, courses = maf2.parts(experiment)
     rate = experiment.trials["rate_rps"][0]
-    claim = Checked(
+    claim = Claim.of_statements(
         "maf2-load",
         "§5.1, Fig. 13–14",
         "At the same rate BurstGPT conversation loads vLLM harder than MAF2: higher mean latency, higher "
@@ -161,7 +123,7 @@ def _maf2(experiment: Experiment) -> Findings:
 
 def _responses(experiment: Experiment) -> Findings:
     answers, lengths = responses.parts(experiment)
-    claim = Checked(
+    claim = Claim.of_statements(
         "responses",
         "§3.3, Fig. 7, 8, 10",
         "On prompts of the trace's request lengths the served model (in the paper Llama-2-13b-chat) "
@@ -175,7 +137,7 @@ def _responses(experiment: Experiment) -> Findings:
 
 def _schedulers(experiment: Experiment) -> Findings:
     compared, waits = schedulers.parts(experiment)
-    claim = Checked(
+    claim = Claim.of_statements(
         "scheduler",
         "§5.3, Fig. 16",
         "Longest-request-first beats first-come-first-served on conversation in latency and latency jitter, "
@@ -190,7 +152,7 @@ def _schedulers(experiment: Experiment) -> Findings:
 
 def _sweep(experiment: Experiment) -> Findings:
     varied, steps, thirds, paired = sweep.parts(experiment)
-    claim = Checked(
+    claim = Claim.of_statements(
         "alpha-sweep",
         "§5.2, Fig. 15",
         "Small changes of α cause sudden failures and hardly move mean latency and throughput; a linear "

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from ...analysis.core.claims import Claim
 from ...analysis.core.result import Interval, Part, number
 from ...analysis.core.units import clock, counted, day_clock, time_span
 from ..experiments.contrast import ONE_SEED, mean
-from ..experiments.findings import Checked
 
 CLAIM = "Switching the prefill:decode ratio with the load raises goodput above any fixed ratio."
 ONE_LOAD = (
@@ -309,7 +309,7 @@ def parts(content: dict[str, Any]) -> tuple[Ratios, Sequence]:
     return Ratios(tuple(missing), content, found), Sequence(tuple(lacks), content, found)
 
 
-def claim(content: dict[str, Any]) -> Checked:
+def claim(content: dict[str, Any]) -> Claim:
     """The paper's section 6 against these numbers."""
     found = policies(content)
     kinds = {one.kind: one for one in found}
@@ -330,4 +330,6 @@ def claim(content: dict[str, Any]) -> Checked:
             value.append(
                 f"{kinds[kind].name} {shown(kinds[kind].mean)} requests/s, {gained(kinds[kind], best)}"
             )
-    return Checked("pd", "§6, Fig. 19–20", CLAIM, statements, "; ".join(value), "sequence", "policies")
+    return Claim.of_statements(
+        "pd", "§6, Fig. 19–20", CLAIM, statements, "; ".join(value), "sequence", "policies"
+    )

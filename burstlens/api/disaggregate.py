@@ -19,8 +19,8 @@ from ..analysis.core.result import Progress, silent
 if TYPE_CHECKING:
     import polars as pl
 
+    from ..analysis.core.claims import Claim
     from ..analysis.core.result import Part
-    from ..bench.experiments.findings import Checked
     from ..bench.provisioning.goodput import ScalableLoad
     from ..bench.simulated.presets import Preset
     from ..bench.workload.busiest import BusySpan
@@ -50,7 +50,7 @@ class Disaggregated(Shown):
         return list(parts(self.content))
 
     @cached_property
-    def claim(self) -> Checked:
+    def claim(self) -> Claim:
         """The paper's claim with its verdict."""
         from ..bench.provisioning.result import claim
 
@@ -81,7 +81,7 @@ class Disaggregated(Shown):
         """The paper's claim with its verdict, the table of ratios, both parts."""
         told = marks(self.content["simulated"], self.content["synthetic"], "load")
         claim = self.claim
-        lines = [f"{claim.verdict}: {claim.claim} ({claim.where}) {claim.value} {claim.why}"]
+        lines = [f"{claim.verdict}: {claim.text} ({claim.where}) {claim.value} {claim.why}"]
         within = [replace(part, marks=told) for part in self.parts]
         title = f"Prefill:decode ratio, {self.content['load']['name']}"
         return Exhibit(title, told, lines, {"ratios": self.ratios}, within)

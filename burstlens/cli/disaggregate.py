@@ -160,7 +160,7 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
             screen.print(Padding(Text(sentence), (0, 0, 0, 2)))
     claim = found.claim
     line = Text(f"\n{claim.verdict}: ", style=STYLES[claim.verdict])
-    line.append(f"{claim.claim} ({claim.where})", style="not bold default")
+    line.append(f"{claim.text} ({claim.where})", style="not bold default")
     screen.print(line)
     screen.print(Padding(Text(claim.why, style="dim"), (0, 0, 0, 2)))
     screen.print(f"\nplan: {page.parent / 'plan.json'}; the page: {page}", markup=False)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from ...analysis.characterize import Characterization
+from ...analysis.core.claims import Decision
 from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD, together
 from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.burstiness import Burstiness
@@ -24,16 +24,6 @@ CONVERSATION, API = "conversation", "api"
 CHATGPT, GPT4 = "ChatGPT", "GPT-4"
 SHARP = 0.2
 """Log shapes that spread by at least this beyond sampling error (a factor of 1.22) vary sharply."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check found: the verdict, the measured values, and why."""
-
-    verdict: str
-    value: str
-    why: str
-    figure: str | None = None
 
 
 def one(table: pl.DataFrame, **wanted: Any) -> dict[str, Any] | None:
@@ -72,16 +62,16 @@ def reasons(told: dict[str, bool | None]) -> str:
     return "; ".join(f"{statement}: {words[holds]}" for statement, holds in told.items()) + "."
 
 
-def lacking(what: str) -> Verdict:
+def lacking(what: str) -> Decision:
     """Nothing can be said because the trace has none of it."""
-    return Verdict(UNTOLD, "", f"This trace has no {what}.")
+    return Decision(UNTOLD, "", f"This trace has no {what}.")
 
 
-def burstier_than_poisson(said: Characterization) -> Verdict:
+def burstier_than_poisson(said: Characterization) -> Decision:
     """One trace alone tells how far it is from Poisson, not how far from Azure Functions."""
     row = one(said.part(Burstiness).dispersion, selection="all", width_s=60.0)
     value = f"index of dispersion at one minute {shown(row, 'idc')}" if row else ""
-    return Verdict(
+    return Decision(
         UNTOLD,
         value,
         "It takes a BurstGPT and an Azure Functions trace on one page: burstlens report A B.",
@@ -89,7 +79,7 @@ def burstier_than_poisson(said: Characterization) -> Verdict:
     )
 
 
-def weekly(said: Characterization) -> Verdict:
+def weekly(said: Characterization) -> Decision:
     """Weekday against weekend by interval, weekly patterns by the verdicts of the tests."""
     part = said.part(Periodicity)
     told: dict[str, bool | None] = {}
@@ -105,7 +95,7 @@ def weekly(said: Characterization) -> Verdict:
     told["GPT-4 is below ChatGPT"] = _below(part)
     if all(held is None for held in told.values()):
         return lacking("conversation and API services over whole weeks")
-    return Verdict(together(told), "; ".join(values), reasons(told), "calendar")
+    return Decision(together(told), "; ".join(values), reasons(told), "calendar")
 
 
 def _aperiodic(part: Periodicity, service: str, period_h: int) -> bool | None:
@@ -124,7 +114,7 @@ def _below(part: Periodicity) -> bool | None:
     return bool(lower > 0.5)
 
 
-def daily(said: Characterization) -> Verdict:
+def daily(said: Characterization) -> Decision:
     """Working hours against the small hours by box plots; the API by its test and its relative spread."""
     part = said.part(Periodicity)
     told: dict[str, bool | None] = {}
@@ -140,7 +130,7 @@ def daily(said: Characterization) -> Verdict:
     told["the API spreads more"] = _spreads_more(part)
     if all(held is None for held in told.values()):
         return lacking("conversation and API services over several days")
-    return Verdict(together(told), "; ".join(values), reasons(told), "hour-of-day")
+    return Decision(together(told), "; ".join(values), reasons(told), "hour-of-day")
 
 
 def _profile(part: Periodicity, service: str) -> pl.DataFrame:
@@ -174,7 +164,7 @@ def _spreads_more(part: Periodicity) -> bool | None:
     )
 
 
-def gamma(said: Characterization) -> Verdict:
+def gamma(said: Characterization) -> Decision:
     """Spread of log shape and log rate beyond sampling error, and how many windows reject a Gamma."""
     part = said.part(Arrivals)
     told: dict[str, bool | None] = {}
@@ -192,7 +182,7 @@ def gamma(said: Characterization) -> Verdict:
     for row in _in_scope(part.fit, CONVERSATION).drop_nulls("rejected_share").iter_rows(named=True):
         told["conversation arrivals are Gamma"] = row["rejected_share_low"] <= 0.10
         values.append(f"Gamma rejected in {shown(row, 'rejected_share', '.0%')} of {row['tested']} windows")
-    return Verdict(together(told), "; ".join(values), reasons(told), "shape-sequence")
+    return Decision(together(told), "; ".join(values), reasons(told), "shape-sequence")
 
 
 def _in_scope(table: pl.DataFrame, service: str) -> pl.DataFrame:
@@ -220,7 +210,7 @@ def _sharp(row: dict[str, Any]) -> bool | None:
     return False if row["excess_log_sd_high"] < SHARP else None
 
 
-def cv(said: Characterization) -> Verdict:
+def cv(said: Characterization) -> Decision:
     """The windows' own CV over 1/√α: does the interval of the ratio hold 1 within 10 %?"""
     rows = said.part(Arrivals).fit.filter(pl.col("cv_ratio").is_not_null())
     if not rows.height:
@@ -230,7 +220,7 @@ def cv(said: Characterization) -> Verdict:
         values.append(f"{row['selection']} CV·√α {shown(row, 'cv_ratio', '.2f')}")
         holds.append(row["cv_ratio_high"] >= 0.9 and row["cv_ratio_low"] <= 1.1)
     verdict = AGREES if all(holds) else PARTLY if any(holds) else DIFFERS
-    return Verdict(
+    return Decision(
         verdict,
         "; ".join(values),
         "Median over windows of the gaps' own CV against 1/√α of the fit; agreement means within 10 %.",

@@ -11,15 +11,16 @@ import polars as pl
 
 from ...analysis.characterize import Characterization
 from ...analysis.conversations.part import Conversations
+from ...analysis.core.claims import Decision
 from ...analysis.core.result import Interval
 from ...analysis.core.verdicts import together
-from .checks import Verdict, lacking, one, reasons, shown, sign
+from .checks import lacking, one, reasons, shown, sign
 
 RISING = 5
 """The paper sees the P90 interval rise up to this many requests."""
 
 
-def turns(said: Characterization) -> Verdict:
+def turns(said: Characterization) -> Decision:
     """Single-request share, median, share up to four, and the law of the decline."""
     part = said.part(Conversations)
     selection = _selection(part)
@@ -38,10 +39,10 @@ def turns(said: Characterization) -> Verdict:
     value = f"one request {single:.1%}; median {median:.3g}; four or fewer {four:.1%}" + (
         f"; log-likelihood ratio per session {shown(decline, 'ratio')}" if decline else ""
     )
-    return Verdict(together(told), value, reasons(told), "turns")
+    return Decision(together(told), value, reasons(told), "turns")
 
 
-def interval(said: Characterization) -> Verdict:
+def interval(said: Characterization) -> Decision:
     """rank correlation of turns and mean interval; the P90 interval from two to five requests and after."""
     part = said.part(Conversations)
     selection = _selection(part)
@@ -57,10 +58,10 @@ def interval(said: Characterization) -> Verdict:
         if relation
         else ""
     )
-    return Verdict(together(told), value, reasons(told), "intervals")
+    return Decision(together(told), value, reasons(told), "intervals")
 
 
-def long_intervals(said: Characterization) -> Verdict:
+def long_intervals(said: Characterization) -> Decision:
     """Number of long intervals against turns, and the share, which more turns alone would not move."""
     part = said.part(Conversations)
     selection = _selection(part)
@@ -81,7 +82,7 @@ def long_intervals(said: Characterization) -> Verdict:
     why = reasons(told)
     if mechanical:
         why += f" Partly mechanical, more turns hold more intervals: the {mechanical[0]} does not grow."
-    return Verdict(together(told), value, why, "long-intervals")
+    return Decision(together(told), value, why, "long-intervals")
 
 
 def _selection(part: Conversations) -> str | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...analysis.characterize import Characterization
+from ...analysis.core.claims import Decision
 from ...analysis.core.units import DAY_S
 from ...analysis.core.verdicts import UNTOLD, together
 from ...analysis.traffic.failures import Failures
 from ...analysis.traffic.volume import Volume
-from .checks import API, CHATGPT, CONVERSATION, GPT4, Verdict, lacking, one, reasons, rows_of, shown, within
+from .checks import API, CHATGPT, CONVERSATION, GPT4, lacking, one, reasons, rows_of, shown, within
 
 PAPER_ROWS = {
     (API, CHATGPT): 8.69e6,
@@ -26,7 +27,7 @@ PAPER_RATE_RPS = {CONVERSATION: 0.019, API: 0.21}
 """Mean rates with ChatGPT (section 2.2)."""
 
 
-def size(said: Characterization) -> Verdict:
+def size(said: Characterization) -> Decision:
     """Rows per service and model: comparable with the paper's only over the whole of its record."""
     part = said.part(Volume)
     days = part.span_s / DAY_S
@@ -38,17 +39,17 @@ def size(said: Characterization) -> Verdict:
             values.append(f"{service} {model} {row['n']:,}")
             told[f"{service} {model} has {paper / 1e6:.2f} M rows"] = abs(row["n"] / paper - 1) < 0.05
     if not told:
-        return Verdict(
+        return Decision(
             UNTOLD, values[0], "This trace is not BurstGPT: it has none of its services and models."
         )
     if days < 0.9 * PAPER_DAYS:
-        return Verdict(
+        return Decision(
             UNTOLD, "; ".join(values), f"This trace is a part of the record: {days:.1f} of {PAPER_DAYS} days."
         )
-    return Verdict(together(told), "; ".join(values), reasons(told))
+    return Decision(together(told), "; ".join(values), reasons(told))
 
 
-def rate(said: Characterization) -> Verdict:
+def rate(said: Characterization) -> Decision:
     """Does the interval of the mean rate hold the paper's value?"""
     part = said.part(Volume)
     told: dict[str, bool | None] = {}
@@ -63,10 +64,10 @@ def rate(said: Characterization) -> Verdict:
         told[f"{service} is {paper:g} requests/s"] = bool(low <= paper <= high) if known else None
     if not values:
         return lacking("ChatGPT requests")
-    return Verdict(together(told), "; ".join(values), reasons(told))
+    return Decision(together(told), "; ".join(values), reasons(told))
 
 
-def coverage(said: Characterization) -> Verdict:
+def coverage(said: Characterization) -> Decision:
     """The paper's Table 1, row by row, from what this trace holds."""
     info = said.info
     held = {
@@ -79,10 +80,10 @@ def coverage(said: Characterization) -> Verdict:
     value = ", ".join(what for what, there in held.items() if there)
     lacks = [what for what, there in held.items() if not there]
     why = f"The log holds no {', no '.join(lacks)}." if lacks else "The log holds all four."
-    return Verdict(together(told), value, why)
+    return Decision(together(told), value, why)
 
 
-def failures(said: Characterization) -> Verdict:
+def failures(said: Characterization) -> Decision:
     """ChatGPT conversation against 5 %, and GPT-4 against ChatGPT by the interval over days."""
     part = said.part(Failures)
     row = one(part.rates, service=CONVERSATION, model=CHATGPT)
@@ -104,7 +105,7 @@ def failures(said: Characterization) -> Verdict:
         told[f"GPT-4 fails less in {pair['service']}"] = _below_zero(ends)
     if not told:
         return lacking("failures of ChatGPT conversations")
-    return Verdict(together(told), "; ".join(values), reasons(told), "rates")
+    return Decision(together(told), "; ".join(values), reasons(told), "rates")
 
 
 def _below_zero(ends: list[Any]) -> bool | None:

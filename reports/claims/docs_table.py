@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .ledger import Claim
+from ...analysis.core.claims import Claim
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 """Marks between which `docs/explanation/paper.md` holds the table."""
@@ -23,7 +23,7 @@ def table(ledgers: Mapping[str, Sequence[Claim]]) -> str:
     out = []
     for place, entry in enumerate(first):
         told = [(name, ledger[place]) for name, ledger in ledgers.items()]
-        out += [f"### {entry.id} ({entry.where})", "", f"The paper: {entry.claim}", ""]
+        out += [f"### {entry.id} ({entry.where})", "", f"The paper: {entry.text}", ""]
         known = [(name, claim) for name, claim in told if claim.verdict != "cannot tell"]
         for name, claim in known:
             value = f" {claim.value.rstrip('.')}." if claim.value else ""

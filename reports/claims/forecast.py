@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from ...analysis.characterize import Characterization
+from ...analysis.core.claims import Decision
 from ...analysis.core.result import number
 from ...analysis.core.units import bin_name
 from ...analysis.core.verdicts import UNTOLD, together
 from ...analysis.forecast.part import Forecasts
 from ...analysis.forecast.tables import PAPER
-from .checks import CONVERSATION, Verdict, reasons, shown
+from .checks import CONVERSATION, reasons, shown
 
 PAPER_NMAE = {60.0: 0.66, 600.0: 0.32}
 """Of conversation's request count by bin width (Fig. 18)."""
 MODEL = "xgboost_squared"
 
 
-def forecast(said: Characterization) -> Verdict:
+def forecast(said: Characterization) -> Decision:
     """From the forecast, where it was asked for."""
     for part in said.parts:
         if isinstance(part, Forecasts):
             return decided(part)
-    return Verdict(
+    return Decision(
         UNTOLD,
         "",
         "It takes a forecast evaluated on held-out days: burstlens report --forecast, or burstlens forecast.",
     )
 
 
-def decided(part: Forecasts) -> Verdict:
+def decided(part: Forecasts) -> Decision:
     """The paper's model does at least as well as the paper has it, and wider bins have the smaller error."""
     values, told = [], {}
     nmse: dict[float, float] = {}
@@ -52,8 +53,8 @@ def decided(part: Forecasts) -> Verdict:
         if row["nmse_variance"] is not None:
             nmse[bin_s] = row["nmse_variance"]
     if not told:
-        return Verdict(UNTOLD, "", "No conversation was forecast in bins of 1m or 10m.")
+        return Decision(UNTOLD, "", "No conversation was forecast in bins of 1m or 10m.")
     if len(nmse) == len(PAPER_NMAE) and nmse[60.0] > 0:
         values.append(f"NMSE {1 - nmse[600.0] / nmse[60.0]:.0%} lower in the wider bins")
         told["wider bins are forecast with a smaller NMSE"] = nmse[600.0] < nmse[60.0]
-    return Verdict(together(told), "; ".join(values), reasons(told), figure="six-hours-bins")
+    return Decision(together(told), "; ".join(values), reasons(told), figure="six-hours-bins")

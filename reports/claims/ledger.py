@@ -7,42 +7,16 @@ checked (`checks`) and how the ledger looks (`pages.base`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ...analysis.characterize import Characterization
 from ...analysis.compare.side_by_side import Comparison, verdict_maf
+from ...analysis.core.claims import Claim, Decision
 from ...bench.provisioning.result import CLAIM
 from . import checks, counts, lengths
 from . import conversations as sessions
 from . import forecast as forecasts
 from . import provisioning as disaggregation
-from .checks import Verdict
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim, what this trace says of it, and where that comes from."""
-
-    id: str
-    where: str
-    """Section and figure of the paper."""
-    claim: str
-    verdict: str
-    """`agrees`, `partly`, `differs` or `cannot tell`."""
-    value: str
-    """The measured values with their intervals; empty where nothing could be measured."""
-    why: str
-    part: str
-    """Name of the part that measured it."""
-    figure: str | None
-    query: str
-    """The file that counts what it rests on: SQL, or Python where the table is of arrays."""
-    module: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -54,14 +28,14 @@ class _Entry:
     claim: str
     part: str
     query: str
-    check: Callable[[Characterization], Verdict]
+    check: Callable[[Characterization], Decision]
     module: str = ""
     """What computes it, where that is not the module of its part."""
 
 
-def _needs(what: str) -> Callable[[Characterization], Verdict]:
+def _needs(what: str) -> Callable[[Characterization], Decision]:
     """The check of a claim about a served model, which no request log can decide."""
-    return lambda _said: Verdict("cannot tell", "", f"A request log alone cannot tell: it needs {what}.")
+    return lambda _said: Decision("cannot tell", "", f"A request log alone cannot tell: it needs {what}.")
 
 
 ACROSS_TRACES = "maf-bursty"
@@ -253,13 +227,13 @@ def check(said: Characterization, comparison: Comparison | None = None) -> list[
     for entry in LEDGER:
         found = entry.check(said)
         if entry.id == ACROSS_TRACES and comparison is not None:
-            found = Verdict(*verdict_maf(comparison), figure="variation")
+            found = Decision(*verdict_maf(comparison), figure="variation")
             entry = replace(entry, part="comparison")
         out.append(
             Claim(
                 id=entry.id,
                 where=entry.where,
-                claim=entry.claim,
+                text=entry.claim,
                 verdict=found.verdict,
                 value=found.value,
                 why=found.why,

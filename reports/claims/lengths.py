@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from ...analysis.characterize import Characterization
+from ...analysis.core.claims import Decision
 from ...analysis.core.result import number
 from ...analysis.core.verdicts import together
 from ...analysis.lengths.part import Lengths
-from .checks import CHATGPT, CONVERSATION, Verdict, lacking, one, reasons, rows_of, shown, sign
+from .checks import CHATGPT, CONVERSATION, lacking, one, reasons, rows_of, shown, sign
 
 FITTING = 0.05
 """A law whose distribution function is off by no more than this describes the lengths."""
@@ -23,7 +24,7 @@ NORMAL = 0.1
 """The same distance for responses within a request bin against a Gaussian."""
 
 
-def zipf(said: Characterization) -> Verdict:
+def zipf(said: Characterization) -> Decision:
     """Distance of the bounded Zipf from request lengths, beside that of the best rival."""
     rows = [
         row
@@ -42,10 +43,10 @@ def zipf(said: Characterization) -> Verdict:
         f"(best: {row['winner'].replace('_', ' ')}, {row['winner_ks']:.1%})"
         for row in rows
     )
-    return Verdict(together(told), value, reasons(told), "request-zipf")
+    return Decision(together(told), value, reasons(told), "request-zipf")
 
 
-def bimodal(said: Characterization) -> Verdict:
+def bimodal(said: Characterization) -> Decision:
     """Dip test and mixture of ChatGPT's conversation responses, on tokens as the paper draws them."""
     table = said.part(Lengths).tables()["bimodality"]
     row = _chatgpt(table, column="response", scale="tokens")
@@ -63,10 +64,10 @@ def bimodal(said: Characterization) -> Verdict:
     )
     on_logs = f" On a logarithmic scale: {logs['verdict']}." if logs else ""
     why = f"{reasons(told)}{on_logs} The dip can miss real mixtures, BIC keeps adding components."
-    return Verdict(together(told), value, why, "response-modes")
+    return Decision(together(told), value, why, "response-modes")
 
 
-def linear(said: Characterization) -> Verdict:
+def linear(said: Characterization) -> Decision:
     """Slope with its interval, and how much of the bin means' growth a straight line explains."""
     row = _chatgpt(_paper_range(said.part(Lengths).tables()["slope"]))
     if row is None or row["slope"] is None:
@@ -81,14 +82,14 @@ def linear(said: Characterization) -> Verdict:
         f"{row['selection']}, {row['range']}: "
         f"{shown(row, 'slope')} response tokens a request token" + _line(row["straightness"])
     )
-    return Verdict(together(told), value, reasons(told), "response-by-request")
+    return Decision(together(told), value, reasons(told), "response-by-request")
 
 
 def _line(straightness: float | None) -> str:
     return "" if straightness is None else f"; a line explains {straightness:.0%} of how the mean moves"
 
 
-def bins(said: Characterization) -> Verdict:
+def bins(said: Characterization) -> Decision:
     """Spread against request length, and distance of each bin's responses from a Gaussian."""
     row = _chatgpt(_paper_range(said.part(Lengths).tables()["spread"]))
     if row is None or row["growth"] is None:
@@ -101,7 +102,7 @@ def bins(said: Characterization) -> Verdict:
         f"{row['selection']}, {row['range']}: growth of the spread {shown(row, 'growth')}; off a Gaussian by "
         f"{row['ks_normal']:.1%}, skewness {number(row['skewness'])} (medians over {row['bins']} bins)"
     )
-    return Verdict(together(told), value, reasons(told), "ridges")
+    return Decision(together(told), value, reasons(told), "ridges")
 
 
 def _paper_range(table: pl.DataFrame) -> pl.DataFrame:

@@ -23,6 +23,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ...analysis.core.claims import Claim
 from ...analysis.core.exhibit import marks
 from ...analysis.core.result import LEVEL, Part, Progress, silent
 from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
@@ -36,7 +37,6 @@ from .key_numbers import facts, identity
 
 if TYPE_CHECKING:
     from ...analysis.characterize import Characterization
-    from ..claims.ledger import Claim
 
 SECTIONS = {
     "comparison": ("Traces side by side", "What each trace holds, and how the same measures differ."),

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ...analysis.core.claims import Claim
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import HOUR_S
-from ...bench.experiments.findings import Checked, Findings, findings
+from ...bench.experiments.findings import Findings, findings
 from ...bench.experiments.trials import Question, read
 from ..figures.base import number, percent
 from .base import Block, block, render, sections, write_images, write_tables
@@ -115,7 +116,7 @@ def _facts(said: Findings) -> list[Fact]:
     return out
 
 
-def _target(claim: Checked, blocks: list[Block]) -> str | None:
+def _target(claim: Claim, blocks: list[Block]) -> str | None:
     """The anchor of a claim's figure, else of its part's section, else none."""
     for one in blocks:
         if one.part.name == claim.part:

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from ...analysis.core.claims import Claim
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.exhibit import marks
 from ...analysis.core.result import Part, silent
 from ...analysis.core.units import HOUR_S
-from ...bench.experiments.findings import Checked
 from ...bench.provisioning.result import best_of, one_load, policies
 from ..figures.base import estimate, number
 from .base import block, render, sections, write_images, write_tables
@@ -38,7 +38,7 @@ class Found(Protocol):
         ...
 
     @property
-    def claim(self) -> Checked:
+    def claim(self) -> Claim:
         """The paper's claim with its verdict."""
         ...
 

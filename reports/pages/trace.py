@@ -15,6 +15,7 @@ import polars as pl
 
 from ...analysis.characterize import Characterization, characterize
 from ...analysis.compare.side_by_side import compare_traces
+from ...analysis.core.claims import Claim
 from ...analysis.core.cpu import cores
 from ...analysis.core.errors import BurstlensError
 from ...analysis.core.exhibit import Exhibit, Shown
@@ -27,7 +28,7 @@ from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.window_lengths import describe_sequences
 from ...bench.provisioning.of_trace import search_trace
 from ...bench.provisioning.result import Disaggregation
-from ..claims.ledger import Claim, check
+from ..claims.ledger import check
 from .base import write_page
 from .plain_json import plain, summary
 

@@ -44,9 +44,9 @@ def show_findings(said: Findings) -> None:
     for claim in said.claims:
         screen.print()
         line = Text(f"{claim.verdict}: ", style=STYLES[claim.verdict])
-        line.append(f"{claim.claim} ({claim.where})", style="not bold default")
+        line.append(f"{claim.text} ({claim.where})", style="not bold default")
         screen.print(line)
-        for words, holds in claim.statements.items():
+        for words, holds in (claim.statements or {}).items():
             mark, style = MARKS[holds]
             came = Text(f"{mark}: ", style=style).append(words, style="not bold default")
             screen.print(Padding(came, (0, 0, 0, 2)))

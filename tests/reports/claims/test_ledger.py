@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from burstlens.analysis.characterize import Characterization
+from burstlens.analysis.core.claims import Claim
 from burstlens.analysis.core.verdicts import together
-from burstlens.reports.claims.ledger import LEDGER, Claim, check
+from burstlens.reports.claims.ledger import LEDGER, check
 from burstlens.reports.figures.registry import figures_of
 
 VERDICTS = {"agrees", "partly", "differs", "cannot tell"}
