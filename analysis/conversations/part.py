@@ -16,8 +16,9 @@ from ..core.arrays import Array, Integers
 from ..core.result import Interval, Part, Z, estimates
 from ..stats import likelihood
 from ..stats.likelihood import Fit, Histogram
+from ..stats.proportions import wilson
 from ..stats.quantiles import ranks
-from ..trace.aggregates import flat, interval_of, spoken, spread_of, wilson
+from ..trace.aggregates import flat, interval_of, spoken, spread_of
 from ..trace.trace import Trace
 from .laws import TURN_LAWS, coarse, interval_laws
 from .sessions import (

@@ -16,8 +16,8 @@ import polars as pl
 
 from ..core.arrays import Array, Integers, Mask
 from ..core.result import LEVEL, Interval
+from ..stats.proportions import wilson
 from ..stats.quantiles import ranks, student
-from ..trace.aggregates import wilson
 from ..trace.trace import Selection, Trace
 
 EDGE = 0.9

@@ -17,6 +17,7 @@ from scipy import special
 
 from ..core.arrays import Array, Integers
 from ..core.result import LEVEL, Interval
+from ..stats.draw import lower_quantile
 from ..stats.quantiles import normal
 from .families import masses
 
@@ -43,8 +44,7 @@ class Marginal:
 
     def quantile(self, share: Array) -> Integers:
         """Smallest value whose cumulative probability reaches each share, the shape of `share`."""
-        at = np.searchsorted(self.cumulative, share * self.cumulative[-1])
-        return np.asarray(self.values[np.minimum(at, len(self.values) - 1)])
+        return lower_quantile(self.values, self.cumulative, share)
 
 
 @dataclass(frozen=True)

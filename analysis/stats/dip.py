@@ -1,9 +1,12 @@
 """Hartigan's dip test: how far a sample is from any law with a single mode.
 
-The dip is the largest distance between the empirical distribution function and the closest unimodal one
-(Hartigan and Hartigan, Annals of Statistics 13, 1985); its p-value is found by drawing samples of the same
-size from the uniform law, the unimodal law that is hardest to tell from two modes. Not here: what is tested
-(see `lengths.part`) and where the modes are.
+The dip is the largest distance between the empirical distribution function and the closest unimodal one.
+Its p-value comes from samples of the same size of the uniform law, the unimodal law that is hardest to tell
+from two modes. The `diptest` package has the same statistic and would save 5 % of a characterization, but it
+is under the GPL, which a package under Apache-2.0 cannot ask its users to install; a test holds ours to its
+answer. Not here: what is tested (see `lengths.modality`) and where the modes are.
+
+Source: Hartigan and Hartigan, Annals of Statistics 13 (1985).
 """
 
 from __future__ import annotations

@@ -292,7 +292,13 @@ def monotone_slopes(values: Array, step: float) -> Array:
     """Slopes along the first axis at evenly spaced points, of cubics that never overshoot between them.
 
     Harmonic means of the neighbouring secants, zero at a turn; at the ends a three-point formula that keeps
-    the shape (Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5, 1984): those of `scipy.interpolate`.
+    the shape. `scipy.interpolate.PchipInterpolator` has the same slopes up to rounding, which would move last
+    digits; its import (0.1 s) is 4 % of a characterization, and longer than all else that ends a replay. A
+    test holds ours to its answer.
+
+    References
+    ----------
+    Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5 (1984).
     """
     secant = np.diff(values, axis=0) / step
     before, after = secant[:-1], secant[1:]

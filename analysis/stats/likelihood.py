@@ -16,6 +16,7 @@ from scipy import optimize
 
 from ..core.arrays import Array
 from ..core.result import LEVEL, Interval
+from .draw import lower_quantile
 from .goodness_of_fit import Goodness, goodness_of_fit, ks_distance
 from .quantiles import normal
 
@@ -51,7 +52,7 @@ class Histogram:
     def quantile(self, probability: float | Array) -> Array:
         """Smallest value whose cumulative share reaches `probability` (lower quantile)."""
         cumulative = np.cumsum(self.counts) / self.counts.sum()
-        return self.values[np.minimum(np.searchsorted(cumulative, probability), len(self.values) - 1)]
+        return lower_quantile(self.values, cumulative, probability)
 
 
 class Family(Protocol):

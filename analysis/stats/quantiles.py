@@ -1,7 +1,8 @@
 """Quantiles of common laws, ranks and rank correlation, by `scipy.special` alone.
 
-`scipy.stats` has them too, and takes half a second to import, which is as long as reading three million rows.
-A test holds both together. Not here: laws that are fitted (see `likelihood`).
+`scipy.stats` has them too and takes 0.75 s of processor time to import, a quarter of the characterization
+of a week (3.0 s), so these are ours and a test holds them to its answers. Not here: laws that are fitted
+(see `likelihood`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small summaries that several parts share: rolling up, box plots, proportions, resampled sums.
+"""Small summaries that several parts share: rolling up, box plots, resampled sums.
 
 Not here: fits (see `stats.gamma`), and what any of it means for a trace.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from ..core.arrays import Array
-from ..core.result import LEVEL, Interval, Z
+from ..core.result import LEVEL, Interval
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -89,33 +89,6 @@ def boxes(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
         )
         .sort(*by)
     )
-
-
-def wilson(hits: float, n: float) -> Interval:
-    """A proportion with Wilson's score interval (1927); NaN and the whole of [0, 1] when `n` is 0."""
-    low, high = wilson_ends(np.array([hits], dtype=float), np.array([n], dtype=float))
-    return Interval(float(hits / n) if n > 0 else float("nan"), float(low[0]), float(high[0]))
-
-
-def wilson_ends(hits: Array, n: Array) -> tuple[Array, Array]:
-    """Lower and upper ends of Wilson's interval for many proportions, each the shape of `n`."""
-    some = np.maximum(n, 1e-9)
-    share = hits / some
-    squared = Z * Z / some
-    centre = (share + squared / 2) / (1 + squared)
-    half = np.sqrt(share * (1 - share) * squared + squared * squared / 4) / (1 + squared)
-    low = np.where(hits > 0, np.maximum(centre - half, 0.0), 0.0)
-    high = np.where((hits < n) & (n > 0), np.minimum(centre + half, 1.0), 1.0)
-    return low, high
-
-
-def newcombe(hits: tuple[float, float], n: tuple[float, float]) -> Interval:
-    """First proportion minus the second, with Newcombe's interval (1998, method 10)."""
-    first, second = wilson(hits[0], n[0]), wilson(hits[1], n[1])
-    difference = first.value - second.value
-    low = difference - np.hypot(first.value - first.low, second.high - second.value)
-    high = difference + np.hypot(first.high - first.value, second.value - second.low)
-    return Interval(difference, float(low), float(high))
 
 
 def resampled_sums(rng: np.random.Generator, blocks: Array, draws: int) -> Array:

@@ -20,8 +20,8 @@ from ..core.result import LEVEL, Part, Z
 from ..core.units import DAY_S
 from ..stats.gamma import GapSums, Likelihood
 from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
+from ..stats.proportions import wilson
 from ..stats.quantiles import binomial, spearman
-from ..trace.aggregates import wilson
 from ..trace.trace import Selection, Trace
 from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
 from .windows import Windows, cv_of, gaps_in, windows_of

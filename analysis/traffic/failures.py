@@ -21,20 +21,18 @@ from scipy import special
 from ..core.arrays import Array, Mask
 from ..core.result import LEVEL, Interval, Part, estimates
 from ..core.units import MINUTE_S
+from ..stats.proportions import newcombe, wilson, wilson_bounds
 from ..stats.quantiles import student
 from ..trace.aggregates import (
     boxes,
     flat,
     interval_of,
     named_members,
-    newcombe,
     over_selections,
     resampled_sums,
     spoken,
     spread_of,
     ticks_in,
-    wilson,
-    wilson_ends,
 )
 from ..trace.trace import Trace
 
@@ -180,7 +178,7 @@ def _named(names: pl.DataFrame, rows: pl.DataFrame, schema: dict[str, Any]) -> p
 def _with_wilson(counts: pl.DataFrame) -> pl.DataFrame:
     """Add `rate` with Wilson's interval to rows of `n` and `failed`."""
     n, failed = (counts[column].to_numpy().astype(float) for column in ("n", "failed"))
-    low, high = wilson_ends(failed, n)
+    low, high = wilson_bounds(failed, n)
     return counts.with_columns(
         pl.Series("rate", failed / n), pl.Series("rate_low", low), pl.Series("rate_high", high)
     )

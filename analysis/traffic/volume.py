@@ -15,6 +15,7 @@ import polars as pl
 from ..core.arrays import Array, Integers
 from ..core.result import Interval, Part
 from ..core.units import DAY_S, HOUR_S, MINUTE_S
+from ..stats.proportions import wilson
 from ..trace.aggregates import (
     flat,
     interval_of,
@@ -24,7 +25,6 @@ from ..trace.aggregates import (
     spoken,
     spread_of,
     ticks_in,
-    wilson,
 )
 from ..trace.trace import Trace
 

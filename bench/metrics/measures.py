@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from ...analysis.core.arrays import Array
 from ...analysis.core.result import Interval
-from ...analysis.trace.aggregates import wilson
+from ...analysis.stats.proportions import wilson
 from ..record.models import ANSWERED, OUTCOMES
 from .models import DistributionValues, Slo
 from .token_latency import TokenSums, WeightedValues

@@ -19,58 +19,33 @@ import polars as pl
 
 from ...analysis.core.arrays import Array, Integers, Mask
 from ...analysis.core.errors import BurstlensError
+from ...analysis.stats.draw import PARAMETERS, FittedLaw
 from .table import Workload
 
 Rows = Sequence[Mapping[str, Any]]
 
-TURNS: dict[str, tuple[str, ...]] = {
-    "geometric": ("stop",),
-    "power law": ("exponent",),
-    "negative binomial": ("size", "more"),
-}
-"""Laws of the number of turns and their parameters, as `analysis.turns` names them."""
-INTERVALS: dict[str, tuple[str, ...]] = {"log-normal": ("median_s", "sigma"), "weibull": ("shape", "scale_s")}
+TURN_LAWS = ("geometric", "power law", "negative binomial")
+"""Laws of the number of turns of a session."""
+INTERVAL_LAWS = ("log-normal", "weibull")
 """Laws of the time between two requests of a session."""
-
-
-@dataclass(frozen=True)
-class SessionLaw:
-    """A law by the name and the parameters that `analysis.turns` gives it."""
-
-    name: str
-    parameters: Mapping[str, float]
-
-    def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """`n` values: turns from 1, or seconds."""
-        has = self.parameters
-        drawn: Integers | Array
-        if self.name == "geometric":
-            drawn = rng.geometric(has["stop"], n)
-        elif self.name == "power law":
-            drawn = rng.zipf(has["exponent"], n)
-        elif self.name == "negative binomial":
-            drawn = 1 + rng.poisson(rng.gamma(has["size"], has["more"] / has["size"], n))
-        elif self.name == "log-normal":
-            drawn = has["median_s"] * np.exp(has["sigma"] * rng.standard_normal(n))
-        else:
-            drawn = has["scale_s"] * rng.weibull(has["shape"], n)
-        return np.asarray(drawn, dtype=float)
 
 
 @dataclass(frozen=True)
 class SessionLaws:
     """How many turns sessions have, and how long it is from one request of a session to the next."""
 
-    turns: SessionLaw
-    interval: SessionLaw
+    turns: FittedLaw
+    interval: FittedLaw
 
     @classmethod
     def of(cls, conversations: Mapping[str, Rows], said: str) -> SessionLaws:
         """The best laws by AIC, from `conversations` of a parameter file; `said` names it in errors."""
         return cls(
-            _best(conversations.get("turn_models", ()), TURNS, f"{said}: conversations.turn_models"),
+            _best(conversations.get("turn_models", ()), TURN_LAWS, f"{said}: conversations.turn_models"),
             _best(
-                conversations.get("interval_models", ()), INTERVALS, f"{said}: conversations.interval_models"
+                conversations.get("interval_models", ()),
+                INTERVAL_LAWS,
+                f"{said}: conversations.interval_models",
             ),
         )
 
@@ -147,7 +122,7 @@ def _placed(at_s: Array, laws: SessionLaws, rng: np.random.Generator) -> tuple[I
     return session, turn, gap_s[order]
 
 
-def _sizes(n: int, law: SessionLaw, rng: np.random.Generator) -> Integers:
+def _sizes(n: int, law: FittedLaw, rng: np.random.Generator) -> Integers:
     """Turns of sessions that hold `n` requests together; the last one is cut to fit."""
     held: list[Integers] = []
     left = n
@@ -174,16 +149,17 @@ def _with_history(lengths: Integers, new: Mask, context: int) -> Integers:
     return np.asarray(np.maximum(np.minimum(lengths[:, 0] + history, context - lengths[:, 1]), 1))
 
 
-def _best(rows: Rows, known: Mapping[str, tuple[str, ...]], said: str) -> SessionLaw:
-    """The law marked best; BurstlensError where there is none that can be drawn from."""
+def _best(rows: Rows, laws: Sequence[str], place: str) -> FittedLaw:
+    """The law marked best; BurstlensError, naming its place in the file, where none can be drawn from."""
     best = [row for row in rows if row.get("best")]
     if not best:
         raise BurstlensError(
-            f"{said} has no fitted law; choose a selection of a service whose log has sessions"
+            f"{place} has no fitted law; choose a selection of a service whose log has sessions"
         )
-    name, told = str(best[0]["family"]), {row["parameter"]: row["value"] for row in best}
-    lacking = [each for each in known.get(name, ()) if not isinstance(told.get(each), int | float)]
-    if name not in known or lacking:
-        wrong = f"{name} lacks {', '.join(lacking)}" if lacking else f"{name!r} is none of {', '.join(known)}"
-        raise BurstlensError(f"{said}: {wrong}")
-    return SessionLaw(name, {each: float(told[each]) for each in known[name]})
+    name, values = str(best[0]["family"]), {row["parameter"]: row["value"] for row in best}
+    if name not in laws:
+        raise BurstlensError(f"{place}: {name!r} is none of {', '.join(laws)}")
+    missing = [each for each in PARAMETERS[name] if not isinstance(values.get(each), int | float)]
+    if missing:
+        raise BurstlensError(f"{place}: {name} lacks {', '.join(missing)}")
+    return FittedLaw(name, {each: float(values[each]) for each in PARAMETERS[name]})

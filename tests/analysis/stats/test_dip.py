@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import diptest
 import numpy as np
 import pytest
 from scipy import optimize
@@ -52,6 +53,13 @@ def test_dip_is_the_distance_to_the_closest_unimodal_law(seed: int) -> None:
     rng = np.random.default_rng(seed)
     sample = rng.random(9) if seed % 2 else np.concatenate([rng.normal(size=5), rng.normal(6, 1, size=6)])
     assert dip(sample) == pytest.approx(dip_by_definition(sample), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [5, 60, 3000])
+def test_dip_equals_that_of_the_diptest_package(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for sample in (rng.random(n), rng.gamma(0.5, size=n), rng.normal(size=n) + 4 * (np.arange(n) % 2)):
+        assert dip(sample) == pytest.approx(diptest.dipstat(sample), abs=1e-12)
 
 
 def test_even_spacing_dips_least_and_two_points_most() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import interpolate, optimize, stats
 
 from burstlens.analysis.stats.gamma import (
     SHAPES,
@@ -17,6 +17,7 @@ from burstlens.analysis.stats.gamma import (
     cumulative,
     log_density,
     log_probability,
+    monotone_slopes,
     survival,
 )
 
@@ -170,3 +171,11 @@ def _stamped(shape: float, rate: float, size: tuple[int, int]) -> np.ndarray:
     """Whole-second gaps of Gamma arrivals at `rate` per second."""
     rng = np.random.default_rng(11)
     return np.floor(rng.random(size) + rng.gamma(shape, 1 / rate / shape, size))
+
+
+@pytest.mark.parametrize("points", [3, 8])
+def test_monotone_slopes_are_those_of_scipy(points: int) -> None:
+    values = np.random.default_rng(points).normal(size=(points, 40)).cumsum(axis=0)
+    at = 0.1 * np.arange(points)
+    theirs = interpolate.PchipInterpolator(at, values, axis=0).derivative()(at)
+    np.testing.assert_allclose(monotone_slopes(values, 0.1), theirs, rtol=1e-9, atol=1e-9)

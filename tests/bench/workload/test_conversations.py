@@ -17,15 +17,16 @@ from burstlens.analysis.conversations.part import describe_conversations
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters
 from burstlens.analysis.logs.trace_info import TraceInfo
+from burstlens.analysis.stats.draw import FittedLaw
 from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame
 from burstlens.bench.client.send_plan import SendPlan
-from burstlens.bench.workload.conversations import SessionLaw, SessionLaws, with_conversations
+from burstlens.bench.workload.conversations import SessionLaws, with_conversations
 from burstlens.bench.workload.from_parameters import constant, from_parameters
 from burstlens.bench.workload.table import SCHEMA, Workload
 
 LAWS = SessionLaws(
-    SessionLaw("negative binomial", {"size": 0.4, "more": 3.3}),
-    SessionLaw("log-normal", {"median_s": 150, "sigma": 1.5}),
+    FittedLaw("negative binomial", {"size": 0.4, "more": 3.3}),
+    FittedLaw("log-normal", {"median_s": 150, "sigma": 1.5}),
 )
 
 
@@ -57,14 +58,14 @@ def in_turn(load: Workload, column: str) -> pl.Series:
     ("turns", "interval"),
     [
         (LAWS.turns, LAWS.interval),
-        (SessionLaw("geometric", {"stop": 0.3}), SessionLaw("weibull", {"shape": 0.6, "scale_s": 200.0})),
+        (FittedLaw("geometric", {"stop": 0.3}), FittedLaw("weibull", {"shape": 0.6, "scale_s": 200.0})),
         (
-            SessionLaw("power law", {"exponent": 2.5}),
-            SessionLaw("log-normal", {"median_s": 60.0, "sigma": 1.0}),
+            FittedLaw("power law", {"exponent": 2.5}),
+            FittedLaw("log-normal", {"median_s": 60.0, "sigma": 1.0}),
         ),
     ],
 )
-def test_a_refit_gives_back_the_laws_of_turns_and_intervals(turns: SessionLaw, interval: SessionLaw) -> None:
+def test_a_refit_gives_back_the_laws_of_turns_and_intervals(turns: FittedLaw, interval: FittedLaw) -> None:
     """In a load so long that few sessions are cut by its ends, and so dense that stamps move little."""
     plain = constant(0.8, 2, 1.1, duration_s=100_000, rate_rps=2.0, seed=2)
     found = describe_conversations(as_trace(with_conversations(plain, SessionLaws(turns, interval))))
@@ -92,8 +93,7 @@ def test_every_request_is_one_turn_and_turns_count_from_zero_in_their_order(
     n: int, stop: float, median_s: float, seed: int
 ) -> None:
     laws = SessionLaws(
-        SessionLaw("geometric", {"stop": stop}),
-        SessionLaw("log-normal", {"median_s": median_s, "sigma": 2.0}),
+        FittedLaw("geometric", {"stop": stop}), FittedLaw("log-normal", {"median_s": median_s, "sigma": 2.0})
     )
     talking = with_conversations(constant(0.5, 1, 1.1, requests=n, seed=seed), laws, think=True, seed=seed)
     ordered = talking.requests.sort("session", "turn")
