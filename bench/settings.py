@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import InputError
 
 Api = Literal["completions", "chat"]
 
@@ -56,13 +56,13 @@ class Settings:
         above = {"--timeout": self.timeout_s, "--workers": self.workers, "--max-tokens": self.max_tokens}
         for name, value in (above | {"--max-concurrency": self.max_concurrency}).items():
             if value is not None and not value > 0:
-                raise BurstlensError(f"{name}: {value:g} is not above 0")
+                raise InputError(f"{name}: {value:g} is not above 0")
         if self.retries < 0:
-            raise BurstlensError(f"--retries: {self.retries} is below 0")
+            raise InputError(f"--retries: {self.retries} is below 0")
         if not self.grace_s >= 0:
-            raise BurstlensError(f"--grace: {self.grace_s:g} s is below 0")
+            raise InputError(f"--grace: {self.grace_s:g} s is below 0")
         if self.max_concurrency is not None and self.max_concurrency < self.workers:
-            raise BurstlensError(
+            raise InputError(
                 f"--max-concurrency: {self.max_concurrency} is less than --workers {self.workers}; "
                 "each worker needs one request in flight"
             )

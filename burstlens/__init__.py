@@ -23,7 +23,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis.core.errors import BurstlensError
+from .analysis.core.errors import (
+    BurstlensError,
+    DiskError,
+    EndpointError,
+    InputError,
+    MissingExtraError,
+)
 from .analysis.core.exhibit import Painter, paint_with
 
 if TYPE_CHECKING:
@@ -54,6 +60,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BurstlensError",
+    "DiskError",
+    "EndpointError",
+    "InputError",
+    "MissingExtraError",
     "arrivals",
     "calibrate",
     "compare",
@@ -105,7 +115,7 @@ def _paths(logs: Log | Sequence[Log]) -> list[Path]:
 def _among(what: str, value: str, one: str, other: str) -> None:
     """BurstlensError where it is neither of the two."""
     if value not in (one, other):
-        raise BurstlensError(f"{what}: {value!r} is neither {one} nor {other}")
+        raise InputError(f"{what}: {value!r} is neither {one} nor {other}")
 
 
 def _cluster(engine: str, master: str | None, conf: Mapping[str, str] | None) -> Cluster | None:
@@ -113,10 +123,10 @@ def _cluster(engine: str, master: str | None, conf: Mapping[str, str] | None) ->
     from .analysis.trace.trace import Cluster
 
     if engine not in ENGINES:
-        raise BurstlensError(f"engine: {engine!r} is none of {', '.join(ENGINES)}")
+        raise InputError(f"engine: {engine!r} is none of {', '.join(ENGINES)}")
     if engine != "spark":
         if master or conf:
-            raise BurstlensError("a master and settings of Spark go with engine spark")
+            raise InputError("a master and settings of Spark go with engine spark")
         return None
     return Cluster(master or LOCAL, conf or {})
 
@@ -182,7 +192,7 @@ def ingest(
     from .analysis.trace.trace import ingest as run
 
     if partition_by not in (None, "day"):
-        raise BurstlensError(f"partition_by: {partition_by!r} is not day")
+        raise InputError(f"partition_by: {partition_by!r} is not day")
     return run(
         _paths(logs),
         out=Path(out),
@@ -515,7 +525,7 @@ def fetch(
     'burstgpt-1'
     >>> bl.fetch("burstgpt-one")
     Traceback (most recent call last):
-    burstlens.analysis.core.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.InputError: ...
     """
     from .public_traces.catalogue import fetch as run
 
@@ -571,7 +581,7 @@ def replay(
     >>> load = bl.workload("shape=0.5,scale=0.1,exponent=1.1", first=20)
     >>> bl.replay(load, "never", url="http://127.0.0.1:9")
     Traceback (most recent call last):
-    burstlens.analysis.core.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.EndpointError: ...
     """
     from .api.event_loop import apart
     from .api.run import Ran
@@ -616,7 +626,7 @@ def gather(runs: Sequence[Log], out: Log) -> Ran:
 
     >>> bl.gather(["no-run"], "whole")
     Traceback (most recent call last):
-    burstlens.analysis.core.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.InputError: ...
     """
     from .api.run import Ran
     from .bench.client.merge_shards import gather as run
@@ -642,7 +652,7 @@ def text_prompts(
 
     >>> bl.text_prompts("ShareGPT.json", "tokenizer.json")
     Traceback (most recent call last):
-    burstlens.analysis.core.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.InputError: ...
     """
     from .analysis.core.result import silent
     from .bench.prompts.text import text_prompts as make
@@ -777,7 +787,7 @@ def gpu_evaluate(
 
     >>> bl.gpu_evaluate("gpu", "synthetic.csv", only=["profile"])
     Traceback (most recent call last):
-    burstlens.analysis.core.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.InputError: ...
     """
     from .analysis.core.result import silent
     from .api.event_loop import apart, ending
@@ -816,7 +826,7 @@ def serve(
 
     >>> bl.serve("no-such-preset")
     Traceback (most recent call last):
-    burstlens.analysis.core.errors.BurstlensError: ...
+    burstlens.analysis.core.errors.InputError: ...
     """
     from .bench.simulated.http.endpoint import serve as run
     from .bench.simulated.presets import load_preset

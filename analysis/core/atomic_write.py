@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from .errors import BurstlensError
+from .errors import DiskError
 
 
 def write_whole(out: Path, write: Callable[[Path], object]) -> None:
@@ -21,7 +21,7 @@ def write_whole(out: Path, write: Callable[[Path], object]) -> None:
         write(draft)
         draft.replace(out)
     except (OSError, pl.exceptions.ComputeError) as fault:
-        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
+        raise DiskError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
     finally:
         with suppress(OSError):
             draft.unlink()

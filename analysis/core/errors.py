@@ -1,22 +1,44 @@
-"""What a person may have got wrong, told in one line that names the thing and the way out.
+"""Errors that a caller can catch, each with one line of text: what is wrong, where, and what to do.
 
-Every error that a user's input can cause is a `BurstlensError`; the command line prints its text and ends
-with exit code 2. Each constructor knows one situation, so that no message is put together at the place of
-the fault. Not here: bad rows of a log, which are data (`burstlens.analysis.logs.rejects`), and faults of
-ours.
+`BurstlensError` is the base of all of them: `InputError`, `EndpointError`, `DiskError`, `MissingExtraError`.
+Constructors build the text from what is known, so that one situation reads the same wherever it arises. The
+text names options as parameters of Python (`option_names.option`); the command line shows them as flags. Not
+here: bad rows of a log, which are data (`burstlens.analysis.logs.rejects`), and bugs, which are exceptions of
+other classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
-from .option_names import OptionValue, in_python, in_words
+from .option_names import OptionValue, in_python, in_words, option
 from .units import counted
 
 
 class BurstlensError(Exception):
-    """Something in the input or on the disk that the user can put right; the text is one line."""
+    """Something that the user can put right.
+
+    Attributes
+    ----------
+    where : str or None
+        The file, URL or trace that is meant.
+    line : int or None
+        Line of that file, from 1.
+    column : str or None
+        Column or key of that file.
+    parameter : str or None
+        Name of the parameter that is wrong.
+    remedy : str or None
+        What to do about it.
+    """
+
+    where: str | None = None
+    line: int | None = None
+    column: str | None = None
+    parameter: str | None = None
+    remedy: str | None = None
 
     def __str__(self) -> str:
         return in_python(super().__str__())
@@ -26,72 +48,118 @@ class BurstlensError(Exception):
         return in_words(super().__str__(), name_of)
 
     @classmethod
-    def missing_file(cls, path: Path) -> BurstlensError:
-        """No such path."""
-        return cls(f"{shown(path)}: no such file")
+    def at(
+        cls,
+        where: Path | str,
+        problem: str,
+        *,
+        line: int | None = None,
+        column: str | None = None,
+        remedy: str | None = None,
+    ) -> Self:
+        """Something is wrong with a file, a URL or a trace.
+
+        Examples
+        --------
+        >>> str(InputError.at("log.csv", "is empty", line=3, remedy="get it again"))
+        'log.csv:3: is empty; get it again'
+        """
+        place = _one_line(str(where)) + ("" if line is None else f":{line}")
+        if column is not None:
+            place += f", column {_named([column])}"
+        error = cls(f"{place}: {problem}" + ("" if remedy is None else f"; {remedy}"))
+        error.where, error.line, error.column, error.remedy = _one_line(str(where)), line, column, remedy
+        return error
+
+
+class InputError(BurstlensError):
+    """A log, a parameter file, a run folder or an option that burstlens cannot use."""
 
     @classmethod
-    def directory(cls, path: Path) -> BurstlensError:
-        """A folder where a log was expected."""
-        return cls(f"{shown(path)}: is a folder; name the log files in it, several make one trace")
+    def of_option(
+        cls, name: str, problem: str, *, value: OptionValue | None = None, remedy: str | None = None
+    ) -> Self:
+        """An option has a value that makes no sense, or does not go with the others.
+
+        Examples
+        --------
+        >>> str(InputError.of_option("seeds", "0 is not above 0"))
+        'seeds: 0 is not above 0'
+        """
+        error = cls(f"{option(name, value)}: {problem}" + ("" if remedy is None else f"; {remedy}"))
+        error.parameter, error.remedy = name, remedy
+        return error
 
     @classmethod
-    def no_file(cls, path: Path) -> BurstlensError:
-        """A pipe, a device: it could be read only once."""
-        return cls(f"{shown(path)}: is a pipe or a device; a log is read more than once, save it to a file")
+    def unknown(cls, where: Path | str, what: str, name: str, known: Sequence[str], limit: int = 12) -> Self:
+        """A name that does not exist, with those that do.
+
+        Examples
+        --------
+        >>> str(InputError.unknown("log.csv", "service", "chat", ["api", "conversation"]))
+        "log.csv: no service 'chat'; there are: api, conversation"
+        """
+        listed = ", ".join(known[:limit]) or "none"
+        return cls.at(where, f"no {what} {name!r}", remedy=f"there are: {listed}")
 
     @classmethod
-    def unreadable(cls, path: Path, fault: OSError) -> BurstlensError:
-        """The operating system refuses to read it."""
-        return cls(f"{shown(path)}: cannot be read: {(fault.strerror or str(fault)).lower()}")
+    def missing_file(cls, path: Path) -> Self:
+        """The path does not exist."""
+        return cls.at(path, "no such file")
 
     @classmethod
-    def unwritable(cls, path: Path, fault: OSError | str) -> BurstlensError:
-        """The operating system refuses to write there."""
-        why = fault if isinstance(fault, str) else (fault.strerror or str(fault)).lower()
-        return cls(f"{shown(path)}: cannot be written: {_one_line(why)}")
+    def directory(cls, path: Path) -> Self:
+        """The path is a folder, not a log."""
+        return cls.at(path, "is a folder", remedy="name the log files in it, several make one trace")
 
     @classmethod
-    def empty(cls, path: Path) -> BurstlensError:
-        """Nothing in the file, not even a header."""
-        return cls(f"{shown(path)}: is empty")
+    def no_file(cls, path: Path) -> Self:
+        """The path is a pipe or a device, which can be read only once."""
+        return cls.at(path, "is a pipe or a device", remedy="a log is read more than once, save it to a file")
 
     @classmethod
-    def no_rows(cls, path: Path) -> BurstlensError:
-        """A header and nothing under it."""
-        return cls(f"{shown(path)}: has a header but no rows")
+    def empty(cls, path: Path) -> Self:
+        """The file has no bytes, not even a header."""
+        return cls.at(path, "is empty")
 
     @classmethod
-    def no_logs(cls) -> BurstlensError:
-        """An empty list of files."""
+    def no_rows(cls, path: Path) -> Self:
+        """The file has a header but no rows."""
+        return cls.at(path, "has a header but no rows")
+
+    @classmethod
+    def no_logs(cls) -> Self:
+        """The list of files is empty."""
         return cls("no log given: name at least one file")
 
     @classmethod
-    def binary(cls, path: Path) -> BurstlensError:
-        """Bytes that are no text, and no compression or Parquet that we know."""
-        return cls(
-            f"{shown(path)}: is a binary file; a log is CSV, JSON lines or Parquet, plain or as .gz or .zst"
+    def binary(cls, path: Path) -> Self:
+        """The file is not text, and not a compression or Parquet that burstlens reads."""
+        return cls.at(
+            path,
+            "is a binary file",
+            remedy="a log is CSV, JSON lines or Parquet, plain or as .gz or .zst",
         )
 
     @classmethod
-    def utf16(cls, path: Path) -> BurstlensError:
-        """Text in UTF-16, as some Windows programs save it."""
-        return cls(f"{shown(path)}: is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
+    def utf16(cls, path: Path) -> Self:
+        """The file is text in UTF-16, as some Windows programs save it."""
+        return cls.at(path, "is UTF-16 text", remedy="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
 
     @classmethod
-    def json_array(cls, path: Path) -> BurstlensError:
-        """One JSON array instead of one object a line."""
-        return cls(f"{shown(path)}: is one JSON array; one object a line is needed (jq -c '.[]')")
+    def json_array(cls, path: Path) -> Self:
+        """The file is one JSON array instead of one object per line."""
+        return cls.at(path, "is one JSON array", remedy="write one object per line (jq -c '.[]')")
 
     @classmethod
-    def damaged(cls, path: Path, kind: str) -> BurstlensError:
-        """A compressed or Parquet file that ends early or is not what its first bytes say."""
-        return cls(f"{shown(path)}: damaged or cut short, its {kind} data is not whole; get it again")
+    def damaged(cls, path: Path, kind: str) -> Self:
+        """A compressed or Parquet file ends early, or does not have the format that its first bytes name."""
+        return cls.at(path, f"damaged or cut short, its {kind} data is not complete", remedy="get it again")
 
     @classmethod
-    def unparsable(cls, path: Path, why: str) -> BurstlensError:
-        """The engine gave up on the file as a whole."""
-        return cls(f"{shown(path)}: cannot be parsed: {_one_line(why)}")
+    def unparsable(cls, path: Path, why: str) -> Self:
+        """The engine could not parse the file at all."""
+        return cls.at(path, f"cannot be parsed: {_one_line(why)}")
 
     @classmethod
     def unknown_header(
@@ -102,111 +170,156 @@ class BurstlensError(Exception):
         nearest: str,
         lacks: Sequence[str],
         extra: Sequence[str],
-    ) -> BurstlensError:
+    ) -> Self:
         """No known format has these columns (or, in JSON, these keys)."""
-        differs = []
-        if lacks:
-            differs.append(f"lacks {_named(lacks)}")
-        if extra:
-            differs.append(f"has {_named(extra)}")
-        word = "keys" if kind == "jsonl" else "header"
-        way = "--columns arrival=…,request_tokens=…,response_tokens=…"
         if kind == "csv" and any(_is_number(name) for name in header):
-            return cls(f"{shown(path)}: the first line looks like a row; put the column names above it")
-        return cls(
-            f"{shown(path)}: unknown {word}; nearest known format is {nearest}, but this one "
-            f"{' and '.join(differs)}; map its columns: {way}"
+            return cls.at(path, "the first line looks like a row", remedy="put the column names above it")
+        differences = []
+        if lacks:
+            differences.append(f"lacks {_named(lacks)}")
+        if extra:
+            differences.append(f"has {_named(extra)}")
+        word = "keys" if kind == "jsonl" else "header"
+        mapping = option("columns", "arrival=…,request_tokens=…,response_tokens=…")
+        return cls.at(
+            path,
+            f"unknown {word}; nearest known format is {nearest}, but this one {' and '.join(differences)}",
+            remedy=f"map its columns: {mapping}",
         )
 
     @classmethod
-    def unknown_mapping(cls, wrong: Iterable[str], known: Sequence[str]) -> BurstlensError:
-        """`--columns` with a trace column that there is not."""
-        return cls(f"--columns: no trace column {_named(sorted(wrong))}; there are {', '.join(known)}")
-
-    @classmethod
-    def doubled_mapping(cls, column: str, keys: Sequence[str]) -> BurstlensError:
-        """`--columns` with two sources for one trace column."""
-        return cls(f"--columns: {' and '.join(keys)} both give {column}; keep one")
-
-    @classmethod
-    def no_arrival(cls) -> BurstlensError:
-        """`--columns` without the one column that every trace has."""
-        return cls(
-            "--columns: no arrival; say which column holds it, as in arrival=timestamp or arrival_ms=ts"
+    def unknown_mapping(cls, names: Iterable[str], known: Sequence[str]) -> Self:
+        """`columns` maps to a trace column that does not exist."""
+        return cls.of_option(
+            "columns", f"no trace column {_named(sorted(names))}", remedy=f"there are {', '.join(known)}"
         )
 
     @classmethod
-    def absent_columns(cls, path: Path, wrong: Sequence[str], header: Sequence[str]) -> BurstlensError:
-        """`--columns` with a column that the log does not have."""
-        return cls(f"{shown(path)}: --columns names {_named(wrong)}, but the log has {_named(header)}")
+    def doubled_mapping(cls, column: str, keys: Sequence[str]) -> Self:
+        """`columns` maps two columns of the log to one of the trace."""
+        return cls.of_option("columns", f"{' and '.join(keys)} both give {column}", remedy="keep one")
 
     @classmethod
-    def repeated_columns(cls, path: Path, names: Sequence[str]) -> BurstlensError:
-        """A header that names a column twice, so that nobody can say which is meant."""
-        return cls(f"{shown(path)}: the header has {_named(names)} more than once")
-
-    @classmethod
-    def all_rejected(cls, name: str, rejected: int, first: str) -> BurstlensError:
-        """Not one usable row."""
-        rows = counted(rejected, "row")
-        return cls(f"{_one_line(name)}: none of its {rows} can be used; first, {_one_line(first)}")
-
-    @classmethod
-    def strict(cls, first: str) -> BurstlensError:
-        """A bad row under `--strict`."""
-        return cls(f"{_one_line(first)} (--strict stops here)")
-
-    @classmethod
-    def too_many_streams(cls, name: str, most: int) -> BurstlensError:
-        """A column of single values taken for service or model."""
-        return cls(
-            f"{_one_line(name)}: more than {most:,} pairs of service and model; "
-            "is a column with a value of its own in every row taken for one of them?"
+    def no_arrival(cls) -> Self:
+        """`columns` does not map the one column that every trace has."""
+        return cls.of_option(
+            "columns",
+            "no arrival",
+            remedy="say which column holds it, as in arrival=timestamp or arrival_ms=ts",
         )
 
     @classmethod
-    def foreign_trace(cls, path: Path, why: str) -> BurstlensError:
-        """A Parquet file with our mark whose metadata or columns are not ours."""
-        return cls(f"{shown(path)}: not a trace of this version: {_one_line(why)}; ingest its log again")
+    def absent_columns(cls, path: Path, names: Sequence[str], header: Sequence[str]) -> Self:
+        """`columns` names a column that the log does not have."""
+        return cls.at(path, f"{option('columns')} names {_named(names)}, but the log has {_named(header)}")
 
     @classmethod
-    def mixed_clocks(cls, dated: str, undated: str) -> BurstlensError:
-        """Logs with dates and logs with bare seconds in one trace."""
+    def repeated_columns(cls, path: Path, names: Sequence[str]) -> Self:
+        """The header names a column twice, so that it is not clear which one is meant."""
+        return cls.at(path, f"the header has {_named(names)} more than once")
+
+    @classmethod
+    def all_rejected(cls, name: str, rejected: int, first: str) -> Self:
+        """Not one row of the log can be used."""
+        return cls.at(name, f"none of its {counted(rejected, 'row')} can be used; first, {_one_line(first)}")
+
+    @classmethod
+    def strict(cls, first: str) -> Self:
+        """A row cannot be used, and `strict` makes that an error."""
+        return cls(f"{_one_line(first)} ({option('strict', True)} stops here)")
+
+    @classmethod
+    def too_many_streams(cls, name: str, limit: int) -> Self:
+        """A column of single values was taken for the service or the model."""
+        return cls.at(
+            name,
+            f"more than {limit:,} pairs of service and model",
+            remedy="is a column with a value of its own in every row taken for one of them?",
+        )
+
+    @classmethod
+    def foreign_trace(cls, path: Path, why: str) -> Self:
+        """A Parquet file has burstlens metadata, but its metadata or columns are not those of a trace."""
+        return cls.at(path, f"not a trace of this version: {_one_line(why)}", remedy="ingest its log again")
+
+    @classmethod
+    def mixed_clocks(cls, dated: str, undated: str) -> Self:
+        """Logs with dates and logs with bare seconds cannot be one trace."""
         return cls(
             f"{_one_line(dated)} has dates and {_one_line(undated)} has seconds from an unknown start; "
             "they cannot make one trace"
         )
 
     @classmethod
-    def no_clock(cls, path: Path) -> BurstlensError:
-        """A span of time asked of a log whose seconds count from nowhere known, or of several logs."""
-        return cls(
-            f"{shown(path)}: --from and --to count from day 0 of one trace; "
-            "make one first: burstlens ingest … -o trace.parquet"
+    def no_clock(cls, path: Path) -> Self:
+        """A span of time needs one trace that counts from midnight of day 0."""
+        return cls.at(
+            path,
+            f"{option('start_s')} and {option('end_s')} count from day 0 of one trace",
+            remedy="make one first: burstlens ingest … -o trace.parquet",
         )
 
     @classmethod
-    def nothing_inside(cls, path: Path) -> BurstlensError:
-        """A span of time in which the trace has no request."""
-        return cls(f"{shown(path)}: no request lies between --from and --to")
+    def nothing_inside(cls, path: Path) -> Self:
+        """The trace has no request in that span of time."""
+        return cls.at(path, f"no request lies between {option('start_s')} and {option('end_s')}")
 
     @classmethod
-    def no_spark(cls, why: str) -> BurstlensError:
-        """Spark cannot be had: Java, the extra or the master is missing, and `why` says what mends it."""
+    def not_on_spark(cls, path: Path, what: str) -> Self:
+        """Only DuckDB reads this kind of log."""
+        return cls.at(
+            path,
+            f"{what} is not read on Spark",
+            remedy=f"first make a trace of it: burstlens ingest {shown(path)} -o trace.parquet",
+        )
+
+
+class EndpointError(BurstlensError):
+    """A server does not answer, or not in the way that burstlens needs."""
+
+
+class DiskError(BurstlensError):
+    """The operating system does not let burstlens read or write a file."""
+
+    @classmethod
+    def unreadable(cls, path: Path, fault: OSError) -> Self:
+        """The operating system refuses to read the file."""
+        return cls.at(path, f"cannot be read: {_reason(fault)}")
+
+    @classmethod
+    def unwritable(cls, path: Path, fault: OSError | str) -> Self:
+        """The operating system refuses to write there."""
+        return cls.at(path, f"cannot be written: {_reason(fault)}")
+
+
+class MissingExtraError(BurstlensError):
+    """An optional part of burstlens, or a program that it needs, is not installed."""
+
+    @classmethod
+    def of(cls, extra: str, package: str, what: str) -> Self:
+        """A package of an extra is not installed.
+
+        Examples
+        --------
+        >>> str(MissingExtraError.of("text", "tokenizers", "prompts of text"))
+        "prompts of text: needs the tokenizers package; install it with: pip install 'burstlens[text]'"
+        """
+        remedy = f"install it with: pip install 'burstlens[{extra}]'"
+        return cls.at(what, f"needs the {package} package", remedy=remedy)
+
+    @classmethod
+    def no_spark(cls, why: str) -> Self:
+        """Java, the extra or the Spark master is missing; `why` says so and what to do."""
         return cls(_one_line(why))
-
-    @classmethod
-    def not_on_spark(cls, path: Path, what: str) -> BurstlensError:
-        """A log that only DuckDB reads."""
-        return cls(
-            f"{shown(path)}: {what} is not read on Spark; first make a trace of it: "
-            f"burstlens ingest {shown(path)} -o trace.parquet"
-        )
 
 
 def shown(path: Path) -> str:
     """A path as text for one line of a message."""
     return _one_line(str(path))
+
+
+def _reason(fault: OSError | str) -> str:
+    return _one_line(fault if isinstance(fault, str) else (fault.strerror or str(fault)).lower())
 
 
 def _is_number(text: str) -> bool:
@@ -223,7 +336,7 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in flat)
 
 
-def _named(names: Sequence[str], most: int = 6) -> str:
+def _named(names: Sequence[str], limit: int = 6) -> str:
     """A few names in quotes, and how many more there are."""
-    said = ", ".join(f"'{_one_line(name)[:60]}'" for name in names[:most])
-    return said + (f" and {len(names) - most} more" if len(names) > most else "")
+    quoted = ", ".join(f"'{_one_line(name)[:60]}'" for name in names[:limit])
+    return quoted + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .errors import BurstlensError
+from .errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,7 +82,7 @@ class Shown:
             return next(iter(frames.values()))
         if table is None or table not in frames:
             asked = "no table" if table is None else f"no table {table!r}"
-            raise BurstlensError(f"{asked}; there are: {', '.join(frames) or 'none'}")
+            raise InputError(f"{asked}; there are: {', '.join(frames) or 'none'}")
         return frames[table]
 
     def figures(self) -> dict[str, Any]:

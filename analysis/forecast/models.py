@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core.arrays import Array
-from ..core.errors import BurstlensError
+from ..core.errors import MissingExtraError
 from ..core.units import DAY_H, DAY_S, WEEK_S
 from .scores import QUANTILES
 from .series import LAGS, Series
@@ -247,9 +247,7 @@ def load_xgboost() -> Any:
     try:
         import xgboost
     except ImportError as absent:
-        raise BurstlensError(
-            "forecast: needs the xgboost package; install it with: pip install 'burstlens[forecast]'"
-        ) from absent
+        raise MissingExtraError.of("forecast", "xgboost", "forecast") from absent
     return xgboost
 
 

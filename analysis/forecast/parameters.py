@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from ..characterize import Characterization
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..core.units import DAY_H, HOUR_S, bin_name
 from ..interchange.parameters import parameters, validate
 from ..traffic.arrivals import Arrivals
@@ -36,7 +36,7 @@ def forecast_parameters(
         bin_s = max(counts["bin_s"].unique().to_list(), default=part.bins_s[-1])
     counts = counts.filter(pl.col("bin_s") == bin_s)
     if counts.is_empty():
-        raise BurstlensError(
+        raise InputError(
             f"{part.info.name}: no request count was forecast in bins of {bin_name(bin_s)} to export"
         )
     content = parameters(said)

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from ..core.arrays import Array
 from ..core.cpu import cores
-from ..core.errors import BurstlensError
+from ..core.errors import BurstlensError, InputError
 from ..core.result import Part, Progress, silent
 from ..core.units import DAY_S, MINUTE_S, bin_name, time_span
 from ..trace.aggregates import spoken
@@ -170,7 +170,7 @@ def describe_forecast(
                 if target not in series and bin_s == bins[0]
             ]
     if not found.scores:
-        raise BurstlensError(missing[0] if missing else f"{trace.info.name}: no load to forecast")
+        raise InputError(missing[0] if missing else f"{trace.info.name}: no load to forecast")
     return Forecasts(
         missing=tuple(dict.fromkeys(missing)),
         info=trace.info,
@@ -200,7 +200,7 @@ def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selecti
     if not held:
         known = ", ".join(" · ".join(filter(None, (row["service"], row["model"]))) for row in streams[:20])
         named = " · ".join(filter(None, (service, model)))
-        raise BurstlensError(f"{trace.info.name}: no service or model {named!r}; it has: {known}")
+        raise InputError(f"{trace.info.name}: no service or model {named!r}; it has: {known}")
     return sorted(held, key=lambda selection: -selection.n)
 
 
@@ -212,12 +212,12 @@ def _cuts(
     held = 0 if whole is None else len(whole)
     fewest = math.ceil(max(FEWEST_TRAINING / PAPER_SHARE, FEWEST_HELD_OUT / (1 - PAPER_SHARE)))
     if whole is None:
-        raise BurstlensError(
+        raise InputError(
             f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
             f"in the record of {time_span(span_s)}: a shorter --bin or --horizon, or a longer trace"
         )
     if held < fewest:
-        raise BurstlensError(
+        raise InputError(
             f"{selection.label}: the record holds {held} bins of {bin_name(bin_s)} that can be forecast, "
             f"where {fewest} are needed: a shorter --bin or a longer trace"
         )
@@ -271,7 +271,7 @@ def _evaluated(
     finally:
         pool.shutdown(cancel_futures=True)
     if not out:
-        raise BurstlensError("nothing was seen before the origins, so that there is nothing to learn from")
+        raise InputError("nothing was seen before the origins, so that there is nothing to learn from")
     return out
 
 

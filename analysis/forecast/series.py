@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from ..core.arrays import Array
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..core.units import DAY_S, HOUR_S, bin_name
 from ..trace.aggregates import ticks_in
 from ..trace.trace import Selection, Trace
@@ -90,12 +90,12 @@ def load_series(
     lead = 1 if horizon_s is None else max(1, int(np.ceil(horizon_s / bin_s - 1e-9)))
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     if bin_s < trace.info.resolution_s:
-        raise BurstlensError(
+        raise InputError(
             f"--bin {bin_name(bin_s)}: shorter than the clock of {trace.info.name}, whose stamps are "
             f"{bin_name(trace.info.resolution_s)} apart"
         )
     if span_s / bin_s > MOST_BINS:
-        raise BurstlensError(
+        raise InputError(
             f"--bin {bin_name(bin_s)}: more than {MOST_BINS:,} bins in {trace.info.name}; use longer ones"
         )
     windows = [

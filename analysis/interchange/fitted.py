@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..lengths.joint import Marginal
 from ..lengths.part import joint_model
 
@@ -39,7 +39,7 @@ def chosen(
         if not wanted:
             labels = ", ".join(one["label"] for one in known)
             asked = " · ".join(part for part in (service, model) if part)
-            raise BurstlensError(f"{name}: no selection {asked!r}; it has: {labels}")
+            raise InputError(f"{name}: no selection {asked!r}; it has: {labels}")
     window_s = float(content["window_s"])
     out: list[Selection] = []
     for part in content["selections"]:
@@ -54,7 +54,7 @@ def chosen(
         if any(row["n"] for row in windows):
             out.append({**part, "arrivals": {**part["arrivals"], "windows": windows}})
     if not out:
-        raise BurstlensError(f"{name}: no window with requests in what was asked for")
+        raise InputError(f"{name}: no window with requests in what was asked for")
     return out
 
 
@@ -91,7 +91,7 @@ def length_laws(
         except KeyError:
             continue
         return model.request, model.response, str(candidate["selection"]["label"])
-    raise BurstlensError(
+    raise InputError(
         f"{content['source']['name']}: {own['label']}: no laws of request and response lengths; give lengths "
         "with --tokens REQUEST,RESPONSE"
     )

@@ -18,7 +18,7 @@ import polars.selectors as cs
 from ..characterize import Characterization
 from ..conversations.part import Conversations
 from ..core.atomic_write import write_whole
-from ..core.errors import BurstlensError
+from ..core.errors import DiskError, InputError
 from ..core.exhibit import Exhibit, Shown
 from ..lengths.part import Lengths
 from ..traffic.arrivals import Arrivals
@@ -137,7 +137,7 @@ def validate(content: Any, what: str) -> None:
     if fault is not None:
         steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault.instance_path)
         where = steps.removeprefix(".") or "the whole file"
-        raise BurstlensError(f"{what}: {where}: {fault.message[:200]} (see parameters.schema.json)")
+        raise InputError(f"{what}: {where}: {fault.message[:200]} (see parameters.schema.json)")
 
 
 def write_parameters(content: dict[str, Any], out: Path) -> None:
@@ -153,9 +153,9 @@ def read_parameters(path: Path) -> Parameters:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
-        raise BurstlensError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
+        raise DiskError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
     except (UnicodeDecodeError, json.JSONDecodeError) as fault:
-        raise BurstlensError(f"{path}: not a parameter file: {fault}") from fault
+        raise InputError(f"{path}: not a parameter file: {fault}") from fault
     validate(content, str(path))
     return Parameters(content)
 

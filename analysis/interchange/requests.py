@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..core.units import counted
 from ..logs.trace_info import TraceInfo
 
@@ -51,7 +51,7 @@ def with_tokens(requests: Requests, tokens: tuple[int, int] | None = None) -> Re
         way = "export to parquet or csv"
         if not requests.info.has_tokens:
             way = f"give lengths with --tokens REQUEST,RESPONSE, or {way}"
-        raise BurstlensError(
+        raise InputError(
             f"{requests.info.name}: {absent:,} of {counted(len(frame), 'request')} without token counts, "
             f"which this format needs; {way}"
         )

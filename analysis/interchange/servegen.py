@@ -23,7 +23,7 @@ from scipy import special
 
 from ..core.arrays import Array, Integers
 from ..core.atomic_write import write_text
-from ..core.errors import BurstlensError, shown
+from ..core.errors import DiskError, InputError, shown
 from ..core.units import counted
 from ..lengths.joint import Marginal
 from ..lengths.part import SIDES, describe_lengths
@@ -54,14 +54,14 @@ def write_servegen(
     window_s = float(content["window_s"])
     starts = sorted({float(row["start_s"]) for part in parts for row in part["arrivals"]["windows"]})
     if window_s != round(window_s) or any(start != round(start) for start in starts):
-        raise BurstlensError(
+        raise InputError(
             f"{content['source']['name']}: windows of {window_s:g} s; ServeGen's begin at whole seconds, "
             "fit with --window of whole seconds"
         )
     # A window lasts until the next row, so what follows the last one before a hole is said too.
     rows = sorted({*starts, *(start + window_s for start in starts)})
     if others := [number for number in _numbers(out) if number >= len(parts)]:
-        raise BurstlensError.unwritable(
+        raise DiskError.unwritable(
             out / TRACE.format(others[0]),
             f"{counted(len(others), 'client')} that would stay beside those of this export; remove them, or "
             "name another folder with -o",
@@ -122,7 +122,7 @@ def _numbers(folder: Path) -> list[int]:
     for path in folder.glob("chunk-*-trace.csv"):
         named = CHUNK.fullmatch(path.name)
         if named is None:
-            raise BurstlensError(f"{shown(path)}: its name has no number of a client; chunk-0-trace.csv has")
+            raise InputError(f"{shown(path)}: its name has no number of a client; chunk-0-trace.csv has")
         numbers.append(int(named[1]))
     return sorted(numbers)
 
@@ -166,7 +166,7 @@ def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
         )
     rows_s = [row["start_s"] for rows in clients.values() for row in rows]
     if not total:
-        raise BurstlensError(f"{shown(folder)}: no window with requests")
+        raise InputError(f"{shown(folder)}: no window with requests")
     content = {
         "schema_version": VERSION,
         "generator": "burstlens",
@@ -200,26 +200,22 @@ def _windows(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     except UnicodeDecodeError:
-        raise BurstlensError(f"{shown(path)}: is no UTF-8 text") from None
+        raise InputError(f"{shown(path)}: is no UTF-8 text") from None
     with io.StringIO(text, newline="") as file:
         for line, cells in enumerate(csv.reader(file), 1):
             try:
                 start, rate, cv, pattern, first, second = cells
                 numbers = [float(each) for each in (start, rate, cv, first, second)]
             except ValueError:
-                raise BurstlensError(
-                    f"{shown(path)}:{line}: is not start,rate,cv,pattern,shape,scale"
-                ) from None
+                raise InputError(f"{shown(path)}:{line}: is not start,rate,cv,pattern,shape,scale") from None
             if pattern not in ("", "Gamma", "Weibull"):
-                raise BurstlensError(
-                    f"{shown(path)}:{line}: no pattern {pattern!r}; Gamma and Weibull are known"
-                )
+                raise InputError(f"{shown(path)}:{line}: no pattern {pattern!r}; Gamma and Weibull are known")
             names = ("start_s", "rate_rps", "cv", "shape", "scale")
             rows.append({**dict(zip(names, numbers, strict=True)), "pattern": pattern})
     if not rows:
-        raise BurstlensError.empty(path)
+        raise InputError.empty(path)
     return rows
 
 
@@ -229,7 +225,7 @@ def _window_s(folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]]) 
         round(float(gap), 6) for rows in clients.values() for gap in np.diff([row["start_s"] for row in rows])
     }
     if gaps and min(gaps) <= 0:
-        raise BurstlensError(f"{shown(folder)}: its windows are not in order")
+        raise InputError(f"{shown(folder)}: its windows are not in order")
     # A row without requests may stand after a hole of any length, so the shortest step is the length.
     return min(gaps) if gaps else 600.0
 
@@ -325,12 +321,12 @@ def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> lis
             if all(name in shares for name in FIELDS)
         }
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     except (ValueError, SyntaxError, AttributeError, TypeError) as fault:
-        raise BurstlensError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}: {fault}") from fault
+        raise InputError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}: {fault}") from fault
     parsed = {start: shares for start, shares in parsed.items() if all(len(each[0]) for each in shares)}
     if not parsed:
-        raise BurstlensError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}")
+        raise InputError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}")
     starts = sorted(parsed)
     weight = dict.fromkeys(starts, 0.0)
     for row in rows:

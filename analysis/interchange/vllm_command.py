@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.atomic_write import write_text
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..core.units import HOUR_S
 from .fitted import Selection, length_laws, mean_tokens
 
@@ -33,7 +33,7 @@ def write_vllm_line(
     if start_s is not None:
         fitted = [row for row in fitted if row["start_s"] <= start_s < row["start_s"] + window_s]
     if not fitted:
-        raise BurstlensError(
+        raise InputError(
             f"{content['source']['name']}: {part['selection']['label']}: no window with a fitted shape"
             f"{'' if start_s is None else f' at {start_s / HOUR_S:.2f} h'}; choose another with --from"
         )

@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 
 from ..core.arrays import Array
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..core.units import DAY_S
 from .select_sql import Reading
 from .tables import Stream
@@ -109,7 +109,7 @@ def set_dates(plan: Plan) -> None:
             continue
         if day is None:
             named = plan.readings[days.index(plan.day0)].log.path.name
-            raise BurstlensError.mixed_clocks(named, reading.log.path.name)
+            raise InputError.mixed_clocks(named, reading.log.path.name)
         if reading.clock == "second 0":
             plan.origins_s[i] = -((day - plan.day0).days * DAY_S)
         else:
@@ -169,5 +169,5 @@ def ask(
             # Line breaks of both kinds in one file; the strict reader wants one kind.
             return connection.execute(said.replace("strict_mode = true", "strict_mode = false"), bound)
         if re.search(r"GZIP|gzip|zstd|ZSTD|end of file|stream", str(fault)):
-            raise BurstlensError.damaged(reading.log.path, reading.log.packed) from fault
-        raise BurstlensError.unparsable(reading.log.path, str(fault).partition("\n")[0]) from fault
+            raise InputError.damaged(reading.log.path, reading.log.packed) from fault
+        raise InputError.unparsable(reading.log.path, str(fault).partition("\n")[0]) from fault

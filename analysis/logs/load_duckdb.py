@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..core.units import counted
 from .clock_and_streams import (
     ARRIVAL_LIMIT_S,
@@ -71,22 +71,22 @@ def load(
     plan = guess(connection, readings)
     while True:
         if len(plan.streams) > MOST_STREAMS:
-            raise BurstlensError.too_many_streams(readings[0].log.path.name, MOST_STREAMS)
+            raise InputError.too_many_streams(readings[0].log.path.name, MOST_STREAMS)
         torn, counts = _run(connection, plan)
         if not _corrected(connection, plan, counts):
             break
     rejects = _rejected(connection, plan, torn, counts)
     if strict and rejects:
-        raise BurstlensError.strict(str(rejects[0]))
+        raise InputError.strict(str(rejects[0]))
     rows, sessions, tokens = _numbers(
         connection, "SELECT COUNT(*), COUNT(session), COUNT(request_tokens) FROM requests"
     )
     if rows == 0:
         if rejects:
-            raise BurstlensError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
+            raise InputError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
         if readings[0].span != WHOLE:
-            raise BurstlensError.nothing_inside(readings[0].log.path)
-        raise BurstlensError.no_rows(readings[0].log.path)
+            raise InputError.nothing_inside(readings[0].log.path)
+        raise InputError.no_rows(readings[0].log.path)
     # What reading and rejecting needed; nothing asks for them again.
     connection.execute("ALTER TABLE stamped DROP COLUMN flaw")
     connection.execute("ALTER TABLE stamped DROP COLUMN log_id")

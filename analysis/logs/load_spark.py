@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from .clock_and_streams import ARRIVAL_LIMIT_S, STEPS_S, Plan, in_order, rounded_s, set_dates
 from .load_duckdb import OFF_CLOCK, UNREADABLE_NAME, Loaded, checks, clock_error, flaw_of, stream_of, tick_of
 from .rejects import TEXT_LIMIT, Reject, escaped
@@ -59,17 +59,17 @@ def load(
     )
     rejects = _listed(engine, readings) if rejected else []
     if strict and rejects:
-        raise BurstlensError.strict(str(rejects[0]))
+        raise InputError.strict(str(rejects[0]))
     rows, sessions, tokens = engine.rows(
         "SELECT COUNT(*), COUNT(session), COUNT(request_tokens) FROM requests"
     )[0]
     count = sum(n for *_, n in rejected)
     if rows == 0:
         if rejects:
-            raise BurstlensError.all_rejected(readings[0].log.path.name, count, str(rejects[0]))
+            raise InputError.all_rejected(readings[0].log.path.name, count, str(rejects[0]))
         if readings[0].span != WHOLE:
-            raise BurstlensError.nothing_inside(readings[0].log.path)
-        raise BurstlensError.no_rows(readings[0].log.path)
+            raise InputError.nothing_inside(readings[0].log.path)
+        raise InputError.no_rows(readings[0].log.path)
     spread = all(reading.format.spread for reading in readings)
     resorted = 0 if spread else _late(engine)
     return Loaded(
@@ -96,7 +96,7 @@ def _planned(engine: SparkEngine, plan: Plan) -> list[DataFrame]:
         engine.view("read", frame)
         told = engine.rows(_facts(rounded_s(plan, i)))
         if len(told) > MOST_STREAMS:
-            raise BurstlensError.too_many_streams(reading.log.path.name, MOST_STREAMS)
+            raise InputError.too_many_streams(reading.log.path.name, MOST_STREAMS)
         found |= {(service, model) for service, model, *_ in told}
         for *_, steps in told:
             plan.resolution_s = min(

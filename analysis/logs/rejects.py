@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..core.arrays import Integers
-from ..core.errors import BurstlensError
+from ..core.errors import DiskError
 from .sniff import LogFile, unpacked
 
 TEXT_LIMIT = 500
@@ -195,7 +195,7 @@ def write_rejects(rejects: Sequence[Reject], out: Path) -> None:
             writer.writerow(["file", "line", "reason", "column", "text"])
             writer.writerows(_fields(rejects))
     except OSError as fault:
-        raise BurstlensError.unwritable(out, fault) from fault
+        raise DiskError.unwritable(out, fault) from fault
 
 
 def _fields(rejects: Sequence[Reject]) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from .select_sql import BLOCKS, NO_BLOCKS, SQL_TYPES, WHOLE, Reading, Use, inside
 from .sniff import LogFile, parquet_files
 
@@ -34,9 +34,9 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
     """The log's rows as trace columns, with the three columns above; `known` binds what the SELECT asks."""
     log = reading.log
     if "UNPIVOT" in reading.format.sql:
-        raise BurstlensError.not_on_spark(log.path, f"the format {reading.format.title}")
+        raise InputError.not_on_spark(log.path, f"the format {reading.format.title}")
     if log.packed == "zstd" or (log.packed == "gzip" and log.path.suffix != ".gz"):
-        raise BurstlensError.not_on_spark(log.path, f"{log.packed} data in a file of this name")
+        raise InputError.not_on_spark(log.path, f"{log.packed} data in a file of this name")
     frame, names = _lines(engine, log, reading)
     engine.view(f"lines_{i}", frame)
     listed = [

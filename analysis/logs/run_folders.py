@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import BurstlensError
+from ..core.errors import DiskError, InputError
 
 RUN = "run.json"
 """Marks a folder as a run, and says what was asked of whom."""
@@ -72,7 +72,7 @@ def opened(paths: Iterable[Path]) -> list[Record]:
             continue
         records = sorted(path.glob(RECORDS), key=lambda file: (len(file.name), file.name))
         if not records:
-            raise BurstlensError(f"{path}: this run recorded no request; give the folder of one that did")
+            raise InputError(f"{path}: this run recorded no request; give the folder of one that did")
         # A worker that was given nothing to do, or was stopped at once, leaves an empty file.
         filled = [file for file in records if file.stat().st_size]
         if path in parts:
@@ -80,7 +80,7 @@ def opened(paths: Iterable[Path]) -> list[Record]:
         else:
             files += [Record(file) for file in filled or records[:1]]
     if parts and not files:
-        raise BurstlensError(f"{listed[0]}: these shards recorded no request")
+        raise InputError(f"{listed[0]}: these shards recorded no request")
     return files
 
 
@@ -95,22 +95,22 @@ def whole(paths: Sequence[Path]) -> list[Part]:
     first = parts[0]
     others = [path for path in paths if path not in {part.folder for part in parts}]
     if others:
-        raise BurstlensError(f"{others[0]}: is no shard, and cannot make one trace with {first.name}")
+        raise InputError(f"{others[0]}: is no shard, and cannot make one trace with {first.name}")
     for key, words in ONE.items():
         for part in parts[1:]:
             if part.said.get(key) != first.said.get(key):
-                raise BurstlensError(
+                raise InputError(
                     f"{part.name}: has another {words} than {first.name}; give the shards of one workload, "
                     "sent together"
                 )
     for one, other in pairwise(parts):
         if one.index == other.index:
-            raise BurstlensError(f"{one.folder} and {other.folder}: are the same shard; give each shard once")
+            raise InputError(f"{one.folder} and {other.folder}: are the same shard; give each shard once")
     missing = sorted(set(range(first.said["of"])) - {part.index for part in parts})
     if missing:
         named = ", ".join(f"{index}/{first.said['of']}" for index in missing[:8])
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        raise BurstlensError(
+        raise InputError(
             f"{first.name}: of its shards {named}{more} {'is' if len(missing) == 1 else 'are'} missing; give "
             "the folders of all"
         )
@@ -129,9 +129,9 @@ def _part(path: Path) -> Part | None:
         told = {**shard, "served_model": said["served_model"], "prompts": said["settings"].get("prompts")}
         return Part(path, int(shard["index"]), {"of": int(shard["of"]), **told})
     except OSError as fault:
-        raise BurstlensError.unreadable(path / RUN, fault) from fault
+        raise DiskError.unreadable(path / RUN, fault) from fault
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise BurstlensError(f"{path / RUN}: is no manifest of a run: {fault}") from fault
+        raise InputError(f"{path / RUN}: is no manifest of a run: {fault}") from fault
 
 
 def _on_one_clock(parts: list[Part]) -> list[Part]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from .formats import Column, Format, formats, nearest, plain, recognized
 from .sniff import IDENTITY, LogFile, look, parquet_files, unglobbed
 from .trace_info import METADATA_KEY, TraceInfo
@@ -109,10 +109,10 @@ def read_as(
     only requests of that time; BurstlensError where the log's clock has no known start.
     """
     if span != WHOLE and path.is_dir() and not parquet_files(path, *span):
-        raise BurstlensError.nothing_inside(path)
+        raise InputError.nothing_inside(path)
     reading = _told(path, columns, position, behind_s, span)
     if span != WHOLE and reading.clock != "second 0":
-        raise BurstlensError.no_clock(path)
+        raise InputError.no_clock(path)
     return reading
 
 
@@ -126,12 +126,12 @@ def _told(
     format = recognized(log.header, log.kind)
     if format is None:
         close = nearest(log.header, log.kind)
-        raise BurstlensError.unknown_header(
+        raise InputError.unknown_header(
             path, log.kind, log.header, close.title, close.missing(log.header), close.unknown(log.header)
         )
     doubled = [c.name for c in format.columns if plain(c.name) in twice]
     if doubled:
-        raise BurstlensError.repeated_columns(path, doubled)
+        raise InputError.repeated_columns(path, doubled)
     actual = {plain(name): name for name in reversed(log.header)}
     uses = tuple(Use(c, actual.get(plain(c.name))) for c in format.columns if c.type != "UNUSED")
     canonical = format.name == "canonical"
@@ -178,28 +178,28 @@ def _stored(log: LogFile) -> TraceInfo | None:
             return None
         return TraceInfo.from_json(text)
     except (ValueError, KeyError, TypeError) as fault:
-        raise BurstlensError.foreign_trace(log.path, str(fault)) from fault
+        raise InputError.foreign_trace(log.path, str(fault)) from fault
 
 
 def _mapped(log: LogFile, columns: Mapping[str, str], twice: list[str], span: Span) -> Reading:
     """The canonical format with the log's own columns under its names."""
     unknown = [key for key in columns if key not in MAPPED]
     if unknown:
-        raise BurstlensError.unknown_mapping(unknown, list(MAPPED))
+        raise InputError.unknown_mapping(unknown, list(MAPPED))
     actual = {plain(name): name for name in reversed(log.header)}
     absent = [name for name in columns.values() if plain(name) not in actual]
     if absent:
-        raise BurstlensError.absent_columns(log.path, absent, log.header)
+        raise InputError.absent_columns(log.path, absent, log.header)
     doubled = [name for name in columns.values() if plain(name) in twice]
     if doubled:
-        raise BurstlensError.repeated_columns(log.path, doubled)
+        raise InputError.repeated_columns(log.path, doubled)
     given: dict[str, str] = {}
     for key in columns:
         if MAPPED[key] in given:
-            raise BurstlensError.doubled_mapping(MAPPED[key], [given[MAPPED[key]], key])
+            raise InputError.doubled_mapping(MAPPED[key], [given[MAPPED[key]], key])
         given[MAPPED[key]] = key
     if "arrival_s" not in given:
-        raise BurstlensError.no_arrival()
+        raise InputError.no_arrival()
     format = formats()["canonical"]
     uses: list[Use] = []
     clock = "number"

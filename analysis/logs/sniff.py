@@ -23,7 +23,7 @@ from typing import BinaryIO, cast
 import duckdb
 import zstandard
 
-from ..core.errors import BurstlensError
+from ..core.errors import DiskError, InputError
 from ..core.units import DAY_S
 
 HEAD_BYTES = 1 << 18
@@ -76,34 +76,34 @@ def look(path: Path) -> LogFile:
         if S_ISDIR(mode):
             if (path / IDENTITY).is_file():
                 return _look_at_parquet(path)
-            raise BurstlensError.directory(path)
+            raise InputError.directory(path)
         if not S_ISREG(mode):
-            raise BurstlensError.no_file(path)
+            raise InputError.no_file(path)
         with path.open("rb") as file:
             magic = file.read(4)
         if not magic:
-            raise BurstlensError.empty(path)
+            raise InputError.empty(path)
         if magic == PARQUET:
             return _look_at_parquet(path)
         packed = "gzip" if magic.startswith(GZIP) else "zstd" if magic == ZSTD else "none"
         with unpacked(path, packed) as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError as fault:
-        raise BurstlensError.missing_file(path) from fault
+        raise InputError.missing_file(path) from fault
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise BurstlensError.utf16(path)
+        raise InputError.utf16(path)
     text = head.removeprefix(b"\xef\xbb\xbf")
     if not text.strip():
-        raise BurstlensError.empty(path)
+        raise InputError.empty(path)
     first_line = text.splitlines()[0]
     if b"\0" in first_line or not _is_text(first_line):
-        raise BurstlensError.binary(path)
+        raise InputError.binary(path)
     if text.lstrip()[:1] == b"{":
         return _look_at_jsonl(path, packed, text)
     if text.lstrip()[:1] == b"[":
-        raise BurstlensError.json_array(path)
+        raise InputError.json_array(path)
     return _look_at_csv(path, packed, text)
 
 
@@ -124,7 +124,7 @@ def unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
             with path.open("rb") as raw:
                 yield raw
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as fault:
-        raise BurstlensError.damaged(path, packed) from fault
+        raise InputError.damaged(path, packed) from fault
 
 
 def _is_text(line: bytes) -> bool:
@@ -140,14 +140,14 @@ def _is_text(line: bytes) -> bool:
 def _look_at_parquet(path: Path) -> LogFile:
     files = parquet_files(path)
     if not files:
-        raise BurstlensError.empty(path)
+        raise InputError.empty(path)
     with duckdb.connect() as connection:
         try:
             columns = connection.execute(
                 "DESCRIBE SELECT * FROM read_parquet($1, hive_partitioning = false)", [unglobbed(files[0])]
             ).fetchall()
         except duckdb.Error as fault:
-            raise BurstlensError.damaged(path, "Parquet") from fault
+            raise InputError.damaged(path, "Parquet") from fault
     return LogFile(path, "parquet", "none", tuple(c[0] for c in columns), ",", {c[0]: c[1] for c in columns})
 
 
@@ -215,9 +215,9 @@ def checked_digest(path: Path, packed: str) -> str:
                 while stream.read(HEAD_BYTES):
                     pass
         elif packed == "zstd" and not _whole_zstd(path):
-            raise BurstlensError.damaged(path, packed)
+            raise InputError.damaged(path, packed)
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     return digest
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...queries.spark import SparkEngine
-from ..core.errors import BurstlensError
+from ..core.errors import BurstlensError, DiskError, InputError, MissingExtraError
 from .sniff import HEAD_BYTES, IDENTITY, PARQUET, parquet_files
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)")
@@ -119,10 +119,10 @@ def _told(url: str, fault: Exception) -> BurstlensError:
     java = getattr(fault, "java_exception", None)
     said = str(java.toString() if java is not None else fault).split("\n")[0]
     if "java.io.FileNotFoundException" in said:
-        return BurstlensError(f"{url}: no such file")
+        return InputError.at(url, "no such file")
     if "No FileSystem for scheme" in said or NO_CLASS.search(said):
-        return BurstlensError(
+        return MissingExtraError(
             f"{url}: Spark has no connector for {url.partition(':')[0]}:// here; name its package with "
             "--spark-conf spark.jars.packages=…"
         )
-    return BurstlensError.no_spark(f"{url}: cannot be read by Spark: {said.partition(': ')[2] or said}"[:400])
+    return DiskError.at(url, f"cannot be read by Spark: {said.partition(': ')[2] or said}"[:400])

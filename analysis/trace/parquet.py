@@ -15,7 +15,7 @@ import polars as pl
 
 from ...queries.duckdb import DuckDBEngine
 from ...queries.spark import SparkEngine
-from ..core.errors import BurstlensError
+from ..core.errors import DiskError
 from ..core.units import DAY_S
 from ..logs.select_sql import literal
 from ..logs.sniff import DAY, IDENTITY
@@ -62,7 +62,7 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
             copy(trace.engine, info or trace.info, begun)
         begun.replace(out)
     except (OSError, duckdb.IOException, pl.exceptions.ComputeError) as fault:
-        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
+        raise DiskError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
     finally:
         with suppress(OSError):
             begun.unlink()
@@ -109,7 +109,7 @@ def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
     begun = out.with_name(f".{out.name}.part")
     try:
         if out.exists() and not (out / IDENTITY).is_file():
-            raise BurstlensError.unwritable(out, "something else is there; name another folder with -o")
+            raise DiskError.unwritable(out, "something else is there; name another folder with -o")
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
         if isinstance(trace.engine, SparkEngine):
@@ -125,6 +125,6 @@ def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
         shutil.rmtree(out, ignore_errors=True)
         begun.replace(out)
     except (OSError, duckdb.IOException) as fault:
-        raise BurstlensError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
+        raise DiskError.unwritable(out, fault if isinstance(fault, OSError) else str(fault)) from fault
     finally:
         shutil.rmtree(begun, ignore_errors=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..core.errors import BurstlensError
+from ..core.errors import InputError
 from ..core.units import HOUR_S
 from .parquet import COLUMNS, PREFIX
 from .trace import Trace
@@ -27,7 +27,7 @@ def streams_of(trace: Trace, service: str | None = None, model: str | None = Non
         if chosen.is_empty():
             listed = ", ".join(known[:12]) or "none"
             within = f" in service {service!r}" if column == "model" and service else ""
-            raise BurstlensError(
+            raise InputError(
                 f"{trace.info.name}: no requests of {column} {wanted!r}{within}; it has: {listed}"
             )
     return chosen
@@ -52,7 +52,7 @@ def found_in(
         first=EVERYTHING if first is None else first,
     )
     if found.is_empty():
-        raise BurstlensError(
+        raise InputError(
             f"{trace.info.name}: no request in that time; the trace runs from "
             f"{trace.start_s / HOUR_S:.2f} h to {trace.end_s / HOUR_S:.2f} h after midnight of day 0"
         )

@@ -19,7 +19,7 @@ import polars as pl
 from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
 from ...queries.spark import LOCAL, SparkEngine, Unavailable, start
-from ..core.errors import BurstlensError
+from ..core.errors import BurstlensError, DiskError, InputError, MissingExtraError
 from ..core.exhibit import Exhibit, Shown
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
@@ -104,7 +104,7 @@ class Trace(Shown):
         BurstlensError where Spark holds them: there only small tables leave the cluster.
         """
         if not isinstance(self.engine, DuckDBEngine):
-            raise BurstlensError(
+            raise InputError(
                 f"{self.info.name}: its requests stay on the cluster; ingest writes them as Parquet, "
                 "to be read without Spark"
             )
@@ -211,13 +211,13 @@ def open_trace(
     """
     records = opened([logs] if isinstance(logs, Path) else logs)
     if not records:
-        raise BurstlensError.no_logs()
+        raise InputError.no_logs()
     tell = progress or silent
     if span != WHOLE and len(records) > 1:
-        raise BurstlensError.no_clock(records[0].path)
+        raise InputError.no_clock(records[0].path)
     urls = {record.path: url for record in records if (url := spark_places.url_of(record.path))}
     if urls and cluster is None:
-        raise BurstlensError(f"{next(iter(urls.values()))}: is read on Spark only: --engine spark")
+        raise InputError(f"{next(iter(urls.values()))}: is read on Spark only: --engine spark")
     client = None if cluster is None or not urls else _started(cluster)
     with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
         stands = {
@@ -239,7 +239,7 @@ def open_trace(
             said = str(fault)
             for path, stand in stands.items():
                 said = said.replace(str(stand), urls[path])
-            raise BurstlensError(said) from fault
+            raise InputError(said) from fault
     tell("opened", 1.0)
     return trace
 
@@ -293,7 +293,7 @@ def _started(cluster: Cluster) -> SparkEngine:
     try:
         return start(cluster.master, cluster.conf, BurstlensError)
     except Unavailable as fault:
-        raise BurstlensError.no_spark(str(fault)) from fault
+        raise MissingExtraError.no_spark(str(fault)) from fault
 
 
 def _loaded(engine: Engine, readings: Sequence[Reading], strict: bool, clock_s: float = 0.0) -> Loaded:
@@ -400,10 +400,10 @@ def ingest(
     listed_logs = [logs] if isinstance(logs, Path) else list(logs)
     paths = [record.path for record in opened(listed_logs)]
     if not paths:
-        raise BurstlensError.no_logs()
+        raise InputError.no_logs()
     out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
-        raise BurstlensError.unwritable(out, "it is one of the logs; name another file with -o")
+        raise DiskError.unwritable(out, "it is one of the logs; name another file with -o")
     listed = out.with_name(f"{out.stem}.rejects.csv")
     trace = open_trace(
         listed_logs, columns=columns, strict=strict, rejects=listed, cluster=cluster, progress=progress

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError, InputError
 from ..record.models import ClockOffset
 from ..settings import Target
 
@@ -58,7 +58,7 @@ def measure_offset(how: str, target: Target) -> ClockOffset | None:
         return asyncio.run(_endpoint(target))
     folder = Path(how)
     if not folder.is_dir():
-        raise BurstlensError(f"--clock: {how!r} is neither 'endpoint' nor a folder that all senders share")
+        raise InputError(f"--clock: {how!r} is neither 'endpoint' nor a folder that all senders share")
     return _folder(folder)
 
 
@@ -109,5 +109,5 @@ def _folder(folder: Path) -> ClockOffset | None:
                 Path(name).unlink()
             seen.append((before, after, told, told + TICK_S))
     except OSError as fault:
-        raise BurstlensError.unwritable(folder, fault) from fault
+        raise DiskError.unwritable(folder, fault) from fault
     return bounded("the server of a shared folder", seen)

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 from msgspec import UNSET, structs
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError, InputError
 from ...analysis.core.units import counted
 from ...analysis.logs.run_folders import RECORDS, RUN, Part, is_run
 from ...analysis.logs.run_folders import whole as parts_of
@@ -54,7 +54,7 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
     """
     parts = parts_of(folders)
     if not parts:
-        raise BurstlensError(f"{folders[0] if folders else 'no folder'}: is no shard of a workload")
+        raise InputError(f"{folders[0] if folders else 'no folder'}: is no shard of a workload")
     manifests = [read_manifest(part.folder) for part in parts]
     workload = _joined(parts)
     manifest = _manifest(parts, manifests, workload)
@@ -75,7 +75,7 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
             moved = server.with_columns(pl.col("at_s") + parts[0].behind_s)
             moved.write_ndjson(out / SERVER)
     except OSError as fault:
-        raise BurstlensError.unwritable(out, fault) from fault
+        raise DiskError.unwritable(out, fault) from fault
     write_manifest(out, manifest)
     return manifest
 
@@ -98,7 +98,7 @@ def _joined(parts: Sequence[Part]) -> Workload:
     requests = pl.concat([load.requests for load in loads]).sort("request_id")
     asked = int(parts[0].said["requests"])
     if requests["request_id"].n_unique() != requests.height or requests.height != asked:
-        raise BurstlensError(
+        raise InputError(
             f"{parts[0].folder}: its shards hold {counted(requests.height, 'request')} together, "
             f"{requests['request_id'].n_unique():,} different ones, and the workload has {asked:,}; a "
             "workload.parquet is not the one that was written"

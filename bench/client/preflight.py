@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import EndpointError, InputError
 from ..record.versioned_json import from_dict
 from ..settings import Target
 from .protocol import ServedModel, ServerVersion
@@ -49,7 +49,7 @@ def base_url(text: str) -> str:
     except ValueError:
         known = False
     if not known or parts.query or parts.fragment:
-        raise BurstlensError(f"--url: {text!r} is no base URL; write one like http://127.0.0.1:8000")
+        raise InputError(f"--url: {text!r} is no base URL; write one like http://127.0.0.1:8000")
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
@@ -85,30 +85,30 @@ async def _models(http: ClientSession, target: Target) -> list[ServedModel]:
     try:
         async with http.get(f"{url}/v1/models") as response:
             if response.status in (401, 403):
-                raise BurstlensError(f"{url}: wants a key (HTTP {response.status}); set {KEY}")
+                raise EndpointError(f"{url}: wants a key (HTTP {response.status}); set {KEY}")
             if response.status == 404 and target.model:
                 return []
             if response.status != 200:
-                raise BurstlensError(
+                raise EndpointError(
                     f"{url}/v1/models: answers HTTP {response.status}; is this the base URL of an "
                     "OpenAI-compatible server?"
                 )
             content = await response.json(content_type=None)
             return [from_dict(ServedModel, entry) for entry in content["data"] if isinstance(entry, dict)]
     except aiohttp.ClientSSLError as fault:
-        raise BurstlensError(f"{url}: TLS fails: {_one_line(fault)}") from None
+        raise EndpointError(f"{url}: TLS fails: {_one_line(fault)}") from None
     except aiohttp.ClientConnectorDNSError:
-        raise BurstlensError(f"{url}: no such host") from None
+        raise EndpointError(f"{url}: no such host") from None
     except aiohttp.ClientConnectorError as fault:
         number = fault.os_error.errno
         why = os.strerror(number).lower() if number else str(fault.os_error).lower()
-        raise BurstlensError(f"{url}: cannot connect: {why}; is the server up?") from None
+        raise EndpointError(f"{url}: cannot connect: {why}; is the server up?") from None
     except TimeoutError:
-        raise BurstlensError(f"{url}: no answer within {LIMIT_S:g} s") from None
+        raise EndpointError(f"{url}: no answer within {LIMIT_S:g} s") from None
     except aiohttp.ClientError as fault:
-        raise BurstlensError(f"{url}: does not answer as a server does: {_one_line(fault)}") from None
+        raise EndpointError(f"{url}: does not answer as a server does: {_one_line(fault)}") from None
     except (ValueError, KeyError, TypeError):
-        raise BurstlensError(f"{url}/v1/models: answers no list of models") from None
+        raise EndpointError(f"{url}/v1/models: answers no list of models") from None
 
 
 def _served(listed: list[ServedModel], target: Target) -> str:
@@ -117,12 +117,12 @@ def _served(listed: list[ServedModel], target: Target) -> str:
     if target.model is None:
         if len(names) == 1:
             return names[0]
-        raise BurstlensError(
+        raise EndpointError(
             f"{target.url}: lists {len(names)} models; name one with --model"
             + (f": {', '.join(names[:8])}" if names else "")
         )
     if names and target.model not in names:
-        raise BurstlensError(
+        raise EndpointError(
             f"{target.url}: does not serve {target.model!r}; it serves: {', '.join(names[:8])}"
         )
     return target.model

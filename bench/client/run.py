@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 from msgspec import structs
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import BurstlensError, InputError
 from ..prompts.token_ids import NO_PREFIX_CACHE, Prompts
 from ..record.models import Manifest, RunSettings, ShardInfo
 from ..record.run_folder import Writer, begin, read_manifest, read_record, record_path, write_manifest
@@ -54,13 +54,13 @@ def run(
     record.
     """
     if workload.requests.is_empty():
-        raise BurstlensError(f"{workload.name}: holds no requests to send")
+        raise InputError(f"{workload.name}: holds no requests to send")
     if target.api == "chat" and not prompts.text:
-        raise BurstlensError("--api chat: needs prompts of text; give --prompts FILE --tokenizer PATH")
+        raise InputError("--api chat: needs prompts of text; give --prompts FILE --tokenizer PATH")
     if shard is not None and start_unix_s is None:
-        raise BurstlensError("--shard: say with --start-at when all the senders begin")
+        raise InputError("--shard: say with --start-at when all the senders begin")
     if start_unix_s is not None and resume:
-        raise BurstlensError(
+        raise InputError(
             "--resume: a common start has passed, and the others' clock went on; start all again"
         )
     endpoint = preflight(target)
@@ -140,7 +140,7 @@ def _sharded(
     limit = settings.max_concurrency
     if limit is not None:
         if limit < shard.of * settings.workers:
-            raise BurstlensError(
+            raise InputError(
                 f"--max-concurrency: {limit} in flight are too few for {shard.of} shards with "
                 f"{settings.workers} workers each; it counts the whole, and each needs one"
             )
@@ -215,7 +215,7 @@ def _resumed(folder: Path, manifest: Manifest) -> Manifest:
         ("kind of prompts", before.settings.prompts or prompts, prompts),
     ):
         if was != now:
-            raise BurstlensError(
+            raise InputError(
                 f"{folder}: has another {what}; a run goes on with the options that it began with"
             )
     return structs.replace(before, stopped=None)

@@ -14,7 +14,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.units import time_span
 from ..workload.table import Workload
 
@@ -34,17 +34,17 @@ class Shard:
 
     def __post_init__(self) -> None:
         if self.of < 1:
-            raise BurstlensError(f"--shard: {self}: there must be at least one shard")
+            raise InputError(f"--shard: {self}: there must be at least one shard")
         if not 0 <= self.index < self.of:
             last = f"0/{self.of}" if self.of == 1 else f"0/{self.of} to {self.of - 1}/{self.of}"
-            raise BurstlensError(f"--shard: {self} is out of range; {self.of} shards are {last}")
+            raise InputError(f"--shard: {self} is out of range; {self.of} shards are {last}")
 
     @classmethod
     def parse(cls, text: str) -> Shard:
         """`2/4`; BurstlensError where it is none."""
         found = re.fullmatch(r"\s*(-?\d+)\s*/\s*(-?\d+)\s*", text)
         if found is None:
-            raise BurstlensError(
+            raise InputError(
                 f"--shard: {text!r} is no shard; write INDEX/N counted from 0, such as 0/4 to 3/4"
             )
         return cls(int(found[1]), int(found[2]))
@@ -78,14 +78,14 @@ def parse_start(text: str) -> float:
         pass
     else:
         if not 0 < seconds < 1e11:
-            raise BurstlensError(wrong)
+            raise InputError(wrong)
         return seconds
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise BurstlensError(wrong) from None
+        raise InputError(wrong) from None
     if instant.tzinfo is None:
-        raise BurstlensError(
+        raise InputError(
             f"--start-at: {text!r} names no time zone, and senders may differ in theirs; add Z for UTC or an "
             "offset such as +01:00"
         )
@@ -96,7 +96,7 @@ def left_s(start_unix_s: float) -> float:
     """Seconds until the start by this machine's clock; BurstlensError where it has passed."""
     left = start_unix_s - time.time()
     if left <= 0:
-        raise BurstlensError(
+        raise InputError(
             f"--start-at: that instant passed {time_span(-left)} ago, and the others began without this "
             "sender; start all of them again with a later one"
         )

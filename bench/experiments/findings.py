@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...analysis.core.claims import Claim
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.exhibit import Exhibit, Shown, marks
 from ...analysis.core.result import Part
 from . import maf2, responses, schedulers, sweep
@@ -95,11 +95,11 @@ def findings(experiment: Experiment) -> Findings:
     """What the experiment's trials say; BurstlensError where it has none or is of no known kind."""
     kind = experiment.question.kind
     if kind not in KINDS:
-        raise BurstlensError(
+        raise InputError(
             f"{experiment.folder}: is an experiment of kind {kind!r}, which this burstlens does not know"
         )
     if experiment.trials.is_empty():
-        raise BurstlensError(f"{experiment.folder}: no trial has ended yet; the same command goes on")
+        raise InputError(f"{experiment.folder}: no trial has ended yet; the same command goes on")
     found = KINDS[kind](experiment)
     told = marks(experiment.question.simulated, experiment.question.synthetic, "workload")
     return replace(found, parts=tuple(replace(part, marks=told) for part in found.parts))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...analysis.core.errors import BurstlensError, shown
+from ...analysis.core.errors import DiskError, InputError, shown
 from .trials import Label
 
 SHAPE, SCALE, EXPONENT = PARAMETERS = ("shape", "scale", "exponent")
@@ -133,7 +133,7 @@ def grid_of(
     begin = {**START, **{name: _value(f"{said}start.{name}", name, v) for name, v in (start or {}).items()}}
     alone = _values(said, inside, values if values is not None else VALUES, begin)
     if not any(alone.values()):
-        raise BurstlensError(
+        raise InputError(
             f"{said}{inside}{'/'.join(values or PARAMETERS)}: an empty grid: nothing but the start "
             f"({', '.join(f'{name} {value:g}' for name, value in begin.items())}) is asked for"
         )
@@ -146,7 +146,7 @@ def grid_of(
     made = Grid(alone, chosen, both, begin)
     count = _count(made)
     if count > MOST:
-        raise BurstlensError(
+        raise InputError(
             f"{said}{inside}{'/'.join(alone)}: a grid of {count:,} settings, more than {MOST:,}: "
             "give fewer values, or no pairs"
         )
@@ -183,11 +183,11 @@ def _value(said: str, parameter: str, value: Any) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise BurstlensError(f"{said}: {_brief(value)} is no finite number")
+        raise InputError(f"{said}: {_brief(value)} is no finite number")
     if parameter != EXPONENT and not number > 0:
-        raise BurstlensError(f"{said}: {_brief(value)} is not above 0")
+        raise InputError(f"{said}: {_brief(value)} is not above 0")
     if parameter == SHAPE and number < LEAST_SHAPE:
-        raise BurstlensError(
+        raise InputError(
             f"{said}: {value!r} is below {LEAST_SHAPE:g}: nearly all requests would come at once"
         )
     return number
@@ -201,7 +201,7 @@ def _brief(value: Any) -> str:
 
 def _profile(said: str, name: Any) -> str:
     if name not in PROFILES:
-        raise BurstlensError(f"{said}: no profile {_brief(name)}; there are {', '.join(PROFILES)}")
+        raise InputError(f"{said}: no profile {_brief(name)}; there are {', '.join(PROFILES)}")
     return str(name)
 
 
@@ -210,9 +210,7 @@ def flags(values: Mapping[str, str | None], profile: str | None, pairs: bool, fi
     given = {name: text for name, text in {**values, "profile": profile}.items() if text is not None}
     if file is not None:
         if given:
-            raise BurstlensError(
-                f"--grid and --{next(iter(given))} both say what is varied: give one of them"
-            )
+            raise InputError(f"--grid and --{next(iter(given))} both say what is varied: give one of them")
         found = read_grid(file)
         return found if pairs else replace(found, paired={})
     profiles = None if profile is None else _words("--profile", profile)
@@ -226,16 +224,14 @@ def _numbers(said: str, text: str) -> list[float]:
         try:
             out.append(float(part))
         except ValueError:
-            raise BurstlensError(
-                f"{said}: {part!r} is no number; write numbers with commas: 0.2,0.5,1"
-            ) from None
+            raise InputError(f"{said}: {part!r} is no number; write numbers with commas: 0.2,0.5,1") from None
     return out
 
 
 def _words(said: str, text: str) -> list[str]:
     found = [part.strip() for part in text.split(",") if part.strip()]
     if not found:
-        raise BurstlensError(f"{said}: {text!r} names nothing; an empty grid has no trials")
+        raise InputError(f"{said}: {text!r} names nothing; an empty grid has no trials")
     return found
 
 
@@ -249,19 +245,19 @@ def read_grid(path: Path) -> Grid:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BurstlensError.missing_file(path) from None
+        raise InputError.missing_file(path) from None
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     except ValueError as fault:
-        raise BurstlensError(f"{shown(path)}: is no TOML: {fault}") from fault
+        raise InputError(f"{shown(path)}: is no TOML: {fault}") from fault
     said = f"{shown(path)}: "
     _known(said, "", content, ("start", "profiles", "values", "pairs"))
     pairs = content.get("pairs", True)
     if not isinstance(pairs, bool | dict):
-        raise BurstlensError(f"{said}pairs: {_brief(pairs)} is neither true, false nor a table of values")
+        raise InputError(f"{said}pairs: {_brief(pairs)} is neither true, false nor a table of values")
     profiles = content.get("profiles")
     if profiles is not None and not (isinstance(profiles, list) and profiles):
-        raise BurstlensError(f"{said}profiles: {_brief(profiles)} is no list of {', '.join(PROFILES)}")
+        raise InputError(f"{said}profiles: {_brief(profiles)} is no list of {', '.join(PROFILES)}")
     for name in profiles or ():
         _profile(f"{said}profiles", name)
     return grid_of(
@@ -281,15 +277,15 @@ def _table(said: str, key: str, content: Mapping[str, Any], *, lists: bool) -> d
     if table is None:
         return None
     if not isinstance(table, dict):
-        raise BurstlensError(f"{said}{key}: {_brief(table)} is no table; write [{key}] and values under it")
+        raise InputError(f"{said}{key}: {_brief(table)} is no table; write [{key}] and values under it")
     _known(said, f"{key}.", table, PARAMETERS)
     for name, value in table.items():
         if lists and not isinstance(value, list):
-            raise BurstlensError(f"{said}{key}.{name}: {_brief(value)} is no list; write [0.2, 0.5, 1]")
+            raise InputError(f"{said}{key}.{name}: {_brief(value)} is no list; write [0.2, 0.5, 1]")
     return table
 
 
 def _known(said: str, inside: str, keys: Iterable[str], known: Sequence[str]) -> None:
     for key in keys:
         if key not in known:
-            raise BurstlensError(f"{said}{inside}{key}: no such key; there are {', '.join(known)}")
+            raise InputError(f"{said}{inside}{key}: no such key; there are {', '.join(known)}")

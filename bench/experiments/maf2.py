@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.result import Part, number
 from ...analysis.trace.trace import Trace
 from ..workload.from_trace import from_trace
@@ -123,12 +123,12 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
     known = set(burst.engine.table("streams")["service"].to_list())
     for service in ("conversation", "api"):
         if service not in known:
-            raise BurstlensError(
+            raise InputError(
                 f"{burst.info.name}: has no requests of service {service!r}; experiment maf2 needs a "
                 f"BurstGPT trace with both sides, this one has: {', '.join(sorted(known))}"
             )
     if not burst.info.has_tokens:
-        raise BurstlensError(f"{burst.info.name}: tells no token counts; experiment maf2 needs them")
+        raise InputError(f"{burst.info.name}: tells no token counts; experiment maf2 needs them")
     conversation, api = (pool_of(burst, service, seed) for service in ("conversation", "api"))
     notes = []
     if functions is None:
@@ -149,7 +149,7 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
         pools, tuple(notes), {"rows": {name: len(pool.at_s) for name, pool in pools.items()}}
     )
     if found.requests < FEWEST:
-        raise BurstlensError(
+        raise InputError(
             f"{found.shortest}: holds {found.requests} requests, too few to be brought to one rate with the "
             f"others; {FEWEST} are needed"
         )
@@ -175,7 +175,7 @@ def cut(pools: Mapping[str, Pool], kind: str, requests: int, rate_rps: float, se
     else:
         at_s = pool.at_s[block] - pool.at_s[block][0]
         if at_s[-1] <= 0:
-            raise BurstlensError(
+            raise InputError(
                 f"{pool.name}: {requests} requests from number {start + 1} on come at one instant: they "
                 "cannot be brought to a rate"
             )

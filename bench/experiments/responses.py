@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.result import Interval, Part, number
 from ...analysis.lengths.part import Lengths, describe_lengths
 from ...analysis.trace.subset import requests_of, streams_of
@@ -46,7 +46,7 @@ def check(engine: EndpointBackend) -> list[str]:
     """Notes on a server whose answers mean something; BurstlensError for one whose answers mean nothing."""
     where = engine.target.url
     if engine.simulated:
-        raise BurstlensError(
+        raise InputError(
             f"{where}: is the simulated endpoint (preset {engine.simulated}); its answers have the "
             "lengths that it is asked for, so comparing them would mean nothing; give a real server"
         )
@@ -57,7 +57,7 @@ def check(engine: EndpointBackend) -> list[str]:
             "real: with dummy weights the answer means nothing."
         ]
     if not found.learnt:
-        raise BurstlensError(
+        raise InputError(
             f"{where}: its model finds English sentences no likelier than the same words shuffled "
             f"({number(found.margin)} nats a token, {MARGIN} are needed): it runs on dummy weights, so "
             "the lengths of its answers would mean nothing"
@@ -76,15 +76,13 @@ def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: 
     Raises BurstlensError where a service is unknown or no request tells both lengths.
     """
     if not trace.info.has_tokens:
-        raise BurstlensError(
-            f"{trace.info.name}: tells no token counts; experiment responses needs both lengths"
-        )
+        raise InputError(f"{trace.info.name}: tells no token counts; experiment responses needs both lengths")
     if service is None and "conversation" in streams_of(trace)["service"]:
         service = "conversation"
     found = requests_of(trace, service=service)
     told = found.filter((pl.col("request_tokens") > 0) & (pl.col("response_tokens") > 0))
     if told.is_empty():
-        raise BurstlensError(f"{trace.info.name}: no request tells both of its lengths")
+        raise InputError(f"{trace.info.name}: no request tells both of its lengths")
     drawn = told.sample(min(most, told.height), shuffle=True, seed=seed)
     known = drawn.select(
         "service",
@@ -159,9 +157,7 @@ def parts(experiment: Experiment) -> tuple[Answers, Lengths]:
         asked.append(load.join(record.select("request_id", model_tokens="response_tokens"), on="request_id"))
     both = pl.concat(asked)
     if both.height < 2:
-        raise BurstlensError(
-            f"{experiment.folder}: fewer than two requests were answered; nothing to compare"
-        )
+        raise InputError(f"{experiment.folder}: fewer than two requests were answered; nothing to compare")
     return _answers(both, int(experiment.question.facts["cap"])), _lengths(both, experiment)
 
 

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.result import Part, number
 from ...analysis.core.units import HOUR_S
 from ..workload.from_parameters import from_parameters
@@ -73,7 +73,7 @@ def services_of(content: Mapping[str, Any]) -> list[str]:
     labels = [str(part["selection"]["label"]) for part in content["selections"]]
     known = [service for service in SERVICES if service in labels]
     if not known:
-        raise BurstlensError(
+        raise InputError(
             f"{content['source']['name']}: has neither a selection 'conversation' nor 'api'; it has: "
             f"{', '.join(labels)}"
         )
@@ -98,7 +98,7 @@ def picked(
         first = max((end or 0.0) - length_s, 0.0) if start is None else start
         last = first + length_s if end is None else end
         if last <= first:
-            raise BurstlensError(f"--to: {last:g} s is not after --from {first:g} s")
+            raise InputError(f"--to: {last:g} s is not after --from {first:g} s")
         starts = np.array([first])
         length_s = last - first
     else:
@@ -112,7 +112,7 @@ def picked(
         best = int(np.argmax(least))
         told = ", ".join(f"{number(float(n[best]))} of {service}" for service, n in held.items())
         where = f"the range from {starts[best]:g} s on" if len(starts) == 1 else "the best range"
-        raise BurstlensError(
+        raise InputError(
             f"{where} of {length_s:g} s holds {told}; {FEWEST} of each are needed: lengthen it with --range"
         )
     chosen = int(np.random.default_rng([seed, len(starts)]).choice(enough))

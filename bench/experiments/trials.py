@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from ...analysis.core.atomic_write import write_json
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import BurstlensError, DiskError, InputError
 from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
 from ..record.versioned_json import from_dict, read_versioned_json
@@ -123,7 +123,7 @@ def run(
         kept = len(_rows(folder))
         if not kept:
             raise
-        raise BurstlensError(
+        raise InputError(
             f"{fault}; {kept} of {len(trials)} trials are kept in {folder}, and the same command goes on"
         ) from fault
     finally:
@@ -185,7 +185,7 @@ def _begun(question: Question, folder: Path) -> Question:
         for what in ("kind", "asked", "engine"):
             was, now = (json.loads(json.dumps(getattr(q, what))) for q in (before, question))
             if was != now:
-                raise BurstlensError(
+                raise InputError(
                     f"{folder}: holds another experiment ({_differs(what, was, now)}); name "
                     "another folder with -o"
                 )
@@ -194,7 +194,7 @@ def _begun(question: Question, folder: Path) -> Question:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
-        raise BurstlensError.unwritable(folder, fault) from fault
+        raise DiskError.unwritable(folder, fault) from fault
     write_json(asdict(question), folder / EXPERIMENT)
     return question
 
@@ -206,7 +206,7 @@ def _mend(path: Path) -> None:
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
     except OSError as fault:
-        raise BurstlensError.unwritable(path, fault) from fault
+        raise DiskError.unwritable(path, fault) from fault
 
 
 def _differs(what: str, was: Any, now: Any) -> str:
@@ -240,7 +240,7 @@ def _keep(folder: Path, number: int, trial: Trial, measured: TrialMeasurement) -
         with (folder / TRIALS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as fault:
-        raise BurstlensError.unwritable(folder, fault) from fault
+        raise DiskError.unwritable(folder, fault) from fault
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:

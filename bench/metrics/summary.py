@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError
 from ...analysis.core.result import Interval
 from ..record.json_bytes import dumps, loads
 from ..record.models import Manifest
@@ -170,7 +170,7 @@ def write_summary(
         text = json.dumps(summary.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     except OSError as fault:
-        raise BurstlensError.unwritable(folder, fault) from fault
+        raise DiskError.unwritable(folder, fault) from fault
     return summary
 
 

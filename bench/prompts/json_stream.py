@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from ...analysis.core.errors import BurstlensError, shown
+from ...analysis.core.errors import DiskError, InputError, shown
 
 STEP = 1 << 20
 LARGEST = 1 << 26
@@ -30,13 +30,13 @@ def entries(path: Path) -> Iterator[Entry]:
     """Every entry in order; BurstlensError naming line and column where the file is no JSON."""
     try:
         if path.is_dir():
-            raise BurstlensError(f"{shown(path)}: is a folder; name the file of prompts in it")
+            raise InputError(f"{shown(path)}: is a folder; name the file of prompts in it")
         with path.open("rb") as file:
             yield from _entries(_Window(path, file))
     except FileNotFoundError:
-        raise BurstlensError.missing_file(path) from None
+        raise InputError.missing_file(path) from None
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
 
 
 def _entries(window: _Window) -> Iterator[Entry]:
@@ -123,7 +123,7 @@ class _Window:
             if (last := data.rfind(b"\n")) >= 0:
                 start = read + last + 1
             read += len(data)
-        raise BurstlensError(f"{shown(self._path)}, line {line}, column {offset - start + 1}: {why}")
+        raise InputError(f"{shown(self._path)}, line {line}, column {offset - start + 1}: {why}")
 
     def _pass(self, to: int) -> None:
         self._byte += len(self._text[self._at : to].encode())

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ...analysis.core.arrays import Integers, Mask
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import counted
 from ..settings import Api
@@ -264,7 +264,7 @@ def text_prompts(
     the files cannot be used or the tokenizers package is missing.
     """
     if memory <= 0:
-        raise BurstlensError(f"--prompt-memory: {memory:,} bytes are none")
+        raise InputError(f"--prompt-memory: {memory:,} bytes are none")
     pool = TextPool(path, load_tokenizer(tokenizer), memory=memory, progress=progress)
     return TextPrompts(pool, tokenizer, seed=seed, share=share, special=api == "completions")
 

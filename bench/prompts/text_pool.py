@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...analysis.core.errors import BurstlensError, shown
+from ...analysis.core.errors import DiskError, InputError, shown
 from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import counted
 from .json_stream import entries
@@ -116,7 +116,7 @@ class TextPool:
                     digest.append(hash(text))
             batch.clear()
             if len(tokens) * PER_TEXT > memory:
-                raise BurstlensError(
+                raise InputError(
                     f"--prompt-memory: {memory / 1e6:,.4g} MB are too few for the index of "
                     f"{shown(self.path)}: the first {counted(len(tokens), 'prompt')} of it need more"
                 )
@@ -135,7 +135,7 @@ class TextPool:
                 progress(step, start / max(self.path.stat().st_size, 1))
         count()
         if not tokens:
-            raise BurstlensError(
+            raise InputError(
                 f"{shown(self.path)}: holds no prompts; its entries should have conversations or messages of "
                 "a person (ShareGPT), or an instruction (Alpaca)"
             )
@@ -157,9 +157,9 @@ class TextPool:
                 entry = json.loads(file.read(int(self._length[i])))
             return dict(_texts(entry))[int(self._message[i])]
         except OSError as fault:
-            raise BurstlensError.unreadable(self.path, fault) from fault
+            raise DiskError.unreadable(self.path, fault) from fault
         except (ValueError, KeyError):
-            raise BurstlensError(f"{shown(self.path)}: was changed while its prompts were sent") from None
+            raise InputError(f"{shown(self.path)}: was changed while its prompts were sent") from None
 
 
 def _texts(entry: object) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ..workload.table import Workload
 
 BLOCK = 512
@@ -68,7 +68,7 @@ class TokenPrompts:
     ) -> None:
         low, high = vocabulary
         if not 0 <= low < high:
-            raise BurstlensError(f"--vocabulary: {low}..{high} is no range of token ids")
+            raise InputError(f"--vocabulary: {low}..{high} is no range of token ids")
         self.seed, self.share, self.low, self.width = seed, share, low, high - low + 1
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...analysis.core.errors import BurstlensError, shown
+from ...analysis.core.errors import DiskError, InputError, MissingExtraError, shown
+from ...analysis.core.option_names import option
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,21 +21,19 @@ def load_tokenizer(path: Path) -> Tokenizer:
     try:
         from tokenizers import Tokenizer
     except ImportError:
-        raise BurstlensError(
-            "--tokenizer: needs the tokenizers package; install it with: pip install 'burstlens[text]'"
-        ) from None
+        raise MissingExtraError.of("text", "tokenizers", option("tokenizer")) from None
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BurstlensError.missing_file(path) from None
+        raise InputError.missing_file(path) from None
     except (OSError, UnicodeDecodeError) as fault:
         why = fault.strerror if isinstance(fault, OSError) else "not UTF-8 text"
-        raise BurstlensError(f"{shown(path)}: cannot be read: {str(why).lower()}") from None
+        raise DiskError(f"{shown(path)}: cannot be read: {str(why).lower()}") from None
     try:
         loaded: Tokenizer = Tokenizer.from_str(text)
     except Exception as fault:  # the library raises no other class
         why = " ".join(str(fault).split())[:160]
-        raise BurstlensError(f"{shown(path)}: is no tokenizer.json of Hugging Face: {why}") from None
+        raise InputError(f"{shown(path)}: is no tokenizer.json of Hugging Face: {why}") from None
     loaded.no_truncation()
     loaded.no_padding()
     return loaded

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...analysis.core.arrays import Array
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ..simulated.disaggregation import Deployment, Rig, Transfer
 from ..simulated.presets import Preset
 
@@ -66,19 +66,19 @@ class ScalableLoad:
         from ..client.send_plan import SendPlan
 
         if not len(workload.requests):
-            raise BurstlensError(f"{workload.name}: has no requests")
+            raise InputError(f"{workload.name}: has no requests")
         plan = SendPlan.of(workload)
         longest = preset.max_model_len
         rows = [i for i, into in enumerate(plan.request_tokens) if into < longest]
         refused = len(plan.ids) - len(rows)
         if refused > (1 - SHARE) * len(plan.ids):
-            raise BurstlensError(
+            raise InputError(
                 f"{workload.name}: {refused:,} of {len(plan.ids):,} prompts have {longest:,} tokens or more, "
                 f"which {preset.name} cannot take: choose a model with a longer context by --simulate"
             )
         span = workload.span_s if span_s is None else span_s
         if not span > 0:
-            raise BurstlensError(f"{workload.name}: requests of one instant have no rate to scale")
+            raise InputError(f"{workload.name}: requests of one instant have no rate to scale")
         into = [plan.request_tokens[i] for i in rows]
         out = [min(plan.response_tokens[i], longest - plan.request_tokens[i]) for i in rows]
         at = [plan.at_s[i] for i in rows]
@@ -120,12 +120,12 @@ class Serving:
         """
         size = preset.bytes_per_token if bytes_per_token is None else bytes_per_token
         if size is None:
-            raise BurstlensError(
+            raise InputError(
                 f"{preset.name}: does not tell what a cached token takes; give --bytes-per-token"
             )
         new = cls(preset, bytes_per_token=size, **more)
         if new.total < 2:
-            raise BurstlensError(
+            raise InputError(
                 f"--total: {new.total} cannot be divided into prefill and decode; 2 instances is the least"
             )
         for name, value in (
@@ -134,14 +134,14 @@ class Serving:
             ("--bandwidth", new.transfer.bandwidth_gbps),
         ):
             if not value > 0:
-                raise BurstlensError(f"{name}: {value:g} is not above 0")
+                raise InputError(f"{name}: {value:g} is not above 0")
         for name, value in (
             ("--launch-time", new.launch_s),
             ("--transfer-latency", new.transfer.latency_s),
             ("--bytes-per-token", size),
         ):
             if not 0 <= value < math.inf:
-                raise BurstlensError(f"{name}: {value:g} is not 0 or more")
+                raise InputError(f"{name}: {value:g} is not 0 or more")
         return new
 
     @cached_property
@@ -192,14 +192,14 @@ class Serving:
             kept = float((took <= bound).mean())
             if kept < share:
                 needed = _up(float(np.quantile(took, share, method="higher")))
-                raise BurstlensError(
+                raise InputError(
                     f"{name} {bound:g} s: no ratio can meet it, since requests that are served alone keep it "
                     f"in {100 * kept:.3g} % of cases and {100 * SHARE:g} % are needed; "
                     f"above {needed:g} s would work"
                 )
         if float(((ttft <= self.ttft_s) & (tpot <= self.tpot_s)).mean()) < share:
             both = [_up(float(np.quantile(took, (1 + share) / 2, method="higher"))) for took in (ttft, tpot)]
-            raise BurstlensError(
+            raise InputError(
                 f"--slo-ttft {self.ttft_s:g} s with --slo-tpot {self.tpot_s:g} s: no ratio can meet both, "
                 f"since too few requests do even alone; {both[0]:g} s with {both[1]:g} s would work"
             )
@@ -246,7 +246,7 @@ def goodput(
     while high == math.inf or low == 0.0:
         if keeps(load, serving, turns, rate):
             if load.requests / rate < AT_ONCE_S:
-                raise BurstlensError(
+                raise InputError(
                     f"{load.name}: its {load.requests:,} requests keep the bounds even if all come at once: "
                     "goodput has no end; take more requests, or fewer instances by --total"
                 )

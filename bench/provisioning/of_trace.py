@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import BurstlensError, InputError
 from ...analysis.core.result import Progress, silent
 from ...analysis.trace.trace import Trace
 from ..simulated.presets import load_preset
@@ -50,6 +50,6 @@ def search_trace(
         spec = SearchSpec(loads, None, Serving.of(preset), loads[0].span_s / WINDOWS, BEAM, seeds=seeds)
         return search_ratios(spec, about, workers=workers, progress=progress)
     except BurstlensError as why:
-        raise BurstlensError(
+        raise InputError(
             f"{why} (burstlens disaggregate has that option; or report without --disaggregate)"
         ) from why

@@ -15,7 +15,7 @@ import math
 from bisect import insort
 from collections.abc import Callable, Container, Iterator, Sequence
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.result import number
 from ..simulated.disaggregation import Deployment
 from .goodput import ScalableLoad, Serving, Turns
@@ -43,7 +43,7 @@ def switch(before: int, at_s: float, after: int) -> Turns:
 def windows(span_s: float, length_s: float) -> list[float]:
     """Begins of the windows of that length on the clock of a load; BurstlensError for fewer than two."""
     if length_s >= span_s:
-        raise BurstlensError(
+        raise InputError(
             f"--window: {number(length_s)} s is as long as the load, which lasts {number(span_s)} s; "
             f"choose at most {number(span_s / 2)} s, or a longer load"
         )

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...analysis.core.atomic_write import write_json
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
 from ..record.versioned_json import read_versioned_json
@@ -178,7 +178,7 @@ def search_ratios(
         best, _ = best_fixed(content)
         for i, each_load in enumerate(spec.searched):
             if not _best_fixed_on(spec, content, i)[0] > 0:
-                raise BurstlensError(
+                raise InputError(
                     f"{each_load.name}: no fixed ratio of {serving.total} instances keeps the bounds at any "
                     "rate: too many requests come at one instant; choose a larger --slo-ttft or --total"
                 )

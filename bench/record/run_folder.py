@@ -19,7 +19,7 @@ import msgspec
 import polars as pl
 
 from ...analysis.core.atomic_write import write_json
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError, InputError
 from ...analysis.logs.run_folders import RUN
 from ..workload.table import SCHEMA as SENT
 from ..workload.table import Workload
@@ -52,12 +52,12 @@ def read_manifest(folder: Path) -> Manifest:
 def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:
     """Make a new run folder; BurstlensError where it holds a run already, or cannot be written."""
     if (folder / RUN).exists():
-        raise BurstlensError(f"{folder}: holds a run already; go on with --resume, or name another folder")
+        raise InputError(f"{folder}: holds a run already; go on with --resume, or name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         workload.requests.write_parquet(folder / WORKLOAD)
     except OSError as fault:
-        raise BurstlensError.unwritable(folder, fault) from fault
+        raise DiskError.unwritable(folder, fault) from fault
     write_manifest(folder, manifest)
 
 
@@ -67,9 +67,9 @@ def read_workload(folder: Path) -> Workload:
     try:
         requests = pl.read_parquet(path).select(*SENT)
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     except pl.exceptions.PolarsError as fault:
-        raise BurstlensError.damaged(path, "Parquet") from fault
+        raise InputError.damaged(path, "Parquet") from fault
     return Workload(requests, manifest.name, manifest.synthetic, manifest.recipe)
 
 
@@ -100,7 +100,7 @@ def write_record(folder: Path, record: pl.DataFrame, server: pl.DataFrame) -> No
         record.select(*SCHEMA).write_ndjson(record_path(folder, 0))
         server.select(*SERVER_SCHEMA).write_ndjson(folder / SERVER)
     except OSError as fault:
-        raise BurstlensError.unwritable(folder, fault) from fault
+        raise DiskError.unwritable(folder, fault) from fault
 
 
 def record_path(folder: Path, worker: int) -> Path:
@@ -122,7 +122,7 @@ class Writer:
                 _cut_torn(path)
             self._file = path.open("ab", buffering=0)
         except OSError as fault:
-            raise BurstlensError.unwritable(path, fault) from fault
+            raise DiskError.unwritable(path, fault) from fault
 
     def add(self, line: msgspec.Struct) -> None:
         """Buffer a line until the next `flush`."""
@@ -137,7 +137,7 @@ class Writer:
             while data:
                 data = data[self._file.write(data) or 0 :]
         except OSError as fault:
-            raise BurstlensError.unwritable(self.path, fault) from fault
+            raise DiskError.unwritable(self.path, fault) from fault
         self._buffer.clear()
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ def _lines(path: Path, schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
                     yield _parsed(path, lines, before, schema)
                 before += lines.count(b"\n")
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
 
 
 def _parsed(path: Path, lines: bytes, before: int, schema: Mapping[str, Any]) -> pl.DataFrame:
@@ -190,7 +190,7 @@ def _parsed(path: Path, lines: bytes, before: int, schema: Mapping[str, Any]) ->
         return pl.read_ndjson(io.BytesIO(lines), schema=dict(schema)).select(*schema)
     except pl.exceptions.PolarsError as fault:
         line = next((i for i, text in enumerate(lines.splitlines(), 1) if not _is_object(text)), 1)
-        raise BurstlensError(f"{path}:{before + line}: is no line of a record") from fault
+        raise InputError(f"{path}:{before + line}: is no line of a record") from fault
 
 
 def _is_object(text: bytes) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError, InputError
 
 Model = TypeVar("Model")
 
@@ -48,14 +48,14 @@ def read_versioned_json(
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != version:
-            raise BurstlensError(f"{path}: has version {content['version']}, this burstlens reads {version}")
+            raise InputError(f"{path}: has version {content['version']}, this burstlens reads {version}")
         return make(content)
     except FileNotFoundError:
-        raise BurstlensError(absent) from None
+        raise InputError(absent) from None
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     except (ValueError, KeyError, TypeError, msgspec.MsgspecError) as fault:
-        raise BurstlensError(f"{path}: {wrong}: {fault}") from fault
+        raise InputError(f"{path}: {wrong}: {fault}") from fault
 
 
 def from_dict(kind: type[Model], content: dict[str, Any]) -> Model:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import EndpointError, InputError
 from ...analysis.core.exhibit import Exhibit, Shown
 from ...analysis.core.result import Progress, number, silent
 from ...analysis.interchange.parameters import validate
@@ -81,7 +81,7 @@ def calibrate(
     `tolerance`. BurstlensError where `kv` is no share, or a trial measures nothing.
     """
     if not 0 < kv < 1:
-        raise BurstlensError(f"--kv: {kv:g} is no share of the KV cache; write a number between 0 and 1")
+        raise InputError(f"--kv: {kv:g} is no share of the KV cache; write a number between 0 and 1")
     show = progress or silent
     tried: list[tuple[float, float]] = []
     rates: list[float] = []
@@ -92,7 +92,7 @@ def calibrate(
         workload = workload_at(scale)
         used = measure(workload)
         if not math.isfinite(used):
-            raise BurstlensError(
+            raise EndpointError(
                 "the endpoint told no KV-cache use; calibration needs its /metrics "
                 "(vllm:kv_cache_usage_perc) and a run of several seconds"
             )
@@ -172,7 +172,7 @@ def scaled(parameters: dict[str, Any], factor: float) -> dict[str, Any]:
     not above zero.
     """
     if not 0 < factor < math.inf:
-        raise BurstlensError(f"a rate cannot be scaled by {factor:g}; the factor must be above 0")
+        raise InputError(f"a rate cannot be scaled by {factor:g}; the factor must be above 0")
     out = copy.deepcopy(parameters)
     for selection in out["selections"]:
         arrivals = selection["arrivals"]

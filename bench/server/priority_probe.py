@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import EndpointError
 from ..client.run import run
 from ..prompts.token_ids import TokenPrompts
 from ..record.run_folder import read_record
@@ -65,8 +65,8 @@ def judged(order: Callable[[int], pl.DataFrame], url: str) -> bool | None:
         if answered.height < 3:
             said = next((text for text in record["error"].drop_nulls()), "no reason was given")
             if "priorit" in said.lower():
-                raise BurstlensError(f"server {url} {REMEDY}: {said}")
-            raise BurstlensError(f"{url}: answers none of the requests that ask how it schedules: {said}")
+                raise EndpointError(f"server {url} {REMEDY}: {said}")
+            raise EndpointError(f"{url}: answers none of the requests that ask how it schedules: {said}")
         first = answered["first_token_s"].to_numpy()
         tau = _tau(first)
         if tau < -LEAST_TAU:

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.arrays import Array
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.core.result import number
 from ..simulated.presets import StepCosts, parse_preset
 
@@ -119,7 +119,7 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
     steps = _possible(steps)
     mixed = steps["prefill_tokens"].to_numpy() > 0
     if len(steps) < FEWEST or mixed.all() or not mixed.any():
-        raise BurstlensError(
+        raise InputError(
             f"{len(steps)} steps were measured, {int(mixed.sum())} of them with prefill: {FEWEST} of both "
             "kinds are needed to fit the step time"
         )
@@ -128,9 +128,7 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
     measured = steps["step_ms"].to_numpy()
     latency, fitted = min(fits, key=lambda fit: _score(measured, *fit))
     if latency.a_d_ms <= 0:
-        raise BurstlensError(
-            "the steps fit no least time of a step; they grow from nothing with their tokens"
-        )
+        raise InputError("the steps fit no least time of a step; they grow from nothing with their tokens")
     told = steps.select(*STEPS).with_columns(
         fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
     )

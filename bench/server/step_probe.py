@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import EndpointError
 from ...analysis.core.result import Progress, silent
 from ..client import http as transport
 from ..client.sender import KEEPALIVE_S
@@ -206,7 +206,7 @@ class _Probe:
         answer = transport.StreamedAnswer()
         await self._stream(http, request_tokens, response_tokens, answer)
         if answer.outcome != "ok" or answer.first_token_s is None:
-            raise BurstlensError(
+            raise EndpointError(
                 f"{self._target.url}: a request of {request_tokens:,} tokens ended as {answer.outcome}: "
                 f"{answer.error or 'no token came'}"
             )

@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from ...analysis.core.errors import BurstlensError, shown
+from ...analysis.core.errors import EndpointError, InputError, shown
 from ...analysis.core.result import Progress, silent
 from .step_probe import ServerLimits
 
@@ -110,7 +110,7 @@ def vllm(
         served.mkdir(parents=True, exist_ok=True)
         (served / "config.json").write_text(json.dumps(LLAMA_2_13B, indent=1), encoding="utf-8")
     if not (served / "config.json").is_file():
-        raise BurstlensError(f"{shown(served)}: holds no config.json, so it is no model; name its folder")
+        raise InputError(f"{shown(served)}: holds no config.json, so it is no model; name its folder")
     if not any(served.glob("*.safetensors")) and not any(served.glob("*.bin")):
         weights = ["--load-format", "dummy"]
     with socket.create_server(("127.0.0.1", 0)) as held:
@@ -130,7 +130,7 @@ def vllm(
                 start_new_session=True,
             )
     except OSError as fault:
-        raise BurstlensError(f"--vllm: {shown(python)} cannot be run: {fault.strerror}") from fault
+        raise InputError(f"--vllm: {shown(python)} cannot be run: {fault.strerror}") from fault
     try:
         url = f"http://127.0.0.1:{port}"
         _await(process, url, log, patience_s, progress)
@@ -146,7 +146,7 @@ def _await(
     while (waited_s := time.monotonic() - begun) < patience_s:
         progress("vLLM comes up", waited_s / patience_s)
         if process.poll() is not None:
-            raise BurstlensError(f"vLLM ended with code {process.returncode}: {_last(log)} ({shown(log)})")
+            raise EndpointError(f"vLLM ended with code {process.returncode}: {_last(log)} ({shown(log)})")
         try:
             with urlopen(f"{url}/health", timeout=5) as well:
                 if well.status == 200:
@@ -158,7 +158,7 @@ def _await(
             heard = ""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ASK_S)
-    raise BurstlensError(f"vLLM was not well after {patience_s:g} s{heard}: {_last(log)} ({shown(log)})")
+    raise EndpointError(f"vLLM was not well after {patience_s:g} s{heard}: {_last(log)} ({shown(log)})")
 
 
 def _last(log: Path) -> str:
@@ -217,7 +217,7 @@ def metrics_page(url: str) -> str:
         with urlopen(f"{url}/metrics", timeout=30) as page:
             return str(page.read().decode("utf-8", "replace"))
     except OSError as fault:
-        raise BurstlensError(f"{url}/metrics: cannot be read: {fault}") from fault
+        raise EndpointError(f"{url}/metrics: cannot be read: {fault}") from fault
 
 
 def cache_of(page: str) -> tuple[int, int]:
@@ -227,7 +227,7 @@ def cache_of(page: str) -> tuple[int, int]:
     try:
         return int(labels["block_size"]), int(labels["num_gpu_blocks"])
     except (KeyError, ValueError):
-        raise BurstlensError(
+        raise EndpointError(
             "the server's metrics tell no KV blocks (vllm:cache_config_info); the profile needs them"
         ) from None
 

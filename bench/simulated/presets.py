@@ -18,7 +18,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError, InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,14 @@ def load_preset(name_or_path: str | Path) -> Preset:
     path = Path(name_or_path)
     if not path.is_file():
         if path.suffix == ".json" or len(path.parts) > 1:
-            raise BurstlensError.missing_file(path)
-        raise BurstlensError(f"no preset '{name_or_path}'; there are {', '.join(known)}, or name a JSON file")
+            raise InputError.missing_file(path)
+        raise InputError(f"no preset '{name_or_path}'; there are {', '.join(known)}, or name a JSON file")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from None
+        raise DiskError.unreadable(path, fault) from None
     except ValueError as fault:
-        raise BurstlensError.unparsable(path, f"no JSON: {fault}") from None
+        raise InputError.unparsable(path, f"no JSON: {fault}") from None
     return parse_preset(str(path), found)
 
 
@@ -233,7 +233,7 @@ def _named() -> dict[str, Any]:
 
 
 def _wrong(name: str, field: str, why: str) -> NoReturn:
-    raise BurstlensError(f"{name}: {field}: {why}" if field else f"{name}: {why}")
+    raise InputError(f"{name}: {field}: {why}" if field else f"{name}: {why}")
 
 
 def _object(

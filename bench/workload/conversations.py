@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.arrays import Array, Integers, Mask
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.stats.draw import PARAMETERS, FittedLaw
 from .table import Workload
 
@@ -64,7 +64,7 @@ def with_conversations(
     BurstlensError for a context without room.
     """
     if context is not None and context < 2:
-        raise BurstlensError(f"--context: {context} tokens hold no request and response")
+        raise InputError(f"--context: {context} tokens hold no request and response")
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
     frame = load.requests
     session, turn, gap_s = _placed(frame["at_s"].to_numpy(), laws, rng)
@@ -153,13 +153,11 @@ def _best(rows: Rows, laws: Sequence[str], place: str) -> FittedLaw:
     """The law marked best; BurstlensError, naming its place in the file, where none can be drawn from."""
     best = [row for row in rows if row.get("best")]
     if not best:
-        raise BurstlensError(
-            f"{place} has no fitted law; choose a selection of a service whose log has sessions"
-        )
+        raise InputError(f"{place} has no fitted law; choose a selection of a service whose log has sessions")
     name, values = str(best[0]["family"]), {row["parameter"]: row["value"] for row in best}
     if name not in laws:
-        raise BurstlensError(f"{place}: {name!r} is none of {', '.join(laws)}")
+        raise InputError(f"{place}: {name!r} is none of {', '.join(laws)}")
     missing = [each for each in PARAMETERS[name] if not isinstance(values.get(each), int | float)]
     if missing:
-        raise BurstlensError(f"{place}: {name} lacks {', '.join(missing)}")
+        raise InputError(f"{place}: {name} lacks {', '.join(missing)}")
     return FittedLaw(name, {each: float(values[each]) for each in PARAMETERS[name]})

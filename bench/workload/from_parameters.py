@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.arrays import Array, Integers, Mask
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.interchange.parameters import read_parameters, validate
 from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
 from ...analysis.lengths.part import SIDES, joint_model
@@ -81,12 +81,12 @@ class ArrivalWindows:
     def arrivals(self, rng: np.random.Generator) -> Array:
         """Instants of requests, increasing; BurstlensError where there are none, or too many of them."""
         if self.requests > MOST:
-            raise BurstlensError(
+            raise InputError(
                 f"{self.requests:,.0f} requests would be drawn, more than {MOST:,}: lower the rate"
             )
         at_s = sample_arrivals(self.start_s, self.shape, self.rate_rps, self.length_s, rng)
         if not len(at_s):
-            raise BurstlensError(
+            raise InputError(
                 f"no request was drawn where {self.requests:.3g} are expected: raise the rate or the duration"
             )
         return at_s
@@ -120,7 +120,7 @@ def from_parameters(
     """
     content, said = _opened(source)
     if rate_rps is not None and scale is not None:
-        raise BurstlensError("--rate and --scale both multiply the rates: give one of them")
+        raise InputError("--rate and --scale both multiply the rates: give one of them")
     _positive({"--rate": rate_rps, "--scale": scale})
     chosen = _selection(content, said, selection)
     windows = _windows(content, chosen, said)
@@ -128,7 +128,7 @@ def from_parameters(
     begin = float(windows.start_s[0]) if start_s is None else start_s
     windows = windows.cut(begin, windows.end_s if end_s is None else end_s)
     if not windows.requests > 0:
-        raise BurstlensError(f"{said}: {label}: no requests in the part of its windows that was asked for")
+        raise InputError(f"{said}: {label}: no requests in the part of its windows that was asked for")
     factor = scale or 1.0
     if rate_rps is not None:
         factor = rate_rps * float(windows.length_s.sum()) / windows.requests
@@ -202,12 +202,12 @@ def varying(
     `requests` were sent, which only a constant one can tell. Raises BurstlensError for values that cannot be.
     """
     if (duration_s is None) == (requests is None):
-        raise BurstlensError("a duration and a number of requests both say how long a load lasts: give one")
+        raise InputError("a duration and a number of requests both say how long a load lasts: give one")
     _positive({"--rate": rate_rps, "--to": duration_s, "--first": requests, "max_tokens": min(max_tokens)})
     schedules = {"shape": shape, "scale": scale, "exponent": exponent}
     changing = [name for name, each in schedules.items() if each.varies]
     if requests is not None and changing:
-        raise BurstlensError(
+        raise InputError(
             f"a load whose {changing[0]} varies needs a duration (--to), not a number of requests"
         )
     start, length, value = pieces(schedules, duration_s or 1.0)
@@ -258,7 +258,7 @@ def _positive(values: Mapping[str, float | None]) -> None:
     """BurstlensError for the first value that is given and not above zero."""
     for name, value in values.items():
         if value is not None and not 0 < value < np.inf:
-            raise BurstlensError(f"{name}: {value:g} is not above 0")
+            raise InputError(f"{name}: {value:g} is not above 0")
 
 
 def _opened(source: Path | str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -275,7 +275,7 @@ def _selection(content: Mapping[str, Any], said: str, label: str | None) -> Mapp
     if label is None:
         return dict(content["selections"][0])
     if label not in known:
-        raise BurstlensError(f"{said}: no selection {label!r}; it has: {', '.join(known)}")
+        raise InputError(f"{said}: no selection {label!r}; it has: {', '.join(known)}")
     return dict(known[label])
 
 
@@ -284,12 +284,12 @@ def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -
     rows, named = chosen["arrivals"]["windows"], chosen["selection"]
     label, window_s = named["label"], float(content["window_s"])
     if not rows:
-        raise BurstlensError(
+        raise InputError(
             f"{said}: {label}: arrivals.windows is empty; its log told no gaps; draw a constant load"
         )
     start, rate, n = (np.array([float(row[key]) for row in rows]) for key in ("start_s", "rate_rps", "n"))
     if np.any(np.diff(start) < window_s - 1e-6):
-        raise BurstlensError(f"{said}: {label}: arrivals.windows are not in order, or overlap")
+        raise InputError(f"{said}: {label}: arrivals.windows are not in order, or overlap")
     fitted = [row["shape"] for row in rows if row["shape"] is not None]
     fallback = float(np.median(fitted)) if fitted else chosen["arrivals"]["overall"].get("shape") or 1.0
     shape = np.array([fallback if row["shape"] is None else row["shape"] for row in rows], dtype=float)
@@ -318,7 +318,7 @@ def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel
         sides = [next(row for row in told["zipf"] if row["column"] == side) for side in SIDES]
         laws = [Marginal.of_law("zipf", {"exponent": row["exponent"]}, row["maximum"]) for row in sides]
     except (KeyError, StopIteration) as fault:
-        raise BurstlensError(
+        raise InputError(
             f"{said}: {label}: lengths tell no joint law of requests and responses"
             f"{f' ({fault.args[0]})' if fault.args else ''}; choose another selection, or give lengths with "
             "--tokens REQUEST,RESPONSE"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import InputError
 from ...analysis.trace.subset import found_in, streams_of
 from ...analysis.trace.trace import Trace
 from .table import Workload, requests_frame
@@ -50,16 +50,16 @@ def from_trace(
     Raises BurstlensError where nothing is selected or an option cannot be.
     """
     if rate_rps is not None and speedup is not None:
-        raise BurstlensError("--rate and --speedup both scale time: give one of them")
+        raise InputError("--rate and --speedup both scale time: give one of them")
     for name, value in (("--rate", rate_rps), ("--speedup", speedup), ("--first", first)):
         if value is not None and not value > 0:
-            raise BurstlensError(f"{name}: {value:g} is not above 0")
+            raise InputError(f"{name}: {value:g} is not above 0")
     info = trace.info
     chosen = streams_of(trace, service, model)
     found = found_in(trace, chosen, start_s, end_s, first)
     if not info.has_tokens:
         if tokens is None:
-            raise BurstlensError(
+            raise InputError(
                 f"{info.name}: tells no token counts; give lengths with --tokens REQUEST,RESPONSE"
             )
         found = found.with_columns(
@@ -78,7 +78,7 @@ def from_trace(
     factor = speedup or 1.0
     if rate_rps is not None:
         if span <= 0:
-            raise BurstlensError(f"{info.name}: requests of one instant have no rate to scale")
+            raise InputError(f"{info.name}: requests of one instant have no rate to scale")
         factor = rate_rps * span / max(len(at) - 1, 1)
     recipe: dict[str, Any] = {
         "source": info.name,

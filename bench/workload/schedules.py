@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.arrays import Array
-from ...analysis.core.errors import BurstlensError, shown
+from ...analysis.core.errors import DiskError, InputError, shown
 
 Kind = Literal["constant", "steps", "linear", "quadratic", "table"]
 
@@ -106,15 +106,15 @@ def parse_schedule(quantity: str, text: str) -> Schedule:
     if kind not in ("steps", "linear", "quadratic") or not colon:
         if text.strip().lower().endswith(".csv"):
             return read_table(quantity, Path(text.strip()))
-        raise BurstlensError(f"{quantity}: {text!r} is no schedule; {FORMS}")
+        raise InputError(f"{quantity}: {text!r} is no schedule; {FORMS}")
     values = [_number(part) for part in rest.split("..")]
     if None in values:
         wrong = rest.split("..")[values.index(None)]
-        raise BurstlensError(f"{quantity}: {text!r}: {wrong!r} is no number; {FORMS}")
+        raise InputError(f"{quantity}: {text!r}: {wrong!r} is no number; {FORMS}")
     most = 3 if kind == "quadratic" else len(values)
     if not 2 <= len(values) <= most:
         needs = "two or three values" if kind == "quadratic" else "two values or more"
-        raise BurstlensError(f"{quantity}: {text!r}: {kind} needs {needs}, between two dots (..)")
+        raise InputError(f"{quantity}: {text!r}: {kind} needs {needs}, between two dots (..)")
     found = np.array(cast("list[float]", values))
     return _checked(Schedule(quantity, cast("Kind", kind), found, text=text.strip()))
 
@@ -130,13 +130,13 @@ def parse_schedules(text: str) -> tuple[Schedule, Schedule, Schedule]:
         name, equals, said = part.partition("=")
         name = name.strip()
         if not equals or name not in QUANTITIES:
-            raise BurstlensError(f"{text}: {part.strip()!r} is none of {', '.join(QUANTITIES)}; {form}")
+            raise InputError(f"{text}: {part.strip()!r} is none of {', '.join(QUANTITIES)}; {form}")
         if name in found:
-            raise BurstlensError(f"{text}: {name} is given twice; {form}")
+            raise InputError(f"{text}: {name} is given twice; {form}")
         found[name] = parse_schedule(name, said)
     lacking = [name for name in QUANTITIES if name not in found]
     if lacking:
-        raise BurstlensError(f"{text}: no {' and no '.join(lacking)}; {form}")
+        raise InputError(f"{text}: no {' and no '.join(lacking)}; {form}")
     return found["shape"], found["scale"], found["exponent"]
 
 
@@ -149,25 +149,25 @@ def read_table(quantity: str, path: Path) -> Schedule:
     try:
         table = pl.read_csv(path)
     except OSError as fault:
-        raise BurstlensError.unreadable(path, fault) from fault
+        raise DiskError.unreadable(path, fault) from fault
     except pl.exceptions.NoDataError:
-        raise BurstlensError.empty(path) from None
+        raise InputError.empty(path) from None
     except pl.exceptions.PolarsError as fault:
-        raise BurstlensError.unparsable(path, str(fault)) from fault
+        raise InputError.unparsable(path, str(fault)) from fault
     name = "value" if "value" in table.columns and quantity not in table.columns else quantity
     for column in ("at_s", name):
         if column not in table.columns:
-            raise BurstlensError(
+            raise InputError(
                 f"{shown(path)}: no column {column!r}; the first line of a schedule is at_s,{quantity}"
             )
     if table.is_empty():
-        raise BurstlensError.no_rows(path)
+        raise InputError.no_rows(path)
     at_s, values = (_floats(path, table[column]) for column in ("at_s", name))
     if at_s[0] != 0:
-        raise BurstlensError(f"{shown(path)}:2: at_s is {at_s[0]:g}; a schedule starts at 0")
+        raise InputError(f"{shown(path)}:2: at_s is {at_s[0]:g}; a schedule starts at 0")
     late = np.flatnonzero(np.diff(at_s) <= 0)
     if len(late):
-        raise BurstlensError(
+        raise InputError(
             f"{shown(path)}:{late[0] + 3}: at_s {at_s[late[0] + 1]:g} is not after the row above"
         )
     return _checked(Schedule(quantity, "table", values, at_s, text=str(path)))
@@ -191,13 +191,13 @@ def pieces(schedules: Mapping[str, Schedule], duration_s: float) -> tuple[Array,
 def _checked(schedule: Schedule) -> Schedule:
     """The schedule itself; BurstlensError where it passes a value that the quantity cannot have."""
     if not np.all(np.isfinite(schedule.values)):
-        raise BurstlensError(f"{schedule.quantity}: {schedule.text} is not a finite number")
+        raise InputError(f"{schedule.quantity}: {schedule.text} is not a finite number")
     if schedule.quantity in POSITIVE:
         passed = schedule.at(np.linspace(0, 1, PIECES + 1), 1.0) if schedule.smooth else schedule.values
         lowest = float(passed.min())
         if not lowest > 0:
             passes = f" passes {lowest:.3g}, which" if schedule.varies else ""
-            raise BurstlensError(f"{schedule.quantity}: {schedule.text}{passes} is not above 0")
+            raise InputError(f"{schedule.quantity}: {schedule.text}{passes} is not above 0")
     return schedule
 
 
@@ -215,5 +215,5 @@ def _floats(path: Path, column: pl.Series) -> Array:
     found = [_number(str(value)) for value in column]
     if None in found:
         at = found.index(None)
-        raise BurstlensError(f"{shown(path)}:{at + 2}: {column.name} {column[at]!r} is no number")
+        raise InputError(f"{shown(path)}:{at + 2}: {column.name} {column[at]!r} is no number")
     return np.array(cast("list[float]", found))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import InputError
 from ..analysis.core.exhibit import Exhibit, Shown
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
@@ -88,11 +88,11 @@ def compare(
             held.append(requests)
             infos.append(info)
             if info.rows < FEWEST:
-                raise BurstlensError(
+                raise InputError(
                     f"{source}: {counted(info.rows, 'request')}, too few to compare; {FEWEST} are needed"
                 )
             if info.spread:
-                raise BurstlensError(
+                raise InputError(
                     f"{source}: counts requests per minute, so its gaps were made by us and compare with "
                     "nothing"
                 )
@@ -124,7 +124,7 @@ def compare(
             if isinstance(requests, Trace):
                 requests.close()
     if not len(part.statistics) or not np.any(part.statistics["agrees"].is_not_null().to_numpy()):
-        raise BurstlensError(f"{one} and {other}: no statistic is told by both; nothing to compare")
+        raise InputError(f"{one} and {other}: no statistic is told by both; nothing to compare")
     synthetic = tuple(info.name for info in infos if info.synthetic)
     return Compared(part, tuple(notes), synthetic)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import InputError
 from ..analysis.core.exhibit import Exhibit, Shown, marks
 from ..analysis.core.result import Progress, silent
 
@@ -92,7 +92,7 @@ class Disaggregated(Shown):
 
         where = self.folder if out is None else Path(out)
         if where is None:
-            raise BurstlensError("the search was not kept in a folder: say where the page goes")
+            raise InputError("the search was not kept in a folder: say where the page goes")
         return write_disaggregation_page(self, where, command=command, images=images)
 
 
@@ -129,20 +129,20 @@ def disaggregate(
     from .workload import flag
 
     if source is not None and turnover:
-        raise BurstlensError(f"{source}: is a load, and --turnover is another: give one of them")
+        raise InputError(f"{source}: is a load, and --turnover is another: give one of them")
     given = {name: value for name, value in choice.items() if value is not None}
     if turnover:
         # Of the provisioned load, where there is one, a part can be chosen.
         wrong = ["--busiest"] if most is not None else []
         wrong += [flag(name) for name in given if name != "first" and plan_from is None]
         if wrong:
-            raise BurstlensError(f"{wrong[0]}: is for a trace, and --turnover needs none; leave it out")
+            raise InputError(f"{wrong[0]}: is for a trace, and --turnover needs none; leave it out")
     most = REQUESTS if most is None else most
     if most < 1:
-        raise BurstlensError(f"--busiest: {most} is not above 0")
+        raise InputError(f"--busiest: {most} is not above 0")
     for name, value in (("--beam", beam), ("--window", window_s), ("--tolerance", tolerance)):
         if not value > 0:
-            raise BurstlensError(f"{name}: {value:g} is not above 0")
+            raise InputError(f"{name}: {value:g} is not above 0")
     preset = load_preset(simulate)
     serving = Serving.of(
         preset,
@@ -218,7 +218,7 @@ def _drawn(
 
     if plan_from is not None:
         if Path(plan_from).suffix != ".json":
-            raise BurstlensError(f"--plan-from {plan_from}: is no parameters.json; burstlens fit makes one")
+            raise InputError(f"--plan-from {plan_from}: is no parameters.json; burstlens fit makes one")
         if free and not turned and kind not in ("constants", "run"):
             # The real load is what came while the provisioned one was expected, of whom it was expected.
             (whole,) = expected(plan_from, ahead_seeds[:1])

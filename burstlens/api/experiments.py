@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import InputError
 from ..analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class On:
 def seeds_of(count: int, first: int) -> list[int]:
     """So many seeds from `first` on; BurstlensError for none."""
     if count < 1:
-        raise BurstlensError(f"--seeds: {count} is not above 0")
+        raise InputError(f"--seeds: {count} is not above 0")
     return list(range(first, first + count))
 
 
@@ -130,7 +130,7 @@ def calibrated(
 
     found = calibrate(kv, first, measure, progress=progress)
     if not found.reached:
-        raise BurstlensError(f"--kv {kv:g}: {found}")
+        raise InputError(f"--kv {kv:g}: {found}")
     return found.scale
 
 
@@ -174,9 +174,9 @@ def maf2(
     on, numbered = on or On(), seeds_of(seeds, seed)
     for rate in rates_rps:
         if not 0 < rate < math.inf:
-            raise BurstlensError(f"--rate: {rate:g} is not above 0")
+            raise InputError(f"--rate: {rate:g} is not above 0")
     if requests is not None and requests < asks.FEWEST:
-        raise BurstlensError(f"--first: {requests:,} are too few to compare; {asks.FEWEST} are needed")
+        raise InputError(f"--first: {requests:,} are too few to compare; {asks.FEWEST} are needed")
     engine = on.engine(watch)
     with ExitStack() as held:
         burst = opened(log, progress)
@@ -247,12 +247,12 @@ def responses(
     from ..bench.settings import Settings, Target
 
     if url is None:
-        raise BurstlensError(
+        raise InputError(
             "experiment responses needs a real model: name its server with --url. The simulated engine "
             "answers at the lengths that it is asked for, so it would mean nothing"
         )
     if not prompts.text:
-        raise BurstlensError(
+        raise InputError(
             "experiment responses needs prompts of text: a model has no answer to random token ids"
         )
     wanted, most, rate = requests or asks.REQUESTS, cap or asks.CAP, rate_rps or asks.RATE_RPS
@@ -319,10 +319,10 @@ def schedulers(
     levels = {"--rate": rate_rps, "--kv": kv, "--load": load}
     given = [name for name, value in levels.items() if value is not None]
     if len(given) > 1:
-        raise BurstlensError(f"{given[0]} and {given[1]} both say how heavy the load is: give one of them")
+        raise InputError(f"{given[0]} and {given[1]} both say how heavy the load is: give one of them")
     for name, value in (*levels.items(), ("--requests", requests), ("--range", range_s)):
         if value is not None and not 0 < value < math.inf:
-            raise BurstlensError(f"{name}: {value:g} is not above 0")
+            raise InputError(f"{name}: {value:g} is not above 0")
     engine = on.engine(watch)
     notes = []
     if isinstance(engine, EndpointBackend):
@@ -374,7 +374,7 @@ def _sure_of_priority(engine: EndpointBackend) -> list[str]:
     url = engine.target.url
     found = serves_by_priority(engine.target, engine.vocabulary, preflight(engine.target).max_model_len)
     if found is False:
-        raise BurstlensError(
+        raise InputError(
             f"server {url} {REMEDY}: of requests that waited, the more urgent were not served first"
         )
     if found is None:
@@ -418,7 +418,7 @@ def _set_rate(
     with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
         told = engine.serve(each.at_once(seed), Path(folder) / "run", course=False).values["throughput_rps"]
     if not told:
-        raise BurstlensError(f"{service}: no request of those sent at once was answered; give a --rate")
+        raise InputError(f"{service}: no request of those sent at once was answered; give a --rate")
     facts["capacity_rps"][service] = told
     if levels["--kv"] is None:
         rate = told * (levels["--load"] or LOAD)
@@ -473,7 +473,7 @@ def sweep(
     on, numbered = on or On(), seeds_of(seeds, seed)
     n = asks.REQUESTS if requests is None else requests
     if n < asks.FEWEST:
-        raise BurstlensError(f"--first: {n} is too few to tell a rate of failures; {asks.FEWEST} are needed")
+        raise InputError(f"--first: {n} is too few to tell a rate of failures; {asks.FEWEST} are needed")
     chosen = read_grid(grid) if isinstance(grid, Path) else grid or grid_of()
     engine = on.engine(watch)
     if isinstance(engine, VirtualBackend) and engine.preset.max_num_queued_reqs is None:
@@ -518,5 +518,5 @@ EXPERIMENTS: dict[str, Callable[..., Experiment]] = {
 def named(kind: str) -> Callable[..., Experiment]:
     """The experiment of that kind; BurstlensError with those that there are."""
     if kind not in EXPERIMENTS:
-        raise BurstlensError(f"experiment: no kind {kind!r}; there are {', '.join(EXPERIMENTS)}")
+        raise InputError(f"experiment: no kind {kind!r}; there are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[kind]

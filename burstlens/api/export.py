@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import DiskError, InputError
 from ..analysis.core.exhibit import Exhibit, Shown
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
@@ -198,7 +198,7 @@ def _clients(folder: Path, given: Mapping[str, Any]) -> tuple[Workload, list[str
 
     taken = {name: given[name] for name in ("start_s", "end_s", "tokens") if name in given}
     if more := sorted(set(given) - {*taken, "seed"}):
-        raise BurstlensError(
+        raise InputError(
             f"--{more[0].removesuffix('_rps')}: is not for ServeGen's windows; export these to parameters"
         )
     content, kept = read_servegen(folder)
@@ -234,7 +234,7 @@ def _export_fitted(
     window_s, tokens = given.pop("window_s", WINDOW_S), given.pop("tokens", None)
     seed = given.pop("seed", 0)
     if wrong := [name for name in ("first", "rate_rps", "speedup") if name in given]:
-        raise BurstlensError(
+        raise InputError(
             f"--{wrong[0].removesuffix('_rps')}: is for requests; {form.name} holds fitted windows"
         )
     content, made = _content(source, window_s, seed, columns, strict, progress)
@@ -287,7 +287,7 @@ def _content(
     if path.suffix == ".json" and path.is_file():
         return read_parameters(path), []
     if not holds_requests(source):
-        raise BurstlensError(f"{source}: constants are no fitted windows; name a trace or a parameter file")
+        raise InputError(f"{source}: constants are no fitted windows; name a trace or a parameter file")
     import burstlens
 
     from .workload import files_of
@@ -330,7 +330,7 @@ def _log(
 
     scaled = [name for name in ("rate_rps", "speedup") if name in given]
     if scaled:
-        raise BurstlensError(
+        raise InputError(
             f"--{scaled[0].removesuffix('_rps')}: a log is exported as it was; choose a format for a load "
             "generator, or draw from fitted parameters"
         )
@@ -408,7 +408,7 @@ def _not_itself(out: Path, source: str) -> None:
 
     for part in files_of(source):
         if out.exists() and part.exists() and out.samefile(part):
-            raise BurstlensError.unwritable(out, "it is the source; name another file with -o")
+            raise DiskError.unwritable(out, "it is the source; name another file with -o")
 
 
 def _stem(source: str) -> str:

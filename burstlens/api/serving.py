@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import EndpointError
 
 CODE = """
 import sys, burstlens
@@ -33,9 +33,7 @@ def serving(preset: str, speedup: float, seed: int) -> Iterator[str]:
             url = (server.stdout.readline() if server.stdout else "").strip()
             if not url:
                 why = (server.stderr.read() if server.stderr else "").strip().splitlines()
-                raise BurstlensError(
-                    f"the simulated endpoint did not start: {why[-1] if why else 'it ended'}"
-                )
+                raise EndpointError(f"the simulated endpoint did not start: {why[-1] if why else 'it ended'}")
             yield url
         finally:
             server.terminate()

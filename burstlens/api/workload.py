@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import InputError
 from ..analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Work
     given = _taken(source, kind, choice)
     rate_rps, speedup = given.get("rate_rps"), given.get("speedup")
     if rate_rps is not None and speedup is not None:
-        raise BurstlensError("--rate and --speedup both scale time: give one of them")
+        raise InputError("--rate and --speedup both scale time: give one of them")
     if kind == "run":
         from ..bench.record.run_folder import read_workload
 
@@ -116,7 +116,7 @@ def _taken(source: str, kind: Kind, choice: Mapping[str, Any]) -> dict[str, Any]
         kinds = TAKEN.get(name, ())
         if kind not in kinds:
             takers = ", ".join(SAID[each][0] for each in kinds) or "no source"
-            raise BurstlensError(f"{flag(name)}: is for {takers}, but {source} {SAID[kind][1]}; leave it out")
+            raise InputError(f"{flag(name)}: is for {takers}, but {source} {SAID[kind][1]}; leave it out")
     return given
 
 
@@ -135,7 +135,7 @@ def _constant(source: str, given: Mapping[str, Any]) -> Workload:
 
     schedules = parse_schedules(source)
     if ("first" in given) == ("end_s" in given):
-        raise BurstlensError(f"{source}: say how much: --first N requests, or --to the time that it lasts")
+        raise InputError(f"{source}: say how much: --first N requests, or --to the time that it lasts")
     return varying(
         *schedules,
         requests=given.get("first"),
@@ -195,14 +195,14 @@ def calibrate(
 
     path = Path(source)
     if out is not None and path.suffix != ".json":
-        raise BurstlensError(
+        raise InputError(
             f"{source}: holds no parameters to scale; make them with burstlens fit, or leave out -o"
         )
     low, high = vocabulary or (FIRST, LAST)
     sent = prompts or TokenPrompts(int(choice.get("seed", 0)), share=share_prefixes, vocabulary=(low, high))
     base = workload(source, **choice)
     if math.isnan(base.rate_rps) or base.rate_rps <= 0:
-        raise BurstlensError(f"{source}: requests of one instant have no rate to scale")
+        raise InputError(f"{source}: requests of one instant have no rate to scale")
 
     def at(scale: float) -> Workload:
         if path.suffix == ".json":

@@ -98,7 +98,7 @@ def on(scheduling: Scheduling = "fcfs", **given: Any) -> On:
         target = Target(given["url"], given["served_model"], key=os.environ.get("OPENAI_API_KEY"))
         named = [name for name, value in limits.items() if value is not None]
         if named:
-            raise bl.BurstlensError(
+            raise bl.InputError(
                 f"--{named[0].replace('_', '-')}: is for the simulated engine; start the server with it"
             )
     return On(
@@ -261,12 +261,12 @@ def responses(
     from ..api.experiments import responses as run
 
     if url is None:
-        raise bl.BurstlensError(
+        raise bl.InputError(
             "experiment responses needs a real model: name its server with --url. The simulated engine "
             "answers at the lengths that it is asked for, so it would mean nothing"
         )
     if prompt_file is None or tokenizer is None:
-        raise bl.BurstlensError(
+        raise bl.InputError(
             "experiment responses needs texts: --prompts FILE (ShareGPT or Alpaca) and the model's "
             "--tokenizer PATH"
         )

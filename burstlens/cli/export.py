@@ -82,7 +82,7 @@ def export(
         _list(as_json)
         return
     if source is None or to is None:
-        raise bl.BurstlensError("name a source and a format: burstlens export log.csv --to vllm (see --list)")
+        raise bl.InputError("name a source and a format: burstlens export log.csv --to vllm (see --list)")
     with progress(quiet) as show:
         done = bl.export(source, to, out, progress=show, **asked)
     if as_json:

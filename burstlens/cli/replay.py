@@ -169,11 +169,9 @@ def replay(
     from .screens.live import live
 
     if (url is None) == (simulate is None):
-        raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+        raise bl.InputError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
     if simulate is not None and (shard is not None or start_at is not None):
-        raise bl.BurstlensError(
-            "--shard and --start-at: are for --url; in virtual time one process sends all"
-        )
+        raise bl.InputError("--shard and --start-at: are for --url; in virtual time one process sends all")
     error = Console(stderr=True, highlight=False)
     texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
@@ -252,16 +250,14 @@ def _texts(
     if file is None:
         for option, given in (("--tokenizer", tokenizer), ("--prompt-memory", memory)):
             if given is not None:
-                raise bl.BurstlensError(f"{option}: is for prompts of text; name their file with --prompts")
+                raise bl.InputError(f"{option}: is for prompts of text; name their file with --prompts")
         return None
     if simulate is not None:
-        raise bl.BurstlensError("--prompts: in virtual time no prompt is read, only its length; leave it out")
+        raise bl.InputError("--prompts: in virtual time no prompt is read, only its length; leave it out")
     if vocabulary is not None:
-        raise bl.BurstlensError("--vocabulary: is for prompts of token ids; leave it out with --prompts")
+        raise bl.InputError("--vocabulary: is for prompts of token ids; leave it out with --prompts")
     if tokenizer is None:
-        raise bl.BurstlensError(
-            "--prompts: needs the served model's tokenizer.json; name it with --tokenizer"
-        )
+        raise bl.InputError("--prompts: needs the served model's tokenizer.json; name it with --tokenizer")
     return file, tokenizer, memory
 
 
@@ -404,7 +400,7 @@ def calibrate(
     The paper uses 30 to 40 %.
     """
     if (url is None) == (simulate is None):
-        raise bl.BurstlensError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
+        raise bl.InputError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
     texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
         seed = selection["seed"]

@@ -156,4 +156,4 @@ def _refuse_unused(what: str) -> None:
     given = {param.name: param.opts[0] for param in here.command.params}
     for name in UNUSED:
         if here.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise bl.BurstlensError(f"{given[name]}: is for traces, but {what}; leave it out")
+            raise bl.InputError(f"{given[name]}: is for traces, but {what}; leave it out")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..analysis.core.atomic_write import write_json
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError, InputError
 from ..analysis.core.exhibit import Exhibit, Shown, marks
 from ..analysis.core.result import Progress, silent
 from ..api.event_loop import LISTEN_S
@@ -149,7 +149,7 @@ def evaluate(
 
     unknown = [name for name in (*only, *(limits_s or {})) if name not in STAGES]
     if unknown:
-        raise BurstlensError(f"gpu-evaluate: no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
+        raise InputError(f"gpu-evaluate: no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
     chosen = flags or Flags()
     made = EvaluationConfig(
         trace=_trace(trace, out), synthetic=trace is None, functions=functions, model=model,
@@ -166,7 +166,7 @@ def evaluate(
         if any(name not in OFFLINE for name in left):
             if url is None:
                 if vllm is None:
-                    raise BurstlensError(
+                    raise InputError(
                         "gpu-evaluate: say which Python has vLLM with --vllm PYTHON, or where a server runs "
                         "with --url"
                     )

@@ -18,7 +18,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.atomic_write import write_json
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError, DiskError, InputError
 from ..analysis.core.result import Progress
 
 if TYPE_CHECKING:
@@ -78,15 +78,15 @@ class EvaluationConfig:
                 before = json.loads(path.read_text(encoding="utf-8"))
                 now = json.loads(text)
                 other = sorted(name for name in now if now[name] != before.get(name))
-                raise BurstlensError(
+                raise InputError(
                     f"{folder}: holds an evaluation with another {', '.join(other)}; go on with the "
                     "options that it began with, or name another folder with -o"
                 )
             path.write_text(text, encoding="utf-8")
         except OSError as fault:
-            raise BurstlensError.unwritable(path, fault) from fault
+            raise DiskError.unwritable(path, fault) from fault
         except ValueError as fault:
-            raise BurstlensError(f"{path}: is no plan of an evaluation: {fault}") from fault
+            raise InputError(f"{path}: is no plan of an evaluation: {fault}") from fault
 
     @classmethod
     def read(cls, folder: Path) -> EvaluationConfig:
@@ -96,9 +96,9 @@ class EvaluationConfig:
             tuples = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
             return cls(**{**said, **tuples})
         except OSError as fault:
-            raise BurstlensError.unreadable(folder / PLAN, fault) from fault
+            raise DiskError.unreadable(folder / PLAN, fault) from fault
         except (ValueError, TypeError) as fault:
-            raise BurstlensError(f"{folder / PLAN}: is no plan of an evaluation: {fault}") from fault
+            raise InputError(f"{folder / PLAN}: is no plan of an evaluation: {fault}") from fault
 
     def settings(self) -> Settings:
         """How every request is sent: token ids, and none of the server's time for their text."""
@@ -259,7 +259,8 @@ def lasting(plan: EvaluationConfig, engine: VirtualBackend) -> tuple[float, int]
     from ..bench.experiments.grid import START, grid_of
 
     begin = grid_of(profiles=["constant"]).settings()[0]
-    found, unreached = None, BurstlensError(f"--kv {plan.kv:g}: not reached")
+    found = None
+    unreached: BurstlensError = InputError(f"--kv {plan.kv:g}: not reached")
     for requests in (plan.requests * 2**i for i in range(DOUBLED + 1)):
 
         def load(by: float, n: int = requests) -> Workload:
@@ -343,7 +344,7 @@ def simulated(plan: EvaluationConfig, folder: Path, url: str, show: Progress) ->
         orders.append(against.orders(measured, model))
     found = pl.concat(errors)
     if found.is_empty():
-        raise BurstlensError(f"{folder.parent}: no trial on the server has ended; nothing can be compared")
+        raise InputError(f"{folder.parent}: no trial on the server has ended; nothing can be compared")
     found.write_csv(folder / "errors.csv")
     pl.concat(orders).write_csv(folder / "orders.csv")
     told = against.summary(found)
@@ -376,7 +377,7 @@ def _preset(folder: Path) -> Path:
     """The fitted preset; BurstlensError where there is none."""
     path = folder.parent / "profile" / PRESET
     if not path.is_file():
-        raise BurstlensError(f"{path}: is not there; the stage `profile` makes it")
+        raise InputError(f"{path}: is not there; the stage `profile` makes it")
     return path
 
 
@@ -385,7 +386,7 @@ def _calibrated(folder: Path) -> float:
     try:
         return round(float(json.loads(path.read_text(encoding="utf-8"))["rate_rps"]), 6)
     except (OSError, ValueError, KeyError) as fault:
-        raise BurstlensError(f"{path}: tells no rate; the stage `calibrate` makes it") from fault
+        raise InputError(f"{path}: tells no rate; the stage `calibrate` makes it") from fault
 
 
 def _cpu_s() -> float:

@@ -22,7 +22,7 @@ from urllib.request import url2pathname
 
 import polars as pl
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError, EndpointError, InputError
 from ..analysis.core.exhibit import Exhibit, Shown
 from .download import PATIENCE, NotThere, Patience, Received, download, forget, record_of, unwritable
 from .unpack import CHUNK_BYTES, Member, digest, fault_of, unpack
@@ -111,7 +111,7 @@ def find(name: str) -> PublicTrace:
             return trace
     near = [known for known in catalogue() if asked and asked in known][:3]
     near = near or difflib.get_close_matches(asked, catalogue(), n=3, cutoff=0.5)
-    raise BurstlensError(
+    raise InputError(
         f"no public trace {name!r}; "
         + (f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalogue())}")
     )
@@ -152,10 +152,10 @@ def fetch_trace(
     except OSError as fault:
         raise unwritable(fault, out) from fault
     if path.is_dir():
-        raise BurstlensError(f"{path} is a folder; choose another place with -o")
+        raise InputError(f"{path} is a folder; choose another place with -o")
     here = path.exists()
     if here and (wrong := fault_of(path, trace.bytes, trace.sha256)):
-        raise BurstlensError(
+        raise InputError(
             f"{path} is here already and is not {trace.name}: {wrong}; move it away, or choose another "
             "folder with -o"
         )
@@ -198,7 +198,7 @@ def _bring(
                 refused = path.with_name(path.name + ".refused")
                 part.replace(refused)
                 forget(part)
-                raise BurstlensError(
+                raise EndpointError(
                     f"{trace.file} refused: {wrong} (the expected one was {trace.checksum_from}); "
                     f"what came is kept as {refused.name}"
                 )
@@ -236,7 +236,7 @@ def _get(
         except NotThere:
             if place == places[-1]:
                 raise
-    raise BurstlensError(f"--from: there is no {' and no '.join(str(place) for place in places)}")
+    raise InputError(f"--from: there is no {' and no '.join(str(place) for place in places)}")
 
 
 def _places(trace: PublicTrace, source: str | None) -> Sequence[str | Path]:
@@ -255,7 +255,7 @@ def _places(trace: PublicTrace, source: str | None) -> Sequence[str | Path]:
     if parts.scheme == "file":
         local = Path(url2pathname(parts.path))
     elif "://" in source:
-        raise BurstlensError(
+        raise InputError(
             f"--from {parts.scheme}://: a mirror is a folder, or an http(s):// or file:// address"
         )
     else:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import BurstlensError, DiskError, EndpointError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -36,7 +36,7 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}
 _T = TypeVar("_T")
 
 
-class NotThere(BurstlensError):
+class NotThere(EndpointError):
     """The server has no such file (404, 410); a mirror may have it under another name."""
 
 
@@ -132,11 +132,11 @@ def forget(part: Path) -> None:
 def unwritable(fault: OSError, path: Path) -> BurstlensError:
     """The one line for a full disk, a missing permission and their like."""
     if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return BurstlensError(
+        return DiskError(
             f"no space left on the disk of {path.parent}: free some, or choose another folder with -o; "
             "what came so far is kept, and the next fetch continues there"
         )
-    return BurstlensError.unwritable(path, fault)
+    return DiskError.unwritable(path, fault)
 
 
 class _Transfer:
@@ -202,11 +202,11 @@ class _Transfer:
                 else:
                     await self._take(answer, self._judged(answer, offset))
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as fault:
-            raise BurstlensError(f"{shown(self.url)} leads to no http(s) address") from fault
+            raise EndpointError(f"{shown(self.url)} leads to no http(s) address") from fault
         except aiohttp.TooManyRedirects as fault:
-            raise BurstlensError(f"{shown(self.url)} redirects in a circle") from fault
+            raise EndpointError(f"{shown(self.url)} redirects in a circle") from fault
         except aiohttp.ClientConnectorCertificateError as fault:
-            raise BurstlensError(f"{shown(self.url)}: the server's certificate is not trusted") from fault
+            raise EndpointError(f"{shown(self.url)}: the server's certificate is not trusted") from fault
         except TimeoutError as fault:
             raise _Passing(f"no byte for {self.patience.timeout_s:g} s") from fault
         except aiohttp.ClientPayloadError as fault:
@@ -257,14 +257,14 @@ class _Transfer:
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
             raise NotThere(f"{shown(self.url)} is not there: the server answered {_phrase(status)}")
         if status != HTTPStatus.OK:
-            raise BurstlensError(f"{shown(self.url)}: the server answered {_phrase(status)}")
+            raise EndpointError(f"{shown(self.url)}: the server answered {_phrase(status)}")
         if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise BurstlensError(
+            raise EndpointError(
                 f"{shown(self.url)}: the server sends compressed bytes, though asked for none"
             )
         total = answer.content_length
         if None not in (total, self.size) and total != self.size:
-            raise BurstlensError(
+            raise EndpointError(
                 f"{shown(self.url)} refused: expected {self.size:,} bytes, the server offers {total:,}"
             )
         self.record = _Record(self.url, _validator(answer), total if total is not None else self.size)
@@ -278,7 +278,7 @@ class _Transfer:
         try:
             free = shutil.disk_usage(self.part.parent).free
             if total is not None and total - start > free:
-                raise BurstlensError(
+                raise DiskError(
                     f"no space for {self.part.name} in {self.part.parent}: "
                     f"{total - start:,} bytes are to come, {free:,} are free"
                 )
@@ -289,7 +289,7 @@ class _Transfer:
                 async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
                     done += len(chunk)
                     if total is not None and done > total:
-                        raise BurstlensError(f"{shown(self.url)} refused: it sends more than {total:,} bytes")
+                        raise EndpointError(f"{shown(self.url)} refused: it sends more than {total:,} bytes")
                     file.write(chunk)
                     if self.received:
                         self.received(done, total)
@@ -309,7 +309,7 @@ class _Transfer:
     def _given_up(self, reason: str) -> BurstlensError:
         kept = self._length()
         ending = f"; {kept:,} bytes are kept, and the next fetch continues there" if kept else ""
-        return BurstlensError(f"{shown(self.url)}: {reason}{ending}")
+        return EndpointError(f"{shown(self.url)}: {reason}{ending}")
 
 
 def _complete(answer: aiohttp.ClientResponse, offset: int) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import InputError, MissingExtraError
 from .download import Received, unwritable
 
 CHUNK_BYTES = 1 << 20
@@ -70,7 +70,7 @@ def unpack(
         if not path.exists():
             missing.append(member)
         elif fault := fault_of(path, member.bytes, member.sha256):
-            raise BurstlensError(
+            raise InputError(
                 f"{path} is in the way and is not the file of {archive.name}: {fault}; move it away"
             )
     if missing:
@@ -101,12 +101,12 @@ def _from_tar(archive: Path, members: Sequence[Member], into: Path, received: Re
                         if received:
                             received(raw.tell(), size)
                 if fault := fault_of(into / member.file, member.bytes, member.sha256):
-                    raise BurstlensError(f"{archive}: {member.file} in it is damaged: {fault}")
+                    raise InputError(f"{archive}: {member.file} in it is damaged: {fault}")
                 if not wanted:
                     return
     except (tarfile.TarError, lzma.LZMAError, EOFError) as fault:
-        raise BurstlensError(f"{archive}: is damaged: {fault}; remove it and fetch again") from fault
-    raise BurstlensError(f"{archive}: has no {', no '.join(wanted)} in it")
+        raise InputError(f"{archive}: is damaged: {fault}; remove it and fetch again") from fault
+    raise InputError(f"{archive}: has no {', no '.join(wanted)} in it")
 
 
 def _from_rar(archive: Path, members: Sequence[Member], into: Path, received: Received | None) -> None:  # noqa: ARG001
@@ -127,7 +127,7 @@ def _from_rar(archive: Path, members: Sequence[Member], into: Path, received: Re
             return
         tried.append(f"{tool} ({fault})")
     failed = f"; tried in vain: {', '.join(tried)}" if tried else ""
-    raise BurstlensError(
+    raise MissingExtraError(
         f"{archive} is here and verified, but nothing on this machine unpacks RAR{failed}: install "
         "unrar from rarlab.com (Debian and Ubuntu: unrar in non-free or multiverse) or bsdtar "
         "(libarchive-tools), then fetch again; nothing is downloaded twice"

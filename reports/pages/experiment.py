@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...analysis.core.claims import Claim
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError
 from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import HOUR_S
 from ...bench.experiments.findings import Findings, findings
@@ -69,7 +69,7 @@ def write_experiment_page(
         page = where / "index.html"
         page.write_text(_html(said, blocks, cited, command, images), encoding="utf-8")
     except OSError as fault:
-        raise BurstlensError.unwritable(where, fault) from fault
+        raise DiskError.unwritable(where, fault) from fault
     return page
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError
 from ...analysis.core.exhibit import marks
 from ...analysis.core.result import Progress, number, silent
 from ...analysis.core.units import DAY_S, bin_name
@@ -63,7 +63,7 @@ def write_forecast_page(
         page = out / "index.html"
         page.write_text(_html(part, one, command, images), encoding="utf-8")
     except OSError as fault:
-        raise BurstlensError.unwritable(out, fault) from fault
+        raise DiskError.unwritable(out, fault) from fault
     return page
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError, InputError
 from ...bench.experiments.against import COMPARED, ERRORS, JUDGED, ORDERS, SUMMARY, WITHIN
 from ...bench.experiments.backends import MEASURES
 from ...bench.experiments.trials import is_experiment, read
@@ -72,7 +72,7 @@ def write_gpu_page(folder: Path, *, command: str = "", images: bool = True) -> P
     """
     plan = _json(folder / "plan.json")
     if plan is None:
-        raise BurstlensError(
+        raise InputError(
             f"{folder}: holds no plan.json, so it is no evaluation; burstlens gpu-evaluate makes one"
         )
     server = _json(folder / "server.json") or {}
@@ -99,7 +99,7 @@ def write_gpu_page(folder: Path, *, command: str = "", images: bool = True) -> P
         )
         page.write_text(html, encoding="utf-8")
     except OSError as fault:
-        raise BurstlensError.unwritable(folder, fault) from fault
+        raise DiskError.unwritable(folder, fault) from fault
     return page
 
 
@@ -109,7 +109,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as fault:
-        raise BurstlensError(f"{path}: cannot be read: {fault}") from fault
+        raise DiskError(f"{path}: cannot be read: {fault}") from fault
     return said if isinstance(said, dict) else None
 
 
@@ -356,4 +356,4 @@ def _csv(path: Path, schema: Mapping[str, type[pl.DataType]] | None = None) -> p
     except FileNotFoundError:
         return None
     except (OSError, pl.exceptions.PolarsError) as fault:
-        raise BurstlensError(f"{path}: cannot be read: {fault}") from fault
+        raise DiskError(f"{path}: cannot be read: {fault}") from fault

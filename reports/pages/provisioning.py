@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from ...analysis.core.claims import Claim
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError
 from ...analysis.core.exhibit import marks
 from ...analysis.core.result import Part, silent
 from ...analysis.core.units import HOUR_S
@@ -84,7 +84,7 @@ def write_disaggregation_page(found: Found, out: Path, *, command: str = "", ima
         )
         page.write_text(html, encoding="utf-8")
     except OSError as fault:
-        raise BurstlensError.unwritable(out, fault) from fault
+        raise DiskError.unwritable(out, fault) from fault
     return page
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError
 from ...analysis.core.result import Progress, short_time, silent
 from ...bench.metrics.measures import LATENCIES, QUANTILES
 from ...bench.metrics.models import Slo
@@ -54,7 +54,7 @@ def write_run_page(
         page = where / "index.html"
         page.write_text(_html(said, blocks, command, images), encoding="utf-8")
     except OSError as fault:
-        raise BurstlensError.unwritable(where, fault) from fault
+        raise DiskError.unwritable(where, fault) from fault
     return page
 
 

@@ -17,7 +17,7 @@ from ...analysis.characterize import Characterization, characterize
 from ...analysis.compare.side_by_side import compare_traces
 from ...analysis.core.claims import Claim
 from ...analysis.core.cpu import cores
-from ...analysis.core.errors import BurstlensError
+from ...analysis.core.errors import DiskError, InputError
 from ...analysis.core.exhibit import Exhibit, Shown
 from ...analysis.core.result import Part, Progress, silent
 from ...analysis.forecast.models import load_xgboost
@@ -117,7 +117,7 @@ def write_report(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
-        raise BurstlensError(f"{out}: cannot be made a folder: {fault.strerror or fault}") from fault
+        raise DiskError(f"{out}: cannot be made a folder: {fault.strerror or fault}") from fault
     count = max(1, len(logs))
     said, rejects = [], []
     for i in range(count):
@@ -196,9 +196,9 @@ def _open(
     rejected.unlink(missing_ok=True)
     if files is None:
         if cluster is not None:
-            raise BurstlensError("--engine spark: name a log; the embedded trace is made in this process")
+            raise InputError("--engine spark: name a log; the embedded trace is made in this process")
         if span != WHOLE:
-            raise BurstlensError("--from and --to: name a trace; the embedded one is taken whole")
+            raise InputError("--from and --to: name a trace; the embedded one is taken whole")
         from ...analysis.synthetic.trace import open_synthetic
 
         return open_synthetic(), rejected

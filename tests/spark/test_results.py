@@ -121,7 +121,7 @@ def test_a_span_of_time_reads_only_its_days(
         assert trace.info.rows == inside
         assert trace.start_s >= span[0]
         trace.engine.close()
-    with pytest.raises(bl.BurstlensError, match="no request lies between --from and --to"):
+    with pytest.raises(bl.BurstlensError, match="no request lies between start_s and end_s"):
         open_trace(folder, span=(40 * DAY_S, None))
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ....analysis.core.errors import BurstlensError
+from ....analysis.core.errors import EndpointError
 from ..engine import BatchingEngine, Scheduling
 from ..presets import Preset
 from .metrics_page import MetricsPage
@@ -99,7 +99,7 @@ async def endpoint(
         try:
             await site.start()
         except OSError as fault:
-            raise BurstlensError(f"{host}:{port}: cannot listen there: {_reason(fault)}") from None
+            raise EndpointError(f"{host}:{port}: cannot listen there: {_reason(fault)}") from None
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{runner.addresses[0][1]}"
     finally:

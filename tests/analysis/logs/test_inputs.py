@@ -16,7 +16,7 @@ from burstlens.analysis.trace.trace import ingest, open_trace
 
 HEADER = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
 GOOD = "5,ChatGPT,472,18,490,Conversation log\n"
-MAPPING = "map its columns: --columns arrival=…,request_tokens=…,response_tokens=…"
+MAPPING = "map its columns: columns='arrival=…,request_tokens=…,response_tokens=…'"
 MANY = (HEADER + "".join(f"{i},ChatGPT,{i * 7919 % 4001},18,490,API log\n" for i in range(20_000))).encode()
 
 
@@ -50,24 +50,27 @@ CASES: dict[str, tuple[bytes, str]] = {
         (HEADER + GOOD).encode("utf-16"),
         "is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
     ),
-    "array.json": (b'[{"timestamp": 1}]', "is one JSON array; one object a line is needed (jq -c '.[]')"),
+    "array.json": (b'[{"timestamp": 1}]', "is one JSON array; write one object per line (jq -c '.[]')"),
     "cut.csv.gz": (
         gzip.compress(MANY)[:30_000],
-        "damaged or cut short, its gzip data is not whole; get it again",
+        "damaged or cut short, its gzip data is not complete; get it again",
     ),
     "stub.csv.gz": (
         gzip.compress(MANY)[:30],
-        "damaged or cut short, its gzip data is not whole; get it again",
+        "damaged or cut short, its gzip data is not complete; get it again",
     ),
     "cut.csv.zst": (
         zstandard.compress(MANY)[:-20_000],
-        "damaged or cut short, its zstd data is not whole; get it again",
+        "damaged or cut short, its zstd data is not complete; get it again",
     ),
     "altered.csv.gz": (
         damaged(gzip.compress(MANY)),
-        "damaged or cut short, its gzip data is not whole; get it again",
+        "damaged or cut short, its gzip data is not complete; get it again",
     ),
-    "cut.parquet": (b"PAR1" + bytes(50), "damaged or cut short, its Parquet data is not whole; get it again"),
+    "cut.parquet": (
+        b"PAR1" + bytes(50),
+        "damaged or cut short, its Parquet data is not complete; get it again",
+    ),
     "renamed.csv": (
         (HEADER.replace("Timestamp", "Time") + GOOD).encode(),
         "unknown header; nearest known format is BurstGPT, 6 columns, "
@@ -138,12 +141,12 @@ def test_a_path_cannot_break_the_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "line"),
     [
-        ({"arrival": "ts", "model": "nope"}, "log.csv: --columns names 'nope', but the log has 'ts', 'n'"),
-        ({"arrivals": "ts"}, "--columns: no trace column 'arrivals'; there are arrival, arrival_s, "),
-        ({"request_tokens": "n"}, "--columns: no arrival; say which column holds it, as in arrival="),
+        ({"arrival": "ts", "model": "nope"}, "log.csv: columns names 'nope', but the log has 'ts', 'n'"),
+        ({"arrivals": "ts"}, "columns: no trace column 'arrivals'; there are arrival, arrival_s, "),
+        ({"request_tokens": "n"}, "columns: no arrival; say which column holds it, as in arrival="),
         (
             {"arrival": "ts", "arrival_ms": "n"},
-            "--columns: arrival and arrival_ms both give arrival_s; keep one",
+            "columns: arrival and arrival_ms both give arrival_s; keep one",
         ),
     ],
 )

@@ -247,7 +247,7 @@ def test_strict_stops_at_the_first_bad_row_and_writes_nothing(tmp_path: Path) ->
     log.write_text(f"{HEADER}\n{GOOD}\n6,m,-1,1,2,API log\nx\n")
     with pytest.raises(BurstlensError) as stopped:
         ingest(log, out=out, strict=True)
-    assert str(stopped.value) == "log.csv, line 3: negative (request_tokens) (--strict stops here)"
+    assert str(stopped.value) == "log.csv, line 3: negative (request_tokens) (strict=True stops here)"
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 
 
