@@ -14,7 +14,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from .conversations.part import describe_conversations
-from .core.exhibit import Exhibit, Shown
+from .core.exhibit import Displayable, Exhibit
 from .core.result import Part, Progress
 from .lengths.part import describe_lengths
 from .trace.trace import Trace, TraceInfo
@@ -34,7 +34,7 @@ P = TypeVar("P", bound=Part)
 
 
 @dataclass(frozen=True)
-class Characterization(Shown):
+class Characterization(Displayable):
     """What one trace says: its identity and every part, each a typed result."""
 
     info: TraceInfo
@@ -58,7 +58,7 @@ class Characterization(Shown):
 
     def exhibit(self) -> Exhibit:
         """The trace in a line, and every part."""
-        return Exhibit(self.info.name, self.info.marks, self.info.lines(), within=self.parts)
+        return Exhibit(self.info.name, self.info.marks, self.info.lines(), parts=self.parts)
 
 
 def characterize(

@@ -30,7 +30,7 @@ from .analysis.core.errors import (
     InputError,
     MissingExtraError,
 )
-from .analysis.core.exhibit import Painter, paint_with
+from .analysis.core.exhibit import Renderer, set_renderer
 
 if TYPE_CHECKING:
     from threading import Event
@@ -97,14 +97,14 @@ Log = str | PathLike[str]
 """Path of a request log in a known format, or of a canonical Parquet trace."""
 
 
-def _painter() -> Painter:
+def _renderer() -> Renderer:
     """What draws results, loaded when the first is shown."""
     from .reports import notebook
 
     return notebook
 
 
-paint_with(_painter)
+set_renderer(_renderer)
 
 
 def _paths(logs: Log | Sequence[Log]) -> list[Path]:

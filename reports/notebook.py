@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Part, number
 from .figures.base import Figure
 from .figures.registry import figures_of
@@ -21,30 +21,30 @@ FIRST = "arrivals"
 """The part whose first figure stands for a whole characterization: the Gamma sequence."""
 
 
-def figures(shown: Shown) -> dict[str, Figure]:
+def figures(result: Displayable) -> dict[str, Figure]:
     """The figures of a result by name, those of the results inside it as `part.figure`."""
     own = {}
-    if isinstance(shown, Part):
-        own = {each.name: replace(each, marks=shown.marks) for each in figures_of(shown)}
-    for part in shown.exhibit().within:
+    if isinstance(result, Part):
+        own = {each.name: replace(each, marks=result.marks) for each in figures_of(result)}
+    for part in result.exhibit().parts:
         name = getattr(part, "name", type(part).__name__.lower())
         own |= {f"{name}.{figure}": each for figure, each in part.figures().items()}
     return own
 
 
-def html(shown: Shown) -> str:
+def html(result: Displayable) -> str:
     """A result as a fragment of HTML: marks, findings, one figure, tables; what is in it folded."""
-    exhibit = shown.exhibit()
-    part = _foremost(shown, exhibit)
+    exhibit = result.exhibit()
+    part = _foremost(result, exhibit)
     drawn = figures_of(part) if part is not None else []
     return fill("fragment.html", seen=_seen(exhibit, drawn[0] if drawn else None))
 
 
-def _foremost(shown: Shown, exhibit: Exhibit) -> Part | None:
+def _foremost(result: Displayable, exhibit: Exhibit) -> Part | None:
     """The part to draw: the result itself, else the arrivals in it, else the first that it is made of."""
-    if isinstance(shown, Part):
-        return shown
-    parts = [part for part in exhibit.within if isinstance(part, Part)]
+    if isinstance(result, Part):
+        return result
+    parts = [part for part in exhibit.parts if isinstance(part, Part)]
     return next((part for part in parts if part.name == FIRST), parts[0] if parts else None)
 
 
@@ -56,7 +56,7 @@ def _seen(exhibit: Exhibit, figure: Figure | None = None) -> dict[str, Any]:
         "lines": list(exhibit.lines),
         "figure": figure and replace(figure, marks=exhibit.marks).picture(),
         "tables": [_table(name, frame) for name, frame in exhibit.tables.items()],
-        "within": [_seen(part.exhibit()) for part in exhibit.within],
+        "within": [_seen(part.exhibit()) for part in exhibit.parts],
     }
 
 

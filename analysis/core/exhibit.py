@@ -1,7 +1,7 @@
-"""How a result shows itself, the same for all of them: in a notebook, and as Polars frames.
+"""How every result shows itself in a notebook and as Polars frames.
 
-A result derives from `Shown` and says once, as an `Exhibit`, what there is to see of it. Not here: what that
-looks like. Drawing lies above (`burstlens.reports.notebook`), and the front door hands it in.
+A result derives from `Displayable` and describes its contents once, as an `Exhibit`. Not here: drawing, which
+`burstlens.reports.notebook` does; `burstlens` sets it as the renderer.
 """
 
 from __future__ import annotations
@@ -19,76 +19,87 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What there is to see of a result."""
+    """The contents of a result that a reader can see."""
 
     title: str
     marks: tuple[str, ...] = ()
-    """What must not be overlooked: `synthetic`, `simulated`."""
+    """Words that every display shows: `synthetic`, `simulated`."""
     lines: Sequence[str] = ()
     """Findings in sentences, most important first."""
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    """By short name; the first is the one that a reader wants."""
-    within: Sequence[Shown] = ()
-    """Results that this one is made of."""
+    """By short name; the first is the main one."""
+    parts: Sequence[Displayable] = ()
+    """Results that this one contains."""
 
 
 def marks(simulated: str | None, synthetic: bool, what: str) -> tuple[str, ...]:
-    """What must be said of a result: `simulated by` a preset, and that `what` it is of is synthetic."""
+    """The marks of a result: `simulated by` a preset, and `synthetic` with the noun `what`."""
     by = (f"simulated by {simulated}",) if simulated else ()
     return (*by, *((f"synthetic {what}",) if synthetic else ()))
 
 
-class Painter(Protocol):
-    """Draws exhibits."""
+class Renderer(Protocol):
+    """Draws results."""
 
-    def html(self, shown: Shown) -> str:
-        """A fragment for a notebook, without scripts and without styles that reach beyond it."""
+    def html(self, result: Displayable) -> str:
+        """An HTML fragment for a notebook, without scripts and without styles for anything outside it."""
         ...
 
-    def figures(self, shown: Shown) -> dict[str, Any]:
+    def figures(self, result: Displayable) -> dict[str, Any]:
         """Every figure that the result has data for, by name."""
         ...
 
 
-_painter: Callable[[], Painter] | None = None
+_renderer: Callable[[], Renderer] | None = None
 
 
-def paint_with(painter: Callable[[], Painter]) -> None:
-    """Say who draws; called when the first result is shown, so that nothing is loaded before."""
-    global _painter
-    _painter = painter
+def set_renderer(renderer: Callable[[], Renderer]) -> None:
+    """Set what draws results; `renderer` is called when the first result is shown, so it loads late."""
+    global _renderer
+    _renderer = renderer
 
 
-class Shown:
-    """A result that a notebook can show and that has tables; what is in it, `exhibit` says."""
+class Displayable:
+    """A result with tables that a notebook can show; a subclass defines `exhibit`."""
 
     @abstractmethod
     def exhibit(self) -> Exhibit:
-        """What there is to see."""
+        """The contents that a reader can see."""
 
     def to_frames(self) -> dict[str, pl.DataFrame]:
-        """Every table as a Polars frame, by name; those of results inside as `part.table`."""
-        seen = self.exhibit()
-        frames = dict(seen.tables)
-        for part in seen.within:
+        """Every table as a Polars frame, by name; those of the parts as `part.table`."""
+        exhibit = self.exhibit()
+        frames = dict(exhibit.tables)
+        for part in exhibit.parts:
             name = getattr(part, "name", type(part).__name__.lower())
             frames |= {f"{name}.{table}": frame for table, frame in part.to_frames().items()}
         return frames
 
     def to_frame(self, table: str | None = None) -> pl.DataFrame:
-        """The table of that name, else the first, as a Polars frame. BurstlensError names those there are."""
+        """One table as a Polars frame.
+
+        Parameters
+        ----------
+        table
+            Its name; by default the first one.
+
+        Raises
+        ------
+        InputError
+            If the result has no such table; the message lists the tables.
+        """
         frames = self.to_frames()
         if table is None and frames:
             return next(iter(frames.values()))
         if table is None or table not in frames:
-            asked = "no table" if table is None else f"no table {table!r}"
-            raise InputError(f"{asked}; there are: {', '.join(frames) or 'none'}")
+            problem = "no table" if table is None else f"no table {table!r}"
+            raise InputError(f"{problem}; there are: {', '.join(frames) or 'none'}")
         return frames[table]
 
     def figures(self) -> dict[str, Any]:
-        """Its figures by name (`reports.figures.base.Figure`), each with its chart, data and words."""
-        return _painter().figures(self) if _painter else {}
+        """The figures by name (`reports.figures.base.Figure`), each with its chart, data and sentences."""
+        return _renderer().figures(self) if _renderer else {}
 
     def _repr_html_(self) -> str | None:
-        """What a notebook shows."""
-        return _painter().html(self) if _painter else None
+        """The HTML that a notebook shows."""
+        return _renderer().html(self) if _renderer else None

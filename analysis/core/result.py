@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, ClassVar
 
-from .exhibit import Exhibit, Shown
+from .exhibit import Displayable, Exhibit
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,7 +73,7 @@ def estimates(*names: str) -> dict[str, type[pl.Float64]]:
 
 
 @dataclass(frozen=True)
-class Part(Shown, ABC):
+class Part(Displayable, ABC):
     """One answer about a trace; each part of the characterization derives from it.
 
     A subclass is a frozen dataclass whose further fields are frames, intervals and plain values.

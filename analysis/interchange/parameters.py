@@ -19,7 +19,7 @@ from ..characterize import Characterization
 from ..conversations.part import Conversations
 from ..core.atomic_write import write_whole
 from ..core.errors import DiskError, InputError
-from ..core.exhibit import Exhibit, Shown
+from ..core.exhibit import Displayable, Exhibit
 from ..lengths.part import Lengths
 from ..traffic.arrivals import Arrivals
 from ..traffic.failures import Failures
@@ -29,7 +29,7 @@ VERSION = "1.0"
 FLAGS = ("shrunk", "resolution_limited", "not_gamma")
 
 
-class Parameters(dict[str, Any], Shown):
+class Parameters(dict[str, Any], Displayable):
     """The content of a parameter file: a plain dictionary that can show itself."""
 
     def exhibit(self) -> Exhibit:

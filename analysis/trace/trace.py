@@ -20,7 +20,7 @@ from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
 from ...queries.spark import LOCAL, SparkEngine, Unavailable, start
 from ..core.errors import BurstlensError, DiskError, InputError, MissingExtraError
-from ..core.exhibit import Exhibit, Shown
+from ..core.exhibit import Displayable, Exhibit
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
 from ..logs import load_spark as spark_loading
@@ -56,7 +56,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Trace(Shown):
+class Trace(Displayable):
     """An opened trace: its identity, its selections and an engine that answers questions about it."""
 
     info: TraceInfo
@@ -143,7 +143,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Ingested(Shown):
+class Ingested(Displayable):
     """What `ingest` did: the trace's identity, where it lies, and the rejects file if there is one."""
 
     info: TraceInfo

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...analysis.core.claims import Claim
 from ...analysis.core.errors import InputError
-from ...analysis.core.exhibit import Exhibit, Shown, marks
+from ...analysis.core.exhibit import Displayable, Exhibit, marks
 from ...analysis.core.result import Part
 from . import maf2, responses, schedulers, sweep
 from .backends import is_brief
@@ -20,7 +20,7 @@ from .trials import Experiment
 
 
 @dataclass(frozen=True)
-class Findings(Shown):
+class Findings(Displayable):
     """Everything that an experiment says."""
 
     experiment: Experiment

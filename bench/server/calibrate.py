@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.errors import EndpointError, InputError
-from ...analysis.core.exhibit import Exhibit, Shown
+from ...analysis.core.exhibit import Displayable, Exhibit
 from ...analysis.core.result import Progress, number, silent
 from ...analysis.interchange.parameters import validate
 from ..workload.table import Workload
@@ -42,7 +42,7 @@ TRIALS: dict[str, type[pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class Calibration(Shown):
+class Calibration(Displayable):
     """What the trials found."""
 
     wanted: float

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from ...analysis.core.exhibit import Exhibit, Shown
+from ...analysis.core.exhibit import Displayable, Exhibit
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "request_id": pl.Int64,
@@ -55,7 +55,7 @@ NOTED = 0.1
 
 
 @dataclass(frozen=True)
-class Workload(Shown):
+class Workload(Displayable):
     """Requests in the order of their instants, and where they come from."""
 
     requests: pl.DataFrame

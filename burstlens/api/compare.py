@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.errors import InputError
-from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Compared(Shown):
+class Compared(Displayable):
     """How faithful one trace is to another."""
 
     part: Fidelity

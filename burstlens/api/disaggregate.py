@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.errors import InputError
-from ..analysis.core.exhibit import Exhibit, Shown, marks
+from ..analysis.core.exhibit import Displayable, Exhibit, marks
 from ..analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ OTHER_SEED = 1_000_003
 
 
 @dataclass(frozen=True)
-class Disaggregated(Shown):
+class Disaggregated(Displayable):
     """What a search of prefill:decode ratios found."""
 
     content: dict[str, Any]

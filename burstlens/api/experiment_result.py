@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.exhibit import Displayable, Exhibit
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evaluated(Shown):
+class Evaluated(Displayable):
     """An experiment that has ended, or what there is of it."""
 
     experiment: Experiment

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.errors import DiskError, InputError
-from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
 
@@ -29,7 +29,7 @@ WINDOW_S = 1200.0
 
 
 @dataclass(frozen=True)
-class Exported(Shown):
+class Exported(Displayable):
     """A file for another tool."""
 
     out: Path

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Forecasted(Shown):
+class Forecasted(Displayable):
     """A trace's load forecast and scored."""
 
     part: Forecasts
@@ -61,7 +61,7 @@ class Forecasted(Shown):
         """The findings, and the verdicts as the first table."""
         seen = self.part.exhibit()
         return replace(
-            seen, title=f"Forecast of {self.part.info.name}", marks=self.part.info.marks, within=[self.part]
+            seen, title=f"Forecast of {self.part.info.name}", marks=self.part.info.marks, parts=[self.part]
         )
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.exhibit import Displayable, Exhibit
 
 if TYPE_CHECKING:
     from ..bench.metrics.load_verdict import LoadVerdict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ran(Shown):
+class Ran(Displayable):
     """A run that has ended, or what there is of it."""
 
     folder: Path

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.core.atomic_write import write_json
 from ..analysis.core.errors import BurstlensError, InputError
-from ..analysis.core.exhibit import Exhibit, Shown, marks
+from ..analysis.core.exhibit import Displayable, Exhibit, marks
 from ..analysis.core.result import Progress, silent
 from ..api.event_loop import LISTEN_S
 from ..console import STOPPED
@@ -67,7 +67,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class GpuEvaluated(Shown):
+class GpuEvaluated(Displayable):
     """What an evaluation's folder holds."""
 
     folder: Path

@@ -23,7 +23,7 @@ from urllib.request import url2pathname
 import polars as pl
 
 from ..analysis.core.errors import BurstlensError, EndpointError, InputError
-from ..analysis.core.exhibit import Exhibit, Shown
+from ..analysis.core.exhibit import Displayable, Exhibit
 from .download import PATIENCE, NotThere, Patience, Received, download, forget, record_of, unwritable
 from .unpack import CHUNK_BYTES, Member, digest, fault_of, unpack
 
@@ -51,7 +51,7 @@ class PublicTrace:
 
 
 @dataclass(frozen=True)
-class Fetched(Shown):
+class Fetched(Displayable):
     """A public trace on this disk."""
 
     path: Path

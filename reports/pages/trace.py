@@ -18,7 +18,7 @@ from ...analysis.compare.side_by_side import compare_traces
 from ...analysis.core.claims import Claim
 from ...analysis.core.cpu import cores
 from ...analysis.core.errors import DiskError, InputError
-from ...analysis.core.exhibit import Exhibit, Shown
+from ...analysis.core.exhibit import Displayable, Exhibit
 from ...analysis.core.result import Part, Progress, silent
 from ...analysis.forecast.models import load_xgboost
 from ...analysis.forecast.part import describe_forecast
@@ -34,7 +34,7 @@ from .plain_json import plain, summary
 
 
 @dataclass(frozen=True)
-class Report(Shown):
+class Report(Displayable):
     """What the main job wrote, and what it found."""
 
     folder: Path

@@ -16,7 +16,7 @@ import pytest
 
 import burstlens as bl
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.analysis.core.exhibit import Shown
+from burstlens.analysis.core.exhibit import Displayable
 from burstlens.bench.experiments.trials import read
 from burstlens.gpu.evaluate import GpuEvaluated
 
@@ -72,7 +72,7 @@ def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch:
     trace = bl.trace("synthetic.csv")
     said = bl.describe("synthetic.csv", window_s=3600)
     load = bl.workload("synthetic.csv", first=100, rate_rps=1.0)
-    results: list[Shown] = [
+    results: list[Displayable] = [
         trace,
         said,
         *said.parts,
