@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from ...analysis.core.arrays import Array
-from ...analysis.core.result import LEVEL, Interval, estimates, number
+from ...analysis.core.result import Interval, estimates, number
+from ..metrics.seeds import mean_over_seeds
 from .backends import MEASURES
 from .trials import Label
 
@@ -23,8 +23,6 @@ SEED = "seed"
 HIGHER, LOWER, SAME, NOISE, UNTOLD = "higher", "lower", "the same", "within noise", "cannot tell"
 """What a difference is called: by its interval, `the same` where no seed differs at all, or
 `cannot tell` where one seed gives no interval."""
-
-ONE_SEED = "1 seed tells no noise: run more with --seeds to know which differences are real."
 
 NUMBERS = ("of", "against", "difference", "difference_low", "difference_high", "relative")
 """Columns of numbers of a table of contrasts."""
@@ -57,22 +55,6 @@ class Contrast:
         return self.difference.value / abs(self.against) if self.against else math.nan
 
 
-def mean(values: Array) -> Interval:
-    """Mean over seeds and Student's interval; NaN ends for fewer than two values."""
-    values = values[np.isfinite(values)]
-    n = len(values)
-    if not n:
-        return Interval(math.nan, math.nan, math.nan)
-    centre = float(values.mean())
-    if n < 2:
-        return Interval(centre, math.nan, math.nan)
-    # SciPy is loaded when it is needed.
-    from ...analysis.stats.quantiles import student
-
-    half = student(0.5 + LEVEL / 2, n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
-    return Interval(centre, centre - half, centre + half)
-
-
 def contrast(
     trials: pl.DataFrame, measure: str, of: Mapping[str, Label], against: Mapping[str, Label]
 ) -> Contrast:
@@ -80,7 +62,7 @@ def contrast(
     one, other = (_where(trials, labels).select(SEED, measure).drop_nulls() for labels in (of, against))
     both = one.join(other, on=SEED, suffix="_other").drop_nulls()
     a, b = both[measure].to_numpy(), both[f"{measure}_other"].to_numpy()
-    return Contrast(measure, _mean(a), _mean(b), mean(a - b), both.height)
+    return Contrast(measure, _mean(a), _mean(b), mean_over_seeds(a - b), both.height)
 
 
 def _mean(values: Array) -> float:
@@ -99,7 +81,7 @@ def means(trials: pl.DataFrame, by: Sequence[str], measures: Sequence[str] = tup
     for key, group in trials.group_by(by, maintain_order=True):
         row: dict[str, object] = {**dict(zip(by, key, strict=True)), "seeds": group.height}
         for name in measures:
-            told = mean(group[name].drop_nulls().to_numpy())
+            told = mean_over_seeds(group[name].drop_nulls().to_numpy())
             for end, value in (("", told.value), ("_low", told.low), ("_high", told.high)):
                 row[f"{name}{end}"] = value if math.isfinite(value) else None
         rows.append(row)

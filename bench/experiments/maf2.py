@@ -23,10 +23,11 @@ import polars as pl
 from ...analysis.core.errors import InputError
 from ...analysis.core.result import Part, number
 from ...analysis.trace.trace import Trace
+from ..metrics.seeds import ONE_SEED
 from ..workload.from_trace import from_trace
 from ..workload.table import Workload, requests_frame
 from .backends import MEASURES
-from .contrast import HIGHER, LOWER, NOISE, ONE_SEED, SAME, UNTOLD, Contrast, PairedContrasts, means, shown
+from .contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD, Contrast, PairedContrasts, means, shown
 from .trials import Experiment, Trial, at_hand
 
 CONVERSATION, API, FUNCTIONS, POISSON = WORKLOADS = (

@@ -22,11 +22,11 @@ from ...analysis.core.result import Interval, Part, number
 from ...analysis.lengths.part import Lengths, describe_lengths
 from ...analysis.trace.subset import requests_of, streams_of
 from ...analysis.trace.trace import COLUMNS, Trace, TraceInfo, open_frame
+from ..metrics.seeds import mean_over_seeds
 from ..record.models import ANSWERED
 from ..record.run_folder import read_record, read_workload
 from ..workload.table import Workload, requests_frame
 from .backends import EndpointBackend
-from .contrast import mean
 from .genuine import MARGIN, genuine
 from .trials import RUNS, Experiment, Trial, at_hand
 
@@ -185,7 +185,7 @@ def _answers(both: pl.DataFrame, cap: int) -> Answers:
     ):
         if group.height < FEWEST:
             continue
-        held = mean((group["model_tokens"] - group["trace_tokens"]).to_numpy().astype(float))
+        held = mean_over_seeds((group["model_tokens"] - group["trace_tokens"]).to_numpy().astype(float))
         bins.append(
             {
                 "request_low": math.ceil(math.exp(int(at) / BINS_PER_E) - 1e-9),
@@ -206,7 +206,7 @@ def _answers(both: pl.DataFrame, cap: int) -> Answers:
         np.searchsorted(trace, at_all, side="right") / len(trace)
         - np.searchsorted(model, at_all, side="right") / len(model)
     )
-    difference = mean((both["model_tokens"] - both["trace_tokens"]).to_numpy().astype(float))
+    difference = mean_over_seeds((both["model_tokens"] - both["trace_tokens"]).to_numpy().astype(float))
     table = pl.DataFrame(bins, infer_schema_length=None)
     return Answers((), pl.DataFrame(rows), table, difference, float(apart.max()), cap)
 

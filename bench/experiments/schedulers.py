@@ -24,10 +24,11 @@ import polars as pl
 from ...analysis.core.errors import InputError
 from ...analysis.core.result import Part, number
 from ...analysis.core.units import HOUR_S
+from ..metrics.seeds import ONE_SEED
 from ..workload.from_parameters import from_parameters
 from ..workload.table import Workload
 from .backends import MEASURES
-from .contrast import HIGHER, LOWER, ONE_SEED, SAME, SHOWN_IN, PairedContrasts, means, shown
+from .contrast import HIGHER, LOWER, SAME, SHOWN_IN, PairedContrasts, means, shown
 from .trials import Experiment, Trial
 
 FCFS, SRF, LRF = POLICIES = ("FCFS", "SRF", "LRF")

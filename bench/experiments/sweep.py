@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import polars as pl
 
 from ...analysis.core.result import Part, number
+from ..metrics.seeds import ONE_SEED
 from .backends import MEASURES
 from .contrast import (
     HIGHER,
     LOWER,
     NOISE,
-    ONE_SEED,
     SAME,
     SHOWN_IN,
     UNTOLD,

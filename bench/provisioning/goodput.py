@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ import numpy as np
 
 from ...analysis.core.arrays import Array
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ..simulated.disaggregation import Deployment, Rig, Transfer
 from ..simulated.presets import Preset
+from .state import ServingRecord
 
 if TYPE_CHECKING:
     from ..workload.table import Workload
@@ -60,7 +62,7 @@ class ScalableLoad:
     def of(cls, workload: Workload, preset: Preset, span_s: float | None = None) -> ScalableLoad:
         """A workload as the model of this preset can take it; answers are cut to the room that there is.
 
-        `span_s` is the length of its clock, that of the last arrival where nothing is said. BurstlensError
+        `span_s` is the length of its clock, that of the last arrival where nothing is said. InputError
         where it has no requests, all come at one instant, or too many are too long to be served.
         """
         from ..client.send_plan import SendPlan
@@ -74,7 +76,7 @@ class ScalableLoad:
         if refused > (1 - SHARE) * len(plan.ids):
             raise InputError(
                 f"{workload.name}: {refused:,} of {len(plan.ids):,} prompts have {longest:,} tokens or more, "
-                f"which {preset.name} cannot take: choose a model with a longer context by --simulate"
+                f"which {preset.name} cannot take: choose a preset with a longer context"
             )
         span = workload.span_s if span_s is None else span_s
         if not span > 0:
@@ -116,32 +118,33 @@ class Serving:
     def of(cls, preset: Preset, bytes_per_token: float | None = None, **more: Any) -> Serving:
         """With the size of a cached token as the preset has it, unless it is given.
 
-        BurstlensError for fewer than two instances, values that cannot be, or an unknown size.
+        InputError for fewer than two instances, values that cannot be, or an unknown size.
         """
         size = preset.bytes_per_token if bytes_per_token is None else bytes_per_token
         if size is None:
             raise InputError(
-                f"{preset.name}: does not tell what a cached token takes; give --bytes-per-token"
+                f"{preset.name}: does not say how large a cached token is; give {option('bytes_per_token')}"
             )
         new = cls(preset, bytes_per_token=size, **more)
         if new.total < 2:
             raise InputError(
-                f"--total: {new.total} cannot be divided into prefill and decode; 2 instances is the least"
+                f"{option('total')}: {new.total} is too few instances to divide into prefill and decode; "
+                "give 2 or more"
             )
         for name, value in (
-            ("--slo-ttft", new.ttft_s),
-            ("--slo-tpot", new.tpot_s),
-            ("--bandwidth", new.transfer.bandwidth_gbps),
+            ("slo_ttft_s", new.ttft_s),
+            ("slo_tpot_s", new.tpot_s),
+            ("bandwidth_gbps", new.transfer.bandwidth_gbps),
         ):
             if not value > 0:
-                raise InputError(f"{name}: {value:g} is not above 0")
+                raise InputError(f"{option(name)}: {value:g} is not above 0")
         for name, value in (
-            ("--launch-time", new.launch_s),
-            ("--transfer-latency", new.transfer.latency_s),
-            ("--bytes-per-token", size),
+            ("launch_s", new.launch_s),
+            ("transfer_latency_s", new.transfer.latency_s),
+            ("bytes_per_token", size),
         ):
             if not 0 <= value < math.inf:
-                raise InputError(f"{name}: {value:g} is not 0 or more")
+                raise InputError(f"{option(name)}: {value:g} is not 0 or more")
         return new
 
     @cached_property
@@ -149,7 +152,7 @@ class Serving:
         """Every number of prefill instances that leaves a decode instance."""
         return range(1, self.total)
 
-    def said(self, prefill: int) -> str:
+    def ratio_name(self, prefill: int) -> str:
         """`2:6`."""
         return f"{prefill}:{self.total - prefill}"
 
@@ -185,28 +188,38 @@ class Serving:
         return ttft / 1e3, np.where(steps > 0, step + moved / np.maximum(steps, 1), 0.0)
 
     def check(self, load: ScalableLoad) -> None:
-        """BurstlensError where even requests that are served alone break the bounds too often."""
+        """InputError where even requests that are served alone break the bounds too often."""
         ttft, tpot = self.alone(load)
         share = SHARE * load.requests / len(load.at_s)
-        for name, bound, took in (("--slo-ttft", self.ttft_s, ttft), ("--slo-tpot", self.tpot_s, tpot)):
-            kept = float((took <= bound).mean())
-            if kept < share:
+        for name, bound, took in (("slo_ttft_s", self.ttft_s, ttft), ("slo_tpot_s", self.tpot_s, tpot)):
+            within = float((took <= bound).mean())
+            if within < share:
                 needed = _up(float(np.quantile(took, share, method="higher")))
                 raise InputError(
-                    f"{name} {bound:g} s: no ratio can meet it, since requests that are served alone keep it "
-                    f"in {100 * kept:.3g} % of cases and {100 * SHARE:g} % are needed; "
-                    f"above {needed:g} s would work"
+                    f"{option(name)}: no ratio can meet {bound:g} s: even served alone, only "
+                    f"{100 * within:.3g} % of requests meet it, and {100 * SHARE:g} % are needed; give more "
+                    f"than {needed:g} s"
                 )
         if float(((ttft <= self.ttft_s) & (tpot <= self.tpot_s)).mean()) < share:
             both = [_up(float(np.quantile(took, (1 + share) / 2, method="higher"))) for took in (ttft, tpot)]
             raise InputError(
-                f"--slo-ttft {self.ttft_s:g} s with --slo-tpot {self.tpot_s:g} s: no ratio can meet both, "
-                f"since too few requests do even alone; {both[0]:g} s with {both[1]:g} s would work"
+                f"{option('slo_ttft_s')} and {option('slo_tpot_s')}: no ratio can meet both "
+                f"{self.ttft_s:g} s and {self.tpot_s:g} s: even served alone, too few "
+                f"requests do; give {both[0]:g} s and {both[1]:g} s"
             )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "preset": self.preset.as_dict(), "share": SHARE}
+    def record(self) -> ServingRecord:
+        """What the result of a search says of it."""
+        return ServingRecord(
+            preset=self.preset,
+            total=self.total,
+            transfer=self.transfer,
+            bytes_per_token=self.bytes_per_token,
+            launch_s=self.launch_s,
+            ttft_s=self.ttft_s,
+            tpot_s=self.tpot_s,
+            share=SHARE,
+        )
 
 
 def _up(value: float) -> float:
@@ -236,7 +249,7 @@ def goodput(
 ) -> float:
     """The highest rate, requests/s, at which enough requests are within both bounds; 0 where none is.
 
-    BurstlensError where all requests keep them even when they come at once: then no rate is too high.
+    InputError where all requests keep them even when they come at once: then no rate is too high.
     Rates are tried from `guess_rps` on, in strides that grow until one is known that is too high and one that
     is low enough: a good guess costs two runs. Whether bounds are kept need not fall with every step of the
     rate; the rate that is found is one where it turns.
@@ -247,8 +260,8 @@ def goodput(
         if keeps(load, serving, turns, rate):
             if load.requests / rate < AT_ONCE_S:
                 raise InputError(
-                    f"{load.name}: its {load.requests:,} requests keep the bounds even if all come at once: "
-                    "goodput has no end; take more requests, or fewer instances by --total"
+                    f"{load.name}: its {load.requests:,} requests meet the bounds even if all come at "
+                    f"once, so there is no highest rate; take more requests or a smaller {option('total')}"
                 )
             low, rate = rate, rate * stride
         else:
@@ -287,5 +300,4 @@ def course(load: ScalableLoad, serving: Serving, turns: Turns, rate_rps: float) 
     first, ended = np.array(cluster.first_s), np.array(cluster.ended_s)
     steps = np.array(rig.out) - 1.0
     good = (first - np.array(rig.at_s) <= serving.ttft_s) & (ended <= first + serving.tpot_s * steps)
-    told: Array = good.astype(float)
-    return told
+    return np.asarray(good, dtype=float)

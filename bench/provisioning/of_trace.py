@@ -6,16 +6,17 @@ Not here: the search (`search`), which part (`workload.busiest`), the search at 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...analysis.core.errors import BurstlensError, InputError
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from ...analysis.trace.trace import Trace
 from ..simulated.presets import load_preset
 from ..workload.busiest import busiest_of_trace
 from ..workload.from_trace import workloads_by_seed
 from .goodput import ScalableLoad, Serving
-from .search import SearchSpec, search_ratios
+from .search import search_ratios
+from .state import Cut, Origin, SearchState
+from .tasks import SearchSpec
 
 PRESET = "llama-2-13b-a100"
 REQUESTS = 5_000
@@ -27,10 +28,10 @@ SEEDS = 3
 
 def search_trace(
     trace: Trace, *, seed: int = 0, workers: int = 1, progress: Progress = silent
-) -> dict[str, Any]:
-    """The content of `disaggregate.json` for 8 instances and the stated bounds, from the busiest stretch.
+) -> SearchState:
+    """The search for 8 instances and the stated bounds, from the busiest stretch.
 
-    BurstlensError where the trace has no load that the preset can serve within them.
+    InputError where the trace has no load that the preset can serve within them.
     """
     preset = load_preset(PRESET)
     cut = busiest_of_trace(trace, most=REQUESTS)
@@ -40,16 +41,14 @@ def search_trace(
         made = workloads_by_seed(trace, range(seed, seed + SEEDS), start_s=start_s, end_s=end_s, first=first)
         seeds = tuple(range(seed, seed + len(made)))
         loads = tuple(ScalableLoad.of(one, preset, span_s) for one in made)
-        about = {
-            "source": trace.info.name,
-            "plan_from": None,
-            "cut": None if cut is None else cut.as_dict(),
-            "recipe": dict(made[0].recipe),
-            "plan_recipe": None,
-        }
+        origin = Origin(
+            source=trace.info.name,
+            cut=None if cut is None else Cut(**cut.as_dict()),
+            recipe=dict(made[0].recipe),
+        )
         spec = SearchSpec(loads, None, Serving.of(preset), loads[0].span_s / WINDOWS, BEAM, seeds=seeds)
-        return search_ratios(spec, about, workers=workers, progress=progress)
+        return search_ratios(spec, origin, workers=workers, progress=progress)
     except BurstlensError as why:
         raise InputError(
-            f"{why} (burstlens disaggregate has that option; or report without --disaggregate)"
+            f"{why.args[0]} (disaggregate has that option; or report without {option('disaggregate')})"
         ) from why

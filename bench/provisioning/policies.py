@@ -16,6 +16,7 @@ from bisect import insort
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ...analysis.core.result import number
 from ..simulated.disaggregation import Deployment
 from .goodput import ScalableLoad, Serving, Turns
@@ -41,11 +42,11 @@ def switch(before: int, at_s: float, after: int) -> Turns:
 
 
 def windows(span_s: float, length_s: float) -> list[float]:
-    """Begins of the windows of that length on the clock of a load; BurstlensError for fewer than two."""
+    """Begins of the windows of that length on the clock of a load; InputError for fewer than two."""
     if length_s >= span_s:
         raise InputError(
-            f"--window: {number(length_s)} s is as long as the load, which lasts {number(span_s)} s; "
-            f"choose at most {number(span_s / 2)} s, or a longer load"
+            f"{option('window_s')}: {number(length_s)} s is as long as the load, which lasts "
+            f"{number(span_s)} s; choose at most {number(span_s / 2)} s, or a longer load"
         )
     return [i * length_s for i in range(math.ceil(span_s / length_s - 1e-9))]
 
@@ -91,13 +92,13 @@ def beam(
     width: int,
     tell: Callable[[float], None] = lambda _share: None,
     known: Sequence[Turns] = (),
-    most_lost: float = math.inf,
+    lost_limit: float = math.inf,
 ) -> tuple[int, Turns] | None:
     """Requests lost, and the sequence of ratios over windows that begin at `begins_s`, by beam search.
 
     `known` sequences, whose turns are begins of windows, are kept whatever their rank: none of them loses
-    fewer requests than what is returned. None as soon as every state has lost more than `most_lost`. `tell`
-    is told the share of the windows that are done.
+    fewer requests than what is returned. None as soon as every state has lost more than `lost_limit`. `tell`
+    gets the share of the windows that are done.
     """
     carried = [path_of(turns, begins_s) for turns in known]
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
@@ -107,16 +108,16 @@ def beam(
         last = place + 1 == len(begins_s)
         from_s, until = begin / factor, math.inf if last else begins_s[place + 1] / factor
         along = {path[: place + 1] for path in carried}
-        kept = _BeamSelection(width, along)
+        survivors = _BeamSelection(width, along)
         ratios = serving.ratios if place else None
         for changes, path, state in _in_turn(beams, ratios):
-            grown = _grown(state, path[-1], from_s, until, ahead_s, changes, kept.bar(path))
+            grown = _grown(state, path[-1], from_s, until, ahead_s, changes, survivors.bar(path))
             if grown is not None:
                 rank, cluster = grown
-                kept.add((rank, changes, path, cluster))
-        beams = [(changes, path, state) for _, changes, path, state in kept.ranked()]
+                survivors.add((rank, changes, path, cluster))
+        beams = [(changes, path, state) for _, changes, path, state in survivors.ranked()]
         tell((place + 1) / len(begins_s))
-        if min(state.lost() for _, _, state in beams) > most_lost:
+        if min(state.lost() for _, _, state in beams) > lost_limit:
             return None
     _, path, best = beams[0]
     return best.bad, turns_of(path, begins_s)
@@ -207,9 +208,9 @@ class _BeamSelection:
     def ranked(self) -> list[Grown]:
         """Those that are kept, the best first."""
         firsts = sorted(self._firsts.values(), key=_rank)
-        held = (firsts + self._others)[: self.width]
-        paths = {one[2] for one in held}
-        return sorted([*held, *(one for one in self._along if one[2] not in paths)], key=_rank)
+        best = (firsts + self._others)[: self.width]
+        paths = {one[2] for one in best}
+        return sorted([*best, *(one for one in self._along if one[2] not in paths)], key=_rank)
 
 
 def _rank(one: Grown) -> Rank:

@@ -7,26 +7,27 @@ on average over the seeds, paired by seed. Not here: the search (`search`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from ...analysis.core.claims import Claim
 from ...analysis.core.result import Interval, Part, number
 from ...analysis.core.units import clock, counted, day_clock, time_span
-from ..experiments.contrast import ONE_SEED, mean
+from ..metrics.seeds import ONE_SEED, mean_over_seeds
+from .state import Planner, SearchState, SequenceFound
 
 CLAIM = "Switching the prefill:decode ratio with the load raises goodput above any fixed ratio."
 ONE_LOAD = (
-    "The load is one: its stamps leave nothing to a seed. So numbers have no intervals, and what is higher "
-    "is higher on this load."
+    "There is one load: its timestamps are exact, so seeds change nothing. Numbers have no intervals, and "
+    "what is higher is higher on this load."
 )
 WITHIN_SECONDS = (
-    "Seeds move the trace's requests inside the steps of its stamps, no more: intervals tell that, and not "
-    "how another day differs."
+    "Seeds only move the trace's requests within the resolution of its timestamps. Intervals show that, and "
+    "not how another day differs."
 )
 NAMES = {
     "fixed": "best fixed ratio",
@@ -35,19 +36,19 @@ NAMES = {
 }
 
 
-def cut_said(content: dict[str, Any]) -> str:
+def cut_sentence(state: SearchState) -> str:
     """Which part of a load was searched, where it is not all of it; empty where it is."""
-    cut = content.get("cut")
+    cut = state.cut
     if not cut:
         return ""
-    chosen = "the provisioned load" if content.get("plan_from") else "the load"
-    span, begin = time_span(cut["end_s"] - cut["start_s"]), day_clock(cut["start_s"])
-    of = f"{cut['of']:,}"
-    if cut["first"]:
-        return f"Searched on the first {cut['first']:,} of {of} requests of {chosen} from {begin} on."
+    chosen = "the provisioned load" if state.plan_from else "the load"
+    span, begin = time_span(cut.end_s - cut.start_s), day_clock(cut.start_s)
+    of = f"{cut.of:,}"
+    if cut.first:
+        return f"Searched on the first {cut.first:,} of {of} requests of {chosen} from {begin} on."
     return (
-        f"Searched on {span} of {chosen} from {begin}, {cut['requests']:,} of {of} requests: the busiest "
-        f"{span} that hold at most {cut['most']:,}."
+        f"Searched on {span} of {chosen} from {begin}, {cut.requests:,} of {of} requests: the busiest "
+        f"{span} that hold at most {cut.most:,}."
     )
 
 
@@ -62,17 +63,17 @@ class Policy:
     tolerance: float
     """Each goodput may be so much higher, relative: it was found by bisection that ends there."""
     one_load: bool = False
-    """Whether there is no other load for a seed to draw, so that a difference is none of chance."""
+    """Whether seeds change nothing, so that no difference is due to chance."""
 
     @property
     def mean(self) -> Interval:
         """Over seeds."""
-        return mean(np.array(self.goodput_rps))
+        return mean_over_seeds(np.array(self.goodput_rps))
 
     def gain(self, other: Policy) -> Interval:
         """Difference to another, paired by seed, over the seeds that both have."""
         n = min(len(self.goodput_rps), len(other.goodput_rps))
-        return mean(np.array(self.goodput_rps[:n]) - np.array(other.goodput_rps[:n]))
+        return mean_over_seeds(np.array(self.goodput_rps[:n]) - np.array(other.goodput_rps[:n]))
 
     def near(self, other: Policy) -> bool:
         """Whether their means differ by less than bisection leaves open."""
@@ -93,37 +94,40 @@ class Policy:
         return gain.low > 0
 
 
-def policies(content: dict[str, Any]) -> list[Policy]:
+def policies(state: SearchState) -> list[Policy]:
     """Every fixed ratio, then what was searched."""
-    found = [(row["ratio"], "fixed", row) for row in content["fixed"]]
-    if content["switch"]:
-        found.append((switched(content), "switch", content["switch"]))
-    sequences = content["sequences"]
-    found += [(NAMES[kind], kind, sequences[kind]) for kind in ("provisioned", "real") if kind in sequences]
-    tolerance = content["tolerance"]
-    alone = one_load(content)
-    return [Policy(name, kind, tuple(row["goodput_rps"]), tolerance, alone) for name, kind, row in found]
+    rates = [(row.ratio, "fixed", row.goodput_rps) for row in state.fixed]
+    if state.switch is not None:
+        rates.append((switch_name(state), "switch", state.switch.goodput_rps))
+    planners: tuple[Planner, ...] = ("provisioned", "real")
+    rates += [
+        (NAMES[planner], planner, state.sequences[planner].goodput_rps)
+        for planner in planners
+        if planner in state.sequences
+    ]
+    alone = one_load(state)
+    return [Policy(name, kind, tuple(each), state.tolerance, alone) for name, kind, each in rates]
 
 
-def one_load(content: Mapping[str, Any]) -> bool:
-    """Whether the load is the same by every seed: a trace of fine stamps."""
-    return content.get("recipe", {}).get("spread") is False
+def one_load(state: SearchState) -> bool:
+    """Whether the load is the same for every seed: a trace with exact timestamps."""
+    return state.recipe.get("spread") is False
 
 
-def first_load(content: Mapping[str, Any]) -> str:
-    """How the load is called that is shown where a figure has but one."""
-    return "The load" if one_load(content) else "The first seed’s load"
+def first_load(state: SearchState) -> str:
+    """The name of the load in a figure that shows one."""
+    return "The load" if one_load(state) else "The first seed’s load"
 
 
-def seeds_said(content: Mapping[str, Any]) -> str:
-    """`3 seeds`, or that there is nothing to be drawn."""
-    return "one load" if one_load(content) else counted(len(content["seeds"]), "seed")
+def seeds_text(state: SearchState) -> str:
+    """`3 seeds`, or `one load`."""
+    return "one load" if one_load(state) else counted(len(state.seeds), "seed")
 
 
-def switched(content: dict[str, Any]) -> str:
-    """The best switch in words: `2:6 to 6:2 at 6:00`."""
-    found = content["switch"]
-    return f"{found['before']} to {found['after']} at {clock(found['at_s'])}"
+def switch_name(state: SearchState) -> str:
+    """The best switch: `2:6 to 6:2 at 6:00`; empty where there is none yet."""
+    found = state.switch
+    return "" if found is None else f"{found.before} to {found.after} at {clock(found.at_s)}"
 
 
 def best_of(found: list[Policy]) -> Policy:
@@ -136,7 +140,7 @@ class Ratios(Part):
     """Goodput of every fixed ratio and of one switch (Fig. 19)."""
 
     name: ClassVar[str] = "ratios"
-    content: dict[str, Any]
+    state: SearchState
     found: tuple[Policy, ...]
 
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -146,15 +150,17 @@ class Ratios(Part):
         for one in self.found:
             gain = one.gain(best) if best is not None else None
             row: dict[str, Any] = {"policy": one.name, "kind": one.kind, "seeds": len(one.goodput_rps)}
-            for name, told in (("goodput_rps", one.mean), ("gain_rps", gain)):
-                ends = (math.nan,) * 3 if told is None else (told.value, told.low, told.high)
+            for name, interval in (("goodput_rps", one.mean), ("gain_rps", gain)):
+                ends = (math.nan,) * 3 if interval is None else (interval.value, interval.low, interval.high)
                 row |= {
                     f"{name}{end}": value if math.isfinite(value) else None
                     for end, value in zip(("", "_low", "_high"), ends, strict=True)
                 }
             rows.append(row)
         schema = {f"{n}{e}": pl.Float64 for n in ("goodput_rps", "gain_rps") for e in ("", "_low", "_high")}
-        moments = self.content["switch"]["moments"] if self.content["switch"] else []
+        moments = (
+            [msgspec.structs.asdict(each) for each in self.state.switch.moments] if self.state.switch else []
+        )
         return {
             "ratios": pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None),
             "moments": pl.DataFrame(moments, schema={"at_s": pl.Float64, "goodput_rps": pl.Float64}),
@@ -164,21 +170,21 @@ class Ratios(Part):
         """Best and worst fixed ratio, and what one switch gains."""
         if not self.found:
             return []
-        held = [one for one in self.found if one.kind == "fixed"]
-        cut = cut_said(self.content)
-        best, worst = best_of(held), min(held, key=lambda one: one.mean.value)
-        said = [cut] if cut else []
-        said += [
+        ratios = [one for one in self.found if one.kind == "fixed"]
+        cut = cut_sentence(self.state)
+        best, worst = best_of(ratios), min(ratios, key=lambda one: one.mean.value)
+        sentences = [cut] if cut else []
+        sentences += [
             f"Of the fixed ratios {best.name} has the highest goodput, {shown(best.mean)} requests/s; "
             f"{worst.name} has the lowest, {shown(worst.mean)}."
         ]
         for one in self.found:
             if one.kind == "switch":
-                said.append(
+                sentences.append(
                     f"The best single switch found, {one.name}, has {shown(one.mean)} requests/s: "
                     f"{gained(one, best)}."
                 )
-        return said
+        return sentences
 
 
 @dataclass(frozen=True)
@@ -186,44 +192,48 @@ class Sequence(Part):
     """Ratios over time and what they bring (Fig. 20)."""
 
     name: ClassVar[str] = "sequence"
-    content: dict[str, Any]
+    state: SearchState
     found: tuple[Policy, ...]
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """A row a window of the first seed's load; the turns of each plan."""
-        course = self.content["course"]
+        course = self.state.course
         turns = [
-            {"planned_from": kind, "seed": seed, **row}
-            for kind, one in self.content["sequences"].items()
-            for seed, plan in zip(self.content["seeds"], one["plans"], strict=False)
+            {"planned_from": planner, "seed": seed, **msgspec.structs.asdict(row)}
+            for planner, found in self.state.sequences.items()
+            for seed, plan in zip(self.state.seeds, found.plans, strict=False)
             for row in plan
         ]
-        windows = pl.DataFrame(course["windows"], infer_schema_length=None) if course else pl.DataFrame()
+        windows = (
+            pl.DataFrame(msgspec.to_builtins(course.windows), infer_schema_length=None)
+            if course
+            else pl.DataFrame()
+        )
         return {"windows": windows, "turns": pl.DataFrame(turns, infer_schema_length=None)}
 
     def sentences(self) -> list[str]:
-        """Policy gain and forecast error, apart."""
+        """Policy gain, then forecast error."""
         kinds = {one.kind: one for one in self.found}
         if "real" not in kinds:
             return []
         best, real = best_of(list(self.found)), kinds["real"]
-        plan = self.content["sequences"]["real"]["plans"][0]
+        plan = self.state.sequences["real"].plans[0]
         times = "once" if len(plan) == 2 else f"{len(plan) - 1} times"
-        of = "On it" if one_load(self.content) else "On the first seed"
-        said = [
+        of = "On it" if one_load(self.state) else "On the first seed"
+        sentences = [
             f"Policy: a sequence found by beam search for the real load itself has {shown(real.mean)} "
             f"requests/s, {gained(real, best)}. {of} it changes {times}."
         ]
         if "provisioned" in kinds:
             planned = kinds["provisioned"]
             loss = planned.gain(real)
-            said += _chosen(self.content["sequences"]["provisioned"])
-            said.append(
+            sentences += _chosen_sentences(self.state.sequences["provisioned"])
+            sentences.append(
                 f"Forecast: the sequence from the provisioned load has {shown(planned.mean)} requests/s on "
-                f"the real one, {gained(planned, best)}; beside the sequence for the real load that is "
-                f"{number(loss.value)}{_ends(loss)} requests/s, which is what the forecast's error costs."
+                f"the real one, {gained(planned, best)}. The forecast's error costs the difference to the "
+                f"sequence for the real load: {number(loss.value)}{_ends(loss)} requests/s."
             )
-        return said
+        return sentences
 
 
 @dataclass(frozen=True)
@@ -231,15 +241,15 @@ class Disaggregation(Part):
     """Both of them, as the page of a trace shows them."""
 
     name: ClassVar[str] = "disaggregation"
-    content: dict[str, Any]
+    state: SearchState
     ratios: Ratios
     sequence: Sequence
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Disaggregation:
+    def of(cls, state: SearchState) -> Disaggregation:
         """From the content of `disaggregate.json`."""
-        ratios, sequence = parts(content)
-        return cls((*ratios.missing, *sequence.missing), content, ratios, sequence)
+        ratios, sequence = parts(state)
+        return cls((*ratios.missing, *sequence.missing), state, ratios, sequence)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Those of both."""
@@ -271,12 +281,12 @@ def gained(one: Policy, best: Policy) -> str:
     )
 
 
-def _chosen(planned: dict[str, Any]) -> list[str]:
-    """What came of the sequence found for one draw of the provisioned load on others; nothing without any."""
-    if not planned.get("further_rps"):
+def _chosen_sentences(planned: SequenceFound) -> list[str]:
+    """How the sequence found for one draw of the provisioned load does on others; empty without any."""
+    if not planned.further_rps or not planned.searched:
         return []
-    searched, plan = planned["searched"], planned["plans"][0]
-    draws = len(planned["further_rps"])
+    searched, plan = planned.searched, planned.plans[0]
+    draws = len(planned.further_rps)
     if searched == plan:
         return [
             f"The sequence found for the provisioned load is the best on {draws} further draws of it, too."
@@ -288,41 +298,41 @@ def _chosen(planned: dict[str, Any]) -> list[str]:
     ]
 
 
-def parts(content: dict[str, Any]) -> tuple[Ratios, Sequence]:
-    """What can be told of what there is."""
-    found = tuple(policies(content))
+def parts(state: SearchState) -> tuple[Ratios, Sequence]:
+    """Both parts, from what the search has found so far."""
+    found = tuple(policies(state))
     missing = []
-    if one_load(content):
+    if one_load(state):
         missing.append(ONE_LOAD)
-    elif len(content["seeds"]) < 2:
+    elif len(state.seeds) < 2:
         missing.append(ONE_SEED)
-    elif content.get("recipe", {}).get("spread"):
+    elif state.recipe.get("spread"):
         missing.append(WITHIN_SECONDS)
     lacks = []
-    if content["provisioned_load"] is None:
+    if state.provisioned_load is None:
         lacks.append(
-            "No forecast was given (--plan-from), so the plan is made from the real load itself: what it "
-            "gains is the policy's alone."
+            "There is no forecast (`plan_from`), so the plan is made from the real load itself: its gain is "
+            "the policy's alone."
         )
-    if content["course"] is None:
+    if state.course is None:
         lacks.append("The search was stopped before all sequences were found.")
-    return Ratios(tuple(missing), content, found), Sequence(tuple(lacks), content, found)
+    return Ratios(tuple(missing), state, found), Sequence(tuple(lacks), state, found)
 
 
-def claim(content: dict[str, Any]) -> Claim:
+def claim(state: SearchState) -> Claim:
     """The paper's section 6 against these numbers."""
-    found = policies(content)
+    found = policies(state)
     kinds = {one.kind: one for one in found}
     statements: dict[str, bool | None] = {}
     value = []
-    wanted = {
+    statements_of = {
         "switch": "one switch has a higher goodput than the best fixed ratio",
         "provisioned": "a sequence planned on the provisioned load does too",
         "real": "a sequence planned on the real load does too",
     }
-    # Who has no forecast has nothing to say of plans from one; who has one is not told of hindsight.
-    del wanted["real" if content["provisioned_load"] is not None else "provisioned"]
-    for kind, words in wanted.items():
+    # Without a forecast only the plan for the real load can be checked; with one, that plan is hindsight.
+    del statements_of["real" if state.provisioned_load is not None else "provisioned"]
+    for kind, words in statements_of.items():
         statements[words] = None
         if kind in kinds:
             best = best_of(found)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..analysis.core.claims import Claim
     from ..analysis.core.result import Part
     from ..bench.provisioning.goodput import ScalableLoad
+    from ..bench.provisioning.state import SearchState
     from ..bench.simulated.presets import Preset
     from ..bench.workload.busiest import BusySpan
     from ..bench.workload.table import Workload
@@ -38,23 +39,28 @@ OTHER_SEED = 1_000_003
 class Disaggregated(Displayable):
     """What a search of prefill:decode ratios found."""
 
-    content: dict[str, Any]
-    """Plain values: those of `disaggregate.json`."""
+    state: SearchState
+    """What each step of the search found: the content of `disaggregate.json`."""
     folder: Path | None = None
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """Plain values: those of `disaggregate.json`."""
+        return self.state.as_dict()
 
     @cached_property
     def parts(self) -> list[Part]:
         """Tables and sentences: `ratios`, then `sequence`."""
         from ..bench.provisioning.result import parts
 
-        return list(parts(self.content))
+        return list(parts(self.state))
 
     @cached_property
     def claim(self) -> Claim:
         """The paper's claim with its verdict."""
         from ..bench.provisioning.result import claim
 
-        return claim(self.content)
+        return claim(self.state)
 
     @property
     def ratios(self) -> pl.DataFrame:
@@ -66,7 +72,8 @@ class Disaggregated(Displayable):
         """The ratio of each window: what `plan.json` holds."""
         from ..bench.provisioning.search import plan_of
 
-        return plan_of(self.content)
+        plan = plan_of(self.state)
+        return None if plan is None else plan.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
         """The content with sentences and verdict."""
@@ -79,11 +86,11 @@ class Disaggregated(Displayable):
 
     def exhibit(self) -> Exhibit:
         """The paper's claim with its verdict, the table of ratios, both parts."""
-        told = marks(self.content["simulated"], self.content["synthetic"], "load")
+        told = marks(self.state.simulated, self.state.synthetic, "load")
         claim = self.claim
         lines = [f"{claim.verdict}: {claim.text} ({claim.where}) {claim.value} {claim.why}"]
         within = [replace(part, marks=told) for part in self.parts]
-        title = f"Prefill:decode ratio, {self.content['load']['name']}"
+        title = f"Prefill:decode ratio, {self.state.load.name}"
         return Exhibit(title, told, lines, {"ratios": self.ratios}, within)
 
     def report(self, out: str | Path | None = None, *, images: bool = True, command: str = "") -> Path:
@@ -122,7 +129,9 @@ def disaggregate(
 ) -> Disaggregated:
     """See `burstlens.disaggregate`; `choice` is that of `load.workload`, `most` else `REQUESTS`."""
     from ..bench.provisioning.goodput import Serving
-    from ..bench.provisioning.search import SearchSpec, search_ratios
+    from ..bench.provisioning.search import search_ratios
+    from ..bench.provisioning.state import Cut, Origin
+    from ..bench.provisioning.tasks import SearchSpec
     from ..bench.simulated.disaggregation import Transfer
     from ..bench.simulated.presets import load_preset
     from .experiments import seeds_of
@@ -159,17 +168,17 @@ def disaggregate(
     made, planned = drawn.real, drawn.planned[0] if drawn.planned else None
     loads = tuple(_load(one, preset) for one in made)
     provisioned, *further = (_load(one, preset) for one in drawn.planned) if planned else (None,)
-    about = {
-        "source": "turnover" if turnover else source or made[0].name,
-        "plan_from": plan_from,
-        "cut": None if drawn.cut is None else drawn.cut.as_dict(),
-        "recipe": dict(made[0].recipe),
-        "plan_recipe": None if planned is None else dict(planned.recipe),
-    }
+    origin = Origin(
+        source="turnover" if turnover else source or made[0].name,
+        plan_from=plan_from,
+        cut=None if drawn.cut is None else Cut(**drawn.cut.as_dict()),
+        recipe=dict(made[0].recipe),
+        plan_recipe=None if planned is None else dict(planned.recipe),
+    )
     # A trace whose stamps leave a seed nothing to draw is one load.
     used = tuple(numbered[: len(loads)])
     spec = SearchSpec(loads, provisioned, serving, window_s, beam, tolerance, used, tuple(further))
-    return Disaggregated(search_ratios(spec, about, out, workers=workers, progress=progress), out)
+    return Disaggregated(search_ratios(spec, origin, out, workers=workers, progress=progress), out)
 
 
 @dataclass(frozen=True)
@@ -266,6 +275,6 @@ def _load(made: Workload, preset: Preset) -> ScalableLoad:
 
 def read(folder: Path) -> Disaggregated:
     """What an earlier search left in its folder."""
-    from ..bench.provisioning.search import read as read_content
+    from ..bench.provisioning.state import read_state
 
-    return Disaggregated(read_content(folder), folder)
+    return Disaggregated(read_state(folder), folder)

@@ -130,20 +130,20 @@ def show_disaggregated(found: Disaggregated, page: Path) -> None:
     from rich.text import Text
 
     from ..analysis.core.result import Interval, number
-    from ..bench.provisioning.result import seeds_said, shown
+    from ..bench.provisioning.result import seeds_text, shown
     from .screens.experiment import STYLES
 
-    screen, content = Console(highlight=False), found.content
-    serving, load = content["serving"], content["load"]
+    screen, state = Console(highlight=False), found.state
+    serving, load = state.serving, state.load
     head = Text("Prefill:decode ratio", style="bold")
-    head.append(f" → SIMULATED by preset {content['simulated']}", style="yellow")
+    head.append(f" → SIMULATED by preset {state.simulated}", style="yellow")
     screen.print(head)
     what = (
-        f"{load['name']}, {load['requests']:,} requests, {serving['total']} instances; TTFT ≤ "
-        f"{serving['ttft_s']:g} s and TPOT ≤ {serving['tpot_s']:g} s for {100 * serving['share']:g} %; "
-        f"{seeds_said(content)}"
+        f"{load.name}, {load.requests:,} requests, {serving.total} instances; TTFT ≤ "
+        f"{serving.ttft_s:g} s and TPOT ≤ {serving.tpot_s:g} s for {100 * serving.share:g} %; "
+        f"{seeds_text(state)}"
     )
-    screen.print(Text(what + (" · synthetic load" if content["synthetic"] else ""), style="dim"))
+    screen.print(Text(what + (" · synthetic load" if state.synthetic else ""), style="dim"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("prefill:decode")
     table.add_column("goodput, requests/s", justify="right")

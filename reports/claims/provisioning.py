@@ -12,8 +12,8 @@ def ratio(said: Characterization) -> Decision:
     """From the simulated search, where it was asked for."""
     for part in said.parts:
         if isinstance(part, Disaggregation):
-            checked = claim(part.content)
-            value = f"simulated by {part.content['simulated']}: {checked.value}"
+            checked = claim(part.state)
+            value = f"simulated by {part.state.simulated}: {checked.value}"
             return Decision(checked.verdict, value, checked.why, checked.figure)
     return Decision(
         UNTOLD,

@@ -185,7 +185,7 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
     for one, slug in zip(said, slugs, strict=True):
         prefix = f"{slug}-" if len(said) > 1 else ""
         for part in one.parts:
-            preset = part.content["simulated"] if isinstance(part, Disaggregation) else None
+            preset = part.state.simulated if isinstance(part, Disaggregation) else None
             found.append(
                 block(
                     part,

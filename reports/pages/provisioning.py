@@ -18,6 +18,7 @@ from ...analysis.core.exhibit import marks
 from ...analysis.core.result import Part, silent
 from ...analysis.core.units import HOUR_S
 from ...bench.provisioning.result import best_of, one_load, policies
+from ...bench.provisioning.state import LoadSummary, SearchState
 from ..figures.base import estimate, number
 from .base import block, render, sections, write_images, write_tables
 
@@ -28,8 +29,8 @@ class Found(Protocol):
     """What the page shows."""
 
     @property
-    def content(self) -> dict[str, Any]:
-        """Plain values: those of `disaggregate.json`."""
+    def state(self) -> SearchState:
+        """What each step of the search found."""
         ...
 
     @property
@@ -53,9 +54,9 @@ def write_disaggregation_page(found: Found, out: Path, *, command: str = "", ima
 
     A search that was stopped gets the page of what there is. BurstlensError where `out` cannot be written.
     """
-    content = found.content
-    simulated, synthetic = content["simulated"], content["synthetic"]
-    name = f"Prefill:decode ratio · {content['load']['name']}"
+    state = found.state
+    simulated, synthetic = state.simulated, state.synthetic
+    name = f"Prefill:decode ratio · {state.load.name}"
     told = marks(simulated, synthetic, "load")
     blocks = [block(part, slug=SLUG, name=name, marks=told) for part in found.parts]
     drawn = [each for one in blocks for each in one.drawn]
@@ -68,17 +69,17 @@ def write_disaggregation_page(found: Found, out: Path, *, command: str = "", ima
         page = out / "index.html"
         html = render(
             "disaggregation.html",
-            f"Prefill:decode ratio, {content['load']['name']}",
+            f"Prefill:decode ratio, {state.load.name}",
             blocks,
             simulated=simulated,
             synthetic=synthetic,
-            unfinished=not content["finished"],
-            facts=_facts(content),
+            unfinished=not state.finished,
+            facts=_facts(state),
             claim=found.claim,
             target=wanted if wanted in {each.anchor for each in drawn} else "ratios",
             rows=[_row(row) for row in found.ratios.iter_rows(named=True)],
             sections=sections(blocks, several=False),
-            identity=_identity(content),
+            identity=_identity(state),
             command=command,
             images=images,
         )
@@ -93,14 +94,14 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     return str(row["policy"]), *(estimate(row, name) for name in ("goodput_rps", "gain_rps"))
 
 
-def _facts(content: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _facts(state: SearchState) -> list[tuple[str, str, str]]:
     """The few numbers for the head of the page."""
-    load, serving = content["load"], content["serving"]
-    found = policies(dict(content))
+    load, serving = state.load, state.serving
+    found = policies(state)
     out = [
-        ("Instances", str(serving["total"]), "prefill and decode"),
-        ("Requests", f"{load['requests']:,}", "a load"),
-        ("Seeds", "none", "one load") if one_load(content) else ("Seeds", str(len(content["seeds"])), ""),
+        ("Instances", str(serving.total), "prefill and decode"),
+        ("Requests", f"{load.requests:,}", "a load"),
+        ("Seeds", "none", "one load") if one_load(state) else ("Seeds", str(len(state.seeds)), ""),
     ]
     if found:
         best, top = best_of(found), max(found, key=lambda one: one.mean.value)
@@ -111,34 +112,34 @@ def _facts(content: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return out
 
 
-def _identity(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _identity(state: SearchState) -> list[tuple[str, str]]:
     """What was asked, as label and text."""
-    serving, load, ahead = content["serving"], content["load"], content["provisioned_load"]
-    transfer = serving["transfer"]
+    serving, load, ahead = state.serving, state.load, state.provisioned_load
+    transfer = serving.transfer
     return [
-        ("Real load", _load(load) + f", source {Path(content.get('source') or '').name}"),
+        ("Real load", _load(load) + f", source {Path(state.source or '').name}"),
         ("Provisioned load", "none was given" if ahead is None else _load(ahead)),
-        ("Engine model", f"{content['simulated']}: {serving['preset']['source']}"),
+        ("Engine model", f"{state.simulated}: {serving.preset.source}"),
         (
             "Bounds",
-            f"TTFT at most {serving['ttft_s']:g} s and TPOT at most {serving['tpot_s']:g} s for "
-            f"{100 * serving['share']:g} % of requests",
+            f"TTFT at most {serving.ttft_s:g} s and TPOT at most {serving.tpot_s:g} s for "
+            f"{100 * serving.share:g} % of requests",
         ),
         (
             "KV transfer",
-            f"{serving['bytes_per_token']:,.0f} bytes a token at {transfer['bandwidth_gbps']:g} GB/s, and "
-            f"{transfer['latency_s']:g} s",
+            f"{serving.bytes_per_token:,.0f} bytes a token at {transfer.bandwidth_gbps:g} GB/s, and "
+            f"{transfer.latency_s:g} s",
         ),
-        ("Change of role", f"what was begun is ended, then {serving['launch_s']:g} s of launch"),
-        ("Search", f"windows of {content['window_s']:g} s, beam of {content['beam']}"),
-        ("Goodput", f"by bisection, to {100 * content['tolerance']:g} %"),
-        ("Seeds", "none: one load" if one_load(content) else ", ".join(map(str, content["seeds"]))),
+        ("Change of role", f"what was begun is ended, then {serving.launch_s:g} s of launch"),
+        ("Search", f"windows of {state.window_s:g} s, beam of {state.beam}"),
+        ("Goodput", f"by bisection, to {100 * state.tolerance:g} %"),
+        ("Seeds", "none: one load" if one_load(state) else ", ".join(map(str, state.seeds))),
     ]
 
 
-def _load(load: Mapping[str, Any]) -> str:
-    kind = "synthetic" if load["synthetic"] else "recorded"
+def _load(load: LoadSummary) -> str:
+    kind = "synthetic" if load.synthetic else "recorded"
     return (
-        f"{load['name']} ({kind}): {load['requests']:,} requests over {load['span_s'] / HOUR_S:.2f} h, "
-        f"{load['rate_rps']:.4g} requests/s before scaling, {load['refused']:,} too long to be served"
+        f"{load.name} ({kind}): {load.requests:,} requests over {load.span_s / HOUR_S:.2f} h, "
+        f"{load.rate_rps:.4g} requests/s before scaling, {load.refused:,} too long to be served"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
+import msgspec
 import polars as pl
 
 from ....analysis.core.result import Part
@@ -19,10 +20,11 @@ from ....bench.provisioning.result import (
     Sequence,
     best_of,
     first_load,
-    seeds_said,
+    seeds_text,
     shown,
-    switched,
+    switch_name,
 )
+from ....bench.provisioning.state import Course, SwitchFound
 from ..base import NUMBER, SOURCE, Figure, category, faded, legend_filter, number, panels
 
 SWITCH, BEST, OTHERS = "one switch", "best fixed ratio", "other fixed ratios"
@@ -34,23 +36,23 @@ SHARE, INSTANCES = "requests within both bounds, %", "prefill instances"
 def figures(part: Part) -> list[Figure]:
     """The figures of this part that its tables have data for."""
     if isinstance(part, Ratios):
-        return [_switch(part)] if part.content["switch"] else []
+        return [_switch(part, part.state.switch)] if part.state.switch else []
     if isinstance(part, Sequence):
         drawn = [_policies(part)] if part.found else []
-        return [*drawn, _course(part)] if part.content["course"] else drawn
+        return [*drawn, _course(part, part.state.course)] if part.state.course else drawn
     if isinstance(part, Disaggregation):
         return [*figures(part.ratios), *figures(part.sequence)]
     return []
 
 
-def _switch(part: Ratios) -> Figure:
+def _switch(part: Ratios, switch: SwitchFound) -> Figure:
     """Goodput of the best pair over the moment of the switch; fixed ratios as level lines."""
-    found, content = list(part.found), part.content
+    found, state = list(part.found), part.state
     best = best_of(found)
-    span_h = content["load"]["span_s"] / HOUR_S
+    span_h = state.load.span_s / HOUR_S
     rows = [
-        {"policy": SWITCH, "kind": SWITCH, "hours": m["at_s"] / HOUR_S, "goodput_rps": m["goodput_rps"]}
-        for m in content["switch"]["moments"]
+        {"policy": SWITCH, "kind": SWITCH, "hours": m.at_s / HOUR_S, "goodput_rps": m.goodput_rps}
+        for m in switch.moments
     ]
     for one in found:
         if one.kind == "fixed":
@@ -82,16 +84,16 @@ def _switch(part: Ratios) -> Figure:
         .transform_filter((alt.datum.kind != SWITCH) & (alt.datum.hours > 0))
     )
     one = next(p for p in found if p.kind == "switch")
-    high = max(m["goodput_rps"] for m in content["switch"]["moments"])
+    high = max(m.goodput_rps for m in switch.moments)
     return Figure(
         name="switch",
-        title=f"One switch, {switched(content)}: {number(high)} requests/s against "
+        title=f"One switch, {switch_name(state)}: {number(high)} requests/s against "
         f"{number(best.goodput_rps[0])} of the best fixed ratio, {best.name}",
         chart=alt.layer(lines.add_params(pick), dots, names, data=SOURCE).properties(height=330),
-        sentence=f"{first_load(content)}: goodput of a switch from {content['switch']['before']} to "
-        f"{content['switch']['after']} by its moment, and of every fixed ratio (level lines). Over "
-        f"{seeds_said(content)}: {shown(one.mean)} with the switch, {shown(best.mean)} without.",
-        alt_text=f"Line chart of goodput over the moment of one switch, {switched(content)} being best with "
+        sentence=f"{first_load(state)}: goodput of a switch from {switch.before} to "
+        f"{switch.after} by its moment, and of every fixed ratio (level lines). Over "
+        f"{seeds_text(state)}: {shown(one.mean)} with the switch, {shown(best.mean)} without.",
+        alt_text=f"Line chart of goodput over the moment of one switch, {switch_name(state)} being best with "
         f"{number(high)} requests/s. Level lines: "
         + ", ".join(f"{p.name} {number(p.goodput_rps[0])}" for p in found if p.kind == "fixed")
         + ".",
@@ -141,12 +143,11 @@ def _policies(part: Sequence) -> Figure:
     )
 
 
-def _course(part: Sequence) -> Figure:
+def _course(part: Sequence, course: Course) -> Figure:
     """Ratio and attainment window by window."""
-    course = part.content["course"]
-    windows = pl.DataFrame(course["windows"], infer_schema_length=None)
+    windows = pl.DataFrame(msgspec.to_builtins(course.windows), infer_schema_length=None)
     # The last step is as long as its window.
-    end = windows.tail(1).with_columns(start_s=pl.lit(part.content["load"]["span_s"]))
+    end = windows.tail(1).with_columns(start_s=pl.lit(part.state.load.span_s))
     kinds = [kind for kind in KINDS if f"{kind}_share" in windows.columns]
     data = pl.concat(
         pl.concat([windows, end]).select(
@@ -182,13 +183,13 @@ def _course(part: Sequence) -> Figure:
         .add_params(pick)
         .properties(height=190)
     )
-    rate = number(course["rate_rps"])
+    rate = number(course.rate_rps)
     return Figure(
         name="course",
         title=f"At {rate} requests/s within both bounds: {told}",
         chart=panels(line, "panel", [INSTANCES, SHARE], columns=1, free_y=True),
-        sentence=f"{first_load(part.content)} at {rate} requests/s, the goodput of its own sequence. Above "
-        f"the prefill instances of {part.content['serving']['total']} that each plan asks for; below the "
+        sentence=f"{first_load(part.state)} at {rate} requests/s, the goodput of its own sequence. Above "
+        f"the prefill instances of {part.state.serving.total} that each plan asks for; below the "
         "share of each window’s requests that kept both bounds.",
         alt_text=f"Step lines over the load's clock of prefill instances and of the share of requests within "
         f"both bounds, for {len(kinds)} plans. In all: {told}.",

@@ -17,7 +17,6 @@ from burstlens.api.experiments import On
 from burstlens.api.experiments import sweep as experiment
 from burstlens.bench.experiments import sweep, sweep_trials
 from burstlens.bench.experiments.backends import MEASURES
-from burstlens.bench.experiments.contrast import ONE_SEED
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.grid import (
     CONSTANT,
@@ -38,6 +37,7 @@ from burstlens.bench.experiments.grid import (
     grid_of,
 )
 from burstlens.bench.experiments.trials import TRIALS, Experiment, Question, read
+from burstlens.bench.metrics.seeds import ONE_SEED
 
 FACTOR = 0.25
 SMALL = grid_of({SHAPE: [0.2, 1.0], EXPONENT: [1.4]}, profiles=[CONSTANT, LINEAR])

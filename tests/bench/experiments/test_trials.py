@@ -14,8 +14,9 @@ import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.experiments.backends import MEASURES, VirtualBackend
-from burstlens.bench.experiments.contrast import contrast, mean, means, table
+from burstlens.bench.experiments.contrast import contrast, means, table
 from burstlens.bench.experiments.trials import TRIALS, Experiment, Question, Trial, read, run
+from burstlens.bench.metrics.seeds import mean_over_seeds
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.from_parameters import constant
 from burstlens.bench.workload.table import Workload
@@ -169,7 +170,7 @@ def test_a_difference_is_called_by_its_interval(a: list[float], b: list[float], 
 
 def test_true_means_lie_in_the_interval_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
-    held = [mean(rng.normal(3.0, 1.0, 6)) for _ in range(2000)]
+    held = [mean_over_seeds(rng.normal(3.0, 1.0, 6)) for _ in range(2000)]
     assert 0.935 <= np.mean([each.low <= 3.0 <= each.high for each in held]) <= 0.965
 
 

@@ -73,12 +73,12 @@ def test_requests_alone_take_what_the_simulation_takes(name: str) -> None:
 
 def test_bounds_that_nobody_can_meet_name_the_bound_and_what_would_work(load: ScalableLoad) -> None:
     for bound, words in (
-        ("ttft_s", "--slo-ttft 0.01 s: no ratio"),
-        ("tpot_s", "--slo-tpot 0.01 s: no ratio"),
+        ("ttft_s", "slo_ttft_s: no ratio can meet 0.01 s"),
+        ("tpot_s", "slo_tpot_s: no ratio can meet 0.01 s"),
     ):
-        with pytest.raises(BurstlensError, match=words) as told:
+        with pytest.raises(BurstlensError, match=words) as raised:
             replace(SERVING, **{bound: 0.01}).check(load)
-        needed = float(str(told.value).split("above ")[1].split(" s")[0])
+        needed = float(str(raised.value).split("more than ")[1].split(" s")[0])
         replace(SERVING, **{bound: needed}).check(load)
 
 
@@ -106,23 +106,23 @@ def test_requests_of_one_instant_that_are_too_many_have_no_goodput() -> None:
 
 def test_too_few_requests_to_be_too_many_have_no_end_of_goodput() -> None:
     load = ScalableLoad.of(workload([0.0, 60.0, 120.0], [50] * 3, [2] * 3), PRESET)
-    with pytest.raises(BurstlensError, match="its 3 requests keep the bounds even if all come at once"):
+    with pytest.raises(BurstlensError, match="its 3 requests meet the bounds even if all come at once"):
         goodput(load, SERVING, ((0.0, 2),), 1.0)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"total": 1}, "--total: 1 cannot be divided"),
-        ({"ttft_s": 0.0}, "--slo-ttft: 0 is not above 0"),
-        ({"transfer": Transfer(0.0)}, "--bandwidth: 0 is not above 0"),
-        ({"launch_s": -1.0}, "--launch-time: -1 is not 0 or more"),
+        ({"total": 1}, "total: 1 is too few instances"),
+        ({"ttft_s": 0.0}, "slo_ttft_s: 0 is not above 0"),
+        ({"transfer": Transfer(0.0)}, "bandwidth_gbps: 0 is not above 0"),
+        ({"launch_s": -1.0}, "launch_s: -1 is not 0 or more"),
     ],
 )
 def test_what_cannot_serve_is_told(given: dict[str, object], words: str) -> None:
     with pytest.raises(BurstlensError, match=words):
         Serving.of(PRESET, **given)
-    with pytest.raises(BurstlensError, match="give --bytes-per-token"):
+    with pytest.raises(BurstlensError, match="give bytes_per_token"):
         Serving.of(replace(PRESET, bytes_per_token=None))
 
 

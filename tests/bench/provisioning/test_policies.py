@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,8 @@ from burstlens.bench.provisioning import policies as ratios
 from burstlens.bench.provisioning import search as steps
 from burstlens.bench.provisioning.goodput import ScalableLoad, Serving, Turns, course, goodput
 from burstlens.bench.provisioning.result import Policy
+from burstlens.bench.provisioning.state import PLAN, RESULT, Origin, RatioFrom, SearchState, read_state
+from burstlens.bench.provisioning.tasks import SearchSpec
 from burstlens.bench.simulated.presets import load_preset
 from burstlens.bench.workload.turnover import SPAN_S, turnover
 
@@ -91,36 +92,35 @@ def test_switches_are_all_tried(load: ScalableLoad) -> None:
 def test_windows_cover_the_load(load: ScalableLoad) -> None:
     assert ratios.windows(load.span_s, SPAN_S / 3) == [0.0, SPAN_S / 3, 2 * SPAN_S / 3]
     assert len(ratios.windows(load.span_s, 5 * 3600.0)) == 3
-    with pytest.raises(BurstlensError, match=r"--window: 43,200 s is as long as the load.*at most 21,600 s"):
+    with pytest.raises(BurstlensError, match=r"window_s: 43,200 s is as long as the load.*at most 21,600 s"):
         ratios.windows(load.span_s, SPAN_S)
 
 
 @pytest.fixture(scope="module")
-def found(load: ScalableLoad, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def found(load: ScalableLoad, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchState, Path]:
     out = tmp_path_factory.mktemp("pd")
     other = ScalableLoad.of(turnover(1200, seed=5), PRESET, SPAN_S)
-    spec = steps.SearchSpec((load, other), other, SERVING, SPAN_S / 6, 4, seeds=(4, 5))
-    return steps.search_ratios(spec, {"sources": {}}, out), out
+    spec = SearchSpec((load, other), other, SERVING, SPAN_S / 6, 4, seeds=(4, 5))
+    return steps.search_ratios(spec, Origin(), out), out
 
 
-def test_a_whole_search_says_what_each_step_gave(
-    found: tuple[dict[str, Any], Path], load: ScalableLoad
-) -> None:
+def test_a_whole_search_says_what_each_step_gave(found: tuple[SearchState, Path], load: ScalableLoad) -> None:
     content, out = found
-    assert content["finished"]
-    assert json.loads((out / steps.RESULT).read_text()) == content == steps.read(out)
-    assert [row["ratio"] for row in content["fixed"]] == ["1:3", "2:2", "3:1"]
+    assert content.finished
+    assert json.loads((out / RESULT).read_text()) == content.as_dict()
+    assert read_state(out) == content
+    assert [row.ratio for row in content.fixed] == ["1:3", "2:2", "3:1"]
     prefill, rate = steps.best_fixed(content)
     assert rate > 0
-    moment = content["switch"]["at_s"]
+    moment = content.switch.at_s
     assert moment in ratios.windows(load.span_s, SPAN_S / 6)
     assert SPAN_S / 4 < moment < 3 * SPAN_S / 4
-    turns = tuple((row["at_s"], row["prefill"]) for row in content["switch"]["turns"])
-    assert goodput(load, SERVING, turns, rate) == pytest.approx(content["switch"]["goodput_rps"][0], rel=0.05)
-    assert content["sequences"]["provisioned"]["goodput_rps"][1] == pytest.approx(
-        content["sequences"]["provisioned"]["expected_rps"], rel=0.05
+    turns = tuple((row.at_s, row.prefill) for row in content.switch.turns)
+    assert goodput(load, SERVING, turns, rate) == pytest.approx(content.switch.goodput_rps[0], rel=0.05)
+    assert content.sequences["provisioned"].goodput_rps[1] == pytest.approx(
+        content.sequences["provisioned"].expected_rps, rel=0.05
     )
-    plan = json.loads((out / steps.PLAN).read_text())
+    plan = json.loads((out / PLAN).read_text())
     assert plan["planned_from"] == "provisioned"
     assert [row["at_s"] for row in plan["windows"]] == ratios.windows(load.span_s, SPAN_S / 6)
     assert all(row["prefill"] + row["decode"] == 4 for row in plan["windows"])
@@ -129,36 +129,36 @@ def test_a_whole_search_says_what_each_step_gave(
 
 @pytest.mark.parametrize("width", [1, 4])
 def test_no_plan_is_worse_than_a_ratio_or_a_switch_on_the_load_it_was_made_for(
-    found: tuple[dict[str, Any], Path], load: ScalableLoad, width: int
+    found: tuple[SearchState, Path], load: ScalableLoad, width: int
 ) -> None:
     content, _ = found
     if width == 1:
         other = ScalableLoad.of(turnover(1200, seed=6), PRESET, SPAN_S)
-        content = steps.search_ratios(steps.SearchSpec((load,), other, SERVING, SPAN_S / 24, 1), {})
-    real = content["sequences"]["real"]["goodput_rps"]
+        content = steps.search_ratios(SearchSpec((load,), other, SERVING, SPAN_S / 24, 1), Origin())
+    real = content.sequences["real"].goodput_rps
     for i, rate in enumerate(real):
-        assert rate >= max(row["goodput_rps"][i] for row in content["fixed"])
-        assert rate >= content["switch"]["goodput_rps"][i]
-    expected = content["sequences"]["provisioned"]["expected_rps"]
-    assert expected >= max(row["provisioned_rps"] for row in content["fixed"])
+        assert rate >= max(row.goodput_rps[i] for row in content.fixed)
+        assert rate >= content.switch.goodput_rps[i]
+    expected = content.sequences["provisioned"].expected_rps
+    assert expected >= max(row.provisioned_rps for row in content.fixed)
 
 
 def test_the_provisioned_plan_is_the_best_on_further_draws_of_the_forecast(load: ScalableLoad) -> None:
     """What is found for one draw, of few and unequal requests, suits its chances."""
     drawn, *further = (ScalableLoad.of(turnover(150, seed=one), PRESET, SPAN_S) for one in range(6, 10))
-    spec = steps.SearchSpec((load,), drawn, SERVING, SPAN_S / 12, 4, seeds=(4,), further=tuple(further))
-    content = steps.search_ratios(spec, {})
-    planned = content["sequences"]["provisioned"]
+    spec = SearchSpec((load,), drawn, SERVING, SPAN_S / 12, 4, seeds=(4,), further=tuple(further))
+    content = steps.search_ratios(spec, Origin())
+    planned = content.sequences["provisioned"]
 
-    def on_draws(rows: list[dict[str, Any]]) -> float:
-        turns = tuple((row["at_s"], row["prefill"]) for row in rows)
-        return float(np.mean([goodput(one, SERVING, turns, planned["expected_rps"]) for one in further]))
+    def on_draws(rows: Sequence[RatioFrom]) -> float:
+        turns = tuple((row.at_s, row.prefill) for row in rows)
+        return float(np.mean([goodput(one, SERVING, turns, planned.expected_rps) for one in further]))
 
-    chosen = on_draws(planned["plans"][0])
-    assert chosen == pytest.approx(np.mean(planned["further_rps"]), rel=0.05)
-    assert chosen >= 0.97 * on_draws(planned["searched"])
-    best = max(content["fixed"], key=lambda row: row["provisioned_rps"])
-    assert chosen >= 0.97 * on_draws([{"at_s": 0.0, "prefill": best["prefill"]}])
+    chosen = on_draws(planned.plans[0])
+    assert chosen == pytest.approx(np.mean(planned.further_rps), rel=0.05)
+    assert chosen >= 0.97 * on_draws(planned.searched)
+    best = max(content.fixed, key=lambda row: row.provisioned_rps)
+    assert chosen >= 0.97 * on_draws([RatioFrom(0.0, best.ratio, best.prefill, best.decode)])
 
 
 @pytest.mark.parametrize(
@@ -191,23 +191,23 @@ def test_what_was_found_before_a_stop_is_kept(load: ScalableLoad, tmp_path: Path
 
     with pytest.raises(KeyboardInterrupt):
         steps.search_ratios(
-            steps.SearchSpec((load,), None, SERVING, SPAN_S / 6, 2), {}, tmp_path, progress=stop
+            SearchSpec((load,), None, SERVING, SPAN_S / 6, 2), Origin(), tmp_path, progress=stop
         )
-    kept = steps.read(tmp_path)
-    assert not kept["finished"]
-    assert len(kept["fixed"]) == 3
-    assert kept["switch"] is None
+    kept = read_state(tmp_path)
+    assert not kept.finished
+    assert len(kept.fixed) == 3
+    assert kept.switch is None
 
 
 def test_no_ratio_for_a_crowd_that_comes_at_once(load: ScalableLoad) -> None:
     crowd = replace(load, at_s=[*([0.0] * (len(load.at_s) - 1)), SPAN_S / 2])
     for spec in (
-        steps.SearchSpec((crowd,), None, SERVING, SPAN_S / 6, 2),
-        steps.SearchSpec((load,), replace(crowd, name="crowd"), SERVING, SPAN_S / 6, 2),
+        SearchSpec((crowd,), None, SERVING, SPAN_S / 6, 2),
+        SearchSpec((load,), replace(crowd, name="crowd"), SERVING, SPAN_S / 6, 2),
     ):
-        words = f"{spec.all_loads[-1].name}: no fixed ratio of 4 instances keeps the bounds"
+        words = f"{spec.all_loads[-1].name}: no fixed ratio of 4 instances meets the bounds"
         with pytest.raises(BurstlensError, match=words):
-            steps.search_ratios(spec, {})
+            steps.search_ratios(spec, Origin())
 
 
 def test_processes_give_what_one_gives_and_tell_how_far_they_are() -> None:

@@ -75,8 +75,8 @@ def test_a_trace_whose_stamps_leave_nothing_to_a_seed_is_one_load(
     content = json.loads((tmp_path / "pd" / "disaggregate.json").read_text())
     assert len(content["seeds"]) == len(content["fixed"][0]["goodput_rps"]) == seeds
     # Intervals are those of seeds that draw something.
-    assert ("one load" in screen) == (" [" not in screen) == ("The load is one:" in screen) == (seeds == 1)
-    assert ("Seeds move the trace's requests inside the steps" in screen) == (seeds == 2)
+    assert ("one load" in screen) == (" [" not in screen) == ("There is one load:" in screen) == (seeds == 1)
+    assert ("Seeds only move the trace's requests" in screen) == (seeds == 2)
 
 
 def test_the_screen_and_the_page_again(
@@ -228,8 +228,8 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
     ("argv", "words"),
     [
         (["--turnover", "--total", 1], "--total: 1 cannot be divided into prefill and decode"),
-        (["--turnover", "--slo-ttft", "0.01"], "no ratio can meet it"),
-        (["--turnover", "--slo-tpot", "0.01"], "no ratio can meet it"),
+        (["--turnover", "--slo-ttft", "0.01"], "--slo-ttft: no ratio can meet 0.01 s"),
+        (["--turnover", "--slo-tpot", "0.01"], "--slo-tpot: no ratio can meet 0.01 s"),
         (["--turnover", "--window", "20h"], "--window: 72,000 s is as long as the load"),
         (["--turnover", "--beam", 0], "--beam: 0 is not above 0"),
         (["TRACE", "--turnover"], "is a load, and --turnover is another: give one of them"),
