@@ -227,7 +227,7 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--turnover", "--total", 1], "--total: 1 cannot be divided into prefill and decode"),
+        (["--turnover", "--total", 1], "--total: 1 is too few instances"),
         (["--turnover", "--slo-ttft", "0.01"], "--slo-ttft: no ratio can meet 0.01 s"),
         (["--turnover", "--slo-tpot", "0.01"], "--slo-tpot: no ratio can meet 0.01 s"),
         (["--turnover", "--window", "20h"], "--window: 72,000 s is as long as the load"),
