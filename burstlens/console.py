@@ -25,6 +25,8 @@ UNITS_BYTES = {
 }
 STOPPED = 130
 """Exit code of what Ctrl-C ended."""
+DONE = 1.0
+"""Share at which a progress bar goes away; a later step brings it back."""
 PATIENCE_S = 2.0
 """Nothing that ends sooner shows a progress bar."""
 TOLD_EVERY = 0.1
@@ -104,6 +106,9 @@ def _bar() -> Iterator[Progress]:
     begun = time.monotonic()
 
     def show(step: str, share: float) -> None:
+        if share >= DONE and not step:
+            bar.stop()
+            return
         if not bar.live.is_started and time.monotonic() - begun > PATIENCE_S:
             bar.start()
         bar.update(task, description=step, completed=share)
@@ -121,7 +126,7 @@ def _lines() -> Progress:
 
     def show(step: str, share: float) -> None:
         nonlocal last, told
-        if (step != last or share >= told + TOLD_EVERY) and time.monotonic() - begun > PATIENCE_S:
+        if step and (step != last or share >= told + TOLD_EVERY) and time.monotonic() - begun > PATIENCE_S:
             click.echo(f"[{share:4.0%}] {step}", err=True)
             last, told = step, share
 

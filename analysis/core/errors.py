@@ -313,6 +313,10 @@ class MissingExtraError(BurstlensError):
         return cls(_one_line(why))
 
 
+class UnknownSelectionError(InputError):
+    """A service, a model or a selection of both that a trace or a parameter file does not have."""
+
+
 def shown(path: Path) -> str:
     """A path as text for one line of a message."""
     return _one_line(str(path))

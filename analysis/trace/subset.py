@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..core.errors import InputError
+from ..core.errors import InputError, UnknownSelectionError
 from ..core.units import HOUR_S
 from .parquet import COLUMNS, PREFIX
 from .trace import Trace
@@ -27,7 +27,7 @@ def streams_of(trace: Trace, service: str | None = None, model: str | None = Non
         if chosen.is_empty():
             listed = ", ".join(known[:12]) or "none"
             within = f" in service {service!r}" if column == "model" and service else ""
-            raise InputError(
+            raise UnknownSelectionError(
                 f"{trace.info.name}: no requests of {column} {wanted!r}{within}; it has: {listed}"
             )
     return chosen

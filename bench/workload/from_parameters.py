@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.arrays import Array, Integers, Mask
-from ...analysis.core.errors import InputError
+from ...analysis.core.errors import InputError, UnknownSelectionError
 from ...analysis.interchange.parameters import read_parameters, validate
 from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
 from ...analysis.lengths.part import SIDES, joint_model
@@ -275,7 +275,7 @@ def _selection(content: Mapping[str, Any], said: str, label: str | None) -> Mapp
     if label is None:
         return dict(content["selections"][0])
     if label not in known:
-        raise InputError(f"{said}: no selection {label!r}; it has: {', '.join(known)}")
+        raise UnknownSelectionError(f"{said}: no selection {label!r}; it has: {', '.join(known)}")
     return dict(known[label])
 
 

@@ -14,17 +14,18 @@ from ..analysis.core.errors import InputError
 from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
+from .options import Log, ReadOptions
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ..analysis.compare.fidelity import Fidelity
     from ..analysis.logs.trace_info import TraceInfo
-    from ..analysis.trace.trace import Cluster, Trace
+    from ..analysis.trace.trace import Trace
 
 
 @dataclass(frozen=True)
-class Compared(Displayable):
+class ComparisonResult(Displayable):
     """How faithful one trace is to another."""
 
     part: Fidelity
@@ -62,29 +63,57 @@ class Compared(Displayable):
 
 
 def compare(
-    one: str,
-    other: str,
+    one: Log,
+    other: Log,
     *,
     window_s: float = 1200.0,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
-    cluster: Cluster | None = None,
-    progress: Progress = silent,
-) -> Compared:
-    """See `burstlens.compare`."""
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> ComparisonResult:
+    """Tell whether `other` is a faithful copy of `one`, statistic by statistic, within noise.
+
+    Both are put on the coarser of their two clocks.
+
+    Parameters
+    ----------
+    one, other
+        A trace, the folder of a run, or fitted parameters, from which requests are drawn.
+    window_s
+        As in `describe`.
+    seed
+        Seed of what is drawn, and of every bootstrap.
+    columns, strict, engine, master, conf
+        As in `trace`. Spark computes on traces; what is drawn stays in this process.
+
+    Raises
+    ------
+    BurstlensError
+        Nothing can be compared.
+
+    Examples
+    --------
+    >>> bl.compare("synthetic.csv", "synthetic.csv").agrees
+    True
+    """
     import numpy as np
 
     from ..analysis.characterize import characterize
     from ..analysis.compare.fidelity import FEWEST, compare_fidelity
     from ..analysis.trace.trace import Trace, open_frame
 
+    read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf)
+    show = progress or silent
     notes: list[str] = []
     held: list[pl.DataFrame | Trace] = []
     infos, said = [], []
     try:
         for source in (one, other):
-            requests, info = _requests(source, seed, columns, strict, cluster, notes)
+            requests, info = _requests(str(source), seed, read, notes)
             held.append(requests)
             infos.append(info)
             if info.rows < FEWEST:
@@ -100,7 +129,7 @@ def compare(
         for number, (source, info) in enumerate(zip((one, other), infos, strict=True)):
             # Two tick marks of float noise must not become another tick.
             if info.resolution_s < clock_s / 1.5:
-                held[number] = _on_clock(held[number], clock_s, source, columns, strict, cluster)
+                held[number] = _on_clock(held[number], clock_s, str(source), read)
                 notes.append(f"{info.name} is put on the clock of the other one, in steps of {clock_s:g} s.")
             requests = held[number]
             afar = isinstance(requests, Trace)
@@ -112,7 +141,7 @@ def compare(
                         trace,
                         window_s=window_s,
                         seed=seed,
-                        progress=lambda step, share, begun=number: progress(step, (begun + share) / 2),  # type: ignore[misc]
+                        progress=lambda step, share, begun=number: show(step, (begun + share) / 2),  # type: ignore[misc]
                     )
                 )
             finally:
@@ -126,54 +155,40 @@ def compare(
     if not len(part.statistics) or not np.any(part.statistics["agrees"].is_not_null().to_numpy()):
         raise InputError(f"{one} and {other}: no statistic is told by both; nothing to compare")
     synthetic = tuple(info.name for info in infos if info.synthetic)
-    return Compared(part, tuple(notes), synthetic)
+    return ComparisonResult(part, tuple(notes), synthetic)
 
 
 def _requests(
-    source: str,
-    seed: int,
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    cluster: Cluster | None,
-    notes: list[str],
+    source: str, seed: int, read: ReadOptions, notes: list[str]
 ) -> tuple[pl.DataFrame | Trace, TraceInfo]:
     """The requests of a trace or run as they were, on the cluster if any, or drawn from parameters."""
     from .export import holds_requests, requests_from
 
-    if cluster is not None and holds_requests(source):
-        trace = _opened(source, columns, strict, cluster)
+    if read.cluster is not None and holds_requests(source):
+        trace = _opened(source, read)
         return trace, trace.info
-    requests, drawn = requests_from(source, seed=seed, columns=columns, strict=strict)
+    requests, drawn = requests_from(source, read, seed=seed)
     if drawn:
         notes.append(f"{requests.info.name} is {drawn}.")
     return requests.frame, replace(requests.info, rows=len(requests.frame))
 
 
-def _opened(
-    source: str,
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    cluster: Cluster | None,
-    clock_s: float = 0.0,
-) -> Trace:
+def _opened(source: str, read: ReadOptions, clock_s: float = 0.0) -> Trace:
     from ..analysis.trace.trace import open_trace
 
-    return open_trace(Path(source), columns=columns, strict=strict, cluster=cluster, clock_s=clock_s)
+    return open_trace(
+        Path(source), columns=read.columns, strict=read.strict, cluster=read.cluster, clock_s=clock_s
+    )
 
 
 def _on_clock(
-    requests: pl.DataFrame | Trace,
-    clock_s: float,
-    source: str,
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    cluster: Cluster | None,
+    requests: pl.DataFrame | Trace, clock_s: float, source: str, read: ReadOptions
 ) -> pl.DataFrame | Trace:
     """The same with stamps in steps of `clock_s`; what lies on a cluster is stamped there anew."""
     import polars as pl
 
     if not isinstance(requests, pl.DataFrame):
         requests.close()
-        return _opened(source, columns, strict, cluster, clock_s)
+        return _opened(source, read, clock_s)
     ticks = (pl.col("arrival_s") / clock_s + 1e-6).floor()
     return requests.with_columns(ticks * clock_s)

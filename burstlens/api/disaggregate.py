@@ -1,7 +1,6 @@
-"""The verb `disaggregate` as a function: loads opened, a search run, what it found.
+"""The verb `disaggregate`: open the loads, search ratios of prefill to decode instances, show the result.
 
-Not here: the search (`burstlens.bench.provisioning.search`), sentences (`bench.provisioned`), words and
-flags.
+Not here: the search (`burstlens.bench.provisioning.search`), its sentences (`provisioning.result`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.errors import InputError
 from ..analysis.core.exhibit import Displayable, Exhibit, marks
+from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
+from .experiments.backend import open_source, seeds_from
+from .options import Log
+from .workload import WorkloadOptions, kind_of, load_workload
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from ..bench.workload.table import Workload
 
 REQUESTS = 20_000
-"""Of a load, where nothing says which part of it: minutes on two cores."""
+"""Of a load, if nothing says which part of it: minutes on two cores."""
 DRAWS = 3
 """Further draws of a forecast on which plans are compared."""
 OTHER_SEED = 1_000_003
@@ -36,7 +39,7 @@ OTHER_SEED = 1_000_003
 
 
 @dataclass(frozen=True)
-class Disaggregated(Displayable):
+class DisaggregationResult(Displayable):
     """What a search of prefill:decode ratios found."""
 
     state: SearchState
@@ -99,17 +102,16 @@ class Disaggregated(Displayable):
 
         where = self.folder if out is None else Path(out)
         if where is None:
-            raise InputError("the search was not kept in a folder: say where the page goes")
+            raise InputError("the search was not written to a folder: say where the page goes")
         return write_disaggregation_page(self, where, command=command, images=images)
 
 
 def disaggregate(
-    source: str | None = None,
-    out: Path | None = None,
+    source: Log | None = None,
+    out: Log | None = None,
     *,
     turnover: bool = False,
-    plan_from: str | None = None,
-    simulate: str = "llama-2-13b-a100",
+    plan_from: Log | None = None,
     total: int = 8,
     slo_ttft_s: float = 1.0,
     slo_tpot_s: float = 0.05,
@@ -120,38 +122,107 @@ def disaggregate(
     window_s: float = 600.0,
     beam: int = 10,
     tolerance: float = 0.02,
-    most: int | None = None,
+    simulate: str = "llama-2-13b-a100",
+    start_s: float | None = None,
+    end_s: float | None = None,
+    service: str | None = None,
+    model: str | None = None,
+    busiest: int | None = None,
+    first: int | None = None,
+    tokens: tuple[int, int] | None = None,
+    rate_rps: float | None = None,
+    speedup: float | None = None,
     seeds: int = 3,
     seed: int = 0,
-    workers: int = 1,
-    progress: Progress = silent,
-    **choice: Any,
-) -> Disaggregated:
-    """See `burstlens.disaggregate`; `choice` is that of `load.workload`, `most` else `REQUESTS`."""
+    workers: int | None = None,
+    images: bool = True,
+    command: str = "burstlens.disaggregate()",
+    progress: Progress | None = None,
+) -> DisaggregationResult:
+    """Search the ratio of prefill to decode instances with the most goodput, simulated (paper 6).
+
+    Fixed ratios, one switch, and a ratio per window are compared. Goodput is the highest rate at which 90 %
+    of requests keep both bounds. The rate is scaled by squeezing the load's time.
+
+    Parameters
+    ----------
+    source
+        A trace or a `parameters.json`; by default the embedded synthetic trace.
+    out
+        Write `plan.json`, `disaggregate.json` and the page into this folder.
+    turnover
+        Instead of `source`: a synthetic load with long answers until 6:00, then long prompts.
+    plan_from
+        A parameter file, such as a forecast. The plan made from it is judged on the real load, next to the
+        one made from the real load itself.
+    total
+        Number of instances, prefill and decode.
+    slo_ttft_s, slo_tpot_s
+        Bounds of time to first token and of mean time per further token, in seconds.
+    bandwidth_gbps, transfer_latency_s
+        Of KV transfers: gigabytes per second, seconds in addition to the size's.
+    bytes_per_token
+        KV cache of a token, by default the preset's.
+    launch_s
+        Seconds that an empty instance needs until it serves in its other role.
+    window_s
+        Length of a window in seconds; the sequence has one ratio per window.
+    beam
+        Number of states that the search keeps from window to window.
+    tolerance
+        Of goodput, relative.
+    simulate
+        Preset of every instance, or a profile file.
+    start_s, end_s, service, model, first, tokens, rate_rps, speedup
+        As in `workload`.
+    busiest
+        Without `start_s`, `end_s` and `first`: use the busiest day, or a part of it with at most this many
+        requests, 20,000 by default.
+    seeds, seed
+        Number of loads that differ by seed, and the first seed.
+    workers
+        Number of processes, by default one per core.
+    images
+        Also write each figure as SVG and PNG.
+    command
+        What the page says it was made by.
+
+    Examples
+    --------
+    >>> found = bl.disaggregate("synthetic.csv", first=300, total=3, seeds=1, window_s=60.0, beam=2)
+    >>> found.ratios["policy"].to_list()[:2]
+    ['1:2', '2:1']
+    """
+    from ..analysis.core.cpu import cores
     from ..bench.provisioning.goodput import Serving
     from ..bench.provisioning.search import search_ratios
     from ..bench.provisioning.state import Cut, Origin
     from ..bench.provisioning.tasks import SearchSpec
     from ..bench.simulated.disaggregation import Transfer
     from ..bench.simulated.presets import load_preset
-    from .experiments import seeds_of
-    from .workload import flag
 
-    if source is not None and turnover:
-        raise InputError(f"{source}: is a load, and --turnover is another: give one of them")
-    given = {name: value for name, value in choice.items() if value is not None}
+    show = progress or silent
+    load_source = None if source is None else str(source)
+    plan_source = None if plan_from is None else str(plan_from)
+    options = WorkloadOptions(
+        service, model, start_s, end_s, first, rate_rps, speedup, tokens=tokens, seed=seed
+    )
+    if load_source is not None and turnover:
+        raise InputError(
+            f"{load_source}: is a load, and {option('turnover', True)} is another: give one of them"
+        )
     if turnover:
-        # Of the provisioned load, where there is one, a part can be chosen.
-        wrong = ["--busiest"] if most is not None else []
-        wrong += [flag(name) for name in given if name != "first" and plan_from is None]
+        # Of the provisioned load, if there is one, a part can be selected.
+        wrong = ["busiest"] if busiest is not None else []
+        wrong += [name for name in options.given() if name not in ("first", "seed") and plan_from is None]
         if wrong:
-            raise InputError(f"{wrong[0]}: is for a trace, and --turnover needs none; leave it out")
-    most = REQUESTS if most is None else most
-    if most < 1:
-        raise InputError(f"--busiest: {most} is not above 0")
-    for name, value in (("--beam", beam), ("--window", window_s), ("--tolerance", tolerance)):
+            raise InputError(
+                f"{option(wrong[0])}: is for a trace, and {option('turnover', True)} uses none; leave it out"
+            )
+    limit = REQUESTS if busiest is None else busiest
+    for name, value in (("busiest", limit), ("beam", beam), ("window_s", window_s), ("tolerance", tolerance)):
         if not value > 0:
-            raise InputError(f"{name}: {value:g} is not above 0")
+            raise InputError(f"{option(name)}: {value:g} is not above 0")
     preset = load_preset(simulate)
     serving = Serving.of(
         preset,
@@ -162,23 +233,28 @@ def disaggregate(
         ttft_s=slo_ttft_s,
         tpot_s=slo_tpot_s,
     )
-    numbered = seeds_of(seeds, seed)
-    progress("reading the load", 0.0)
-    drawn = _drawn(source, turnover, plan_from, given, most, numbered, progress)
+    numbered = seeds_from(seeds, seed)
+    show("reading the load", 0.0)
+    drawn = _drawn(load_source, turnover, plan_source, options, limit, numbered, show)
     made, planned = drawn.real, drawn.planned[0] if drawn.planned else None
     loads = tuple(_load(one, preset) for one in made)
     provisioned, *further = (_load(one, preset) for one in drawn.planned) if planned else (None,)
     origin = Origin(
-        source="turnover" if turnover else source or made[0].name,
-        plan_from=plan_from,
+        source="turnover" if turnover else load_source or made[0].name,
+        plan_from=plan_source,
         cut=None if drawn.cut is None else Cut(**drawn.cut.as_dict()),
         recipe=dict(made[0].recipe),
         plan_recipe=None if planned is None else dict(planned.recipe),
     )
-    # A trace whose stamps leave a seed nothing to draw is one load.
+    # A trace with stamps so fine that a seed draws nothing is one load.
     used = tuple(numbered[: len(loads)])
     spec = SearchSpec(loads, provisioned, serving, window_s, beam, tolerance, used, tuple(further))
-    return Disaggregated(search_ratios(spec, origin, out, workers=workers, progress=progress), out)
+    folder = None if out is None else Path(out)
+    state = search_ratios(spec, origin, folder, workers=workers or cores(), progress=show)
+    found = DisaggregationResult(state, folder)
+    if folder is not None:
+        found.report(images=images, command=command)
+    return found
 
 
 @dataclass(frozen=True)
@@ -195,67 +271,71 @@ def _drawn(
     source: str | None,
     turned: bool,
     plan_from: str | None,
-    given: dict[str, Any],
-    most: int,
+    options: WorkloadOptions,
+    limit: int,
     seeds: list[int],
     progress: Progress,
 ) -> _Drawn:
-    """Where nothing says which part of the load, its busiest stretch of at most `most` requests."""
+    """The loads; if nothing says which part of a source, its busiest part of at most `limit` requests."""
     from ..bench.workload.busiest import busiest_of_load, busiest_of_trace
     from ..bench.workload.from_trace import workloads_by_seed
-    from .experiments import opened
-    from .workload import kind_of, workload
 
     kind = None if source is None else kind_of(source)
-    free = not {"start_s", "end_s", "first"} & given.keys()
-    asked_of = given.get("service") or given.get("model")
-    ahead: list[Workload] = []
+    unselected = options.start_s is None and options.end_s is None and options.first is None
+    planned: list[Workload] = []
     cut = None
-    ahead_seeds = [seeds[0] + OTHER_SEED + i for i in range(1 + DRAWS)]
+    plan_seeds = [seeds[0] + OTHER_SEED + i for i in range(1 + DRAWS)]
 
-    def expected(path: str, seeds: Sequence[int] = ahead_seeds) -> list[Workload]:
-        return [workload(path, seed=one, progress=progress, **given) for one in seeds]
+    def drawn_from(path: str, chosen: WorkloadOptions, numbers: Sequence[int]) -> list[Workload]:
+        return [load_workload(path, replace(chosen, seed=one), progress=progress) for one in numbers]
 
-    def narrowed(load: Workload) -> BusySpan | None:
+    def narrowed(load: Workload, chosen: WorkloadOptions) -> tuple[WorkloadOptions, BusySpan | None]:
         begin = float(load.recipe["start_s"])
-        found = busiest_of_load(load, begin, most)
-        whole = (begin, begin + float(load.recipe["duration_s"]))
-        given["start_s"], given["end_s"] = (found.start_s, found.end_s) if found else whole
-        if found and found.first:
-            given["first"] = found.first
-        return found
+        found = busiest_of_load(load, begin, limit)
+        if found is None:
+            return replace(chosen, start_s=begin, end_s=begin + float(load.recipe["duration_s"])), None
+        first = found.first or chosen.first
+        return replace(chosen, start_s=found.start_s, end_s=found.end_s, first=first), found
 
     if plan_from is not None:
         if Path(plan_from).suffix != ".json":
-            raise InputError(f"--plan-from {plan_from}: is no parameters.json; burstlens fit makes one")
-        if free and not turned and kind not in ("constants", "run"):
-            # The real load is what came while the provisioned one was expected, of whom it was expected.
-            (whole,) = expected(plan_from, ahead_seeds[:1])
-            cut = narrowed(whole)
-            for side in ("service", "model"):
-                named = whole.requests[side].drop_nulls().unique().to_list()
-                if len(named) == 1 and asked_of is None:
-                    given[side] = named[0]
-        ahead = expected(plan_from)
+            raise InputError(
+                f"{option('plan_from')}: {plan_from} is not a parameters.json; burstlens fit makes one"
+            )
+        if unselected and not turned and kind not in ("constants", "run"):
+            # The real load is what came in the time, and from the service and model, of the provisioned one.
+            (expected,) = drawn_from(plan_from, options, plan_seeds[:1])
+            named_by_user = options.service or options.model
+            options, cut = narrowed(expected, options)
+            if named_by_user is None:
+                names = {
+                    side: expected.requests[side].drop_nulls().unique().to_list()
+                    for side in ("service", "model")
+                }
+                single = {side: found[0] for side, found in names.items() if len(found) == 1}
+                options = replace(options, **single)
+        planned = drawn_from(plan_from, options, plan_seeds)
     if turned:
         from ..bench.workload.turnover import REQUESTS, turnover
 
-        n = given.get("first", REQUESTS)
-        drawn = ahead or [turnover(n, one) for one in ahead_seeds]
-        return _Drawn([turnover(n, one) for one in seeds], drawn, None)
+        n = REQUESTS if options.first is None else options.first
+        loads = planned or [turnover(n, one) for one in plan_seeds]
+        return _Drawn([turnover(n, one) for one in seeds], loads, None)
     if source is not None and kind != "trace":
-        if free and plan_from is None and kind == "parameters":
-            cut = narrowed(workload(source, seed=seeds[0], progress=progress, **given))
-        # Another draw of the same law is a forecast that errs by nothing but chance.
-        real = [workload(source, seed=one, progress=progress, **given) for one in seeds]
-        return _Drawn(real, ahead or expected(source), cut)
-    trace = opened(source, progress)
+        if unselected and plan_from is None and kind == "parameters":
+            complete = load_workload(source, replace(options, seed=seeds[0]), progress=progress)
+            options, cut = narrowed(complete, options)
+        # Another draw of the same law is a forecast that errs only by chance.
+        real = drawn_from(source, options, seeds)
+        return _Drawn(real, planned or drawn_from(source, options, plan_seeds), cut)
+    trace = open_source(source, progress)
     try:
-        if free and plan_from is None:
-            cut = busiest_of_trace(trace, service=given.get("service"), model=given.get("model"), most=most)
+        if unselected and plan_from is None:
+            cut = busiest_of_trace(trace, service=options.service, model=options.model, most=limit)
             if cut is not None:
-                given |= {"start_s": cut.start_s, "end_s": cut.end_s, "first": cut.first}
-        return _Drawn(workloads_by_seed(trace, seeds, **given), ahead, cut)
+                options = replace(options, start_s=cut.start_s, end_s=cut.end_s, first=cut.first)
+        given = {name: value for name, value in options.given().items() if name != "seed"}
+        return _Drawn(workloads_by_seed(trace, seeds, **given), planned, cut)
     finally:
         trace.engine.close()
 
@@ -273,8 +353,8 @@ def _load(made: Workload, preset: Preset) -> ScalableLoad:
     return ScalableLoad.of(made, preset, span)
 
 
-def read(folder: Path) -> Disaggregated:
+def read(folder: Path) -> DisaggregationResult:
     """What an earlier search left in its folder."""
     from ..bench.provisioning.state import read_state
 
-    return Disaggregated(read_state(folder), folder)
+    return DisaggregationResult(read_state(folder), folder)

@@ -1,7 +1,4 @@
-"""Work that wants an event loop of its own, called where one already runs: in a notebook.
-
-Not here: the work.
-"""
+"""Run work that needs an event loop of its own, also where one already runs, as in a notebook."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LISTEN_S = 0.2
-"""So often an interrupt is looked for."""
+"""Seconds between two looks for an interrupt."""
 
 
-def ending(progress: Progress, stop: Event) -> Progress:
+def interruptible(progress: Progress, stop: Event) -> Progress:
     """A `Progress` that raises KeyboardInterrupt once the event is set: between steps, work ends there."""
 
     def show(step: str, share: float) -> None:
@@ -30,21 +27,21 @@ def ending(progress: Progress, stop: Event) -> Progress:
     return show
 
 
-def apart(call: Callable[[Event], T]) -> T:
-    """Call it, on a thread of its own where this one has a running event loop.
+def run_outside_event_loop(call: Callable[[Event], T]) -> T:
+    """Call it; on a thread of its own if this thread has a running event loop.
 
-    There an interrupt of this thread sets the event that `call` is given, and what it then returns is
-    returned; elsewhere signals reach it as they always do, and the event is never set.
+    On such a thread, an interrupt sets the event that `call` is given, and `call` should then end and return
+    what it has. Otherwise signals reach it as usual, and the event is never set.
     """
     stop = Event()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return call(stop)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        done = beside.submit(call, stop)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done = pool.submit(call, stop)
         try:
-            # Not one wait to the end: once Polars is loaded, SIGINT restarts what it interrupts.
+            # Not a single wait to the end: once Polars is loaded, a wait that SIGINT interrupts starts again.
             while not wait([done], LISTEN_S).done:
                 pass
         except KeyboardInterrupt:

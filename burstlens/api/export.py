@@ -6,6 +6,7 @@ Not here: the formats (`burstlens.analysis.interchange`), the command line (`bur
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +14,65 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.errors import DiskError, InputError
 from ..analysis.core.exhibit import Displayable, Exhibit
+from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
+from .options import Log, ReadOptions
+from .traces import fit
+from .workload import WorkloadOptions, files_of, load_workload
 
 if TYPE_CHECKING:
     from ..analysis.interchange.formats import Form
     from ..analysis.interchange.requests import Requests
+    from ..analysis.trace.trace import Trace
     from ..bench.workload.table import Workload
 
-CHOICE = ("service", "model", "start_s", "end_s", "first")
-"""What can be chosen of a trace; one that is exported as a log is neither scaled nor spread."""
+SELECTION = ("service", "model", "start_s", "end_s", "first")
+"""The options that select; a trace that is exported as a log is neither scaled nor spread."""
 
 WINDOW_S = 1200.0
 """Windows that are fitted where a trace is exported to a format of fitted ones."""
 
 
 @dataclass(frozen=True)
-class Exported(Displayable):
+class ExportOptions:
+    """What is exported of a source, and how it is drawn."""
+
+    service: str | None = None
+    model: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    first: int | None = None
+    rate_rps: float | None = None
+    speedup: float | None = None
+    tokens: tuple[int, int] | None = None
+    window_s: float | None = None
+    seed: int | None = None
+    share_prefixes: bool = False
+
+    def refuse(self, names: Sequence[str], why: str) -> None:
+        """BurstlensError if one of these options was set."""
+        for name in names:
+            if getattr(self, name) is not None:
+                raise InputError(f"{option(name)}: {why}")
+
+    def selection(self) -> dict[str, Any]:
+        """The options that select requests of a trace, where they were set."""
+        return {name: value for name in SELECTION if (value := getattr(self, name)) is not None}
+
+    def workload(self) -> WorkloadOptions:
+        """The options that a workload is made by."""
+        return WorkloadOptions(
+            **self.selection(),
+            rate_rps=self.rate_rps,
+            speedup=self.speedup,
+            tokens=self.tokens,
+            seed=self.seed or 0,
+        )
+
+
+@dataclass(frozen=True)
+class ExportResult(Displayable):
     """A file for another tool."""
 
     out: Path
@@ -75,31 +118,91 @@ class Exported(Displayable):
 
 
 def export(
-    source: str,
-    to: str,
-    out: Path | None = None,
+    source: Log,
+    format: str | None = None,
+    out: Log | None = None,
     *,
+    service: str | None = None,
+    model: str | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    first: int | None = None,
+    rate_rps: float | None = None,
+    speedup: float | None = None,
+    tokens: tuple[int, int] | None = None,
+    share_prefixes: bool = False,
+    window_s: float | None = None,
+    seed: int | None = None,
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
-    share_sessions: bool = False,
-    progress: Progress = silent,
-    **choice: Any,
-) -> Exported:
-    """See `burstlens.export`."""
+    to: str | None = None,
+    share_sessions: bool | None = None,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Write a trace, a run or fitted parameters in the format of another tool.
+
+    Parameters
+    ----------
+    source
+        A trace, the folder of a run, or what requests are drawn from: parameters, constants.
+    format
+        Name of the format; `burstlens export --list` shows them.
+    out
+        The file to write, by default named after the source.
+    service, model, start_s, end_s, first
+        What is selected, as in `workload`.
+    rate_rps, speedup
+        Scale time, as in `workload`; not for the format of a log.
+    tokens
+        Request and response tokens, for a source without lengths.
+    share_prefixes
+        In formats with block hashes: let the turns of a session begin alike.
+    window_s
+        Gamma windows in seconds if a trace is fitted first, 1,200 by default.
+    seed
+        Seed of what is drawn or spread, 0 by default.
+    columns, strict
+        As in `trace`.
+    to, share_sessions
+        Former names of `format` and `share_prefixes`.
+
+    Returns
+    -------
+    ExportResult
+        `.rows` written, and `.lost`: what the format has no place for.
+
+    Examples
+    --------
+    >>> done = bl.export("shape=0.5,scale=2,exponent=1.1", "vllm", "synthetic.jsonl", first=100)
+    >>> done.rows, done.lost
+    (100, ())
+    """
     from ..analysis.interchange.formats import form_named
 
-    form = form_named(to)
-    given = {name: value for name, value in choice.items() if value is not None}
-    drawn = form.takes != "parameters" and not holds_requests(source)
-    path = out or Path(f"{'synthetic_' if drawn else ''}{_stem(source)}.{form.name}{form.suffix}")
-    _not_itself(path, source)
+    if to is not None:
+        warnings.warn("export: to is now format", DeprecationWarning, stacklevel=2)
+    if share_sessions is not None:
+        warnings.warn("export: share_sessions is now share_prefixes", DeprecationWarning, stacklevel=2)
+    name = format or to
+    if name is None:
+        raise InputError(f"{option('format')}: name the format to write")
+    form, text, show = form_named(name), str(source), progress or silent
+    read = ReadOptions(columns, strict)
+    chosen = ExportOptions(
+        service, model, start_s, end_s, first, rate_rps, speedup, tokens, window_s, seed,
+        share_prefixes or bool(share_sessions),
+    )  # fmt: skip
+    drawn = form.takes != "parameters" and not holds_requests(text)
+    path = (
+        Path(out) if out else Path(f"{'synthetic_' if drawn else ''}{_stem(text)}.{form.name}{form.suffix}")
+    )
+    _not_itself(path, text)
     if form.takes == "parameters":
-        return _export_fitted(source, form, path, given, columns, strict, progress)
-    given.pop("window_s", None)
-    requests, made, kept_out = _requests(source, form, given, columns, strict, progress)
-    progress(f"writing {path.name}", 0.8)
-    lost = _write(requests, form, path, made, given.get("tokens"), share_sessions)
-    done = Exported(
+        return _export_fitted(text, form, path, chosen, read, show)
+    requests, made, dropped = _requests(text, form, chosen, read, show)
+    show(f"writing {path.name}", 0.8)
+    lost = _write(requests, form, path, made, tokens, chosen.share_prefixes)
+    done = ExportResult(
         out=path,
         format=form.name,
         source=requests.info.name,
@@ -107,10 +210,10 @@ def export(
         unit="request",
         synthetic=requests.info.synthetic,
         made=tuple(made),
-        lost=(*kept_out, *lost),
+        lost=(*dropped, *lost),
         run=form.run.format(file=shlex.quote(str(path)), path=path, n=len(requests)),
     )
-    progress("written", 1.0)
+    show("written", 1.0)
     return done
 
 
@@ -135,43 +238,37 @@ def _write(
 
 
 def _requests(
-    source: str,
-    form: Form,
-    given: Mapping[str, Any],
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    progress: Progress,
+    source: str, form: Form, chosen: ExportOptions, read: ReadOptions, progress: Progress
 ) -> tuple[Requests, list[str], list[str]]:
-    """The requests that the format takes, what was done to get them, and what of them was lost by it."""
+    """The requests that the format takes, what was done to get them, and what was lost by that."""
     if holds_requests(source):
         if form.takes == "log":
-            return _log(source, given, columns, strict, progress), [], []
-        return *_load(source, given, columns, strict, progress), []
+            return _log(source, chosen, read, progress), [], []
+        return *_load(source, chosen, read, progress), []
     from ..analysis.interchange.servegen import is_servegen
-    from .workload import workload
 
-    drawn = f"drawn by its laws, seed {given.get('seed', 0)}: a sample, not a record"
+    drawn = f"drawn by its laws, seed {chosen.seed or 0}: a sample, not a record"
     if is_servegen(Path(source)):
-        load, lost = _clients(Path(source), given)
+        load, lost = _clients(Path(source), chosen)
         return _of_workload(load, synthetic=True), [drawn], lost
-    load = workload(source, progress=progress, **given)
+    load = load_workload(source, chosen.workload(), progress=progress)
     return _of_workload(load, synthetic=True), [drawn], []
 
 
-def requests_from(
-    source: str, *, seed: int = 0, columns: Mapping[str, str] | None = None, strict: bool = False
-) -> tuple[Requests, str | None]:
-    """Any source as requests on its own clock, as they were or drawn; in the second case how, in words."""
+def requests_from(source: str, read: ReadOptions, *, seed: int = 0) -> tuple[Requests, str | None]:
+    """Any source as requests on its own clock, as recorded or drawn; if drawn, how, in words."""
     import polars as pl
 
     from ..analysis.interchange.requests import Requests
     from ..analysis.interchange.servegen import is_servegen
-    from .workload import workload
 
+    chosen = ExportOptions(seed=seed)
     if holds_requests(source):
-        return _log(source, {}, columns, strict, silent), None
-    given = {"seed": seed}
-    load = _clients(Path(source), given)[0] if is_servegen(Path(source)) else workload(source, seed=seed)
+        return _log(source, chosen, read, silent), None
+    if is_servegen(Path(source)):
+        load = _clients(Path(source), chosen)[0]
+    else:
+        load = load_workload(source, chosen.workload())
     requests = _of_workload(load, synthetic=True)
     begin = float(load.recipe.get("start_s") or 0.0)
     return Requests(requests.frame.with_columns(pl.col("arrival_s") + begin), requests.info), (
@@ -188,7 +285,7 @@ def holds_requests(source: str) -> bool:
     return path.suffix != ".json" and not constant and not is_servegen(path)
 
 
-def _clients(folder: Path, given: Mapping[str, Any]) -> tuple[Workload, list[str]]:
+def _clients(folder: Path, chosen: ExportOptions) -> tuple[Workload, list[str]]:
     """ServeGen's clients drawn one by one and put together, and what of them could not be kept."""
     import polars as pl
 
@@ -196,13 +293,15 @@ def _clients(folder: Path, given: Mapping[str, Any]) -> tuple[Workload, list[str
     from ..bench.workload.from_parameters import from_parameters
     from ..bench.workload.table import Workload
 
-    taken = {name: given[name] for name in ("start_s", "end_s", "tokens") if name in given}
-    if more := sorted(set(given) - {*taken, "seed"}):
-        raise InputError(
-            f"--{more[0].removesuffix('_rps')}: is not for ServeGen's windows; export these to parameters"
-        )
-    content, kept = read_servegen(folder)
-    seed = int(given.get("seed", 0))
+    chosen.refuse(
+        ("service", "model", "first", "rate_rps", "speedup"),
+        "is not for ServeGen's windows; export these to parameters",
+    )
+    taken = {
+        name: value for name in ("start_s", "end_s", "tokens") if (value := getattr(chosen, name)) is not None
+    }
+    content, dropped = read_servegen(folder)
+    seed = chosen.seed or 0
     frames = []
     for number, part in enumerate(content["selections"]):
         if not any(row["n"] for row in part["arrivals"]["windows"]):
@@ -212,50 +311,42 @@ def _clients(folder: Path, given: Mapping[str, Any]) -> tuple[Workload, list[str
         frames.append(load.requests.with_columns(pl.col("at_s") + load.recipe["start_s"]))
     merged = pl.concat(frames).sort("at_s").with_columns(request_id=pl.int_range(pl.len()))
     merged = merged.with_columns(pl.col("at_s") - pl.col("at_s").first())
-    return Workload(merged, f"{content['source']['name']}, modelled", True, {"seed": seed}), kept
+    return Workload(merged, f"{content['source']['name']}, modelled", True, {"seed": seed}), dropped
 
 
 def _export_fitted(
-    source: str,
-    form: Form,
-    out: Path,
-    given: Mapping[str, Any],
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    progress: Progress,
-) -> Exported:
+    source: str, form: Form, out: Path, chosen: ExportOptions, read: ReadOptions, progress: Progress
+) -> ExportResult:
     """Write what is made of fitted parameters, not of requests."""
-    from ..analysis.interchange.fitted import chosen
+    from ..analysis.interchange.fitted import chosen as selected
     from ..analysis.interchange.parameters import write_parameters
     from ..analysis.interchange.servegen import write_servegen
     from ..analysis.interchange.vllm_command import write_vllm_line
 
-    given = dict(given)
-    window_s, tokens = given.pop("window_s", WINDOW_S), given.pop("tokens", None)
-    seed = given.pop("seed", 0)
-    if wrong := [name for name in ("first", "rate_rps", "speedup") if name in given]:
-        raise InputError(
-            f"--{wrong[0].removesuffix('_rps')}: is for requests; {form.name} holds fitted windows"
-        )
-    content, made = _content(source, window_s, seed, columns, strict, progress)
+    chosen.refuse(("first", "rate_rps", "speedup"), f"is for requests; {form.name} contains fitted windows")
+    window_s = WINDOW_S if chosen.window_s is None else chosen.window_s
+    content, made = _content(source, window_s, chosen.seed or 0, read, progress)
+    selection, tokens = chosen.selection(), chosen.tokens
     lost = made[1:] if made else []
     run = form.run.format(path=out, file=shlex.quote(str(out)), n="N")
-    whole = form.name == "vllm-line" and not {"service", "model"} & set(given)
-    parts = chosen({**content, "selections": content["selections"][:1]} if whole else content, **given)
+    everything = form.name == "vllm-line" and not {"service", "model"} & set(selection)
+    parts = selected(
+        {**content, "selections": content["selections"][:1]} if everything else content, **selection
+    )
     if form.name == "servegen":
         lost = [*lost, *write_servegen(content, parts, out, tokens)]
     elif form.name == "vllm-line":
-        at_s = given.get("start_s")
+        at_s = chosen.start_s
         run, dropped = write_vllm_line(content, parts[0], out, start_s=at_s, tokens=tokens)
         lost = [*lost, *dropped]
     else:
-        if given:
+        if selection:
             content = {**content, "selections": [dict(part) for part in parts]}
         else:
             parts = content["selections"]
         write_parameters(content, out)
     progress("written", 1.0)
-    return Exported(
+    return ExportResult(
         out=out,
         format=form.name,
         source=content["source"]["name"],
@@ -269,12 +360,7 @@ def _export_fitted(
 
 
 def _content(
-    source: str,
-    window_s: float,
-    seed: int,
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    progress: Progress,
+    source: str, window_s: float, seed: int, read: ReadOptions, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """The content of a parameter file; then what was done to get it, and what was lost by it."""
     from ..analysis.interchange.parameters import read_parameters
@@ -287,84 +373,58 @@ def _content(
     if path.suffix == ".json" and path.is_file():
         return read_parameters(path), []
     if not holds_requests(source):
-        raise InputError(f"{source}: constants are no fitted windows; name a trace or a parameter file")
-    import burstlens
-
-    from .workload import files_of
-
-    content = burstlens.fit(
+        raise InputError(f"{source}: constants are not fitted windows; name a trace or a parameter file")
+    content = fit(
         files_of(source),
         window_s=window_s,
         seed=seed,
-        columns=columns,
-        strict=strict,
+        columns=read.columns,
+        strict=read.strict,
         progress=lambda step, share: progress(step, 0.9 * share),
     )
     return content, [f"windows of {window_s:g} s fitted to the requests"]
 
 
-def _opened(source: str, columns: Mapping[str, str] | None, strict: bool, progress: Progress) -> Any:
-    from ..analysis.trace.trace import open_trace
-    from .workload import files_of
-
-    return open_trace(
-        files_of(source),
-        columns=columns,
-        strict=strict,
-        progress=lambda step, share: progress(step, 0.7 * share),
-    )
+def _opened(source: str, read: ReadOptions, progress: Progress) -> Trace:
+    return read.open(files_of(source), lambda step, share: progress(step, 0.7 * share))
 
 
-def _log(
-    source: str,
-    given: Mapping[str, Any],
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    progress: Progress,
-) -> Requests:
+def _log(source: str, chosen: ExportOptions, read: ReadOptions, progress: Progress) -> Requests:
     """The trace's requests as they were."""
     from dataclasses import replace
 
     from ..analysis.interchange.requests import Requests
     from ..analysis.trace.subset import requests_of
 
-    scaled = [name for name in ("rate_rps", "speedup") if name in given]
-    if scaled:
-        raise InputError(
-            f"--{scaled[0].removesuffix('_rps')}: a log is exported as it was; choose a format for a load "
-            "generator, or draw from fitted parameters"
-        )
-    trace = _opened(source, columns, strict, progress)
+    chosen.refuse(
+        ("rate_rps", "speedup"),
+        "a log is exported as it was; choose a format for a load generator, or draw from fitted parameters",
+    )
+    trace = _opened(source, read, progress)
     try:
-        chosen = {name: given[name] for name in CHOICE if name in given}
-        frame = requests_of(trace, **chosen)
+        frame = requests_of(trace, **chosen.selection())
         return Requests(frame, replace(trace.info, rows=len(frame)))
     finally:
         trace.engine.close()
 
 
 def _load(
-    source: str,
-    given: Mapping[str, Any],
-    columns: Mapping[str, str] | None,
-    strict: bool,
-    progress: Progress,
+    source: str, chosen: ExportOptions, read: ReadOptions, progress: Progress
 ) -> tuple[Requests, list[str]]:
     """The trace's requests as they are sent: from second 0 on, each asking for a token at least."""
     from ..analysis.trace.subset import requests_of
     from ..bench.workload.from_trace import from_trace
 
-    trace = _opened(source, columns, strict, progress)
+    trace = _opened(source, read, progress)
     try:
-        load = from_trace(trace, **given)
+        load = from_trace(trace, **chosen.workload().given())
         step_s = trace.info.resolution_s
-        chosen = {name: given[name] for name in CHOICE if name in given}
-        failed = int(requests_of(trace, **chosen)["failed"].sum())
+        failed = int(requests_of(trace, **chosen.selection())["failed"].sum())
     finally:
         trace.engine.close()
     made = []
     if load.recipe["spread"]:
-        made.append(f"stamps of {step_s:g} s are spread inside their step, seed {given.get('seed', 0)}")
+        made.append(f"stamps of {step_s:g} s are spread inside their step, seed {chosen.seed or 0}")
     if (factor := load.recipe["speedup"]) != 1:
         made.append(f"time runs {factor:.4g} times as fast")
     if failed:
@@ -404,11 +464,9 @@ def _of_workload(load: Workload, *, synthetic: bool) -> Requests:
 
 
 def _not_itself(out: Path, source: str) -> None:
-    from .workload import files_of
-
     for part in files_of(source):
         if out.exists() and part.exists() and out.samefile(part):
-            raise DiskError.unwritable(out, "it is the source; name another file with -o")
+            raise DiskError.unwritable(out, f"it is the source; name another file with {option('out')}")
 
 
 def _stem(source: str) -> str:

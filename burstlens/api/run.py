@@ -1,7 +1,7 @@
 """A run as Python and notebooks get it: its record, its summary, the verdict, its page.
 
-Not here: sending (`burstlens.bench.client.run`), the simulated engine (`bench.simulated`), what the numbers
-mean (`bench.metrics`, `bench.verdict`).
+Not here: sending (`burstlens.bench.client.run`), the simulated engine (`burstlens.bench.simulated`), what the
+numbers mean (`burstlens.bench.metrics`).
 """
 
 from __future__ import annotations
@@ -15,28 +15,38 @@ from ..analysis.core.exhibit import Displayable, Exhibit
 
 if TYPE_CHECKING:
     from ..bench.metrics.load_verdict import LoadVerdict
+    from ..bench.metrics.models import Slo
     from ..bench.metrics.summary import Summary
     from ..bench.record.models import Manifest
 
 
 @dataclass(frozen=True)
-class Ran(Displayable):
-    """A run that has ended, or what there is of it."""
+class Run(Displayable):
+    """A run that has ended, or what was recorded of it."""
 
     folder: Path
     manifest: Manifest
-    """What was asked of which server."""
+    """What was to be sent to which server."""
+
+    @classmethod
+    def summarized(cls, folder: Path, manifest: Manifest, slo: Slo | None = None) -> Run:
+        """The run, with `summary.json` and its tables written into its folder."""
+        from ..bench.metrics.summary import write_summary
+
+        run = cls(folder, manifest)
+        vars(run)["summary"] = write_summary(folder, slo=slo)
+        return run
 
     @cached_property
     def summary(self) -> Summary:
-        """Metrics, verdict and tables; read from the record when first asked for."""
+        """Metrics, verdict and tables; computed from the record when first used."""
         from ..bench.metrics.summary import last_slo, summarize
 
         return summarize(self.folder, slo=last_slo(self.folder))
 
     @property
     def verdict(self) -> LoadVerdict:
-        """Whether the load that was sent is the load that was asked for, and why not."""
+        """Whether the load that arrived is the load that was intended, and if not, why."""
         return self.summary.verdict
 
     @property
@@ -55,7 +65,7 @@ class Ran(Displayable):
         return write_run_page(self.folder, Path(out) if out else None, images=images)
 
     def exhibit(self) -> Exhibit:
-        """The verdict first, then what came of it: outcomes, latencies, requests, seconds."""
+        """The verdict, then the results: outcomes, latencies, requests, seconds."""
         from ..reports.parts.run import exhibit
 
         return exhibit(self.summary)

@@ -1,30 +1,29 @@
-"""Load from whatever names it: a trace, fitted parameters, constants, a run that was.
+"""A workload from whatever names it: a trace, fitted parameters, constants, an earlier run.
 
-Not here: making it (`burstlens.bench.workload.from_trace`, `modelled`), sending it (`client`).
+Not here: making it (`burstlens.bench.workload`), sending it (`replay`).
 """
 
 from __future__ import annotations
 
-import math
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..analysis.core.errors import InputError
+from ..analysis.core.errors import InputError, UnknownSelectionError
+from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
+from .options import Log
 
 if TYPE_CHECKING:
-    from ..bench.prompts.token_ids import Prompts
-    from ..bench.server.calibrate import Calibration
-    from ..bench.settings import Settings, Status
     from ..bench.workload.table import Workload
 
-
 Kind = Literal["trace", "parameters", "constants", "run"]
+Sessions = Literal["stamps", "think", "off"]
+Lengths = Literal["winner", "zipf"]
 
-TAKEN: dict[str, tuple[Kind, ...]] = {
+SOURCES_OF: dict[str, tuple[Kind, ...]] = {
     "service": ("trace", "parameters"),
     "model": ("trace", "parameters"),
     "start_s": ("trace", "parameters"),
@@ -40,21 +39,128 @@ TAKEN: dict[str, tuple[Kind, ...]] = {
     "tokens": ("trace", "parameters"),
     "seed": ("trace", "parameters", "constants", "run"),
 }
-"""What can be chosen, and for which kinds of source; a run draws nothing, but its prompts have a seed too."""
-FLAGS = {"start_s": "from", "end_s": "to", "rate_rps": "rate", "spread": "no-spread"}
-"""Options that are not called as their keyword is."""
-SAID: dict[Kind, tuple[str, str]] = {
+"""For which kinds of source each option is. Nothing is drawn for a run, but its prompts have a seed too."""
+KIND_NAMES: dict[Kind, tuple[str, str]] = {
     "trace": ("traces", "is a trace"),
-    "parameters": ("fitted parameters", "holds fitted parameters"),
+    "parameters": ("fitted parameters", "contains fitted parameters"),
     "constants": ("constants", "names constants"),
     "run": ("runs", "is a run"),
 }
-"""The kinds of source in words: many, and what one of them is."""
+"""The kinds of source in words: in the plural, and as a predicate."""
 
 
-def flag(name: str) -> str:
-    """The option of a keyword, as it is typed."""
-    return f"--{FLAGS.get(name, name)}"
+@dataclass(frozen=True)
+class WorkloadOptions:
+    """What is selected of a source, and how it is scaled and drawn. None leaves the choice to the source."""
+
+    service: str | None = None
+    model: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    first: int | None = None
+    rate_rps: float | None = None
+    speedup: float | None = None
+    scale: float | None = None
+    spread: bool = True
+    sessions: str | None = None
+    lengths: str | None = None
+    context: int | None = None
+    tokens: tuple[int, int] | None = None
+    seed: int = 0
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """The options that were set, the seed always; of `names` alone, if there are any."""
+        unset = {field.name: field.default for field in fields(self) if field.name != "seed"}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value
+            for name, value in values.items()
+            if (not names or name in names) and (name not in unset or value != unset[name])
+        }
+
+
+def workload(
+    source: Log,
+    *,
+    service: str | None = None,
+    model: str | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    first: int | None = None,
+    rate_rps: float | None = None,
+    speedup: float | None = None,
+    scale: float | None = None,
+    spread: bool = True,
+    sessions: Sessions | None = None,
+    lengths: Lengths | None = None,
+    context: int | None = None,
+    tokens: tuple[int, int] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Workload:
+    """Make a workload of a trace, a parameter file, constants, or the folder of a run.
+
+    Parameters
+    ----------
+    source
+        A log, or `A+B` for one trace in two files; a `parameters.json`; constants or schedules such as
+        `"shape=0.5,scale=2,exponent=1.1"`; the folder of a run, for the workload that it sent.
+    service, model
+        Only requests of this service, of this model.
+    start_s, end_s
+        Only requests from `start_s` to before `end_s`, in seconds since midnight of day 0.
+    first
+        Only the first of the selected requests.
+    rate_rps
+        Scale time to this mean rate, in requests per second.
+    speedup
+        Scale time by this factor.
+    scale
+        Multiply the rates of fitted parameters by this factor.
+    spread
+        Spread stamps of whole seconds inside their second.
+    sessions
+        Send the turns of a conversation at their `"stamps"`, or after the previous answer and time to
+        `"think"`, or as single requests (`"off"`). By default stamps for a trace, off for parameters.
+    lengths
+        The law that lengths are drawn from, for parameters: the fitted `"winner"`, or `"zipf"`.
+    context
+        Tokens up to which a conversation drawn from parameters grows.
+    tokens
+        Request and response tokens of each request, for a source without lengths.
+    seed
+        Seed of all that is drawn.
+
+    Raises
+    ------
+    BurstlensError
+        The source cannot be read, or an option is not for its kind.
+
+    Examples
+    --------
+    >>> load = bl.workload("synthetic.csv", service="conversation", first=100, rate_rps=2.0)
+    >>> len(load.requests), round(load.rate_rps)
+    (100, 2)
+    >>> bl.workload("shape=0.5,scale=2,exponent=1.1", first=10, seed=1).to_frame().columns[:2]
+    ['request_id', 'at_s']
+    """
+    options = WorkloadOptions(
+        service,
+        model,
+        start_s,
+        end_s,
+        first,
+        rate_rps,
+        speedup,
+        scale,
+        spread,
+        sessions,
+        lengths,
+        context,
+        tokens,
+        seed,
+    )
+    return load_workload(str(source), options, progress=progress or silent)
 
 
 def files_of(source: str) -> list[Path]:
@@ -64,7 +170,7 @@ def files_of(source: str) -> list[Path]:
 
 
 def kind_of(source: str) -> Kind:
-    """What a source is; a trace where it looks like nothing else."""
+    """What a source is; a trace if it looks like nothing else."""
     path = Path(source)
     if (path / "run.json").is_file():
         return "run"
@@ -73,87 +179,93 @@ def kind_of(source: str) -> Kind:
     return "constants" if not path.exists() and source.startswith("shape=") else "trace"
 
 
-def workload(source: str, *, progress: Progress = silent, **choice: Any) -> Workload:
-    """The workload that `source` names; `choice` as in `bench.from_trace.from_trace`.
-
-    A `.json` file holds fitted parameters, a folder with `run.json` an earlier run's workload as it was,
-    `shape=…,scale=…,exponent=…` are constants or schedules; everything else is a trace, `A+B` one in two
-    files. BurstlensError for a choice that means nothing for that kind of source.
-    """
+def load_workload(source: str, options: WorkloadOptions, *, progress: Progress = silent) -> Workload:
+    """The workload that `source` names; BurstlensError for an option that its kind does not take."""
     kind = kind_of(source)
-    given = _taken(source, kind, choice)
-    rate_rps, speedup = given.get("rate_rps"), given.get("speedup")
-    if rate_rps is not None and speedup is not None:
-        raise InputError("--rate and --speedup both scale time: give one of them")
+    _check_options(source, kind, options)
     if kind == "run":
         from ..bench.record.run_folder import read_workload
 
-        return _scaled(read_workload(Path(source)), rate_rps, speedup)
+        return _scaled(read_workload(Path(source)), options.rate_rps, options.speedup)
     if kind == "parameters":
         from ..bench.workload.from_parameters import from_parameters
 
-        return _first(_scaled(from_parameters(Path(source), **_windows(given)), None, speedup), given)
+        selection = " · ".join(name for name in (options.service, options.model) if name is not None)
+        drawn = from_parameters(
+            Path(source),
+            selection=selection or None,
+            **options.given(
+                "rate_rps", "scale", "start_s", "end_s", "lengths", "tokens", "sessions", "context", "seed"
+            ),
+        )
+        return _first(_scaled(drawn, None, options.speedup), options.first)
     if kind == "constants":
-        return _scaled(_constant(source, given), None, speedup)
+        return _scaled(_constant(source, options), None, options.speedup)
     from ..analysis.trace.trace import open_trace
     from ..bench.workload.from_trace import from_trace
 
     trace = open_trace(files_of(source), progress=progress)
     try:
-        return from_trace(trace, **given)
+        return from_trace(trace, **options.given())
     finally:
         trace.engine.close()
 
 
-def _taken(source: str, kind: Kind, choice: Mapping[str, Any]) -> dict[str, Any]:
-    """What is chosen; BurstlensError for what that kind of source does not take."""
-    given = {
-        name: value
-        for name, value in choice.items()
-        if value is not None and not (name == "spread" and value)
-    }
+@contextmanager
+def hinting_served_model(options: WorkloadOptions) -> Iterator[None]:
+    """While a workload is loaded for a server: an unknown `model` is probably one that the server serves."""
+    try:
+        yield
+    except UnknownSelectionError as error:
+        if options.model is None:
+            raise
+        raise UnknownSelectionError(
+            f"{error.args[0]}. To name the model that the server serves, use "
+            f"{option('served_model', options.model)}"
+        ) from None
+
+
+def _check_options(source: str, kind: Kind, options: WorkloadOptions) -> None:
+    """BurstlensError for an option that this kind of source does not take."""
+    given = options.given()
     for name in given:
-        kinds = TAKEN.get(name, ())
+        kinds = SOURCES_OF[name]
         if kind not in kinds:
-            takers = ", ".join(SAID[each][0] for each in kinds) or "no source"
-            raise InputError(f"{flag(name)}: is for {takers}, but {source} {SAID[kind][1]}; leave it out")
-    return given
+            marked = option(name, False) if name == "spread" else option(name)
+            kinds_that_take = ", ".join(KIND_NAMES[each][0] for each in kinds)
+            raise InputError(
+                f"{marked}: is for {kinds_that_take}, but {source} {KIND_NAMES[kind][1]}; leave it out"
+            )
+    if "rate_rps" in given and "speedup" in given:
+        raise InputError(f"{option('rate_rps')} and {option('speedup')} both scale time: give one of them")
 
 
-def _windows(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Choices as `from_parameters` has them: a selection by its label, a span by its length."""
-    named = [str(given[side]) for side in ("service", "model") if side in given]
-    rest = ("service", "model", "first", "speedup")
-    chosen = {name: value for name, value in given.items() if name not in rest}
-    return chosen | ({"selection": " · ".join(named)} if named else {})
-
-
-def _constant(source: str, given: Mapping[str, Any]) -> Workload:
+def _constant(source: str, options: WorkloadOptions) -> Workload:
     """Load without a file, such as `shape=0.5,scale=2,exponent=1.1`; each may be a schedule."""
     from ..bench.workload.from_parameters import varying
     from ..bench.workload.schedules import parse_schedules
 
     schedules = parse_schedules(source)
-    if ("first" in given) == ("end_s" in given):
-        raise InputError(f"{source}: say how much: --first N requests, or --to the time that it lasts")
+    if (options.first is None) == (options.end_s is None):
+        raise InputError(
+            f"{source}: say how long: {option('first')}, a number of requests, or {option('end_s')}, the "
+            "time at which it ends"
+        )
     return varying(
         *schedules,
-        requests=given.get("first"),
-        duration_s=given.get("end_s"),
-        rate_rps=given.get("rate_rps"),
-        seed=given.get("seed", 0),
+        requests=options.first,
+        duration_s=options.end_s,
+        rate_rps=options.rate_rps,
+        seed=options.seed,
     )
 
 
-def _first(load: Workload, given: Mapping[str, Any]) -> Workload:
-    """The first requests of a workload, if so many are asked for."""
-    if "first" not in given:
+def _first(load: Workload, first: int | None) -> Workload:
+    """The first requests of a workload, all of them for None."""
+    if first is None:
         return load
-    return replace(
-        load,
-        requests=load.requests.head(given["first"]),
-        recipe={**load.recipe, "first": given["first"]},
-    )
+    recipe: Mapping[str, Any] = {**load.recipe, "first": first}
+    return replace(load, requests=load.requests.head(first), recipe=recipe)
 
 
 def _scaled(load: Workload, rate_rps: float | None, speedup: float | None) -> Workload:
@@ -165,75 +277,3 @@ def _scaled(load: Workload, rate_rps: float | None, speedup: float | None) -> Wo
         return load
     squeezed = load.requests.with_columns(pl.col("at_s") / factor)
     return replace(load, requests=squeezed, recipe={**load.recipe, "squeezed": factor})
-
-
-def calibrate(
-    source: str,
-    kv: float,
-    *,
-    url: str | None,
-    simulate: str | None,
-    served_model: str | None,
-    key: str | None,
-    out: Path | None,
-    tolerance: float,
-    trials: int,
-    share_prefixes: bool,
-    vocabulary: Sequence[int] | None,
-    prompts: Prompts | None,
-    settings: Settings | None,
-    watch: Callable[[Status], object],
-    progress: Progress,
-    **choice: Any,
-) -> Calibration:
-    """See `burstlens.calibrate`."""
-    import polars as pl
-
-    from ..bench.prompts.token_ids import FIRST, LAST, TokenPrompts
-    from ..bench.record.run_folder import read_server
-    from ..bench.server import calibrate as search
-
-    path = Path(source)
-    if out is not None and path.suffix != ".json":
-        raise InputError(
-            f"{source}: holds no parameters to scale; make them with burstlens fit, or leave out -o"
-        )
-    low, high = vocabulary or (FIRST, LAST)
-    sent = prompts or TokenPrompts(int(choice.get("seed", 0)), share=share_prefixes, vocabulary=(low, high))
-    base = workload(source, **choice)
-    if math.isnan(base.rate_rps) or base.rate_rps <= 0:
-        raise InputError(f"{source}: requests of one instant have no rate to scale")
-
-    def at(scale: float) -> Workload:
-        if path.suffix == ".json":
-            # Rates are multiplied and windows keep their length, as in the file that is written.
-            rate_rps = choice.get("rate_rps")
-            more = {"scale": scale} if rate_rps is None else {"rate_rps": rate_rps * scale}
-            return workload(source, **{**choice, **more})
-        return replace(base, requests=base.requests.with_columns(pl.col("at_s") / scale))
-
-    def measure(load: Workload) -> float:
-        if simulate is not None:
-            from ..bench.simulated.presets import load_preset
-            from ..bench.simulated.virtual import simulate_frame
-
-            step_s = max(load.span_s / 1000, 1e-3)
-            _, server = simulate_frame(load, load_preset(simulate), sample_s=min(step_s, 1.0))
-            return search.plateau(server, load.span_s)
-        from ..bench.client.run import run
-        from ..bench.settings import Settings, Target
-
-        with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
-            into = Path(folder) / "run"
-            target = Target(url or "", served_model, key=key)
-            done = run(load, sent, target, settings or Settings(), into, watch=watch)
-            if not done.finished:
-                raise KeyboardInterrupt
-            return search.plateau(read_server(into), load.span_s)
-
-    found = search.calibrate(kv, at, measure, tolerance=tolerance, most=trials, progress=progress)
-    if out is not None:
-        from ..analysis.interchange.parameters import read_parameters, write_parameters
-
-        write_parameters(search.scaled(read_parameters(path), found.scale), out)
-    return found

@@ -1,6 +1,7 @@
-"""Load made by a process of its own, so that what only reading needs is gone before sending begins.
+"""A workload made in a process of its own, so that what only reading needs is gone before sending begins.
 
-The reader's engine takes a third of a client's memory. Not here: making load (`workload`), sending it.
+The reader's engine takes a third of a client's memory. Not here: making the workload (`workload`), sending it
+(`replay`).
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import sys
 import threading
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..analysis.core.errors import BurstlensError
+from ..analysis.core.errors import InputError
 from ..analysis.core.result import Progress
+from .workload import WorkloadOptions, load_workload
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -19,53 +21,53 @@ if TYPE_CHECKING:
     from ..bench.workload.table import Workload
 
 
-def workload(source: str, *, progress: Progress, **choice: Any) -> Workload:
-    """`load.workload`, by a process that ends with it; BurstlensError as there.
+def load_in_subprocess(source: str, options: WorkloadOptions, *, progress: Progress) -> Workload:
+    """`load_workload`, in a process that ends with it; BurstlensError as there.
 
-    In this process where it would save nothing, since the engines are loaded already, or where a process
-    with threads would have to be forked.
+    It stays in this process if a process of its own would save nothing, because the engines are loaded
+    already, or if a process with threads would have to be forked.
     """
     if sys.platform != "linux" or "polars" in sys.modules or threading.active_count() > 1:
-        from .workload import workload as make
-
-        return make(source, progress=progress, **choice)
-    # What both need is loaded once. Nothing has been computed, so none of their threads holds a lock.
+        return load_workload(source, options, progress=progress)
+    # Both processes need these, so they are loaded once. Nothing has been computed, so no thread of theirs
+    # holds a lock.
     import numpy  # noqa: F401
     import polars  # noqa: F401
 
     context = get_context("fork")
-    here, there = context.Pipe(duplex=False)
-    maker = context.Process(target=_make, args=(there, source, choice), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    maker = context.Process(target=_make, args=(sender, source, options), daemon=True)
     maker.start()
-    there.close()
+    sender.close()
     try:
         while True:
-            kind, said = here.recv()
+            kind, content = receiver.recv()
             if kind == "made":
-                return said  # type: ignore[no-any-return]
+                return content  # type: ignore[no-any-return]
             if kind == "failed":
-                raise said
-            progress(*said)
+                raise content
+            progress(*content)
     except EOFError:
         maker.join()
-        raise BurstlensError(
-            f"{source}: reading it was killed (signal {-(maker.exitcode or 0)}): is there memory enough?"
+        raise InputError(
+            f"{source}: the process that read it was killed (signal {-(maker.exitcode or 0)}); is there "
+            "enough memory?"
         ) from None
     finally:
         maker.terminate()
         maker.join()
-        here.close()
+        receiver.close()
 
 
-def _make(there: Connection, source: str, choice: dict[str, Any]) -> None:
-    """Make the load and send it, or what failed, with each step's progress before it."""
+def _make(sender: Connection, source: str, options: WorkloadOptions) -> None:
+    """Make the workload and send each step's progress, then the workload or the error."""
     try:
-        from .workload import workload as make
-
-        made = make(source, progress=lambda step, share: there.send(("progress", (step, share))), **choice)
+        made = load_workload(
+            source, options, progress=lambda step, share: sender.send(("progress", (step, share)))
+        )
     except KeyboardInterrupt:
         return
-    except Exception as fault:
-        there.send(("failed", fault))
+    except Exception as error:
+        sender.send(("failed", error))
     else:
-        there.send(("made", made))
+        sender.send(("made", made))

@@ -24,7 +24,7 @@ from . import experiment as cli_experiment
 from . import export as cli_export
 from . import forecast as cli_forecast
 from . import gpu_evaluate as cli_gpu
-from . import replay as cli_bench
+from . import replay as cli_replay
 from . import report as cli_report
 from .flags import VerbGroup
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
@@ -52,7 +52,7 @@ log_argument = click.argument("log", nargs=-1, required=True, metavar="LOG…")
 
 
 @click.group(cls=VerbGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(bl.__version__, prog_name="burstlens")
+@click.version_option(package_name="burstlens", prog_name="burstlens")
 def cli() -> None:
     """Trace analytics and characterization for LLM serving."""
 
@@ -96,8 +96,8 @@ def ingest(
         done = bl.ingest(
             log, out, columns=columns, strict=strict, partition_by=partition_by, progress=show, **on
         )
-    shards = cli_bench.shards_of(log)
-    load = cli_bench.verdict_on(shards) if shards else {}
+    shards = cli_replay.shards_of(log)
+    load = cli_replay.verdict_on(shards) if shards else {}
     if as_json:
         say_json({**done.as_dict(), **({"load": load} if load else {})})
         return
@@ -283,9 +283,9 @@ def completion(shell: str) -> None:
 
 for _verb in (
     cli_report.report,
-    cli_bench.replay,
-    cli_bench.serve,
-    cli_bench.calibrate,
+    cli_replay.replay,
+    cli_replay.serve,
+    cli_replay.calibrate,
     cli_experiment.experiment,
     cli_disaggregate.disaggregate,
     cli_gpu.gpu_evaluate,

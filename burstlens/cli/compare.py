@@ -13,7 +13,7 @@ from .flags import Verb
 from .options import engines, fitting, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
-    from ..api.compare import Compared
+    from ..api.compare import ComparisonResult
 
 
 @click.command(
@@ -31,21 +31,21 @@ Examples:
 @engines
 @json_option
 @quiet_option
-def compare(one: str, other: str, as_json: bool, quiet: bool, **asked: Any) -> None:
+def compare(one: str, other: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Whether B is a faithful copy of A, statistic by statistic.
 
     A and B are traces, folders of runs, or fitted parameters, which are drawn first. Beside each difference
     stands what is only noise.
     """
     with progress(quiet) as show:
-        told = bl.compare(one, other, progress=show, **asked)
+        told = bl.compare(one, other, progress=show, **options)
     if as_json:
         say_json(told.as_dict())
     else:
         _show(told)
 
 
-def _show(told: Compared) -> None:
+def _show(told: ComparisonResult) -> None:
     """A table for each selection, then the findings."""
     from rich import box
     from rich.console import Console

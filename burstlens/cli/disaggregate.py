@@ -5,19 +5,19 @@ Not here: how it is searched (`burstlens.api.disaggregate`), the other verbs (`c
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import burstlens as bl
+
 from ..console import STOPPED, Duration, progress, say_json
 from .flags import Verb
-from .options import Pair, json_option, quiet_option
+from .options import Pair, json_option, quiet_option, typed_command
 
 if TYPE_CHECKING:
-    from ..api.disaggregate import Disaggregated
+    from ..api.disaggregate import DisaggregationResult
 
 SENTENCES = 4
 
@@ -61,7 +61,7 @@ Examples:
 @click.option("--to", "end_s", type=Duration(), help="End on the trace's clock.")
 @click.option("--service", help="Requests of this service.")
 @click.option("--model", help="Requests of this model.")
-@click.option("--busiest", "most", type=int,
+@click.option("--busiest", type=int,
               help="Without --from, --to, --first: the busiest day, or part of one, with at most so many "
               "requests.  [default: 20000]")  # fmt: skip
 @click.option("--first", type=int, help="So many requests.  [default of --turnover: 20000]")
@@ -75,15 +75,7 @@ Examples:
 @click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
 @json_option
 @quiet_option
-def disaggregate(
-    source: str | None,
-    out: Path,
-    workers: int | None,
-    images: bool,
-    as_json: bool,
-    quiet: bool,
-    **given: Any,
-) -> None:
+def disaggregate(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """The prefill:decode ratio that gives the most goodput.
 
     Instances that prefill and instances that decode, at a fixed ratio, with one switch, over time (paper 6).
@@ -93,27 +85,24 @@ def disaggregate(
     a preset. The rate is scaled by squeezing the load's time; launches, transfers and bounds are not
     squeezed. Writes plan.json (the ratio of each window), disaggregate.json and a page.
     """
-    from ..analysis.core.cpu import cores
-    from ..api.disaggregate import disaggregate as run
-    from ..api.disaggregate import read
-
     result = out / "disaggregate.json"
     before = _written_ns(result)
     try:
         with progress(quiet) as show:
-            found = run(source, out, workers=workers or cores(), progress=show, **given)
-            page = found.report(images=images, command=shlex.join(["burstlens", *sys.argv[1:]]))
+            found = bl.disaggregate(out=out, command=typed_command(), progress=show, **options)
     except KeyboardInterrupt:
         if _written_ns(result) == before:
             raise
-        kept = " ".join(text for part in read(out).parts for text in part.sentences())
-        told = f"what was found is kept in {out}. {kept}" if kept else "no ratio was judged yet"
-        click.echo(f"burstlens: stopped; {told}", err=True)
+        from ..api.disaggregate import read
+
+        sentences = " ".join(text for part in read(out).parts for text in part.sentences())
+        state = f"what was found is kept in {out}. {sentences}" if sentences else "no ratio was judged yet"
+        click.echo(f"burstlens: stopped; {state}", err=True)
         raise click.exceptions.Exit(STOPPED) from None
     if as_json:
         say_json(found.as_dict())
         return
-    show_disaggregated(found, page)
+    show_result(found, out / "index.html")
 
 
 def _written_ns(path: Path) -> int | None:
@@ -121,7 +110,7 @@ def _written_ns(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
-def show_disaggregated(found: Disaggregated, page: Path) -> None:
+def show_result(found: DisaggregationResult, page: Path) -> None:
     """One screen: what ran, a table of ratios, what was found, the claim, where the rest lies."""
     from rich import box
     from rich.console import Console

@@ -5,23 +5,18 @@ Not here: how they are run (`burstlens.api.experiments`), the other verbs (`cli`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-import burstlens as bl
-
 from ..console import STOPPED, Duration, Size, progress, say_json
 from .flags import VerbGroup
-from .options import Pair, json_option, quiet_option, together
+from .options import Numbers, Pair, Words, json_option, key_of_endpoint, option_group, quiet_option
 
 if TYPE_CHECKING:
-    from ..api.experiments import On
-    from ..bench.experiments.trials import Experiment
-    from ..bench.simulated.engine import Scheduling
+    from ..api.experiments.result import ExperimentResult
 
 
 @click.group(
@@ -43,7 +38,7 @@ def experiment() -> None:
 
 def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
     """The options that every experiment has: engine, seeds, folder."""
-    return together(
+    return option_group(
         click.option(
             "-o",
             "--out",
@@ -86,57 +81,31 @@ def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
     )
 
 
-def on(scheduling: Scheduling = "fcfs", **given: Any) -> On:
-    """The engine that the options of `running` name."""
-    from ..api.experiments import On
-
-    limits = {name: given[name] for name in ("max_num_seqs", "max_num_queued_reqs", "num_blocks")}
-    target = None
-    if given["url"]:
-        from ..bench.settings import Target
-
-        target = Target(given["url"], given["served_model"], key=os.environ.get("OPENAI_API_KEY"))
-        named = [name for name, value in limits.items() if value is not None]
-        if named:
-            raise bl.InputError(
-                f"--{named[0].replace('_', '-')}: is for the simulated engine; start the server with it"
-            )
-    return On(
-        given["simulate"],
-        target,
-        vocabulary=given["vocabulary"],
-        timeout_s=given["timeout_s"],
-        scheduling=scheduling,
-        limits=limits,
-    )
-
-
-def finish(run: Callable[[Any], Experiment], out: Path, as_json: bool, quiet: bool) -> None:
-    """Run with progress and tell what was found; what was done before Ctrl-C is kept, and said."""
+def run_and_show(run: Callable[..., ExperimentResult], options: dict[str, Any]) -> None:
+    """Run an experiment and show what it found; after Ctrl-C say how many trials are kept."""
     from ..bench.experiments.trials import is_experiment, read
 
+    as_json, quiet = options.pop("as_json"), options.pop("quiet")
+    out: Path = options["out"]
     try:
         with progress(quiet) as show:
-            done = run(show)
+            done = run(**options, key=key_of_endpoint(), progress=show)
     except KeyboardInterrupt:
         if is_experiment(out):
-            kept = read(out)
+            before = read(out)
             click.echo(
-                f"burstlens: stopped; {kept.trials.height} of {kept.question.trials} trials are kept in "
+                f"burstlens: stopped; {before.trials.height} of {before.question.trials} trials are kept in "
                 f"{out}, and the same command goes on",
                 err=True,
             )
             raise click.exceptions.Exit(STOPPED) from None
         raise
-    from ..bench.experiments.findings import findings
-
-    said = findings(done)
     if as_json:
-        say_json(said.as_dict())
+        say_json(done.as_dict())
         return
     from .screens.experiment import show_findings
 
-    show_findings(said)
+    show_findings(done.findings)
 
 
 @experiment.command(
@@ -161,46 +130,15 @@ Examples:
 )
 @click.option("--first", "requests", type=int, help="Requests of each workload.  [default: 2000]")
 @running("reports/build/maf2")
-def maf2(
-    log: str | None,
-    functions: str | None,
-    rates_rps: tuple[float, ...],
-    kv: tuple[float, ...],
-    requests: int | None,
-    out: Path,
-    seeds: int,
-    seed: int,
-    workers: int | None,
-    as_json: bool,
-    quiet: bool,
-    **engine: Any,
-) -> None:
+def maf2(**options: Any) -> None:
     """BurstGPT against Azure Functions (MAF2) at one rate.
 
     Paper 5.1, Fig. 13 and 14. Beside conversation and API stands the same conversation at Poisson instants:
     what is left between the two is burstiness alone. MAF2 has no token lengths, so it gets BurstGPT's.
     """
-    from ..analysis.core.cpu import cores
-    from ..api.experiments import maf2 as run
+    from ..api.experiments.maf2 import maf2 as run
 
-    finish(
-        lambda show: run(
-            log,
-            out,
-            functions=functions,
-            rates_rps=rates_rps,
-            kv=kv,
-            requests=requests,
-            seeds=seeds,
-            seed=seed,
-            on=on(**engine),
-            workers=workers or cores(),
-            progress=show,
-        ),
-        out,
-        as_json,
-        quiet,
-    )
+    run_and_show(run, options)
 
 
 @experiment.command(
@@ -215,7 +153,7 @@ Examples:
 @click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]")
 @click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
 @click.option(
-    "--prompts", "prompt_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--prompts", type=click.Path(path_type=Path), metavar="FILE",
     help="Texts in ShareGPT's or Alpaca's form, JSON or JSON lines.",
 )  # fmt: skip
 @click.option(
@@ -228,7 +166,7 @@ Examples:
 @click.option("--service", help="Service of the trace.  [default: conversation]")
 @click.option("--first", "requests", type=int, help="Requests.  [default: 10000]")
 @click.option("--rate", "rate_rps", type=float, help="Requests a second, evenly spaced.  [default: 2]")
-@click.option("--max-tokens", "cap", type=int, help="Cap of response tokens.  [default: 2048]")
+@click.option("--max-tokens", type=int, help="Cap of response tokens.  [default: 2048]")
 @click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
 @click.option("--timeout", "timeout_s", type=Duration(), default="5m", show_default=True,
               help="Give a request up after this time.")  # fmt: skip
@@ -239,55 +177,16 @@ Examples:
 )  # fmt: skip
 @json_option
 @quiet_option
-def responses(
-    log: str,
-    out: Path,
-    url: str | None,
-    api: str,
-    prompt_file: Path | None,
-    tokenizer: Path | None,
-    prompt_memory: int | None,
-    seed: int,
-    as_json: bool,
-    quiet: bool,
-    **given: Any,
-) -> None:
+def responses(**options: Any) -> None:
     """The served model's own response lengths beside the trace's.
 
     Paper 3.3, Fig. 7, 8 and 10. No length is forced: texts cut to the trace's request lengths are asked, and
     what the model answers is set beside what the trace has. Dummy weights and the simulated engine are
     refused, since their answers would mean nothing.
     """
-    from ..api.experiments import responses as run
+    from ..api.experiments.responses import responses as run
 
-    if url is None:
-        raise bl.InputError(
-            "experiment responses needs a real model: name its server with --url. The simulated engine "
-            "answers at the lengths that it is asked for, so it would mean nothing"
-        )
-    if prompt_file is None or tokenizer is None:
-        raise bl.InputError(
-            "experiment responses needs texts: --prompts FILE (ShareGPT or Alpaca) and the model's "
-            "--tokenizer PATH"
-        )
-
-    def ask(show: Any) -> Experiment:
-        texts = bl.text_prompts(
-            prompt_file, tokenizer, memory=prompt_memory, seed=seed, api=api, progress=show
-        )
-        return run(
-            log,
-            out,
-            url=url,
-            prompts=texts,
-            key=os.environ.get("OPENAI_API_KEY"),
-            api="chat" if api == "chat" else "completions",
-            seed=seed,
-            progress=show,
-            **given,
-        )
-
-    finish(ask, out, as_json, quiet)
+    run_and_show(run, options)
 
 
 @experiment.command(
@@ -315,53 +214,16 @@ A server for --url is started with --scheduling-policy priority."""
 )
 @click.option("--requests", type=int, help="Requests of each service, about so many.  [default: 1000]")
 @running("reports/build/schedulers")
-def schedulers(
-    source: str | None,
-    range_s: float | None,
-    start_s: float | None,
-    end_s: float | None,
-    rate_rps: float | None,
-    kv: float | None,
-    load: float | None,
-    requests: int | None,
-    out: Path,
-    seeds: int,
-    seed: int,
-    workers: int | None,
-    as_json: bool,
-    quiet: bool,
-    **engine: Any,
-) -> None:
+def schedulers(**options: Any) -> None:
     """First come first served, shortest or longest request first.
 
     Paper 5.3, Fig. 16. The conversation and the API load of a random range of the trace, drawn from its
     fitted windows, under three policies: through vLLM's own priority scheduling, each request's priority
     being 0, its prompt length, or the negative of that.
     """
-    from ..analysis.core.cpu import cores
-    from ..api.experiments import schedulers as run
+    from ..api.experiments.schedulers import schedulers as run
 
-    finish(
-        lambda show: run(
-            source,
-            out,
-            range_s=range_s,
-            start_s=start_s,
-            end_s=end_s,
-            rate_rps=rate_rps,
-            kv=kv,
-            load=load,
-            requests=requests,
-            seeds=seeds,
-            seed=seed,
-            on=on("priority", **engine),
-            workers=workers or cores(),
-            progress=show,
-        ),
-        out,
-        as_json,
-        quiet,
-    )
+    run_and_show(run, options)
 
 
 @experiment.command(
@@ -381,45 +243,31 @@ A grid file may hold any of:
   [start]                        shape = 0.5, scale = 2.0, exponent = 1.1, a line each
   [values]                       shape = [0.2, 0.3], a line for each that is varied"""
 )
-@click.option("--shape", metavar="A,B,…", help="Shapes α of the Gamma to vary to; CV = 1/√α.")
+@click.option("--shape", type=Numbers(), metavar="A,B,…", help="Shapes α of the Gamma to vary to; CV = 1/√α.")
 @click.option(
-    "--scale", metavar="A,B,…", help="Scales β, as the start's 2 is one: the mean gap is shape × scale."
+    "--scale",
+    type=Numbers(),
+    metavar="A,B,…",
+    help="Scales β, as the start's 2 is one: the mean gap is shape × scale.",
 )
-@click.option("--exponent", metavar="A,B,…", help="Exponents λ of the lengths' Zipf law.")
+@click.option("--exponent", type=Numbers(), metavar="A,B,…", help="Exponents λ of the lengths' Zipf law.")
 @click.option(
-    "--profile", metavar="A,B,…",
+    "--profile", type=Words(), metavar="A,B,…",
     help="Of constant, linear (falling between start and value), quadratic (from the start to the value and "
     "back).  [default: all]",
 )  # fmt: skip
 @click.option("--pairs/--no-pairs", default=True, help="Vary two at a time, too.")
-@click.option(
-    "--grid", "file", type=click.Path(path_type=Path), metavar="FILE", help="The grid in TOML instead."
-)
+@click.option("--grid", type=click.Path(path_type=Path), metavar="FILE", help="The grid in TOML instead.")
 @click.option(
     "--kv", type=float, default=0.3, show_default=True,
     help="Multiply all scales so that the start uses this share of the KV cache.",
 )  # fmt: skip
-@click.option("--no-calibrate", is_flag=True, help="Keep the scales as they are.")
+@click.option(
+    "--calibrate/--no-calibrate", default=True, help="Find that factor, or keep the scales as they are."
+)
 @click.option("--first", "requests", type=int, help="Requests of a trial, or about so many.  [default: 2000]")
 @running("reports/build/sweep", seeds=5)
-def sweep(
-    shape: str | None,
-    scale: str | None,
-    exponent: str | None,
-    profile: str | None,
-    pairs: bool,
-    file: Path | None,
-    kv: float,
-    no_calibrate: bool,
-    requests: int | None,
-    out: Path,
-    seeds: int,
-    seed: int,
-    workers: int | None,
-    as_json: bool,
-    quiet: bool,
-    **engine: Any,
-) -> None:
+def sweep(**options: Any) -> None:
     """Shape, scale and Zipf exponent varied, alone and in pairs.
 
     Paper 5.2, Fig. 15. From the paper's start, shape 0.5, scale 2, exponent 1.1. With the scale held, as in
@@ -430,24 +278,6 @@ def sweep(
     A request fails by --timeout, or where --max-num-queued-reqs others are in the simulated server, 128 where
     nothing is said: without such a limit nothing fails in runs of minutes.
     """
-    from ..analysis.core.cpu import cores
-    from ..api.experiments import sweep as run
-    from ..bench.experiments.grid import flags
+    from ..api.experiments.sweep import sweep as run
 
-    grid = flags({"shape": shape, "scale": scale, "exponent": exponent}, profile, pairs, file)
-    finish(
-        lambda show: run(
-            out,
-            grid=grid,
-            kv=None if no_calibrate else kv,
-            requests=requests,
-            seeds=seeds,
-            seed=seed,
-            on=on(**engine),
-            workers=workers or cores(),
-            progress=show,
-        ),
-        out,
-        as_json,
-        quiet,
-    )
+    run_and_show(run, options)

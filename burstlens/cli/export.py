@@ -14,7 +14,18 @@ from .flags import Verb
 from .options import Pair, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
-    from ..api.export import Exported
+    from ..api.export import ExportResult
+
+
+class TimeOrFormat(Duration):
+    """A time span; a word that is not one is a format, as `--to` once was."""
+
+    def convert(  # type: ignore[override]
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """The time in seconds, or the word."""
+        text = str(value)
+        return text if text[:1].isalpha() else super().convert(value, param, ctx)
 
 
 @click.command(
@@ -22,15 +33,15 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   burstlens export --list
-  burstlens export BurstGPT_1.csv --to aiperf-burstgpt --from 18h --until 19h -o hour.csv
-  burstlens export parameters.json --to vllm -o synthetic.jsonl      drawn first, by --seed
-  burstlens export BurstGPT_1.csv --to vllm-line --from 18h          the nearest line for one window
-  burstlens export BurstGPT_1.csv --to servegen -o data/language/burstgpt
-  burstlens export data/language/m-small --to parameters             ServeGen's windows, the other way
-  burstlens export BurstGPT_1.csv --to parquet -o trace.parquet""",
+  burstlens export BurstGPT_1.csv --format aiperf-burstgpt --from 18h --to 19h -o hour.csv
+  burstlens export parameters.json --format vllm -o synthetic.jsonl      drawn first, by --seed
+  burstlens export BurstGPT_1.csv --format vllm-line --from 18h          the nearest line for one window
+  burstlens export BurstGPT_1.csv --format servegen -o data/language/burstgpt
+  burstlens export data/language/m-small --format parameters             ServeGen's windows, the other way
+  burstlens export BurstGPT_1.csv --format parquet -o trace.parquet""",
 )
 @click.argument("source", required=False)
-@click.option("--to", metavar="FORMAT", help="Format to write; --list names them.")
+@click.option("--format", metavar="FORMAT", help="Format to write; --list names them.")
 @click.option(
     "-o",
     "--out",
@@ -41,7 +52,8 @@ Examples:
 @click.option("--service", help="Only requests of this service.")
 @click.option("--model", help="Only requests of this model.")
 @click.option("--from", "start_s", type=Duration(zero=True), help="Start on its clock: 2d18h, …")
-@click.option("--until", "end_s", type=Duration(), help="End on that clock, not included.")
+@click.option("--to", "end_s", type=TimeOrFormat(), help="End on that clock, not included.")
+@click.option("--until", type=Duration(), hidden=True)
 @click.option("--first", type=click.IntRange(min=1), help="Only the first N requests of these.")
 @click.option(
     "--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s; not for logs."
@@ -50,7 +62,6 @@ Examples:
 @click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths for a source that has none.")
 @click.option(
     "--share-prefixes",
-    "share_sessions",
     is_flag=True,
     help="hash_ids let the turns of a session begin alike.",
 )
@@ -66,12 +77,13 @@ Examples:
 @quiet_option
 def export(
     source: str | None,
-    to: str | None,
-    out: Path | None,
+    format: str | None,
+    end_s: float | str | None,
+    until: float | None,
     listing: bool,
     as_json: bool,
     quiet: bool,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Hand a trace, a run or a fit to another tool in its format.
 
@@ -81,17 +93,23 @@ def export(
     if listing:
         _list(as_json)
         return
-    if source is None or to is None:
-        raise bl.InputError("name a source and a format: burstlens export log.csv --to vllm (see --list)")
+    if isinstance(end_s, str):
+        click.echo(f"burstlens: --to {end_s}: the format is now --format {end_s}; --to is a time", err=True)
+        format, end_s = format or end_s, None
+    if until is not None:
+        click.echo("burstlens: --until is now --to", err=True)
+        end_s = until if end_s is None else end_s
+    if source is None or format is None:
+        raise bl.InputError("name a source and a format: burstlens export log.csv --format vllm (see --list)")
     with progress(quiet) as show:
-        done = bl.export(source, to, out, progress=show, **asked)
+        done = bl.export(source, format, end_s=end_s, progress=show, **options)
     if as_json:
         say_json(done.as_dict())
     else:
         _show(done)
 
 
-def _show(done: Exported) -> None:
+def _show(done: ExportResult) -> None:
     """The file first, then what was made and lost, then how to run it; plain text that can be copied."""
     for line in done.lines():
         click.echo(line)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +11,10 @@ import burstlens as bl
 
 from ..console import Duration, progress, say_json
 from .flags import Verb
-from .options import json_option, quiet_option, reading
+from .options import json_option, quiet_option, reading, typed_command
 
 if TYPE_CHECKING:
-    from ..api.forecast import Forecasted
+    from ..api.forecast import ForecastResult
 
 
 @click.command(
@@ -81,11 +79,10 @@ Examples:
 def forecast(
     log: tuple[str, ...],
     out: Path | None,
-    images: bool,
+    parameters: Path | None,
     as_json: bool,
     quiet: bool,
-    parameters: Path | None,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Forecast requests, tokens and token load per time bin.
 
@@ -94,23 +91,10 @@ def forecast(
     embedded synthetic one. Needs the extra: pip install 'burstlens[forecast]'.
     """
     with progress(quiet) as show:
-        done = bl.forecast(
-            log,
-            parameters=False if parameters is None else parameters,
-            progress=(lambda step, share: show(step, 0.85 * share)) if out else show,
-            **asked,
-        )
-        page = None
-        if out is not None:
-            page = done.report(
-                out,
-                images=images,
-                command=shlex.join(["burstlens", *sys.argv[1:]]),
-                progress=lambda step, share: show(step, 0.85 + 0.15 * share),
-            )
+        done = bl.forecast(log, out, parameters=parameters, command=typed_command(), progress=show, **options)
+    page = None if out is None else out / "index.html"
     if as_json:
-        content = {**done.as_dict(), "page": None if page is None else str(page)}
-        say_json(content)
+        say_json({**done.as_dict(), "page": None if page is None else str(page)})
         return
     _show(done)
     if parameters is not None and done.parameters is not None:
@@ -120,7 +104,7 @@ def forecast(
         click.echo(f"page: {page}")
 
 
-def _show(done: Forecasted) -> None:
+def _show(done: ForecastResult) -> None:
     """The verdicts as a table, then in words what cannot be told."""
     from rich import box
     from rich.console import Console

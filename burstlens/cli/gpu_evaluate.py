@@ -5,17 +5,16 @@ Not here: how it is run (`burstlens.gpu.evaluate.evaluate`), its page (`reports.
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..console import STOPPED, Duration, progress
+import burstlens as bl
+
+from ..console import STOPPED, Duration, progress, say_json
 from .flags import Verb
-from .options import Pair, json_option, quiet_option
+from .options import Pair, json_option, quiet_option, typed_command
 
 INCOMPLETE = 3
 """Exit code where a stage failed or ran out of time."""
@@ -34,7 +33,7 @@ class Limit(click.ParamType):
             return value
         stage, equals, time = str(value).partition("=")
         if not equals or not stage:
-            self.fail(f"{value!r} is no limit; write STAGE=TIME, such as sweep=90m", param, ctx)
+            self.fail(f"{value!r} is not a limit; write STAGE=TIME, such as sweep=90m", param, ctx)
         return stage, Duration().convert(time, param, ctx)
 
 
@@ -67,10 +66,12 @@ stopped; a stage that is done is not run again unless --only names it.""",
 @click.option("--max-num-seqs", default=256, show_default=True, help="Flag of vLLM, as the next two.")
 @click.option("--max-num-batched-tokens", default=8192, show_default=True)
 @click.option("--max-model-len", default=4096, show_default=True)
-@click.option("--flags", "more", default="", metavar="FLAGS", help="Further flags for vLLM, in one text.")
+@click.option(
+    "--flags", "vllm_flags", default="", metavar="FLAGS", help="Further flags for vLLM, in one text."
+)
 @click.option("--functions", metavar="TRACE", help="Azure Functions trace.  [default: a synthetic one]")
 @click.option("--only", multiple=True, metavar="STAGE", help="Only this stage, also if it is done.")
-@click.option("--limit", "limits", type=Limit(), multiple=True, metavar="STAGE=TIME",
+@click.option("--limit", "limits_s", type=Limit(), multiple=True, metavar="STAGE=TIME",
               help="How long a stage may take.")  # fmt: skip
 @click.option("--patience", "patience_s", type=Duration(), default="20m", show_default=True,
               help="How long vLLM may take to come up.")  # fmt: skip
@@ -88,57 +89,31 @@ stopped; a stage that is done is not run again unless --only names it.""",
 @json_option
 @quiet_option
 def gpu_evaluate(
-    trace: str | None,
-    out: Path,
-    vllm: Path | None,
-    url: str | None,
-    weights: Path | None,
-    max_num_seqs: int,
-    max_num_batched_tokens: int,
-    max_model_len: int,
-    more: str,
-    only: tuple[str, ...],
-    limits: tuple[tuple[str, float], ...],
-    images: bool,
-    as_json: bool,
-    quiet: bool,
-    **rest: Any,
+    out: Path, limits_s: tuple[tuple[str, float], ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:
     """The paper's evaluations on a vLLM on this machine's GPU.
 
     The server is profiled, and the evaluations run on it and on the model fitted to it; the page compares
     them. The fitted preset is OUT/profile/preset.json, a file that --simulate and serve --profile take.
     """
-    from ..bench.server.vllm import Flags
-    from ..gpu.evaluate import evaluate
-    from ..reports.pages.gpu import write_gpu_page
-
-    stopped = False
+    stopped, stages = False, []
     try:
         with progress(quiet) as show:
-            done = evaluate(
-                out,
-                vllm=vllm,
-                url=url,
-                trace=trace,
-                weights=weights,
-                flags=Flags(max_num_seqs, max_num_batched_tokens, max_model_len, tuple(shlex.split(more))),
-                only=only,
-                limits_s=dict(limits),
-                progress=show,
-                **rest,
+            done = bl.gpu_evaluate(
+                out, limits_s=dict(limits_s), command=typed_command(), progress=show, **options
             )
+        stages = list(done.ran)
     except KeyboardInterrupt:
-        done, stopped = [], True
-    page = write_gpu_page(out, command=shlex.join(["burstlens", *sys.argv[1:]]), images=images)
+        stopped = True
+    page = out / "index.html"
     if as_json:
-        click.echo(json.dumps({"page": str(page), "stages": [vars(each) for each in done]}, indent=2))
+        say_json({"page": str(page), "stages": [vars(each) for each in stages]})
     else:
-        for each in done:
+        for each in stages:
             click.echo(each.line)
         click.echo(f"page: {page}")
     if stopped:
         click.echo("burstlens: stopped; what was measured stays, and the same command goes on", err=True)
         raise click.exceptions.Exit(STOPPED)
-    if any(each.state != "done" for each in done):
+    if any(each.state != "done" for each in stages):
         raise click.exceptions.Exit(INCOMPLETE)

@@ -6,18 +6,20 @@ Not here: what a verb does with them (`cli` and its kin).
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-import burstlens as bl
-
+from ..api.options import ENGINES
 from ..console import Duration, Size
 
 
-def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def option_group(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Several options as one decorator; the first comes first in `--help`."""
 
     def decorate(command: Any) -> Any:
@@ -41,7 +43,7 @@ class Columns(click.ParamType):
             return value
         pairs = [pair.split("=", 1) for pair in str(value).split(",") if pair.strip()]
         if not pairs or any(len(pair) != 2 or not all(p.strip() for p in pair) for pair in pairs):
-            self.fail(f"{value!r} has not the form arrival=ts,request_tokens=prompt_len", param, ctx)
+            self.fail(f"{value!r} does not have the form arrival=ts,request_tokens=prompt_len", param, ctx)
         return {ours.strip(): theirs.strip() for ours, theirs in pairs}
 
 
@@ -63,6 +65,41 @@ class Pair(click.ParamType):
         return first, second
 
 
+class Numbers(click.ParamType):
+    """`0.2,0.5,1`: some numbers."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Parse, or fail with one line that shows the form."""
+        if isinstance(value, tuple):
+            return value
+        words = Words().convert(value, param, ctx)
+        try:
+            return tuple(float(word) for word in words)
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers, such as 0.2,0.5,1", param, ctx)
+
+
+class Words(click.ParamType):
+    """`constant,linear`: some words."""
+
+    name = "words"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split at commas; a list without a word is an error."""
+        if isinstance(value, tuple):
+            return value
+        words = tuple(word.strip() for word in str(value).split(",") if word.strip())
+        if not words:
+            self.fail(f"{value!r} is an empty list", param, ctx)
+        return words
+
+
 class Body(click.ParamType):
     """`{"temperature": 0}`: fields of a request's body."""
 
@@ -75,12 +112,12 @@ class Body(click.ParamType):
         if isinstance(value, dict):
             return value
         try:
-            said = json.loads(str(value))
+            fields = json.loads(str(value))
         except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            self.fail(f'{value!r} is no JSON object, such as {{"temperature": 0}}', param, ctx)
-        return said
+            fields = None
+        if not isinstance(fields, dict):
+            self.fail(f'{value!r} is not a JSON object, such as {{"temperature": 0}}', param, ctx)
+        return fields
 
 
 class Setting(click.ParamType):
@@ -92,17 +129,17 @@ class Setting(click.ParamType):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
         """Parse, or fail with one line that shows the form."""
-        key, equal, held = str(value).partition("=")
-        if not key.startswith("spark.") or not equal or not held:
-            self.fail(f"{value!r} has not the form spark.executor.memory=8g", param, ctx)
-        return key, held
+        key, equal, text = str(value).partition("=")
+        if not key.startswith("spark.") or not equal or not text:
+            self.fail(f"{value!r} does not have the form spark.executor.memory=8g", param, ctx)
+        return key, text
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress.")
 
 
-reading = together(
+reading = option_group(
     click.option(
         "--columns",
         type=Columns(),
@@ -113,7 +150,7 @@ reading = together(
 )
 """The options of every verb that reads a log."""
 
-fitting = together(
+fitting = option_group(
     click.option(
         "--window",
         "window_s",
@@ -127,6 +164,16 @@ fitting = together(
 """The options of every verb that fits."""
 
 
+def key_of_endpoint() -> str | None:
+    """The key of the endpoint, which comes from the environment, not from the command line."""
+    return os.environ.get("OPENAI_API_KEY")
+
+
+def typed_command() -> str:
+    """What was typed, for the page."""
+    return shlex.join(["burstlens", *sys.argv[1:]])
+
+
 def _in_order(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """A span must not end before it begins; the option that is read last sees both."""
     sides = {**ctx.params, str(param.name): value}
@@ -136,7 +183,7 @@ def _in_order(ctx: click.Context, param: click.Parameter, value: float | None) -
     return value
 
 
-spanning = together(
+spanning = option_group(
     click.option(
         "--from",
         "start_s",
@@ -150,10 +197,10 @@ spanning = together(
 )
 """The options of every verb that can read a part of a trace."""
 
-engines = together(
+engines = option_group(
     click.option(
         "--engine",
-        type=click.Choice(bl.ENGINES),
+        type=click.Choice(ENGINES),
         default="duckdb",
         show_default=True,
         help="What answers: this process, or Apache Spark.",
@@ -169,13 +216,13 @@ engines = together(
         type=Setting(),
         multiple=True,
         metavar="KEY=VALUE",
-        callback=lambda _ctx, _param, settings: dict(settings),
+        callback=lambda _ctx, _param, settings: dict(settings) or None,
         help="A setting of Spark's own.",
     ),
 )
 """The options of every verb whose questions a cluster can answer."""
 
-selecting = together(
+selecting = option_group(
     click.option("--service", help="Only requests of this service of the trace."),
     click.option("--model", help="Only requests of this model of the trace."),
     click.option("--from", "start_s", type=Duration(zero=True), help="Start on the trace's clock: 2d18h, …"),
@@ -215,7 +262,7 @@ selecting = together(
 )
 """The options that make a workload of a source."""
 
-prompting = together(
+prompting = option_group(
     click.option(
         "--share-prefixes",
         is_flag=True,
@@ -229,7 +276,6 @@ prompting = together(
     ),
     click.option(
         "--prompts",
-        "prompt_file",
         type=click.Path(path_type=Path),
         metavar="FILE",
         help="Prompts of text from a file in ShareGPT's or Alpaca's form, JSON or JSON lines.",
@@ -249,7 +295,7 @@ prompting = together(
 )
 """The options about prompts."""
 
-aiming = together(
+aiming = option_group(
     click.option("--url", help="Base URL of an OpenAI-compatible server."),
     click.option(
         "--simulate",

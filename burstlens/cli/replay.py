@@ -6,24 +6,19 @@ Not here: how load is made and sent (`burstlens.bench`), the other verbs (`cli`)
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 import burstlens as bl
 
-from ..api import workload_process as made_apart
 from ..console import STOPPED, Duration, progress, say_json
 from .flags import Verb
-from .options import Body, aiming, json_option, prompting, selecting
+from .options import Body, aiming, json_option, key_of_endpoint, prompting, selecting
 
-if TYPE_CHECKING:
-    from ..analysis.core.result import Progress
-    from ..bench.prompts.token_ids import Prompts
-
+LIMITS = ("max_num_seqs", "max_num_batched_tokens", "max_model_len", "max_num_queued_reqs")
 NOT_TRUSTWORTHY = 3
 """Exit code of `replay --strict` when the load that arrived is not the load that was asked for."""
 
@@ -117,48 +112,16 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
     show_default=True,
     help="How long open requests may go on after Ctrl-C.",
 )
-@click.option("--slo-ttft", "ttft_s", type=Duration(), help="Goodput: time to first token at most.")
-@click.option("--slo-tpot", "tpot_s", type=Duration(), help="Goodput: time per output token at most.")
-@click.option("--slo-e2e", "e2e_s", type=Duration(), help="Goodput: end to end at most.")
+@click.option("--slo-ttft", "slo_ttft_s", type=Duration(), help="Goodput: time to first token at most.")
+@click.option("--slo-tpot", "slo_tpot_s", type=Duration(), help="Goodput: time per output token at most.")
+@click.option("--slo-e2e", "slo_e2e_s", type=Duration(), help="Goodput: end to end at most.")
 @click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True,
               help="Of the simulated engine.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--strict", is_flag=True, help="Exit code 3 unless the load is trustworthy.")
 @json_option
 @live_option
-def replay(
-    source: str,
-    url: str | None,
-    simulate: str | None,
-    served_model: str | None,
-    out: Path,
-    share_prefixes: bool,
-    vocabulary: tuple[int, int] | None,
-    prompt_file: Path | None,
-    tokenizer: Path | None,
-    prompt_memory: int | None,
-    api: str,
-    own_lengths: bool,
-    max_tokens: int | None,
-    body: dict[str, Any] | None,
-    workers: int,
-    shard: str | None,
-    start_at: str | None,
-    clock: str,
-    max_concurrency: int | None,
-    retries: int,
-    timeout_s: float,
-    grace_s: float,
-    ttft_s: float | None,
-    tpot_s: float | None,
-    e2e_s: float | None,
-    scheduling: str,
-    resume: bool,
-    strict: bool,
-    as_json: bool,
-    quiet: bool,
-    **selection: Any,
-) -> None:
+def replay(out: Path, strict: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Send a trace or fitted load, and say whether to believe it.
 
     Every request ends in the record once, with its class. The record grows as the run goes: what was
@@ -168,122 +131,34 @@ def replay(
 
     from .screens.live import live
 
-    if (url is None) == (simulate is None):
-        raise bl.InputError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
-    if simulate is not None and (shard is not None or start_at is not None):
-        raise bl.InputError("--shard and --start-at: are for --url; in virtual time one process sends all")
     error = Console(stderr=True, highlight=False)
-    texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
-    with progress(quiet) as show:
-        load = made_apart.workload(source, progress=show, **selection)
-    if simulate is not None:
-        from ..bench.prompts.token_ids import NO_PREFIX_CACHE
-
-        notes = [NO_PREFIX_CACHE] if share_prefixes else []
-        with progress(quiet) as show:
-            run = bl.simulate(load, simulate, out, scheduling=scheduling, notes=notes, progress=show)
-    else:
-        from ..bench.settings import Settings
-
-        settings = Settings(
-            timeout_s=timeout_s,
-            grace_s=grace_s,
-            max_concurrency=max_concurrency,
-            workers=workers,
-            retries=retries,
-            ignore_eos=not own_lengths,
-            max_tokens=max_tokens,
-            extra=body or {},
+    with progress(quiet) as show, live(error, quiet, end_of=show) as watch:
+        run = bl.replay(
+            out=out,
+            **options,
+            key=key_of_endpoint(),
+            waiting=None if quiet else lambda line: error.print(line, markup=False),
+            watch=watch,
+            progress=show,
         )
-        if texts is not None:
-            _ask_first(url or "", served_model)
-        with progress(quiet) as show:
-            prompts = _prompts(texts, share_prefixes, vocabulary, selection["seed"], api, show)
-        with live(error, quiet) as watch:
-            run = bl.replay(
-                load,
-                out,
-                url=url or "",
-                served_model=served_model,
-                api=api,
-                key=os.environ.get("OPENAI_API_KEY"),
-                settings=settings,
-                prompts=prompts,
-                resume=resume,
-                shard=shard,
-                start_at=start_at,
-                clock=clock,
-                waiting=None if quiet else lambda said: error.print(said, markup=False),
-                watch=watch,
-            )
-    # What only the end needs is loaded then, lest the first request wait for it.
-    from ..bench.metrics.models import Slo
-    from ..bench.metrics.summary import write_summary
     from .screens.run import screen
 
-    slo = Slo(ttft_s, tpot_s, e2e_s) if (ttft_s, tpot_s, e2e_s) != (None, None, None) else None
-    said = write_summary(out, slo=slo)
     if as_json:
-        say_json(said.as_dict())
+        say_json(run.as_dict())
     else:
-        screen_of = Console(highlight=False)
-        screen_of.print(screen(said))
+        console = Console(highlight=False)
+        console.print(screen(run.summary))
         for note in run.manifest.notes:
-            screen_of.print(f"note: {note}", markup=False)
-        screen_of.print(f"\nrecord and summary in {out}; the page: burstlens report {out}", markup=False)
+            console.print(f"note: {note}", markup=False)
+        console.print(f"\nrecord and summary in {out}; the page: burstlens report {out}", markup=False)
     if not run.finished:
-        on = "go on with --resume" if run.manifest.shard is None else "a shard cannot go on, start all again"
-        click.echo(f"burstlens: {run.manifest.stopped}; {on}", err=True)
+        remedy = (
+            "go on with --resume" if run.manifest.shard is None else "a shard cannot go on: start all again"
+        )
+        click.echo(f"burstlens: {run.manifest.stopped}; {remedy}", err=True)
         raise click.exceptions.Exit(STOPPED)
-    if strict and not said.verdict.trustworthy:
+    if strict and not run.verdict.trustworthy:
         raise click.exceptions.Exit(NOT_TRUSTWORTHY)
-
-
-def _texts(
-    file: Path | None,
-    tokenizer: Path | None,
-    memory: int | None,
-    vocabulary: tuple[int, int] | None,
-    simulate: str | None,
-) -> tuple[Path, Path, int | None] | None:
-    """The options about prompts of text, if there are to be any; BurstlensError where they do not fit."""
-    if file is None:
-        for option, given in (("--tokenizer", tokenizer), ("--prompt-memory", memory)):
-            if given is not None:
-                raise bl.InputError(f"{option}: is for prompts of text; name their file with --prompts")
-        return None
-    if simulate is not None:
-        raise bl.InputError("--prompts: in virtual time no prompt is read, only its length; leave it out")
-    if vocabulary is not None:
-        raise bl.InputError("--vocabulary: is for prompts of token ids; leave it out with --prompts")
-    if tokenizer is None:
-        raise bl.InputError("--prompts: needs the served model's tokenizer.json; name it with --tokenizer")
-    return file, tokenizer, memory
-
-
-def _ask_first(url: str, served_model: str | None) -> None:
-    """BurstlensError where the server cannot be used, before the time that counting a file takes."""
-    from ..bench.client.preflight import preflight
-    from ..bench.settings import Target
-
-    preflight(Target(url, served_model, key=os.environ.get("OPENAI_API_KEY")))
-
-
-def _prompts(
-    texts: tuple[Path, Path, int | None] | None,
-    share: bool,
-    vocabulary: tuple[int, int] | None,
-    seed: int,
-    api: str,
-    show: Progress,
-) -> Prompts:
-    """Prompts of text from a file, or of token ids."""
-    if texts is not None:
-        file, tokenizer, memory = texts
-        return bl.text_prompts(file, tokenizer, memory=memory, seed=seed, share=share, api=api, progress=show)
-    from ..bench.prompts.token_ids import FIRST, LAST, TokenPrompts
-
-    return TokenPrompts(seed, share=share, vocabulary=vocabulary or (FIRST, LAST))
 
 
 @click.command(
@@ -313,49 +188,30 @@ Examples:
     help="Count prompts of text by this tokenizer.json instead of by words.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the presets with their sources.")
-def serve(
-    preset: str,
-    profile: Path | None,
-    host: str,
-    port: int,
-    speedup: float,
-    scheduling: str,
-    served_model: str | None,
-    seed: int,
-    tokenizer: Path | None,
-    listing: bool,
-    **limits: int | None,
-) -> None:
+def serve(listing: bool, **options: Any) -> None:
     """Serve a *simulated* vLLM on an OpenAI-compatible endpoint.
 
     Its timing comes from a model of continuous batching.
     """
-    from ..bench.simulated.presets import load_preset, preset_names
-
     if listing:
+        from ..bench.simulated.presets import load_preset, preset_names
+
         for name in preset_names():
-            each = load_preset(name)
-            click.echo(f"{name}: {each.model} on {each.gpu}; {each.source}")
+            preset = load_preset(name)
+            click.echo(f"{name}: {preset.model} on {preset.gpu}; {preset.source}")
         return
-    chosen = load_preset(profile or preset).limited(**limits)
+    from ..api.serve import limited_preset
+
+    limits = {name: options[name] for name in LIMITS}
+    preset = limited_preset(options["preset"], options["profile"], **limits)
 
     def ready(url: str) -> None:
         click.echo(
-            f"SIMULATED {chosen.model} on {chosen.gpu} at {url}, {chosen.num_blocks:,} KV blocks, "
-            f"{speedup:g} times real time; Ctrl-C ends it"
+            f"SIMULATED {preset.model} on {preset.gpu} at {url}, {preset.num_blocks:,} KV blocks, "
+            f"{options['speedup']:g} times real time; Ctrl-C ends it"
         )
 
-    bl.serve(
-        chosen,
-        host=host,
-        port=port,
-        speedup=speedup,
-        scheduling=scheduling,
-        served_model=served_model,
-        seed=seed,
-        tokenizer=tokenizer,
-        ready=ready,
-    )
+    bl.serve(**options, ready=ready)
 
 
 @click.command(
@@ -377,62 +233,27 @@ Examples:
 @prompting
 @json_option
 @live_option
-def calibrate(
-    source: str,
-    kv: float,
-    url: str | None,
-    simulate: str | None,
-    served_model: str | None,
-    out: Path | None,
-    tolerance: float,
-    trials: int,
-    share_prefixes: bool,
-    vocabulary: tuple[int, int] | None,
-    prompt_file: Path | None,
-    tokenizer: Path | None,
-    prompt_memory: int | None,
-    as_json: bool,
-    quiet: bool,
-    **selection: Any,
-) -> None:
+def calibrate(out: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Find the load that brings KV-cache use to a wanted level.
 
     The paper uses 30 to 40 %.
     """
-    if (url is None) == (simulate is None):
-        raise bl.InputError("say where to: --url URL of a server, or --simulate PRESET in virtual time")
-    texts = _texts(prompt_file, tokenizer, prompt_memory, vocabulary, simulate)
     with progress(quiet) as show:
-        seed = selection["seed"]
-        prompts = _prompts(texts, share_prefixes, vocabulary, seed, "completions", show)
-        found = bl.calibrate(
-            source,
-            kv,
-            url=url,
-            simulate=simulate,
-            served_model=served_model,
-            key=os.environ.get("OPENAI_API_KEY"),
-            out=out,
-            tolerance=tolerance,
-            trials=trials,
-            prompts=prompts,
-            progress=show,
-            **selection,
-        )
+        found = bl.calibrate(out=out, **options, key=key_of_endpoint(), progress=show)
     if as_json:
-        said = {
+        values = {
             "kv": found.wanted,
             "scale": found.scale,
             "used": found.kv_cache_use,
             "reached": found.reached,
         }
-        click.echo(json.dumps({**said, "trials": found.trials.to_dicts()}, indent=2))
-    else:
-        for row in found.trials.iter_rows(named=True):
-            click.echo("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-        click.echo(str(found))
-        if out is not None:
-            click.echo(f"{out}: parameters scaled by {found.scale:.4g}")
+        click.echo(json.dumps({**values, "trials": found.trials.to_dicts()}, indent=2))
+        return
+    for row in found.trials.iter_rows(named=True):
+        click.echo("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    click.echo(str(found))
+    if out is not None:
+        click.echo(f"{out}: parameters scaled by {found.scale:.4g}")
 
 
 def shards_of(logs: Sequence[str]) -> list[Path]:

@@ -6,8 +6,6 @@ Not here: how a page is made (`burstlens.reports`), the other verbs (`cli` and i
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import burstlens as bl
 from ..api.workload import files_of
 from ..console import progress, say_json
 from .flags import Verb
-from .options import engines, fitting, json_option, quiet_option, reading, spanning
+from .options import engines, fitting, json_option, quiet_option, reading, spanning, typed_command
 from .replay import shards_of
 
 WHOLE = "whole"
@@ -120,13 +118,13 @@ def report(
         what, write = PAGES[mark]
         _refuse_unused(f"{folder} is {what}")
         with progress(quiet) as show:
-            page = write(folder, out, images=images, command=_command(), progress=show)
+            page = write(folder, out, images=images, command=typed_command(), progress=show)
         click.echo(json.dumps({"page": str(page)}) if as_json else str(page))
         return
     with progress(quiet) as show:
         written = bl.report(
             [files_of(each) for each in log],
-            out or Path("reports/build"),
+            out,
             window_s=window_s,
             seed=seed,
             columns=columns,
@@ -134,7 +132,7 @@ def report(
             images=images,
             forecast=forecast,
             disaggregate=disaggregate,
-            command=_command(),
+            command=typed_command(),
             progress=show,
             **on,
         )
@@ -143,11 +141,6 @@ def report(
         return
     for line in written.lines():
         click.echo(line)
-
-
-def _command() -> str:
-    """What was typed, as a page tells it."""
-    return shlex.join(["burstlens", *sys.argv[1:]])
 
 
 def _refuse_unused(what: str) -> None:

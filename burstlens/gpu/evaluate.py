@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from typing import TYPE_CHECKING
 from ..analysis.core.atomic_write import write_json
 from ..analysis.core.errors import BurstlensError, InputError
 from ..analysis.core.exhibit import Displayable, Exhibit, marks
+from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
-from ..api.event_loop import LISTEN_S
+from ..api.event_loop import LISTEN_S, interruptible, run_outside_event_loop
+from ..api.options import Log
 from ..console import STOPPED
 from .stages import OFFLINE, PLAN, STAGES, EvaluationConfig
 
@@ -50,7 +53,7 @@ SERVER = "server.json"
 
 
 @dataclass(frozen=True)
-class Done:
+class StageResult:
     """How a stage ended."""
 
     stage: str
@@ -67,13 +70,15 @@ class Done:
 
 
 @dataclass(frozen=True)
-class GpuEvaluated(Displayable):
+class GpuEvaluation(Displayable):
     """What an evaluation's folder holds."""
 
     folder: Path
+    ran: tuple[StageResult, ...] = ()
+    """The stages that this call ran."""
 
     @property
-    def stages(self) -> list[Done]:
+    def stages(self) -> list[StageResult]:
         """How each stage that was run ended last, in their order."""
         return [done for name in STAGES if (done := ended(self.folder, name)) is not None]
 
@@ -90,11 +95,11 @@ class GpuEvaluated(Displayable):
         path = self.folder / "simulated" / "summary.csv"
         return pl.read_csv(path, schema_overrides=SUMMARY) if path.is_file() else pl.DataFrame(schema=SUMMARY)
 
-    def report(self, *, images: bool = True) -> Path:
+    def report(self, *, images: bool = True, command: str = "burstlens.gpu_evaluate()") -> Path:
         """Write the page; its path."""
         from ..reports.pages.gpu import write_gpu_page
 
-        return write_gpu_page(self.folder, command="burstlens.gpu_evaluate", images=images)
+        return write_gpu_page(self.folder, command=command, images=images)
 
     def exhibit(self) -> Exhibit:
         """How the stages ended; the errors of the simulated engine, then the stages, as tables."""
@@ -107,6 +112,144 @@ class GpuEvaluated(Displayable):
         server = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         told = marks(server.get("simulated"), EvaluationConfig.read(self.folder).synthetic, "trace")
         return Exhibit(f"Evaluation in {self.folder}", told, [done.line for done in self.stages], tables)
+
+
+def gpu_evaluate(
+    out: Log = "reports/build/gpu",
+    trace: Log | None = None,
+    *,
+    vllm: Log | None = None,
+    url: str | None = None,
+    weights: Log | None = None,
+    model: str = "llama-2-13b",
+    max_num_seqs: int = 256,
+    max_num_batched_tokens: int = 8192,
+    max_model_len: int = 4096,
+    vllm_flags: str = "",
+    flags: Flags | None = None,
+    environment: Mapping[str, str] | None = None,
+    functions: Log | None = None,
+    only: Sequence[str] = (),
+    limits_s: Mapping[str, float] | None = None,
+    patience_s: float = PATIENCE_S,
+    kv: float = 0.35,
+    requests: int = 400,
+    seeds: int = 3,
+    vocabulary: tuple[int, int] = (256, 31_999),
+    shapes: tuple[float, ...] = (0.25, 1.0),
+    scales: tuple[float, ...] = (0.75, 1.5),
+    exponents: tuple[float, ...] = (0.9, 1.3),
+    client_rps: float = 100.0,
+    client_requests: int = 3000,
+    rounds: int = 3,
+    timeout_s: float = 300.0,
+    images: bool = True,
+    command: str = "burstlens.gpu_evaluate()",
+    progress: Progress | None = None,
+) -> GpuEvaluation:
+    """Profile a vLLM on this machine's GPU, run the paper's evaluations on it and on its model, and compare.
+
+    Stages that the folder has already are not run again, so the same call goes on where it was stopped.
+
+    Parameters
+    ----------
+    out
+        Folder of everything.
+    trace, functions
+        A BurstGPT trace and a trace of Azure Functions; by default synthetic ones.
+    vllm
+        A Python that has vLLM; it starts the server.
+    url
+        Instead: a server that runs already, with the flags below.
+    weights
+        Folder of the model to serve, with dummy weights if it has none; by default Llama-2-13b's shape.
+    model
+        Name to serve the model under.
+    max_num_seqs, max_num_batched_tokens, max_model_len
+        Flags of vLLM.
+    vllm_flags
+        Further flags of vLLM, in one text.
+    flags
+        All flags as one object, instead of the four options before.
+    environment
+        Environment variables of the server.
+    only
+        Run only these stages, also if they are done.
+    limits_s
+        Time limits of stages, in seconds.
+    patience_s
+        Seconds that vLLM may take to come up.
+    kv
+        KV-cache use to calibrate to.
+    requests, seeds
+        Requests of a trial, and repetitions of each trial.
+    vocabulary
+        First and last token id of prompts.
+    shapes, scales, exponents
+        What the sweep varies to; scales are factors on the scale at the start.
+    client_rps, client_requests
+        Rate in requests per second, and number of requests, of the load that measures the client.
+    rounds
+        How often each step is measured.
+    timeout_s
+        Seconds after which a request is given up.
+    images
+        Also write each figure as SVG and PNG.
+    command
+        What the page says it was made by.
+
+    Returns
+    -------
+    GpuEvaluation
+        `.errors` has a row for each measure of how far the simulated engine is from the server, `.stages`
+        says how each stage ended.
+
+    Examples
+    --------
+    >>> bl.gpu_evaluate("gpu", "synthetic.csv", only=["profile"])
+    Traceback (most recent call last):
+    burstlens.analysis.core.errors.InputError: ...
+    """
+    from ..bench.server.vllm import Flags
+
+    into = Path(out)
+    own = Flags(max_num_seqs, max_num_batched_tokens, max_model_len, tuple(shlex.split(vllm_flags)))
+    try:
+        ran = run_outside_event_loop(
+            lambda stop: evaluate(
+                into,
+                vllm=None if vllm is None else Path(vllm),
+                url=url,
+                trace=None if trace is None else str(trace),
+                functions=None if functions is None else str(functions),
+                weights=None if weights is None else Path(weights),
+                model=model,
+                flags=flags or own,
+                environment=environment,
+                only=only,
+                limits_s=limits_s,
+                patience_s=patience_s,
+                kv=kv,
+                requests=requests,
+                seeds=seeds,
+                vocabulary=vocabulary,
+                shapes=shapes,
+                scales=scales,
+                exponents=exponents,
+                client_rps=client_rps,
+                client_requests=client_requests,
+                rounds=rounds,
+                timeout_s=timeout_s,
+                progress=interruptible(progress or silent, stop),
+            )
+        )
+    except KeyboardInterrupt:
+        if (into / PLAN).is_file():
+            GpuEvaluation(into).report(images=images, command=command)
+        raise
+    evaluation = GpuEvaluation(into, tuple(ran))
+    evaluation.report(images=images, command=command)
+    return evaluation
 
 
 def evaluate(
@@ -135,7 +278,7 @@ def evaluate(
     rounds: int = 3,
     timeout_s: float = 300.0,
     progress: Progress = silent,
-) -> list[Done]:
+) -> list[StageResult]:
     """Run the stages that `out` lacks, or those of `only` again, and tell how each ended.
 
     The server is started by the Python `vllm` for as long as stages need one, or is the one at `url`, which
@@ -167,8 +310,8 @@ def evaluate(
             if url is None:
                 if vllm is None:
                     raise InputError(
-                        "gpu-evaluate: say which Python has vLLM with --vllm PYTHON, or where a server runs "
-                        "with --url"
+                        f"gpu-evaluate: say which Python has vLLM with {option('vllm')}, or where a server "
+                        f"runs with {option('url')}"
                     )
                 host = held.enter_context(hosted(
                     vllm, weights, chosen, out, name=model, patience_s=patience_s, environment=environment,
@@ -181,19 +324,19 @@ def evaluate(
                 "url": address, "version": found.version, "simulated": found.simulated, "gpu": made.gpu,
                 "command": list(host.command) if url is None else None, "flags": asdict(chosen),
             }, out / SERVER)  # fmt: skip
-        ended = []
+        results: list[StageResult] = []
         for i, name in enumerate(left):
             done = _run(out, name, address, limits[name], partial(progress, f"stage {name}", i / len(left)))
-            ended.append(done)
+            results.append(done)
             if name not in OFFLINE:
                 with contextlib.suppress(BurstlensError):
                     (out / name / "metrics.txt").write_text(metrics_page(address), encoding="utf-8")
             if done.state == "stopped":
                 raise KeyboardInterrupt
-    return ended
+    return results
 
 
-def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], None]) -> Done:
+def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], None]) -> StageResult:
     """One stage in a process of its own, and its `stage.json`; `waiting` is called while it runs."""
     into = out / name
     into.mkdir(parents=True, exist_ok=True)
@@ -218,11 +361,11 @@ def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], N
     last = (said.strip().splitlines() or [f"it ended with code {process.returncode}, see {into}/stage.log"])[
         -1
     ]
-    done = Done(
+    done = StageResult(
         name, state or ("stopped" if process.returncode == STOPPED else "failed"), time.time() - began, last
     )
     write_json(asdict(done), into / STATE)
-    return done if not stopped else Done(name, "stopped", done.took_s, last)
+    return done if not stopped else StageResult(name, "stopped", done.took_s, last)
 
 
 def _heard(process: subprocess.Popen[str], limit_s: float, waiting: Callable[[], None]) -> str:
@@ -253,10 +396,10 @@ def state_of(out: Path, name: str) -> str | None:
     return None if done is None else done.state
 
 
-def ended(out: Path, name: str) -> Done | None:
+def ended(out: Path, name: str) -> StageResult | None:
     """What a stage's `stage.json` says."""
     try:
-        return Done(**json.loads((out / name / STATE).read_text(encoding="utf-8")))
+        return StageResult(**json.loads((out / name / STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -272,7 +415,7 @@ def _trace(trace: str | None, out: Path) -> str:
         return str(Path(trace).absolute()) if Path(trace).exists() else trace
     path = out.absolute() / "synthetic.parquet"
     if not path.is_file():
-        from .. import synth
+        from ..api.traces import synth
 
         out.mkdir(parents=True, exist_ok=True)
         synth(path, days=61).engine.close()

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.atomic_write import write_json
 from ..analysis.core.errors import BurstlensError, DiskError, InputError
+from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress
 
 if TYPE_CHECKING:
-    from ..api.experiments import On
+    from ..api.experiments.backend import BackendOptions
     from ..bench.experiments.backends import VirtualBackend
     from ..bench.server.calibrate import Calibration
     from ..bench.settings import Settings, Target
@@ -80,7 +81,7 @@ class EvaluationConfig:
                 other = sorted(name for name in now if now[name] != before.get(name))
                 raise InputError(
                     f"{folder}: holds an evaluation with another {', '.join(other)}; go on with the "
-                    "options that it began with, or name another folder with -o"
+                    f"options that it began with, or name another folder with {option('out')}"
                 )
             path.write_text(text, encoding="utf-8")
         except OSError as fault:
@@ -113,11 +114,11 @@ class EvaluationConfig:
 
         return Target(url, self.model, key=os.environ.get(KEY))
 
-    def on(self, url: str) -> On:
-        """The server, as experiments have it."""
-        from ..api.experiments import On
+    def backend(self, url: str) -> BackendOptions:
+        """The server, for experiments."""
+        from ..api.experiments.backend import BackendOptions
 
-        return On(
+        return BackendOptions(
             target=self.target(url),
             settings=self.settings(),
             vocabulary=self.vocabulary,
@@ -172,23 +173,26 @@ def profile(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> s
 
 def calibrate(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """The rate at which BurstGPT's conversation uses the wanted share of the KV cache."""
-    from .. import calibrate as search
+    from ..api.calibrate import calibrate as search
     from ..bench.prompts.token_ids import TokenPrompts
 
     # A trace's own rate may be thousands of times too low for a GPU, farther than a search reaches.
-    chosen: dict[str, Any] = {"service": "conversation", "first": plan.requests, "rate_rps": FROM_RPS}
     # In virtual time first: a trial in real time at a rate that is far off takes hours, or says nothing.
-    near = search(plan.trace, plan.kv, simulate=str(_preset(folder)), trials=20, **chosen)
-    chosen["rate_rps"] = FROM_RPS * near.scale
+    near = search(
+        plan.trace, plan.kv, simulate=str(_preset(folder)), trials=20, service="conversation",
+        first=plan.requests, rate_rps=FROM_RPS,
+    )  # fmt: skip
+    near_rps = FROM_RPS * near.scale
     # What the next stages go by where the time is up before the server's own trials have ended.
     untried = replace(near, reached=False, why="only in virtual time, the trials on the server did not end")
-    _keep(folder, untried, chosen["rate_rps"])
+    _keep(folder, untried, near_rps)
     found = search(
         plan.trace, plan.kv, url=url, served_model=plan.model, key=plan.target(url).key, trials=8,
         progress=show,
-        prompts=TokenPrompts(vocabulary=plan.vocabulary), settings=plan.settings(), **chosen,
+        prompts=TokenPrompts(vocabulary=plan.vocabulary), settings=plan.settings(), service="conversation",
+        first=plan.requests, rate_rps=near_rps,
     )  # fmt: skip
-    rate = chosen["rate_rps"] * found.scale
+    rate = near_rps * found.scale
     _keep(folder, found, rate)
     return f"{found}, {rate:.4g} requests/s"
 
@@ -206,21 +210,21 @@ def maf2(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
 
     Once begun it goes on at the rate that it began at, whatever a later calibration finds.
     """
-    from ..api.experiments import maf2 as run
+    from ..api.experiments.maf2 import run_maf2 as run
     from ..bench.experiments.trials import is_experiment, read
 
     begun = read(folder).question.asked["rates_rps"] if is_experiment(folder) else []
     rate = begun[0] if begun else _calibrated(folder)
     run(
         plan.trace, folder, functions=plan.functions, rates_rps=[rate], requests=plan.requests,
-        seeds=plan.seeds, on=plan.on(url), progress=show,
+        seeds=plan.seeds, backend=plan.backend(url), progress=show,
     )  # fmt: skip
     return f"at {rate:.4g} requests/s"
 
 
 def sweep(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """Shape, scale and exponent around the calibrated point (paper 5.2)."""
-    from ..api.experiments import sweep as run
+    from ..api.experiments.sweep import run_sweep as run
     from ..bench.experiments.backends import VirtualBackend
     from ..bench.experiments.grid import START, grid_of
     from ..bench.simulated.presets import load_preset
@@ -240,7 +244,7 @@ def sweep(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str
         kv=plan.kv,
         requests=requests,
         seeds=plan.seeds,
-        on=plan.on(url),
+        backend=plan.backend(url),
         progress=show,
     )
     scale_s = start["scale"] * done.question.facts["factor"]
@@ -253,14 +257,14 @@ def lasting(plan: EvaluationConfig, engine: VirtualBackend) -> tuple[float, int]
     Where a server has not answered most before the last is sent, the wanted use of the KV cache is a spike's,
     or is not reached at all: then twice as many are tried, `DOUBLED` times at most.
     """
-    from ..api.experiments import calibrated
+    from ..api.experiments.backend import calibrated
     from ..bench.experiments import sweep_trials as asks
     from ..bench.experiments.backends import is_brief
     from ..bench.experiments.grid import START, grid_of
 
     begin = grid_of(profiles=["constant"]).settings()[0]
     found = None
-    unreached: BurstlensError = InputError(f"--kv {plan.kv:g}: not reached")
+    unreached: BurstlensError = InputError(f"{option('kv')} {plan.kv:g}: not reached")
     for requests in (plan.requests * 2**i for i in range(DOUBLED + 1)):
 
         def load(by: float, n: int = requests) -> Workload:
@@ -281,10 +285,10 @@ def lasting(plan: EvaluationConfig, engine: VirtualBackend) -> tuple[float, int]
 
 def schedulers(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     """First come, shortest and longest first, on conversation and API load (paper 5.3)."""
-    from ..api.experiments import schedulers as run
+    from ..api.experiments.schedulers import run_schedulers as run
 
     done = run(
-        plan.trace, folder, requests=plan.requests, seeds=plan.seeds, on=plan.on(url), progress=show
+        plan.trace, folder, requests=plan.requests, seeds=plan.seeds, backend=plan.backend(url), progress=show
     )  # fmt: skip
     rates = done.question.facts["rates_rps"]
     return ", ".join(f"{service} at {rate:.4g} requests/s" for service, rate in rates.items())

@@ -22,8 +22,9 @@ from urllib.request import url2pathname
 
 import polars as pl
 
-from ..analysis.core.errors import BurstlensError, EndpointError, InputError
+from ..analysis.core.errors import EndpointError, InputError
 from ..analysis.core.exhibit import Displayable, Exhibit
+from ..analysis.core.option_names import option
 from .download import PATIENCE, NotThere, Patience, Received, download, forget, record_of, unwritable
 from .unpack import CHUNK_BYTES, Member, digest, fault_of, unpack
 
@@ -51,7 +52,7 @@ class PublicTrace:
 
 
 @dataclass(frozen=True)
-class Fetched(Displayable):
+class FetchResult(Displayable):
     """A public trace on this disk."""
 
     path: Path
@@ -105,12 +106,12 @@ def list_public() -> pl.DataFrame:
 
 def find(name: str) -> PublicTrace:
     """The trace of that name or file name, in any case; BurstlensError with the nearest names otherwise."""
-    asked = name.strip().casefold()
+    wanted = name.strip().casefold()
     for trace in catalogue().values():
-        if asked in {trace.name.casefold(), trace.file.casefold()}:
+        if wanted in {trace.name.casefold(), trace.file.casefold()}:
             return trace
-    near = [known for known in catalogue() if asked and asked in known][:3]
-    near = near or difflib.get_close_matches(asked, catalogue(), n=3, cutoff=0.5)
+    near = [known for known in catalogue() if wanted and wanted in known][:3]
+    near = near or difflib.get_close_matches(wanted, catalogue(), n=3, cutoff=0.5)
     raise InputError(
         f"no public trace {name!r}; "
         + (f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalogue())}")
@@ -119,21 +120,40 @@ def find(name: str) -> PublicTrace:
 
 def fetch(
     name: str,
+    out: Path | str = ".",
     *,
-    out: Path = Path(),
     source: str | None = None,
     progress: Received | None = None,
     timeout_s: float = PATIENCE.timeout_s,
-) -> Fetched:
-    """Bring a public trace into the folder `out`, going on where an earlier call stopped, and verify it.
+) -> FetchResult:
+    """Download a public trace by name, resume an earlier download, and verify its SHA-256.
 
-    `source` is a mirror in place of the publisher: a base URL, the whole URL of the file, a folder or a file.
-    `progress` is called with the bytes done and in all (None where unknown). Without a byte for `timeout_s`
-    seconds the transfer is taken up anew, three times. Raises BurstlensError, one line, and never leaves a
-    file under its right name that is not the file.
+    A file never gets its right name unless it is that file.
+
+    Parameters
+    ----------
+    name
+        Name of the trace; `list_public()` lists the names.
+    out
+        Folder to write to.
+    source
+        A mirror instead of the publisher: a base URL, a whole URL, a folder or a file.
+    progress
+        Called with the bytes done and the bytes in all (None if unknown).
+    timeout_s
+        Seconds without a byte after which the transfer is begun anew, three times.
+
+    Examples
+    --------
+    >>> from burstlens.public_traces.catalogue import list_public
+    >>> list_public()["name"][0]
+    'burstgpt-1'
+    >>> bl.fetch("burstgpt-one")
+    Traceback (most recent call last):
+    burstlens.analysis.core.errors.InputError: ...
     """
     return fetch_trace(
-        find(name), out=out, source=source, progress=progress, patience=Patience(timeout_s=timeout_s)
+        find(name), out=Path(out), source=source, progress=progress, patience=Patience(timeout_s=timeout_s)
     )
 
 
@@ -144,7 +164,7 @@ def fetch_trace(
     source: str | None = None,
     progress: Received | None = None,
     patience: Patience = PATIENCE,
-) -> Fetched:
+) -> FetchResult:
     """`fetch` for an entry that need not be in the catalogue."""
     path = out / trace.file
     try:
@@ -152,12 +172,12 @@ def fetch_trace(
     except OSError as fault:
         raise unwritable(fault, out) from fault
     if path.is_dir():
-        raise InputError(f"{path} is a folder; choose another place with -o")
+        raise InputError(f"{path} is a folder; choose another place with {option('out')}")
     here = path.exists()
     if here and (wrong := fault_of(path, trace.bytes, trace.sha256)):
         raise InputError(
             f"{path} is here already and is not {trace.name}: {wrong}; move it away, or choose another "
-            "folder with -o"
+            f"folder with {option('out')}"
         )
     resumed_from = 0 if here else _bring(trace, path, source, progress, patience)
     logs = unpack(path, trace.archive, trace.members, progress) if trace.archive else (path,)
@@ -168,7 +188,7 @@ def fetch_trace(
     else:
         verdict = f"not verified: no published checksum; SHA-256 measured here {sha256}"
     size = path.stat().st_size
-    return Fetched(
+    return FetchResult(
         path=path,
         bytes=size,
         sha256=sha256,
@@ -291,7 +311,7 @@ def _sole_owner(part: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as fault:
-                raise BurstlensError(f"{part}: another fetch of it is under way") from fault
+                raise InputError(f"{part}: another fetch of it is under way") from fault
             yield
     except OSError as fault:
         raise unwritable(fault, part) from fault

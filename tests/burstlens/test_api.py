@@ -18,11 +18,16 @@ import burstlens as bl
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.core.exhibit import Displayable
 from burstlens.bench.experiments.trials import read
-from burstlens.gpu.evaluate import GpuEvaluated
+from burstlens.gpu.evaluate import GpuEvaluation
 
 HEAVY = ("polars", "duckdb", "altair", "numpy", "scipy", "statsmodels", "aiohttp", "orjson", "jinja2", "rich",
          "jsonschema_rs", "vl_convert", "zstandard", "uvloop", "click")  # fmt: skip
-FUNCTIONS = [name for name in bl.__all__ if inspect.isfunction(getattr(bl, name))]
+FUNCTIONS = [
+    name
+    for name in bl.__all__
+    if inspect.isfunction(getattr(bl, name)) and getattr(bl, name).__name__ == name
+]
+"""Without former names."""
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +113,6 @@ def test_figures_come_by_name_with_their_words(folder: Path) -> None:
 CELL = """
 import asyncio, os, signal, sys
 import burstlens as bl
-from burstlens.bench.settings import Target
-from burstlens.api.experiments import On
 
 # As in a kernel, however this was started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -136,7 +139,7 @@ with bl.serving(speedup=20) as url:
 @pytest.mark.parametrize(
     ("until", "call"),
     [
-        ("trials", 'bl.experiment("maf2", "cut", on=On(target=Target(url)), rates_rps=[20.0], requests=100, '
+        ("trials", 'bl.experiment("maf2", "cut", url=url, rates_rps=[20.0], requests=100, '
          "seeds=1, progress=show)"),
         ("", 'bl.calibrate("shape=1,scale=0.05,exponent=1.1", url=url, first=3000, progress=show)'),
         ("", 'bl.gpu_evaluate("cut", url=url, model="Llama-2-13b", only=["client"], client_requests=100_000, '
@@ -151,7 +154,7 @@ def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp
     )
     assert done.stdout.split() == ["interrupted"], done.stderr
     if "gpu_evaluate" in call:
-        (stage,) = GpuEvaluated(tmp_path / "cut").stages
+        (stage,) = GpuEvaluation(tmp_path / "cut").stages
         assert (stage.stage, stage.state) == ("client", "stopped")
     if until:
         kept = read(tmp_path / "cut")

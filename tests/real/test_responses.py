@@ -13,7 +13,7 @@ import pytest
 from burstlens import text_prompts
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import write_synthetic
-from burstlens.api.experiments import responses
+from burstlens.api.experiments.responses import run_responses as responses
 from burstlens.bench.experiments import responses as asks
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import PASSAGES
@@ -77,7 +77,14 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
 ) -> None:
     prompts = text_prompts(texts, learnt)
     done = responses(
-        log, tmp_path, url=server, prompts=prompts, requests=150, rate_rps=20.0, cap=256, timeout_s=120.0
+        log,
+        tmp_path,
+        url=server,
+        prompts=prompts,
+        requests=150,
+        rate_rps=20.0,
+        max_tokens=256,
+        timeout_s=120.0,
     )
     said = findings(done)
     answers, lengths = said.parts

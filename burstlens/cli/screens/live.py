@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import stopwatch
 from ...bench.settings import Status
+from ...console import DONE
 
 PLAIN_STEP_S = 5.0
 """Between two plain lines."""
@@ -21,13 +23,28 @@ BAR = 30
 
 
 @contextmanager
-def live(console: Console, quiet: bool = False) -> Iterator[Callable[[Status], None] | None]:
-    """A function that shows a status, while the block lasts; None where nothing is to be shown."""
+def live(
+    console: Console, quiet: bool = False, end_of: Progress = silent
+) -> Iterator[Callable[[Status], None] | None]:
+    """A function that shows a status while the block lasts, from the first one on; None if `quiet`.
+
+    `end_of` is the progress of what comes before, which is then done.
+    """
     if quiet:
         yield None
     elif console.is_terminal:
-        with Live(console=console, auto_refresh=False, transient=True) as shown:
-            yield lambda status: shown.update(picture(status), refresh=True)
+        display = Live(console=console, auto_refresh=False, transient=True)
+
+        def show(status: Status) -> None:
+            if not display.is_started:
+                end_of("", DONE)
+                display.start()
+            display.update(picture(status), refresh=True)
+
+        try:
+            yield show
+        finally:
+            display.stop()
     else:
         last = -PLAIN_STEP_S
 

@@ -12,8 +12,8 @@ import pytest
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import Trace, open_trace
-from burstlens.api.experiments import On
-from burstlens.api.experiments import maf2 as experiment
+from burstlens.api.experiments.backend import BackendOptions
+from burstlens.api.experiments.maf2 import run_maf2 as experiment
 from burstlens.bench.experiments import maf2
 from burstlens.bench.experiments.trials import EXPERIMENT, TRIALS
 
@@ -58,7 +58,13 @@ def test_the_first_seed_takes_the_first_requests_and_others_begin_elsewhere(burs
 def test_taking_burstiness_out_takes_the_wait_out(tmp_path: Path) -> None:
     """A load of known burstiness near a server's capacity: the Poisson control has to wait less."""
     done = experiment(
-        None, tmp_path, rates_rps=[1.5], requests=600, seeds=5, on=On("llama-2-13b-a100"), workers=2
+        None,
+        tmp_path,
+        rates_rps=[1.5],
+        requests=600,
+        seeds=5,
+        backend=BackendOptions("llama-2-13b-a100"),
+        workers=2,
     )
     loaded, courses = maf2.parts(done)
     against_poisson = loaded.pairs.of(1.5, maf2.CONVERSATION, maf2.POISSON, "ttft_p99_s")
@@ -74,7 +80,9 @@ def test_taking_burstiness_out_takes_the_wait_out(tmp_path: Path) -> None:
 
 
 def test_the_calibrated_rate_uses_the_cache_as_far_as_asked(tmp_path: Path) -> None:
-    done = experiment(None, tmp_path, kv=[0.3], requests=400, seeds=1, on=On("llama-2-13b-a100"))
+    done = experiment(
+        None, tmp_path, kv=[0.3], requests=400, seeds=1, backend=BackendOptions("llama-2-13b-a100")
+    )
     (rate,) = set(done.trials["rate_rps"])
     assert done.question.facts["calibrated"] == {"0.3": rate}
     conversation = done.trials.filter(workload=maf2.CONVERSATION)

@@ -11,7 +11,7 @@ import pytest
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import Trace
-from burstlens.api.experiments import responses
+from burstlens.api.experiments.responses import run_responses as responses
 from burstlens.bench.experiments import responses as asks
 from burstlens.bench.experiments.backends import TrialMeasurement, VirtualBackend, measured
 from burstlens.bench.experiments.findings import findings

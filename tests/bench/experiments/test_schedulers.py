@@ -14,8 +14,8 @@ import pytest
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
-from burstlens.api.experiments import On
-from burstlens.api.experiments import schedulers as experiment
+from burstlens.api.experiments.backend import BackendOptions
+from burstlens.api.experiments.schedulers import run_schedulers as experiment
 from burstlens.bench.experiments import schedulers
 from burstlens.bench.experiments.backends import VirtualBackend, measured
 from burstlens.bench.experiments.findings import findings
@@ -145,7 +145,14 @@ def test_near_saturation_the_policies_differ_and_the_claim_gets_its_verdict(
     file = tmp_path / "parameters.json"
     write_parameters(content, file)
     done = experiment(
-        str(file), tmp_path / "out", requests=300, seeds=4, load=1.3, range_s=7200.0, on=On(), workers=2
+        str(file),
+        tmp_path / "out",
+        requests=300,
+        seeds=4,
+        load=1.3,
+        range_s=7200.0,
+        backend=BackendOptions(),
+        workers=2,
     )
     compared, waits = schedulers.parts(done)
     for service in schedulers.SERVICES:
@@ -171,7 +178,13 @@ def test_where_nothing_waits_it_says_that_nothing_can_differ(content: Content, t
     file = tmp_path / "parameters.json"
     write_parameters(content, file)
     done = experiment(
-        str(file), tmp_path / "out", requests=60, seeds=1, rate_rps=0.02, range_s=7200.0, on=On()
+        str(file),
+        tmp_path / "out",
+        requests=60,
+        seeds=1,
+        rate_rps=0.02,
+        range_s=7200.0,
+        backend=BackendOptions(),
     )
     compared, _ = schedulers.parts(done)
     assert sum("without a queue" in text for text in compared.missing) == 2
@@ -199,7 +212,9 @@ def test_requests_that_wait_before_the_scheduler_are_counted() -> None:
 def test_a_queue_before_the_scheduler_is_said_on_the_page(content: Content, tmp_path: Path) -> None:
     file = tmp_path / "parameters.json"
     write_parameters(content, file)
-    done = experiment(str(file), tmp_path / "out", requests=60, seeds=2, load=1.0, range_s=7200.0, on=On())
+    done = experiment(
+        str(file), tmp_path / "out", requests=60, seeds=2, load=1.0, range_s=7200.0, backend=BackendOptions()
+    )
     held = done.trials.with_columns(
         outside_mean=pl.when(pl.col("service") == "api").then(12.5).otherwise(0.2),
         waiting_mean=pl.lit(0.5),
@@ -211,7 +226,7 @@ def test_a_queue_before_the_scheduler_is_said_on_the_page(content: Content, tmp_
 
 
 def test_two_levels_of_load_are_one_too_many(tmp_path: Path) -> None:
-    with pytest.raises(BurstlensError, match=r"--rate and --load both say"):
+    with pytest.raises(BurstlensError, match=r"rate_rps and load both say"):
         experiment(None, tmp_path, rate_rps=1.0, load=0.9)
-    with pytest.raises(BurstlensError, match=r"--kv: -1 is not above 0"):
+    with pytest.raises(BurstlensError, match=r"kv: -1 is not above 0"):
         experiment(None, tmp_path, kv=-1.0)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.api.experiments import On
-from burstlens.api.experiments import sweep as experiment
+from burstlens.api.experiments.backend import BackendOptions
+from burstlens.api.experiments.sweep import run_sweep as experiment
 from burstlens.bench.experiments import sweep, sweep_trials
 from burstlens.bench.experiments.backends import MEASURES
 from burstlens.bench.experiments.findings import findings
@@ -168,8 +168,8 @@ def test_known_answers_of_a_queue(done: Experiment) -> None:
 def test_at_equal_rate_a_smaller_shape_waits_longer(tmp_path: Path) -> None:
     """Short requests served one at a time: a queue whose waits grow with the CV of its gaps."""
     grid = grid_of({SHAPE: [0.1, 2.0]}, profiles=[CONSTANT], start={SCALE: 0.12, EXPONENT: 3.0})
-    on = On(limits={"max_num_seqs": 1, "max_num_queued_reqs": 100_000})
-    busy = experiment(tmp_path, grid=grid, kv=None, requests=800, seeds=4, on=on, workers=2)
+    backend = BackendOptions(max_num_seqs=1, max_num_queued_reqs=100_000)
+    busy = experiment(tmp_path, grid=grid, kv=None, requests=800, seeds=4, backend=backend, workers=2)
     wait = {
         (row["shape"], row["seed"]): row["ttft_s"]
         for row in busy.trials.filter((pl.col("mode") == EQUAL) | (pl.col("parameter") == ORIGIN)).to_dicts()
@@ -220,7 +220,7 @@ def test_a_stopped_sweep_goes_on_with_the_scale_that_it_found(tmp_path: Path) ->
 
 
 def test_wrong_options_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BurstlensError, match="--first: 10 is too few"):
+    with pytest.raises(BurstlensError, match="requests: 10 is too few"):
         experiment(tmp_path, requests=10)
     with pytest.raises(BurstlensError, match="is no share of the KV cache"):
         experiment(tmp_path, kv=1.5)

@@ -17,7 +17,6 @@ import burstlens as bl
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
 from burstlens.analysis.synthetic.trace import open_synthetic
-from burstlens.api import disaggregate as provisioning
 from burstlens.cli.disaggregate import disaggregate
 from tests.helpers import burstlens
 
@@ -87,9 +86,9 @@ def test_the_screen_and_the_page_again(
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again" / "index.html").is_file()
     from burstlens.api.disaggregate import read
-    from burstlens.cli.disaggregate import show_disaggregated
+    from burstlens.cli.disaggregate import show_result
 
-    show_disaggregated(read(out), out / "index.html")
+    show_result(read(out), out / "index.html")
     screen = " ".join(capsys.readouterr().out.split())
     assert "SIMULATED by preset llama-2-13b-a100" in screen
     for row in pl.read_csv(out / "tables" / "ratios-ratios.csv").iter_rows(named=True):
@@ -148,13 +147,13 @@ def test_ctrl_c_tells_what_is_kept(
 ) -> None:
     """Where an earlier search lies, which is not what was found now."""
     (tmp_path / "disaggregate.json").write_text("{}")
-    search = provisioning.disaggregate
+    search = bl.disaggregate
 
     def stop(step: str, _share: float) -> None:
         if step == at:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(provisioning, "disaggregate", lambda *a, **k: search(*a, **{**k, "progress": stop}))
+    monkeypatch.setattr(bl, "disaggregate", lambda *a, **k: search(*a, **{**k, "progress": stop}))
     few = ["--turnover", "--total", "3", "--first", "100", "--seeds", "1", "--window", "6h"]
     ran = CliRunner().invoke(disaggregate, [*few, "-q", "-o", str(tmp_path)], standalone_mode=False)
     if told is None:
@@ -233,14 +232,14 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
         (["--turnover", "--window", "20h"], "--window: 72,000 s is as long as the load"),
         (["--turnover", "--beam", 0], "--beam: 0 is not above 0"),
         (["TRACE", "--turnover"], "is a load, and --turnover is another: give one of them"),
-        (["--turnover", "--from", "1h"], "--from: is for a trace, and --turnover needs none"),
+        (["--turnover", "--from", "1h"], "--from: is for a trace, and --turnover uses none"),
         (["--turnover", "--service", "api"], "--service: is for a trace"),
         (["--turnover", "--tokens", "5,6"], "--tokens: is for a trace"),
         (["--turnover", "--busiest", 900], "--busiest: is for a trace"),
         (["TRACE", "--busiest", 0], "--busiest: 0 is not above 0"),
         (["nothing.parquet"], "nothing.parquet: no such file"),
         (["TRACE", "--from", "90d"], "no request in that time"),
-        (["TRACE", "--plan-from", "TRACE"], "is no parameters.json"),
+        (["TRACE", "--plan-from", "TRACE"], "is not a parameters.json"),
         (["FUNCTIONS"], "tells no token counts; give lengths with --tokens"),
         (["--turnover", "--simulate", "none-such"], "no preset 'none-such'"),
     ],

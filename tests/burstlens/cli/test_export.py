@@ -41,7 +41,7 @@ def test_every_format_is_written_and_named(folder: Path) -> None:
 
 
 def test_what_is_lost_is_on_the_screen_and_how_to_run_it(folder: Path) -> None:
-    done = burstlens("export", "log.csv", "--to", "aiperf-burstgpt", "-o", "a.csv", cwd=folder)
+    done = burstlens("export", "log.csv", "--format", "aiperf-burstgpt", "-o", "a.csv", cwd=folder)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "a.csv: 90 requests of log, format aiperf-burstgpt"
@@ -62,7 +62,7 @@ def test_a_load_starts_at_zero_and_asks_for_a_token_at_least(folder: Path) -> No
 
 
 def test_parameters_are_drawn_by_their_seed_and_are_synthetic(folder: Path) -> None:
-    words = ("export", "p.json", "--to", "parquet", "--tokens", "8,9")
+    words = ("export", "p.json", "--format", "parquet", "--tokens", "8,9")
     done = burstlens(*words, "-o", "one.parquet", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -168,22 +168,22 @@ def test_the_nearest_line_is_of_the_window_asked_for(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("log.csv", "--to", "elsewhere"), "--to: no format 'elsewhere'; there are: parquet, csv"),
-        (("none.csv", "--to", "csv"), "none.csv: no such file"),
-        (("log.csv", "--to", "csv", "-o", "log.csv"), "log.csv: cannot be written: it is the source"),
-        (("log.csv", "--to", "azure", "--rate", "3"), "--rate: a log is exported as it was"),
+        (("log.csv", "--format", "elsewhere"), "--to: no format 'elsewhere'; there are: parquet, csv"),
+        (("none.csv", "--format", "csv"), "none.csv: no such file"),
+        (("log.csv", "--format", "csv", "-o", "log.csv"), "log.csv: cannot be written: it is the source"),
+        (("log.csv", "--format", "azure", "--rate", "3"), "--rate: a log is exported as it was"),
         (
-            ("log.csv", "--to", "vllm", "--service", "api"),
+            ("log.csv", "--format", "vllm", "--service", "api"),
             "no requests of service 'api'; it has: conversation",
         ),
         (
-            ("p.json", "--to", "servegen", "--first", "3"),
-            "--first: is for requests; servegen holds fitted windows",
+            ("p.json", "--format", "servegen", "--first", "3"),
+            "--first: is for requests; servegen contains fitted windows",
         ),
-        (("shape=1,scale=1,exponent=1", "--to", "servegen"), "constants are no fitted windows"),
+        (("shape=1,scale=1,exponent=1", "--format", "servegen"), "constants are not fitted windows"),
         (("log.csv",), "name a source and a format"),
-        (("log.csv", "--to", "csv", "--from", "9d"), "log: no request in that time"),
-        (("log.csv", "--to", "csv", "-o", "log.csv/x.csv"), "cannot be written"),
+        (("log.csv", "--format", "csv", "--from", "9d"), "log: no request in that time"),
+        (("log.csv", "--format", "csv", "-o", "log.csv/x.csv"), "cannot be written"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], said: str, folder: Path) -> None:
@@ -238,8 +238,8 @@ def test_compare_shows_each_statistic_and_speaks_json(folder: Path) -> None:
 
 
 def test_a_file_that_nobody_named_is_called_synthetic_where_it_is(folder: Path) -> None:
-    done = burstlens("export", "p.json", "--to", "vllm", "--tokens", "8,9", cwd=folder)
+    done = burstlens("export", "p.json", "--format", "vllm", "--tokens", "8,9", cwd=folder)
     assert done.stdout.startswith("synthetic_p.vllm.jsonl: ")
     assert "only the file's name" not in done.stdout
-    done = burstlens("export", "log.csv", "--to", "vllm", cwd=folder)
+    done = burstlens("export", "log.csv", "--format", "vllm", cwd=folder)
     assert done.stdout.startswith("log.vllm.jsonl: ")

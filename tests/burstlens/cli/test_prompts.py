@@ -51,7 +51,7 @@ def test_the_server_counts_the_tokens_asked_for_and_workers_change_nothing(
         assert record["request_tokens"].to_list() == asked.to_list()
         assert any(note.endswith("so that a prefix cache does not know it") for note in notes)
         assert all(note in " ".join(done.stdout.split()) for note in notes)
-        assert read_manifest(out).settings["prompts"]["text"] == "talk.json"
+        assert read_manifest(out).settings.prompts["text"] == "talk.json"
 
 
 def test_a_chat_with_its_own_lengths_under_a_cap(url: str, folder: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_virtual_time_reads_no_prompts_and_notes_that_sharing_saves_nothing(
     virtual = ("replay", CONSTANT, "--simulate", "llama-2-13b-a100", "--first", "5", "-o", tmp_path / "run")
     done = burstlens(*virtual, "--prompts", folder / "talk.json", "--tokenizer", folder / "words.json")
     assert done.returncode == 2
-    assert "in virtual time no prompt is read" in done.stderr
+    assert "virtual time reads the length of a prompt, not its text" in done.stderr
     done = burstlens(*virtual, "--share-prefixes")
     assert "note: the simulated engine has no prefix cache" in done.stdout
     assert burstlens("report", tmp_path / "run", "--no-images").returncode == 0

@@ -67,7 +67,7 @@ def test_a_schedule_draws_a_load_that_gets_denser(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ([], "--first N requests, or --to"),
+        ([], "--first, a number of requests, or --to"),
         (["--first", "5", "--rate", "2", "--speedup", "2"], "--rate and --speedup"),
         (["--first", "5", "--url", "http://127.0.0.1:9"], "say where to"),
     ],

@@ -12,7 +12,8 @@ import pytest
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
-from burstlens.api.experiments import On, schedulers
+from burstlens.api.experiments.backend import BackendOptions
+from burstlens.api.experiments.schedulers import run_schedulers as schedulers
 from burstlens.bench.experiments.trials import read
 from burstlens.bench.settings import Target
 from tests.helpers import burstlens, ended, free_port
@@ -47,7 +48,7 @@ def test_a_server_of_another_policy_is_one_line_and_exit_code_2(fitted: Path, tm
 def test_an_endpoint_that_dies_between_runs_leaves_what_was_done(fitted: Path, tmp_path: Path) -> None:
     port = free_port()
     server = simulated(tmp_path, port)
-    on = On(target=Target(f"http://127.0.0.1:{port}"), vocabulary=VOCABULARY)
+    backend = BackendOptions(target=Target(f"http://127.0.0.1:{port}"), vocabulary=VOCABULARY)
     out = tmp_path / "out"
 
     def watch(step: str, _share: float) -> None:
@@ -58,7 +59,14 @@ def test_an_endpoint_that_dies_between_runs_leaves_what_was_done(fitted: Path, t
     try:
         with pytest.raises(BurstlensError) as told:
             schedulers(
-                str(fitted), out, range_s=43_200.0, requests=20, rate_rps=40.0, seeds=2, on=on, progress=watch
+                str(fitted),
+                out,
+                range_s=43_200.0,
+                requests=20,
+                rate_rps=40.0,
+                seeds=2,
+                backend=backend,
+                progress=watch,
             )
     finally:
         ended(server)

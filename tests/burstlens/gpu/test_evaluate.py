@@ -25,7 +25,7 @@ from burstlens.bench.experiments.trials import Experiment, Question, Trial, read
 from burstlens.bench.server.vllm import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
-from burstlens.gpu.evaluate import GpuEvaluated, ended, evaluate
+from burstlens.gpu.evaluate import GpuEvaluation, ended, evaluate
 from burstlens.gpu.stages import EvaluationConfig, calibrate, lasting, maf2
 from burstlens.reports.pages.gpu import write_gpu_page
 from tests.bench.faulty import faulty
@@ -280,7 +280,7 @@ def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compa
     (out / "profile" / "preset.json").write_text(json.dumps(presets[PRESET]))
     (done,) = evaluate(out, url=url, trace=log, only=["simulated"])
     assert done.said == "no trial below saturation"
-    found = GpuEvaluated(out)
+    found = GpuEvaluation(out)
     assert [stage.stage for stage in found.stages] == ["simulated"]
     assert found.to_frame("errors").is_empty()
     assert found.to_frame("stages")["said"].to_list() == [done.said]

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import vl_convert
 
-from burstlens.api.experiments import sweep as experiment
+from burstlens.api.experiments.sweep import run_sweep as experiment
 from burstlens.bench.experiments import sweep
 from burstlens.bench.experiments.backends import COURSE, MEASURES
 from burstlens.bench.experiments.grid import (

@@ -1,0 +1,99 @@
+"""Options that several verbs share, bundled and checked. The verbs themselves take them one by one, by name.
+
+Not here: what a load is made of (`workload`), what an experiment runs on (`experiments.backend`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ..analysis.core.errors import InputError
+from ..analysis.core.option_names import option
+
+if TYPE_CHECKING:
+    from ..analysis.core.result import Progress
+    from ..analysis.trace.trace import Cluster, Trace
+    from ..bench.settings import Api
+    from ..bench.simulated.engine import Scheduling
+
+EngineName = Literal["duckdb", "spark"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+"""What computes: this process, or a Spark cluster."""
+LOCAL = "local[*]"
+"""Spark's master unless another is named: this process and its cores."""
+
+Log = str | PathLike[str]
+"""Path of a request log in a known format, or of a canonical Parquet trace."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a log is read: its columns, its bad rows, the span of time, and what computes."""
+
+    columns: Mapping[str, str] | None = None
+    strict: bool = False
+    start_s: float | None = None
+    end_s: float | None = None
+    engine: str = "duckdb"
+    master: str | None = None
+    conf: Mapping[str, str] | None = None
+
+    @property
+    def span(self) -> tuple[float | None, float | None]:
+        """Begin and end on the trace's clock, in seconds."""
+        return self.start_s, self.end_s
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """Where Spark runs; None without Spark. BurstlensError if the options contradict each other."""
+        from ..analysis.trace.trace import Cluster
+
+        if self.engine not in ENGINES:
+            raise InputError(f"{option('engine')}: {self.engine!r} is not one of {', '.join(ENGINES)}")
+        if self.engine != "spark":
+            if self.master or self.conf:
+                raise InputError(
+                    f"{option('master')} and {option('conf')} are for Spark; add {option('engine', 'spark')}"
+                )
+            return None
+        return Cluster(self.master or LOCAL, self.conf or {})
+
+    def open(self, logs: Sequence[Path], progress: Progress | None = None) -> Trace:
+        """Open the logs as one trace."""
+        from ..analysis.trace.trace import open_trace
+
+        return open_trace(
+            logs,
+            columns=self.columns,
+            strict=self.strict,
+            span=self.span,
+            cluster=self.cluster,
+            progress=progress,
+        )
+
+
+def paths(logs: Log | Sequence[Log]) -> list[Path]:
+    """One path or several, as a list."""
+    return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
+
+
+def checked_api(api: str) -> Api:
+    """The name of an OpenAI endpoint; BurstlensError for another."""
+    if api == "chat":
+        return "chat"
+    if api == "completions":
+        return "completions"
+    raise InputError(f"{option('api')}: {api!r} is neither completions nor chat")
+
+
+def checked_scheduling(scheduling: str) -> Scheduling:
+    """The name of a policy of the simulated engine; BurstlensError for another."""
+    if scheduling == "priority":
+        return "priority"
+    if scheduling == "fcfs":
+        return "fcfs"
+    raise InputError(f"{option('scheduling')}: {scheduling!r} is neither fcfs nor priority")

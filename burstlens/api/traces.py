@@ -1,0 +1,294 @@
+"""The verbs that read logs: open, ingest, describe and fit a trace; make a synthetic one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..analysis.core.errors import InputError
+from ..analysis.core.option_names import option
+from .options import Log, ReadOptions, paths
+
+if TYPE_CHECKING:
+    from ..analysis.characterize import Characterization
+    from ..analysis.core.result import Progress
+    from ..analysis.interchange.parameters import Parameters
+    from ..analysis.trace.trace import Ingested, Trace
+    from ..analysis.traffic.arrivals import Arrivals
+
+
+def trace(
+    logs: Log | Sequence[Log],
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
+) -> Trace:
+    """Open one log, or several that make one trace.
+
+    Close the trace, or open it in a `with` block: its requests take memory.
+
+    Parameters
+    ----------
+    logs
+        Path of a log, or paths of the files of one trace.
+    columns
+        For a log in an unknown format: trace columns by the log's own, such as `{"arrival": "ts"}`.
+    strict
+        Raise at the first bad row. Otherwise bad rows are set aside in `trace.rejects`.
+    start_s, end_s
+        Read only requests from `start_s` to before `end_s`, in seconds since midnight of day 0.
+    engine
+        What computes: `"duckdb"` in this process, or `"spark"`.
+    master
+        Where Spark runs: `local[*]`, `spark://HOST:PORT`, `yarn`, `k8s://…`.
+    conf
+        Spark's own settings, such as `{"spark.executor.memory": "8g"}`.
+
+    Raises
+    ------
+    BurstlensError
+        The log cannot be read.
+
+    Examples
+    --------
+    >>> with bl.trace("synthetic.csv") as trace:
+    ...     [selection.label for selection in trace.selections][:3]
+    ...     trace.to_frame().columns[:2]
+    ['all', 'api', 'api · ChatGPT']
+    ['arrival_s', 'service']
+    """
+    return ReadOptions(columns, strict, start_s, end_s, engine, master, conf).open(paths(logs))
+
+
+def ingest(
+    logs: Log | Sequence[Log],
+    out: Log,
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    partition_by: str | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Ingested:
+    """Convert a log, or several that make one trace, to a canonical Parquet trace.
+
+    Rejected rows go to a file next to it. Spark writes a folder of Parquet files, which is a trace like any
+    other.
+
+    Parameters
+    ----------
+    logs, columns, strict, engine, master, conf
+        As in `trace`.
+    out
+        The Parquet file, or the folder, to write.
+    partition_by
+        `"day"` writes a folder with a file or more per day.
+
+    Returns
+    -------
+    Ingested
+        The identity of the trace, and the path of the rejects if there are any.
+
+    Examples
+    --------
+    >>> done = bl.ingest("synthetic.csv", "trace.parquet")
+    >>> done.info.rejected, done.out.name
+    (0, 'trace.parquet')
+    """
+    from ..analysis.trace.trace import ingest as write_trace
+
+    if partition_by not in (None, "day"):
+        raise InputError(f"{option('partition_by')}: {partition_by!r} is not day")
+    read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf)
+    return write_trace(
+        paths(logs),
+        out=Path(out),
+        columns=columns,
+        strict=strict,
+        by_day=partition_by == "day",
+        cluster=read.cluster,
+        progress=progress,
+    )
+
+
+def synth(
+    out: Log | None = None, *, days: float = 61, seed: int = 7, progress: Progress | None = None
+) -> Trace:
+    """Make a synthetic BurstGPT trace and open it.
+
+    It is calibrated to measured facts of the real trace, and says nothing about any service.
+
+    Parameters
+    ----------
+    out
+        Also write it here, as canonical Parquet or in the layout of BurstGPT's CSV, by the suffix.
+    days
+        Length in days.
+    seed
+        The same seed makes the same trace.
+
+    Examples
+    --------
+    >>> bl.synth(days=0.25, seed=1).info.name
+    'synthetic BurstGPT, 0.25 days, seed 1'
+    """
+    from ..analysis.synthetic.trace import open_synthetic
+
+    return open_synthetic(None if out is None else Path(out), days=days, seed=seed, progress=progress)
+
+
+def describe(
+    logs: Log | Sequence[Log],
+    *,
+    window_s: float = 1200.0,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Characterization:
+    """Characterize a trace: typed results with intervals, tables and sentences.
+
+    Parameters
+    ----------
+    logs, columns, strict, start_s, end_s, engine, master, conf
+        As in `trace`.
+    window_s
+        Length in seconds of the windows that a Gamma law is fitted to. The paper uses 20 minutes.
+    seed
+        Seed of every bootstrap: the same seed gives the same numbers.
+
+    Returns
+    -------
+    Characterization
+        Its `.parts` are volume, periodicity, arrivals, burstiness, lengths, conversations and failures;
+        `.part(Arrivals)` is one of them by its class.
+
+    Examples
+    --------
+    >>> found = bl.describe("synthetic.csv", window_s=3600)
+    >>> windows = found.to_frame("arrivals.windows")
+    >>> windows.filter(selection="all").height
+    24
+    >>> [name for name in found.figures() if name.startswith("failures")][:1]
+    ['failures.rates']
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from importlib import import_module
+
+    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf)
+    # The fits' libraries take as long to load as a million rows do: both happen at once.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        loading = pool.submit(import_module, "...analysis.characterize", __name__)
+        opened = read.open(paths(logs))
+    try:
+        found: Characterization = loading.result().characterize(
+            opened, window_s=window_s, seed=seed, progress=progress
+        )
+        return found
+    finally:
+        opened.engine.close()
+
+
+def arrivals(source: Log | Sequence[Log] | Trace, *, window_s: float = 1200.0, seed: int = 0) -> Arrivals:
+    """Fit a Gamma law to the gaps in each window: that part of `describe` alone, quick enough for a slider.
+
+    Parameters
+    ----------
+    source
+        An opened trace, which is quickest, or a log.
+    window_s, seed
+        As in `describe`.
+
+    Returns
+    -------
+    Arrivals
+        `.windows` has a row for each window and selection.
+
+    Examples
+    --------
+    >>> with bl.trace("synthetic.csv") as trace:
+    ...     hours, minutes = (bl.arrivals(trace, window_s=s).windows.height for s in (3600, 300))
+    >>> minutes // hours
+    12
+    """
+    from ..analysis.trace.trace import Trace
+    from ..analysis.traffic.arrivals import describe_arrivals
+
+    if isinstance(source, Trace):
+        return describe_arrivals(source, window_s=window_s, seed=seed)
+    with trace(source) as opened:
+        return describe_arrivals(opened, window_s=window_s, seed=seed)
+
+
+def fit(
+    logs: Log | Sequence[Log],
+    out: Log | None = None,
+    *,
+    window_s: float = 1200.0,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
+    conf: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Parameters:
+    """Fit a trace's parameters for other benchmarks, and check them against their schema.
+
+    Parameters
+    ----------
+    logs, window_s, seed, columns, strict, start_s, end_s, engine, master, conf
+        As in `describe`.
+    out
+        Also write them here, as `parameters.json`.
+
+    Returns
+    -------
+    Parameters
+        The content of `parameters.json`, a dictionary. `rate` is the Gamma's β in 1/s, `scale` is 1/β in
+        seconds; the arrival rate is `rate_rps`.
+
+    Examples
+    --------
+    >>> fitted = bl.fit("synthetic.csv", "parameters.json", window_s=3600)
+    >>> first = fitted["selections"][0]["arrivals"]["windows"][0]
+    >>> abs(first["shape"] / first["rate"] - first["shape"] * first["scale"]) < 1e-9
+    True
+    >>> fitted.to_frame("windows").columns[:4]
+    ['selection', 'start_s', 'n', 'rate_rps']
+    """
+    from ..analysis.interchange.parameters import parameters, write_parameters
+
+    fitted = parameters(
+        describe(
+            logs,
+            window_s=window_s,
+            seed=seed,
+            columns=columns,
+            strict=strict,
+            start_s=start_s,
+            end_s=end_s,
+            engine=engine,
+            master=master,
+            conf=conf,
+            progress=progress,
+        )
+    )
+    if out is not None:
+        write_parameters(fitted, Path(out))
+    return fitted
