@@ -192,10 +192,10 @@ def interval_laws(step_s: float) -> tuple[Family, ...]:
     return IntervalLogNormal(step_s), IntervalWeibull(step_s)
 
 
-def coarse(values: Array, step_s: float) -> Histogram:
+def coarse_histogram(values: Array, step_s: float) -> Histogram:
     """A histogram with values above 100 steps rounded to 1 %, so that it stays small."""
-    held = np.maximum(np.asarray(values, dtype=float), 0.0)
-    far = held > 100 * step_s
-    rounded = np.round(held / step_s)
-    rounded[far] = np.round(100 * 1.01 ** np.round(np.log(held[far] / (100 * step_s)) / np.log(1.01)))
+    seconds = np.maximum(np.asarray(values, dtype=float), 0.0)
+    far = seconds > 100 * step_s
+    rounded = np.round(seconds / step_s)
+    rounded[far] = np.round(100 * 1.01 ** np.round(np.log(seconds[far] / (100 * step_s)) / np.log(1.01)))
     return Histogram.of(rounded * step_s)

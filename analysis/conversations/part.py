@@ -20,9 +20,9 @@ from ..stats.proportions import wilson
 from ..stats.quantiles import ranks
 from ..trace.aggregates import flat, interval_of, spoken, spread_of
 from ..trace.trace import Trace
-from .laws import TURN_LAWS, coarse, interval_laws
+from .laws import TURN_LAWS, coarse_histogram, interval_laws
 from .sessions import (
-    MOST_FETCHED,
+    MAX_FETCHED,
     Sessions,
     by_service,
     by_turns,
@@ -156,7 +156,7 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
         )
     elif too_many(trace):
         missing.append(
-            f"More than {MOST_FETCHED:,} requests name their session, too many to bring to one process: "
+            f"More than {MAX_FETCHED:,} requests name their session, too many to bring to one process: "
             "turns and intervals are told of a trace of fewer days, or by --engine duckdb."
         )
     else:
@@ -178,8 +178,8 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
                     "request to request only."
                 )
     made: dict[str, Any] = {
-        name: pl.concat(held) if held else pl.DataFrame(schema=_SCHEMAS[name])
-        for name, held in frames.items()
+        name: pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMAS[name])
+        for name, parts in frames.items()
     }
     return Conversations(missing=tuple(missing), **made)
 
@@ -188,7 +188,7 @@ def _describe(sessions: Sessions, step_s: float, rng: np.random.Generator) -> di
     """Every frame of the part for one service, without the selection's columns."""
     counts = Histogram.of(sessions.turns.astype(float))
     laws = [likelihood.fit(family, counts) for family in TURN_LAWS] if len(counts.values) > 1 else []
-    gaps = coarse(sessions.gap_s, step_s) if len(sessions.gap_s) else None
+    gaps = coarse_histogram(sessions.gap_s, step_s) if len(sessions.gap_s) else None
     interval_fits = (
         [likelihood.fit(law, gaps) for law in interval_laws(step_s)] if gaps and len(gaps.values) > 2 else []
     )
@@ -207,26 +207,26 @@ def _describe(sessions: Sessions, step_s: float, rng: np.random.Generator) -> di
 
 def _summary(sessions: Sessions, rng: np.random.Generator) -> pl.DataFrame:
     """Rows of `turns_summary`."""
-    whole = sessions.only(~sessions.near_edge)
+    uncut = sessions.only(~sessions.near_edge)
     n = len(sessions.turns)
     resampled = _turn_measures(_resampled_turns(sessions.turns, rng))
     rows = [
         {"measure": measure, "sessions": n, **flat("value", spread_of(value, resampled[measure]))}
         for measure, value in _single(_turn_measures(_counted(sessions.turns))).items()
     ]
-    left = _single(_turn_measures(_counted(whole.turns))) if len(whole.turns) else {}
+    left = _single(_turn_measures(_counted(uncut.turns))) if len(uncut.turns) else {}
     for row in rows:
         row["whole_only"] = left.get(str(row["measure"]))
     cut = wilson(float(sessions.near_edge.sum()), n)
     rows.append({"measure": "cut_share", "sessions": n, **flat("value", cut), "whole_only": None})
-    every, kept = _everything(sessions), _everything(whole)
-    for measure, value in every.items():
+    all_measures, uncut_measures = _everything(sessions), _everything(uncut)
+    for measure, value in all_measures.items():
         rows.append(
             {
                 "measure": measure,
                 "sessions": int(np.count_nonzero(sessions.turns > 1)),
                 **flat("value", value),
-                "whole_only": kept[measure].value if measure in kept else None,
+                "whole_only": uncut_measures[measure].value if measure in uncut_measures else None,
             }
         )
     return _frame(rows, SUMMARY)
@@ -336,8 +336,8 @@ def _intervals(bins: list[Bin]) -> pl.DataFrame:
     """Rows of `intervals`."""
     rows = []
     for since in ("request", "response"):
-        for named, held in bins:
-            values = held.gap_s if since == "request" else held.idle_s
+        for named, group in bins:
+            values = group.gap_s if since == "request" else group.idle_s
             if values is None or not np.isfinite(values).any():
                 continue
             known = np.isfinite(values)
@@ -345,9 +345,9 @@ def _intervals(bins: list[Bin]) -> pl.DataFrame:
                 {
                     "since": since,
                     **named,
-                    **flat("mean_s", mean_over(held, values, known)),
-                    **flat("median_s", quantile_over(held, values, 0.5)),
-                    **flat("p90_s", quantile_over(held, values, HIGH)),
+                    **flat("mean_s", mean_over(group, values, known)),
+                    **flat("median_s", quantile_over(group, values, 0.5)),
+                    **flat("p90_s", quantile_over(group, values, HIGH)),
                 }
             )
     return _frame(rows, INTERVALS)
@@ -369,16 +369,16 @@ def _long(sessions: Sessions, bins: list[Bin], step_s: float) -> pl.DataFrame:
     rows = []
     for bound, bound_s in _bounds(sessions.gap_s, step_s).items():
         overall = float(np.mean(sessions.gap_s > bound_s)) if len(sessions.gap_s) else 0.0
-        for named, held in bins:
-            over = held.gap_s > bound_s
+        for named, group in bins:
+            over = group.gap_s > bound_s
             rows.append(
                 {
                     "bound": bound,
                     "bound_s": bound_s,
                     **named,
-                    **flat("per_session", mean_of(held.sums(over.astype(float)))),
-                    **flat("share", share_over(held, over)),
-                    "if_alike": overall * float(np.mean(held.turns - 1)),
+                    **flat("per_session", mean_of(group.sums(over.astype(float)))),
+                    **flat("share", share_over(group, over)),
+                    "if_alike": overall * float(np.mean(group.turns - 1)),
                 }
             )
     return _frame(rows, LONG)
@@ -441,11 +441,13 @@ def _tell(part: Conversations, selection: str) -> list[str]:
     ]
     for row in of(part.decline):
         ratio = interval_of(row, "ratio")
-        said = f"turns decline {'exponentially rather than as' if ratio.low > 0 else 'as'} a power law"
+        decline = f"turns decline {'exponentially rather than as' if ratio.low > 0 else 'as'} a power law"
         if ratio.low <= 0 <= ratio.high:
-            said = "an exponential decline of turns and a power law cannot be told apart"
+            decline = "an exponential decline of turns and a power law cannot be told apart"
         best = next((m["family"] for m in of(part.turn_models, best=True)), "neither")
-        out.append(f"{said} (log-likelihood ratio per session {ratio:.3f}); the best law by AIC is {best}.")
+        out.append(
+            f"{decline} (log-likelihood ratio per session {ratio:.3f}); the best law by AIC is {best}."
+        )
     if "interval_median_s" in value:
         median, high = value["interval_median_s"], value["interval_p90_s"]
         out.append(f"the time between two requests of a session is {median:.0f} s, its P90 {high:.0f} s.")

@@ -22,7 +22,7 @@ from ..trace.trace import Selection, Trace
 
 EDGE = 0.9
 """A session may be cut by an edge of the record that is nearer than this quantile of all intervals."""
-MOST_FETCHED = 1_200_000
+MAX_FETCHED = 1_200_000
 """Requests with a session, of 22 bytes each, that may leave a cluster: intervals are fitted one by one."""
 BINS = (*range(1, 11), 11, 16, 21, 31, 51)
 """First number of turns of each row of the tables by turns, from 2; the last row is open."""
@@ -30,7 +30,7 @@ BINS = (*range(1, 11), 11, 16, 21, 31, 51)
 
 def too_many(trace: Trace) -> bool:
     """Whether the requests that name a session are on a cluster and too many to fetch."""
-    return trace.ticks is None and trace.engine.ask("session_rows")["n"].item() > MOST_FETCHED
+    return trace.ticks is None and trace.engine.ask("session_rows")["n"].item() > MAX_FETCHED
 
 
 def by_service(trace: Trace) -> Iterator[tuple[Selection, pl.DataFrame]]:
@@ -40,8 +40,8 @@ def by_service(trace: Trace) -> Iterator[tuple[Selection, pl.DataFrame]]:
     several = any(s.service is not None and s.model is None for s in trace.selections)
     for selection in trace.selections:
         if selection.model is None and (selection.service is not None) == several:
-            held = members.filter(pl.col("selection_id") == selection.selection_id)["stream_id"]
-            own = rows.filter(pl.col("stream_id").is_in(held.implode()))
+            streams = members.filter(pl.col("selection_id") == selection.selection_id)["stream_id"]
+            own = rows.filter(pl.col("stream_id").is_in(streams.implode()))
             if not own.is_empty():
                 yield selection, own
 
@@ -86,17 +86,17 @@ class Sessions:
             owner=session[inner],
         )
 
-    def only(self, kept: Mask) -> Sessions:
+    def only(self, mask: Mask) -> Sessions:
         """The sessions of a mask."""
-        held = kept[self.owner]
-        index = np.cumsum(kept) - 1
+        interval_mask = mask[self.owner]
+        index = np.cumsum(mask) - 1
         return Sessions(
-            turns=self.turns[kept],
-            near_edge=self.near_edge[kept],
+            turns=self.turns[mask],
+            near_edge=self.near_edge[mask],
             near_s=self.near_s,
-            gap_s=self.gap_s[held],
-            idle_s=None if self.idle_s is None else self.idle_s[held],
-            owner=index[self.owner[held]],
+            gap_s=self.gap_s[interval_mask],
+            idle_s=None if self.idle_s is None else self.idle_s[interval_mask],
+            owner=index[self.owner[interval_mask]],
         )
 
     def sums(self, values: Array) -> Array:
@@ -119,10 +119,10 @@ def _near_edge(first_s: Array, last_s: Array, edges: list[tuple[float, float]], 
 
 def mean_over(sessions: Sessions, values: Array, known: Mask | None = None) -> Interval:
     """Mean of non-negative values over intervals, with the error that sessions drawn anew would give it."""
-    mean, error, held = _clustered(sessions, values, known)
-    if held < 2:
+    mean, error, clusters = _cluster_mean(sessions, values, known)
+    if clusters < 2:
         return Interval(mean, float("nan"), float("nan"))
-    reach = student(0.5 + LEVEL / 2, held - 1) * error
+    reach = student(0.5 + LEVEL / 2, clusters - 1) * error
     return Interval(mean, mean - reach, mean + reach)
 
 
@@ -131,10 +131,10 @@ def share_over(sessions: Sessions, hits: Mask, known: Mask | None = None) -> Int
 
     That number lies between the sessions' and the intervals'; it is the sessions' where all agree.
     """
-    share, error, held = _clustered(sessions, hits.astype(float), known)
+    share, error, clusters = _cluster_mean(sessions, hits.astype(float), known)
     n = len(hits) if known is None else int(known.sum())
-    amount = share * (1 - share) / error**2 if error > 0 else float(held)
-    found = wilson(share * min(max(amount, held), n), min(max(amount, held), n))
+    amount = share * (1 - share) / error**2 if error > 0 else float(clusters)
+    found = wilson(share * min(max(amount, clusters), n), min(max(amount, clusters), n))
     return Interval(share, found.low, found.high)
 
 
@@ -144,9 +144,9 @@ def quantile_over(sessions: Sessions, values: Array, probability: float) -> Inte
     ordered = np.sort(values[known])
     n = len(ordered)
     value = float(ordered[max(int(np.ceil(probability * n - 1e-9)) - 1, 0)])
-    _, error, held = _clustered(sessions, (values <= value).astype(float), known)
-    amount = probability * (1 - probability) / error**2 if error > 0 else float(held)
-    amount = min(max(amount, held), n)
+    _, error, clusters = _cluster_mean(sessions, (values <= value).astype(float), known)
+    amount = probability * (1 - probability) / error**2 if error > 0 else float(clusters)
+    amount = min(max(amount, clusters), n)
     share = wilson(probability * amount, amount)
     ends = [int(np.ceil(end * n)) - 1 for end in (share.low, share.high)]
     # Beyond the last order statistic but one, nothing is known of how far the tail goes.
@@ -154,34 +154,35 @@ def quantile_over(sessions: Sessions, values: Array, probability: float) -> Inte
     return Interval(value, low, high)
 
 
-def _clustered(sessions: Sessions, values: Array, known: Mask | None) -> tuple[float, float, int]:
+def _cluster_mean(sessions: Sessions, values: Array, known: Mask | None) -> tuple[float, float, int]:
     """Mean over intervals, its error with sessions as clusters, and how many sessions have any."""
     weight = np.ones(len(values)) if known is None else known.astype(float)
     total, n = sessions.sums(np.where(weight > 0, values, 0.0)), sessions.sums(weight)
-    held = int(np.count_nonzero(n))
+    clusters = int(np.count_nonzero(n))
     mean = float(total.sum() / n.sum())
-    if held < 2:
-        return mean, 0.0, held
-    return mean, float(np.sqrt(np.sum((total - mean * n) ** 2) * held / (held - 1)) / n.sum()), held
+    if clusters < 2:
+        return mean, 0.0, clusters
+    error = np.sqrt(np.sum((total - mean * n) ** 2) * clusters / (clusters - 1)) / n.sum()
+    return mean, float(error), clusters
 
 
 def by_turns(sessions: Sessions) -> Iterator[tuple[dict[str, Any], Sessions]]:
     """Sessions by number of turns, from 2, with the columns that name the bin."""
     for low, high in zip(BINS, (*(b - 1 for b in BINS[1:]), None), strict=True):
-        kept = (sessions.turns >= low) & (sessions.turns <= (high or np.inf))
-        if low < 2 or not kept.any():
+        mask = (sessions.turns >= low) & (sessions.turns <= (high or np.inf))
+        if low < 2 or not mask.any():
             continue
         label = f"{low}+" if high is None else str(low) if low == high else f"{low}–{high}"
-        held = sessions.only(kept)
+        group = sessions.only(mask)
         yield (
             {
                 "turns": label,
                 "turns_low": low,
                 "turns_high": high,
-                "sessions": len(held.turns),
-                "intervals": len(held.gap_s),
+                "sessions": len(group.turns),
+                "intervals": len(group.gap_s),
             },
-            held,
+            group,
         )
 
 

@@ -54,38 +54,38 @@ def first_tokens(cell: Integers | Array, cells_per_e: float) -> Integers:
     return cells
 
 
-def binned(answered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def merge_cells(counts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """From `joint_lengths` in fine request cells: exact responses by request bin, and both in fine cells."""
-    exact = answered.with_columns(pl.col("request_cell") // CELLS_MERGED)
-    cell = np.floor(FINE_CELLS_PER_E * np.log(answered["response_tokens"].to_numpy()))
-    fine = answered.with_columns(pl.Series("response_cell", cell.astype(np.int16)))
+    exact = counts.with_columns(pl.col("request_cell") // CELLS_MERGED)
+    cell = np.floor(FINE_CELLS_PER_E * np.log(counts["response_tokens"].to_numpy()))
+    fine = counts.with_columns(pl.Series("response_cell", cell.astype(np.int16)))
     return (
         exact.group_by("stream_id", "request_cell", "response_tokens").agg(pl.col("n", "request_sum").sum()),
         fine.group_by("stream_id", "request_cell", "response_cell").agg(pl.col("n").sum()),
     )
 
 
-def by_request(answered: pl.DataFrame) -> pl.DataFrame:
+def by_request(counts: pl.DataFrame) -> pl.DataFrame:
     """Moments, quantiles and distance from a Gaussian of the responses in each request bin.
 
-    `answered` has `selection_id`, `request_cell`, `response_tokens`, `n`, `request_sum`; the answer has a row
+    `counts` has `selection_id`, `request_cell`, `response_tokens`, `n`, `request_sum`; the answer has a row
     for each selection and bin with enough responses. Quantiles are the smallest response whose cumulative
     share reaches the probability; `mode` is the mean of the fullest of bins as wide as a quarter of the
     standard deviation; `ks_normal` and `ks_log_normal` are distances from laws of the bin's own moments.
     """
     n, key = pl.col("n"), ["selection_id", "request_cell"]
-    rows = answered.sort(*key, "response_tokens").with_columns(
-        reached=n.cum_sum().over(key), whole=n.sum().over(key), stretch=pl.struct(key).rle_id()
+    rows = counts.sort(*key, "response_tokens").with_columns(
+        reached=n.cum_sum().over(key), total=n.sum().over(key), stretch=pl.struct(key).rle_id()
     )
     rows = rows.filter(
-        (pl.col("whole") >= FEWEST_IN_BIN) & (pl.col("response_tokens").n_unique().over(key) > 1)
+        (pl.col("total") >= FEWEST_IN_BIN) & (pl.col("response_tokens").n_unique().over(key) > 1)
     )
     described = rows.group_by(key, maintain_order=True).agg(
         n.sum().cast(pl.Int64),
         (pl.col("request_sum").sum() / n.sum()).alias("request_mean"),
         *[
             pl.col("response_tokens")
-            .filter(pl.col("reached") >= p * pl.col("whole") - 1e-6)
+            .filter(pl.col("reached") >= p * pl.col("total") - 1e-6)
             .first()
             .alias(name)
             for name, p in PROBABILITIES.items()
@@ -96,7 +96,7 @@ def by_request(answered: pl.DataFrame) -> pl.DataFrame:
     bins = np.repeat(np.arange(len(start)), np.diff(np.append(start, len(x))))
     moments = _Moments(x, weight, start, bins)
     logs = _Moments(np.log(x), weight, start, bins)
-    share = (rows["reached"] / rows["whole"]).to_numpy()
+    share = (rows["reached"] / rows["total"]).to_numpy()
     off = np.abs(special.ndtr((x + 0.5 - moments.mean[bins]) / moments.sd[bins]) - share)
     off_log = np.abs(special.ndtr((np.log(x + 0.5) - logs.mean[bins]) / logs.sd[bins]) - share)
     cell = described["request_cell"].to_numpy()
@@ -146,38 +146,38 @@ def _modes(x: Array, weight: Array, bins: NDArray[np.intp], sd: Array) -> Array:
     return np.asarray(total[first] / n[first])
 
 
-def ridges(answered: pl.DataFrame) -> pl.DataFrame:
+def ridges(counts: pl.DataFrame) -> pl.DataFrame:
     """Distribution of responses in wider request bins, on bins of equal width up to the 99th percentile.
 
     Takes what `by_request` takes; the percentile is that of the selection's responses.
     """
     n, key = pl.col("n"), ["selection_id", "ridge"]
-    whole = pl.col("n").sum().over("selection_id")
+    total = pl.col("n").sum().over("selection_id")
     widths = (
-        answered.lazy()
+        counts.lazy()
         .group_by("selection_id", "response_tokens")
         .agg(n.sum())
         .sort("selection_id", "response_tokens")
-        .filter(n.cum_sum().over("selection_id") >= 0.99 * whole)
+        .filter(n.cum_sum().over("selection_id") >= 0.99 * total)
         .group_by("selection_id")
         .agg(width=(pl.col("response_tokens").min() / RIDGE_BINS).ceil().cast(pl.Int64))
     )
     rows = (
-        answered.lazy()
+        counts.lazy()
         .join(widths, on="selection_id")
         .with_columns(
             ridge=pl.col("request_cell") // RIDGE_CELLS,
             step=(pl.col("response_tokens") - 1) // pl.col("width"),
         )
-        .with_columns(whole=n.sum().over(key))
-        .filter((pl.col("whole") >= FEWEST_IN_RIDGE) & (pl.col("step") < RIDGE_BINS))
-        .group_by(*key, "step", "width", "whole")
+        .with_columns(total=n.sum().over(key))
+        .filter((pl.col("total") >= FEWEST_IN_RIDGE) & (pl.col("step") < RIDGE_BINS))
+        .group_by(*key, "step", "width", "total")
         .agg(n.sum().cast(pl.Int64))
         .sort(*key, "step")
         .with_columns(
             response_low=(pl.col("step") * pl.col("width") + 1),
             response_high=((pl.col("step") + 1) * pl.col("width") + 1),
-            density=n / pl.col("whole") / pl.col("width"),
+            density=n / pl.col("total") / pl.col("width"),
         )
         .collect()
     )
@@ -229,11 +229,11 @@ def line(sums: Array) -> Line | None:
     )
 
 
-def straightness(held: pl.DataFrame) -> float:
+def straightness(bins: pl.DataFrame) -> float:
     """How much of the variance between the bins' mean responses a straight line explains, 0 to 1."""
-    if len(held) < 3:
+    if len(bins) < 3:
         return float("nan")
-    n, x, y = (held[c].to_numpy().astype(float) for c in ("n", "request_mean", "mean"))
+    n, x, y = (bins[c].to_numpy().astype(float) for c in ("n", "request_mean", "mean"))
     x, y = x - np.average(x, weights=n), y - np.average(y, weights=n)
     explained = (n @ (x * y)) ** 2 / ((n @ x**2) * (n @ y**2))
     return float(explained)
@@ -241,16 +241,16 @@ def straightness(held: pl.DataFrame) -> float:
 
 def spread_growth(bins: pl.DataFrame) -> Interval:
     """Exponent g of sd ∝ request^g over the request bins, by least squares weighted with their sizes."""
-    held = bins.filter(pl.col("n") >= FEWEST_IN_RIDGE)
-    if len(held) < 4:
+    large_bins = bins.filter(pl.col("n") >= FEWEST_IN_RIDGE)
+    if len(large_bins) < 4:
         return Interval(np.nan, np.nan, np.nan)
-    weight = held["n"].to_numpy().astype(float)
-    x, y = np.log(held["request_mean"].to_numpy()), np.log(held["sd"].to_numpy())
+    weight = large_bins["n"].to_numpy().astype(float)
+    x, y = np.log(large_bins["request_mean"].to_numpy()), np.log(large_bins["sd"].to_numpy())
     x, y = x - np.average(x, weights=weight), y - np.average(y, weights=weight)
     growth = float(weight @ (x * y) / (weight @ x**2))
     left = weight * x * (y - growth * x)
-    error = np.sqrt(len(held) / (len(held) - 2) * np.sum(left**2)) / (weight @ x**2)
-    half = student(0.5 + LEVEL / 2, len(held) - 2) * float(error)
+    error = np.sqrt(len(large_bins) / (len(large_bins) - 2) * np.sum(left**2)) / (weight @ x**2)
+    half = student(0.5 + LEVEL / 2, len(large_bins) - 2) * float(error)
     return Interval(growth, growth - half, growth + half)
 
 
@@ -285,8 +285,8 @@ def relate(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None
     coarse = coarse[coarse.sum(axis=1) > 0][:, coarse.sum(axis=0) > 0]
     if not np.isfinite(value) or min(coarse.shape) < 2:
         return None
-    together = spearman_interval(value, blocks, rng)
-    correlation = gaussian_correlation(coarse, together)
+    rank_correlation = spearman_interval(value, blocks, rng)
+    correlation = gaussian_correlation(coarse, rank_correlation)
     share = coarse / coarse.sum()
     grid, by_grid = best_grid(fine, coarse)
     independent = np.outer(share.sum(axis=1), share.sum(axis=0))
@@ -296,7 +296,7 @@ def relate(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None
     n = float(coarse.sum())
     return Joint(
         n=int(n),
-        spearman=together,
+        spearman=rank_correlation,
         correlation=correlation,
         grid=grid,
         copula="rank_grid" if delta > 0 else "gaussian",

@@ -45,7 +45,7 @@ def nodes(maximum: int) -> tuple[Array, Array]:
     return np.concatenate(points), np.concatenate(weights)
 
 
-def coarsened(data: Histogram) -> Histogram:
+def coarsen(data: Histogram) -> Histogram:
     """The same histogram with counts from `EXACT` tokens up put together in cells of ratio `RATIO`.
 
     Each cell becomes two points that keep its mass and the mean and variance of its log, so the fit of a Zipf
@@ -58,10 +58,13 @@ def coarsened(data: Histogram) -> Histogram:
         return data
     cell = np.floor(np.log(data.values[~short] / EXACT) / np.log(RATIO)).astype(int)
     mass = np.bincount(cell, counts)
-    held = mass > 0
-    mean = np.bincount(cell, counts * log)[held] / mass[held]
-    square = np.bincount(cell, counts * (log - mean[np.cumsum(held)[cell] - 1]) ** 2)[held] / mass[held]
-    sd, mass = np.sqrt(square), mass[held]
+    occupied = mass > 0
+    mean = np.bincount(cell, counts * log)[occupied] / mass[occupied]
+    square = (
+        np.bincount(cell, counts * (log - mean[np.cumsum(occupied)[cell] - 1]) ** 2)[occupied]
+        / mass[occupied]
+    )
+    sd, mass = np.sqrt(square), mass[occupied]
     pairs = np.stack([np.exp(mean - sd), np.exp(mean + sd)], axis=1)
     return Histogram(
         np.concatenate([data.values[short], pairs.ravel()]),

@@ -20,7 +20,7 @@ from scipy import special
 from ..core.arrays import Array
 from ..stats.likelihood import Family, Fit, Histogram, distance_from_law, fit
 from ..stats.normal_mixture import normal_mixture
-from .coarse_counts import coarsened, nodes
+from .coarse_counts import coarsen, nodes
 
 NARROWEST = 0.03
 """Smallest sigma of a log-normal: one narrower would describe a single token count, not a mode."""
@@ -160,9 +160,9 @@ class Weibull:
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
         """Log mass and its derivatives."""
         inside, by_inside = self._between(theta, values - 0.5, values + 0.5)
-        whole, by_whole = self._between(theta, np.array([0.5]), np.array([self.maximum + 0.5]))
+        normalizer, by_normalizer = self._between(theta, np.array([0.5]), np.array([self.maximum + 0.5]))
         free = [_slope(t, *ends) for t, ends in zip(theta, self._ends(), strict=True)]
-        return inside - whole, (by_inside - by_whole) * np.array(free)[:, None]
+        return inside - normalizer, (by_inside - by_normalizer) * np.array(free)[:, None]
 
     def _ends(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Range of log(shape) and of log(scale)."""
@@ -355,7 +355,7 @@ TITLES = {
 
 def fit_lengths(family: Family, data: Histogram, coarse: Histogram | None = None) -> Fit:
     """Fit on the coarsened histogram; likelihood and distance are those of the full one at that point."""
-    coarse = coarsened(data) if coarse is None else coarse
+    coarse = coarsen(data) if coarse is None else coarse
     found = fit(family, coarse)
     if isinstance(family, LogNormals) and (sorted_theta := family.ordered(found.theta)) is not None:
         found = fit(replace(family, begin=tuple(sorted_theta)), coarse)

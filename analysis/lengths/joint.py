@@ -82,10 +82,10 @@ def spearman(counts: Array) -> Array:
     rows, columns = share.sum(axis=-1), share.sum(axis=-2)
     u = np.cumsum(rows, axis=-1) - rows / 2 - 0.5
     v = np.cumsum(columns, axis=-1) - columns / 2 - 0.5
-    together = np.einsum("...i,...ij,...j->...", u, share, v)
+    covariance = np.einsum("...i,...ij,...j->...", u, share, v)
     alone = (rows * u**2).sum(axis=-1) * (columns * v**2).sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(alone > 1e-18, together / np.sqrt(alone), np.nan))
+        return np.asarray(np.where(alone > 1e-18, covariance / np.sqrt(alone), np.nan))
 
 
 def spearman_interval(value: float, blocks: Array, rng: np.random.Generator, draws: int = 200) -> Interval:
@@ -101,8 +101,8 @@ def spearman_interval(value: float, blocks: Array, rng: np.random.Generator, dra
     shape = blocks.shape
     weights = rng.multinomial(shape[0], np.full(shape[0], 1 / shape[0]), size=draws).astype(float)
     resampled = (weights @ blocks.reshape(shape[0], -1)).reshape(draws, *shape[1:])
-    held = resampled[resampled.sum(axis=(1, 2)) > 0]
-    scores = np.arctanh(np.clip(spearman(held), -0.999999, 0.999999))
+    nonempty = resampled[resampled.sum(axis=(1, 2)) > 0]
+    scores = np.arctanh(np.clip(spearman(nonempty), -0.999999, 0.999999))
     known = scores[np.isfinite(scores)]
     spread = float(np.std(known, ddof=1)) if len(known) > 2 else 0.0
     error = max(spread, float(np.sqrt((1 + value**2 / 2) / (n - 3))))

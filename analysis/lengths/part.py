@@ -23,16 +23,16 @@ from .by_request import (
     BLOCK_CELLS_PER_E,
     CELLS_MERGED,
     FINE_CELLS_PER_E,
-    binned,
     by_request,
     first_tokens,
     line,
+    merge_cells,
     relate,
     ridges,
     spread_growth,
     straightness,
 )
-from .coarse_counts import coarsened
+from .coarse_counts import coarsen
 from .families import BUILDERS, at_bound, fit_lengths
 from .joint import JointModel, Marginal
 from .modality import modality
@@ -79,29 +79,29 @@ class Lengths(Part):
         return joint_model({name: table.filter(of).to_dicts() for name, table in self.frames.items()})
 
 
-def joint_model(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> JointModel:
+def joint_model(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> JointModel:
     """The joint model from the rows of one selection, as a parameter file holds them under `lengths`.
 
     Takes `fits`, `parameters`, `joint` and `joint_grid`. KeyError where the selection was too small to fit.
     """
-    if not told["joint"]:
+    if not tables["joint"]:
         raise KeyError("no joint model of this selection: its requests or responses are all alike")
     sides = []
     for side in SIDES:
-        best = [row for row in told["fits"] if row["column"] == side and row["winner"]]
+        best = [row for row in tables["fits"] if row["column"] == side and row["winner"]]
         if not best:
             raise KeyError(f"no law of {side} lengths: fewer than {FEWEST_ROWS} rows")
         parameters = {
             row["parameter"]: row["value"]
-            for row in told["parameters"]
+            for row in tables["parameters"]
             if (row["column"], row["family"]) == (side, best[0]["family"])
         }
         sides.append(Marginal.of_law(best[0]["family"], parameters, best[0]["maximum"]))
-    joint = told["joint"][0]
+    joint = tables["joint"][0]
     grid = None
     if joint["copula"] == "rank_grid":
         grid = np.zeros((joint["grid_size"], joint["grid_size"]))
-        for row in told["joint_grid"]:
+        for row in tables["joint_grid"]:
             grid[row["request_rank"], row["response_rank"]] = row["share"]
     return JointModel(sides[0], sides[1], joint["correlation"], grid)
 
@@ -125,9 +125,9 @@ def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
                     {**named, "n": count["n"], "failed": failed, "absent": absent, "zero": zero, "used": used}
                 )
                 if data is not None:
-                    _alone(rows, named, data, [seed, selection.selection_id, number])
+                    _describe_side(rows, named, data, [seed, selection.selection_id, number])
     if not missing:
-        _together(rows, frames, trace, seed)
+        _describe_pair(rows, frames, trace, seed)
     few = [f"{r['column']} lengths of {r['selection']} ({r['used']})" for r in rows["rows"] if _is_few(r)]
     if few:
         missing.append(f"Too few to fit laws to, under {FEWEST_ROWS}: {'; '.join(few)}.")
@@ -159,8 +159,8 @@ def _name(selection: Selection) -> dict[str, str | None]:
 
 def _histograms(trace: Trace) -> dict[tuple[int, int], Histogram]:
     """Token counts by selection and side (1 request, 2 response)."""
-    answered = over_selections(trace, trace.engine.ask("length_histograms"), ["side", "tokens"])
-    split = answered.partition_by(["selection_id", "side"], as_dict=True, maintain_order=True)
+    counts = over_selections(trace, trace.engine.ask("length_histograms"), ["side", "tokens"])
+    split = counts.partition_by(["selection_id", "side"], as_dict=True, maintain_order=True)
     return {
         (int(key[0]), int(key[1])): Histogram(
             group["tokens"].to_numpy().astype(float), group["n"].to_numpy().astype(float)
@@ -181,7 +181,7 @@ def _named(trace: Trace, table: pl.DataFrame, name: str) -> pl.DataFrame:
     return table.join(labels, on="selection_id", maintain_order="left").select(columns).fill_nan(None)
 
 
-def _alone(rows: Rows, named: dict[str, Any], data: Histogram, seed: list[int]) -> None:
+def _describe_side(rows: Rows, named: dict[str, Any], data: Histogram, seed: list[int]) -> None:
     """Everything about one column of one selection."""
     maximum = int(data.values[-1])
     found = dict(zip(QUANTILES, data.quantile(np.array(list(QUANTILES.values()))).tolist(), strict=True))
@@ -192,14 +192,14 @@ def _alone(rows: Rows, named: dict[str, Any], data: Histogram, seed: list[int]) 
     if data.n < FEWEST_ROWS or len(data.values) < 3:
         _draw(rows, named, low, high, share * data.n, None, None)
         return
-    coarse = coarsened(data)
-    fits, binned = {}, {}
+    coarse = coarsen(data)
+    fits, bin_shares = {}, {}
     for family, build in BUILDERS.items():
         law = build(maximum)
         fits[family] = fit_lengths(law, data, coarse)
-        binned[family] = np.diff(law.cumulative(fits[family].theta, high - 1.0), prepend=0.0)
+        bin_shares[family] = np.diff(law.cumulative(fits[family].theta, high - 1.0), prepend=0.0)
     winner = min(fits, key=lambda family: fits[family].bic)
-    off = {family: float(np.abs(binned[family] - share).sum() / 2) for family in fits}
+    off = {family: float(np.abs(bin_shares[family] - share).sum() / 2) for family in fits}
     for family, fit in fits.items():
         rows["fits"].append(
             {
@@ -217,7 +217,9 @@ def _alone(rows: Rows, named: dict[str, Any], data: Histogram, seed: list[int]) 
                 "converged": fit.converged,
             }
         )
-        rows["parameters"].extend({**named, "family": family, **told} for told in _told(fit, maximum))
+        rows["parameters"].extend(
+            {**named, "family": family, **parameter_row} for parameter_row in _parameter_rows(fit, maximum)
+        )
     zipf = fits["zipf"].parameters["exponent"]
     rows["zipf"].append(
         {
@@ -232,24 +234,24 @@ def _alone(rows: Rows, named: dict[str, Any], data: Histogram, seed: list[int]) 
             "winner_tv": off[winner],
         }
     )
-    _draw(rows, named, low, high, share * data.n, binned["zipf"], binned[winner])
-    for said in modality(data, [fits[family] for family in MIXTURES], maximum, seed):
-        modes = dict(zip(("mode_1", "mode_2", "mode_3"), said.modes, strict=False))
+    _draw(rows, named, low, high, share * data.n, bin_shares["zipf"], bin_shares[winner])
+    for modes_test in modality(data, [fits[family] for family in MIXTURES], maximum, seed):
+        modes = dict(zip(("mode_1", "mode_2", "mode_3"), modes_test.modes, strict=False))
         rows["bimodality"].append(
             {
                 **named,
-                **{name: getattr(said, name) for name in ("scale", "n_tested", "dip", "p_value")},
-                "components": said.components,
-                "delta_bic": said.delta_bic,
-                "modes": len(said.modes),
+                **{name: getattr(modes_test, name) for name in ("scale", "n_tested", "dip", "p_value")},
+                "components": modes_test.components,
+                "delta_bic": modes_test.delta_bic,
+                "modes": len(modes_test.modes),
                 **{name: modes.get(name) for name in ("mode_1", "mode_2", "mode_3")},
-                "valley": said.valley,
-                "verdict": said.verdict,
+                "valley": modes_test.valley,
+                "verdict": modes_test.verdict,
             }
         )
 
 
-def _told(fit: Fit, maximum: int) -> Iterable[dict[str, Any]]:
+def _parameter_rows(fit: Fit, maximum: int) -> Iterable[dict[str, Any]]:
     """Parameters with intervals; none for one at its bound, or that the data say nothing about."""
     bound = at_bound(fit, maximum)
     for name, interval in fit.parameters.items():
@@ -281,7 +283,7 @@ def _draw(
     winner: Array | None,
 ) -> None:
     """Histogram bins with the curves of the fitted laws; densities are shares per token."""
-    width, whole = high - low, n.sum()
+    width, total = high - low, n.sum()
     for i in range(len(low)):
         rows["histograms"].append(
             {
@@ -289,20 +291,20 @@ def _draw(
                 "low": int(low[i]),
                 "high": int(high[i]),
                 "n": round(n[i]),
-                "density": n[i] / whole / width[i],
+                "density": n[i] / total / width[i],
                 "zipf_density": None if zipf is None else zipf[i] / width[i],
                 "winner_density": None if winner is None else winner[i] / width[i],
             }
         )
 
 
-def _together(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: int) -> None:
+def _describe_pair(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: int) -> None:
     """Everything about requests against responses, per selection."""
     ask, resolution = trace.engine.ask, trace.info.resolution_s
     start = np.floor(trace.start_s / resolution)
     span = max(trace.end_s / resolution - start + 1, 1.0)
     low, high = LINEAR_RANGE
-    exact, fine = binned(ask("joint_lengths", cells_per_e=float(FINE_CELLS_PER_E)))
+    exact, fine = merge_cells(ask("joint_lengths", cells_per_e=float(FINE_CELLS_PER_E)))
     exact = over_selections(trace, exact, ["request_cell", "response_tokens"])
     fine = over_selections(trace, fine, ["request_cell", "response_cell"])
     timed = ask(
@@ -324,18 +326,18 @@ def _together(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: i
         key = (selection.selection_id,)
         if key not in split_sums:
             continue
-        named, held = _name(selection), split_sums[key]
+        named, line_sums = _name(selection), split_sums[key]
         bins = split_bins.get(key, described.clear())
         for inside, about in ((True, f"{low:,} to {high:,} request tokens"), (False, "all")):
-            part, part_bins = held, bins
+            part, part_bins = line_sums, bins
             if inside:
-                part = held.filter(pl.col("in_range") == 1)
+                part = line_sums.filter(pl.col("in_range") == 1)
                 part_bins = bins.filter(pl.col("request_mean").is_between(low, high))
-            told = {**named, "range": about}
+            names = {**named, "range": about}
             if (fitted := line(_sums(part))) is not None:
                 rows["slope"].append(
                     {
-                        **told,
+                        **names,
                         "n": fitted.n,
                         **_interval("slope", fitted.slope),
                         "intercept": fitted.intercept,
@@ -345,25 +347,25 @@ def _together(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: i
                     }
                 )
             if len(part_bins):
-                rows["spread"].append({**told, **_spread(part_bins)})
+                rows["spread"].append({**names, **_spread(part_bins)})
         rng = np.random.default_rng([seed, selection.selection_id])
         table = _dense(split_fine[key], cells[1:])
         timed_table = _dense(split_blocks[key], cells)
-        together = relate(table, timed_table, rng)
-        if together is not None:
+        relation = relate(table, timed_table, rng)
+        if relation is not None:
             rows["joint"].append(
                 {
                     **named,
-                    "n": together.n,
-                    **_interval("spearman", together.spearman),
-                    **_interval("correlation", together.correlation),
-                    "copula": together.copula,
-                    "grid_size": len(together.grid),
-                    **{k: getattr(together, k) for k in ("delta_bic", "tv_independent", "tv_gaussian")},
-                    **{k: getattr(together, k) for k in ("tv_grid", "tv_chance")},
+                    "n": relation.n,
+                    **_interval("spearman", relation.spearman),
+                    **_interval("correlation", relation.correlation),
+                    "copula": relation.copula,
+                    "grid_size": len(relation.grid),
+                    **{k: getattr(relation, k) for k in ("delta_bic", "tv_independent", "tv_gaussian")},
+                    **{k: getattr(relation, k) for k in ("tv_grid", "tv_chance")},
                 }
             )
-            for (i, j), share in np.ndenumerate(together.grid):
+            for (i, j), share in np.ndenumerate(relation.grid):
                 rows["joint_grid"].append({**named, "request_rank": i, "response_rank": j, "share": share})
 
 
@@ -389,18 +391,18 @@ def _interval(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def _sums(held: pl.DataFrame) -> Array:
+def _sums(frame: pl.DataFrame) -> Array:
     """Per stretch of time n, x, y, xx, xy, yy, shape (stretches, 6)."""
-    summed = held.group_by("block").agg(pl.col(SUMS).sum()).sort("block")
+    summed = frame.group_by("block").agg(pl.col(SUMS).sum()).sort("block")
     return summed.select(SUMS).to_numpy().astype(float)
 
 
-def _dense(held: pl.DataFrame, axes: Sequence[str]) -> Array:
+def _dense(counts: pl.DataFrame, axes: Sequence[str]) -> Array:
     """Counts `n` as an array with one axis a column; every axis begins at a multiple of `CELLS_MERGED`."""
     places = []
     for axis in axes:
-        values = held[axis].to_numpy().astype(int)
+        values = counts[axis].to_numpy().astype(int)
         places.append(values - values.min() // CELLS_MERGED * CELLS_MERGED)
     table = np.zeros([int(place.max()) + 1 for place in places])
-    np.add.at(table, tuple(places), held["n"].to_numpy().astype(float))
+    np.add.at(table, tuple(places), counts["n"].to_numpy().astype(float))
     return table

@@ -13,26 +13,26 @@ FEWEST = 50
 """Pairs of lengths below which nothing is said of how they go together."""
 CLOSE = 0.05
 """A law that misplaces no more of the requests than this, at any length, describes them."""
-MOST_NAMED = 6
+MAX_NAMED = 6
 """Selections that a sentence lists; the table has the others."""
 
 
 def sentences(tables: dict[str, pl.DataFrame]) -> list[str]:
     """Laws, modes, responses by request, the joint model, and what was left out."""
-    shown = _shown(tables["rows"])
-    said = _laws(tables["zipf"])
-    said.extend(_modes(tables["bimodality"]))
-    for name in shown:
-        said.extend(_relation(tables, name))
-    said.extend(_dropped(tables["rows"]))
-    return said
+    selections = _main_selections(tables["rows"])
+    lines = _laws(tables["zipf"])
+    lines.extend(_modes(tables["bimodality"]))
+    for name in selections:
+        lines.extend(_relation(tables, name))
+    lines.extend(_dropped(tables["rows"]))
+    return lines
 
 
-def _shown(rows: pl.DataFrame) -> list[str]:
+def _main_selections(rows: pl.DataFrame) -> list[str]:
     """Each service where there are several, else everything; the models are in the tables."""
     services = rows.filter(pl.col("service").is_not_null() & pl.col("model").is_null())
-    held = services if len(services) else rows.filter(pl.col("service").is_null())
-    return held["selection"].unique(maintain_order=True).to_list()
+    rows_of_parts = services if len(services) else rows.filter(pl.col("service").is_null())
+    return rows_of_parts["selection"].unique(maintain_order=True).to_list()
 
 
 def _of(table: pl.DataFrame, selection: str) -> list[dict[str, Any]]:
@@ -49,18 +49,18 @@ def _with(row: dict[str, Any], name: str, spec: str) -> str:
 
 def _laws(zipf: pl.DataFrame) -> list[str]:
     """How far a bounded Zipf is off, and the best law: a sentence for each column and verdict."""
-    said = []
+    lines = []
     for follows in (False, True):
         for column in ("request", "response"):
             of = (pl.col("column") == column) & ((pl.col("ks") <= CLOSE) == follows)
             named = [_law(row) for row in _parts(zipf).filter(of).to_dicts()]
             if named:
                 verdict = f"are within {CLOSE:.0%} of" if follows else "do not follow"
-                said.append(
+                lines.append(
                     f"{column.capitalize()} lengths {verdict} a bounded Zipf law "
                     f"(Kolmogorov–Smirnov distance; that of the best law by BIC): {_listed(named)}."
                 )
-    return said
+    return lines
 
 
 def _parts(table: pl.DataFrame) -> pl.DataFrame:
@@ -70,8 +70,8 @@ def _parts(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _listed(named: list[str]) -> str:
-    more = f"; and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return "; ".join(named[:MOST_NAMED]) + more
+    more = f"; and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    return "; ".join(named[:MAX_NAMED]) + more
 
 
 def _law(row: dict[str, Any]) -> str:
@@ -81,17 +81,17 @@ def _law(row: dict[str, Any]) -> str:
 
 def _modes(table: pl.DataFrame) -> list[str]:
     """What both tests say of responses, a sentence for each scale and verdict, naming the selections."""
-    said = []
-    held = _parts(table).filter(pl.col("column") == "response")
-    for (verdict, scale), group in held.group_by("verdict", "scale", maintain_order=True):
+    lines = []
+    responses = _parts(table).filter(pl.col("column") == "response")
+    for (verdict, scale), group in responses.group_by("verdict", "scale", maintain_order=True):
         named = [_selection_modes(row) for row in group.to_dicts()]
         found = {
             "several modes": "have several modes, by the dip test and by the mixture",
             "one mode": "have one mode, by the dip test and by the mixture",
         }.get(str(verdict), f"have {verdict}")
         where = "a logarithmic scale" if scale == "log tokens" else "the scale of tokens"
-        said.append(f"On {where} response lengths {found}: {_listed(named)}.")
-    return said
+        lines.append(f"On {where} response lengths {found}: {_listed(named)}.")
+    return lines
 
 
 def _selection_modes(row: dict[str, Any]) -> str:
@@ -101,26 +101,25 @@ def _selection_modes(row: dict[str, Any]) -> str:
 
 
 def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
-    said = []
     whose = "Responses" if name == "all" else f"Responses of {name}"
     joint = _of(tables["joint"], name)
     if not joint or joint[0]["n"] < FEWEST:
         return []
-    said = [f"{whose} go with their requests by a rank correlation of {_with(joint[0], 'spearman', '.2f')}."]
+    lines = [f"{whose} go with their requests by a rank correlation of {_with(joint[0], 'spearman', '.2f')}."]
     for row in _of(tables["slope"], name):
         if row["range"] != "all":
-            said.append(_slope(row, whose))
+            lines.append(_slope(row, whose))
     for row in _of(tables["spread"], name):
         if row["range"] != "all":
-            said.append(_spread(row, whose))
+            lines.append(_spread(row, whose))
     best = "rank grid" if joint[0]["copula"] == "rank_grid" else "Gaussian copula"
-    said.append(
+    lines.append(
         f"Drawing both lengths of {'' if name == 'all' else f'{name} '}requests on their own misplaces "
         f"{joint[0]['tv_independent']:.1%} of pairs, a Gaussian copula {joint[0]['tv_gaussian']:.1%}, "
         f"a rank grid {joint[0]['tv_grid']:.1%} (chance alone {joint[0]['tv_chance']:.1%}): "
         f"by BIC the {best} is used."
     )
-    return said
+    return lines
 
 
 def _slope(row: dict[str, Any], whose: str) -> str:
@@ -156,11 +155,11 @@ def _spread(row: dict[str, Any], whose: str) -> str:
 
 def _dropped(rows: pl.DataFrame) -> list[str]:
     """What was left out of the whole trace, once."""
-    whole = rows.filter(pl.col("service").is_null() & pl.col("model").is_null()).to_dicts()
-    if not whole or not any(row["failed"] + row["absent"] + row["zero"] for row in whole):
+    totals = rows.filter(pl.col("service").is_null() & pl.col("model").is_null()).to_dicts()
+    if not totals or not any(row["failed"] + row["absent"] + row["zero"] for row in totals):
         return []
-    parts = [f"{whole[0]['failed']:,} failed requests"]
-    for row in whole:
+    parts = [f"{totals[0]['failed']:,} failed requests"]
+    for row in totals:
         for kind in ("absent", "zero"):
             if row[kind]:
                 parts.append(f"{row[kind]:,} {kind} {row['column']} lengths")

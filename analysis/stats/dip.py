@@ -42,13 +42,13 @@ def dip(sample: Array) -> float:
         minorant, convex = _hull(x[low : high + 1], increasing=True)
         majorant, concave = _hull(x[low : high + 1], increasing=False)
         majorant += 1.0
-        apart = majorant - minorant
-        at_convex, at_concave = convex[np.argmax(apart[convex])], concave[np.argmax(apart[concave])]
-        if apart[at_convex] >= apart[at_concave]:
-            left, widest = at_convex, apart[at_convex]
+        gap = majorant - minorant
+        at_convex, at_concave = convex[np.argmax(gap[convex])], concave[np.argmax(gap[concave])]
+        if gap[at_convex] >= gap[at_concave]:
+            left, widest = at_convex, gap[at_convex]
             right = concave[np.searchsorted(concave, at_convex)]
         else:
-            right, widest = at_concave, apart[at_concave]
+            right, widest = at_concave, gap[at_concave]
             left = convex[np.searchsorted(convex, at_concave, side="right") - 1]
         if widest <= found:
             break

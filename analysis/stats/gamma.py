@@ -178,14 +178,14 @@ class ShapeFits:
 class Likelihood:
     """The log-likelihood of every window over log shape, its mean gap given, and where it is highest.
 
-    `whole_tick` chooses the exact law of whole-tick stamps; otherwise the plain density of continuous gaps,
+    `discrete` chooses the exact law of whole-tick stamps; otherwise the plain density of continuous gaps,
     which must all be above zero. Every window needs a gap; one without a long gap tells next to nothing.
     """
 
-    def __init__(self, gaps: GapSums, whole_tick: bool) -> None:
+    def __init__(self, gaps: GapSums, discrete: bool) -> None:
         self.gaps = gaps
-        self.whole_tick = whole_tick
-        self.grid = _whole_tick_grid(gaps) if whole_tick else _continuous_grid(gaps)
+        self.discrete = discrete
+        self.grid = _discrete_grid(gaps) if discrete else _continuous_grid(gaps)
 
     def maximum(self, prior: Prior | None = None) -> ShapeFits:
         """The most likely shape of each window, after `prior` where one is given.
@@ -198,7 +198,7 @@ class Likelihood:
         if prior is not None:
             height = height - 0.5 * ((np.log(SHAPES) - prior.log_shape) / prior.sd) ** 2
         fits = _peaks(height)
-        return fits if self.whole_tick else self._polished(fits, prior)
+        return fits if self.discrete else self._polished(fits, prior)
 
     def _polished(self, fits: ShapeFits, prior: Prior | None) -> ShapeFits:
         """Newton on n α (log α − ψ(α) − s) − (log α − μ)/τ² = 0 over log α."""
@@ -221,7 +221,7 @@ def _continuous_grid(gaps: GapSums) -> Array:
     return out
 
 
-def _whole_tick_grid(gaps: GapSums) -> Array:
+def _discrete_grid(gaps: GapSums) -> Array:
     """Log-likelihood (n_windows, n_shapes) of the exact law.
 
     One matrix product for the windows between two tabulated means: the log-probabilities of 0, 1, … ticks

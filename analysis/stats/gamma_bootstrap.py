@@ -28,7 +28,7 @@ def lowest_ticks(n_cells: int) -> Array:
     return np.concatenate([np.arange(SINGLE), longer])[:n_cells]
 
 
-def binned(cells: Array) -> GapSums:
+def sums_of_cells(cells: Array) -> GapSums:
     """The sums of a likelihood from counts by cell (n_windows, n_cells), long gaps at mid-cell."""
     edges = lowest_ticks(cells.shape[1] + 1)
     middle = np.sqrt(edges[SINGLE:-1] * (edges[SINGLE + 1 :] - 1))
@@ -38,8 +38,8 @@ def binned(cells: Array) -> GapSums:
 
 def refit(cells: Array) -> tuple[ShapeFits, Array]:
     """Fits and mean gaps of windows told by their counts by cell (n_windows, n_cells)."""
-    gaps = binned(cells)
-    return Likelihood(gaps, whole_tick=True).maximum(), np.maximum(gaps.mean, MEANS[0])
+    gaps = sums_of_cells(cells)
+    return Likelihood(gaps, discrete=True).maximum(), np.maximum(gaps.mean, MEANS[0])
 
 
 def cell_cumulative(shape: Array, mean: Array, n_cells: int) -> Array:

@@ -87,12 +87,12 @@ def _smooth_cycles(series: Array, period: int, span: int) -> Array:
     cycles = -(-n // period)
     out = np.empty((*series.shape[:-1], n + 2 * period))
     full = n - (cycles - 1) * period
-    for first, last, held in ((0, full, cycles), (full, period, cycles - 1)):
+    for first, last, cycle_count in ((0, full, cycles), (full, period, cycles - 1)):
         if first == last:
             continue
-        phases = [series[..., first + c * period : last + c * period] for c in range(held)]
-        smoothed = _cycle_weights(held, span) @ np.stack(phases, axis=-2)
-        for c in range(held + 2):
+        phases = [series[..., first + c * period : last + c * period] for c in range(cycle_count)]
+        smoothed = _cycle_weights(cycle_count, span) @ np.stack(phases, axis=-2)
+        for c in range(cycle_count + 2):
             out[..., first + c * period : last + c * period] = smoothed[..., c, :]
     return out
 

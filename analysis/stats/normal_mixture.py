@@ -25,23 +25,23 @@ def normal_mixture(y: Array, share: Array, k: int, narrowest: float) -> tuple[Ar
         return np.ones(1), np.array([mean]), np.array([spread])
     order = np.argsort(y)
     at = np.interp((np.arange(k) + 0.5) / k, np.cumsum(share[order]), y[order])
-    begun = [(np.full(k, 1 / k), at + 1e-3 * spread * np.arange(k), np.full(k, spread / k))]
+    starts = [(np.full(k, 1 / k), at + 1e-3 * spread * np.arange(k), np.full(k, spread / k))]
 
     weight, mu, sigma = normal_mixture(y, share, k - 1, narrowest)
     edges = np.arange(y.min() - 0.1, y.max() + 0.2, 0.1)
     expected = np.diff(weight @ special.ndtr((edges - mu[:, None]) / sigma[:, None]))
     excess = np.histogram(y, edges, weights=share)[0] - expected
-    most = int(np.argmax(excess))
-    more = max(float(excess[most]), 0.02)
-    begun.append(
+    worst = int(np.argmax(excess))
+    more = max(float(excess[worst]), 0.02)
+    starts.append(
         (
             np.append(weight * (1 - more), more),
-            np.append(mu, edges[most] + 0.05),
+            np.append(mu, edges[worst] + 0.05),
             np.append(sigma, 0.1),
         )
     )
-    tried = [_expectation_maximisation(y, share, *start, narrowest) for start in begun]
-    return max(tried, key=lambda found: found[0])[1:]
+    candidates = [_expectation_maximisation(y, share, *start, narrowest) for start in starts]
+    return max(candidates, key=lambda found: found[0])[1:]
 
 
 def _expectation_maximisation(
@@ -54,9 +54,9 @@ def _expectation_maximisation(
         log_part = np.log(weight / sigma)[:, None] - z**2 / 2
         top = log_part.max(axis=0)
         part = np.exp(log_part - top)
-        whole = part.sum(axis=0)
-        value = float(share @ (top + np.log(whole)))
-        part *= share / whole
+        total = part.sum(axis=0)
+        value = float(share @ (top + np.log(total)))
+        part *= share / total
         weight = np.maximum(part.sum(axis=1), 1e-6)
         mu = part @ y / weight
         variance = part @ y**2 / weight - mu**2

@@ -94,8 +94,8 @@ def lomb_scargle(segments: list[Segment], size: int) -> Array:
     n = sum(len(s.values) for s in segments)
     mean = sum(float(s.values.sum()) for s in segments) / n
     for segment in segments:
-        held = slice(segment.start - first, segment.start - first + len(segment.values))
-        values[held], present[held] = segment.values - mean, 1.0
+        place = slice(segment.start - first, segment.start - first + len(segment.values))
+        values[place], present[place] = segment.values - mean, 1.0
     variance = float(values @ values) / n
     k = np.arange(1, size // 2)
     if variance <= 1e-12:

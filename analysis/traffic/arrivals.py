@@ -30,7 +30,7 @@ _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
 FEWEST_DAYS = 7
 """Traces of fewer days resample windows, not days, for their overall intervals."""
-CV_APART = 2.0
+CV_FACTOR_LIMIT = 2.0
 """A window's own CV and that of its fit on the log's clock further apart than this factor: `not_gamma`."""
 BATCHED_TICKS = 10.0
 """Half of the gaps zero though the mean gap is over this many ticks: stamped in batches, `not_gamma` too."""
@@ -164,7 +164,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
     mean_gap_s = sums.mean * fitted.tick_s
     shape, half = fitted.shrunk.shape, np.minimum(Z * fitted.shrunk.error, 10)
     cv = fitted.gaps.own.cv
-    apart = np.abs(np.log(np.maximum(cv, 1e-300) / fitted.cv_seen)) > np.log(CV_APART)
+    far_from_fit = np.abs(np.log(np.maximum(cv, 1e-300) / fitted.cv_seen)) > np.log(CV_FACTOR_LIMIT)
     zero_share = sums.counts[:, 0] / np.where(sums.n > 0, sums.n, np.nan)
     batched = (zero_share > 0.5) & (sums.mean > BATCHED_TICKS)
     columns = {
@@ -188,7 +188,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
         "p_value": fitted.p_value,
         "shrunk": sums.n < SMALL,
         "resolution_limited": fitted.resolution_limited,
-        "not_gamma": fitted.sound & (apart | batched),
+        "not_gamma": fitted.sound & (far_from_fit | batched),
         "unfitted": np.isnan(shape),
         "working_hours": np.zeros(len(windows), dtype=bool) if windows.working is None else windows.working,
     }
@@ -251,13 +251,13 @@ def _overall_row(
     selection: Selection, windows: Windows, fitted: WindowFits, rng: np.random.Generator
 ) -> _Row:
     """One Gamma for all gaps; intervals by resampling days or windows, else as of one renewal process."""
-    requests, gaps = fitted.gaps.requests, fitted.gaps.whole
+    requests, gaps = fitted.gaps.requests, fitted.gaps.full
     n, covered_s = float(requests.sum()), float(windows.covered_s.sum())
     row: _Row = {**_names(selection), "n": int(n), "rate_rps": n / covered_s, "law": fitted.law}
     pooled = gaps.sums.pooled()
     if pooled.n[0] < FEWEST or not pooled.mean[0] > 0:
         return row
-    fit = Likelihood(pooled, fitted.whole_tick).maximum()
+    fit = Likelihood(pooled, fitted.discrete).maximum()
     shape, mean_gap_s = float(fit.shape[0]), float(pooled.mean[0]) * fitted.tick_s
     cv = float(cv_of(pooled, gaps.square_sum.sum(keepdims=True))[0])
     good = goodness_of_windows(gaps.cells.sum(axis=0, keepdims=True), rng)
@@ -270,14 +270,14 @@ def _overall_row(
         # Sums per block first: then resampling costs by the blocks, not by the windows.
         blocks = int(block.max()) + 1
         per_block = _summed(gaps.sums, block)
-        told = np.stack([requests, windows.covered_s, gaps.square_sum])
-        n_block, covered_block, square_block = (np.bincount(block, each, blocks) for each in told)
+        columns = np.stack([requests, windows.covered_s, gaps.square_sum])
+        n_block, covered_block, square_block = (np.bincount(block, each, blocks) for each in columns)
         weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=200).astype(float)
         resampled = per_block.pooled(weights)
         full = (resampled.n >= FEWEST) & (resampled.mean > 0)
         weights, resampled = weights[full], resampled[full]
         rate = np.quantile(weights @ n_block / (weights @ covered_block), _TAILS)
-        shapes = np.quantile(Likelihood(resampled, fitted.whole_tick).maximum().shape, _TAILS)
+        shapes = np.quantile(Likelihood(resampled, fitted.discrete).maximum().shape, _TAILS)
         cvs = np.quantile(cv_of(resampled, weights @ square_block), _TAILS)
     return row | {
         "rate_rps_low": rate[0], "rate_rps_high": rate[1], "mean_gap_s": mean_gap_s,
@@ -321,8 +321,8 @@ def _missing(trace: Trace, windows: Windows, spreads: list[_Row], batched: list[
         )
     if windows.working is None:
         out.append("The date of the trace's first day is unknown, so working hours cannot be told apart.")
-    told = {row["selection"] for row in spreads}
-    small = [s.label for s in trace.selections if s.label not in told]
+    with_spread = {row["selection"] for row in spreads}
+    small = [s.label for s in trace.selections if s.label not in with_spread]
     if small:
         out.append(
             f"Fewer than {FEWEST_FOR_PRIOR} windows with {SMALL} gaps of at least half a tick each: "

@@ -60,13 +60,13 @@ def by_block(
 ) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
     """Counts of every selection in bins of each width (ascending), and its gaps, by block."""
     if trace.ticks is None:
-        yield from _asked(trace, blocks, widths_ticks)
+        yield from _from_engine(trace, blocks, widths_ticks)
         return
     for selection in trace.selections:
-        yield selection, *_counted(trace.ticks[selection.selection_id], blocks, widths_ticks)
+        yield selection, *_from_ticks(trace.ticks[selection.selection_id], blocks, widths_ticks)
 
 
-def _asked(
+def _from_engine(
     trace: Trace, blocks: Blocks, widths_ticks: Sequence[float]
 ) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
     """The same from small tables that the engine makes, one row a selection and block."""
@@ -90,7 +90,7 @@ def _asked(
         yield selection, counts, BlockGaps(*spread(between, selection, ("n", "gap_sum", "gap_square_sum")))
 
 
-def _counted(
+def _from_ticks(
     ticks: Ticks, blocks: Blocks, widths_ticks: Sequence[float]
 ) -> tuple[list[BlockCounts], BlockGaps]:
     """Counts of one selection in bins of each width, and its gaps, in one pass over its ticks."""
@@ -104,17 +104,17 @@ def _counted(
         if abs(times - round(times)) < 1e-9:
             bins, start = _coarser(bins, start, round(times))
         else:
-            bins, start = _summed(np.floor(tick / width).astype(np.int64), ticks.start)
+            bins, start = _distinct(np.floor(tick / width).astype(np.int64), ticks.start)
         finer = width
         counts.append(_counts(bins, start, width, blocks))
     return counts, _gaps(tick, ticks, blocks)
 
 
 def _coarser(bins: Integers, start: Integers, times: int) -> tuple[Integers, Integers]:
-    return (bins, start) if times == 1 else _summed(bins // times, start)
+    return (bins, start) if times == 1 else _distinct(bins // times, start)
 
 
-def _summed(bins: Integers, start: Integers) -> tuple[Integers, Integers]:
+def _distinct(bins: Integers, start: Integers) -> tuple[Integers, Integers]:
     """Distinct bins of a sorted array, and how many requests lie before each and in all."""
     if not len(bins):
         return bins, start
@@ -124,21 +124,21 @@ def _summed(bins: Integers, start: Integers) -> tuple[Integers, Integers]:
 
 def _counts(bins: Integers, start: Integers, width: float, blocks: Blocks) -> BlockCounts:
     """Sums by block over the bins that some segment holds whole; empty bins add nothing."""
-    held = np.diff(start)
-    whole = []
-    for begun, ended in zip(blocks.start_tick, blocks.end_tick, strict=True):
-        first = np.ceil((begun - blocks.origin_tick) / width)
-        stop = np.floor((ended + 1 - blocks.origin_tick) / width)
-        whole.append(slice(*_placed(bins, np.array([first, stop]))))
-    if len(whole) == 1:
-        bins, held = bins[whole[0]], held[whole[0]]
+    requests = np.diff(start)
+    covered = []
+    for first_tick, last_tick in zip(blocks.start_tick, blocks.end_tick, strict=True):
+        first = np.ceil((first_tick - blocks.origin_tick) / width)
+        stop = np.floor((last_tick + 1 - blocks.origin_tick) / width)
+        covered.append(slice(*_placed(bins, np.array([first, stop]))))
+    if len(covered) == 1:
+        bins, requests = bins[covered[0]], requests[covered[0]]
     else:
-        bins, held = (np.concatenate([values[part] for part in whole]) for values in (bins, held))
+        bins, requests = (np.concatenate([values[part] for part in covered]) for values in (bins, requests))
     border = blocks.borders(bins, width)
     return BlockCounts(
-        _per_block(np.add, held, border),
-        _squares_per_block(held, border),
-        _per_block(np.maximum, held, border),
+        _per_block(np.add, requests, border),
+        _squares_per_block(requests, border),
+        _per_block(np.maximum, requests, border),
     )
 
 
@@ -165,10 +165,10 @@ def _squares_per_block(values: NDArray[Any], border: NDArray[np.intp]) -> Array:
     return out
 
 
-def _placed(bins: Integers, sought: Array) -> NDArray[np.intp]:
+def _placed(bins: Integers, numbers: Array) -> NDArray[np.intp]:
     """Where whole numbers stand among sorted bins, sought in the bins' own type: another would copy them."""
     end = int(bins[-1]) + 1 if len(bins) else 0
-    return np.searchsorted(bins, np.clip(sought, 0, end).astype(bins.dtype))
+    return np.searchsorted(bins, np.clip(numbers, 0, end).astype(bins.dtype))
 
 
 def _per_block(combine: np.ufunc, values: NDArray[Any], border: NDArray[np.intp]) -> Array:

@@ -111,7 +111,7 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
         end=(segments["end_tick"].to_numpy().astype(float) + 1) * tick_s,
     )
     finest = MINUTE_S if trace.info.spread else tick_s
-    told = [
+    widths = [
         w
         for w in WIDTHS_S
         if w >= finest * 0.999 and w <= clock.block_s and clock.bins(w).sum() >= FEWEST_BINS
@@ -120,11 +120,11 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
     blocks = clock.in_ticks(tick_s)
     rows: list[_Row] = []
     gaps: list[_Row] = []
-    for selection, counts, between in by_block(trace, blocks, [w / tick_s for w in told]):
+    for selection, counts, between in by_block(trace, blocks, [w / tick_s for w in widths]):
         weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
         chosen = (pl.col("selection") == selection.label) & (pl.col("covered_s") > 0)
         own = replace(fitted, windows=fitted.windows.filter(chosen).select(_REGENERATING))
-        for width, counted in zip(told, counts, strict=True):
+        for width, counted in zip(widths, counts, strict=True):
             row = _dispersion_row(counted, clock.bins(width), width, weights)
             rows.append(_names(selection) | row | _regenerated(own, selection, width))
         if not trace.info.spread:
@@ -135,10 +135,10 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
         missing.append(
             f"Under {FEWEST_REQUESTS} requests: the dispersion of {', '.join(few)} cannot be told."
         )
-    untold = [f"{w:g} s" for w in WIDTHS_S if w not in told]
-    if untold:
+    omitted = [f"{w:g} s" for w in WIDTHS_S if w not in widths]
+    if omitted:
         missing.append(
-            f"Counts in bins of {', '.join(untold)} say nothing here: the stamps are too coarse for them "
+            f"Counts in bins of {', '.join(omitted)} say nothing here: the stamps are too coarse for them "
             f"or the record holds fewer than {FEWEST_BINS}."
         )
     if trace.info.spread:
@@ -178,11 +178,13 @@ class _Clock:
 
     def weights(self, rng: np.random.Generator) -> Array:
         """How often each block is drawn, the record itself first, shape (1 + REPLICATES, blocks)."""
-        held = np.flatnonzero(self.bins(1) > 0)
+        occupied = np.flatnonzero(self.bins(1) > 0)
         out = np.zeros((1 + REPLICATES, self.blocks))
-        out[0, held] = 1
-        if len(held):
-            out[1:, held] = rng.multinomial(len(held), np.full(len(held), 1 / len(held)), size=REPLICATES)
+        out[0, occupied] = 1
+        if len(occupied):
+            out[1:, occupied] = rng.multinomial(
+                len(occupied), np.full(len(occupied), 1 / len(occupied)), size=REPLICATES
+            )
         return out
 
 
@@ -230,9 +232,9 @@ def _regenerated(fitted: Arrivals, selection: Selection, width: float) -> _Row:
         expected, bins = rate * width, covered / width
     else:
         _, place = np.unique(windows["start_s"].to_numpy() // width, return_inverse=True)
-        whole = np.bincount(place, covered) >= width * 0.999
-        expected = np.bincount(place, rate * covered)[whole].astype(float)
-        share = np.bincount(place, rate * covered / shape)[whole]
+        complete = np.bincount(place, covered) >= width * 0.999
+        expected = np.bincount(place, rate * covered)[complete].astype(float)
+        share = np.bincount(place, rate * covered / shape)[complete]
         shape = np.divide(expected, share, out=np.ones(len(expected)), where=share > 0)
         bins = np.ones(len(expected))
     if not expected.any():

@@ -265,15 +265,15 @@ def _against_load(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     slopes: list[dict[str, Any]] = []
     for (selection_id,), of in rows.group_by("selection_id", maintain_order=True):
         load, n, failed = (of[c].to_numpy().astype(float) for c in ("load", "n", "failed"))
-        for low, high, held in _load_bins(load, n):
+        for low, high, mask in _load_bins(load, n):
             bins.append(
                 {
                     "selection_id": selection_id,
                     "load_low": int(low),
                     "load_high": int(high),
-                    "load_mean": float(load[held] @ n[held] / n[held].sum()),
-                    "n": int(n[held].sum()),
-                    "failed": int(failed[held].sum()),
+                    "load_mean": float(load[mask] @ n[mask] / n[mask].sum()),
+                    "n": int(n[mask].sum()),
+                    "failed": int(failed[mask].sum()),
                 }
             )
         _, day = np.unique(of["day"].to_numpy(), return_inverse=True)
@@ -294,8 +294,8 @@ def _load_bins(load: Array, n: Array) -> Iterator[tuple[float, float, Mask]]:
     cuts = np.unique(load[order][np.searchsorted(share, np.arange(1, LOAD_BINS) / LOAD_BINS)])
     place = np.searchsorted(cuts, load, side="left")
     for at in np.unique(place):
-        held = place == at
-        yield float(load[held].min()), float(load[held].max()), held
+        mask = place == at
+        yield float(load[mask].min()), float(load[mask].max()), mask
 
 
 def odds_per_doubling(load: Array, n: Array, failed: Array, day: NDArray[np.intp]) -> Interval:
@@ -376,8 +376,8 @@ def _difference(daily: pl.DataFrame, first: str, second: str, rng: np.random.Gen
 def _tell(part: Failures) -> Iterator[str]:
     """Findings, most important first."""
     several = part.rates["service"].is_not_null().any()
-    told = part.rates.filter(pl.col("model").is_null(), pl.col("service").is_not_null() == several)
-    for row in told.iter_rows(named=True):
+    rows = part.rates.filter(pl.col("model").is_null(), pl.col("service").is_not_null() == several)
+    for row in rows.iter_rows(named=True):
         who = "requests" if row["service"] is None else f"{row['selection']} requests"
         days = f"; with days resampled, {row['rate_days_low']:.2%} to {row['rate_days_high']:.2%}"
         yield (
@@ -398,7 +398,7 @@ def _tell(part: Failures) -> Iterator[str]:
             f"{100 * row['difference']:.2f} [{100 * low:.2f}, {100 * high:.2f}] points"
             f"{' with days resampled' if by_days else ''}."
         )
-    for row in told.iter_rows(named=True):
+    for row in rows.iter_rows(named=True):
         if not row["overdispersion_low"] > 0:
             continue
         yield (
@@ -407,12 +407,12 @@ def _tell(part: Failures) -> Iterator[str]:
             f"daily rates is {row['daily_mean']:.2%}, of all requests {row['rate']:.2%}."
         )
     slopes = {row["selection"]: interval_of(row, "odds_ratio") for row in part.slopes.iter_rows(named=True)}
-    for selection in told["selection"]:
+    for selection in rows["selection"]:
         ratio = slopes[selection]
         if np.isfinite(ratio.low):
-            said = "rise" if ratio.low > 1 else "fall" if ratio.high < 1 else "are not seen to change"
+            change = "rise" if ratio.low > 1 else "fall" if ratio.high < 1 else "are not seen to change"
             yield (
-                f"the odds of failing of {selection} requests {said} with the load of the minute "
+                f"the odds of failing of {selection} requests {change} with the load of the minute "
                 f"(times {ratio:.2f} when the load doubles)."
             )
     if part.rule:

@@ -61,7 +61,7 @@ class Hours:
     hour: Integers
     """Hours since midnight of day 0, shape (hours,)."""
     segment: Integers
-    whole: Mask
+    observed: Mask
     n: Integers
     """Shape (selections, hours)."""
     failed: Integers
@@ -72,14 +72,14 @@ class Hours:
         names = (
             named_members(trace).unique("selection_id", keep="first").sort("selection_id").drop("stream_id")
         )
-        hour, segment, whole = [], [], []
+        hour, segment, observed = [], [], []
         for row in trace.segments.iter_rows(named=True):
             start_h, end_h = row["start_s"] / HOUR_S, (row["end_s"] + trace.info.resolution_s) / HOUR_S
-            held = np.arange(int(np.floor(start_h)), max(int(np.ceil(end_h - 1e-9)), int(start_h) + 1))
-            covered = np.minimum(held + 1, end_h) - np.maximum(held, start_h)
-            hour.append(held)
-            segment.append(np.full(len(held), row["segment_id"]))
-            whole.append(covered >= 0.5)
+            hours = np.arange(int(np.floor(start_h)), max(int(np.ceil(end_h - 1e-9)), int(start_h) + 1))
+            covered = np.minimum(hours + 1, end_h) - np.maximum(hours, start_h)
+            hour.append(hours)
+            segment.append(np.full(len(hours), row["segment_id"]))
+            observed.append(covered >= 0.5)
         axis = np.concatenate(hour)
         counts = over_selections(
             trace,
@@ -90,7 +90,7 @@ class Hours:
         of = np.searchsorted(names["selection_id"].to_numpy(), counts["selection_id"].to_numpy())
         n, failed = np.zeros((2, len(names), len(axis)), dtype=np.int64)
         n[of, at], failed[of, at] = counts["n"].to_numpy(), counts["failed"].to_numpy()
-        return cls(names, axis, np.concatenate(segment), np.concatenate(whole), n, failed)
+        return cls(names, axis, np.concatenate(segment), np.concatenate(observed), n, failed)
 
     def frame(self) -> pl.DataFrame:
         """One row a selection and hour."""
@@ -101,7 +101,7 @@ class Hours:
                 "hour": np.tile(self.hour, copies),
                 "n": self.n.ravel(),
                 "failed": self.failed.ravel(),
-                "whole": np.tile(self.whole, copies),
+                "whole": np.tile(self.observed, copies),
             }
         )
 
@@ -109,7 +109,7 @@ class Hours:
         """The whole hours of each segment, as slices of the axis."""
         out = []
         for segment in np.unique(self.segment):
-            at = np.flatnonzero((self.segment == segment) & self.whole)
+            at = np.flatnonzero((self.segment == segment) & self.observed)
             if len(at):
                 out.append(slice(int(at[0]), int(at[-1]) + 1))
         return out
@@ -133,7 +133,7 @@ def calendar_of(hours: Hours, day0: date | None) -> pl.DataFrame:
         .with_columns(day=pl.col("hour") // DAY_H)
         .group_by("selection_id", "day")
         .agg(pl.col("n").sum(), pl.col("whole").sum().alias("hours"))
-        .with_columns(whole=pl.col("hours") == DAY_H)
+        .with_columns((pl.col("hours") == DAY_H).alias("whole"))
         .sort("selection_id", "day")
     )
     dates = {d: None if day0 is None else day0 + timedelta(days=d) for d in days["day"].unique().to_list()}
@@ -149,16 +149,16 @@ def calendar_of(hours: Hours, day0: date | None) -> pl.DataFrame:
 
 def profile_of(hours: Hours, day0: date | None) -> pl.DataFrame:
     """Box plots by hour of the day, over all days, and by kind of day where weekdays are known."""
-    whole = (
+    observed = (
         hours.frame()
         .filter(pl.col("whole"))
         .with_columns(hour_of_day=pl.col("hour") % DAY_H, days=pl.lit("all"))
     )
-    views = [whole]
+    views = [observed]
     if day0 is not None:
         weekend = (pl.col("hour") // DAY_H + day0.weekday()) % 7 >= 5
         kind = pl.when(weekend).then(pl.lit("weekend")).otherwise(pl.lit("weekdays"))
-        views.append(whole.with_columns(days=kind))
+        views.append(observed.with_columns(days=kind))
     return boxes(pl.concat(views), ("selection_id", "days", "hour_of_day"), "n")
 
 
@@ -177,8 +177,8 @@ def weekday_ratios(hours: Hours, calendar: pl.DataFrame, rng: np.random.Generato
         _, index = np.unique(week, return_inverse=True)
         weekly = np.zeros((index.max() + 1, 4))
         np.add.at(weekly, index, sums)
-        whole = np.count_nonzero((weekly[:, 1] > 0) & (weekly[:, 3] > 0))
-        by_week = whole >= WEEKS_TO_RESAMPLE
+        complete_weeks = np.count_nonzero((weekly[:, 1] > 0) & (weekly[:, 3] > 0))
+        by_week = complete_weeks >= WEEKS_TO_RESAMPLE
         drawn = (
             resampled_sums(rng, weekly, DRAWS)
             if by_week

@@ -147,11 +147,11 @@ class Periodicity(Part):
     def sentences(self) -> list[str]:
         """Verdicts by service, then weekday ratios."""
         several = self.tests["service"].is_not_null().any()
-        told = self.tests.filter(pl.col("model").is_null(), pl.col("service").is_not_null() == several)
+        tests = self.tests.filter(pl.col("model").is_null(), pl.col("service").is_not_null() == several)
         ratios = self.weekdays.filter(
             pl.col("model").is_null(), pl.col("weekend_mean") >= BUSY_DAY, pl.col("ratio").is_finite()
         )
-        return [*map(_tell, told.iter_rows(named=True)), *map(_tell_weekdays, ratios.iter_rows(named=True))]
+        return [*map(_tell, tests.iter_rows(named=True)), *map(_tell_weekdays, ratios.iter_rows(named=True))]
 
 
 def describe_periodicity(trace: Trace, seed: int = 0) -> Periodicity:
@@ -176,14 +176,14 @@ def _missing(hours: Hours, trace: Trace) -> tuple[str, ...]:
     """What the record is too short for, and whether it has dates."""
     out = []
     length = hours.longest()
-    said = time_span(float((trace.segments["end_s"] - trace.segments["start_s"]).max()))  # type: ignore[arg-type]
+    span = time_span(float((trace.segments["end_s"] - trace.segments["start_s"]).max()))  # type: ignore[arg-type]
     if length < HOURS_NEEDED[DAY_H]:
         out.append(
-            f"The longest stretch of the record lasts {said}; a daily pattern needs three days, "
+            f"The longest stretch of the record lasts {span}; a daily pattern needs three days, "
             "a weekly one two weeks."
         )
     elif length < HOURS_NEEDED[WEEK_H]:
-        out.append(f"The longest stretch of the record lasts {said}; a weekly pattern needs two weeks.")
+        out.append(f"The longest stretch of the record lasts {span}; a weekly pattern needs two weeks.")
     if trace.info.day0 is None:
         out.append(
             "The log carries no dates: weekdays are unknown, and hours of the day count from its second 0."
@@ -375,9 +375,9 @@ def _strengths(
             blocks.setdefault(period, []).append(np.add.reduceat(sums, np.arange(0, n, period), axis=1))
             noise.setdefault(period, _noise_strength(n, periods)[period])
     out = {}
-    for period, held in blocks.items():
-        together = np.concatenate(held, axis=1)
-        value, drawn = _strength(together.sum(axis=1)), _strength(resampled_sums(rng, together, DRAWS))
+    for period, pieces in blocks.items():
+        block_sums = np.concatenate(pieces, axis=1)
+        value, drawn = _strength(block_sums.sum(axis=1)), _strength(resampled_sums(rng, block_sums, DRAWS))
         out[period] = ([spread_of(float(v), d) for v, d in zip(value, drawn, strict=True)], noise[period])
     return out
 

@@ -31,7 +31,7 @@ from ..trace.trace import Trace
 BLOCKS_S = (DAY_S, HOUR_S, MINUTE_S)
 """Rates resample days, else hours, else minutes: the longest of which there are `FEWEST_BLOCKS`."""
 FEWEST_BLOCKS = 7
-MOST_ROWS_FOR_REPEATS = 3_000_000
+MAX_ROWS_FOR_REPEATS = 3_000_000
 """Repeated rows are counted in traces of up to so many requests; it takes longer than all else here."""
 DRAWS = 400
 
@@ -101,13 +101,13 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
     engine, info = trace.engine, trace.info
     missing = []
     totals = engine.ask("totals")
-    if trace.info.rows <= MOST_ROWS_FOR_REPEATS:
+    if trace.info.rows <= MAX_ROWS_FOR_REPEATS:
         repeats = engine.ask("repeats").rename({"n": "repeated", "groups": "repeated_groups"})
         totals = totals.join(repeats, on="stream_id", how="left").with_columns(
             pl.col("repeated", "repeated_groups").fill_null(0)
         )
     else:
-        missing.append(f"Repeated rows are counted in traces of up to {MOST_ROWS_FOR_REPEATS:,} requests.")
+        missing.append(f"Repeated rows are counted in traces of up to {MAX_ROWS_FOR_REPEATS:,} requests.")
     if not info.has_tokens:
         missing.append("The log has no token counts.")
     block_s = _block_s(trace)

@@ -39,7 +39,7 @@ class WindowFits:
 
     gaps: SelectionGaps
     tick_s: float
-    whole_tick: bool
+    discrete: bool
     raw: ShapeFits
     """Each window by itself."""
     shrunk: ShapeFits
@@ -53,7 +53,7 @@ class WindowFits:
     @property
     def law(self) -> str:
         """`whole-tick` or `continuous`: which law the gaps were fitted by."""
-        return "whole-tick" if self.whole_tick else "continuous"
+        return "whole-tick" if self.discrete else "continuous"
 
     @cached_property
     def resolution_limited(self) -> Mask:
@@ -77,15 +77,15 @@ class WindowFits:
 def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) -> WindowFits:
     """Fit all windows of a selection at once, by themselves and after their common prior."""
     sums = gaps.own.sums
-    pooled = gaps.whole.sums.pooled()
+    pooled = gaps.full.sums.pooled()
     n_windows = len(sums.n)
-    whole_tick = bool(pooled.counts[0, 0] > 0 or not pooled.mean[0] >= FINE_TICKS)
+    discrete = bool(pooled.counts[0, 0] > 0 or not pooled.mean[0] >= FINE_TICKS)
     raw, shrunk = _unknown(n_windows), _unknown(n_windows)
     chosen = (sums.n >= FEWEST) & (sums.mean > 0)
     fitted = WindowFits(
         gaps=gaps,
         tick_s=tick_s,
-        whole_tick=whole_tick,
+        discrete=discrete,
         raw=raw,
         shrunk=shrunk,
         ks_distance=np.full(n_windows, np.nan),
@@ -95,7 +95,7 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     )
     if not chosen.any():
         return fitted
-    likelihood = Likelihood(sums[chosen], whole_tick)
+    likelihood = Likelihood(sums[chosen], discrete)
     _keep(raw, chosen, likelihood.maximum())
     sound = np.flatnonzero(fitted.sound)
     prior = _prior(raw.log_shape[sound], raw.error[sound])

@@ -17,7 +17,7 @@ from .arrivals import Arrivals, describe_arrivals, shape_sentence
 
 LENGTHS_S = (300.0, 1200.0, 3600.0)
 """Five minutes, the paper's twenty, an hour."""
-KEPT = ("window_s", "selection", "service", "model", "start_s", "n", "rate_rps",
+COLUMNS = ("window_s", "selection", "service", "model", "start_s", "n", "rate_rps",
         "shape", "shape_low", "shape_high", "rate", "scale")  # fmt: skip
 
 
@@ -30,7 +30,7 @@ class Sequences(Part):
     window_s: float
     """The length that everything else of the characterization uses."""
     windows: pl.DataFrame
-    """Columns of `KEPT`, a row a length, selection and fitted window, in order of time."""
+    """Columns of `COLUMNS`, a row a length, selection and fitted window, in order of time."""
     spread: pl.DataFrame
     """`window_s`, then the columns of `arrivals.SPREAD_SCHEMA`: variation beyond chance."""
 
@@ -52,24 +52,24 @@ class Sequences(Part):
         )
         out = []
         for selection in self.windows["selection"].unique(maintain_order=True):
-            told = medians.filter(pl.col("selection") == selection)
+            rows = medians.filter(pl.col("selection") == selection)
             each = [
                 f"{number(shape)} at {number(window_s / 60)} minutes"
-                for window_s, shape in told.select("window_s", "shape").iter_rows()
+                for window_s, shape in rows.select("window_s", "shape").iter_rows()
             ]
             out.append(f"{selection}: the median shape of a window is {', '.join(each)}.")
         return out
 
     def sentence(self, window_s: float, selection: str) -> str:
         """What one sequence says: how far its shape varies beyond chance, where that can be told."""
-        told = self.spread.filter(
+        rows = self.spread.filter(
             (pl.col("window_s") == window_s)
             & (pl.col("selection") == selection)
             & (pl.col("quantity") == "shape")
             & (pl.col("scope") == "all hours")
         )
-        if told.height:
-            return shape_sentence(told.row(0, named=True), window_s)
+        if rows.height:
+            return shape_sentence(rows.row(0, named=True), window_s)
         count = self.windows.filter(
             (pl.col("window_s") == window_s) & (pl.col("selection") == selection)
         ).height
@@ -90,7 +90,7 @@ def describe_sequences(
             one = describe_arrivals(trace, window_s=window_s, seed=seed)
         length = pl.lit(window_s, dtype=pl.Float64).alias("window_s")
         fitted = one.windows.filter(~pl.col("unfitted"))
-        frames["windows"].append(fitted.with_columns(length).select(KEPT))
+        frames["windows"].append(fitted.with_columns(length).select(COLUMNS))
         frames["spread"].append(one.spread.select(length, pl.all()))
     return Sequences(
         arrivals.missing if trace.info.spread else (),

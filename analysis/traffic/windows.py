@@ -27,7 +27,7 @@ from ..trace.trace import Selection, Trace
 WORKING_HOURS = (9, 18)
 """The paper's weekday working hours, local time (Fig. 6)."""
 
-MOST_TABLED = 65_535
+MAX_TABLED = 65_535
 """Gaps of up to so many ticks have their cell in a table."""
 
 
@@ -74,7 +74,7 @@ class SelectionGaps:
     """Requests per window, shape (n_windows,)."""
     own: WindowGaps
     """Gaps at the pace of the window in which they begin: what is fitted to windows."""
-    whole: WindowGaps
+    full: WindowGaps
     """Gaps as they are, for what is told of all windows together."""
 
 
@@ -117,7 +117,7 @@ def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, Selecti
     them; else the engine groups them and tells the sums.
     """
     if trace.ticks is None:
-        yield from _gaps_asked(trace, windows)
+        yield from _gaps_from_engine(trace, windows)
         return
     for selection in trace.selections:
         ticks = trace.ticks[selection.selection_id]
@@ -130,16 +130,16 @@ def _gaps_of(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
     occupied = np.diff(border)
     requests = np.diff(ticks.start[border]).astype(float)
     gap = ticks.gaps()
-    whole = _counted(gap[1:], border, requests - occupied)
+    full = _gaps_by_window(gap[1:], border, requests - occupied)
     # The gap ahead of a window's last tick crosses its border, unless it is none.
     last = border[1:][occupied > 0] - 1
     last = last[last < len(ticks.tick) - 1]
     last = last[gap[last + 1] > 0]
     begin, end = (ticks.tick[at].astype(float) + ticks.first for at in (last, last + 1))
-    return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
+    return SelectionGaps(requests, _at_own_pace(full, begin, end, requests, windows, tick_s), full)
 
 
-def _gaps_asked(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
+def _gaps_from_engine(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
     """The same from small tables that the engine makes: one row a window, or a window and size of gap."""
     tick_s = trace.info.resolution_s
     ticks = windows.window_s / tick_s
@@ -150,10 +150,10 @@ def _gaps_asked(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, Sel
         chosen = pl.col("selection_id") == selection.selection_id
         sized = trace.engine.ask("window_cells", selection_id=selection.selection_id, window_ticks=ticks)
         own = (sized, counts.filter(chosen), summed.filter(chosen), crossing.filter(chosen))
-        yield selection, _gathered(*own, windows, tick_s)
+        yield selection, _gaps_from_tables(*own, windows, tick_s)
 
 
-def _gathered(
+def _gaps_from_tables(
     sized: pl.DataFrame,
     counts: pl.DataFrame,
     summed: pl.DataFrame,
@@ -173,10 +173,10 @@ def _gathered(
     cells[np.searchsorted(windows.number, sized["number"]), cell] = sized["n"].to_numpy()
     cells[:, 0] = spread(counts, "zeros")
     tail = [spread(summed, column) for column in ("tail_n", "tail_sum", "tail_log_sum")]
-    whole = WindowGaps(cells, GapSums(cells[:, :SINGLE], *tail), spread(summed, "square_sum"))
+    full = WindowGaps(cells, GapSums(cells[:, :SINGLE], *tail), spread(summed, "square_sum"))
     requests = spread(counts, "n")
     begin, end = (crossing[name].to_numpy().astype(float) for name in ("begin_tick", "end_tick"))
-    return SelectionGaps(requests, _at_own_pace(whole, begin, end, requests, windows, tick_s), whole)
+    return SelectionGaps(requests, _at_own_pace(full, begin, end, requests, windows, tick_s), full)
 
 
 def _borders(ticks: Ticks, windows: Windows, window_ticks: float) -> Integers:
@@ -184,11 +184,11 @@ def _borders(ticks: Ticks, windows: Windows, window_ticks: float) -> Integers:
     lowest = np.ceil(windows.number * window_ticks - 1e-9) - ticks.first
     end = int(ticks.tick[-1]) + 1 if len(ticks.tick) else 0
     # In the ticks' own type, else all of them would be copied to compare.
-    sought = np.clip(lowest, 0, end).astype(ticks.tick.dtype)
-    return np.append(np.searchsorted(ticks.tick, sought), len(ticks.tick)).astype(np.int64)
+    first_tick = np.clip(lowest, 0, end).astype(ticks.tick.dtype)
+    return np.append(np.searchsorted(ticks.tick, first_tick), len(ticks.tick)).astype(np.int64)
 
 
-def _counted(ahead: Integers, border: Integers, zeros: Array) -> WindowGaps:
+def _gaps_by_window(ahead: Integers, border: Integers, zeros: Array) -> WindowGaps:
     """Gaps by window, from the gap ahead of each tick but the last, and each window's gaps of zero.
 
     Some windows at a time, as many as stay in the cache.
@@ -197,7 +197,7 @@ def _counted(ahead: Integers, border: Integers, zeros: Array) -> WindowGaps:
     lowest = lowest_ticks(4 * SINGLE + 2 * longest.bit_length())
     n_cells = max(SINGLE, int(np.searchsorted(lowest, longest, side="right")))
     table = (
-        np.searchsorted(lowest, np.arange(min(longest, MOST_TABLED) + 1), side="right").astype(np.uint8) - 1
+        np.searchsorted(lowest, np.arange(min(longest, MAX_TABLED) + 1), side="right").astype(np.uint8) - 1
     )
     cells, tail = np.empty((n_windows, n_cells)), np.zeros((3, n_windows))
     here = 0
@@ -210,8 +210,8 @@ def _counted(ahead: Integers, border: Integers, zeros: Array) -> WindowGaps:
         # The last tick of all has no gap ahead.
         key = np.repeat(np.arange(many) * n_cells, np.diff(border[some.start : some.stop + 1]))[: len(gap)]
         cell = np.take(table, gap, mode="clip")
-        if longest > MOST_TABLED:
-            beyond = np.flatnonzero(gap > MOST_TABLED)
+        if longest > MAX_TABLED:
+            beyond = np.flatnonzero(gap > MAX_TABLED)
             cell[beyond] = np.searchsorted(lowest, gap[beyond], side="right") - 1
         key += cell
         cells[some] = np.bincount(key, minlength=many * n_cells).reshape(many, n_cells)
@@ -226,7 +226,7 @@ def _counted(ahead: Integers, border: Integers, zeros: Array) -> WindowGaps:
 
 
 def _at_own_pace(
-    whole: WindowGaps, begin: Array, end: Array, requests: Array, windows: Windows, tick_s: float
+    full: WindowGaps, begin: Array, end: Array, requests: Array, windows: Windows, tick_s: float
 ) -> WindowGaps:
     """The same, gaps that cross a border, at most one a window, measured at the pace of their window."""
     ticks = windows.window_s / tick_s
@@ -238,12 +238,12 @@ def _at_own_pace(
     beyond = counted[last] - counted[first + 1] + pace[last] * (end - windows.number[last] * ticks)
     gap = end - begin
     own = np.maximum(np.rint(np.minimum(border - begin + beyond / pace[first], gap)), 1)
-    cells, sums = whole.cells.copy(), whole.sums
-    told = np.stack([sums.tail_n, sums.tail_sum, sums.tail_log_sum, whole.square_sum])
+    cells, sums = full.cells.copy(), full.sums
+    sum_rows = np.stack([sums.tail_n, sums.tail_sum, sums.tail_log_sum, full.square_sum])
     lowest = lowest_ticks(cells.shape[1])
     for sign, size in ((-1, gap), (1, own)):
         cell = np.searchsorted(lowest, size, side="right") - 1
         long = cell >= SINGLE
         cells[first, cell] += sign
-        told[:, first] += sign * np.stack([long, long * size, long * np.log(size), size**2])
-    return WindowGaps(cells, GapSums(cells[:, :SINGLE], *told[:3]), told[3])
+        sum_rows[:, first] += sign * np.stack([long, long * size, long * np.log(size), size**2])
+    return WindowGaps(cells, GapSums(cells[:, :SINGLE], *sum_rows[:3]), sum_rows[3])

@@ -50,7 +50,7 @@ def shape(instants: Array) -> Interval:
     # Averaged over where the ticks begin, lest jitter at their borders look like another shape.
     begins = np.arange(PHASES)[:, None] / PHASES
     gaps = GapSums.of(np.diff(np.floor(instants / TICK_S + begins), axis=1))
-    fit = Likelihood(gaps.pooled(np.full(PHASES, 1 / PHASES)), whole_tick=True).maximum()
+    fit = Likelihood(gaps.pooled(np.full(PHASES, 1 / PHASES)), discrete=True).maximum()
     log, half = float(fit.log_shape[0]), Z * float(fit.error[0])
     return Interval(float(np.exp(log)), float(np.exp(log - half)), float(np.exp(log + half)))
 

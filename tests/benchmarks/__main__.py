@@ -70,7 +70,7 @@ count = sum(int(np.isfinite(fit.raw.log_shape).sum()) for fit in fitted)
 begun = time.perf_counter()
 for fit in fitted:
     sums = fit.gaps.own.sums
-    Likelihood(sums[(sums.n >= FEWEST) & (sums.mean > 0)], fit.whole_tick).maximum()
+    Likelihood(sums[(sums.n >= FEWEST) & (sums.mean > 0)], fit.discrete).maximum()
 fit_s = asked_s + time.perf_counter() - begun
 
 connection = trace.engine.connection

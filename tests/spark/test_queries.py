@@ -158,7 +158,7 @@ def test_windows_told_by_sql_are_those_told_by_arrays(opened: Both) -> None:
             gaps_in(arrays, windows), gaps_in(told_by, windows), strict=True
         ):
             np.testing.assert_array_equal(mine.requests, theirs.requests, err_msg=selection.label)
-            for a, b in ((mine.own, theirs.own), (mine.whole, theirs.whole)):
+            for a, b in ((mine.own, theirs.own), (mine.full, theirs.full)):
                 np.testing.assert_array_equal(a.cells, b.cells)
                 np.testing.assert_allclose(a.sums.tail_n, b.sums.tail_n, rtol=1e-12)
                 np.testing.assert_allclose(a.sums.tail_sum, b.sums.tail_sum, rtol=1e-12)

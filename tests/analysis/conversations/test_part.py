@@ -21,7 +21,7 @@ from burstlens.analysis.conversations.laws import (
     IntervalWeibull,
     NegativeBinomial,
     PowerLaw,
-    coarse,
+    coarse_histogram,
 )
 from burstlens.analysis.conversations.part import Conversations, describe_conversations
 from burstlens.analysis.conversations.sessions import Sessions, quantile_over, relation, share_over
@@ -131,12 +131,12 @@ def test_planted_turn_laws_are_recovered_and_covered(name: str, planted: dict[st
 
 
 @pytest.mark.parametrize("law", [IntervalLogNormal(1.0), IntervalWeibull(1.0)], ids=["log-normal", "weibull"])
-def test_planted_intervals_are_recovered_through_whole_seconds(law: Family) -> None:
+def test_planted_intervals_are_recovered_from_floored_seconds(law: Family) -> None:
     rng = np.random.default_rng(12)
     normal = law.name == "log-normal"
     drawn = rng.lognormal(np.log(90), 1.4, 20_000) if normal else 120 * rng.weibull(0.6, 20_000)
     at = rng.random(20_000)
-    fit = likelihood.fit(law, coarse(np.floor(at + drawn), 1.0))
+    fit = likelihood.fit(law, coarse_histogram(np.floor(at + drawn), 1.0))
     planted = {"median_s": 90, "sigma": 1.4} if normal else {"shape": 0.6, "scale_s": 120}
     for parameter, value in planted.items():
         assert fit.parameters[parameter].value == pytest.approx(value, rel=0.03)
@@ -144,14 +144,14 @@ def test_planted_intervals_are_recovered_through_whole_seconds(law: Family) -> N
 
 def test_coarse_histogram_keeps_count_and_quantiles() -> None:
     values = np.random.default_rng(13).lognormal(5, 2, 50_000).round()
-    histogram = coarse(values, 1.0)
+    histogram = coarse_histogram(values, 1.0)
     assert histogram.n == len(values)
     assert len(histogram.values) < 2_000
     for q in (0.1, 0.5, 0.9, 0.99):
         assert float(histogram.quantile(q)) == pytest.approx(np.quantile(values, q), rel=0.01, abs=1)
 
 
-def test_exponential_and_power_law_declines_are_told_apart(make_trace: MakeTrace) -> None:
+def test_exponential_and_power_law_declines_have_their_own_verdicts(make_trace: MakeTrace) -> None:
     rng = np.random.default_rng(14)
     for turns, sign in ((rng.geometric(0.3, 800), 1), (np.minimum(rng.zipf(2.2, 800), 300), -1)):
         part = describe_conversations(made(make_trace, turns, rng.lognormal(4, 1, turns.sum()), 1))
@@ -159,8 +159,8 @@ def test_exponential_and_power_law_declines_are_told_apart(make_trace: MakeTrace
         assert sign * row["ratio"] > 0
         assert (row["ratio_low"] > 0) == (sign > 0)
         assert (row["ratio_high"] < 0) == (sign < 0)
-        said = "exponentially rather than as a power law" if sign > 0 else "decline as a power law"
-        assert any(said in sentence for sentence in part.sentences())
+        phrase = "exponentially rather than as a power law" if sign > 0 else "decline as a power law"
+        assert any(phrase in sentence for sentence in part.sentences())
 
 
 # Estimators with sessions as clusters.
@@ -376,8 +376,8 @@ def test_real_sample_counts_equal_the_log(sample: Conversations, log: pl.DataFra
 
 def test_real_sample_intervals_by_turns_equal_the_log(sample: Conversations, log: pl.DataFrame) -> None:
     for row in sample.intervals.iter_rows(named=True):
-        kept = log.filter(pl.col("turns").is_between(row["turns_low"], row["turns_high"] or 10_000))
-        idle = kept["gap"] - kept["waited"] if row["since"] == "response" else kept["gap"]
+        group = log.filter(pl.col("turns").is_between(row["turns_low"], row["turns_high"] or 10_000))
+        idle = group["gap"] - group["waited"] if row["since"] == "response" else group["gap"]
         values = idle.drop_nulls().sort()
         assert row["intervals"] == len(values)
         assert row["mean_s"] == pytest.approx(values.mean())
@@ -386,10 +386,10 @@ def test_real_sample_intervals_by_turns_equal_the_log(sample: Conversations, log
 
 def test_real_sample_long_intervals_equal_the_log(sample: Conversations, log: pl.DataFrame) -> None:
     for row in sample.long.iter_rows(named=True):
-        kept = log.filter(pl.col("turns").is_between(row["turns_low"], row["turns_high"] or 10_000))
-        over = (kept["gap"].drop_nulls() > row["bound_s"]).sum()
-        assert row["per_session"] == pytest.approx(over / kept["Session ID"].n_unique())
-        assert row["share"] == pytest.approx(over / kept["gap"].drop_nulls().len())
+        group = log.filter(pl.col("turns").is_between(row["turns_low"], row["turns_high"] or 10_000))
+        over = (group["gap"].drop_nulls() > row["bound_s"]).sum()
+        assert row["per_session"] == pytest.approx(over / group["Session ID"].n_unique())
+        assert row["share"] == pytest.approx(over / group["gap"].drop_nulls().len())
 
 
 def test_real_sample_speaks_of_one_service_and_is_deterministic(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from burstlens.analysis.lengths.coarse_counts import EXACT, coarsened, nodes
+from burstlens.analysis.lengths.coarse_counts import EXACT, coarsen, nodes
 from burstlens.analysis.lengths.families import (
     BUILDERS,
     TITLES,
@@ -147,14 +147,14 @@ def test_coarsening_loses_less_than_a_thousandth_per_row(name: str) -> None:
     family = BUILDERS[name](MAXIMUM)
     exact = fit(family, data)
     found = fitted(name, data)
-    assert len(coarsened(data).values) < len(data.values) / 3 or len(data.values) < 600
+    assert len(coarsen(data).values) < len(data.values) / 3 or len(data.values) < 600
     assert found.log_likelihood <= exact.log_likelihood + 1e-6 * data.n
     assert found.log_likelihood / data.n == pytest.approx(exact.log_likelihood / data.n, abs=1e-4)
 
 
 def test_coarsening_keeps_short_counts_mass_and_mean_and_variance_of_the_log() -> None:
     data = drawn("log_normal", 5000, 6)
-    coarse = coarsened(data)
+    coarse = coarsen(data)
     assert coarse.n == pytest.approx(data.n)
     short = data.values < EXACT
     assert np.array_equal(coarse.values[: short.sum()], data.values[short])
@@ -165,7 +165,7 @@ def test_coarsening_keeps_short_counts_mass_and_mean_and_variance_of_the_log() -
 
 def test_a_histogram_of_short_counts_is_left_as_it_is() -> None:
     data = Histogram(np.array([1.0, 5, 60]), np.array([3.0, 2, 1]))
-    assert coarsened(data) is data
+    assert coarsen(data) is data
 
 
 @EVERY
@@ -175,7 +175,7 @@ def test_the_law_that_was_planted_wins_or_ties(name: str) -> None:
     assert scores[name] <= min(scores.values()) + 5
 
 
-def test_an_exponential_law_drives_the_offset_to_its_bound_and_is_told() -> None:
+def test_an_exponential_law_drives_the_offset_to_its_bound_and_is_flagged() -> None:
     counts = 1e5 * np.exp(-np.arange(1.0, 1001) / 120)
     found = fitted("zipf_mandelbrot", Histogram(np.arange(1.0, 1001), counts), 1000)
     assert at_bound(found, 1000) == {"offset", "exponent"}
@@ -191,7 +191,7 @@ def test_rising_counts_keep_a_log_normal_within_its_range() -> None:
     assert fitted("zipf", data, 500).parameters["exponent"].value == pytest.approx(-1, abs=1e-6)
 
 
-def test_a_spike_on_one_count_is_told_as_a_sigma_at_its_bound() -> None:
+def test_a_spike_on_one_count_is_flagged_as_a_sigma_at_its_bound() -> None:
     rng = np.random.default_rng(8)
     tokens = np.concatenate([np.full(3000, 900.0), np.rint(np.exp(rng.normal(4, 1, 3000))) + 1])
     data = Histogram.of(tokens)

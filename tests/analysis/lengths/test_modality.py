@@ -10,7 +10,7 @@ from burstlens.analysis.lengths.modality import TESTED, Modality, dequantised, m
 from burstlens.analysis.stats.likelihood import Histogram
 
 
-def told(tokens: np.ndarray) -> dict[str, Modality]:
+def modality_of(tokens: np.ndarray) -> dict[str, Modality]:
     data = Histogram.of(np.maximum(np.rint(tokens), 1))
     maximum = int(data.values[-1])
     fits = [fit_lengths(LogNormals(maximum, k), data) for k in (1, 2, 3)]
@@ -19,16 +19,16 @@ def told(tokens: np.ndarray) -> dict[str, Modality]:
 
 def test_one_log_normal_has_one_mode() -> None:
     tokens = np.exp(np.random.default_rng(0).normal(5.5, 0.9, 8000))
-    for found in told(tokens).values():
+    for found in modality_of(tokens).values():
         assert found.verdict == "one mode"
         assert found.valley == 0
-    assert told(tokens)["log tokens"].modes[0] == pytest.approx(np.exp(5.5), rel=0.1)
+    assert modality_of(tokens)["log tokens"].modes[0] == pytest.approx(np.exp(5.5), rel=0.1)
 
 
 def test_two_far_log_normals_have_two_modes_at_their_places() -> None:
     rng = np.random.default_rng(1)
     tokens = np.exp(np.concatenate([rng.normal(3, 0.4, 4000), rng.normal(6, 0.4, 6000)]))
-    found = told(tokens)["log tokens"]
+    found = modality_of(tokens)["log tokens"]
     assert found.verdict == "several modes"
     assert found.modes == pytest.approx((np.exp(3), np.exp(6)), rel=0.08)
     assert found.valley > 0.8
@@ -38,17 +38,17 @@ def test_two_far_log_normals_have_two_modes_at_their_places() -> None:
 def test_a_mode_on_the_scale_of_tokens_need_not_be_one_on_the_log_scale() -> None:
     rng = np.random.default_rng(2)
     tokens = np.concatenate([rng.exponential(60, 6000), rng.normal(500, 60, 6000)])
-    found = told(tokens[tokens > 0.5])
+    found = modality_of(tokens[tokens > 0.5])
     assert found["tokens"].verdict == "several modes"
     # The shares of a log scale peak where x·density does, an exponential's at its mean.
     assert found["tokens"].modes[0] < 15
     assert found["log tokens"].modes[0] > 30
 
 
-def test_a_mixture_that_the_dip_misses_is_told_as_such() -> None:
+def test_a_mixture_that_the_dip_misses_has_its_own_verdict() -> None:
     rng = np.random.default_rng(3)
     tokens = np.exp(np.concatenate([rng.normal(4, 1.2, 1500), rng.normal(6, 0.45, 1500)]))
-    found = told(tokens)["log tokens"]
+    found = modality_of(tokens)["log tokens"]
     assert found.components > 1
     assert found.verdict in {"one mode", "several modes by the mixture only"}
 

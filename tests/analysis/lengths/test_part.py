@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from burstlens.analysis.lengths.by_request import binned, first_tokens, line
+from burstlens.analysis.lengths.by_request import first_tokens, line, merge_cells
 from burstlens.analysis.lengths.joint import sample_lengths
 from burstlens.analysis.lengths.part import Lengths, describe_lengths, joint_model
 from burstlens.analysis.lengths.schemas import QUANTILES, SCHEMAS
@@ -48,8 +48,8 @@ def row(table: pl.DataFrame, **of: str) -> dict:
 
 
 def sides(log: pl.DataFrame, selection: str) -> tuple[np.ndarray, np.ndarray]:
-    held = log.filter(SELECTED[selection])
-    return held["Request tokens"].to_numpy(), held["Response tokens"].to_numpy()
+    rows = log.filter(SELECTED[selection])
+    return rows["Request tokens"].to_numpy(), rows["Response tokens"].to_numpy()
 
 
 @pytest.mark.parametrize("selection", list(SELECTED))
@@ -73,20 +73,20 @@ def test_responses_by_request_bin_are_those_of_numpy(
     bins = lengths.frames["by_request"].filter(pl.col("selection") == selection)
     assert len(bins) > 15
     for found in bins.to_dicts():
-        held = response[(request >= found["request_low"]) & (request < found["request_high"])]
-        asked = request[(request >= found["request_low"]) & (request < found["request_high"])]
-        assert found["n"] == len(held)
-        assert found["request_mean"] == pytest.approx(asked.mean())
-        assert found["mean"] == pytest.approx(held.mean())
-        assert found["sd"] == pytest.approx(held.std(ddof=1))
-        scale = (1 - 1 / len(held)) ** 1.5
-        assert found["skewness"] == pytest.approx(stats.skew(held) * scale, abs=1e-6)
-        expected = np.quantile(held, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf")
+        in_bin = response[(request >= found["request_low"]) & (request < found["request_high"])]
+        request_in_bin = request[(request >= found["request_low"]) & (request < found["request_high"])]
+        assert found["n"] == len(in_bin)
+        assert found["request_mean"] == pytest.approx(request_in_bin.mean())
+        assert found["mean"] == pytest.approx(in_bin.mean())
+        assert found["sd"] == pytest.approx(in_bin.std(ddof=1))
+        scale = (1 - 1 / len(in_bin)) ** 1.5
+        assert found["skewness"] == pytest.approx(stats.skew(in_bin) * scale, abs=1e-6)
+        expected = np.quantile(in_bin, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf")
         assert [found[name] for name in ("p5", "p25", "median", "p75", "p95")] == expected.tolist()
-    held = lengths.frames["ridges"].filter(pl.col("selection") == selection)
+    in_bin = lengths.frames["ridges"].filter(pl.col("selection") == selection)
     width = pl.col("response_high") - pl.col("response_low")
-    whole = held.group_by("request_low").agg((pl.col("density") * width).sum().alias("share"))["share"]
-    assert whole.is_between(0.9, 1 + 1e-9).all()
+    total = in_bin.group_by("request_low").agg((pl.col("density") * width).sum().alias("share"))["share"]
+    assert total.is_between(0.9, 1 + 1e-9).all()
 
 
 @pytest.mark.parametrize("selection", list(SELECTED))
@@ -95,16 +95,16 @@ def test_slope_and_rank_correlation_of_the_week_are_those_of_scipy(
 ) -> None:
     request, response = sides(log, selection)
     inside = (request >= 300) & (request <= 2000)
-    for about, kept in (("300 to 2,000 request tokens", inside), ("all", request > 0)):
+    for about, in_range in (("300 to 2,000 request tokens", inside), ("all", request > 0)):
         found = row(lengths.frames["slope"], selection=selection, range=about)
-        expected = stats.linregress(request[kept], response[kept])
-        assert found["n"] == kept.sum()
+        expected = stats.linregress(request[in_range], response[in_range])
+        assert found["n"] == in_range.sum()
         assert found["slope"] == pytest.approx(expected.slope)
         assert found["intercept"] == pytest.approx(expected.intercept)
         assert found["r_squared"] == pytest.approx(expected.rvalue**2)
-    together = row(lengths.frames["joint"], selection=selection)
-    assert together["spearman"] == pytest.approx(stats.spearmanr(request, response).statistic, abs=3e-3)
-    assert together["spearman_low"] < together["spearman"] < together["spearman_high"]
+    joint = row(lengths.frames["joint"], selection=selection)
+    assert joint["spearman"] == pytest.approx(stats.spearmanr(request, response).statistic, abs=3e-3)
+    assert joint["spearman_low"] < joint["spearman"] < joint["spearman_high"]
 
 
 def test_every_query_is_what_numpy_counts(week: Trace, log: pl.DataFrame) -> None:
@@ -119,20 +119,22 @@ def test_every_query_is_what_numpy_counts(week: Trace, log: pl.DataFrame) -> Non
         found, n = np.unique(np.stack(keys, axis=1).astype(int), axis=0, return_counts=True)
         return {tuple(key): count for key, count in zip(found.tolist(), n.tolist(), strict=True)}
 
-    def told(answered: pl.DataFrame, *keys: str) -> dict[tuple, int]:
+    def counts_by(answered: pl.DataFrame, *keys: str) -> dict[tuple, int]:
         return {tuple(r[:-1]): r[-1] for r in answered.select(*keys, "n").rows()}
 
     histograms = ask("length_histograms")
     expected = counted(np.tile(stream, 2), np.repeat([1, 2], len(log)), np.concatenate([request, response]))
-    assert told(histograms, "stream_id", "side", "tokens") == expected
+    assert counts_by(histograms, "stream_id", "side", "tokens") == expected
     joint = ask("joint_lengths", cells_per_e=32.0)
-    assert told(joint, "stream_id", "request_cell", "response_tokens") == counted(stream, fine, response)
+    assert counts_by(joint, "stream_id", "request_cell", "response_tokens") == counted(stream, fine, response)
     assert joint["request_sum"].sum() == request.sum()
-    by_request, both = binned(joint)
-    assert told(by_request, "stream_id", "request_cell", "response_tokens") == counted(stream, cell, response)
+    by_request, both = merge_cells(joint)
+    assert counts_by(by_request, "stream_id", "request_cell", "response_tokens") == counted(
+        stream, cell, response
+    )
     assert by_request["request_sum"].sum() == request.sum()
     expected = counted(stream, fine, np.floor(32.0 * np.log(response)))
-    assert told(both, "stream_id", "request_cell", "response_cell") == expected
+    assert counts_by(both, "stream_id", "request_cell", "response_cell") == expected
 
     blocks = ask(
         "length_blocks", start_tick=0.0, block_ticks=7200.0, range_low=300, range_high=2000, cells_per_e=2.0
@@ -141,11 +143,11 @@ def test_every_query_is_what_numpy_counts(week: Trace, log: pl.DataFrame) -> Non
     inside = (request >= 300) & (request <= 2000)
     coarse = [np.floor(2.0 * np.log(side)) for side in (request, response)]
     keys = ("stream_id", "block", "in_range", "request_cell", "response_cell")
-    assert told(blocks, *keys) == counted(stream, block, inside, *coarse)
-    held = blocks.filter(pl.col("in_range") == 1)
+    assert counts_by(blocks, *keys) == counted(stream, block, inside, *coarse)
+    summed = blocks.filter(pl.col("in_range") == 1)
     x, y = request[inside].astype(float), response[inside].astype(float)
     sums = {"x": x.sum(), "y": y.sum(), "xx": x @ x, "xy": x @ y, "yy": y @ y}
-    assert {name: held[name].sum() for name in sums} == pytest.approx(sums)
+    assert {name: summed[name].sum() for name in sums} == pytest.approx(sums)
 
 
 def test_published_statistics_of_the_week_hold(lengths: Lengths, azure: Lengths) -> None:
@@ -178,15 +180,15 @@ def test_drawn_histograms_hold_every_row_and_their_curves_all_the_probability(le
         assert shares.row(0) == pytest.approx((1, 0, 0) if few else (1, 1, 1), abs=1e-6)
 
 
-def test_planted_zipf_lengths_are_said_to_be_zipf(make_trace: MakeTrace) -> None:
+def test_planted_zipf_lengths_have_a_zipf_verdict(make_trace: MakeTrace) -> None:
     rng, x = np.random.default_rng(0), np.arange(1, 3001)
     mass = x**-0.9 / np.sum(x**-0.9)
     request = rng.choice(x, 8000, p=mass)
     trace = make_trace(np.arange(8000.0), request_tokens=request, response_tokens=rng.choice(x, 8000, p=mass))
     found = describe_lengths(trace)
-    told = row(found.frames["zipf"], column="request")
-    assert told["exponent_low"] < 0.9 < told["exponent_high"]
-    assert told["ks"] < 0.02
+    zipf = row(found.frames["zipf"], column="request")
+    assert zipf["exponent_low"] < 0.9 < zipf["exponent_high"]
+    assert zipf["ks"] < 0.02
     sentence = found.sentences()[0]
     assert "are within 5% of a bounded Zipf law" in sentence
 
@@ -197,9 +199,9 @@ def test_planted_line_is_found_and_called_straight(make_trace: MakeTrace) -> Non
     response = np.maximum(np.rint(100 + 0.2 * request + rng.normal(0, 0.05 * request)), 1).astype(int)
     arrival = np.sort(rng.uniform(0, 86_400, 6000)).round()
     found = describe_lengths(make_trace(arrival, request_tokens=request, response_tokens=response))
-    told = row(found.frames["slope"], range="all")
-    assert told["slope"] == pytest.approx(0.2, abs=1.5 * (told["slope_high"] - told["slope"]))
-    assert told["straightness"] > 0.99
+    slope = row(found.frames["slope"], range="all")
+    assert slope["slope"] == pytest.approx(0.2, abs=1.5 * (slope["slope_high"] - slope["slope"]))
+    assert slope["straightness"] > 0.99
     spread = row(found.frames["spread"], range="all")
     # Inside a bin the line adds to the noise, which grows as the request does.
     assert spread["growth_low"] < 1 < spread["growth_high"] + 0.1
@@ -274,9 +276,10 @@ def test_failures_and_zero_lengths_are_left_out_and_counted(make_trace: MakeTrac
     request[[40, 41]] = 0
     columns = {"request_tokens": request, "response_tokens": response, "failed": failed}
     found = describe_lengths(make_trace(np.arange(n), info={"has_failures": True}, **columns))
-    told = {r["column"]: r for r in found.frames["rows"].to_dicts()}
-    assert (told["request"]["failed"], told["request"]["zero"], told["request"]["used"]) == (30, 2, 368)
-    assert (told["response"]["zero"], told["response"]["used"]) == (0, 370)
+    sides = {r["column"]: r for r in found.frames["rows"].to_dicts()}
+    requests, responses = sides["request"], sides["response"]
+    assert (requests["failed"], requests["zero"], requests["used"]) == (30, 2, 368)
+    assert (responses["zero"], responses["used"]) == (0, 370)
     assert row(found.frames["joint"], selection="all")["n"] == 368
     assert found.sentences()[-1] == "Left out: 30 failed requests, 2 zero request lengths."
 

@@ -62,7 +62,7 @@ def test_dip_equals_that_of_the_diptest_package(n: int) -> None:
         assert dip(sample) == pytest.approx(diptest.dipstat(sample), abs=1e-12)
 
 
-def test_even_spacing_dips_least_and_two_points_most() -> None:
+def test_even_spacing_has_the_smallest_dip_and_two_points_the_largest() -> None:
     assert dip(np.arange(50.0)) == pytest.approx(1 / 100)
     two = np.concatenate([np.linspace(0, 1e-9, 500), np.linspace(1, 1 + 1e-9, 500)])
     assert dip(two) == pytest.approx(0.25, abs=0.002)
@@ -79,7 +79,7 @@ def test_too_few_values_are_refused() -> None:
 
 
 @pytest.mark.parametrize("n", [60, 4000])
-def test_one_mode_is_rejected_no_more_often_than_said(n: int) -> None:
+def test_one_mode_is_rejected_at_the_nominal_rate(n: int) -> None:
     rng = np.random.default_rng(2)
     rejected = [p_value(dip(rng.random(n)), n) < 0.05 for _ in range(120)]
     assert np.mean(rejected) <= 0.12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from burstlens.analysis.conversations.laws import TURN_LAWS, coarse, interval_laws
+from burstlens.analysis.conversations.laws import TURN_LAWS, coarse_histogram, interval_laws
 from burstlens.analysis.stats.draw import PARAMETERS, FittedLaw, lower_quantile
 from burstlens.analysis.stats.likelihood import fit
 
@@ -26,7 +26,7 @@ def test_every_fitted_law_can_be_drawn_from() -> None:
 @pytest.mark.parametrize("name", list(PARAMETERS))
 def test_a_fit_of_draws_finds_the_law(name: str) -> None:
     drawn = FittedLaw(name, PLANTED[name]).draw(4000, np.random.default_rng(1))
-    found = fit(LAWS[name], coarse(drawn, 1.0 if name in {f.name for f in TURN_LAWS} else 1e-3))
+    found = fit(LAWS[name], coarse_histogram(drawn, 1.0 if name in {f.name for f in TURN_LAWS} else 1e-3))
     assert tuple(found.parameters) == PARAMETERS[name]
     for parameter, value in PLANTED[name].items():
         assert found.parameters[parameter].value == pytest.approx(value, rel=0.1)

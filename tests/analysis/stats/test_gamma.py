@@ -36,7 +36,7 @@ def test_probabilities_sum_to_the_distribution_function(shape: float, mean: floa
 
 @given(shape=shapes, mean=st.floats(0.05, 50.0))
 @settings(max_examples=40)
-def test_the_mean_of_whole_ticks_is_the_mean_of_the_gap(shape: float, mean: float) -> None:
+def test_the_mean_in_ticks_is_the_mean_of_the_gap(shape: float, mean: float) -> None:
     ticks = np.arange(int(60 * mean * (1 + 1 / shape)) + 60)
     assert survival(ticks, shape, mean).sum() == pytest.approx(mean, rel=1e-6)
 
@@ -87,23 +87,23 @@ def test_from_sixteen_ticks_the_density_is_as_good(shape: float, mean: float) ->
     ("shape", "rate"),
     [(0.2, 0.05), (0.2, 1.0), (0.5, 0.2), (0.5, 1.0), (1.0, 0.2), (1.0, 1.0), (2.0, 1.0)],
 )
-def test_planted_shapes_are_recovered_from_whole_second_stamps(shape: float, rate: float) -> None:
+def test_planted_shapes_are_recovered_from_stamps_of_a_second(shape: float, rate: float) -> None:
     """The grid of the method's table: 100 gaps a fit, the median within 10 % of what was planted."""
-    fits = Likelihood(GapSums.of(_stamped(shape, rate, (1500, 100))), whole_tick=True).maximum()
+    fits = Likelihood(GapSums.of(_stamped(shape, rate, (1500, 100))), discrete=True).maximum()
     assert np.median(fits.shape) == pytest.approx(shape, rel=0.1)
 
 
 @pytest.mark.parametrize("shape", [0.2, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("rate", [0.05, 1.0])
 def test_intervals_hold_the_planted_shape(shape: float, rate: float) -> None:
-    fits = Likelihood(GapSums.of(_stamped(shape, rate, (1500, 200))), whole_tick=True).maximum()
+    fits = Likelihood(GapSums.of(_stamped(shape, rate, (1500, 200))), discrete=True).maximum()
     covered = np.abs(fits.log_shape - np.log(shape)) < stats.norm.ppf(0.975) * fits.error
     assert 0.90 <= covered.mean() <= 0.97
 
 
 def test_a_prior_halves_what_the_stamps_no_longer_tell() -> None:
     """Five requests a second at whole-second stamps: the shape is lost, and a prior keeps it in bounds."""
-    likelihood = Likelihood(GapSums.of(_stamped(2.0, 5.0, (400, 1000))), whole_tick=True)
+    likelihood = Likelihood(GapSums.of(_stamped(2.0, 5.0, (400, 1000))), discrete=True)
     alone, after = likelihood.maximum(), likelihood.maximum(Prior(0.0, 0.5))
     assert np.median(alone.error) > 1
     assert np.all(after.error <= 0.5 + 1e-6)
@@ -117,7 +117,7 @@ def test_all_windows_at_once_equal_each_window_alone(shape: float, mean: float) 
     rng = np.random.default_rng(3)
     gaps = np.floor(rng.random((5, 120)) + rng.gamma(shape, mean / shape, (5, 120)))
     sums = GapSums.of(gaps)
-    fits = Likelihood(sums, whole_tick=True).maximum()
+    fits = Likelihood(sums, discrete=True).maximum()
     for i, sample in enumerate(gaps):
         values, counts = np.unique(sample, return_counts=True)
 
@@ -138,7 +138,7 @@ def test_all_windows_at_once_equal_each_window_alone(shape: float, mean: float) 
 @settings(max_examples=40)
 def test_continuous_gaps_agree_with_scipy(shape: float, n: int, seed: int) -> None:
     gaps = np.ceil(np.random.default_rng(seed).gamma(shape, 1e9 / shape, n))
-    fit = Likelihood(GapSums.of(gaps), whole_tick=False).maximum()
+    fit = Likelihood(GapSums.of(gaps), discrete=False).maximum()
     expected = stats.gamma.fit(gaps, floc=0)[0]
     assert fit.shape[0] == pytest.approx(expected, rel=1e-6)
 
@@ -146,23 +146,23 @@ def test_continuous_gaps_agree_with_scipy(shape: float, n: int, seed: int) -> No
 def test_the_continuous_error_is_that_of_the_fisher_information() -> None:
     shape, n = 0.7, 400
     gaps = np.ceil(np.random.default_rng(1).gamma(shape, 1e9 / shape, (2000, n)))
-    fits = Likelihood(GapSums.of(gaps), whole_tick=False).maximum()
+    fits = Likelihood(GapSums.of(gaps), discrete=False).maximum()
     assert fits.log_shape.std() == pytest.approx(np.median(fits.error), rel=0.06)
 
 
-def test_pooled_windows_fit_as_their_gaps_together() -> None:
+def test_pooled_windows_fit_as_one_window_of_all_gaps() -> None:
     gaps = _stamped(0.5, 0.2, (6, 80))
     pooled = GapSums.of(gaps).pooled()
-    together = GapSums.of(gaps.ravel())
-    assert pooled.n[0] == together.n[0] == 480
+    concatenated = GapSums.of(gaps.ravel())
+    assert pooled.n[0] == concatenated.n[0] == 480
     assert Likelihood(pooled, True).maximum().shape[0] == pytest.approx(
-        Likelihood(together, True).maximum().shape[0]
+        Likelihood(concatenated, True).maximum().shape[0]
     )
 
 
 def test_degenerate_windows_give_numbers() -> None:
     """All gaps zero, or all one tick: no information, and no warning or NaN either."""
-    fits = Likelihood(GapSums.of(np.array([[0] * 6, [1] * 6, [100] * 6])), whole_tick=True).maximum()
+    fits = Likelihood(GapSums.of(np.array([[0] * 6, [1] * 6, [100] * 6])), discrete=True).maximum()
     assert np.all(np.isfinite(fits.log_shape))
     assert fits.shape[2] == pytest.approx(SHAPES[-1], rel=1e-6)
 

@@ -7,13 +7,13 @@ import pytest
 
 from burstlens.analysis.stats.gamma import SINGLE, cumulative
 from burstlens.analysis.stats.gamma_bootstrap import (
-    binned,
     cell_cumulative,
     excess_spread,
     goodness_of_windows,
     lowest_ticks,
     redraw,
     refit,
+    sums_of_cells,
 )
 
 
@@ -39,7 +39,7 @@ def test_refits_of_redraws_find_the_shape() -> None:
     fits, means = refit(drawn.reshape(-1, 40).astype(float))
     np.testing.assert_allclose(np.median(fits.shape.reshape(500, 3), axis=0), shape, rtol=0.05)
     np.testing.assert_allclose(means.reshape(500, 3).mean(axis=0), mean, rtol=0.05)
-    assert np.all(binned(drawn[0].astype(float)).n == 200)
+    assert np.all(sums_of_cells(drawn[0].astype(float)).n == 200)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class Normal:
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=60))
-def test_a_histogram_holds_what_its_sample_held(sample: list[int]) -> None:
+def test_a_histogram_has_the_statistics_of_its_sample(sample: list[int]) -> None:
     data = Histogram.of(np.array(sample, dtype=float))
     assert data.n == len(sample)
     assert data.mean == pytest.approx(np.mean(sample))
@@ -94,11 +94,11 @@ def test_the_normal_fit_is_mean_and_deviation() -> None:
 
 def test_intervals_hold_the_planted_value_95_times_in_100() -> None:
     rng = np.random.default_rng(3)
-    held = 0
+    covered = 0
     for _ in range(300):
         mean = fit(Poisson(), Histogram.of(rng.poisson(3.0, 60).astype(float))).parameters["mean"]
-        held += mean.low <= 3.0 <= mean.high
-    assert 0.91 <= held / 300 <= 0.985
+        covered += mean.low <= 3.0 <= mean.high
+    assert 0.91 <= covered / 300 <= 0.985
 
 
 def test_what_cannot_be_fitted_says_why() -> None:

@@ -46,5 +46,5 @@ def test_a_characterization_loads_no_library_that_it_can_do_without() -> None:
         "pandas",
     ]
     code = f"import sys, burstlens.analysis.characterize; print([m for m in {heavy} if m in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout.strip() == "[]"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert output.stdout.strip() == "[]"

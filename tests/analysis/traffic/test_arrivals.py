@@ -40,14 +40,14 @@ def test_sums_of_every_window_equal_those_of_plain_numpy(week: Trace, traces: Ca
         np.testing.assert_array_equal(here.requests, np.bincount(stamp // 1200, minlength=504))
         log_gap = np.log(np.maximum(gap, 1))
         cell = np.searchsorted(lowest_ticks(60), gap, side="right") - 1
-        cells = np.zeros((504, here.whole.cells.shape[1]))
+        cells = np.zeros((504, here.full.cells.shape[1]))
         np.add.at(cells, (window, cell), 1)
-        np.testing.assert_array_equal(here.whole.cells, cells)
-        np.testing.assert_array_equal(here.whole.sums.counts, cells[:, :SINGLE])
+        np.testing.assert_array_equal(here.full.cells, cells)
+        np.testing.assert_array_equal(here.full.sums.counts, cells[:, :SINGLE])
         for weights, sums in (
-            (np.where(gap >= SINGLE, gap, 0), here.whole.sums.tail_sum),
-            (np.where(gap >= SINGLE, log_gap, 0), here.whole.sums.tail_log_sum),
-            (gap**2, here.whole.square_sum),
+            (np.where(gap >= SINGLE, gap, 0), here.full.sums.tail_sum),
+            (np.where(gap >= SINGLE, log_gap, 0), here.full.sums.tail_log_sum),
+            (gap**2, here.full.square_sum),
         ):
             np.testing.assert_allclose(sums, np.bincount(window, weights, 504), rtol=1e-9, atol=1e-7)
 
@@ -58,7 +58,7 @@ def test_gaps_over_a_border_are_measured_at_their_windows_pace() -> None:
     second = 140.0 + np.arange(5) * 10
     trace = trace_of(np.concatenate([first, second, [199.0]]))
     _, here = next(gaps_in(trace, windows_of(trace, 100.0)))
-    assert here.whole.sums.mean[0] == pytest.approx((9 * 10 + 50) / 10)
+    assert here.full.sums.mean[0] == pytest.approx((9 * 10 + 50) / 10)
     assert here.own.sums.mean[0] == pytest.approx((9 * 10 + 10 + 40 * 6 / 10) / 10)
     assert here.own.sums.n.tolist() == [10, 5]
 
@@ -135,7 +135,7 @@ def test_rate_of_the_real_week_is_requests_over_span(week: Trace) -> None:
     assert row["interval_by"] == "resampled days"
 
 
-def test_planted_spread_is_told_from_chance() -> None:
+def test_planted_spread_is_larger_than_chance() -> None:
     n = 500
     rng = np.random.default_rng(9)
     same = np.full(n, 0.6)

@@ -80,7 +80,7 @@ def test_poisson_bands_hold_95_of_100_poisson_processes() -> None:
 
 @pytest.mark.parametrize("shape", [0.1, 0.5, 1.0, 3.0])
 @pytest.mark.parametrize("expected", [0.05, 1.0, 20.0, 400.0])
-def test_counts_of_a_renewal_process_scatter_as_told(shape: float, expected: float) -> None:
+def test_counts_of_a_renewal_process_scatter_as_predicted(shape: float, expected: float) -> None:
     bins = 20_000
     times = sample_arrivals([0.0], [shape], [1.0], expected * bins, np.random.default_rng(2))
     counts = np.bincount((times / expected).astype(int), minlength=bins)[:bins]
@@ -117,32 +117,34 @@ def test_conversation_of_the_real_week_is_overdispersed_at_every_width(week: Tra
     assert found.gaps.filter(pl.col("selection") == "conversation · ChatGPT")["cv"].item() > 3
 
 
-def test_rate_variation_does_not_depend_on_how_many_requests_are_kept() -> None:
+def test_rate_variation_does_not_depend_on_the_share_of_requests_sampled() -> None:
     rng = np.random.default_rng(8)
     n = 72 * 14
     rate = np.exp(rng.normal(-2, 0.6, n))
     times = sample_arrivals(np.arange(n) * 1200.0, np.ones(n), rate, 1200.0, rng)
-    kept = times[rng.random(len(times)) < 0.3]
-    full, thinned = (describe_burstiness(trace_of(np.floor(t))).dispersion for t in (times, kept))
+    sampled = times[rng.random(len(times)) < 0.3]
+    full, thinned = (describe_burstiness(trace_of(np.floor(t))).dispersion for t in (times, sampled))
     row, fewer = (f.row(by_predicate=pl.col("width_s") == 60, named=True) for f in (full, thinned))
     assert fewer["idc"] < 0.6 * row["idc"]
     assert fewer["rate_cv2"] == pytest.approx(row["rate_cv2"], rel=0.1)
 
 
 def test_arrivals_at_hand_give_the_same_answer(week: Trace) -> None:
-    asked = describe_burstiness(week, seed=2)
+    without_arrivals = describe_burstiness(week, seed=2)
     given = describe_burstiness(week, seed=2, arrivals=describe_arrivals(week, seed=2))
-    for name, table in asked.tables().items():
+    for name, table in without_arrivals.tables().items():
         assert table.equals(given.tables()[name]), name
 
 
 def test_fine_stamps_are_counted_by_the_second() -> None:
     rng = np.random.default_rng(5)
     times = np.cumsum(rng.exponential(0.05, 60_000))
-    whole, fine = (describe_burstiness(trace_of(t, digits=d)).dispersion for t, d in ((times, 0), (times, 4)))
+    floored, fine = (
+        describe_burstiness(trace_of(t, digits=d)).dispersion for t, d in ((times, 0), (times, 4))
+    )
     # Bins start with the first arrival, up to a second apart; the counts are nearly the same.
-    assert fine["width_s"].to_list() == whole["width_s"].to_list()
-    np.testing.assert_allclose(fine["mean_count"], whole["mean_count"], rtol=0.01)
+    assert fine["width_s"].to_list() == floored["width_s"].to_list()
+    np.testing.assert_allclose(fine["mean_count"], floored["mean_count"], rtol=0.01)
 
 
 def test_holes_are_not_silence() -> None:
@@ -154,7 +156,7 @@ def test_holes_are_not_silence() -> None:
     assert found["idc"].max() < 1.3  # type: ignore[operator]
 
 
-def test_counts_spread_over_minutes_are_told_from_a_minute_on() -> None:
+def test_counts_spread_over_minutes_start_at_a_minute() -> None:
     times = np.floor(np.cumsum(np.random.default_rng(5).exponential(20.0, 9000)))
     trace = trace_of(times)
     spread = replace(trace, info=replace(trace.info, spread=True))

@@ -222,7 +222,7 @@ def test_one_day_has_no_spread_over_days(make_trace: MakeTrace) -> None:
     assert not any("nan" in sentence for sentence in part.sentences())
 
 
-def test_trace_without_a_failure_is_told_plainly(make_trace: MakeTrace) -> None:
+def test_trace_without_a_failure_has_a_rate_of_zero(make_trace: MakeTrace) -> None:
     part = describe_failures(make_trace(np.arange(0, 10 * DAY_S, 500)))
     row = part.rates.row(0, named=True)
     assert (row["failed"], row["rate"], row["rate_low"]) == (0, 0, 0)

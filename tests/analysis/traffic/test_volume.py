@@ -118,18 +118,20 @@ requests = st.lists(
 @settings(max_examples=25)
 @given(rows=requests)
 def test_totals_and_repeats_agree_with_plain_python(make_trace: MakeTrace, rows: list[Any]) -> None:
-    at, service, model, asked, answered = (list(column) for column in zip(*sorted(rows), strict=True))
+    at, service, model, request_tokens, response_tokens = (
+        list(column) for column in zip(*sorted(rows), strict=True)
+    )
     trace = make_trace(
         at,
         service=service,
         model=model,
-        request_tokens=asked,
-        response_tokens=answered,
-        failed=[t == 0 for t in answered],
+        request_tokens=request_tokens,
+        response_tokens=response_tokens,
+        failed=[t == 0 for t in response_tokens],
     )
     row = describe_volume(trace).sizes.row(0, named=True)
     repeated = [rows.count(r) for r in set(rows) if rows.count(r) > 1]
     assert row["n"] == len(rows)
-    assert row["failed"] == answered.count(0)
-    assert row["request_tokens"] == sum(asked)
+    assert row["failed"] == response_tokens.count(0)
+    assert row["request_tokens"] == sum(request_tokens)
     assert (row["repeated"], row["repeated_groups"]) == (sum(repeated), len(repeated))
