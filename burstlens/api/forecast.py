@@ -41,9 +41,9 @@ class ForecastResult(Displayable):
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
-        from ..reports.pages.forecast import told
+        from ..reports.pages.forecast import forecast_dict
 
-        return told(self.part)
+        return forecast_dict(self.part)
 
     def report(
         self,

@@ -1,32 +1,51 @@
 """The page of an experiment, of whatever kind: claims, sections of its parts, a table to cite, identity.
 
 One file that needs no network, made of the same pieces as the page of a trace. Not here: what was found
-(see `burstlens.bench.experiments.findings`), layout (`templates/experiment.html`).
+(see `burstlens.bench.experiments.findings`), layout (`pages.result`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...analysis.core.claims import Claim
-from ...analysis.core.errors import DiskError
-from ...analysis.core.result import Progress, silent
+from ...analysis.core.exhibit import marks
+from ...analysis.core.result import LEVEL, Progress, silent
 from ...analysis.core.units import HOUR_S
 from ...bench.experiments.findings import Findings, findings
 from ...bench.experiments.trials import Question, read
 from ..figures.base import number, percent
-from .base import Block, block, render, sections, write_images, write_tables
+from .base import block
 from .citation_tables import Cited, all_cited
 from .key_numbers import Fact
 from .plain_json import plain
+from .result import (
+    Banner,
+    Copy,
+    ResultPage,
+    Section,
+    Table,
+    simulated_banner,
+    synthetic_banner,
+    with_marks,
+    write_result_page,
+)
 
 SLUG = "experiment"
 TOLD_APART = ("sources", "seeds")
 """Options that have lines of their own in the identity."""
+READING = (
+    "Trials with the same seed share what the seed decides, so settings are compared seed by seed. "
+    "Intervals are "
+    f"Student’s, at {100 * LEVEL:g} %, over seeds. A difference is “higher” or “lower” if its interval "
+    "excludes zero, "
+    "and “within noise” if it does not; “the same” means that no seed differs at all. Each interval is for "
+    "one measure: "
+    "of twenty measures that do not differ, expect one to look as if it did."
+)
 CITED_SHOWN = 24
 """Rows of a table to cite that the page shows; its files have all."""
 
@@ -48,55 +67,83 @@ def write_experiment_page(
     """
     show = progress or silent
     show("reading the experiment", 0.0)
-    said = findings(read(folder))
+    found = findings(read(folder))
+    page = experiment_page(found)
+    report = json.dumps(plain(found.as_dict()), indent=1, ensure_ascii=False)
+    texts = {"report.json": report + "\n"}
+    texts |= {
+        f"tables/{copy.file}": copy.text
+        for section in page.after
+        for table in section.tables
+        for copy in table.copies
+    }
     where = folder if out is None else out
-    asked = said.experiment.question
-    marked = asked.simulated or asked.synthetic
-    name = said.title if marked else f"{said.title} · {asked.title}"
-    blocks = [block(part, slug=SLUG, name=name) for part in said.parts]
-    cited = all_cited([table for one in blocks for table in one.tables.values()])
-    try:
-        where.mkdir(parents=True, exist_ok=True)
-        write_tables(where / "tables", blocks)
-        for number_, table in enumerate(cited, start=1):
-            for ending, text in (("md", table.markdown()), ("tex", table.latex())):
-                (where / "tables" / f"{_cite_name(number_)}.{ending}").write_text(text, encoding="utf-8")
-        told = json.dumps(plain(said.as_dict()), indent=1, ensure_ascii=False)
-        (where / "report.json").write_text(told + "\n", encoding="utf-8")
-        if images:
-            write_images(where / "figures", [each for one in blocks for each in one.drawn], show)
-        show("writing the page", 0.95)
-        page = where / "index.html"
-        page.write_text(_html(said, blocks, cited, command, images), encoding="utf-8")
-    except OSError as fault:
-        raise DiskError.unwritable(where, fault) from fault
-    return page
+    return write_result_page(page, where, command=command, images=images, show=show, texts=texts)
 
 
-def _cite_name(count: int) -> str:
-    return "cite" if count == 1 else f"cite-{count}"
-
-
-def _html(said: Findings, blocks: list[Block], cited: list[Cited], command: str, images: bool) -> str:
-    asked = said.experiment.question
-    return render(
-        "experiment.html",
-        said.title,
-        blocks,
-        simulated=asked.simulated,
-        synthetic=asked.synthetic,
-        unfinished=said.unfinished,
-        notes=said.notes,
-        facts=_facts(said),
-        claims=[(claim, _target(claim, blocks)) for claim in said.claims],
-        sections=sections(blocks, several=False),
-        cited=[
-            (_cite_name(count), table, table.rows[:CITED_SHOWN]) for count, table in enumerate(cited, start=1)
+def experiment_page(found: Findings) -> ResultPage:
+    """What the page of an experiment says."""
+    question = found.experiment.question
+    marked = question.simulated or question.synthetic
+    name = found.title if marked else f"{found.title} · {question.title}"
+    blocks = [block(part, slug=SLUG, name=name) for part in found.parts]
+    tables = all_cited([table for one in blocks for table in one.tables.values()])
+    generated = "A model generated some or all of these requests; they are not from a recorded trace."
+    return ResultPage(
+        kind="experiment",
+        title=found.title,
+        blocks=blocks,
+        banners=[
+            *([Banner("Unfinished.", found.unfinished, "unfinished")] if found.unfinished else []),
+            *simulated_banner(question.simulated),
+            *synthetic_banner(question.synthetic, "Synthetic workload.", generated),
         ],
-        identity=_identity(asked),
-        sources=list(sources(asked.asked.get("sources"))),
-        command=command,
-        images=images,
+        facts=_facts(found),
+        notes=found.notes,
+        claims=found.claims,
+        claims_lead="The trials decide a verdict. A difference within noise counts neither for nor "
+        "against a claim.",
+        after=[_citation(tables, marks(question.simulated, question.synthetic, "workload"))]
+        if tables
+        else [],
+        sources=list(sources(question.asked.get("sources"))),
+        identity_title="Experiment and method",
+        identity=_identity(question),
+        reading=[READING],
+        files=[("report.json", "the findings"), ("tables/", "CSV, Markdown, LaTeX")],
+        further_files="the trials themselves",
+    )
+
+
+def _citation(tables: Sequence[Cited], loud: Sequence[str]) -> Section:
+    """Tables ready for a paper, as text in two languages."""
+    shown = []
+    for count, table in enumerate(tables, start=1):
+        name = "cite" if count == 1 else f"cite-{count}"
+        rows = table.rows[:CITED_SHOWN]
+        more = f"The first {len(rows)} of {len(table.rows)} rows; the files have all."
+        shown.append(
+            Table(
+                table.header,
+                rows,
+                numeric=range(table.labels, len(table.header)),
+                compact=True,
+                remark=more if len(table.rows) > len(rows) else "",
+                copies=[
+                    Copy("Markdown", f"{name}.md", table.markdown()),
+                    Copy("LaTeX", f"{name}.tex", table.latex()),
+                ],
+            )
+        )
+    lead = (
+        f"Means over seeds with {100 * LEVEL:g} % intervals, rounded to the digits that the intervals support"
+    )
+    return Section(
+        anchor="cite",
+        title="A table to cite",
+        lead=with_marks(lead, loud),
+        tables=shown,
+        closing="Every measure with every digit: the table “means” above, as CSV.",
     )
 
 
@@ -114,15 +161,6 @@ def _facts(said: Findings) -> list[Fact]:
     if requests:
         out.append(("Failed", percent(failed / requests), "of requests"))
     return out
-
-
-def _target(claim: Claim, blocks: list[Block]) -> str | None:
-    """The anchor of a claim's figure, else of its part's section, else none."""
-    for one in blocks:
-        if one.part.name == claim.part:
-            wanted = f"fig-{SLUG}-{claim.part}-{claim.figure}"
-            return wanted if wanted in {each.anchor for each in one.drawn} else one.anchor
-    return None
 
 
 def _identity(asked: Question) -> list[tuple[str, str]]:

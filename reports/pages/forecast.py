@@ -1,7 +1,7 @@
 """The page of a forecast: the paper's claim, panels of six hours, a table of the methods, identity.
 
-One file that needs no network, made of the same pieces as the page of a trace. Not here: figures
-(`figures.trace.forecast`), layout (`templates/forecast.html`).
+Not here: figures
+(`figures.trace.forecast`), layout (`pages.result`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import polars as pl
 
-from ...analysis.core.errors import DiskError
+from ...analysis.core.claims import Claim
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import Progress, number, silent
+from ...analysis.core.result import LEVEL, Progress, number, silent
 from ...analysis.core.units import DAY_S, bin_name
 from ...analysis.forecast.models import LABELS, load_xgboost
 from ...analysis.forecast.part import Forecasts
@@ -24,11 +24,21 @@ from ...analysis.forecast.tables import ROLLING
 from ..claims.forecast import decided
 from ..claims.ledger import LEDGER
 from ..figures.base import estimate, percent
-from .base import Block, block, render, sections, write_images, write_tables
+from .base import block
 from .key_numbers import Fact
 from .plain_json import plain
+from .result import Banner, ResultPage, Section, Table, synthetic_banner, write_result_page
 
 SLUG = "forecast"
+METHOD_COLUMNS = (
+    "method",
+    "NMAE",
+    "MSE / variance",
+    "MSE / mean square",
+    "pinball / mean",
+    "in the band",
+    "skill",
+)
 TABLES_LEFT_OUT = ("forecasts",)
 """Too long for `forecast.json`; it lies in `tables/`."""
 
@@ -43,31 +53,19 @@ def write_forecast_page(
 ) -> Path:
     """Write `index.html`, `forecast.json`, `tables/` and `figures/` into `out`; the page's path."""
     show = progress or silent
-    info = part.info
     show("drawing figures", 0.0)
-    one = block(
-        part,
-        slug=SLUG,
-        name=info.name if info.synthetic else f"{info.name} · recorded trace",
-        marks=marks(None, info.synthetic, "trace"),
-        info=info,
+    text = json.dumps(forecast_dict(part), indent=1, ensure_ascii=False) + "\n"
+    return write_result_page(
+        forecast_page(part),
+        out,
+        command=command,
+        images=images,
+        show=show,
+        texts={"forecast.json": text},
     )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_tables(out / "tables", [one])
-        text = json.dumps(told(part), indent=1, ensure_ascii=False)
-        (out / "forecast.json").write_text(text + "\n", encoding="utf-8")
-        if images:
-            write_images(out / "figures", one.drawn, show)
-        show("writing the page", 0.95)
-        page = out / "index.html"
-        page.write_text(_html(part, one, command, images), encoding="utf-8")
-    except OSError as fault:
-        raise DiskError.unwritable(out, fault) from fault
-    return page
 
 
-def told(part: Forecasts) -> dict[str, Any]:
+def forecast_dict(part: Forecasts) -> dict[str, Any]:
     """The forecast as plain data for JSON, without the bins themselves."""
     verdict = decided(part)
     return {
@@ -86,25 +84,57 @@ def told(part: Forecasts) -> dict[str, Any]:
     }
 
 
-def _html(part: Forecasts, one: Block, command: str, images: bool) -> str:
-    entry = next(line for line in LEDGER if line.id == "forecast")
-    verdict = decided(part)
-    target = f"fig-{SLUG}-{part.name}-{verdict.figure}"
-    hopeless = part.verdicts.filter(~pl.col("forecastable"))
-    return render(
-        "forecast.html",
-        f"Forecast of {part.info.name}",
-        [one],
-        synthetic=part.info.synthetic,
-        hopeless=[_verdict(row) for row in hopeless.iter_rows(named=True)],
+def forecast_page(part: Forecasts) -> ResultPage:
+    """What the page of a forecast says."""
+    info = part.info
+    hopeless = [_verdict(row) for row in part.verdicts.filter(~pl.col("forecastable")).iter_rows(named=True)]
+    listed = "; ".join(f"{one['what']} (skill {one['skill']})" for one in hopeless)
+    cannot = Banner(
+        "Cannot be forecast.", f"No method is shown to beat the best naive one on: {listed}.", "hopeless"
+    )
+    generated = "A model generated this trace; what is learned here is learned from that model."
+    return ResultPage(
+        kind="forecast",
+        title=f"Forecast of {info.name}",
+        blocks=[
+            block(
+                part,
+                slug=SLUG,
+                name=info.name if info.synthetic else f"{info.name} · recorded trace",
+                marks=marks(None, info.synthetic, "trace"),
+                info=info,
+            )
+        ],
+        banners=[
+            *synthetic_banner(info.synthetic, "Synthetic.", generated),
+            *([cannot] if hopeless else []),
+        ],
         facts=_facts(part),
-        claim=(entry, verdict, target if target in {each.anchor for each in one.drawn} else one.anchor),
-        sections=sections([one], several=False),
-        models=_models(part),
+        claims=[_claim(part)],
+        claims_lead="The held-out days decide the verdict. The paper’s numbers are from its own days, "
+        "which are "
+        "not public.",
+        after=[_methods(part)],
+        sources=[("", source.name, source.sha256) for source in info.sources],
+        identity_title="Trace and method",
         identity=_identity(part),
-        sources=part.info.sources,
-        command=command,
-        images=images,
+        files=[("forecast.json", ""), ("tables/", "CSV, every bin in forecast-forecasts.csv")],
+    )
+
+
+def _claim(part: Forecasts) -> Claim:
+    """The paper's claim about forecasts, decided by this one."""
+    line = next(line for line in LEDGER if line.id == "forecast")
+    decision = decided(part)
+    return Claim(
+        line.id,
+        line.where,
+        line.claim,
+        decision.verdict,
+        decision.value,
+        decision.why,
+        part.name,
+        decision.figure,
     )
 
 
@@ -121,15 +151,23 @@ def _verdict(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _models(part: Forecasts) -> list[tuple[str, list[list[str]]]]:
-    """A table of methods for each series over the rolling origins: its heading and its rows."""
-    out = []
+def _methods(part: Forecasts) -> Section:
+    """A table of methods for each series over the rolling origins."""
+    tables = []
     rolling = part.scores.filter(pl.col("split") == ROLLING)
     for row in part.verdicts.iter_rows(named=True):
         keys = ("selection", "target", "bin_s")
         own = rolling.filter(*(pl.col(key) == row[key] for key in keys)).sort("mae")
-        out.append((_verdict(row)["what"], [_cells(each) for each in own.iter_rows(named=True)]))
-    return out
+        rows = [_cells(each) for each in own.iter_rows(named=True)]
+        tables.append(Table(METHOD_COLUMNS, rows, range(1, len(METHOD_COLUMNS)), title=_verdict(row)["what"]))
+    return Section(
+        anchor="models",
+        title="Methods",
+        lead="All rolling origins together, the smallest error first. Skill is against the best naive "
+        "method in "
+        f"hindsight; intervals are at {100 * LEVEL:g} %.",
+        tables=tables,
+    )
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """The page of an evaluation on a GPU: stages, fitted constants, calibration, errors of the simulated engine.
 
 The experiments have pages of their own in their folders, which are brought up to date and linked. Not here:
-running anything (`burstlens.gpu.evaluate`), layout (`templates/gpu.html`).
+running anything (`burstlens.gpu.evaluate`), layout (`pages.result`).
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import contextlib
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ...analysis.core.errors import DiskError, InputError
+from ...analysis.core.result import silent
 from ...bench.experiments.against import COMPARED, ERRORS, JUDGED, ORDERS, SUMMARY, WITHIN
 from ...bench.experiments.backends import MEASURES
 from ...bench.experiments.trials import is_experiment, read
 from ..figures.base import number, percent
-from .base import render
 from .experiment import write_experiment_page
+from .result import ResultPage, Section, Table, simulated_banner, synthetic_banner, write_result_page
 
 STAGES = {
     "profile": "Steps over batch and length, and the step time's constants",
@@ -51,19 +51,6 @@ WORST = 12
 """Steps and trials with the largest residuals that are shown; the files have all."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the page, its cells as text."""
-
-    title: str
-    lead: str
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    anchor: str
-    numeric: tuple[int, ...]
-    """Columns of numbers, counted from 0."""
-
-
 def write_gpu_page(folder: Path, *, command: str = "", images: bool = True) -> Path:
     """Write `index.html` of an evaluation's folder, and the pages of the experiments in it; its path.
 
@@ -80,27 +67,45 @@ def write_gpu_page(folder: Path, *, command: str = "", images: bool = True) -> P
     for kind in EXPERIMENTS:
         if is_experiment(folder / kind) and read(folder / kind).trials.height:
             write_experiment_page(folder / kind, command=command, images=images)
-            pages.append((kind, STAGES[kind], f"{kind}/index.html"))
-    tables = [*_profile(folder), *_calibration(folder), *_errors(folder), *_client(folder)]
-    try:
-        page = folder / "index.html"
-        html = render(
-            "gpu.html",
-            f"{plan['model']} on {plan['gpu']}",
-            (),
-            simulated=server.get("simulated"),
-            synthetic=plan["synthetic"],
-            facts=_facts(folder, server),
-            stages=[_stage(folder, name) for name in STAGES],
-            pages=pages,
-            tables=tables,
-            identity=_identity(plan, server, _under_load(folder / "gpu.csv")),
-            command=command,
-        )
-        page.write_text(html, encoding="utf-8")
-    except OSError as fault:
-        raise DiskError.unwritable(folder, fault) from fault
-    return page
+            pages.append((STAGES[kind], f"{kind}/index.html"))
+    synthetic = "A model generated the trace, and so the parameters that are varied; neither was recorded."
+    page = ResultPage(
+        kind="GPU evaluation",
+        title=f"{plan['model']} on {plan['gpu']}",
+        banners=[
+            *simulated_banner(server.get("simulated"), "what is called measured below"),
+            *synthetic_banner(plan["synthetic"], "Synthetic workload.", synthetic),
+        ],
+        facts=_facts(folder, server),
+        before=[
+            _stages(folder, pages),
+            *_profile(folder),
+            *_calibration(folder),
+            *_errors(folder),
+            *_client(folder),
+        ],
+        identity_title="Server and method",
+        identity=_identity(plan, server, _under_load(folder / "gpu.csv")),
+        files=[
+            ("profile/preset.json", "the fitted preset"),
+            ("gpu.csv", "use and memory each second, on a machine with nvidia-smi"),
+            ("vllm.log", ""),
+        ],
+        further_files="a folder for each stage with its records and the server's metrics",
+    )
+    return write_result_page(page, folder, command=command, images=images, show=silent)
+
+
+def _stages(folder: Path, pages: Sequence[tuple[str, str]]) -> Section:
+    """What each stage does and how it ended, with links to the pages of experiments."""
+    header = ("stage", "what it does", "ended", "found")
+    return Section(
+        anchor="stages",
+        title="Stages",
+        tables=[Table(header, [_stage(folder, name) for name in STAGES], named_rows=True)],
+        links_lead="Pages of the experiments on the server:",
+        links=pages,
+    )
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -141,7 +146,7 @@ def _facts(folder: Path, server: Mapping[str, Any]) -> list[tuple[str, str, str]
     return out
 
 
-def _profile(folder: Path) -> list[Table]:
+def _profile(folder: Path) -> list[Section]:
     """Constants, and the steps that they meet worst."""
     fit, steps = _json(folder / "profile" / "fit.json"), _csv(folder / "profile" / "steps.csv")
     if fit is None or steps is None:
@@ -165,7 +170,12 @@ def _profile(folder: Path) -> list[Table]:
     }
     worst = steps.sort(pl.col("residual").abs(), descending=True).head(WORST)
     return [
-        Table("Constants of a step", lead, ("constant", "value", "unit"), constants, "constants", (1,)),
+        Section(
+            "constants",
+            "Constants of a step",
+            lead=lead,
+            tables=[Table(("constant", "value", "unit"), constants, (1,))],
+        ),
         _table(
             "Steps met worst",
             "The largest residuals; profile/steps.csv has all steps.",
@@ -176,7 +186,7 @@ def _profile(folder: Path) -> list[Table]:
     ]
 
 
-def _calibration(folder: Path) -> list[Table]:
+def _calibration(folder: Path) -> list[Section]:
     """The trials of the search for the rate."""
     found = _json(folder / "calibrate" / "calibration.json")
     if found is None:
@@ -192,7 +202,7 @@ def _calibration(folder: Path) -> list[Table]:
     return [_table("Calibration", lead, pl.DataFrame(found["trials"]), columns, "calibration")]
 
 
-def _errors(folder: Path) -> list[Table]:
+def _errors(folder: Path) -> list[Section]:
     """How far the simulated engine is from the server."""
     told = _csv(folder / "simulated" / "summary.csv", SUMMARY)
     each = _csv(folder / "simulated" / "errors.csv", ERRORS)
@@ -250,7 +260,7 @@ def _errors(folder: Path) -> list[Table]:
     return found
 
 
-def _client(folder: Path) -> list[Table]:
+def _client(folder: Path) -> list[Section]:
     """What the client itself cost."""
     found = _json(folder / "client" / "client.json")
     if found is None:
@@ -274,8 +284,8 @@ Columns = dict[str, tuple[str, Callable[[Any], str]]]
 """By column of a frame: its heading, and how a cell is said."""
 
 
-def _table(title: str, lead: str, frame: pl.DataFrame, columns: Columns, anchor: str) -> Table:
-    """Some columns of a frame as a table of the page."""
+def _table(title: str, lead: str, frame: pl.DataFrame, columns: Columns, anchor: str) -> Section:
+    """Some columns of a frame as a section of the page."""
     rows = [
         tuple("" if row[name] is None else say(row[name]) for name, (_, say) in columns.items())
         for row in frame.iter_rows(named=True)
@@ -283,7 +293,8 @@ def _table(title: str, lead: str, frame: pl.DataFrame, columns: Columns, anchor:
     numeric = tuple(
         i for i, name in enumerate(columns) if frame.schema[name].is_numeric() and columns[name][1] is not str
     )
-    return Table(title, lead, tuple(heading for heading, _ in columns.values()), rows, anchor, numeric)
+    table = Table(tuple(heading for heading, _ in columns.values()), rows, numeric)
+    return Section(anchor, title, lead=lead, tables=[table])
 
 
 def _count(value: float) -> str:

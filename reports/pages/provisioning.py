@@ -1,31 +1,59 @@
 """The page of a search of prefill:decode ratios: claim, table of ratios, both of the paper's figures.
 
 Not here: what was found (`burstlens.bench.provisioning.result`), figures (`figures.bench.provisioning`),
-layout (`templates/disaggregation.html`).
+layout (`pages.result`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import polars as pl
 
 from ...analysis.core.claims import Claim
-from ...analysis.core.errors import DiskError
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import Part, silent
+from ...analysis.core.result import LEVEL, Part, silent
 from ...analysis.core.units import HOUR_S
 from ...bench.provisioning.result import best_of, one_load, policies
 from ...bench.provisioning.state import LoadSummary, SearchState
 from ..figures.base import estimate, number
-from .base import block, render, sections, write_images, write_tables
+from .base import block
+from .result import (
+    Banner,
+    ResultPage,
+    Section,
+    Table,
+    simulated_banner,
+    synthetic_banner,
+    with_marks,
+    write_result_page,
+)
 
 SLUG = "pd"
+READING = (
+    "Goodput is the highest rate at which enough requests keep both bounds. To raise the rate, the load’s "
+    "time is "
+    "squeezed, as the paper scales requests per second: an hour of the load’s clock then passes faster. "
+    "Steps, "
+    "transfers, bounds and launches are not squeezed, so a change of role costs more of a window the more "
+    "the load "
+    "is squeezed.",
+    "Requests wait in one queue for prefill. Their KV cache then moves to the decode instance with the "
+    "fewest prompt "
+    "tokens of unfinished requests, over links that are not shared. If an instance runs out of KV blocks, "
+    "the request "
+    "admitted last goes back to the head of the prefill queue and is computed again; nothing is swapped. "
+    "The memory "
+    "that a waiting cache takes is not counted.",
+    "Intervals are over seeds. For a recorded trace, seeds only spread coarse stamps inside their tick; "
+    "for parameters, "
+    "each seed is a draw of its own. The switch is searched on the first seed’s load and judged on all.",
+)
 
 
-class Found(Protocol):
+class Searched(Protocol):
     """What the page shows."""
 
     @property
@@ -49,49 +77,80 @@ class Found(Protocol):
         ...
 
 
-def write_disaggregation_page(found: Found, out: Path, *, command: str = "", images: bool = True) -> Path:
-    """Write `index.html`, `tables/` and, with `images`, `figures/` into `out`; the page's path.
+def write_disaggregation_page(result: Searched, out: Path, *, command: str = "", images: bool = True) -> Path:
+    """Write the page of a search, finished or not, with `tables/` and `figures/`.
 
-    A search that was stopped gets the page of what there is. BurstlensError where `out` cannot be written.
+    Parameters
+    ----------
+    result
+        What the search found.
+    out
+        The folder to write into.
+    command
+        The command line that the page names.
+    images
+        Whether figures are written as SVG and PNG too.
+
+    Returns
+    -------
+    Path
+        That of the page.
+
+    Raises
+    ------
+    BurstlensError
+        If `out` cannot be written.
     """
-    state = found.state
-    simulated, synthetic = state.simulated, state.synthetic
-    name = f"Prefill:decode ratio · {state.load.name}"
-    told = marks(simulated, synthetic, "load")
-    blocks = [block(part, slug=SLUG, name=name, marks=told) for part in found.parts]
-    drawn = [each for one in blocks for each in one.drawn]
-    wanted = f"fig-{SLUG}-{found.claim.part}-{found.claim.figure}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_tables(out / "tables", blocks)
-        if images:
-            write_images(out / "figures", drawn, silent)
-        page = out / "index.html"
-        html = render(
-            "disaggregation.html",
-            f"Prefill:decode ratio, {state.load.name}",
-            blocks,
-            simulated=simulated,
-            synthetic=synthetic,
-            unfinished=not state.finished,
-            facts=_facts(state),
-            claim=found.claim,
-            target=wanted if wanted in {each.anchor for each in drawn} else "ratios",
-            rows=[_row(row) for row in found.ratios.iter_rows(named=True)],
-            sections=sections(blocks, several=False),
-            identity=_identity(state),
-            command=command,
-            images=images,
-        )
-        page.write_text(html, encoding="utf-8")
-    except OSError as fault:
-        raise DiskError.unwritable(out, fault) from fault
-    return page
+    return write_result_page(disaggregation_page(result), out, command=command, images=images, show=silent)
 
 
-def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A policy, its goodput and its gain, each with its interval over seeds."""
-    return str(row["policy"]), *(estimate(row, name) for name in ("goodput_rps", "gain_rps"))
+def disaggregation_page(result: Searched) -> ResultPage:
+    """What the page of a search says."""
+    state = result.state
+    simulated, synthetic, load = state.simulated, state.synthetic, state.load.name
+    unfinished = "The search was stopped. Everything below is from the steps that it had finished."
+    generated = "A model generated some or all of these requests; they are not from a recorded trace."
+    loud = marks(simulated, synthetic, "load")
+    return ResultPage(
+        kind="provisioning",
+        title=f"Prefill:decode ratio, {load}",
+        blocks=[
+            block(part, slug=SLUG, name=f"Prefill:decode ratio · {load}", marks=loud) for part in result.parts
+        ],
+        banners=[
+            *([] if state.finished else [Banner("Unfinished.", unfinished, "unfinished")]),
+            *simulated_banner(simulated, "every goodput below"),
+            *synthetic_banner(synthetic, "Synthetic load.", generated),
+        ],
+        facts=_facts(state),
+        claims=[result.claim],
+        claims_lead="The goodputs decide the verdict. A difference within noise counts neither for nor "
+        "against.",
+        before=[_table(result.ratios, loud)],
+        identity_title="Search and method",
+        identity=_identity(state),
+        reading=READING,
+        files=[("plan.json", "the ratio of each window"), ("disaggregate.json", ""), ("tables/", "CSV")],
+    )
+
+
+def _table(ratios: pl.DataFrame, loud: Sequence[str]) -> Section:
+    """Every policy with its goodput and its gain, each with its interval over seeds."""
+    rows = [
+        (str(row["policy"]), *(estimate(row, name) for name in ("goodput_rps", "gain_rps")))
+        for row in ratios.iter_rows(named=True)
+    ]
+    header = ("prefill:decode", "goodput, requests/s", "over the best fixed ratio")
+    return Section(
+        anchor="table",
+        title="Table of ratios",
+        lead=with_marks(
+            f"Mean goodput over seeds with {100 * LEVEL:g} % intervals, and the difference to the best fixed "
+            "ratio, paired by seed",
+            loud,
+        ),
+        tables=[Table(header, rows, numeric=(1, 2), compact=True)],
+    )
 
 
 def _facts(state: SearchState) -> list[tuple[str, str, str]]:

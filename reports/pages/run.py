@@ -1,7 +1,6 @@
-"""The page of a run: verdict, the paper's Fig. 13 over time, latencies, load, identity; one file, no network.
+"""The page of a run: verdict, the paper's Fig. 13 over time, latencies, load, identity.
 
-Made of the same pieces as the page of a trace. Not here: what is told (see `parts.run`), figures
-(`figures.bench.run`), layout (`templates/run.html`).
+Not here: tables and sentences (`parts.run`), figures (`figures.bench.run`), layout (`pages.result`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...analysis.core.errors import DiskError
 from ...analysis.core.result import Progress, short_time, silent
 from ...bench.metrics.measures import LATENCIES, QUANTILES
 from ...bench.metrics.models import Slo
@@ -21,8 +19,9 @@ from ...bench.record.models import Manifest
 from ...bench.record.versioned_json import to_dict
 from ..figures.base import number, percent
 from ..parts.run import marks_of, parts
-from .base import Block, block, render, sections, slugs_of, write_images, write_tables
+from .base import block, slugs_of
 from .key_numbers import Fact
+from .result import ResultPage, Section, Table, simulated_banner, synthetic_banner, write_result_page
 
 
 def write_run_page(
@@ -34,84 +33,110 @@ def write_run_page(
     images: bool = True,
     progress: Progress | None = None,
 ) -> Path:
-    """Write the page of the run in `folder` as `index.html`, with `tables/` and `figures/`; return its path.
+    """Write the page of a run, and bring its `summary.json` and Parquet files up to date.
 
-    They go into `out`, or into the run's folder, where `summary.json` and its Parquet files are brought up
-    to date; without `slo` goodput is against the service level of the last summary. BurstlensError where
-    `folder` holds no run or `out` cannot be written.
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    out
+        Where `index.html`, `tables/` and `figures/` go; None for the run's folder.
+    command
+        The command line that the page names.
+    slo
+        The service level of goodput; None for that of the last summary.
+    images
+        Whether figures are written as SVG and PNG too.
+    progress
+        Called with each step.
+
+    Returns
+    -------
+    Path
+        That of the page.
+
+    Raises
+    ------
+    BurstlensError
+        If `folder` has no run, or `out` cannot be written.
     """
     show = progress or silent
     show("reading the run", 0.0)
-    said = write_summary(folder, slo=slo or last_slo(folder))
+    summary = write_summary(folder, slo=slo or last_slo(folder))
     where = folder if out is None else out
-    blocks = _blocks(said)
-    try:
-        where.mkdir(parents=True, exist_ok=True)
-        write_tables(where / "tables", blocks)
-        if images:
-            write_images(where / "figures", [each for one in blocks for each in one.drawn], show)
-        show("writing the page", 0.95)
-        page = where / "index.html"
-        page.write_text(_html(said, blocks, command, images), encoding="utf-8")
-    except OSError as fault:
-        raise DiskError.unwritable(where, fault) from fault
-    return page
+    return write_result_page(run_page(summary), where, command=command, images=images, show=show)
 
 
-def _blocks(said: Summary) -> list[Block]:
-    run = said.manifest
+def run_page(summary: Summary) -> ResultPage:
+    """What the page of a run says."""
+    run = summary.manifest
     (slug,) = slugs_of([run.name])
-    name = run.name if marks_of(said) else f"{run.name} · run"
-    return [block(part, slug=slug, name=name) for part in parts(said)]
-
-
-def _html(said: Summary, blocks: list[Block], command: str, images: bool) -> str:
-    run = said.manifest
-    return render(
-        "run.html",
-        run.name,
-        blocks,
-        simulated=run.simulated,
-        synthetic=run.synthetic,
-        facts=_facts(said),
-        trustworthy=said.verdict.trustworthy,
-        reasons=said.verdict.reasons,
-        columns=("mean", "σ", *QUANTILES),
-        latencies=_latencies(said),
-        sections=sections(blocks, several=False),
+    name = run.name if marks_of(summary) else f"{run.name} · run"
+    synthetic = "A model generated these requests; they are not from a recorded trace."
+    return ResultPage(
+        kind="run report",
+        title=run.name,
+        blocks=[block(part, slug=slug, name=name) for part in parts(summary)],
+        banners=[
+            *simulated_banner(run.simulated),
+            *synthetic_banner(run.synthetic, "Synthetic workload.", synthetic),
+        ],
+        facts=_facts(summary),
+        before=[_verdict(summary)],
+        identity_title="Run and method",
         identity=_identity(run),
-        command=command,
-        images=images,
+        files=[("summary.json", ""), ("requests.parquet", ""), ("seconds.parquet", ""), ("tables/", "CSV")],
+        further_files="the record itself",
     )
 
 
-def _facts(said: Summary) -> list[Fact]:
+def _verdict(summary: Summary) -> Section:
+    """Whether to believe the run, and its latencies."""
+    verdict, latencies = summary.verdict, _latencies(summary)
+    header = ("latency", "mean", "σ", *QUANTILES)
+    table = Table(header, latencies, numeric=range(1, len(header)), named_rows=True)
+    return Section(
+        anchor="verdict",
+        title="Did the server get the load that was asked for?",
+        label="Verdict",
+        verdict=("agrees", "trustworthy") if verdict.trustworthy else ("differs", "not trustworthy"),
+        sentences=verdict.reasons,
+        text=""
+        if verdict.reasons
+        else "Yes: any difference in arrivals, gaps or lengths is too small for a server to notice.",
+        remark="The verdict is about the client alone: it can send the right requests to a server that "
+        "fails them.",
+        tables=[table] if latencies else [],
+    )
+
+
+def _facts(summary: Summary) -> list[Fact]:
     """The few numbers for the head of the page."""
-    told = said.metrics
-    first, token = told.latencies["ttft_s"], told.latencies["token_latency_s"]
+    metrics = summary.metrics
+    first, token = metrics.latencies["ttft_s"], metrics.latencies["token_latency_s"]
     out: list[Fact] = [
-        ("Requests", f"{told.requests:,}", f"{told.failed:,} failed" if told.failed else ""),
-        ("Failure rate R", percent(told.failure_rate.value), ""),
-        ("Throughput P", number(told.throughput_tps), "tokens/s"),
+        ("Requests", f"{metrics.requests:,}", f"{metrics.failed:,} failed" if metrics.failed else ""),
+        ("Failure rate R", percent(metrics.failure_rate.value), ""),
+        ("Throughput P", number(metrics.throughput_tps), "tokens/s"),
     ]
     if token.n:
         out.append(("Token latency L", number(1000 * token.mean), f"ms, σ {number(1000 * token.sd)}"))
     if first.n:
         out.append(("TTFT p50", number(1000 * first.p50), f"ms, p99 {number(1000 * first.p99)}"))
-    if (used := said.server.get("kv_cache_use")) is not None:
+    if (used := summary.server.get("kv_cache_use")) is not None:
         out.append(("KV-cache use", percent(used.mean), f"max {percent(used.max)}"))
-    if said.lateness.n:
-        out.append(("Lateness p99", number(1000 * said.lateness.p99), "ms"))
-    if told.goodput is not None:
-        out.append(("Goodput", number(told.goodput.rps), "requests/s"))
+    if summary.lateness.n:
+        out.append(("Lateness p99", number(1000 * summary.lateness.p99), "ms"))
+    if metrics.goodput is not None:
+        out.append(("Goodput", number(metrics.goodput.rps), "requests/s"))
     return out
 
 
-def _latencies(said: Summary) -> list[tuple[str, list[str]]]:
+def _latencies(summary: Summary) -> list[tuple[str, ...]]:
     """A row for each latency that was measured: mean, jitter and quantiles in words."""
-    measured = ((words, said.metrics.latencies[key]) for key, words in LATENCIES.items())
+    measured = ((words, summary.metrics.latencies[key]) for key, words in LATENCIES.items())
     return [
-        (words, [short_time(value) for value in (of.mean, of.sd, *(getattr(of, name) for name in QUANTILES))])
+        (words, *map(short_time, (of.mean, of.sd, *(getattr(of, name) for name in QUANTILES))))
         for words, of in measured
         if of.n
     ]
@@ -124,20 +149,20 @@ def _identity(run: Manifest) -> list[tuple[str, str]]:
         ("Workload", f"{run.name}{' (synthetic)' if run.synthetic else ''}, {run.requests:,} requests"),
         ("Workload SHA-256", run.workload_sha256),
         *(("Note", note) for note in run.notes),
-        *((f"Recipe: {name}", _said(value)) for name, value in run.recipe.items()),
+        *((f"Recipe: {name}", _text(value)) for name, value in run.recipe.items()),
         ("Endpoint", run.url or "none: virtual time"),
-        ("Served model", run.served_model or "not told"),
+        ("Served model", run.served_model or "unknown"),
         (
             "Server",
-            f"SIMULATED, preset {run.simulated}" if run.simulated else run.server_version or "not told",
+            f"SIMULATED, preset {run.simulated}" if run.simulated else run.server_version or "unknown",
         ),
-        *((f"Setting: {name}", _said(value)) for name, value in to_dict(run.settings).items()),
+        *((f"Setting: {name}", _text(value)) for name, value in to_dict(run.settings).items()),
         ("Started", f"{started} (UTC)"),
         ("Ended", "as planned" if run.finished else f"early: {run.stopped or 'the client was killed'}"),
     ]
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     """A plain value as text."""
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, ensure_ascii=False)
