@@ -210,7 +210,7 @@ def test_the_commands_of_the_tutorial_run_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     documented = list(commands_of(TEXT[ROOT / "docs" / "tutorial.md"]))
     assert len(documented) >= 10
-    with bl.serving("llama-2-13b-a100", speedup=20.0) as server:
+    with bl.simulated_server("llama-2-13b-a100", speedup=20.0) as server:
         for command in documented:
             words = shlex.split(command.replace("http://127.0.0.1:8000", server))
             if words[1] != "serve":
