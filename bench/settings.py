@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ..analysis.core.errors import InputError
+from ..analysis.core.option_names import option
 
 Api = Literal["completions", "chat"]
 
@@ -53,18 +54,18 @@ class Settings:
     """Further fields of each request's body, such as `temperature`."""
 
     def __post_init__(self) -> None:
-        above = {"--timeout": self.timeout_s, "--workers": self.workers, "--max-tokens": self.max_tokens}
-        for name, value in (above | {"--max-concurrency": self.max_concurrency}).items():
+        for name in ("timeout_s", "workers", "max_tokens", "max_concurrency"):
+            value = getattr(self, name)
             if value is not None and not value > 0:
-                raise InputError(f"{name}: {value:g} is not above 0")
+                raise InputError(f"{option(name)}: {value:g} is not above 0")
         if self.retries < 0:
-            raise InputError(f"--retries: {self.retries} is below 0")
+            raise InputError(f"{option('retries')}: {self.retries} is below 0")
         if not self.grace_s >= 0:
-            raise InputError(f"--grace: {self.grace_s:g} s is below 0")
+            raise InputError(f"{option('grace_s')}: {self.grace_s:g} s is below 0")
         if self.max_concurrency is not None and self.max_concurrency < self.workers:
             raise InputError(
-                f"--max-concurrency: {self.max_concurrency} is less than --workers {self.workers}; "
-                "each worker needs one request in flight"
+                f"{option('max_concurrency')}: {self.max_concurrency} is less than "
+                f"{option('workers', self.workers)}; each worker needs one request in flight"
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class Status:
     lateness_p99_s: float
     kv_cache_use: float | None
     waiting: int
-    """Requests that wait for `--max-concurrency`."""
+    """Requests that wait because `max_concurrency` are in flight."""
     stopping: bool = False
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...analysis.core.errors import DiskError, InputError
+from ...analysis.core.option_names import option
 from ..record.models import ClockOffset
 from ..settings import Target
 
@@ -58,7 +59,9 @@ def measure_offset(how: str, target: Target) -> ClockOffset | None:
         return asyncio.run(_endpoint(target))
     folder = Path(how)
     if not folder.is_dir():
-        raise InputError(f"--clock: {how!r} is neither 'endpoint' nor a folder that all senders share")
+        raise InputError(
+            f"{option('clock')}: {how!r} is neither 'endpoint' nor a folder that all senders share"
+        )
     return _folder(folder)
 
 

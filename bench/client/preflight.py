@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET
 
 from ...analysis.core.errors import EndpointError, InputError
+from ...analysis.core.option_names import option
 from ..record.versioned_json import from_dict
 from ..settings import Target
 from .protocol import ServedModel, ServerVersion
@@ -49,7 +50,9 @@ def base_url(text: str) -> str:
     except ValueError:
         known = False
     if not known or parts.query or parts.fragment:
-        raise InputError(f"--url: {text!r} is no base URL; write one like http://127.0.0.1:8000")
+        raise InputError(
+            f"{option('url')}: {text!r} is not a base URL; write one like http://127.0.0.1:8000"
+        )
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
@@ -85,7 +88,7 @@ async def _models(http: ClientSession, target: Target) -> list[ServedModel]:
     try:
         async with http.get(f"{url}/v1/models") as response:
             if response.status in (401, 403):
-                raise EndpointError(f"{url}: wants a key (HTTP {response.status}); set {KEY}")
+                raise EndpointError(f"{url}: needs a key (HTTP {response.status}); set {KEY}")
             if response.status == 404 and target.model:
                 return []
             if response.status != 200:
@@ -108,7 +111,7 @@ async def _models(http: ClientSession, target: Target) -> list[ServedModel]:
     except aiohttp.ClientError as fault:
         raise EndpointError(f"{url}: does not answer as a server does: {_one_line(fault)}") from None
     except (ValueError, KeyError, TypeError):
-        raise EndpointError(f"{url}/v1/models: answers no list of models") from None
+        raise EndpointError(f"{url}/v1/models: answers without a list of models") from None
 
 
 def _served(listed: list[ServedModel], target: Target) -> str:
@@ -118,7 +121,7 @@ def _served(listed: list[ServedModel], target: Target) -> str:
         if len(names) == 1:
             return names[0]
         raise EndpointError(
-            f"{target.url}: lists {len(names)} models; name one with --model"
+            f"{target.url}: serves {len(names)} models; name one with {option('served_model')}"
             + (f": {', '.join(names[:8])}" if names else "")
         )
     if names and target.model not in names:

@@ -1,7 +1,7 @@
 """One workload sent by several processes on one clock, for more load than one core can send.
 
-Whole sessions go to one worker. The parent sends nothing: it hands out the start, adds up what the workers
-tell, and lets them stop. Not here: what a worker does (`sender`).
+Whole sessions go to one worker. The parent sends no requests: it hands out the start, adds up the
+status of the workers, and stops them. Not here: what a worker does (`sender`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from ...analysis.core.errors import BurstlensError
+from ...analysis.core.option_names import option
 from ..processes.spawn import SPAWNED
 from ..prompts.token_ids import Prompts
 from ..settings import Settings, Status, Target
@@ -60,7 +61,7 @@ def send(
     shares = _shares(workload, prompts, target, settings, folder, done)
     pipes: list[Connection] = []
     processes = []
-    whole: list[bool] = []
+    sent_all: list[bool] = []
     try:
         with _left_to_workers():
             for share in shares:
@@ -72,7 +73,7 @@ def send(
                 pipes.append(ours)
                 processes.append(process)
             for pipe in pipes:
-                _hear(pipe)
+                _receive(pipe)
         # Nothing is sent yet, so that Ctrl-C may end it all.
         if start_unix_s is not None:
             wait_for(start_unix_s, LAST_S)
@@ -84,11 +85,11 @@ def send(
             )
             for pipe in pipes:
                 pipe.send(begin_s)
-            whole = _followed(pipes, workload, watch)
-        return all(whole)
+            sent_all = _followed(pipes, workload, watch)
+        return all(sent_all)
     finally:
         # All at once: while one waits for its open requests, the others are to send nothing either.
-        for process in processes if not whole else ():
+        for process in processes if not sent_all else ():
             process.terminate()
         for process in processes:
             process.join()
@@ -99,24 +100,24 @@ def send(
 def _followed(
     pipes: Sequence[Connection], workload: Workload, watch: Callable[[Status], object] | None
 ) -> list[bool]:
-    """Whether each worker sent everything, once all have ended; `watch` is told how they go together."""
-    told: dict[Connection, Status] = {}
-    whole: dict[Connection, bool] = {}
+    """Whether each worker sent everything, once all have ended; `watch` gets their status together."""
+    statuses: dict[Connection, Status] = {}
+    sent_all: dict[Connection, bool] = {}
     stopping = False
-    while len(whole) < len(pipes):
-        ready = wait([pipe for pipe in pipes if pipe not in whole])
+    while len(sent_all) < len(pipes):
+        ready = wait([pipe for pipe in pipes if pipe not in sent_all])
         for pipe in (pipe for pipe in pipes if pipe in ready):
-            said = _hear(pipe)
-            if isinstance(said, bool):
-                whole[pipe] = said
-            elif isinstance(said, Status):
-                told[pipe] = said
-                if watch is None or len(told) < len(pipes):
+            message = _receive(pipe)
+            if isinstance(message, bool):
+                sent_all[pipe] = message
+            elif isinstance(message, Status):
+                statuses[pipe] = message
+                if watch is None or len(statuses) < len(pipes):
                     continue
-                if watch(_sum(told.values(), workload)) is True and not stopping:
+                if watch(_sum(statuses.values(), workload)) is True and not stopping:
                     stopping = True
-                    _stop(pipe for pipe in pipes if pipe not in whole)
-    return list(whole.values())
+                    _stop(pipe for pipe in pipes if pipe not in sent_all)
+    return list(sent_all.values())
 
 
 @contextmanager
@@ -172,17 +173,17 @@ def _elapsed(workload: Workload, done: Mapping[int, float]) -> float:
     return float(left["at_s"].min() or 0.0)  # type: ignore[arg-type]
 
 
-def _hear(pipe: Connection) -> Status | bool | str:
-    """The next word of a worker; BurstlensError where it tells a fault or is gone."""
+def _receive(pipe: Connection) -> Status | bool | str:
+    """The next message of a worker; raises its fault, or BurstlensError if the worker is gone."""
     try:
-        said: Status | bool | str = pipe.recv()
+        message: Status | bool | str | BurstlensError = pipe.recv()
     except EOFError:
         raise BurstlensError(
-            "a worker died; what it recorded is kept, and --resume goes on with the rest"
+            f"a worker died; what it recorded is kept, and {option('resume')} continues with the rest"
         ) from None
-    if isinstance(said, str) and said != READY:
-        raise BurstlensError(said)
-    return said
+    if isinstance(message, BurstlensError):
+        raise message
+    return message
 
 
 def _work(pipe: Connection, share: _Share) -> None:
@@ -200,25 +201,25 @@ def _work(pipe: Connection, share: _Share) -> None:
             worker=share.worker,
             done=share.done,
             samples=share.worker == 0,
-            watch=partial(_tell, pipe),
+            watch=partial(_report, pipe),
         )
         sender.prepare()
         pipe.send(READY)
         # The clock of the loop is the machine's monotonic one, the same in every process.
         pipe.send(main(sender, pipe.recv()))
     except BurstlensError as fault:
-        pipe.send(str(fault))
+        pipe.send(fault)
 
 
-def _tell(pipe: Connection, status: Status) -> bool:
-    """In the worker: tell the parent how it goes; whether the parent has said that it is enough."""
+def _report(pipe: Connection, status: Status) -> bool:
+    """In the worker: send the status to the parent; True if the parent wants the worker to stop."""
     pipe.send(status)
     return pipe.poll()
 
 
-def _sum(told: Iterable[Status], workload: Workload) -> Status:
-    """What all workers tell, as one."""
-    each = list(told)
+def _sum(statuses: Iterable[Status], workload: Workload) -> Status:
+    """The status of all workers together."""
+    each = list(statuses)
     ended: Counter[str] = Counter()
     for status in each:
         ended.update(status.ended)
@@ -240,9 +241,9 @@ def _sum(told: Iterable[Status], workload: Workload) -> Status:
 
 
 READY = "ready"
-"""Said by a worker that has loaded everything."""
+"""Message of a worker that has loaded everything."""
 STOP = "stop"
-"""Said to a worker that is to send nothing more."""
+"""Message to a worker that is to send nothing more."""
 
 START_S = 0.25
-"""From the parent's word to the run's second 0: every worker has its loop by then."""
+"""From the parent's start message to the run's second 0: every worker has its loop by then."""

@@ -15,6 +15,7 @@ import polars as pl
 from msgspec import structs
 
 from ...analysis.core.errors import BurstlensError, InputError
+from ...analysis.core.option_names import option
 from ..prompts.token_ids import NO_PREFIX_CACHE, Prompts
 from ..record.models import Manifest, RunSettings, ShardInfo
 from ..record.run_folder import Writer, begin, read_manifest, read_record, record_path, write_manifest
@@ -54,14 +55,19 @@ def run(
     record.
     """
     if workload.requests.is_empty():
-        raise InputError(f"{workload.name}: holds no requests to send")
+        raise InputError(f"{workload.name}: has no requests to send")
     if target.api == "chat" and not prompts.text:
-        raise InputError("--api chat: needs prompts of text; give --prompts FILE --tokenizer PATH")
+        raise InputError(
+            f"{option('api', 'chat')}: needs prompts of text; give {option('prompts')} "
+            f"and {option('tokenizer')}"
+        )
     if shard is not None and start_unix_s is None:
-        raise InputError("--shard: say with --start-at when all the senders begin")
+        raise InputError(
+            f"{option('shard')}: needs {option('start_at')}, the instant at which all senders begin"
+        )
     if start_unix_s is not None and resume:
         raise InputError(
-            "--resume: a common start has passed, and the others' clock went on; start all again"
+            f"{option('resume')}: the common start has passed and the other senders went on; start all again"
         )
     endpoint = preflight(target)
     manifest = _manifest(workload, endpoint, settings, prompts)
@@ -80,24 +86,24 @@ def run(
             manifest = _waited(manifest, workload, start_unix_s, waiting)
         begin(folder, manifest, workload)
     sampled = settings if endpoint.has_metrics else replace(settings, sample_s=None)
-    stopped: str | None = "it ended in a fault"
-    whole = False
+    stopped: str | None = "it ended with an error"
+    sent_all = False
     try:
         if len(done) < len(workload.requests):
             if settings.workers > 1:
                 from .processes import send
 
-                whole = send(
+                sent_all = send(
                     workload, prompts, endpoint.target, sampled, folder,
                     done=done, start_unix_s=start_unix_s, watch=watch,
                 )  # fmt: skip
             else:
                 sender = Sender(workload, prompts, endpoint.target, sampled, folder, done=done, watch=watch)
-                whole = main(sender, None if start_unix_s is None else _origin_s(sender, start_unix_s))
+                sent_all = main(sender, None if start_unix_s is None else _origin_s(sender, start_unix_s))
         else:
             Writer(record_path(folder, 0)).close()
-            whole = True
-        stopped = None if whole else "stopped by Ctrl-C"
+            sent_all = True
+        stopped = None if sent_all else "stopped by Ctrl-C"
     except BurstlensError as fault:
         stopped = str(fault)
         raise
@@ -105,7 +111,7 @@ def run(
         stopped = "stopped by Ctrl-C"
         raise
     finally:
-        manifest = structs.replace(manifest, finished=whole, stopped=stopped)
+        manifest = structs.replace(manifest, finished=sent_all, stopped=stopped)
         write_manifest(folder, manifest)
     return manifest
 
@@ -133,7 +139,7 @@ def _sharded(
     )
     notes = [*manifest.notes, f"shard {shard} of {len(workload.requests):,} requests"]
     notes.append(
-        "this machine's clock could not be compared with others: the endpoint tells no Date"
+        "this machine's clock could not be compared with others: the endpoint sends no Date"
         if offset is None
         else f"this machine's clock: {offset}"
     )
@@ -141,8 +147,8 @@ def _sharded(
     if limit is not None:
         if limit < shard.of * settings.workers:
             raise InputError(
-                f"--max-concurrency: {limit} in flight are too few for {shard.of} shards with "
-                f"{settings.workers} workers each; it counts the whole, and each needs one"
+                f"{option('max_concurrency')}: {limit} in flight are too few for {shard.of} shards with "
+                f"{settings.workers} workers each; it is the limit of all together, and each needs one"
             )
         settings = replace(settings, max_concurrency=limit // shard.of)
     manifest = structs.replace(
@@ -182,11 +188,11 @@ def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompt
         notes.append(NO_PREFIX_CACHE)
     if endpoint.counts_words and prompts.text:
         notes.append(
-            "the simulated endpoint counts a prompt's words, not its tokens; start it with --tokenizer to "
-            "have the lengths asked for"
+            "the simulated endpoint counts a prompt's words, not its tokens, so lengths differ from the "
+            "workload's; a tokenizer for the endpoint makes them equal"
         )
     if settings.sample_s is not None and not endpoint.has_metrics:
-        notes.append("the server tells no metrics: KV-cache use, queue and preemptions are unknown")
+        notes.append("the server has no metrics: KV-cache use, queue and preemptions are unknown")
     notes += notes_on(workload, endpoint.max_model_len)
     return Manifest(
         name=workload.name,
@@ -211,11 +217,11 @@ def _resumed(folder: Path, manifest: Manifest) -> Manifest:
         ("workload", before.workload_sha256, manifest.workload_sha256),
         ("endpoint", before.url, manifest.url),
         ("served model", before.served_model, manifest.served_model),
-        ("--workers", before.settings.workers, manifest.settings.workers),
+        (f"number of {option('workers')}", before.settings.workers, manifest.settings.workers),
         ("kind of prompts", before.settings.prompts or prompts, prompts),
     ):
         if was != now:
             raise InputError(
-                f"{folder}: has another {what}; a run goes on with the options that it began with"
+                f"{folder}: has another {what}; a run continues with the options that it began with"
             )
     return structs.replace(before, stopped=None)

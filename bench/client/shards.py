@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ...analysis.core.units import time_span
 from ..workload.table import Workload
 
@@ -34,10 +35,10 @@ class Shard:
 
     def __post_init__(self) -> None:
         if self.of < 1:
-            raise InputError(f"--shard: {self}: there must be at least one shard")
+            raise InputError(f"{option('shard')}: {self}: there must be at least one shard")
         if not 0 <= self.index < self.of:
             last = f"0/{self.of}" if self.of == 1 else f"0/{self.of} to {self.of - 1}/{self.of}"
-            raise InputError(f"--shard: {self} is out of range; {self.of} shards are {last}")
+            raise InputError(f"{option('shard')}: {self} is out of range; {self.of} shards are {last}")
 
     @classmethod
     def parse(cls, text: str) -> Shard:
@@ -45,7 +46,7 @@ class Shard:
         found = re.fullmatch(r"\s*(-?\d+)\s*/\s*(-?\d+)\s*", text)
         if found is None:
             raise InputError(
-                f"--shard: {text!r} is no shard; write INDEX/N counted from 0, such as 0/4 to 3/4"
+                f"{option('shard')}: {text!r} is not a shard; write INDEX/N, counted from 0: 0/4 to 3/4"
             )
         return cls(int(found[1]), int(found[2]))
 
@@ -71,7 +72,7 @@ def parse_start(text: str) -> float:
 
     BurstlensError where it is none, or names no offset: senders may stand in different time zones.
     """
-    wrong = f"--start-at: {text!r} is no instant; write 2026-03-01T12:00:00Z or Unix seconds"
+    wrong = f"{option('start_at')}: {text!r} is not an instant; write 2026-03-01T12:00:00Z or Unix seconds"
     try:
         seconds = float(text)
     except ValueError:
@@ -86,8 +87,8 @@ def parse_start(text: str) -> float:
         raise InputError(wrong) from None
     if instant.tzinfo is None:
         raise InputError(
-            f"--start-at: {text!r} names no time zone, and senders may differ in theirs; add Z for UTC or an "
-            "offset such as +01:00"
+            f"{option('start_at')}: {text!r} has no time zone, and senders may be in different ones; add Z "
+            "for UTC or an offset such as +01:00"
         )
     return instant.timestamp()
 
@@ -97,8 +98,8 @@ def left_s(start_unix_s: float) -> float:
     left = start_unix_s - time.time()
     if left <= 0:
         raise InputError(
-            f"--start-at: that instant passed {time_span(-left)} ago, and the others began without this "
-            "sender; start all of them again with a later one"
+            f"{option('start_at')}: that instant passed {time_span(-left)} ago, and the other senders began "
+            "without this one; start all of them again with a later instant"
         )
     return left
 

@@ -33,7 +33,7 @@ SCALES_S = (1.0, 10.0, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class LoadLimits:
-    """How far the load may be from what was asked."""
+    """How far the load may be from what was planned."""
 
     lateness_p99_s: float = 0.05
     """About one step of a busy server; a hundredth of requests may be later."""
@@ -64,13 +64,13 @@ class LoadVerdict:
     """Whether to believe a run, and why not."""
 
     reasons: tuple[str, ...]
-    """One clause for each limit that was broken; empty for a load as asked."""
+    """One clause for each limit that was broken; empty for a load as planned."""
     table: pl.DataFrame
     """Every measure, columns of `LOAD_SCHEMA`."""
 
     @property
     def trustworthy(self) -> bool:
-        """Whether the load was the one asked for."""
+        """Whether the load was the planned one."""
         return not self.reasons
 
     def __str__(self) -> str:
@@ -123,21 +123,21 @@ def judge_load(
 ) -> LoadVerdict:
     """Judge the load of a run by its record (columns of `record.SCHEMA`).
 
-    `workload` (columns of `workload.SCHEMA`) tells what was asked where the record does not reach: without
+    `workload` (columns of `workload.SCHEMA`) tells what was planned where the record does not reach: without
     it, requests that are not in the record are not missed. `law` is the process that the arrivals were
-    drawn from, where they were. `forced_lengths` says that responses were to have the lengths asked
+    drawn from, where they were. `forced_lengths` says that responses were to have the planned lengths
     (`ignore_eos`), so that theirs are judged too.
     """
     within = limits or LoadLimits()
     missing = _missing(record, workload)
-    asked = np.sort(np.concatenate([record["intended_s"].drop_nulls().to_numpy(), missing]))
+    planned = np.sort(np.concatenate([record["intended_s"].drop_nulls().to_numpy(), missing]))
     sent = np.sort(record["sent_s"].drop_nulls().to_numpy())
     checks = [
         *_completeness(record, len(missing), within),
         *_lateness(record, within),
         *_clock(record),
-        *_arrivals(asked, sent, _median_lateness(record), within),
-        *(_planned(asked, law, within) if law is not None else ()),
+        *_arrivals(planned, sent, _median_lateness(record), within),
+        *(_planned(planned, law, within) if law is not None else ()),
         *_lengths(record, forced_lengths, within),
     ]
     reasons = tuple(check.why for check in checks if check.holds is False)
@@ -160,7 +160,7 @@ def _completeness(record: pl.DataFrame, missing: int, within: LoadLimits) -> lis
     ).row(0)
     n, unsent, cut = record.height + missing, missing + counted[0], counted[1]
     if n == 0:
-        return [_Check("requests sent", 0.0, 0.0, 1.0, 0.0, "no request was asked for")]
+        return [_Check("requests sent", 0.0, 0.0, 1.0, 0.0, "the workload had no request")]
     return [
         _Check(
             "requests sent", n, n - unsent, unsent / n, within.unsent,
@@ -188,15 +188,15 @@ def _lateness(record: pl.DataFrame, within: LoadLimits) -> list[_Check]:
         return []
     at = {q: late.quantile(q, interpolation="lower") or 0.0 for q in (0.5, 0.9, 0.99, 0.9999)}
     waited, lateness = pl.col("waited_s"), pl.col("sent_s") - pl.col("intended_s")
-    held = record.select(((waited > 0) & (waited > 0.5 * lateness)).mean()).item()
-    cause = " for want of a free connection (--max-concurrency)" if held and held > 0.005 else ""
+    waiting = record.select(((waited > 0) & (waited > 0.5 * lateness)).mean()).item()
+    cause = " because the limit of concurrent requests was reached" if (waiting or 0.0) > 0.005 else ""
     stalled = at[0.9999] if len(late) >= 10_000 else float(late.max())  # type: ignore[arg-type]
     return [
         _Check("lateness p50, s", None, at[0.5], at[0.5]),
         _Check("lateness p90, s", None, at[0.9], at[0.9]),
         _Check(
             "lateness p99, s", None, at[0.99], at[0.99], within.lateness_p99_s,
-            f"a hundredth of requests were sent {_ms(at[0.99])} late or more{cause}, "
+            f"1 % of requests were sent {_ms(at[0.99])} late or more{cause}; "
             f"{_ms(within.lateness_p99_s)} is allowed",
         ),
         _Check(
@@ -222,11 +222,11 @@ def _clock(record: pl.DataFrame) -> list[_Check]:
     ]  # fmt: skip
 
 
-def _arrivals(asked: Array, sent: Array, late: float, within: LoadLimits) -> list[_Check]:
-    """Rates, gaps and counts of the instants asked and sent, both in order."""
-    if len(asked) < 2 or len(sent) < 2:
+def _arrivals(planned: Array, sent: Array, late: float, within: LoadLimits) -> list[_Check]:
+    """Rates, gaps and counts of the planned and the sent instants, both in order."""
+    if len(planned) < 2 or len(sent) < 2:
         return []
-    gaps, gaps_sent = np.diff(asked), np.diff(sent)
+    gaps, gaps_sent = np.diff(planned), np.diff(sent)
     checks = []
     if gaps.sum() > 0 and gaps_sent.sum() > 0:
         rate, achieved = len(gaps) / gaps.sum(), len(gaps_sent) / gaps_sent.sum()
@@ -241,19 +241,19 @@ def _arrivals(asked: Array, sent: Array, late: float, within: LoadLimits) -> lis
     resolved = gaps.mean() >= RESOLVED_S
     checks.append(_similar("CV of gaps", distances.cv(gaps), distances.cv(gaps_sent), within.cv, resolved))
     if resolved:
-        shape, shape_sent = distances.shape(asked), distances.shape(sent - late)
-        apart = _apart(shape.value**-0.5, shape_sent.value**-0.5)
+        shape, shape_sent = distances.shape(planned), distances.shape(sent - late)
+        difference = _relative_difference(shape.value**-0.5, shape_sent.value**-0.5)
         checks.append(
-            _Check("shape of gaps", shape, shape_sent, apart, within.cv,
+            _Check("shape of gaps", shape, shape_sent, difference, within.cv,
                    f"the shape of gaps was {shape_sent.value:.3g}, not {shape.value:.3g}")
         )  # fmt: skip
     for scale in SCALES_S:
-        if (asked[-1] - asked[0]) / scale >= FEWEST:
-            first, last = asked[0], asked[-1]
+        if (planned[-1] - planned[0]) / scale >= FEWEST:
+            first, last = planned[0], planned[-1]
             checks.append(
                 _similar(
                     f"dispersion of counts in {scale:g} s",
-                    distances.dispersion(asked, first, last, scale),
+                    distances.dispersion(planned, first, last, scale),
                     distances.dispersion(sent - late, first, last, scale),
                     within.dispersion,
                 )
@@ -261,51 +261,51 @@ def _arrivals(asked: Array, sent: Array, late: float, within: LoadLimits) -> lis
     distance = distances.distance(gaps, gaps_sent, lambda x: x + within.lateness_p99_s)
     checks.append(
         _Check("distance of gaps", None, None, distance, within.distance,
-               f"the gaps are others: {100 * distance:.0f} % are longer or shorter than asked",
+               f"{100 * distance:.0f} % of gaps are longer or shorter than planned",
                distances.two_sample(distance, len(gaps), len(gaps_sent)))
     )  # fmt: skip
     return checks
 
 
 def _similar(
-    name: str, asked: float | Interval, sent: float | Interval, limit: float, judged: bool = True
+    name: str, planned: float | Interval, sent: float | Interval, limit: float, judged: bool = True
 ) -> _Check:
-    """Two values of the size of 1, apart by no more than `limit`, or `limit` times the one asked."""
-    one, other = (value.value if isinstance(value, Interval) else value for value in (asked, sent))
+    """Two values of the size of 1, apart by no more than `limit`, or `limit` times the planned one."""
+    one, other = (value.value if isinstance(value, Interval) else value for value in (planned, sent))
     why = f"{name}: {other:.3g}, not {one:.3g}"
-    return _Check(name, asked, sent, _apart(one, other), limit if judged else None, why)
+    return _Check(name, planned, sent, _relative_difference(one, other), limit if judged else None, why)
 
 
-def _apart(asked: float, sent: float) -> float:
-    return abs(sent - asked) / max(asked, 1.0)
+def _relative_difference(planned: float, sent: float) -> float:
+    return abs(sent - planned) / max(planned, 1.0)
 
 
-def _planned(asked: Array, law: ArrivalLaw, within: LoadLimits) -> list[_Check]:
-    """Whether the instants asked could come from the law."""
-    if len(asked) <= FEWEST:
+def _planned(planned: Array, law: ArrivalLaw, within: LoadLimits) -> list[_Check]:
+    """Whether the planned instants could come from the law."""
+    if len(planned) <= FEWEST:
         return []
-    distance, p = distances.from_law(asked, law)
-    limit = distances.critical_distance(len(asked) - 1, within.p_value)
+    distance, p = distances.from_law(planned, law)
+    limit = distances.critical_distance(len(planned) - 1, within.p_value)
     return [
         _Check("distance of gaps from their law", None, None, distance, limit,
-               f"the arrivals are not of the planned law (p = {p:.1g})", p)
+               f"the arrivals do not follow the planned law (p = {p:.1g})", p)
     ]  # fmt: skip
 
 
 def _lengths(record: pl.DataFrame, forced: bool, within: LoadLimits) -> list[_Check]:
-    """Token counts that the server tells of its answers, against those asked for."""
+    """Token counts that the server sends with its answers, against the planned ones."""
     checks = []
     for side in ("request", "response") if forced else ("request",):
         pairs = record.filter(answered()).select(f"{side}_tokens_asked", f"{side}_tokens").drop_nulls()
         if pairs.height < FEWEST:
             continue
-        asked, sent = (pairs[name].to_numpy().astype(float) for name in pairs.columns)
-        distance = distances.distance(asked, sent, lambda x: x * (1 + within.length) + within.length_tokens)
+        planned, sent = (pairs[name].to_numpy().astype(float) for name in pairs.columns)
+        distance = distances.distance(planned, sent, lambda x: x * (1 + within.length) + within.length_tokens)
         checks.append(
             _Check(
-                f"{side} tokens", float(asked.mean()), float(sent.mean()), distance, within.distance,
-                f"{side}s have other lengths: {sent.mean():,.0f} tokens on average, not {asked.mean():,.0f}",
-                distances.two_sample(distance, len(asked), len(sent)),
+                f"{side} tokens", float(planned.mean()), float(sent.mean()), distance, within.distance,
+                f"{side} lengths differ: {sent.mean():,.0f} tokens on average, not {planned.mean():,.0f}",
+                distances.two_sample(distance, len(planned), len(sent)),
             )
         )  # fmt: skip
     return checks

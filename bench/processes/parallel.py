@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ...analysis.core.errors import BurstlensError
+from ...analysis.core.option_names import option
 from .spawn import SPAWNED
 
 Shared = TypeVar("Shared")
@@ -57,7 +58,7 @@ def each(
                 tell(sum(shares) / n)
         except BrokenProcessPool:
             raise BurstlensError(
-                "a process was killed, perhaps for memory; try fewer with --workers"
+                f"a process was killed, perhaps because memory ran out; try fewer {option('workers')}"
             ) from None
         except BaseException:
             # Nobody waits for what a piece of minutes would give.

@@ -19,6 +19,7 @@ import polars as pl
 
 from ...analysis.core.arrays import Integers, Mask
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import counted
 from ..settings import Api
@@ -264,7 +265,7 @@ def text_prompts(
     the files cannot be used or the tokenizers package is missing.
     """
     if memory <= 0:
-        raise InputError(f"--prompt-memory: {memory:,} bytes are none")
+        raise InputError(f"{option('prompt_memory')}: {memory:,} bytes is not above 0")
     pool = TextPool(path, load_tokenizer(tokenizer), memory=memory, progress=progress)
     return TextPrompts(pool, tokenizer, seed=seed, share=share, special=api == "completions")
 

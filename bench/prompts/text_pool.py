@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...analysis.core.errors import DiskError, InputError, shown
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import counted
 from .json_stream import entries
@@ -117,7 +118,7 @@ class TextPool:
             batch.clear()
             if len(tokens) * PER_TEXT > memory:
                 raise InputError(
-                    f"--prompt-memory: {memory / 1e6:,.4g} MB are too few for the index of "
+                    f"{option('prompt_memory')}: {memory / 1e6:,.4g} MB are too few for the index of "
                     f"{shown(self.path)}: the first {counted(len(tokens), 'prompt')} of it need more"
                 )
 
@@ -136,8 +137,8 @@ class TextPool:
         count()
         if not tokens:
             raise InputError(
-                f"{shown(self.path)}: holds no prompts; its entries should have conversations or messages of "
-                "a person (ShareGPT), or an instruction (Alpaca)"
+                f"{shown(self.path)}: has no prompts; its entries should have conversations or messages of a "
+                "person (ShareGPT), or an instruction (Alpaca)"
             )
         progress(step, 1.0)
         _, first = np.unique(np.frombuffer(digest, np.int64), return_index=True)
@@ -159,7 +160,7 @@ class TextPool:
         except OSError as fault:
             raise DiskError.unreadable(self.path, fault) from fault
         except (ValueError, KeyError):
-            raise InputError(f"{shown(self.path)}: was changed while its prompts were sent") from None
+            raise InputError(f"{shown(self.path)}: changed while its prompts were sent") from None
 
 
 def _texts(entry: object) -> Iterator[tuple[int, str]]:

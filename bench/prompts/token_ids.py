@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 import polars as pl
 
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ..workload.table import Workload
 
 BLOCK = 512
@@ -23,7 +24,7 @@ FIRST, LAST = 256, 31_999
 OF_REQUEST, OF_SESSION, OF_BLOCK = range(3)
 
 
-NO_PREFIX_CACHE = "the simulated engine has no prefix cache: sharing prefixes saves it nothing"
+NO_PREFIX_CACHE = "the simulated engine has no prefix cache, so shared prefixes save it no work"
 
 
 class Prompts(Protocol):
@@ -68,7 +69,7 @@ class TokenPrompts:
     ) -> None:
         low, high = vocabulary
         if not 0 <= low < high:
-            raise InputError(f"--vocabulary: {low}..{high} is no range of token ids")
+            raise InputError(f"{option('vocabulary')}: {low}..{high} is not a range of token ids")
         self.seed, self.share, self.low, self.width = seed, share, low, high - low + 1
 
     @property
@@ -120,7 +121,7 @@ def shared_rows(requests: pl.DataFrame) -> pl.Series:
 def sharing_notes(share: bool, workload: Workload) -> list[str]:
     """What to tell where prefixes are to be shared and there are none, or the other way round."""
     if share and not shared_rows(workload.requests).any():
-        return ["--share-prefixes: the load has neither sessions nor prefix blocks, so prompts share nothing"]
+        return ["no prompts share a prefix, because the load has neither sessions nor prefix blocks"]
     if not share and workload.requests["prefix"].null_count() < len(workload.requests):
-        return ["the trace's prompts share prefix blocks, these share none; --share-prefixes makes them"]
+        return ["the trace's prompts share prefix blocks; the prompts of this run do not"]
     return []

@@ -33,7 +33,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         loaded: Tokenizer = Tokenizer.from_str(text)
     except Exception as fault:  # the library raises no other class
         why = " ".join(str(fault).split())[:160]
-        raise InputError(f"{shown(path)}: is no tokenizer.json of Hugging Face: {why}") from None
+        raise InputError(f"{shown(path)}: is not a tokenizer.json of Hugging Face: {why}") from None
     loaded.no_truncation()
     loaded.no_padding()
     return loaded

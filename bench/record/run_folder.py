@@ -20,6 +20,7 @@ import polars as pl
 
 from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import DiskError, InputError
+from ...analysis.core.option_names import option
 from ...analysis.logs.run_folders import RUN
 from ..workload.table import SCHEMA as SENT
 from ..workload.table import Workload
@@ -44,15 +45,17 @@ def read_manifest(folder: Path) -> Manifest:
         folder / RUN,
         VERSION,
         partial(from_dict, Manifest),
-        absent=f"{folder}: holds no {RUN}, so it is no run; name the folder that burstlens replay wrote",
-        wrong="is no manifest of a run",
+        absent=f"{folder}: has no {RUN}, so it is not a run; name the folder that burstlens replay wrote",
+        wrong="is not the manifest of a run",
     )
 
 
 def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:
     """Make a new run folder; BurstlensError where it holds a run already, or cannot be written."""
     if (folder / RUN).exists():
-        raise InputError(f"{folder}: holds a run already; go on with --resume, or name another folder")
+        raise InputError(
+            f"{folder}: has a run already; continue it with {option('resume')}, or name another folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         workload.requests.write_parquet(folder / WORKLOAD)
@@ -190,7 +193,7 @@ def _parsed(path: Path, lines: bytes, before: int, schema: Mapping[str, Any]) ->
         return pl.read_ndjson(io.BytesIO(lines), schema=dict(schema)).select(*schema)
     except pl.exceptions.PolarsError as fault:
         line = next((i for i, text in enumerate(lines.splitlines(), 1) if not _is_object(text)), 1)
-        raise InputError(f"{path}:{before + line}: is no line of a record") from fault
+        raise InputError(f"{path}:{before + line}: is not a line of a record") from fault
 
 
 def _is_object(text: bytes) -> bool:

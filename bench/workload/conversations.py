@@ -19,6 +19,7 @@ import polars as pl
 
 from ...analysis.core.arrays import Array, Integers, Mask
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ...analysis.stats.draw import PARAMETERS, FittedLaw
 from .table import Workload
 
@@ -64,7 +65,9 @@ def with_conversations(
     BurstlensError for a context without room.
     """
     if context is not None and context < 2:
-        raise InputError(f"--context: {context} tokens hold no request and response")
+        raise InputError(
+            f"{option('context')}: {context} tokens are too few for a request and a response"
+        )
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
     frame = load.requests
     session, turn, gap_s = _placed(frame["at_s"].to_numpy(), laws, rng)

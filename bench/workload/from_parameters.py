@@ -24,6 +24,7 @@ import polars as pl
 
 from ...analysis.core.arrays import Array, Integers, Mask
 from ...analysis.core.errors import InputError, UnknownSelectionError
+from ...analysis.core.option_names import option
 from ...analysis.interchange.parameters import read_parameters, validate
 from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
 from ...analysis.lengths.part import SIDES, joint_model
@@ -120,15 +121,17 @@ def from_parameters(
     """
     content, said = _opened(source)
     if rate_rps is not None and scale is not None:
-        raise InputError("--rate and --scale both multiply the rates: give one of them")
-    _positive({"--rate": rate_rps, "--scale": scale})
+        raise InputError(
+            f"{option('rate_rps')} and {option('scale')} both multiply the rates: give one of them"
+        )
+    _positive({"rate_rps": rate_rps, "scale": scale})
     chosen = _selection(content, said, selection)
     windows = _windows(content, chosen, said)
     label = chosen["selection"]["label"]
     begin = float(windows.start_s[0]) if start_s is None else start_s
     windows = windows.cut(begin, windows.end_s if end_s is None else end_s)
     if not windows.requests > 0:
-        raise InputError(f"{said}: {label}: no requests in the part of its windows that was asked for")
+        raise InputError(f"{said}: {label}: no requests in that part of its windows")
     factor = scale or 1.0
     if rate_rps is not None:
         factor = rate_rps * float(windows.length_s.sum()) / windows.requests
@@ -203,12 +206,13 @@ def varying(
     """
     if (duration_s is None) == (requests is None):
         raise InputError("a duration and a number of requests both say how long a load lasts: give one")
-    _positive({"--rate": rate_rps, "--to": duration_s, "--first": requests, "max_tokens": min(max_tokens)})
+    _positive({"rate_rps": rate_rps, "end_s": duration_s, "first": requests, "max_tokens": min(max_tokens)})
     schedules = {"shape": shape, "scale": scale, "exponent": exponent}
     changing = [name for name, each in schedules.items() if each.varies]
     if requests is not None and changing:
         raise InputError(
-            f"a load whose {changing[0]} varies needs a duration (--to), not a number of requests"
+            f"a load whose {changing[0]} varies needs a duration ({option('end_s')}), not a number of "
+            "requests"
         )
     start, length, value = pieces(schedules, duration_s or 1.0)
     rate = 1 / (value["shape"] * value["scale"])
@@ -258,7 +262,7 @@ def _positive(values: Mapping[str, float | None]) -> None:
     """BurstlensError for the first value that is given and not above zero."""
     for name, value in values.items():
         if value is not None and not 0 < value < np.inf:
-            raise InputError(f"{name}: {value:g} is not above 0")
+            raise InputError(f"{option(name)}: {value:g} is not above 0")
 
 
 def _opened(source: Path | str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -285,7 +289,7 @@ def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -
     label, window_s = named["label"], float(content["window_s"])
     if not rows:
         raise InputError(
-            f"{said}: {label}: arrivals.windows is empty; its log told no gaps; draw a constant load"
+            f"{said}: {label}: arrivals.windows is empty, because its log had no gaps; draw a constant load"
         )
     start, rate, n = (np.array([float(row[key]) for row in rows]) for key in ("start_s", "rate_rps", "n"))
     if np.any(np.diff(start) < window_s - 1e-6):
@@ -319,9 +323,9 @@ def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel
         laws = [Marginal.of_law("zipf", {"exponent": row["exponent"]}, row["maximum"]) for row in sides]
     except (KeyError, StopIteration) as fault:
         raise InputError(
-            f"{said}: {label}: lengths tell no joint law of requests and responses"
-            f"{f' ({fault.args[0]})' if fault.args else ''}; choose another selection, or give lengths with "
-            "--tokens REQUEST,RESPONSE"
+            f"{said}: {label}: lengths have no joint law of requests and responses"
+            f"{f' ({fault.args[0]})' if fault.args else ''}; choose another selection, or give the lengths "
+            f"of request and response with {option('tokens')}"
         ) from fault
     return JointModel(laws[0], laws[1], model.correlation, model.grid)
 

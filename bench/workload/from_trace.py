@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ...analysis.trace.subset import found_in, streams_of
 from ...analysis.trace.trace import Trace
 from .table import Workload, requests_frame
@@ -50,17 +51,20 @@ def from_trace(
     Raises BurstlensError where nothing is selected or an option cannot be.
     """
     if rate_rps is not None and speedup is not None:
-        raise InputError("--rate and --speedup both scale time: give one of them")
-    for name, value in (("--rate", rate_rps), ("--speedup", speedup), ("--first", first)):
+        raise InputError(
+            f"{option('rate_rps')} and {option('speedup')} both scale time: give one of them"
+        )
+    for name, value in (("rate_rps", rate_rps), ("speedup", speedup), ("first", first)):
         if value is not None and not value > 0:
-            raise InputError(f"{name}: {value:g} is not above 0")
+            raise InputError(f"{option(name)}: {value:g} is not above 0")
     info = trace.info
     chosen = streams_of(trace, service, model)
     found = found_in(trace, chosen, start_s, end_s, first)
     if not info.has_tokens:
         if tokens is None:
             raise InputError(
-                f"{info.name}: tells no token counts; give lengths with --tokens REQUEST,RESPONSE"
+                f"{info.name}: has no token counts; give the lengths of request and response with "
+                f"{option('tokens')}"
             )
         found = found.with_columns(
             pl.lit(tokens[0], pl.Int64).alias("request_tokens"),

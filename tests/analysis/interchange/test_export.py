@@ -218,7 +218,7 @@ def test_other_dates_are_told(tmp_path: Path) -> None:
 
 def test_without_lengths_the_way_out_is_told(tmp_path: Path) -> None:
     bare = Requests(one(request_tokens=None, response_tokens=None).frame, identity(1, has_tokens=False))
-    with pytest.raises(BurstlensError, match="--tokens REQUEST,RESPONSE"):
+    with pytest.raises(BurstlensError, match="tokens"):
         write_azure(bare, tmp_path / "a.csv")
     write_azure(bare, tmp_path / "a.csv", (512, 128))
     assert read(tmp_path / "a.csv")[0]["request_tokens"].to_list() == [512]

@@ -166,7 +166,7 @@ def test_nothing_is_sent_where_the_endpoint_cannot_be(tmp_path: Path) -> None:
     for target, said in (
         (Target(f"http://127.0.0.1:{free_port()}"), "connection refused"),
         (Target("http://nowhere.invalid"), "no such host"),
-        (Target("127.0.0.1:8000"), "is no base URL"),
+        (Target("127.0.0.1:8000"), "is not a base URL"),
     ):
         with pytest.raises(BurstlensError, match=said):
             run(of_each_way(1), TokenPrompts(), target, QUICK, tmp_path / "run")
@@ -251,11 +251,11 @@ def test_a_run_that_was_cut_goes_on_where_its_record_ends(tmp_path: Path, number
 def test_a_run_goes_on_only_with_its_own_options(tmp_path: Path) -> None:
     with faulty() as (url, _):
         run(of_each_way(1), TokenPrompts(), Target(url), QUICK, tmp_path / "run")
-        with pytest.raises(BurstlensError, match="holds a run already"):
+        with pytest.raises(BurstlensError, match="has a run already"):
             run(of_each_way(1), TokenPrompts(), Target(url), QUICK, tmp_path / "run")
         with pytest.raises(BurstlensError, match="another workload"):
             run(of_each_way(2), TokenPrompts(), Target(url), QUICK, tmp_path / "run", resume=True)
-        with pytest.raises(BurstlensError, match="so it is no run"):
+        with pytest.raises(BurstlensError, match="so it is not a run"):
             run(of_each_way(2), TokenPrompts(), Target(url), QUICK, tmp_path / "none", resume=True)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is True
 

@@ -72,8 +72,8 @@ def test_an_instant_is_the_same_everywhere() -> None:
     assert parse_start("1772366400.5") == 1772366400.5
     for text, told in (
         ("2026-03-01T12:00:00", "no time zone"),
-        ("tomorrow", "no instant"),
-        ("-5", "no inst"),
+        ("tomorrow", "not an instant"),
+        ("-5", "not an instant"),
     ):
         with pytest.raises(BurstlensError, match=told):
             parse_start(text)
@@ -106,7 +106,7 @@ def test_the_server_of_a_folder_is_a_clock(tmp_path: Path) -> None:
     assert offset is not None
     assert abs(offset.middle_s) <= offset.precision_s + 0.02
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(BurstlensError, match="--clock"):
+    with pytest.raises(BurstlensError, match=r"^clock: "):
         measure_offset(str(tmp_path / "none"), Target("http://127.0.0.1:9"))
 
 
@@ -154,7 +154,7 @@ def test_the_records_of_all_shards_are_one_run(tmp_path: Path) -> None:
     # It can be made anew, but not over a run of its own.
     gather(folders[::-1], tmp_path / "whole")
     assert read_record(tmp_path / "whole").height == 30
-    with pytest.raises(BurstlensError, match="holds a run already"):
+    with pytest.raises(BurstlensError, match="has a run already"):
         gather(folders, folders[0])
 
 

@@ -224,7 +224,7 @@ def test_a_file_larger_than_the_memory_is_used_within_it(tmp_path: Path) -> None
 
 def test_an_index_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        BurstlensError, match=r"--prompt-memory: 0.05 MB are too few for the index of .*few.json"
+        BurstlensError, match=r"prompt_memory: 0.05 MB are too few for the index of .*few.json"
     ):
         of_words(tmp_path, [f"text {i}" for i in range(2000)], memory=50_000)
 
@@ -325,10 +325,10 @@ def test_entries_are_what_the_file_holds_where_they_say(
         ("[" * 100_000, r"line 1, column 2: is no JSON: nested too deeply"),
         (b'{"a": "\xff"}', r"line 1, column 8: is not UTF-8 text"),
         (b"\x1f\x8b\x08 packed", r"line 1, column 2: is not UTF-8 text"),
-        ("", "holds no prompts"),
-        ("[]", "holds no prompts"),
-        ("[1, null]", "holds no prompts; its entries should have conversations"),
-        ('{"data": [{"instruction": "x"}]}', "holds no prompts"),
+        ("", "has no prompts"),
+        ("[]", "has no prompts"),
+        ("[1, null]", "has no prompts; its entries should have conversations"),
+        ('{"data": [{"instruction": "x"}]}', "has no prompts"),
     ],
 )
 def test_a_file_that_is_none_is_told_with_its_place(text: str | bytes, told: str, tmp_path: Path) -> None:
@@ -352,8 +352,11 @@ def test_a_fault_far_into_a_file_is_told_with_its_line(tmp_path: Path) -> None:
     ("make", "told"),
     [
         (lambda path: path, "no such file"),
-        (lambda path: written(path, {"model": {"type": "Nonsense"}}), "is no tokenizer.json of Hugging Face"),
-        (lambda path: written(path, [1]), "is no tokenizer.json of Hugging Face"),
+        (
+            lambda path: written(path, {"model": {"type": "Nonsense"}}),
+            "is not a tokenizer.json of Hugging Face",
+        ),
+        (lambda path: written(path, [1]), "is not a tokenizer.json of Hugging Face"),
     ],
 )
 def test_a_tokenizer_that_is_none_is_refused(make: Callable[[Path], Path], told: str, tmp_path: Path) -> None:
@@ -369,7 +372,7 @@ def test_a_folder_stands_for_the_tokenizer_in_it(folder: Path, tmp_path: Path) -
 def test_a_file_that_changes_under_the_run_is_told(tmp_path: Path) -> None:
     few = of_words(tmp_path, ["a b c", "d e f g"], memory=200)
     (tmp_path / "few.json").write_text("[]")
-    with pytest.raises(BurstlensError, match=r"few\.json: was changed while its prompts were sent"):
+    with pytest.raises(BurstlensError, match=r"few\.json: changed while its prompts were sent"):
         few.prompt(0, 3, None, None)
 
 

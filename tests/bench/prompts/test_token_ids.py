@@ -44,7 +44,7 @@ def test_blocks_of_one_number_hold_the_same_tokens_and_the_rest_differs() -> Non
 
 
 def test_a_vocabulary_that_is_none_is_refused() -> None:
-    with pytest.raises(BurstlensError, match="no range"):
+    with pytest.raises(BurstlensError, match="not a range"):
         TokenPrompts(vocabulary=(9, 9))
 
 
@@ -52,5 +52,5 @@ def test_a_trace_that_shares_and_a_run_that_does_not_are_told_apart() -> None:
     blocks = workload([0.0, 1.0], [600, 600], [1, 1], prefix=[[1, 2], None])
     plain = workload([0.0], [5], [1])
     assert "neither sessions nor prefix blocks" in TokenPrompts(share=True).prepare(plain)[0]
-    assert "--share-prefixes makes them" in TokenPrompts().prepare(blocks)[0]
+    assert "the prompts of this run do not" in TokenPrompts().prepare(blocks)[0]
     assert TokenPrompts().prepare(plain) == TokenPrompts(share=True).prepare(blocks) == []

@@ -60,21 +60,21 @@ def test_every_cut_of_a_record_reads_as_its_whole_lines_and_is_gone_on_with(tmp_
 
 def test_a_line_of_something_else_is_named(tmp_path: Path) -> None:
     record_path(tmp_path, 0).write_text('{"request_id": 0}\nhello\n')
-    with pytest.raises(BurstlensError, match=r"record-0\.jsonl:2: is no line of a record"):
+    with pytest.raises(BurstlensError, match=r"record-0\.jsonl:2: is not a line of a record"):
         read_record(tmp_path)
 
 
 def test_a_folder_is_a_run_once(tmp_path: Path) -> None:
-    with pytest.raises(BurstlensError, match="so it is no run"):
+    with pytest.raises(BurstlensError, match="so it is not a run"):
         read_manifest(tmp_path)
     begin(tmp_path, ASKED, LOAD)
-    with pytest.raises(BurstlensError, match="holds a run already"):
+    with pytest.raises(BurstlensError, match="has a run already"):
         begin(tmp_path, ASKED, LOAD)
     (tmp_path / "run.json").write_text('{"version": 99}')
     with pytest.raises(BurstlensError, match="version 99"):
         read_manifest(tmp_path)
     (tmp_path / "run.json").write_text("[")
-    with pytest.raises(BurstlensError, match="no manifest"):
+    with pytest.raises(BurstlensError, match="is not the manifest of a run"):
         read_manifest(tmp_path)
 
 
@@ -92,5 +92,5 @@ def test_a_record_read_in_pieces_is_the_record_read_at_once(
         monkeypatch.setattr("burstlens.bench.record.run_folder.PIECE", size)
         assert read_record(tmp_path).equals(whole)
     path.write_bytes(b"".join(lines[:300]) + b"{\n" + b"".join(lines[300:]))
-    with pytest.raises(BurstlensError, match=r"record-0\.jsonl:301: is no line of a record"):
+    with pytest.raises(BurstlensError, match=r"record-0\.jsonl:301: is not a line of a record"):
         read_record(tmp_path)

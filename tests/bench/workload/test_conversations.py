@@ -175,5 +175,5 @@ def test_laws_that_cannot_be_drawn_from_are_refused(row: dict[str, Any], told: s
 
 
 def test_a_context_without_room_is_refused() -> None:
-    with pytest.raises(BurstlensError, match="--context: 1 tokens"):
+    with pytest.raises(BurstlensError, match="context: 1 tokens"):
         with_conversations(constant(1, 1, 1, requests=5), LAWS, context=1)

@@ -85,7 +85,7 @@ def test_a_selection_holds_what_it_names(talk: Trace, choice: dict[str, object],
         ({"service": "api", "model": "C"}, "no requests of model 'C' in service 'api'; it has: A, B"),
         ({"start_s": 1000.0}, "no request in that time"),
         ({"rate_rps": 1.0, "speedup": 2.0}, "give one of them"),
-        ({"speedup": 0.0}, "--speedup: 0 is not above 0"),
+        ({"speedup": 0.0}, "speedup: 0 is not above 0"),
     ],
 )
 def test_what_cannot_be_selected_is_said(talk: Trace, choice: dict[str, float], said: str) -> None:
@@ -103,7 +103,7 @@ def test_scaling_the_real_week_keeps_its_pattern(week: Trace) -> None:
 
 def test_a_trace_without_tokens_needs_lengths(traces: Callable[[str], Path]) -> None:
     trace = bl.trace(traces("maf2_azure_functions_2021_200.csv"))
-    with pytest.raises(bl.BurstlensError, match="--tokens"):
+    with pytest.raises(bl.BurstlensError, match="request and response with tokens"):
         from_trace(trace)
     sent = from_trace(trace, tokens=(64, 16)).requests
     assert sent["request_tokens"].unique().to_list() == [64]

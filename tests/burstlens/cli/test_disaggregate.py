@@ -240,7 +240,7 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
         (["nothing.parquet"], "nothing.parquet: no such file"),
         (["TRACE", "--from", "90d"], "no request in that time"),
         (["TRACE", "--plan-from", "TRACE"], "is not a parameters.json"),
-        (["FUNCTIONS"], "tells no token counts; give lengths with --tokens"),
+        (["FUNCTIONS"], "has no token counts; give the lengths of request and response with --tokens"),
         (["--turnover", "--simulate", "none-such"], "no preset 'none-such'"),
     ],
 )

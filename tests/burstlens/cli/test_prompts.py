@@ -143,7 +143,7 @@ def test_resuming_with_other_prompts_is_refused(url: str, folder: Path, tmp_path
             "broken.json, line 1, column 2: is no JSON",
         ),
         (["--prompts", "talk.json", "--tokenizer", "none.json"], "none.json: no such file"),
-        (["--prompts", "talk.json", "--tokenizer", "talk.json"], "talk.json: is no tokenizer.json"),
+        (["--prompts", "talk.json", "--tokenizer", "talk.json"], "talk.json: is not a tokenizer.json"),
         (["--prompts", "talk.json"], "--prompts: needs the served model's tokenizer.json"),
         (["--tokenizer", "words.json"], "--tokenizer: is for prompts of text"),
         (["--prompt-memory", "1MB"], "--prompt-memory: is for prompts of text"),

@@ -112,5 +112,5 @@ def test_a_trace_without_tokens_has_no_ratio_and_says_what_to_do(tmp_path: Path)
     done = burstlens("report", log, "--disaggregate", "-q", "-o", tmp_path / "out")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "tells no token counts" in line
+    assert "has no token counts" in line
     assert "report without --disaggregate" in line
