@@ -288,7 +288,7 @@ def _spoil(change: Callable[[Content], Any]) -> Content:
         (lambda: from_parameters(known([1.0], [1.0]), scale=1e9), "requests would be drawn"),
         (lambda: from_parameters(known([1.0], [1.0]), start_s=9e9), "no requests in that part"),
         (lambda: from_parameters(known([1.0], [0.0])), "no requests in that part"),
-        (lambda: from_parameters(_spoil(lambda c: c["lengths"].update(joint=[]))), "--tokens"),
+        (lambda: from_parameters(_spoil(lambda c: c["lengths"].update(joint=[]))), "with tokens"),
         (lambda: from_parameters(_spoil(lambda c: c["lengths"].update(fits=[]))), "fewer than 50"),
         (lambda: from_parameters(_spoil(lambda c: c["arrivals"].update(windows=[]))), "windows is empty"),
         (lambda: from_parameters(_spoil(lambda c: c["arrivals"]["windows"].reverse())), "not in order"),
