@@ -50,9 +50,7 @@ def base_url(text: str) -> str:
     except ValueError:
         known = False
     if not known or parts.query or parts.fragment:
-        raise InputError(
-            f"{option('url')}: {text!r} is not a base URL; write one like http://127.0.0.1:8000"
-        )
+        raise InputError(f"{option('url')}: {text!r} is not a base URL; write one like http://127.0.0.1:8000")
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
 
 

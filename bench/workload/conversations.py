@@ -65,9 +65,7 @@ def with_conversations(
     BurstlensError for a context without room.
     """
     if context is not None and context < 2:
-        raise InputError(
-            f"{option('context')}: {context} tokens are too few for a request and a response"
-        )
+        raise InputError(f"{option('context')}: {context} tokens are too few for a request and a response")
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
     frame = load.requests
     session, turn, gap_s = _placed(frame["at_s"].to_numpy(), laws, rng)

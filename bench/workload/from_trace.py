@@ -51,9 +51,7 @@ def from_trace(
     Raises BurstlensError where nothing is selected or an option cannot be.
     """
     if rate_rps is not None and speedup is not None:
-        raise InputError(
-            f"{option('rate_rps')} and {option('speedup')} both scale time: give one of them"
-        )
+        raise InputError(f"{option('rate_rps')} and {option('speedup')} both scale time: give one of them")
     for name, value in (("rate_rps", rate_rps), ("speedup", speedup), ("first", first)):
         if value is not None and not value > 0:
             raise InputError(f"{option(name)}: {value:g} is not above 0")
