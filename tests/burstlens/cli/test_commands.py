@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+import polars as pl
 import pytest
 
 import burstlens as bl
 from burstlens.api.experiments import dispatch
 from burstlens.cli import cli
 from burstlens.cli.flags import verbs
+from tests.helpers import burstlens
 
 PRESET = "llama-2-13b-a100"
 VERBS = {name: command for name, command in verbs(cli).items() if name != "completion"}
@@ -72,3 +75,108 @@ def test_an_experiment_by_name_takes_the_options_of_its_function(kind: str) -> N
     run = function_of(f"experiment {kind}")
     options = getattr(import_module(run.__module__), f"{kind.title()}Options")
     assert options.__annotations__.keys() | {"out"} == inspect.signature(run).parameters.keys()
+
+
+CONSTANT = "shape=0.5,scale=0.2,exponent=1.1"
+CASES: dict[str, tuple[list[str], Callable[[], object]]] = {
+    "synth": (
+        ["synth", "-o", "out/synthetic.csv", "--days", "0.1"],
+        lambda: bl.synth("out/synthetic.csv", days=0.1).close(),
+    ),
+    "ingest": (["ingest", "log.csv", "-o", "out/t.parquet"], lambda: bl.ingest("log.csv", "out/t.parquet")),
+    "fit": (
+        ["fit", "log.csv", "-o", "out/p.json", "--window", "1h", "--to", "6h"],
+        lambda: bl.fit("log.csv", "out/p.json", window_s=3600.0, end_s=21_600.0),
+    ),
+    "replay in virtual time": (
+        ["replay", CONSTANT, "--simulate", PRESET, "-o", "out", "--first", "100", "--slo-ttft", "1s"],
+        lambda: bl.replay(CONSTANT, "out", simulate=PRESET, first=100, slo_ttft_s=1.0),
+    ),
+    "replay of a run": (
+        ["replay", "run", "--simulate", PRESET, "-o", "out", "--speedup", "2", "--seed", "3"],
+        lambda: bl.replay("run", "out", simulate=PRESET, speedup=2.0, seed=3),
+    ),
+    "simulate": (
+        ["replay", "log.csv", "--simulate", PRESET, "-o", "out", "--first", "50", "--rate", "2"],
+        lambda: bl.simulate(bl.workload("log.csv", first=50, rate_rps=2.0), PRESET, "out"),
+    ),
+    "calibrate": (
+        ["calibrate", "p.json", "--kv", "0.2", "--simulate", PRESET, "--to", "1h", "-o", "out/scaled.json"],
+        lambda: bl.calibrate("p.json", 0.2, simulate=PRESET, end_s=3600.0, out="out/scaled.json"),
+    ),
+    "export": (
+        ["export", "log.csv", "--format", "vllm", "-o", "out/v.jsonl", "--to", "2h"],
+        lambda: bl.export("log.csv", "vllm", "out/v.jsonl", end_s=7200.0),
+    ),
+    "experiment": (
+        ["experiment", "maf2", "log.csv", "-o", "out", "--rate", "1", "--first", "100", "--seeds", "2"],
+        lambda: bl.experiment("maf2", "out", log="log.csv", rates_rps=[1.0], requests=100, seeds=2),
+    ),
+    "disaggregate": (
+        ["disaggregate", "log.csv", "-o", "out", "--first", "200", "--total", "3", "--seeds", "1",
+         "--window", "1m", "--beam", "2", "--no-images"],
+        lambda: bl.disaggregate("log.csv", "out", first=200, total=3, seeds=1, window_s=60.0, beam=2,
+                                images=False, command="COMMAND"),
+    ),
+    "forecast": (
+        ["forecast", "log.csv", "-o", "out", "--service", "conversation", "--bin", "15m", "--origins", "2",
+         "--parameters", "out/load.json", "--window", "1h", "--no-images"],
+        lambda: bl.forecast("log.csv", "out", service="conversation", bins_s=[900.0], origins=2,
+                            parameters="out/load.json", window_s=3600.0, images=False, command="COMMAND"),
+    ),
+    "report": (
+        ["report", "log.csv", "-o", "out", "--window", "1h", "--no-images"],
+        lambda: bl.report(["log.csv"], "out", window_s=3600.0, images=False, command="COMMAND"),
+    ),
+}  # fmt: skip
+"""By name: what is typed and what is called, in a folder with a log, parameters and a run."""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three days of the synthetic trace, parameters of one, and a run."""
+    folder = tmp_path_factory.mktemp("inputs")
+    bl.synth(folder / "synthetic.csv", days=3, seed=1).close()
+    (folder / "synthetic.csv").rename(folder / "log.csv")
+    bl.fit(folder / "log.csv", folder / "p.json", window_s=3600.0, end_s=86_400.0)
+    bl.replay(CONSTANT, folder / "run", simulate=PRESET, first=50)
+    return folder
+
+
+def files_in(folder: Path) -> dict[str, object]:
+    """Each file's content without the time and the place at which it was written."""
+    found: dict[str, object] = {}
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        name = str(path.relative_to(folder))
+        if path.suffix == ".parquet":
+            found[name] = pl.read_parquet(path).to_dicts()
+            continue
+        text = re.sub(r'"[a-z_]*unix_s": *[0-9.e+]+', '"unix_s": 0', path.read_text(errors="replace"))
+        text = re.sub(r"burstlens \S+ (log\.csv|p\.json)[^<\"]*-o out[^<\"]*", "COMMAND", text)
+        found[name] = text
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_verb_and_its_function_leave_the_same_files(
+    name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, call = CASES[name]
+    written = []
+    for side in ("typed", "called"):
+        folder = tmp_path / side
+        folder.mkdir()
+        for each in inputs.iterdir():
+            (folder / each.name).symlink_to(each)
+        if "/" in " ".join(words):
+            (folder / "out").mkdir()
+        monkeypatch.chdir(folder)
+        if side == "typed":
+            done = burstlens(*words)
+            assert done.returncode == 0, done.stderr
+        else:
+            call()
+        written.append(files_in(folder / "out"))
+    assert written[0].keys() == written[1].keys()
+    for file, content in written[0].items():
+        assert content == written[1][file], file
