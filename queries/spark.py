@@ -56,15 +56,15 @@ IN_ONE_PROCESS = {
 
 FAILURES = {
     r"OutOfMemory|OUT_OF_MEMORY|GC overhead limit": (
-        "Spark ran out of memory; give it more with --spark-conf spark.executor.memory=8g, "
-        "where the master is local[…] with --spark-conf spark.driver.memory=8g"
+        "Spark ran out of memory; give it more with the setting spark.executor.memory=8g, "
+        "where the master is local[…] with spark.driver.memory=8g"
     ),
     r"spark\.driver\.maxResultSize|TaskResultLost": (
-        "an answer is larger than the driver takes; raise that with --spark-conf "
+        "an answer is larger than the driver takes; raise that with the setting "
         "spark.driver.maxResultSize=…, or ask for longer windows or a shorter time"
     ),
     r"No space left on device": (
-        "Spark has no room on disk; name another folder with --spark-conf spark.local.dir=FOLDER"
+        "Spark has no room on disk; name another folder with the setting spark.local.dir=FOLDER"
     ),
     r"SparkContext was shut down|stopped SparkContext|Java side is empty|Py4JNetworkError|ConnectionRefused"
     r"|Master removed our application|masters are unresponsive": (
@@ -202,9 +202,9 @@ def start(
         from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
     except ImportError as fault:
-        raise Unavailable(f"--engine spark needs {fault.name}: {EXTRA}") from fault
+        raise Unavailable(f"engine spark needs {fault.name}: {EXTRA}") from fault
     if java is None:
-        raise Unavailable(f"--engine spark needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
+        raise Unavailable(f"engine spark needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
     _reachable(master)
     # What fails is told by us; the whole stack of Java calls helps nobody.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
@@ -266,7 +266,7 @@ def _reachable(master: str) -> None:
     """Unavailable where a standalone master does not answer: Spark itself would try for a minute."""
     if not re.match(r"(local(\[|$)|local-cluster\[|spark://|yarn$|k8s://)", master):
         raise Unavailable(
-            f"--master: {master!r} is none that Spark knows: local[*], spark://HOST:PORT, yarn, k8s://…"
+            f"master: {master!r} is not one that Spark knows: local[*], spark://HOST:PORT, yarn, k8s://…"
         )
     if not master.startswith("spark://"):
         return
@@ -274,7 +274,7 @@ def _reachable(master: str) -> None:
     for place in master.removeprefix("spark://").split(","):
         host, _, port = place.rpartition(":")
         if not host or not port.isdigit():
-            raise Unavailable(f"--master: {master!r} has not the form spark://HOST:PORT")
+            raise Unavailable(f"master: {master!r} does not have the form spark://HOST:PORT")
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
             return
@@ -282,7 +282,7 @@ def _reachable(master: str) -> None:
             faults.append(f"{place}: {(fault.strerror or str(fault)).lower()}")
     raise Unavailable(
         f"no Spark master answers at {master} ({'; '.join(faults)}); "
-        "start one ($SPARK_HOME/sbin/start-master.sh) or name another with --master"
+        "start one ($SPARK_HOME/sbin/start-master.sh) or name another master"
     )
 
 

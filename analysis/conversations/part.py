@@ -157,7 +157,7 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
     elif too_many(trace):
         missing.append(
             f"More than {MAX_FETCHED:,} requests name their session, too many to bring to one process: "
-            "turns and intervals are told of a trace of fewer days, or by --engine duckdb."
+            "for turns and intervals, use a trace of fewer days, or DuckDB as the engine."
         )
     else:
         edges = [(row["start_s"], row["end_s"]) for row in trace.segments.iter_rows(named=True)]

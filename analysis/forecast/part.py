@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from ..core.arrays import Array
 from ..core.cpu import cores
 from ..core.errors import BurstlensError, InputError
+from ..core.option_names import option
 from ..core.result import Part, Progress, silent
 from ..core.units import DAY_S, MINUTE_S, bin_name, time_span
 from ..trace.aggregates import spoken
@@ -214,12 +215,13 @@ def _cuts(
     if whole is None:
         raise InputError(
             f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
-            f"in the record of {time_span(span_s)}: a shorter --bin or --horizon, or a longer trace"
+            f"in the record of {time_span(span_s)}: use shorter {option('bins_s')}, a shorter "
+            f"{option('horizon_s')}, or a longer trace"
         )
     if held < fewest:
         raise InputError(
             f"{selection.label}: the record holds {held} bins of {bin_name(bin_s)} that can be forecast, "
-            f"where {fewest} are needed: a shorter --bin or a longer trace"
+            f"{fewest} are needed: use shorter {option('bins_s')} or a longer trace"
         )
     starts = whole.start_s
     days = held * bin_s / DAY_S >= 3

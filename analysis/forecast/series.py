@@ -15,6 +15,7 @@ import polars as pl
 
 from ..core.arrays import Array
 from ..core.errors import InputError
+from ..core.option_names import option
 from ..core.units import DAY_S, HOUR_S, bin_name
 from ..trace.aggregates import ticks_in
 from ..trace.trace import Selection, Trace
@@ -91,12 +92,14 @@ def load_series(
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     if bin_s < trace.info.resolution_s:
         raise InputError(
-            f"--bin {bin_name(bin_s)}: shorter than the clock of {trace.info.name}, whose stamps are "
+            f"{option('bins_s')} {bin_name(bin_s)}: shorter than the clock of {trace.info.name}, whose "
+            "stamps are "
             f"{bin_name(trace.info.resolution_s)} apart"
         )
     if span_s / bin_s > MOST_BINS:
         raise InputError(
-            f"--bin {bin_name(bin_s)}: more than {MOST_BINS:,} bins in {trace.info.name}; use longer ones"
+            f"{option('bins_s')} {bin_name(bin_s)}: more than {MOST_BINS:,} bins in {trace.info.name}; "
+            "use longer ones"
         )
     windows = [
         max(int(window_s // bin_s), fewest) for window_s, fewest in zip(WINDOWS_S, (2, 3, 3), strict=True)

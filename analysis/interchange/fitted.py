@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.option_names import option
 from ..lengths.joint import Marginal
 from ..lengths.part import joint_model
 
@@ -93,7 +94,7 @@ def length_laws(
         return model.request, model.response, str(candidate["selection"]["label"])
     raise InputError(
         f"{content['source']['name']}: {own['label']}: no laws of request and response lengths; give lengths "
-        "with --tokens REQUEST,RESPONSE"
+        f"with {option('tokens')}"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..core.errors import InputError
+from ..core.option_names import option
 from .azure import write_azure
 from .burstgpt import write_burstgpt
 from .mooncake import write_mooncake
@@ -116,5 +117,5 @@ def writer(form: Form, tokens: tuple[int, int] | None, share_sessions: bool) -> 
 def form_named(name: str) -> Form:
     """The format of that name; BurstlensError naming those there are."""
     if name not in FORMS:
-        raise InputError(f"--to: no format {name!r}; there are: {', '.join(FORMS)}")
+        raise InputError(f"{option('format')}: no format {name!r}; there are: {', '.join(FORMS)}")
     return FORMS[name]

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from ..core.errors import InputError
+from ..core.option_names import option
 from ..core.units import counted
 from ..logs.trace_info import TraceInfo
 
@@ -50,7 +51,7 @@ def with_tokens(requests: Requests, tokens: tuple[int, int] | None = None) -> Re
     if absent:
         way = "export to parquet or csv"
         if not requests.info.has_tokens:
-            way = f"give lengths with --tokens REQUEST,RESPONSE, or {way}"
+            way = f"give lengths with {option('tokens')}, or {way}"
         raise InputError(
             f"{requests.info.name}: {absent:,} of {counted(len(frame), 'request')} without token counts, "
             f"which this format needs; {way}"

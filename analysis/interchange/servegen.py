@@ -24,6 +24,7 @@ from scipy import special
 from ..core.arrays import Array, Integers
 from ..core.atomic_write import write_text
 from ..core.errors import DiskError, InputError, shown
+from ..core.option_names import option
 from ..core.units import counted
 from ..lengths.joint import Marginal
 from ..lengths.part import SIDES, describe_lengths
@@ -56,7 +57,7 @@ def write_servegen(
     if window_s != round(window_s) or any(start != round(start) for start in starts):
         raise InputError(
             f"{content['source']['name']}: windows of {window_s:g} s; ServeGen's begin at whole seconds, "
-            "fit with --window of whole seconds"
+            f"fit with {option('window_s')} of whole seconds"
         )
     # A window lasts until the next row, so what follows the last one before a hole is said too.
     rows = sorted({*starts, *(start + window_s for start in starts)})

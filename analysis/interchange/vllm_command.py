@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.atomic_write import write_text
 from ..core.errors import InputError
+from ..core.option_names import option
 from ..core.units import HOUR_S
 from .fitted import Selection, length_laws, mean_tokens
 
@@ -35,7 +36,8 @@ def write_vllm_line(
     if not fitted:
         raise InputError(
             f"{content['source']['name']}: {part['selection']['label']}: no window with a fitted shape"
-            f"{'' if start_s is None else f' at {start_s / HOUR_S:.2f} h'}; choose another with --from"
+            f"{'' if start_s is None else f' at {start_s / HOUR_S:.2f} h'}; choose another with "
+            f"{option('start_s')}"
         )
     window = max(fitted, key=lambda row: row["n"])
     request, response = (round(mean_tokens(law)) for law in length_laws(content, part, tokens)[:2])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DiskError, InputError
+from ..core.option_names import option
 
 RUN = "run.json"
 """Marks a folder as a run, and says what was asked of whom."""
@@ -26,8 +27,8 @@ FORMAT = "burstlens_record"
 ONE = {
     "of": "number of shards",
     "workload_sha256": "workload",
-    "seed": "--seed",
-    "start_unix_s": "--start-at",
+    "seed": option("seed"),
+    "start_unix_s": option("start_at"),
     "prompts": "kind of prompts",
     "served_model": "served model",
 }

@@ -123,6 +123,7 @@ def _told(url: str, fault: Exception) -> BurstlensError:
     if "No FileSystem for scheme" in said or NO_CLASS.search(said):
         return MissingExtraError(
             f"{url}: Spark has no connector for {url.partition(':')[0]}:// here; name its package with "
-            "--spark-conf spark.jars.packages=…"
+            "Spark's setting "
+            "spark.jars.packages=…"
         )
     return DiskError.at(url, f"cannot be read by Spark: {said.partition(': ')[2] or said}"[:400])

@@ -21,6 +21,7 @@ from ...queries.engine import Engine
 from ...queries.spark import LOCAL, SparkEngine, Unavailable, start
 from ..core.errors import BurstlensError, DiskError, InputError, MissingExtraError
 from ..core.exhibit import Displayable, Exhibit
+from ..core.option_names import option
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
 from ..logs import load_spark as spark_loading
@@ -217,7 +218,7 @@ def open_trace(
         raise InputError.no_clock(records[0].path)
     urls = {record.path: url for record in records if (url := spark_places.url_of(record.path))}
     if urls and cluster is None:
-        raise InputError(f"{next(iter(urls.values()))}: is read on Spark only: --engine spark")
+        raise InputError(f"{next(iter(urls.values()))}: only Spark reads it; add {option('engine', 'spark')}")
     client = None if cluster is None or not urls else _started(cluster)
     with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
         stands = {

@@ -51,7 +51,7 @@ class Findings(Displayable):
             *self.experiment.question.notes,
             f"{brief:,} of {trials.height:,} trials were sent in less time than the slowest tenth of their "
             "answers took once begun: they show a burst and its end, not a load that lasts; more requests "
-            "(--first) send for longer.",
+            "send for longer.",
         ]
 
     def exhibit(self) -> Exhibit:

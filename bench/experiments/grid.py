@@ -11,11 +11,12 @@ import itertools
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...analysis.core.errors import DiskError, InputError, shown
+from ...analysis.core.option_names import option
 from .trials import Label
 
 SHAPE, SCALE, EXPONENT = PARAMETERS = ("shape", "scale", "exponent")
@@ -121,11 +122,11 @@ def grid_of(
     pairs: bool = True,
     paired: Mapping[str, Sequence[Any]] | None = None,
     start: Mapping[str, Any] | None = None,
-    said: str = "--",
+    said: str = "",
     inside: str = "",
 ) -> Grid:
-    """A checked grid; BurstlensError naming what is wrong: `said` stands before the name of any key, and
-    `inside` before that of a parameter of `values`.
+    """A checked grid; BurstlensError naming what is wrong: the option, or the key of a file. For a file,
+    `said` stands before the name of any key, and `inside` before that of a parameter of `values`.
 
     Without `values` the default ones are varied; with them only those that they name. `paired` are the
     values of pairs, where they are to be others: those of `values`, or thinner ones by default.
@@ -134,7 +135,7 @@ def grid_of(
     alone = _values(said, inside, values if values is not None else VALUES, begin)
     if not any(alone.values()):
         raise InputError(
-            f"{said}{inside}{'/'.join(values or PARAMETERS)}: an empty grid: nothing but the start "
+            f"{_keys(said, inside, *(values or PARAMETERS))}: an empty grid: nothing but the start "
             f"({', '.join(f'{name} {value:g}' for name, value in begin.items())}) is asked for"
         )
     both: Mapping[str, tuple[float, ...]] = {}
@@ -142,15 +143,20 @@ def grid_of(
         both = _values(said, "pairs.", paired, begin)
     elif pairs:
         both = alone if values is not None else _values(said, "pairs.", PAIRED, begin)
-    chosen = tuple(dict.fromkeys(_profile(f"{said}profile", name) for name in profiles or PROFILES))
+    chosen = tuple(dict.fromkeys(_profile(_keys(said, "", "profile"), name) for name in profiles or PROFILES))
     made = Grid(alone, chosen, both, begin)
     count = _count(made)
     if count > MOST:
         raise InputError(
-            f"{said}{inside}{'/'.join(alone)}: a grid of {count:,} settings, more than {MOST:,}: "
+            f"{_keys(said, inside, *alone)}: a grid of {count:,} settings, more than {MOST:,}: "
             "give fewer values, or no pairs"
         )
     return made
+
+
+def _keys(said: str, inside: str, *names: str) -> str:
+    """How a message names options of Python, or keys of a file."""
+    return "/".join(option(name) for name in names) if not said else f"{said}{inside}{'/'.join(names)}"
 
 
 def _count(grid: Grid) -> int:
@@ -171,7 +177,7 @@ def _values(
     out = {}
     for name in PARAMETERS:
         if name in given:
-            found = {_value(f"{said}{inside}{name}", name, value) for value in given[name]}
+            found = {_value(_keys(said, inside, name), name, value) for value in given[name]}
             out[name] = tuple(sorted(found - {start[name]}))
     return out
 
@@ -183,7 +189,7 @@ def _value(said: str, parameter: str, value: Any) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise InputError(f"{said}: {_brief(value)} is no finite number")
+        raise InputError(f"{said}: {_brief(value)} is not a finite number")
     if parameter != EXPONENT and not number > 0:
         raise InputError(f"{said}: {_brief(value)} is not above 0")
     if parameter == SHAPE and number < LEAST_SHAPE:
@@ -205,36 +211,6 @@ def _profile(said: str, name: Any) -> str:
     return str(name)
 
 
-def flags(values: Mapping[str, str | None], profile: str | None, pairs: bool, file: Path | None) -> Grid:
-    """The grid of command-line flags: `0.2,0.5,1` for each parameter, `constant,linear`, or of a file."""
-    given = {name: text for name, text in {**values, "profile": profile}.items() if text is not None}
-    if file is not None:
-        if given:
-            raise InputError(f"--grid and --{next(iter(given))} both say what is varied: give one of them")
-        found = read_grid(file)
-        return found if pairs else replace(found, paired={})
-    profiles = None if profile is None else _words("--profile", profile)
-    varied = {name: _numbers(f"--{name}", text) for name, text in given.items() if name != "profile"}
-    return grid_of(varied or None, profiles=profiles, pairs=pairs)
-
-
-def _numbers(said: str, text: str) -> list[float]:
-    out = []
-    for part in _words(said, text):
-        try:
-            out.append(float(part))
-        except ValueError:
-            raise InputError(f"{said}: {part!r} is no number; write numbers with commas: 0.2,0.5,1") from None
-    return out
-
-
-def _words(said: str, text: str) -> list[str]:
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found:
-        raise InputError(f"{said}: {text!r} names nothing; an empty grid has no trials")
-    return found
-
-
 def read_grid(path: Path) -> Grid:
     """The grid of a TOML file; BurstlensError naming file, key and value where it is none.
 
@@ -249,7 +225,7 @@ def read_grid(path: Path) -> Grid:
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
     except ValueError as fault:
-        raise InputError(f"{shown(path)}: is no TOML: {fault}") from fault
+        raise InputError(f"{shown(path)}: is not TOML: {fault}") from fault
     said = f"{shown(path)}: "
     _known(said, "", content, ("start", "profiles", "values", "pairs"))
     pairs = content.get("pairs", True)
@@ -257,7 +233,7 @@ def read_grid(path: Path) -> Grid:
         raise InputError(f"{said}pairs: {_brief(pairs)} is neither true, false nor a table of values")
     profiles = content.get("profiles")
     if profiles is not None and not (isinstance(profiles, list) and profiles):
-        raise InputError(f"{said}profiles: {_brief(profiles)} is no list of {', '.join(PROFILES)}")
+        raise InputError(f"{said}profiles: {_brief(profiles)} is not a list of {', '.join(PROFILES)}")
     for name in profiles or ():
         _profile(f"{said}profiles", name)
     return grid_of(
@@ -277,11 +253,11 @@ def _table(said: str, key: str, content: Mapping[str, Any], *, lists: bool) -> d
     if table is None:
         return None
     if not isinstance(table, dict):
-        raise InputError(f"{said}{key}: {_brief(table)} is no table; write [{key}] and values under it")
+        raise InputError(f"{said}{key}: {_brief(table)} is not a table; write [{key}] and values under it")
     _known(said, f"{key}.", table, PARAMETERS)
     for name, value in table.items():
         if lists and not isinstance(value, list):
-            raise InputError(f"{said}{key}.{name}: {_brief(value)} is no list; write [0.2, 0.5, 1]")
+            raise InputError(f"{said}{key}.{name}: {_brief(value)} is not a list; write [0.2, 0.5, 1]")
     return table
 
 

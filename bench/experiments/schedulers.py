@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.errors import InputError
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Part, number
 from ...analysis.core.units import HOUR_S
 from ..metrics.seeds import ONE_SEED
@@ -99,7 +100,7 @@ def picked(
         first = max((end or 0.0) - length_s, 0.0) if start is None else start
         last = first + length_s if end is None else end
         if last <= first:
-            raise InputError(f"--to: {last:g} s is not after --from {first:g} s")
+            raise InputError(f"{option('end_s')}: {last:g} s is not after {option('start_s')} {first:g} s")
         starts = np.array([first])
         length_s = last - first
     else:
@@ -114,7 +115,8 @@ def picked(
         told = ", ".join(f"{number(float(n[best]))} of {service}" for service, n in held.items())
         where = f"the range from {starts[best]:g} s on" if len(starts) == 1 else "the best range"
         raise InputError(
-            f"{where} of {length_s:g} s holds {told}; {FEWEST} of each are needed: lengthen it with --range"
+            f"{where} of {length_s:g} s holds {told}; {FEWEST} of each are needed: lengthen it with "
+            f"{option('range_s')}"
         )
     chosen = int(np.random.default_rng([seed, len(starts)]).choice(enough))
     begin = float(starts[chosen])
@@ -339,7 +341,7 @@ def parts(experiment: Experiment) -> tuple[PolicyComparison, Waits]:
         elif len(peak) and float(peak.max()) < 1:  # type: ignore[arg-type]
             missing.append(
                 f"{service}: no request was seen waiting, and without a queue no order of serving can "
-                "matter; raise the load with --rate, --load or --kv."
+                "matter; raise the load."
             )
     if len(experiment.question.seeds) < 2:
         missing.append(ONE_SEED)
@@ -372,7 +374,7 @@ def _in_front(here: pl.DataFrame) -> str:
         f"of the requests in flight {number(outside)} on average were neither run by the engine nor waiting "
         f"in it, against {number(waiting)} that its scheduler could choose from: they stood before it, in "
         "the API server or the network, where no order of serving reaches them; give it more cores, or "
-        "lower its --max-num-seqs or the rate."
+        "lower its limit of running sequences (max_num_seqs) or the rate."
     )
 
 

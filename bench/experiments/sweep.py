@@ -94,8 +94,8 @@ PROFILE_WORDS = {
 RANK = {name: i for i, name in enumerate((HELD, EQUAL, CONSTANT, LINEAR, QUADRATIC))}
 """The order in which tables list modes and profiles."""
 NO_FAILURE = (
-    "No request failed in any trial, so failures were not put to the test: lower --max-num-queued-reqs or "
-    "--timeout, or raise --kv."
+    "No request failed in any trial, so failures were not put to the test: lower the limit of queued "
+    "requests or the time limit, or raise the KV-cache use."
 )
 
 NamedContrasts = tuple[tuple[Mapping[str, Label], Contrast], ...]

@@ -18,6 +18,7 @@ import polars as pl
 
 from ...analysis.core.errors import EndpointError, InputError
 from ...analysis.core.exhibit import Displayable, Exhibit
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, number, silent
 from ...analysis.interchange.parameters import validate
 from ..workload.table import Workload
@@ -81,7 +82,9 @@ def calibrate(
     `tolerance`. BurstlensError where `kv` is no share, or a trial measures nothing.
     """
     if not 0 < kv < 1:
-        raise InputError(f"--kv: {kv:g} is no share of the KV cache; write a number between 0 and 1")
+        raise InputError(
+            f"{option('kv')}: {kv:g} is not a share of the KV cache; write a number between 0 and 1"
+        )
     show = progress or silent
     tried: list[tuple[float, float]] = []
     rates: list[float] = []

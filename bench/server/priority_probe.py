@@ -31,7 +31,7 @@ LEAST_TAU = 0.3
 """Rank correlation beyond which an order is one; of 8 requests in no order two in three lie below it."""
 WAITED = 2.0
 """There was a queue where the median first token took so many times the soonest."""
-REMEDY = "was not started with --scheduling-policy priority"
+REMEDY = "was not started with the scheduling policy priority"
 
 
 def serves_by_priority(target: Target, vocabulary: tuple[int, int], max_model_len: int | None) -> bool | None:

@@ -22,6 +22,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from ...analysis.core.errors import EndpointError, InputError, shown
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from .step_probe import ServerLimits
 
@@ -130,7 +131,7 @@ def vllm(
                 start_new_session=True,
             )
     except OSError as fault:
-        raise InputError(f"--vllm: {shown(python)} cannot be run: {fault.strerror}") from fault
+        raise InputError(f"{option('vllm')}: {shown(python)} cannot be run: {fault.strerror}") from fault
     try:
         url = f"http://127.0.0.1:{port}"
         _await(process, url, log, patience_s, progress)

@@ -325,7 +325,7 @@ def client(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> st
             "lateness_max_s": said.lateness.max, "load": str(said.verdict),
         })  # fmt: skip
     write_json({"requests": n, "cores": os.cpu_count(), "runs": rows}, folder / "client.json")
-    told = (f"{row['cpu_s_per_1000']:.3g} s with --workers {row['workers']}" for row in rows)
+    told = (f"{row['cpu_s_per_1000']:.3g} s with {row['workers']} workers" for row in rows)
     return f"processor time of 1,000 requests: {', '.join(told)}"
 
 

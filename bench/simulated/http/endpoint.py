@@ -24,6 +24,7 @@ from typing import Any
 from aiohttp import web
 
 from ....analysis.core.errors import EndpointError
+from ....analysis.core.option_names import option
 from ..engine import BatchingEngine, Scheduling
 from ..presets import Preset
 from .metrics_page import MetricsPage
@@ -281,5 +282,5 @@ def _counting(tokenizer: Path) -> tuple[Callable[[str], int], Callable[[str], in
 
 def _reason(fault: OSError) -> str:
     if fault.errno == errno.EADDRINUSE:
-        return "another program listens there; choose another --port"
+        return f"another program listens there; choose another {option('port')}"
     return (fault.strerror or str(fault)).lower()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.core.errors import BurstlensError, InputError
+from burstlens.api.experiments.sweep import chosen_grid
 from burstlens.bench.experiments.grid import (
     CONSTANT,
     EQUAL,
@@ -23,7 +25,6 @@ from burstlens.bench.experiments.grid import (
     VALUES,
     WITH,
     Grid,
-    flags,
     grid_of,
     read_grid,
 )
@@ -77,7 +78,6 @@ def test_the_default_is_about_what_the_paper_shows() -> None:
     assert {s.profile for s in settings} == set(PROFILES)
     assert {s.mode for s in settings} == {HELD, EQUAL}
     assert all(set(PAIRED[name]) <= set(VALUES[name]) for name in PARAMETERS), "axes of a pair are run alone"
-    assert flags(dict.fromkeys(PARAMETERS), None, True, None) == grid
 
 
 @given(values=SOME, start=st.fixed_dictionaries(dict.fromkeys(PARAMETERS, VALUE)))
@@ -91,14 +91,14 @@ def test_a_grid_survives_toml(
     assert read(tmp_path_factory.mktemp("grid"), plain(grid)) == grid
 
 
-def test_flags_and_file_say_the_same(tmp_path: Path) -> None:
-    by_flags = flags({"shape": "0.2, 1,0.5", "scale": None, "exponent": "0.9"}, "constant", True, None)
+def test_options_and_file_make_the_same_grid(tmp_path: Path) -> None:
+    by_options = chosen_grid((0.2, 1.0, 0.5), None, (0.9,), ("constant",), True, None)
     file = read(tmp_path, 'profiles = ["constant"]\n[values]\nshape = [1, 0.2]\nexponent = [0.9]\n')
-    assert by_flags == file
-    assert by_flags.values == {"shape": (0.2, 1.0), "exponent": (0.9,)}
-    assert by_flags.paired == by_flags.values
+    assert by_options == file
+    assert by_options.values == {"shape": (0.2, 1.0), "exponent": (0.9,)}
+    assert by_options.paired == by_options.values
     path = tmp_path / "grid.toml"
-    none = flags(dict.fromkeys(PARAMETERS), None, False, path)
+    none = chosen_grid(None, None, None, None, False, path)
     assert not none.paired
     assert not read(tmp_path, "pairs = false").paired
     assert read(tmp_path, "") == grid_of()
@@ -111,45 +111,45 @@ def test_flags_and_file_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "profile", "line"),
     [
-        ({"shape": "0.5,-1"}, None, "--shape: -1.0 is not above 0"),
-        ({"shape": "0"}, None, "--shape: 0.0 is not above 0"),
-        ({"shape": "0.001"}, None, "--shape: 0.001 is below 0.01"),
-        ({"scale": "1,x"}, None, "--scale: 'x' is no number"),
-        ({"exponent": "nan"}, None, "--exponent: nan is no finite number"),
-        ({"scale": "inf"}, None, "--scale: inf is no finite number"),
-        ({"shape": " , "}, None, "--shape: ' , ' names nothing"),
-        ({"shape": "0.5"}, None, "--shape: an empty grid"),
-        ({"shape": "0.2"}, "constant,cubic", "--profile: no profile 'cubic'; there are constant, linear"),
-        ({"shape": "0.2"}, "", "--profile: '' names nothing"),
+        ({"shape": (0.5, -1.0)}, None, "shape: -1.0 is not above 0"),
+        ({"shape": (0.0,)}, None, "shape: 0.0 is not above 0"),
+        ({"shape": (0.001,)}, None, "shape: 0.001 is below 0.01"),
+        ({"exponent": (math.nan,)}, None, "exponent: nan is not a finite number"),
+        ({"scale": (math.inf,)}, None, "scale: inf is not a finite number"),
+        ({"shape": (0.5,)}, None, "shape: an empty grid"),
+        ({"shape": (0.2,)}, ("constant", "cubic"), "profile: no profile 'cubic'; there are constant, linear"),
     ],
 )
-def test_a_slip_in_a_flag_is_named(given: dict[str, str], profile: str | None, line: str) -> None:
-    with pytest.raises(BurstlensError) as told:
-        flags({**dict.fromkeys(PARAMETERS), **given}, profile, True, None)
-    assert str(told.value).startswith(line)
-    assert "\n" not in str(told.value)
+def test_a_wrong_option_is_named(
+    given: dict[str, tuple[float, ...]], profile: tuple[str, ...] | None, line: str
+) -> None:
+    values = [given.get(name) for name in ("shape", "scale", "exponent")]
+    with pytest.raises(InputError) as error:
+        chosen_grid(*values, profile, True, None)
+    assert str(error.value).startswith(line)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
         ("[values]\nshape = [0.2, -1]", "values.shape: -1 is not above 0"),
-        ("[values]\nshape = [true]", "values.shape: True is no finite number"),
-        ("[values]\nscale = ['2']", "values.scale: '2' is no finite number"),
-        ("[values]\nscale = 2", "values.scale: 2 is no list"),
-        ("[values]\nexponent = [inf]", "values.exponent: inf is no finite number"),
+        ("[values]\nshape = [true]", "values.shape: True is not a finite number"),
+        ("[values]\nscale = ['2']", "values.scale: '2' is not a finite number"),
+        ("[values]\nscale = 2", "values.scale: 2 is not a list"),
+        ("[values]\nexponent = [inf]", "values.exponent: inf is not a finite number"),
         (f"[values]\nexponent = [1{'0' * 400}]", "values.exponent: 1000"),
         ("[values]\nshape = []", "values.shape: an empty grid"),
         ("[values]\nrate = [2]", "values.rate: no such key; there are shape, scale, exponent"),
         ("[pairs]\nshape = [-2]\nscale = [1]", "pairs.shape: -2 is not above 0"),
         ("pairs = 3", "pairs: 3 is neither true, false nor a table"),
         ("[start]\nscale = 0", "start.scale: 0 is not above 0"),
-        ("values = 3", "values: 3 is no table"),
+        ("values = 3", "values: 3 is not a table"),
         ("profiles = ['cubic']", "profiles: no profile 'cubic'"),
-        ("profiles = []", "profiles: [] is no list"),
-        ("profiles = 'constant'", "profiles: 'constant' is no list"),
+        ("profiles = []", "profiles: [] is not a list"),
+        ("profiles = 'constant'", "profiles: 'constant' is not a list"),
         ("shape = [0.2]", "shape: no such key; there are start, profiles, values, pairs"),
-        ("[values", "is no TOML"),
+        ("[values", "is not TOML"),
     ],
 )
 def test_a_slip_in_a_file_is_named_by_file_key_and_value(tmp_path: Path, text: str, line: str) -> None:
@@ -163,12 +163,12 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(BurstlensError, match="no such file"):
         read_grid(tmp_path / "nowhere.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BurstlensError, match="is no TOML"):
+    with pytest.raises(BurstlensError, match="is not TOML"):
         read_grid(tmp_path / "binary.toml")
     with pytest.raises(BurstlensError, match="cannot be read"):
         read_grid(tmp_path)
-    with pytest.raises(BurstlensError, match="--grid and --shape both say"):
-        flags({**dict.fromkeys(PARAMETERS), "shape": "0.2"}, None, True, tmp_path / "nowhere.toml")
+    with pytest.raises(BurstlensError, match="grid and shape both say"):
+        chosen_grid((0.2,), None, None, None, True, tmp_path / "nowhere.toml")
 
 
 def test_too_many_settings_are_refused_without_being_made() -> None:

@@ -1,0 +1,169 @@
+"""A message belongs to its listener: the library names parameters, the command line names flags."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import burstlens as bl
+from tests.helpers import ROOT, burstlens
+
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+OTHER_TOOLS = {
+    "analysis/interchange/formats.py",
+    "analysis/interchange/vllm_command.py",
+    "bench/server/vllm.py",
+}
+"""Files that write the command lines of other tools."""
+
+
+def literals(path: Path) -> Iterator[str]:
+    """The string literals of a module that are not docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documentation = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.value
+
+
+@pytest.mark.parametrize("room", ["analysis", "bench", "queries", "burstlens/api", "burstlens/gpu"])
+def test_no_text_of_the_library_names_a_flag(room: str) -> None:
+    named = {
+        f"{path.relative_to(ROOT)}: {text}"
+        for path in (ROOT / room).rglob("*.py")
+        if str(path.relative_to(ROOT)) not in OTHER_TOOLS
+        for text in literals(path)
+        if FLAG.search(text)
+    }
+    assert named == set()
+
+
+CONSTANT = "shape=1,scale=1,exponent=1"
+PRESET = "llama-2-13b-a100"
+FAULTS: dict[str, tuple[Callable[[Path], object], list[str], str, str]] = {
+    "two scales": (
+        lambda out: bl.replay(CONSTANT, out, simulate=PRESET, first=5, rate_rps=2, speedup=2),
+        ["replay", CONSTANT, "--simulate", PRESET, "--first", "5", "--rate", "2", "--speedup", "2", "-o"],
+        "rate_rps and speedup both scale time",
+        "--rate and --speedup both scale time",
+    ),
+    "no end": (
+        lambda out: bl.replay(CONSTANT, out, simulate=PRESET),
+        ["replay", CONSTANT, "--simulate", PRESET, "-o"],
+        "first, a number of requests, or end_s",
+        "--first, a number of requests, or --to",
+    ),
+    "no place": (
+        lambda out: bl.replay(CONSTANT, out, first=5),
+        ["replay", CONSTANT, "--first", "5", "-o"],
+        "url of a server, or simulate",
+        "--url of a server, or --simulate",
+    ),
+    "a law for constants": (
+        lambda out: bl.replay(CONSTANT, out, simulate=PRESET, first=5, lengths="zipf"),
+        ["replay", CONSTANT, "--simulate", PRESET, "--first", "5", "--lengths", "zipf", "-o"],
+        "lengths: is for fitted parameters",
+        "--lengths: is for fitted parameters",
+    ),
+    "stamps of constants": (
+        lambda out: bl.replay(CONSTANT, out, simulate=PRESET, first=5, spread=False),
+        ["replay", CONSTANT, "--simulate", PRESET, "--first", "5", "--no-spread", "-o"],
+        "spread=False: is for traces",
+        "--no-spread: is for traces",
+    ),
+    "a model of the server": (
+        lambda out: bl.replay("log.csv", out, url="http://127.0.0.1:9", model="llama"),
+        ["replay", "log.csv", "--url", "http://127.0.0.1:9", "--model", "llama", "-o"],
+        "use served_model='llama'",
+        "use --served-model llama",
+    ),
+    "a tokenizer without texts": (
+        lambda out: bl.replay(CONSTANT, out, url="http://127.0.0.1:9", first=5, tokenizer="t.json"),
+        ["replay", CONSTANT, "--url", "http://127.0.0.1:9", "--first", "5", "--tokenizer", "t.json", "-o"],
+        "tokenizer: is for prompts of text; name their file with prompts",
+        "--tokenizer: is for prompts of text; name their file with --prompts",
+    ),
+    "a limit below the workers": (
+        lambda out: bl.replay(
+            CONSTANT, out, url="http://127.0.0.1:9", first=5, workers=2, max_concurrency=1
+        ),
+        ["replay", CONSTANT, "--url", "http://127.0.0.1:9", "--first", "5", "--workers", "2",
+         "--max-concurrency", "1", "-o"],
+        "max_concurrency: 1 is less than workers 2",
+        "--max-concurrency: 1 is less than --workers 2",
+    ),
+    "an unknown format": (
+        lambda out: bl.export("log.csv", "elsewhere", out),
+        ["export", "log.csv", "--format", "elsewhere", "-o"],
+        "format: no format 'elsewhere'",
+        "--format: no format 'elsewhere'",
+    ),
+    "a log that is scaled": (
+        lambda out: bl.export("log.csv", "azure", out, rate_rps=3),
+        ["export", "log.csv", "--format", "azure", "--rate", "3", "-o"],
+        "rate_rps: a log is exported as it was",
+        "--rate: a log is exported as it was",
+    ),
+    "two grids": (
+        lambda out: bl.experiment("sweep", out, grid="none.toml", shape=[0.2]),
+        ["experiment", "sweep", "--grid", "none.toml", "--shape", "0.2", "-o"],
+        "grid and shape both say what is varied",
+        "--grid and --shape both say what is varied",
+    ),
+    "too few requests": (
+        lambda out: bl.experiment("maf2", out, requests=3),
+        ["experiment", "maf2", "--first", "3", "-o"],
+        "requests: 3 are too few",
+        "--first: 3 are too few",
+    ),
+    "two levels": (
+        lambda out: bl.experiment("schedulers", out, rate_rps=2, load=0.5),
+        ["experiment", "schedulers", "--rate", "2", "--load", "0.5", "-o"],
+        "rate_rps and load both say",
+        "--rate and --load both say",
+    ),
+    "a window of no time": (
+        lambda out: bl.disaggregate(None, out, turnover=True, beam=0),
+        ["disaggregate", "--turnover", "--beam", "0", "-o"],
+        "beam: 0 is not above 0",
+        "--beam: 0 is not above 0",
+    ),
+    "a log without a clock": (
+        lambda _: bl.describe(["log.csv", "log.csv"], start_s=5.0),
+        ["describe", "log.csv", "log.csv", "--from", "5"],
+        "start_s",
+        "--from",
+    ),
+}  # fmt: skip
+"""A fault as Python and as the command line meet it, and what each is told."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a log lies."""
+    header = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    rows = "".join(f"{second},ChatGPT,10,20,30,Conversation log\n" for second in range(0, 600, 10))
+    (tmp_path / "log.csv").write_text(header + rows)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_python_names_the_parameter_and_the_command_line_the_flag(fault: str, folder: Path) -> None:
+    call, words, in_python, typed = FAULTS[fault]
+    with pytest.raises(bl.BurstlensError) as error:
+        call(folder / "out")
+    assert in_python in str(error.value)
+    assert not FLAG.search(str(error.value))
+    done = burstlens(*words, *([folder / "out"] if words[-1] == "-o" else []))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert typed in line
