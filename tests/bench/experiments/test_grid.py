@@ -123,9 +123,8 @@ def test_options_and_file_make_the_same_grid(tmp_path: Path) -> None:
 def test_a_wrong_option_is_named(
     given: dict[str, tuple[float, ...]], profile: tuple[str, ...] | None, line: str
 ) -> None:
-    values = [given.get(name) for name in ("shape", "scale", "exponent")]
     with pytest.raises(InputError) as error:
-        chosen_grid(*values, profile, True, None)
+        chosen_grid(given.get("shape"), given.get("scale"), given.get("exponent"), profile, True, None)
     assert str(error.value).startswith(line)
     assert "\n" not in str(error.value)
 
