@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from ..core.result import Interval, estimates
+from ..core.result import Interval, estimates, listing
 from ..core.units import per_span, time_span
 from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE, Outcome
 
@@ -204,8 +204,3 @@ def _named(row: _Row) -> str:
     elif row["mean_count"] is not None:
         at = f" in bins of {row['mean_count']:g}"
     return f"{row['measure']}{at}"
-
-
-def listing(names: Sequence[str]) -> str:
-    """Names as prose: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from ..core.result import Part, estimates
+from ..core.result import Part, estimates, listing
 from ..core.units import time_span
 from ..lengths.part import Lengths
 from ..trace.trace import TraceInfo
@@ -23,16 +23,7 @@ from ..traffic.burstiness import WIDTHS_S, Burstiness
 from ..traffic.failures import FEWEST_DAYS, Failures
 from ..traffic.volume import Volume
 from .equal_rate import COMPARABLE, UNTOLD, median_shape, outcomes
-from .pairs import (
-    PAIRS_SCHEMA,
-    ends,
-    is_functions,
-    listing,
-    pair_row,
-    pair_sentence,
-    shown,
-    verdict_on_functions,
-)
+from .pairs import PAIRS_SCHEMA, ends, is_functions, pair_row, pair_sentence, shown, verdict_on_functions
 
 if TYPE_CHECKING:
     from ..characterize import Characterization

@@ -6,7 +6,7 @@ Not the answers themselves (those are in the module that computes each), and not
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, ClassVar
@@ -34,6 +34,16 @@ def number(value: float | None, digits: int = 3) -> str:
         text = f"{value:.{digits}g}"
         text = f"{float(text):.8f}".rstrip("0").rstrip(".") if abs(value) >= 1e-5 else text
     return text.replace("-", "−")
+
+
+def percent(share: float | None, digits: int = 3) -> str:
+    """A share of 1 as per cent: `12.3 %`."""
+    return "unknown" if share is None or share != share else f"{number(100 * share, digits)} %"
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names as prose: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def short_time(seconds: float) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from markupsafe import Markup
 
-from ...analysis.core.result import number as number
+from ...analysis.core.result import number
 from . import theme
 
 SOURCE = alt.NamedData("data")
@@ -322,13 +322,6 @@ def once(chart: alt.Chart) -> alt.Chart:
     return single
 
 
-def listing(names: Sequence[str]) -> str:
-    """Names as prose: `a`, `a and b`, `a, b and c`."""
-    if len(names) < 2:
-        return "".join(names)
-    return ", ".join(names[:-1]) + " and " + names[-1]
-
-
 def least(values: pl.Series) -> float:
     """The smallest of the numbers that are known; 0 where none is."""
     return _known(values, np.min)
@@ -404,8 +397,3 @@ def estimate(row: Mapping[str, Any], name: str, how: Callable[[float | None], st
 def columns_for(panels: int) -> int:
     """How many panels stand side by side: rows are full where that can be."""
     return panels if panels <= 3 else 3 if panels % 3 == 0 else 2
-
-
-def percent(share: float | None, digits: int = 3) -> str:
-    """A share of 1 as per cent."""
-    return "unknown" if share is None or share != share else f"{number(100 * share, digits)} %"

@@ -25,12 +25,12 @@ from markupsafe import Markup
 
 from ...analysis.core.claims import Claim
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import LEVEL, Part, Progress, silent
+from ...analysis.core.result import LEVEL, Part, Progress, listing, silent
 from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
 from ...analysis.trace.trace import TraceInfo
 from ...bench.provisioning.result import Disaggregation
 from ..figures import theme
-from ..figures.base import Figure, listing, plain_columns
+from ..figures.base import Figure, plain_columns
 from ..figures.registry import figures_of
 from .glossary import words_on_page
 from .key_numbers import facts, identity

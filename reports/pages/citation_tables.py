@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
+from ...analysis.core.result import number
 from ...bench.experiments.backends import MEASURES
 from ...bench.experiments.contrast import SEED
-from ..figures.base import number
 from ..figures.bench.contrast import unit
 
 CITED = (

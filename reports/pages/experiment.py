@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import LEVEL, Progress, silent
+from ...analysis.core.result import LEVEL, Progress, number, percent, silent
 from ...analysis.core.units import HOUR_S
 from ...bench.experiments.findings import Findings, findings
 from ...bench.experiments.trials import Question, read
-from ..figures.base import number, percent
 from .base import block
 from .citation_tables import Cited, all_cited
 from .key_numbers import Fact

@@ -15,7 +15,7 @@ import polars as pl
 
 from ...analysis.core.claims import Claim
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import LEVEL, Progress, number, silent
+from ...analysis.core.result import LEVEL, Progress, number, percent, silent
 from ...analysis.core.units import DAY_S, bin_name
 from ...analysis.forecast.models import LABELS, load_xgboost
 from ...analysis.forecast.part import Forecasts
@@ -23,7 +23,7 @@ from ...analysis.forecast.series import TARGETS
 from ...analysis.forecast.tables import ROLLING
 from ..claims.forecast import decided
 from ..claims.ledger import LEDGER
-from ..figures.base import estimate, percent
+from ..figures.base import estimate
 from .base import block
 from .key_numbers import Fact
 from .plain_json import plain

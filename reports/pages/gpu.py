@@ -16,11 +16,10 @@ from typing import Any
 import polars as pl
 
 from ...analysis.core.errors import DiskError, InputError
-from ...analysis.core.result import silent
+from ...analysis.core.result import number, percent, silent
 from ...bench.experiments.against import COMPARED, ERRORS, JUDGED, ORDERS, SUMMARY, WITHIN
 from ...bench.experiments.backends import MEASURES
 from ...bench.experiments.trials import is_experiment, read
-from ..figures.base import number, percent
 from .experiment import write_experiment_page
 from .result import ResultPage, Section, Table, simulated_banner, synthetic_banner, write_result_page
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ...analysis.core.result import number, percent
 from ...analysis.core.units import DAY_H, HOUR_S
 from ...analysis.traffic.burstiness import Burstiness
 from ...analysis.traffic.volume import Volume
-from ..figures.base import number, percent
 
 if TYPE_CHECKING:
     from ...analysis.characterize import Characterization

@@ -14,11 +14,11 @@ import polars as pl
 
 from ...analysis.core.claims import Claim
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import LEVEL, Part, silent
+from ...analysis.core.result import LEVEL, Part, number, silent
 from ...analysis.core.units import HOUR_S
 from ...bench.provisioning.result import best_of, one_load, policies
 from ...bench.provisioning.state import LoadSummary, SearchState
-from ..figures.base import estimate, number
+from ..figures.base import estimate
 from .base import block
 from .result import (
     Banner,

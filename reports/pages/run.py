@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...analysis.core.result import Progress, short_time, silent
+from ...analysis.core.result import Progress, number, percent, short_time, silent
 from ...bench.metrics.measures import LATENCIES, QUANTILES
 from ...bench.metrics.models import Slo
 from ...bench.metrics.summary import Summary, last_slo, write_summary
 from ...bench.record.models import Manifest
 from ...bench.record.versioned_json import to_dict
-from ..figures.base import number, percent
 from ..parts.run import marks_of, parts
 from .base import block, slugs_of
 from .key_numbers import Fact

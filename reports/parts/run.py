@@ -13,13 +13,12 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.exhibit import Exhibit, marks
-from ...analysis.core.result import Part, number, short_time
+from ...analysis.core.result import Part, listing, number, percent, short_time
 from ...analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 from ...bench.metrics.measures import COMPLAINTS, LATENCIES, Distribution
 from ...bench.metrics.per_second import COUNTERS, GAUGES
 from ...bench.metrics.summary import Summary
 from ...bench.record.models import OUTCOMES
-from ..figures.base import listing, percent
 
 MOST_BINS = 480
 """The run is drawn in at most so many stretches of time."""

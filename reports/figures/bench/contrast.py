@@ -11,10 +11,11 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing, number
 from ....bench.experiments.backends import MEASURES
 from ....bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, SHOWN_IN, UNTOLD
 from .. import theme
-from ..base import NUMBER, Figure, capital, dashed, listing, number, panels
+from ..base import NUMBER, Figure, capital, dashed, panels
 
 WORDS = {HIGHER: "amber", LOWER: "sky", NOISE: "neutral", SAME: "ink", UNTOLD: "step3"}
 """Colours of what a difference is called; none of them is that of a workload."""

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ....analysis.core.result import Part
+from ....analysis.core.result import Part, listing, number
 from ....analysis.core.units import HOUR_S, MINUTE_S
 from ....bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD
 from ....bench.experiments.maf2 import (
@@ -23,7 +23,7 @@ from ....bench.experiments.maf2 import (
     LoadComparison,
 )
 from .. import theme
-from ..base import NUMBER, SOURCE, Figure, listing, most_of, number, panels
+from ..base import NUMBER, SOURCE, Figure, most_of, panels
 from .contrast import averages, differences, told, unit
 
 COLOURS = dict(

@@ -11,7 +11,7 @@ import altair as alt
 import msgspec
 import polars as pl
 
-from ....analysis.core.result import Part
+from ....analysis.core.result import Part, number
 from ....analysis.core.units import HOUR_S
 from ....bench.provisioning.result import (
     NAMES,
@@ -25,7 +25,7 @@ from ....bench.provisioning.result import (
     switch_name,
 )
 from ....bench.provisioning.state import Course, SwitchFound
-from ..base import NUMBER, SOURCE, Figure, category, faded, legend_filter, number, panels
+from ..base import NUMBER, SOURCE, Figure, category, faded, legend_filter, panels
 
 SWITCH, BEST, OTHERS = "one switch", "best fixed ratio", "other fixed ratios"
 COLOURS = {SWITCH: "vermillion", BEST: "blue", OTHERS: "neutral"}

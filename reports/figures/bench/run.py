@@ -11,25 +11,12 @@ from typing import cast
 import altair as alt
 import polars as pl
 
-from ....analysis.core.result import Part
+from ....analysis.core.result import Part, listing, number, percent
 from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 from ....bench.metrics.load_verdict import LoadLimits
 from ...parts.run import FAILURES, Latency, Load, OverTime
 from .. import theme
-from ..base import (
-    SOURCE,
-    Figure,
-    category,
-    dashed,
-    faded,
-    legend_filter,
-    listing,
-    logarithmic,
-    most_of,
-    number,
-    percent,
-    zoom_x,
-)
+from ..base import SOURCE, Figure, category, dashed, faded, legend_filter, logarithmic, most_of, zoom_x
 
 COLOURS = {
     "rejected": "vermillion",

@@ -8,10 +8,10 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ....analysis.core.result import Part
+from ....analysis.core.result import Part, number
 from ....bench.experiments.backends import MEASURES
 from ....bench.experiments.schedulers import FCFS, LRF, POLICIES, SRF, PolicyComparison, Waits
-from ..base import Figure, category, faded, legend_filter, logarithmic, number, panels
+from ..base import Figure, category, faded, legend_filter, logarithmic, panels
 
 COLOURS = {FCFS: "neutral", SRF: "blue", LRF: "vermillion"}
 """Each policy in one colour in every figure."""

@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from ....analysis.core.result import Part
+from ....analysis.core.result import Part, listing, number
 from ....bench.experiments.grid import (
     CONSTANT,
     EQUAL,
@@ -37,20 +37,7 @@ from ....bench.experiments.sweep import (
     Varied,
 )
 from .. import theme
-from ..base import (
-    NUMBER,
-    SOURCE,
-    Figure,
-    capital,
-    category,
-    dashed,
-    least,
-    listing,
-    most_of,
-    number,
-    once,
-    panels,
-)
+from ..base import NUMBER, SOURCE, Figure, capital, category, dashed, least, most_of, once, panels
 from .contrast import unit
 
 COLOURS = {CONSTANT: "blue", LINEAR: "vermillion", QUADRATIC: "green"}

@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing, number, percent
 from ....analysis.core.units import DAY_H, DAY_S, HOUR_S
 from ....analysis.traffic.arrivals import Arrivals
 from .. import theme
@@ -23,13 +24,10 @@ from ..base import (
     dashed,
     faded,
     legend_filter,
-    listing,
     logarithmic,
     main_selections,
     most_of,
-    number,
     panels,
-    percent,
     spoken,
     zoom_x,
 )

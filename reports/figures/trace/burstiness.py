@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing, number
 from ....analysis.core.units import MINUTE_S
 from ....analysis.traffic.burstiness import Burstiness
 from ..base import (
@@ -19,10 +20,8 @@ from ..base import (
     faded,
     interval_dots,
     legend_filter,
-    listing,
     logarithmic,
     main_selections,
-    number,
     panels,
     spoken,
 )

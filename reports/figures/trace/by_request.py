@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing
 from ....analysis.lengths.part import LINEAR_RANGE
 from .. import theme
 from ..base import (
@@ -22,7 +23,6 @@ from ..base import (
     faded,
     leaf_selections,
     legend_filter,
-    listing,
     panels,
 )
 

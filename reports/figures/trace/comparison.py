@@ -10,9 +10,10 @@ import polars as pl
 
 from ....analysis.compare.equal_rate import HIGHER, LOWER, UNTOLD
 from ....analysis.compare.side_by_side import NO, PROPERTIES, YES, Comparison, token_column
+from ....analysis.core.result import listing, number
 from ....analysis.core.units import time_span
 from .. import theme
-from ..base import SOURCE, Figure, category, faded, legend_filter, listing, number, panels
+from ..base import SOURCE, Figure, category, faded, legend_filter, panels
 
 ALL = "all"
 TICKS_S = [1, 10, 60, 600, 3600]

@@ -9,6 +9,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.conversations.part import Conversations
+from ....analysis.core.result import listing, number, percent
 from .. import theme
 from ..base import (
     Figure,
@@ -18,12 +19,9 @@ from ..base import (
     faded,
     least,
     legend_filter,
-    listing,
     log_ticks,
     logarithmic,
-    number,
     panels,
-    percent,
 )
 
 LAWS = {"geometric": "vermillion", "power_law": "green", "negative_binomial": "purple"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing, number, percent
 from ....analysis.traffic.failures import FEWEST_FAILURES, LEAST_IN_DAY, Failures
 from ..base import (
     SOURCE,
@@ -16,12 +17,9 @@ from ..base import (
     estimate,
     faded,
     legend_filter,
-    listing,
     logarithmic,
     main_selections,
     most_of,
-    number,
-    percent,
 )
 
 SHARE = "~%"

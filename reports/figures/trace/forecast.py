@@ -11,6 +11,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+from ....analysis.core.result import listing, number
 from ....analysis.core.units import DAY_H, DAY_S, HOUR_S, MINUTE_S, bin_name
 from ....analysis.forecast.models import LABELS
 from ....analysis.forecast.part import Forecasts
@@ -18,7 +19,7 @@ from ....analysis.forecast.scores import COVERAGE
 from ....analysis.forecast.series import TARGETS
 from ....analysis.forecast.tables import ROLLING
 from .. import theme
-from ..base import Figure, capital, category, dashed, estimate, listing, logarithmic, number, panels, spoken
+from ..base import Figure, capital, category, dashed, estimate, logarithmic, panels, spoken
 
 SHOWN_S = 6 * HOUR_S
 """The paper shows a random interval of six hours."""

@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing, number, percent
 from ....analysis.lengths.part import SIDES, Lengths
 from .. import theme
 from ..base import (
@@ -20,12 +21,9 @@ from ..base import (
     faded,
     leaf_selections,
     legend_filter,
-    listing,
     logarithmic,
     most_of,
-    number,
     panels,
-    percent,
 )
 from . import by_request as figures_responses
 

@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing, number
 from ....analysis.traffic.periodicity import Periodicity
 from .. import theme
 from ..base import (
@@ -23,10 +24,8 @@ from ..base import (
     interval_dots,
     leaf_selections,
     least,
-    listing,
     main_selections,
     most_of,
-    number,
     once,
     panels,
     spoken,

@@ -8,21 +8,11 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from ....analysis.core.result import listing, number, percent
 from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 from ....analysis.traffic.volume import Volume
 from .. import theme
-from ..base import (
-    SOURCE,
-    Figure,
-    colour,
-    estimate,
-    interval_dots,
-    leaf_selections,
-    listing,
-    number,
-    panels,
-    percent,
-)
+from ..base import SOURCE, Figure, colour, estimate, interval_dots, leaf_selections, panels
 
 MEASURES = {"n": "requests", "request_tokens": "request tokens", "response_tokens": "response tokens"}
 

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burstlens.analysis.characterize import Characterization
+from burstlens.analysis.core.result import number
 from burstlens.reports.figures import theme
-from burstlens.reports.figures.base import Figure, columns_for, estimate, log_ticks, number
+from burstlens.reports.figures.base import Figure, columns_for, estimate, log_ticks
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.base import FIGURE_OF_CLAIM
 
