@@ -64,6 +64,7 @@ class DuckDBEngine:
     """
 
     name = "duckdb"
+    fetch_limit_rows: int | None = None
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection

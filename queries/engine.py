@@ -19,6 +19,10 @@ class Engine(Protocol):
     def name(self) -> str:
         """`duckdb` or `spark`."""
 
+    @property
+    def fetch_limit_rows(self) -> int | None:
+        """How many rows of requests the engine hands over at most; None if they are in this process."""
+
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
         """Run one SQL file and return its answer, a small table; `$name` in it is bound from `parameters`."""
 

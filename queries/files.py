@@ -49,8 +49,11 @@ def sql_text(name: str) -> str:
     return _files()[name].read_text(encoding="utf-8")
 
 
-def question_names() -> list[str]:
-    """The questions that an engine can be asked, sorted; without those of log formats."""
+def question_names(room: str | None = None) -> list[str]:
+    """The questions that an engine can be asked, sorted: all but those of log formats, or those of a room."""
+    if room is not None:
+        folder = resources.files(__package__) / SQL / room
+        return sorted(file.name.removesuffix(".sql") for file in folder.iterdir())
     return sorted(name for name in _files() if not name.startswith(f"{INGEST}/"))
 
 

@@ -85,6 +85,8 @@ class SparkEngine:
     """
 
     name = "spark"
+    fetch_limit_rows: int | None = 1_200_000
+    """Of 22 bytes each, as `session_requests` has them."""
 
     def __init__(self, session: SparkSession, failure: type[Exception] = Unavailable) -> None:
         self.session = session

@@ -22,7 +22,6 @@ from ..trace.aggregates import flat, interval_of, spoken, spread_of
 from ..trace.trace import Trace
 from .laws import TURN_LAWS, coarse_histogram, interval_laws
 from .sessions import (
-    MAX_FETCHED,
     Sessions,
     by_service,
     by_turns,
@@ -156,7 +155,8 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
         )
     elif too_many(trace):
         missing.append(
-            f"More than {MAX_FETCHED:,} requests name their session, too many to bring to one process: "
+            f"More than {trace.engine.fetch_limit_rows:,} requests name their session, "
+            "too many to bring to one process: "
             "for turns and intervals, use a trace of fewer days, or DuckDB as the engine."
         )
     else:

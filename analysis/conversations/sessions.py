@@ -22,15 +22,14 @@ from ..trace.trace import Selection, Trace
 
 EDGE = 0.9
 """A session may be cut by an edge of the record that is nearer than this quantile of all intervals."""
-MAX_FETCHED = 1_200_000
-"""Requests with a session, of 22 bytes each, that may leave a cluster: intervals are fitted one by one."""
 BINS = (*range(1, 11), 11, 16, 21, 31, 51)
 """First number of turns of each row of the tables by turns, from 2; the last row is open."""
 
 
 def too_many(trace: Trace) -> bool:
-    """Whether the requests that name a session are on a cluster and too many to fetch."""
-    return trace.ticks is None and trace.engine.ask("session_rows")["n"].item() > MAX_FETCHED
+    """Whether more requests name a session than the engine hands over: intervals are fitted one by one."""
+    limit = trace.engine.fetch_limit_rows
+    return limit is not None and trace.engine.ask("session_rows")["n"].item() > limit
 
 
 def by_service(trace: Trace) -> Iterator[tuple[Selection, pl.DataFrame]]:

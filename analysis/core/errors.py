@@ -157,6 +157,11 @@ class InputError(BurstlensError):
         return cls.at(path, f"damaged or cut short, its {kind} data is not complete", remedy="get it again")
 
     @classmethod
+    def unwritable(cls, path: Path, why: str) -> Self:
+        """The path is not one to write to."""
+        return cls.at(path, f"cannot be written: {why}")
+
+    @classmethod
     def unparsable(cls, path: Path, why: str) -> Self:
         """The engine could not parse the file at all."""
         return cls.at(path, f"cannot be parsed: {_one_line(why)}")

@@ -1,6 +1,6 @@
 """What chance alone does to fitted windows: redraws from the fitted law, goodness of fit, excess spread.
 
-Windows are held as counts of gaps by size in cells (see `traffic.windows`): 0 to 15 ticks one
+Windows are held as counts of gaps by size in cells (see `trace.window_gaps`): 0 to 15 ticks one
 by one, longer gaps in half octaves. A redraw is one multinomial draw of these counts from the fitted law,
 so its cost does not grow with the gaps of a window. Refits of redraws and of what was observed take each
 long gap at the middle of its cell, both alike. Not here: the law itself (see `gamma`).

@@ -32,7 +32,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..core.atomic_write import write_csv
-from ..core.errors import DiskError
+from ..core.errors import InputError
 from ..core.result import Progress, silent
 from ..trace.trace import COLUMNS, Trace, TraceInfo, open_frame, write_trace
 from .services import MODELS, Requests, api_requests, conversation_requests
@@ -131,10 +131,10 @@ def _check_name(out: Path) -> None:
     """Refuse, before any work, a file whose ending names no layout, or a CSV that hides what it is."""
     suffix = out.suffix.lower()
     if suffix not in (".parquet", ".csv"):
-        raise DiskError.unwritable(out, "a synthetic trace ends in .parquet or .csv")
+        raise InputError.unwritable(out, "a synthetic trace ends in .parquet or .csv")
     if suffix == ".csv" and "synthetic" not in out.name.lower():
         honest = out.with_stem(f"synthetic_{out.stem}").name
-        raise DiskError.unwritable(out, f"a CSV of synthetic requests says so in its name: {honest}")
+        raise InputError.unwritable(out, f"a CSV of synthetic requests says so in its name: {honest}")
 
 
 def _write(requests: pl.DataFrame, info: TraceInfo, out: Path) -> None:

@@ -7,7 +7,7 @@ made in `tables`, and how files are written in `trace_files`. Not here: what a t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,24 +18,26 @@ import polars as pl
 
 from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
-from ...queries.spark import LOCAL, SparkEngine, Unavailable, start
-from ..core.errors import BurstlensError, DiskError, InputError, MissingExtraError
+from ...queries.spark import LOCAL, Unavailable, start
+from ..core.errors import BurstlensError, InputError, MissingExtraError
 from ..core.exhibit import Displayable, Exhibit
-from ..core.option_names import option
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
-from ..logs import load_spark as spark_loading
-from ..logs import urls_spark as spark_places
-from ..logs.load_duckdb import Loaded, load
+from ..logs import urls_spark
+from ..logs.load_duckdb import Loaded
 from ..logs.rejects import Reject, write_rejects
 from ..logs.run_folders import FORMAT as RECORD
 from ..logs.run_folders import Record, is_made_up, opened, run_name
 from ..logs.select_sql import WHOLE, Reading, Span, read_as
 from ..logs.sniff import checked_digest
-from ..logs.tables import HOLE_S, Selection, Stream, Ticks, build, stamp
+from ..logs.tables import HOLE_S, Selection, Stream, stamp
 from ..logs.trace_info import Source, TraceInfo
-from . import tables_spark as spark_tables
-from .parquet import COLUMNS, copy, write_folder, write_trace
+from .bin_counts import BlockCounts, BlockGaps, Blocks
+from .parquet import COLUMNS, write_folder, write_trace
+from .store import Store
+from .store_duckdb import DuckDBStore
+from .store_spark import SparkStore
+from .window_gaps import SelectionGaps, Windows
 
 __all__ = [
     "COLUMNS",
@@ -61,15 +63,28 @@ class Trace(Displayable):
     """An opened trace: its identity, its selections and an engine that answers questions about it."""
 
     info: TraceInfo
-    engine: Engine
+    store: Store
+    """What its requests lie in: this process, or a cluster."""
     selections: tuple[Selection, ...]
     segments: pl.DataFrame
     """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
-    ticks: Mapping[int, Ticks] | None
-    """By `selection_id` its occupied ticks and gaps: the engine's `gaps` as arrays. None where they stay on a
-    cluster."""
     rejects: tuple[Reject, ...] = ()
     """Rows of the logs that are not in the trace; empty when it was opened from a trace file."""
+
+    @property
+    def engine(self) -> Engine:
+        """Answers SQL about the trace."""
+        return self.store.engine
+
+    def window_gaps(self, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
+        """Requests and gaps of every selection in `windows`, one selection at a time: they are not small."""
+        return self.store.window_gaps(self.selections, windows, self.info.resolution_s)
+
+    def block_counts(
+        self, blocks: Blocks, widths_ticks: Sequence[float]
+    ) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
+        """Counts of every selection in bins of each width (ascending), and its gaps, by block."""
+        return self.store.block_counts(self.selections, blocks, widths_ticks)
 
     @property
     def start_s(self) -> float:
@@ -102,17 +117,9 @@ class Trace(Displayable):
     def requests(self) -> pl.DataFrame:
         """Every request as a row, columns of `COLUMNS`, sorted by arrival.
 
-        BurstlensError where Spark holds them: there only small tables leave the cluster.
+        InputError if they are on a cluster: only small tables leave it.
         """
-        if not isinstance(self.engine, DuckDBEngine):
-            raise InputError(
-                f"{self.info.name}: its requests stay on the cluster; ingest writes them as Parquet, "
-                "to be read without Spark"
-            )
-        with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
-            path = Path(folder) / "trace.parquet"
-            copy(self.engine, self.info, path)
-            return pl.read_parquet(path, columns=list(COLUMNS), memory_map=False)
+        return self.store.requests(self.info)
 
     def to_frame(self, table: str | None = None) -> pl.DataFrame:
         """The requests (see `requests`), or one of the tables that the trace shows itself with."""
@@ -216,15 +223,13 @@ def open_trace(
     tell = progress or silent
     if span != WHOLE and len(records) > 1:
         raise InputError.no_clock(records[0].path)
-    urls = {record.path: url for record in records if (url := spark_places.url_of(record.path))}
-    if urls and cluster is None:
-        raise InputError(f"{next(iter(urls.values()))}: only Spark reads it; add {option('engine', 'spark')}")
-    client = None if cluster is None or not urls else _started(cluster)
+    urls = {record.path: url for record in records if (url := urls_spark.url_of(record.path))}
+    store = _store(cluster) if urls else None
     with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
         stands = {
-            path: spark_places.stand_in(client, url, Path(tempfile.mkdtemp(dir=folder)))
+            path: store.local_copy(url, Path(tempfile.mkdtemp(dir=folder)))
             for path, url in urls.items()
-            if client is not None
+            if store is not None
         }
         try:
             readings = [
@@ -232,15 +237,14 @@ def open_trace(
                 for i, record in enumerate(records)
             ]
             tell(f"reading {records[0].path.name}", 0.0)
-            engine = client or (DuckDBEngine(duckdb.connect()) if cluster is None else _started(cluster))
-            trace = _read(engine, readings, strict, rejects, clock_s, tell)
+            trace = _read(store or _store(cluster), readings, strict, rejects, clock_s, tell)
         except BurstlensError as fault:
             if not stands:
                 raise
-            said = str(fault)
+            text = fault.args[0]
             for path, stand in stands.items():
-                said = said.replace(str(stand), urls[path])
-            raise InputError(said) from fault
+                text = text.replace(str(stand), urls[path])
+            raise type(fault)(text) from fault
     tell("opened", 1.0)
     return trace
 
@@ -259,51 +263,44 @@ def _looked(
 
 
 def _read(
-    engine: Engine,
+    store: Store,
     readings: Sequence[Reading],
     strict: bool,
     rejects: Path | None,
     clock_s: float,
     tell: Progress,
 ) -> Trace:
-    """Load the logs into the engine and build what questions are put to; the engine is closed by a fault."""
+    """Load the logs and build the tables; an error closes the engine."""
     try:
-        loaded = _loaded(engine, readings, strict, clock_s)
+        loaded = _loaded(store, readings, strict, clock_s)
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
         tell("counting arrivals", 0.7)
         # Hashing runs beside the counting: it lets go of the interpreter.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            digests = [pool.submit(_digest, engine, reading) for reading in readings]
-            trace = _prepared(engine, _identity(readings, loaded, []), loaded.streams)
+            digests = [pool.submit(store.digest, reading.log) for reading in readings]
+            trace = _prepared(store, _identity(readings, loaded, []), loaded.streams)
             info = _identity(readings, loaded, [digest.result() for digest in digests])
     except BaseException:
-        engine.close()
+        store.engine.close()
         raise
     return replace(trace, info=info, rejects=tuple(loaded.rejects))
 
 
-def _digest(engine: Engine, reading: Reading) -> str:
-    log = reading.log
-    if log.url is not None and isinstance(engine, SparkEngine):
-        return spark_places.digest(engine, log.url, log.path.is_dir())
-    return checked_digest(log.path, log.packed)
-
-
-def _started(cluster: Cluster) -> SparkEngine:
+def _store(cluster: Cluster | None) -> Store:
+    """What the requests will lie in: this process, unless a cluster is named."""
+    if cluster is None:
+        return DuckDBStore(DuckDBEngine(duckdb.connect()))
     try:
-        return start(cluster.master, cluster.conf, BurstlensError)
+        return SparkStore(start(cluster.master, cluster.conf, BurstlensError))
     except Unavailable as fault:
         raise MissingExtraError.no_spark(str(fault)) from fault
 
 
-def _loaded(engine: Engine, readings: Sequence[Reading], strict: bool, clock_s: float = 0.0) -> Loaded:
+def _loaded(store: Store, readings: Sequence[Reading], strict: bool, clock_s: float) -> Loaded:
     """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
     try:
-        if isinstance(engine, SparkEngine):
-            return spark_loading.load(engine, readings, strict=strict, clock_s=clock_s)
-        assert isinstance(engine, DuckDBEngine)
-        return load(engine.connection, readings, strict=strict)
+        return store.load(readings, strict=strict, clock_s=clock_s)
     except BurstlensError:
         for reading in readings:
             if reading.log.packed != "none" and reading.log.url is None:
@@ -313,19 +310,14 @@ def _loaded(engine: Engine, readings: Sequence[Reading], strict: bool, clock_s: 
 
 def prepare(engine: DuckDBEngine, info: TraceInfo) -> Trace:
     """Open what the engine holds in a table `trace` with the columns `COLUMNS`, in any order of rows."""
-    return _prepared(engine, info, stamp(engine, info.resolution_s))
+    return _prepared(DuckDBStore(engine), info, stamp(engine, info.resolution_s))
 
 
-def _prepared(engine: Engine, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
+def _prepared(store: Store, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
     """Build the tables of `burstlens.queries` from the requests; `streams` by `stream_id` from 1."""
-    ticks: Mapping[int, Ticks] | None = None
-    if isinstance(engine, SparkEngine):
-        selections = spark_tables.build(engine, streams, info.resolution_s)
-    else:
-        assert isinstance(engine, DuckDBEngine)
-        selections, ticks = build(engine, streams, info.resolution_s)
-    segments = engine.ask("segments", resolution_s=info.resolution_s)
-    return Trace(info, engine, selections, segments, ticks)
+    selections = store.build(streams, info.resolution_s)
+    segments = store.engine.ask("segments", resolution_s=info.resolution_s)
+    return Trace(info, store, selections, segments)
 
 
 def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str]) -> TraceInfo:
@@ -404,13 +396,13 @@ def ingest(
         raise InputError.no_logs()
     out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
-        raise DiskError.unwritable(out, "it is one of the logs; name another file with -o")
+        raise InputError.unwritable(out, "it is one of the logs; name another file with -o")
     listed = out.with_name(f"{out.stem}.rejects.csv")
     trace = open_trace(
         listed_logs, columns=columns, strict=strict, rejects=listed, cluster=cluster, progress=progress
     )
     try:
-        if by_day or isinstance(trace.engine, SparkEngine):
+        if by_day or not trace.store.one_file:
             write_folder(trace, out, by_day=by_day)
         else:
             write_trace(trace, out)

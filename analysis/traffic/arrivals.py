@@ -23,8 +23,8 @@ from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
 from ..stats.proportions import wilson
 from ..stats.quantiles import binomial, spearman
 from ..trace.trace import Selection, Trace
+from ..trace.window_gaps import Windows, cv_of, windows_of
 from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
-from .windows import Windows, cv_of, gaps_in, windows_of
 
 _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
@@ -119,7 +119,7 @@ def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> 
         return Arrivals((missing,), window_s, *empty, marks=trace.info.marks)
     windows = windows_of(trace, window_s)
     rows: tuple[list[pl.DataFrame], list[_Row], list[_Row], list[_Row]] = ([], [], [], [])
-    for selection, gaps in gaps_in(trace, windows):
+    for selection, gaps in trace.window_gaps(windows):
         rng = np.random.default_rng([seed, selection.selection_id])
         fitted = fit_windows(gaps, trace.info.resolution_s, rng)
         rows[0].append(_windows_frame(selection, windows, fitted))

@@ -19,9 +19,9 @@ from ..core.result import LEVEL, Part, Z, estimates, number
 from ..core.units import MINUTE_S, per_span
 from ..stats.quantiles import chi_square, poisson
 from ..stats.renewal import count_variance
+from ..trace.bin_counts import BlockCounts, BlockGaps, Blocks
 from ..trace.trace import Selection, Trace
 from .arrivals import Arrivals, describe_arrivals
-from .bin_counts import BlockCounts, BlockGaps, Blocks, by_block
 
 WIDTHS_S = (1, 10, 60, 600, 3600)
 """Widths of the bins that requests are counted in, seconds."""
@@ -120,7 +120,7 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
     blocks = clock.in_ticks(tick_s)
     rows: list[_Row] = []
     gaps: list[_Row] = []
-    for selection, counts, between in by_block(trace, blocks, [w / tick_s for w in widths]):
+    for selection, counts, between in trace.block_counts(blocks, [w / tick_s for w in widths]):
         weights = clock.weights(np.random.default_rng([seed, selection.selection_id]))
         chosen = (pl.col("selection") == selection.label) & (pl.col("covered_s") > 0)
         own = replace(fitted, windows=fitted.windows.filter(chosen).select(_REGENERATING))

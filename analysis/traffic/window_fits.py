@@ -14,7 +14,7 @@ import numpy as np
 from ..core.arrays import Array, Mask
 from ..stats.gamma import Likelihood, Prior, ShapeFits
 from ..stats.gamma_bootstrap import goodness_of_windows, redraw, refit
-from .windows import SelectionGaps
+from ..trace.window_gaps import SelectionGaps
 
 SMALL = 30
 """Windows of fewer gaps are flagged `shrunk` and are left out of spreads and goodness of fit."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.core.errors import DiskError, InputError
+from ..analysis.core.errors import InputError
 from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
@@ -466,7 +466,7 @@ def _of_workload(load: Workload, *, synthetic: bool) -> Requests:
 def _not_itself(out: Path, source: str) -> None:
     for part in files_of(source):
         if out.exists() and part.exists() and out.samefile(part):
-            raise DiskError.unwritable(out, f"it is the source; name another file with {option('out')}")
+            raise InputError.unwritable(out, f"it is the source; name another file with {option('out')}")
 
 
 def _stem(source: str) -> str:

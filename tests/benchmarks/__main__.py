@@ -54,14 +54,14 @@ from scipy import stats
 from burstlens.analysis.stats.gamma import Likelihood
 from burstlens.analysis.trace.trace import open_trace
 from burstlens.analysis.traffic.window_fits import FEWEST, fit_windows
-from burstlens.analysis.traffic.windows import gaps_in, windows_of
+from burstlens.analysis.trace.window_gaps import windows_of
 
 trace = open_trace(Path(sys.argv[1]))
 # Tables that are made once a process are made before the clock starts.
-Likelihood(next(gaps_in(trace, windows_of(trace, 86400.0)))[1].own.sums, True)
+Likelihood(next(trace.window_gaps(windows_of(trace, 86400.0)))[1].own.sums, True)
 rng = np.random.default_rng(0)
 begun = time.perf_counter()
-asked = list(gaps_in(trace, windows_of(trace, 1200.0)))
+asked = list(trace.window_gaps(windows_of(trace, 1200.0)))
 asked_s = time.perf_counter() - begun
 begun = time.perf_counter()
 fitted = [fit_windows(gaps, trace.info.resolution_s, rng) for _, gaps in asked]

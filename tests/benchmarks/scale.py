@@ -64,6 +64,7 @@ def shuffled(log: str) -> list[str]:
     """Bytes that each question shuffles on Spark and brings to the driver, one question at a time."""
     from burstlens.analysis.conversations import part as conversations
     from burstlens.analysis.lengths import part as lengths
+    from burstlens.analysis.trace.store_spark import SparkStore
     from burstlens.analysis.trace.trace import Cluster, open_trace
     from burstlens.analysis.traffic import arrivals, burstiness, failures, periodicity, volume
     from burstlens.queries.spark import SparkEngine
@@ -87,7 +88,7 @@ def shuffled(log: str) -> list[str]:
         return sum(executors.apply(i).totalShuffleWrite() for i in range(executors.size()))
 
     lines = [f"reading {total():,} B shuffled"]
-    trace = replace(trace, engine=Watched(trace.engine.session))
+    trace = replace(trace, store=SparkStore(Watched(trace.engine.session)))
     for ask in (
         volume.describe_volume,
         periodicity.describe_periodicity,

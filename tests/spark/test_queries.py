@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from burstlens.analysis.trace.bin_counts import Blocks, ask_blocks
 from burstlens.analysis.trace.trace import Trace
-from burstlens.analysis.traffic.bin_counts import Blocks, by_block
-from burstlens.analysis.traffic.windows import gaps_in, windows_of
+from burstlens.analysis.trace.window_gaps import ask_gaps, windows_of
 from burstlens.queries.dialect import in_spark
 from burstlens.queries.files import question_names, sql_text
 from burstlens.queries.spark import SparkEngine
@@ -153,10 +152,9 @@ def test_gaps_are_made_once_and_kept_for_every_question(opened: Both, name: str)
 def test_windows_told_by_sql_are_those_told_by_arrays(opened: Both) -> None:
     arrays = opened.duckdb
     windows = windows_of(arrays, WINDOW)
-    for told_by in (replace(arrays, ticks=None), opened.spark):
-        for (selection, mine), (_, theirs) in zip(
-            gaps_in(arrays, windows), gaps_in(told_by, windows), strict=True
-        ):
+    for engine in (opened.duckdb.engine, opened.spark.engine):
+        answers = ask_gaps(engine, arrays.selections, windows, arrays.info.resolution_s)
+        for (selection, mine), (_, theirs) in zip(arrays.window_gaps(windows), answers, strict=True):
             np.testing.assert_array_equal(mine.requests, theirs.requests, err_msg=selection.label)
             for a, b in ((mine.own, theirs.own), (mine.full, theirs.full)):
                 np.testing.assert_array_equal(a.cells, b.cells)
@@ -174,10 +172,9 @@ def test_blocks_told_by_sql_are_those_told_by_arrays(opened: Both) -> None:
     block = 3600 / tick_s
     blocks = Blocks(int(start[0]), block, int(np.ceil((end[-1] + 1 - start[0]) / block)), start, end)
     widths = [1 / tick_s, 60 / tick_s, 600 / tick_s]
-    for told_by in (replace(arrays, ticks=None), opened.spark):
-        for mine, theirs in zip(
-            by_block(arrays, blocks, widths), by_block(told_by, blocks, widths), strict=True
-        ):
+    for engine in (opened.duckdb.engine, opened.spark.engine):
+        answers = ask_blocks(engine, arrays.selections, blocks, widths)
+        for mine, theirs in zip(arrays.block_counts(blocks, widths), answers, strict=True):
             for a, b in zip([*mine[1], mine[2]], [*theirs[1], theirs[2]], strict=True):
                 for field in vars(a):
                     np.testing.assert_allclose(getattr(a, field), getattr(b, field), rtol=1e-12)

@@ -252,5 +252,5 @@ def test_a_url_that_cannot_be_read_is_one_line(local: Cluster, tmp_path: Path) -
         with pytest.raises(bl.BurstlensError, match=words) as told:
             bl.trace(url, **spark)
         assert "\n" not in str(told.value)
-    with pytest.raises(bl.BurstlensError, match=r"^s3a://bucket/log\.csv: is read on Spark only"):
+    with pytest.raises(bl.BurstlensError, match=r"^s3a://bucket/log\.csv: only Spark reads URLs"):
         bl.trace("s3a://bucket/log.csv")

@@ -13,6 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from burstlens.analysis.logs.tables import HOLE_S, MOST_SELECTED
+from burstlens.analysis.trace.store_duckdb import DuckDBStore
 from burstlens.analysis.trace.trace import Trace, TraceInfo, open_frame, open_trace, prepare
 from burstlens.queries.duckdb import DuckDBEngine
 
@@ -65,7 +66,8 @@ def check(trace: Trace) -> None:
     gaps = asked(
         trace, "SELECT selection_id, tick, n, COALESCE(gap, 0) AS gap FROM gaps", ["selection_id", "tick"]
     )
-    for selection, held in trace.ticks.items():
+    assert isinstance(trace.store, DuckDBStore)
+    for selection, held in trace.store.ticks.items():
         own = gaps.filter(pl.col("selection_id") == selection)
         np.testing.assert_array_equal(held.tick + held.first, own["tick"].to_numpy())
         np.testing.assert_array_equal(np.diff(held.start), own["n"].to_numpy())

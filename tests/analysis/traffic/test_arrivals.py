@@ -14,9 +14,9 @@ from burstlens.analysis.stats.gamma import SINGLE
 from burstlens.analysis.stats.gamma_bootstrap import lowest_ticks
 from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.analysis.trace.trace import Trace
+from burstlens.analysis.trace.window_gaps import windows_of
 from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.analysis.traffic.window_fits import SMALL
-from burstlens.analysis.traffic.windows import gaps_in, windows_of
 from tests.analysis.planted import trace_of
 
 
@@ -25,7 +25,7 @@ def test_sums_of_every_window_equal_those_of_plain_numpy(week: Trace, traces: Ca
     log = pl.read_csv(traces("burstgpt_1_first7days.csv"))
     windows = windows_of(week, 1200.0)
     assert len(windows) == 504
-    found = {selection.selection_id: gaps for selection, gaps in gaps_in(week, windows)}
+    found = {selection.selection_id: gaps for selection, gaps in week.window_gaps(windows)}
     for selection in week.selections:
         rows = log
         if selection.service is not None:
@@ -57,7 +57,7 @@ def test_gaps_over_a_border_are_measured_at_their_windows_pace() -> None:
     first = np.arange(10) * 10.0
     second = 140.0 + np.arange(5) * 10
     trace = trace_of(np.concatenate([first, second, [199.0]]))
-    _, here = next(gaps_in(trace, windows_of(trace, 100.0)))
+    _, here = next(trace.window_gaps(windows_of(trace, 100.0)))
     assert here.full.sums.mean[0] == pytest.approx((9 * 10 + 50) / 10)
     assert here.own.sums.mean[0] == pytest.approx((9 * 10 + 10 + 40 * 6 / 10) / 10)
     assert here.own.sums.n.tolist() == [10, 5]

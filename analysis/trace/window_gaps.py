@@ -10,19 +10,23 @@ storm. It is the clock of `renewal`, in which such a gap was drawn. Not here: wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from ...queries.engine import Engine
 from ..core.arrays import Array, Integers, Mask
 from ..core.units import DAY_H, HOUR_S
-from ..logs.tables import PIECE, Ticks
+from ..logs.tables import PIECE, Selection, Ticks
 from ..stats.gamma import SINGLE, GapSums
 from ..stats.gamma_bootstrap import lowest_ticks
-from ..trace.trace import Selection, Trace
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 WORKING_HOURS = (9, 18)
 """The paper's weekday working hours, local time (Fig. 6)."""
@@ -110,22 +114,8 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
     return Windows(window_s, number.astype(np.int64), start_s, covered_ticks * resolution, working)
 
 
-def gaps_in(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
-    """Requests and gaps of every selection in `windows`, made as they are asked for: they are not small.
-
-    Where the ticks are at hand they are in order, so those of a window are neighbours and one pass counts
-    them; else the engine groups them and tells the sums.
-    """
-    if trace.ticks is None:
-        yield from _gaps_from_engine(trace, windows)
-        return
-    for selection in trace.selections:
-        ticks = trace.ticks[selection.selection_id]
-        yield selection, _gaps_of(ticks, windows, trace.info.resolution_s)
-
-
-def _gaps_of(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
-    """One selection's requests and gaps in each of the windows."""
+def count_gaps(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
+    """One selection's requests and gaps in each of the windows, from its ticks in this process."""
     border = _borders(ticks, windows, windows.window_s / tick_s)
     occupied = np.diff(border)
     requests = np.diff(ticks.start[border]).astype(float)
@@ -139,16 +129,17 @@ def _gaps_of(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
     return SelectionGaps(requests, _at_own_pace(full, begin, end, requests, windows, tick_s), full)
 
 
-def _gaps_from_engine(trace: Trace, windows: Windows) -> Iterator[tuple[Selection, SelectionGaps]]:
-    """The same from small tables that the engine makes: one row a window, or a window and size of gap."""
-    tick_s = trace.info.resolution_s
+def ask_gaps(
+    engine: Engine, selections: Sequence[Selection], windows: Windows, tick_s: float
+) -> Iterator[tuple[Selection, SelectionGaps]]:
+    """The same from small tables that the engine makes: a row per window, or per window and size of gap."""
     ticks = windows.window_s / tick_s
     counts, summed, crossing = (
-        trace.engine.ask(name, window_ticks=ticks) for name in ("window_counts", "window_sums", "border_gaps")
+        engine.ask(name, window_ticks=ticks) for name in ("window_counts", "window_sums", "border_gaps")
     )
-    for selection in trace.selections:
+    for selection in selections:
         chosen = pl.col("selection_id") == selection.selection_id
-        sized = trace.engine.ask("window_cells", selection_id=selection.selection_id, window_ticks=ticks)
+        sized = engine.ask("window_cells", selection_id=selection.selection_id, window_ticks=ticks)
         own = (sized, counts.filter(chosen), summed.filter(chosen), crossing.filter(chosen))
         yield selection, _gaps_from_tables(*own, windows, tick_s)
 

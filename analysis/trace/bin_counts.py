@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ...queries.engine import Engine
 from ..core.arrays import Array, Integers
-from ..logs.tables import PIECE, Ticks
-from ..trace.trace import Selection, Trace
+from ..logs.tables import PIECE, Selection, Ticks
 
 
 @dataclass(frozen=True)
@@ -55,27 +55,16 @@ class Blocks:
         return _placed(bins, first)
 
 
-def by_block(
-    trace: Trace, blocks: Blocks, widths_ticks: Sequence[float]
-) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
-    """Counts of every selection in bins of each width (ascending), and its gaps, by block."""
-    if trace.ticks is None:
-        yield from _from_engine(trace, blocks, widths_ticks)
-        return
-    for selection in trace.selections:
-        yield selection, *_from_ticks(trace.ticks[selection.selection_id], blocks, widths_ticks)
-
-
-def _from_engine(
-    trace: Trace, blocks: Blocks, widths_ticks: Sequence[float]
+def ask_blocks(
+    engine: Engine, selections: Sequence[Selection], blocks: Blocks, widths_ticks: Sequence[float]
 ) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
     """The same from small tables that the engine makes, one row a selection and block."""
     origin = {"origin_tick": blocks.origin_tick}
     answers = [
-        trace.engine.ask("block_counts", width_ticks=w, block_bins=blocks.block_ticks / w, **origin)
+        engine.ask("block_counts", width_ticks=w, block_bins=blocks.block_ticks / w, **origin)
         for w in map(float, widths_ticks)
     ]
-    between = trace.engine.ask("block_gaps", block_ticks=blocks.block_ticks, **origin)
+    between = engine.ask("block_gaps", block_ticks=blocks.block_ticks, **origin)
 
     def spread(table: pl.DataFrame, selection: Selection, columns: Sequence[str]) -> list[Array]:
         own = table.filter(pl.col("selection_id") == selection.selection_id)
@@ -83,14 +72,14 @@ def _from_engine(
         out[:, own["block"].to_numpy()] = own.select(columns).to_numpy().T
         return list(out)
 
-    for selection in trace.selections:
+    for selection in selections:
         counts = [
             BlockCounts(*spread(answer, selection, ("n", "n_square_sum", "peak"))) for answer in answers
         ]
         yield selection, counts, BlockGaps(*spread(between, selection, ("n", "gap_sum", "gap_square_sum")))
 
 
-def _from_ticks(
+def count_blocks(
     ticks: Ticks, blocks: Blocks, widths_ticks: Sequence[float]
 ) -> tuple[list[BlockCounts], BlockGaps]:
     """Counts of one selection in bins of each width, and its gaps, in one pass over its ticks."""

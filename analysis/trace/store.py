@@ -1,0 +1,65 @@
+"""What an opened trace's rows lie in: this process, by DuckDB, or a Spark cluster.
+
+A store is chosen once, when logs are opened, and nothing above this package knows which it is. Not here: the
+stores themselves (`store_duckdb`, `store_spark`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from ...queries.engine import Engine
+from ..logs.load_duckdb import Loaded
+from ..logs.select_sql import Reading
+from ..logs.sniff import LogFile
+from ..logs.tables import Selection, Stream
+from ..logs.trace_info import TraceInfo
+from .bin_counts import BlockCounts, BlockGaps, Blocks
+from .window_gaps import SelectionGaps, Windows
+
+
+class Store(Protocol):
+    """Loads logs, holds their requests, and answers what needs more than one SQL statement."""
+
+    @property
+    def engine(self) -> Engine:
+        """Answers SQL about the trace."""
+
+    @property
+    def one_file(self) -> bool:
+        """Whether `write_file` writes the trace; if not, `write_parts` writes it as a folder."""
+
+    def local_copy(self, url: str, folder: Path) -> Path:
+        """A file in `folder` with the name, the size and the first bytes of the log at a URL."""
+
+    def load(self, readings: Sequence[Reading], *, strict: bool, clock_s: float) -> Loaded:
+        """Read the logs into a table of requests."""
+
+    def digest(self, log: LogFile) -> str:
+        """SHA-256 of a log."""
+
+    def build(self, streams: Sequence[Stream], resolution_s: float) -> tuple[Selection, ...]:
+        """Make the other tables of `burstlens.queries` from the requests; `streams` are numbered from 1."""
+
+    def requests(self, info: TraceInfo) -> pl.DataFrame:
+        """Every request as a row, sorted by arrival."""
+
+    def write_file(self, info: TraceInfo, out: Path) -> None:
+        """Write the requests as one Parquet file."""
+
+    def write_parts(self, info: TraceInfo, folder: Path, *, by_day: bool) -> None:
+        """Write the requests as Parquet files in a folder that exists."""
+
+    def window_gaps(
+        self, selections: Sequence[Selection], windows: Windows, tick_s: float
+    ) -> Iterator[tuple[Selection, SelectionGaps]]:
+        """Requests and gaps of each selection in each window, one selection at a time."""
+
+    def block_counts(
+        self, selections: Sequence[Selection], blocks: Blocks, widths_ticks: Sequence[float]
+    ) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
+        """Counts of each selection in bins of each width (ascending), and its gaps, by block."""
