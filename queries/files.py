@@ -1,7 +1,8 @@
 """The SQL files, by name. Not here: running them (`duckdb`, `spark`).
 
 `sql/requests`, `sql/lengths` and `sql/forecast` run on both engines, `sql/cluster` only on Spark: DuckDB
-keeps what those ask for in arrays. `sql/ingest` holds the SELECT of each log format.
+keeps what those ask for in arrays. `sql/ingest` holds the SELECT of each log format, which
+`burstlens.analysis.logs.formats` reads.
 
 What the SQL files may ask, all created when a trace is opened:
 
@@ -33,19 +34,15 @@ INGEST = "ingest"
 
 @cache
 def _files() -> dict[str, Traversable]:
-    """Every file by the name that it is asked by: its own, with `ingest/` before it for a log format."""
+    """Every file but those of log formats, by its name."""
     rooms = [room for room in (resources.files(__package__) / SQL).iterdir() if room.is_dir()]
-    files = [(room.name, file) for room in rooms for file in room.iterdir() if file.name.endswith(".sql")]
-    return {
-        f"{INGEST}/{stem}" if room == INGEST else stem: file
-        for room, file in files
-        for stem in [file.name.removesuffix(".sql")]
-    }
+    files = [file for room in rooms if room.name != INGEST for file in room.iterdir()]
+    return {file.name.removesuffix(".sql"): file for file in files if file.name.endswith(".sql")}
 
 
 @cache
 def sql_text(name: str) -> str:
-    """The SQL of one question, by file name without its ending (`ingest/burstgpt` for a format)."""
+    """The SQL of one question, by file name without its ending."""
     return _files()[name].read_text(encoding="utf-8")
 
 
@@ -54,9 +51,4 @@ def question_names(room: str | None = None) -> list[str]:
     if room is not None:
         folder = resources.files(__package__) / SQL / room
         return sorted(file.name.removesuffix(".sql") for file in folder.iterdir())
-    return sorted(name for name in _files() if not name.startswith(f"{INGEST}/"))
-
-
-def format_names() -> list[str]:
-    """The log formats that have a SELECT, sorted."""
-    return sorted(name.removeprefix(f"{INGEST}/") for name in _files() if name.startswith(f"{INGEST}/"))
+    return sorted(_files())

@@ -94,6 +94,8 @@ class Comparison(Part):
     """Several traces beside each other; frames as the schemas of this module name their columns."""
 
     name: ClassVar[str] = "comparison"
+    title: ClassVar[str] = "Traces side by side"
+    lead: ClassVar[str] = "What each trace holds, and how the same measures differ."
 
     traces: pl.DataFrame
     """One row a trace; `trace` is its name, made unique, with `(synthetic)` where it is."""

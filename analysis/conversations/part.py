@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 
 from ..core.arrays import Array, Integers
-from ..core.result import Interval, Part, Z, estimates
+from ..core.result import Interval, Z, estimates
 from ..stats import likelihood
 from ..stats.likelihood import Fit, Histogram
 from ..stats.proportions import wilson
 from ..stats.quantiles import ranks
 from ..trace.aggregates import flat, interval_of, spoken, spread_of
 from ..trace.trace import Trace
+from ..trace.trace_part import PartInputs, TracePart
 from .laws import TURN_LAWS, coarse_histogram, interval_laws
 from .sessions import (
     Sessions,
@@ -89,10 +90,11 @@ RELATIONS = {**KEYS, "of": pl.String, "sessions": pl.Int64, **estimates("correla
 
 
 @dataclass(frozen=True)
-class Conversations(Part):
+class Conversations(TracePart):
     """What sessions look like, for each service that has any; frames start with selection, service, model."""
 
     name: ClassVar[str] = "conversations"
+    lead: ClassVar[str] = "Turns of a session and the time between them."
 
     turns_summary: pl.DataFrame
     """`single_share`, `median`, `mean`, `four_or_fewer`, `cut_share` (sessions near an edge of the record),
@@ -115,6 +117,11 @@ class Conversations(Part):
     and the number (by rank) and the share of its intervals over each bound (see `sessions.relation`)."""
     interval_models: pl.DataFrame
     """Laws of the interval from stamp to stamp, a row a parameter; `best` by AIC."""
+
+    @classmethod
+    def describe(cls, inputs: PartInputs) -> Conversations:
+        """See `describe_conversations`."""
+        return describe_conversations(inputs.trace, seed=inputs.seed)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Summary first."""

@@ -49,6 +49,8 @@ class Claim:
     """The file that counts what it rests on: SQL, or Python if the table is of arrays."""
     module: str = ""
     """The file that computes it."""
+    ledger: str = "burstgpt"
+    """Name of the ledger that it is a line of; ours are the claims of the BurstGPT paper."""
     statements: Mapping[str, bool | None] | None = None
     """The claim's statements if trials decide it: each holds, does not, or is within noise (None)."""
 
@@ -96,4 +98,4 @@ class Claim:
         }
         if self.statements is not None:
             return plain | {"statements": dict(self.statements)}
-        return plain | {name: getattr(self, name) for name in ("part", "figure", "query", "module")}
+        return plain | {name: getattr(self, name) for name in ("part", "figure", "query", "module", "ledger")}

@@ -91,6 +91,10 @@ class Part(Displayable, ABC):
 
     name: ClassVar[str]
     """Short name in the field's words, used as anchor, key and file prefix: `arrivals`."""
+    title: ClassVar[str] = ""
+    """Heading of its section on a page; empty: made of the name."""
+    lead: ClassVar[str] = ""
+    """The line under that heading."""
 
     missing: tuple[str, ...]
     """One sentence for each thing that this trace cannot tell, and why; empty when all is told."""
@@ -109,3 +113,8 @@ class Part(Displayable, ABC):
         """Its findings and lacks, and its tables."""
         title = self.name.replace("_", " ").capitalize()
         return Exhibit(title, self.marks, (*self.sentences(), *self.missing), self.tables())
+
+    @classmethod
+    def heading(cls) -> str:
+        """The heading of its section on a page."""
+        return cls.title or cls.name.replace("_", " ").capitalize()

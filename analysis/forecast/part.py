@@ -53,6 +53,7 @@ class Forecasts(Part):
     """What of a trace's load can be forecast, by which method, and how well."""
 
     name: ClassVar[str] = "forecast"
+    lead: ClassVar[str] = "How well the load of the next minutes is told from what came before."
 
     info: TraceInfo
     bins_s: tuple[float, ...]

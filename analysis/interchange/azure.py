@@ -6,11 +6,13 @@ Read by `queries/sql/ingest/azure_llm.sql` and by inference-perf. Not here: othe
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from ..core.atomic_write import write_csv
+from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .requests import Requests, lost, ticks, with_tokens
 
 PER_S = 10_000_000
@@ -20,10 +22,10 @@ UNDATED = date(2000, 1, 1)
 
 
 def write_azure(
-    requests: Requests, out: Path, tokens: tuple[int, int] | None = None, *, load: bool = False
+    requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS, *, load: bool = False
 ) -> list[str]:
     """Write the CSV; what it cannot hold, in sentences. Of a `load` to be sent only its gaps count."""
-    requests = with_tokens(requests, tokens)
+    requests = with_tokens(requests, options.tokens)
     midnight = datetime.combine(requests.info.day0 or UNDATED, time(), UTC)
     zero = int(midnight.timestamp()) * PER_S
     instant = ((ticks(requests, PER_S) + zero) * 100).cast(pl.Datetime("ns"))
@@ -39,3 +41,14 @@ def write_azure(
     if requests.info.day0 is None:
         told.append(f"that the date is not known: stamps count from {UNDATED.isoformat()}")
     return told
+
+
+AZURE = RequestExport("CSV of Azure's LLM inference traces", "log", ".csv", write_azure)
+INFERENCE_PERF = RequestExport(
+    "Azure CSV for inference-perf",
+    "load",
+    ".csv",
+    partial(write_azure, load=True),
+    "inference-perf --config_file CONFIG, with trace: {{file: {path}, format: AzurePublicDataset}} under "
+    "data (type: random) and load (type: trace_replay, stages: [{{rate: 1, duration: {n}}}])",
+)

@@ -6,12 +6,15 @@ Read by `queries/sql/ingest/burstgpt.sql` and by AIPerf's loader of that name. N
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from ..core.atomic_write import write_csv
 from ..core.units import counted
+from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
+from .mooncake import AIPERF_RUN
 from .requests import Requests, lost, with_tokens
 
 DAY0 = date(2023, 11, 1)
@@ -22,7 +25,7 @@ UNNAMED = "unknown"
 
 
 def write_burstgpt(
-    requests: Requests, out: Path, tokens: tuple[int, int] | None = None, *, load: bool = False
+    requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS, *, load: bool = False
 ) -> list[str]:
     """Write the CSV; what it cannot hold, in sentences.
 
@@ -31,7 +34,7 @@ def write_burstgpt(
     Stamps are seconds since midnight of day 0, whole ones as in the published files, with a fraction where
     the trace has one. A failure is `Response tokens` of 0: there is no other mark.
     """
-    requests = with_tokens(requests, tokens)
+    requests = with_tokens(requests, options.tokens)
     frame = requests.frame
     long = not load and any(frame[column].null_count() < len(frame) for column in ("session", "elapsed_s"))
     if load:
@@ -78,3 +81,15 @@ def _lost(requests: Requests) -> list[str]:
         was = f"day 0 was {day0.isoformat()}" if day0 else "it is not known"
         told.append(f"the date: {was}, readers take it for {DAY0.isoformat()}")
     return told
+
+
+BURSTGPT = RequestExport(
+    "CSV of BurstGPT, 6 columns, or 8 with sessions or latencies", "log", ".csv", write_burstgpt
+)
+AIPERF_BURSTGPT = RequestExport(
+    "BurstGPT CSV for AIPerf",
+    "load",
+    ".csv",
+    partial(write_burstgpt, load=True),
+    AIPERF_RUN.replace("{kind}", "burst_gpt_trace"),
+)

@@ -6,34 +6,36 @@ here: how the numbers of the blocks come about (`hash_ids`).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from ..core.atomic_write import write_jsonl
+from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .hash_ids import hash_ids
 from .requests import Requests, lost, with_tokens
 
 PER_S = 1000
+AIPERF_RUN = (
+    "aiperf profile --model MODEL --url http://127.0.0.1:8000 --endpoint-type completions --streaming "
+    "--input-file {file} --custom-dataset-type {kind} --fixed-schedule --fixed-schedule-auto-offset "
+    "--extra-inputs ignore_eos:true --use-server-token-count"
+)
 
 
 def write_mooncake(
-    requests: Requests,
-    out: Path,
-    tokens: tuple[int, int] | None = None,
-    *,
-    load: bool = False,
-    share_sessions: bool = False,
+    requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS, *, load: bool = False
 ) -> list[str]:
     """Write the lines, the first request at 0; what they cannot hold, in sentences.
 
     Stamps are whole milliseconds, as in the published traces; of a `load` to be sent they have microseconds,
     which AIPerf and vLLM read too.
     """
-    requests = with_tokens(requests, tokens)
+    requests = with_tokens(requests, options.tokens)
     zero = float(requests.frame["arrival_s"][0])
     since = Requests(requests.frame.with_columns(pl.col("arrival_s") - zero), requests.info)
-    numbers, mended = hash_ids(since.frame, share_sessions=share_sessions)
+    numbers, mended = hash_ids(since.frame, share_sessions=options.share_sessions)
     at_ms = pl.col("arrival_s") * PER_S
     frame = since.frame.select(
         (at_ms.round(3) if load else at_ms.round().cast(pl.Int64)).alias("timestamp"),
@@ -42,5 +44,24 @@ def write_mooncake(
         numbers,
     )
     write_jsonl(frame, out)
-    kept = {"prefix"} | ({"session"} if share_sessions else set())
+    kept = {"prefix"} | ({"session"} if options.share_sessions else set())
     return [*mended, *lost(since, kept, per_s=None if load else PER_S)]
+
+
+MOONCAKE = RequestExport("JSON lines of the Mooncake traces, with hash_ids", "log", ".jsonl", write_mooncake)
+AIPERF = RequestExport(
+    "Mooncake JSON lines for AIPerf",
+    "load",
+    ".jsonl",
+    partial(write_mooncake, load=True),
+    AIPERF_RUN.replace("{kind}", "mooncake_trace"),
+)
+VLLM = RequestExport(
+    "timed JSON lines for vllm bench serve",
+    "load",
+    ".jsonl",
+    partial(write_mooncake, load=True),
+    "vllm bench serve --base-url http://127.0.0.1:8000 --model MODEL --dataset-name timed_trace "
+    "--dataset-path {file} --timed-trace-chunk-hash-size 512 --timed-trace-sec-multiplier 0.001 "
+    "--num-prompts {n} --ignore-eos",
+)

@@ -24,6 +24,7 @@ from ..lengths.part import Lengths
 from ..traffic.arrivals import Arrivals
 from ..traffic.failures import Failures
 from ..traffic.volume import Volume
+from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
 
 VERSION = "1.0"
 FLAGS = ("shrunk", "resolution_limited", "not_gamma")
@@ -189,3 +190,13 @@ def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
     """Plain dictionaries, one a row; null for NaN and infinities: JSON has no word for them."""
     numbers = cs.float()
     return table.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts()
+
+
+def _write_selections(fitted: FittedWindows, out: Path, _options: WriteOptions) -> WrittenWindows:
+    write_parameters({**fitted.content, "selections": [dict(part) for part in fitted.selections]}, out)
+    return WrittenWindows(sum(len(part["arrivals"]["windows"]) for part in fitted.selections), [])
+
+
+PARAMETERS = FittedExport(
+    "parameters.json of burstlens", ".json", _write_selections, default_selections="every"
+)

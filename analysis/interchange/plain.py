@@ -13,22 +13,24 @@ import polars as pl
 from ..core.atomic_write import write_csv, write_jsonl, write_whole
 from ..logs.trace_info import METADATA_KEY
 from ..trace.parquet import COLUMNS, PREFIX
+from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .requests import Requests, lost, with_tokens
 
 MADE_KEY = "burstlens_export"
 """Key of the Parquet metadata under which an export tells how it was made, as JSON."""
 
 
-def write_parquet(requests: Requests, out: Path, made: dict[str, object]) -> list[str]:
-    """Write a canonical Parquet trace, with `made` in its metadata; it loses nothing."""
+def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
+    """Write a canonical Parquet trace that says in its metadata how it was made; it loses nothing."""
     held = requests.frame[PREFIX].null_count() < len(requests)
     frame = requests.frame.select(*COLUMNS, *([PREFIX] if held else []))
+    made = {"generator": "burstlens", "made": list(options.made)}
     metadata = {METADATA_KEY: requests.info.to_json(), MADE_KEY: json.dumps(made)}
     write_whole(out, lambda draft: frame.write_parquet(draft, compression="zstd", metadata=metadata))
     return []
 
 
-def write_plain_csv(requests: Requests, out: Path) -> list[str]:
+def write_plain_csv(requests: Requests, out: Path, _options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
     """Write arrivals and everything known of each request, under the names of our columns.
 
     Columns without a single value are left out; `arrival_s` is seconds since midnight of day 0.
@@ -39,9 +41,9 @@ def write_plain_csv(requests: Requests, out: Path) -> list[str]:
     return lost(requests, kept)
 
 
-def write_guidellm(requests: Requests, out: Path, tokens: tuple[int, int] | None = None) -> list[str]:
+def write_guidellm(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
     """Write GuideLLM's `trace_synthetic` lines: seconds from the first request, and lengths."""
-    requests = with_tokens(requests, tokens)
+    requests = with_tokens(requests, options.tokens)
     frame = requests.frame.select(
         (pl.col("arrival_s") - pl.col("arrival_s").first()).round(6).alias("timestamp"),
         pl.col("request_tokens").alias("input_length"),
@@ -49,3 +51,16 @@ def write_guidellm(requests: Requests, out: Path, tokens: tuple[int, int] | None
     )
     write_jsonl(frame, out)
     return lost(requests)
+
+
+PARQUET = RequestExport("canonical trace of burstlens, everything kept", "log", ".parquet", write_parquet)
+CSV = RequestExport("plain CSV of arrivals under our column names", "log", ".csv", write_plain_csv)
+GUIDELLM = RequestExport(
+    "trace_synthetic JSON lines for GuideLLM",
+    "load",
+    ".jsonl",
+    write_guidellm,
+    "guidellm run --backend kind=openai_http,target=http://127.0.0.1:8000 "
+    "--profile kind=replay,schedule_turn=timestamp "
+    '--data \'{{"kind": "trace_synthetic", "source": {{"kind": "json_file", "path": "{path}"}}}}\'',
+)

@@ -32,7 +32,8 @@ from ..logs.sniff import checked_digest
 from ..logs.tables import MOST_SELECTED
 from ..logs.trace_info import TraceInfo
 from ..trace.trace import COLUMNS, open_frame
-from .fitted import Selection, length_laws, shapes
+from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
+from .fitted import length_laws, shapes
 from .parameters import VERSION, validate
 
 FIELDS = ("input_tokens", "output_tokens")
@@ -44,14 +45,13 @@ TRACE, DATASET = "chunk-{}-trace.csv", "chunk-{}-dataset.json"
 CHUNK = re.compile(r"chunk-(\d+)-trace\.csv", re.ASCII)
 
 
-def write_servegen(
-    content: Mapping[str, Any], parts: Sequence[Selection], out: Path, tokens: Sequence[int] | None = None
-) -> list[str]:
-    """Write a client for each selection, and a README.txt that tells which is which; what is lost.
+def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> WrittenWindows:
+    """Write a client for each selection, and a README.txt that tells which is which.
 
     BurstlensError where windows are not whole seconds, a selection has no laws of lengths, or `out` holds
     clients that would stay beside these: ServeGen takes all that lie in a folder.
     """
+    content, parts = fitted.content, fitted.selections
     window_s = float(content["window_s"])
     starts = sorted({float(row["start_s"]) for part in parts for row in part["arrivals"]["windows"]})
     if window_s != round(window_s) or any(start != round(start) for start in starts):
@@ -67,7 +67,7 @@ def write_servegen(
             f"{counted(len(others), 'client')} that would stay beside those of this export; remove them, or "
             "name another folder with -o",
         )
-    laws = [length_laws(content, part, tokens) for part in parts]
+    laws = [length_laws(content, part, options.tokens) for part in parts]
     unfitted, told = 0, []
     for number, part in enumerate(parts):
         windows = {float(row["start_s"]): row for row in part["arrivals"]["windows"]}
@@ -101,7 +101,7 @@ def write_servegen(
     source = f"{content['source']['name']}{', synthetic' if content['source']['synthetic'] else ''}"
     text = [f"Client windows of {source}, made by burstlens.", *told, *(f"lost: {each}" for each in lost)]
     write_text("\n".join(text) + "\n", out / "README.txt")
-    return lost
+    return WrittenWindows(sum(len(part["arrivals"]["windows"]) for part in parts), lost)
 
 
 def _shares(law: Marginal) -> dict[int, float]:
@@ -356,3 +356,12 @@ def _parsed(text: Any) -> tuple[Integers, Array]:
 
 def _file(path: Path) -> dict[str, Any]:
     return {"name": path.name, "sha256": checked_digest(path, ""), "bytes": path.stat().st_size}
+
+
+SERVEGEN = FittedExport(
+    "client windows of ServeGen, a folder",
+    "",
+    write_servegen,
+    "servegen.ClientPool(servegen.Category.LANGUAGE, NAME), where data/language/NAME in the working folder "
+    "is {path}",
+)

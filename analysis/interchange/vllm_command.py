@@ -6,41 +6,34 @@ window. Not here: a trace for vLLM with every instant (`mooncake`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..core.atomic_write import write_text
 from ..core.errors import InputError
 from ..core.option_names import option
 from ..core.units import HOUR_S
-from .fitted import Selection, length_laws, mean_tokens
+from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
+from .fitted import length_laws, mean_tokens
 
 
-def write_vllm_line(
-    content: Mapping[str, Any],
-    part: Selection,
-    out: Path,
-    *,
-    start_s: float | None = None,
-    tokens: Sequence[int] | None = None,
-) -> tuple[str, list[str]]:
-    """Write the line, with what it leaves out as comments above it; returns the line and that.
+def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> WrittenWindows:
+    """Write the line, with what it leaves out as comments above it.
 
-    It is of the window that holds `start_s` on the trace's clock, or of the busiest one with a fit.
+    It is of the window that holds `fitted.start_s` on the trace's clock, or of the busiest one with a fit.
     """
+    content, part, start_s = fitted.content, fitted.selections[0], fitted.start_s
     windows, window_s = part["arrivals"]["windows"], float(content["window_s"])
-    fitted = [row for row in windows if row["shape"] is not None and row["n"] > 0]
+    candidates = [row for row in windows if row["shape"] is not None and row["n"] > 0]
     if start_s is not None:
-        fitted = [row for row in fitted if row["start_s"] <= start_s < row["start_s"] + window_s]
-    if not fitted:
+        candidates = [row for row in candidates if row["start_s"] <= start_s < row["start_s"] + window_s]
+    if not candidates:
         raise InputError(
             f"{content['source']['name']}: {part['selection']['label']}: no window with a fitted shape"
             f"{'' if start_s is None else f' at {start_s / HOUR_S:.2f} h'}; choose another with "
             f"{option('start_s')}"
         )
-    window = max(fitted, key=lambda row: row["n"])
-    request, response = (round(mean_tokens(law)) for law in length_laws(content, part, tokens)[:2])
+    window = max(candidates, key=lambda row: row["n"])
+    request, response = (round(mean_tokens(law)) for law in length_laws(content, part, options.tokens)[:2])
     line = (
         "vllm bench serve --base-url http://127.0.0.1:8000 --model MODEL --dataset-name random "
         f"--random-input-len {request} --random-output-len {response} --ignore-eos "
@@ -59,4 +52,12 @@ def write_vllm_line(
         *(f"lost: {each}" for each in lost),
     ]
     write_text("".join(f"# {each}\n" for each in told) + line + "\n", out)
-    return line, lost
+    return WrittenWindows(1, lost, line)
+
+
+VLLM_LINE = FittedExport(
+    "vllm bench serve's own Gamma load, nearest to one window",
+    ".sh",
+    write_vllm_line,
+    default_selections="all",
+)

@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 
 from ..core.arrays import Array, Integers
-from ..core.result import Interval, Part
+from ..core.result import Interval
 from ..stats.likelihood import Fit, Histogram
 from ..trace.aggregates import named_members, over_selections
 from ..trace.trace import Selection, Trace
+from ..trace.trace_part import PartInputs, TracePart
 from .by_request import (
     BLOCK_CELLS_PER_E,
     CELLS_MERGED,
@@ -57,13 +58,19 @@ MIXTURES = ("log_normal", "log_normal_mixture_2", "log_normal_mixture_3")
 
 
 @dataclass(frozen=True)
-class Lengths(Part):
+class Lengths(TracePart):
     """Request and response lengths of every selection; lengths in tokens."""
 
     name: ClassVar[str] = "lengths"
+    lead: ClassVar[str] = "Request and response tokens, alone and together."
 
     frames: dict[str, pl.DataFrame] = field(repr=False)
     """Every table of `SCHEMAS` by name."""
+
+    @classmethod
+    def describe(cls, inputs: PartInputs) -> Lengths:
+        """See `describe_lengths`."""
+        return describe_lengths(inputs.trace, seed=inputs.seed)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The tables in reading order; `SCHEMAS` lists their columns."""

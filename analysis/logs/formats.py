@@ -1,7 +1,9 @@
 """Known log formats: one SQL file each, whose leading comments say what the log looks like.
 
-`queries/sql/ingest/<name>.sql` is the SELECT that turns a log's own columns (`FROM log`) into those of a
-trace. Its comments declare the rest, so that a new format is a new file and nothing else:
+The entry points `burstlens.formats` name them, so that another package adds one: the entry point's name is
+the format's, its value is the package that has the file `NAME.sql`. Ours lie in `queries/sql/ingest/`. The
+file is the SELECT that turns a log's own columns (`FROM log`) into those of a trace. Its comments declare
+the rest:
 
 - the first line is the title that messages use, and free text may follow;
 - `-- reads: csv` (or jsonl, parquet, several);
@@ -26,9 +28,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from importlib import resources
 
-from ...queries.files import INGEST, format_names, sql_text
+from ..core.registry import FORMATS, Plugin, load_all
 
+KINDS = ("csv", "jsonl", "parquet")
+TYPES = ("DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "BLOCKS", "UNUSED")
 DECLARED = re.compile(r"^-- (reads|column|optional|day0|needs|holds|failures|spread): (.+)$", re.MULTILINE)
 
 
@@ -75,8 +80,20 @@ def plain(name: str) -> str:
 
 @cache
 def formats() -> dict[str, Format]:
-    """Every known format by name."""
-    return {name: declared(name, sql_text(f"{INGEST}/{name}")) for name in format_names()}
+    """Every known format by name; a faulty one of another package is left out with a warning."""
+    return load_all(FORMATS, _load)
+
+
+def _load(plugin: Plugin) -> Format:
+    with plugin.guard():
+        sql = resources.files(plugin.value).joinpath(f"{plugin.name}.sql").read_text(encoding="utf-8")
+        format = declared(plugin.name, sql)
+    if not format.kinds or not set(format.kinds) <= set(KINDS):
+        raise plugin.fault(f"{plugin.name}.sql has to declare `-- reads:` with {', '.join(KINDS)}")
+    if wrong := [column for column in format.columns if column.type not in TYPES]:
+        known = ", ".join(TYPES)
+        raise plugin.fault(f"{plugin.name}.sql reads {wrong[0].name!r} as {wrong[0].type}; types are {known}")
+    return format
 
 
 def declared(name: str, sql: str) -> Format:

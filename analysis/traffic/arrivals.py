@@ -16,13 +16,14 @@ import numpy as np
 import polars as pl
 
 from ..core.arrays import Array, Integers, Mask
-from ..core.result import LEVEL, Part, Z
+from ..core.result import LEVEL, Z
 from ..core.units import DAY_S
 from ..stats.gamma import GapSums, Likelihood
 from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
 from ..stats.proportions import wilson
 from ..stats.quantiles import binomial, spearman
 from ..trace.trace import Selection, Trace
+from ..trace.trace_part import PartInputs, TracePart
 from ..trace.window_gaps import Windows, cv_of, windows_of
 from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
 
@@ -68,10 +69,11 @@ OVERALL_SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Arrivals(Part):
+class Arrivals(TracePart):
     """The Gamma of each window and selection; frames as the schemas of this module name their columns."""
 
     name: ClassVar[str] = "arrivals"
+    lead: ClassVar[str] = "A Gamma law of the gaps between requests, window by window."
 
     window_s: float
     windows: pl.DataFrame
@@ -82,6 +84,11 @@ class Arrivals(Part):
     """Per selection and scope: share of windows whose Gamma is rejected at 5 %, and CV against 1/√α."""
     overall: pl.DataFrame
     """One Gamma for all gaps of a selection."""
+
+    @classmethod
+    def describe(cls, inputs: PartInputs) -> Arrivals:
+        """See `describe_arrivals`."""
+        return describe_arrivals(inputs.trace, window_s=inputs.window_s, seed=inputs.seed)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The four frames."""

@@ -15,12 +15,13 @@ import polars as pl
 from scipy import special
 
 from ..core.arrays import Array
-from ..core.result import LEVEL, Part, Z, estimates, number
+from ..core.result import LEVEL, Z, estimates, number
 from ..core.units import MINUTE_S, per_span
 from ..stats.quantiles import chi_square, poisson
 from ..stats.renewal import count_variance
 from ..trace.bin_counts import BlockCounts, BlockGaps, Blocks
 from ..trace.trace import Selection, Trace
+from ..trace.trace_part import PartInputs, TracePart
 from .arrivals import Arrivals, describe_arrivals
 
 WIDTHS_S = (1, 10, 60, 600, 3600)
@@ -63,10 +64,12 @@ DISPERSION_SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Burstiness(Part):
+class Burstiness(TracePart):
     """Variation of gaps and counts; frames as the schemas of this module name their columns."""
 
     name: ClassVar[str] = "burstiness"
+    lead: ClassVar[str] = "How uneven the load is, from a second to an hour."
+    needs: ClassVar[tuple[type[TracePart], ...]] = (Arrivals,)
 
     gaps: pl.DataFrame
     """Coefficient of variation of the gaps, of the trace and of Poisson arrivals with its stamps."""
@@ -79,6 +82,11 @@ class Burstiness(Part):
     even Poisson arrivals regenerate an index of up to 2 at widths above the window. `_low` and `_high`
     of a Poisson or regenerated value hold 95 % of draws.
     """
+
+    @classmethod
+    def describe(cls, inputs: PartInputs) -> Burstiness:
+        """See `describe_burstiness`."""
+        return describe_burstiness(inputs.trace, inputs.seed, inputs.part(Arrivals))
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The two frames."""

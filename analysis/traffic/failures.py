@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ..core.arrays import Array, Mask
-from ..core.result import LEVEL, Interval, Part, estimates
+from ..core.result import LEVEL, Interval, estimates
 from ..core.units import MINUTE_S
 from ..stats.proportions import newcombe, wilson, wilson_bounds
 from ..stats.quantiles import student
@@ -35,6 +35,7 @@ from ..trace.aggregates import (
     ticks_in,
 )
 from ..trace.trace import Trace
+from ..trace.trace_part import PartInputs, TracePart
 
 LEAST_IN_DAY = 20
 """A day's own rate is counted among the daily rates from this many requests on."""
@@ -91,10 +92,11 @@ COMPARED: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Failures(Part):
+class Failures(TracePart):
     """Failure rates of a trace; frames start with selection, service, model unless they compare models."""
 
     name: ClassVar[str] = "failures"
+    lead: ClassVar[str] = "Requests that brought no response token."
 
     rule: str | None
     """What counted as a failure, in words."""
@@ -114,6 +116,11 @@ class Failures(Part):
     errors robust to days; no interval with fewer than three days or ten failures)."""
     compared: pl.DataFrame
     """First model's rate minus the second's in a service (null: all), by Newcombe and by resampled days."""
+
+    @classmethod
+    def describe(cls, inputs: PartInputs) -> Failures:
+        """See `describe_failures`."""
+        return describe_failures(inputs.trace, seed=inputs.seed)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Rates first."""

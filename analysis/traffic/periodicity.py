@@ -25,7 +25,7 @@ import polars as pl
 from scipy import special
 
 from ..core.arrays import Array, Integers
-from ..core.result import LEVEL, Interval, Part
+from ..core.result import LEVEL, Interval
 from ..core.units import DAY_H, WEEK_H, time_span
 from ..stats.mstl import mstl
 from ..stats.quantiles import normal
@@ -40,6 +40,7 @@ from ..stats.spectrum import (
 )
 from ..trace.aggregates import resampled_sums, spoken, spread_of
 from ..trace.trace import Trace
+from ..trace.trace_part import PartInputs, TracePart
 from .hourly import (
     CALENDAR,
     DRAWS,
@@ -103,13 +104,14 @@ DOMINANT = {
 
 
 @dataclass(frozen=True)
-class Periodicity(Part):
+class Periodicity(TracePart):
     """Calendars, profiles and tests of a trace's hourly counts.
 
     Every frame starts with `selection`, `service`, `model`.
     """
 
     name: ClassVar[str] = "periodicity"
+    lead: ClassVar[str] = "Days, weeks and whatever else comes back."
 
     tests: pl.DataFrame
     """A row a selection and period: `cycles` seen; `autocorrelation` at the period with a block-bootstrap
@@ -131,6 +133,11 @@ class Periodicity(Part):
     hourly: pl.DataFrame
     """Requests per `hour` since midnight of day 0, empty ones included; `whole` unless at an edge and
     less than half in the record."""
+
+    @classmethod
+    def describe(cls, inputs: PartInputs) -> Periodicity:
+        """See `describe_periodicity`."""
+        return describe_periodicity(inputs.trace, seed=inputs.seed)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Tests and ratios first, the hourly counts that all comes from last."""

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from ..core.arrays import Array, Integers
-from ..core.result import Interval, Part
+from ..core.result import Interval
 from ..core.units import DAY_S, HOUR_S, MINUTE_S
 from ..stats.proportions import wilson
 from ..trace.aggregates import (
@@ -27,6 +27,7 @@ from ..trace.aggregates import (
     ticks_in,
 )
 from ..trace.trace import Trace
+from ..trace.trace_part import PartInputs, TracePart
 
 BLOCKS_S = (DAY_S, HOUR_S, MINUTE_S)
 """Rates resample days, else hours, else minutes: the longest of which there are `FEWEST_BLOCKS`."""
@@ -58,10 +59,11 @@ SEGMENTS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Volume(Part):
+class Volume(TracePart):
     """The size of a trace."""
 
     name: ClassVar[str] = "volume"
+    lead: ClassVar[str] = "How many requests, of which service and model, and at what rate."
 
     rows: int
     span_s: float
@@ -76,6 +78,11 @@ class Volume(Part):
     in `repeated_groups`; null where not counted). Equal rows are requests of the same second, not errors."""
     segments: pl.DataFrame
     """Contiguous stretches of the record, with the silence of all services before each."""
+
+    @classmethod
+    def describe(cls, inputs: PartInputs) -> Volume:
+        """See `describe_volume`."""
+        return describe_volume(inputs.trace)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Sizes, then segments."""

@@ -26,6 +26,10 @@ class Sequences(Part):
     """Windows of every length that could be fitted."""
 
     name: ClassVar[str] = "sequences"
+    title: ClassVar[str] = "Window, service and model"
+    lead: ClassVar[str] = (
+        "The same sequence with windows of another length, of one service or model: choose what is shown."
+    )
 
     window_s: float
     """The length that everything else of the characterization uses."""

@@ -221,6 +221,8 @@ class LoadComparison(Part):
     """What the four workloads did to the server, on average over seeds."""
 
     name: ClassVar[str] = "loads"
+    title: ClassVar[str] = "What each workload did"
+    lead: ClassVar[str] = "Averages over seeds, and differences told from noise."
 
     means: pl.DataFrame
     """One row a rate and workload: every measure as mean and interval over seeds."""
@@ -256,6 +258,8 @@ class Courses(Part):
     """The first seed's runs over time, as the paper's Fig. 13 shows them."""
 
     name: ClassVar[str] = "courses"
+    title: ClassVar[str] = "Over time"
+    lead: ClassVar[str] = "The first seed’s runs side by side, as in the paper’s Fig. 13."
 
     courses: pl.DataFrame
     """`workload`, `rate_rps`, `seed`, `at_s` and the columns of `backends.COURSE`."""

@@ -105,6 +105,8 @@ class Answers(Part):
     """Each request's two response lengths, the trace's and the served model's."""
 
     name: ClassVar[str] = "answers"
+    title: ClassVar[str] = "Responses of trace and model"
+    lead: ClassVar[str] = "Each request’s two response lengths, set side by side."
 
     sides: pl.DataFrame
     """One row a side: `side`, `n`, `mean`, `sd`, `p10` to `p99`, `spearman`, `at_cap`."""

@@ -238,6 +238,8 @@ class PolicyComparison(Part):
     """The three policies on each service, on average over seeds."""
 
     name: ClassVar[str] = "policies"
+    title: ClassVar[str] = "What each order does"
+    lead: ClassVar[str] = "Averages over seeds, service by service."
 
     means: pl.DataFrame
     """One row a service and policy: every measure as mean and interval over seeds."""
@@ -301,6 +303,8 @@ class Waits(Part):
     """Who waits how long under each policy: the fairness of the three."""
 
     name: ClassVar[str] = "waits"
+    title: ClassVar[str] = "Who waits"
+    lead: ClassVar[str] = "Time to first token under each order of serving, from the median to the worst."
 
     waits: pl.DataFrame
     """`service`, `policy`, `measure` (of `WAITS`), `seconds`, `seconds_low`, `seconds_high`."""

@@ -116,6 +116,8 @@ class Varied(Part):
     """Each parameter alone: every setting's means, and how it differs from the start."""
 
     name: ClassVar[str] = "parameters"
+    title: ClassVar[str] = "What each parameter does"
+    lead: ClassVar[str] = "One varied at a time from the paper’s start, its Fig. 15."
 
     means: pl.DataFrame
     """One row a setting that varies at most one parameter: its labels, then means over seeds."""
@@ -247,6 +249,8 @@ class Steps(Part):
     """Small changes of the shape, each setting against its neighbour."""
 
     name: ClassVar[str] = "steps"
+    title: ClassVar[str] = "Small steps of the shape"
+    lead: ClassVar[str] = "Each shape against the next larger one, at most 20 % away."
 
     steps: tuple[Step, ...]
     contrasts: pl.DataFrame
@@ -295,6 +299,8 @@ class Thirds(Part):
     """How the shape's linear declines and temporary dips go on: the last third of a run against the first."""
 
     name: ClassVar[str] = "thirds"
+    title: ClassVar[str] = "How it goes on"
+    lead: ClassVar[str] = "The last third of a run against the first, where the shape varies over time."
 
     drifts: pl.DataFrame
     """`mode`, `profile`, `shape`, `against` (see `AGAINST`), then as `contrast.table` has it. Latency weighs
@@ -359,6 +365,8 @@ class Paired(Part):
     """Two parameters at a time, with the settings that vary one of them as the axes."""
 
     name: ClassVar[str] = "pairs"
+    title: ClassVar[str] = "Two at a time"
+    lead: ClassVar[str] = "What both do together, and what that is beyond the sum of both alone."
 
     means: pl.DataFrame
     """`pair`, `mode`, `profile`, `shape`, `scale`, `exponent`, then means over seeds."""

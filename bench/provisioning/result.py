@@ -140,6 +140,8 @@ class Ratios(Part):
     """Goodput of every fixed ratio and of one switch (Fig. 19)."""
 
     name: ClassVar[str] = "ratios"
+    title: ClassVar[str] = "Fixed ratios and one switch"
+    lead: ClassVar[str] = "Goodput of separate prefill and decode instances."
     state: SearchState
     found: tuple[Policy, ...]
 
@@ -192,6 +194,8 @@ class Sequence(Part):
     """Ratios over time and what they bring (Fig. 20)."""
 
     name: ClassVar[str] = "sequence"
+    title: ClassVar[str] = "Ratios over time"
+    lead: ClassVar[str] = "A sequence of ratios from the load that was expected, and from the real one."
     state: SearchState
     found: tuple[Policy, ...]
 
@@ -241,6 +245,10 @@ class Disaggregation(Part):
     """Both of them, as the page of a trace shows them."""
 
     name: ClassVar[str] = "disaggregation"
+    title: ClassVar[str] = "Prefill and decode apart"
+    lead: ClassVar[str] = (
+        "Simulated: how to divide instances between prefill and decode for a part of this load."
+    )
     state: SearchState
     ratios: Ratios
     sequence: Sequence

@@ -22,7 +22,7 @@ from .traces import fit
 from .workload import WorkloadOptions, files_of, load_workload
 
 if TYPE_CHECKING:
-    from ..analysis.interchange.formats import Form
+    from ..analysis.interchange.exports import FittedExport, RequestExport
     from ..analysis.interchange.requests import Requests
     from ..analysis.trace.trace import Trace
     from ..bench.workload.table import Workload
@@ -177,7 +177,8 @@ def export(
     >>> done.rows, done.lost
     (100, ())
     """
-    from ..analysis.interchange.formats import form_named
+    from ..analysis.core.registry import EXPORTS, plugins
+    from ..analysis.interchange.exports import FittedExport, WriteOptions, export_named
 
     if to is not None:
         warnings.warn("export: to is now format", DeprecationWarning, stacklevel=2)
@@ -186,25 +187,26 @@ def export(
     name = format or to
     if name is None:
         raise InputError(f"{option('format')}: name the format to write")
-    form, text, show = form_named(name), str(source), progress or silent
+    form, text, show = export_named(name), str(source), progress or silent
     read = ReadOptions(columns, strict)
     chosen = ExportOptions(
         service, model, start_s, end_s, first, rate_rps, speedup, tokens, window_s, seed,
         share_prefixes or bool(share_sessions),
     )  # fmt: skip
     drawn = form.takes != "parameters" and not holds_requests(text)
-    path = (
-        Path(out) if out else Path(f"{'synthetic_' if drawn else ''}{_stem(text)}.{form.name}{form.suffix}")
-    )
+    path = Path(out) if out else Path(f"{'synthetic_' if drawn else ''}{_stem(text)}.{name}{form.suffix}")
     _not_itself(path, text)
-    if form.takes == "parameters":
-        return _export_fitted(text, form, path, chosen, read, show)
+    if isinstance(form, FittedExport):
+        return _export_fitted(text, name, form, path, chosen, read, show)
     requests, made, dropped = _requests(text, form, chosen, read, show)
     show(f"writing {path.name}", 0.8)
-    lost = _write(requests, form, path, made, tokens, chosen.share_prefixes)
+    with plugins(EXPORTS)[name].guard():
+        lost = form.write(requests, path, WriteOptions(tokens, chosen.share_prefixes, tuple(made)))
+    if requests.info.synthetic and "synthetic" in path.name.casefold():
+        lost = [each for each in lost if not each.startswith("that it is synthetic")]
     done = ExportResult(
         out=path,
-        format=form.name,
+        format=name,
         source=requests.info.name,
         rows=len(requests),
         unit="request",
@@ -217,28 +219,8 @@ def export(
     return done
 
 
-def _write(
-    requests: Requests,
-    form: Form,
-    out: Path,
-    made: Sequence[str],
-    tokens: tuple[int, int] | None,
-    share_sessions: bool,
-) -> list[str]:
-    from ..analysis.interchange.formats import writer
-
-    if form.name == "parquet":
-        from ..analysis.interchange.plain import write_parquet
-
-        return write_parquet(requests, out, {"generator": "burstlens", "made": list(made)})
-    lost = writer(form, tokens, share_sessions)(requests, out)
-    if requests.info.synthetic and "synthetic" in out.name.casefold():
-        return [each for each in lost if not each.startswith("that it is synthetic")]
-    return lost
-
-
 def _requests(
-    source: str, form: Form, chosen: ExportOptions, read: ReadOptions, progress: Progress
+    source: str, form: RequestExport, chosen: ExportOptions, read: ReadOptions, progress: Progress
 ) -> tuple[Requests, list[str], list[str]]:
     """The requests that the format takes, what was done to get them, and what was lost by that."""
     if holds_requests(source):
@@ -315,47 +297,45 @@ def _clients(folder: Path, chosen: ExportOptions) -> tuple[Workload, list[str]]:
 
 
 def _export_fitted(
-    source: str, form: Form, out: Path, chosen: ExportOptions, read: ReadOptions, progress: Progress
+    source: str,
+    name: str,
+    form: FittedExport,
+    out: Path,
+    chosen: ExportOptions,
+    read: ReadOptions,
+    progress: Progress,
 ) -> ExportResult:
     """Write what is made of fitted parameters, not of requests."""
+    from ..analysis.core.registry import EXPORTS, plugins
+    from ..analysis.interchange.exports import FittedWindows, WriteOptions
     from ..analysis.interchange.fitted import chosen as selected
-    from ..analysis.interchange.parameters import write_parameters
-    from ..analysis.interchange.servegen import write_servegen
-    from ..analysis.interchange.vllm_command import write_vllm_line
 
-    chosen.refuse(("first", "rate_rps", "speedup"), f"is for requests; {form.name} contains fitted windows")
+    chosen.refuse(("first", "rate_rps", "speedup"), f"is for requests; {name} contains fitted windows")
     window_s = WINDOW_S if chosen.window_s is None else chosen.window_s
     content, made = _content(source, window_s, chosen.seed or 0, read, progress)
-    selection, tokens = chosen.selection(), chosen.tokens
-    lost = made[1:] if made else []
-    run = form.run.format(path=out, file=shlex.quote(str(out)), n="N")
-    everything = form.name == "vllm-line" and not {"service", "model"} & set(selection)
-    parts = selected(
-        {**content, "selections": content["selections"][:1]} if everything else content, **selection
-    )
-    if form.name == "servegen":
-        lost = [*lost, *write_servegen(content, parts, out, tokens)]
-    elif form.name == "vllm-line":
-        at_s = chosen.start_s
-        run, dropped = write_vllm_line(content, parts[0], out, start_s=at_s, tokens=tokens)
-        lost = [*lost, *dropped]
-    else:
-        if selection:
-            content = {**content, "selections": [dict(part) for part in parts]}
-        else:
-            parts = content["selections"]
-        write_parameters(content, out)
+    selection = chosen.selection()
+    only_all = form.default_selections == "all" and not {"service", "model"} & set(selection)
+    candidates = {**content, "selections": content["selections"][:1]} if only_all else content
+    parts = selected(candidates, **selection)
+    if form.default_selections == "every" and not selection:
+        parts = content["selections"]
+    with plugins(EXPORTS)[name].guard():
+        written = form.write(
+            FittedWindows(content, parts, chosen.start_s),
+            out,
+            WriteOptions(chosen.tokens, made=tuple(made[:1])),
+        )
     progress("written", 1.0)
     return ExportResult(
         out=out,
-        format=form.name,
+        format=name,
         source=content["source"]["name"],
-        rows=1 if form.name == "vllm-line" else sum(len(part["arrivals"]["windows"]) for part in parts),
+        rows=written.windows,
         unit="window",
         synthetic=bool(content["source"]["synthetic"]),
         made=tuple(made[:1]),
-        lost=tuple(lost),
-        run=run,
+        lost=(*made[1:], *written.lost),
+        run=written.run or form.run.format(path=out, file=shlex.quote(str(out)), n="N"),
     )
 
 

@@ -186,18 +186,17 @@ def describe(
     ['failures.rates']
     """
     from concurrent.futures import ThreadPoolExecutor
-    from importlib import import_module
+
+    from ..analysis.characterize import characterize, trace_parts
 
     read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf)
     # The fits' libraries take as long to load as a million rows do: both happen at once.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        loading = pool.submit(import_module, "...analysis.characterize", __name__)
+        loading = pool.submit(trace_parts)
         opened = read.open(paths(logs))
     try:
-        found: Characterization = loading.result().characterize(
-            opened, window_s=window_s, seed=seed, progress=progress
-        )
-        return found
+        loading.result()
+        return characterize(opened, window_s=window_s, seed=seed, progress=progress)
     finally:
         opened.engine.close()
 

@@ -57,9 +57,22 @@ def cli() -> None:
     """Trace analytics and characterization for LLM serving."""
 
 
+def _list_formats(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Print the log formats and end, before anything else is asked for."""
+    if not wanted:
+        return
+    from ..analysis.logs.formats import formats
+
+    width = max(map(len, formats()))
+    for name, format in formats().items():
+        click.echo(f"{name:<{width}}  {format.title} ({', '.join(format.kinds)})")
+    context.exit()
+
+
 @cli.command(
     epilog="""\b
 Examples:
+  burstlens ingest --list
   burstlens ingest BurstGPT_1.csv -o trace.parquet
   burstlens ingest BurstGPT_1.csv BurstGPT_2.csv BurstGPT_3.csv -o all.parquet
   burstlens ingest run-* -o sent.parquet             the shards of one replay
@@ -69,6 +82,14 @@ Examples:
 @log_argument
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="Parquet file, or folder, to write."
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="List the log formats.",
 )
 @reading
 @click.option(

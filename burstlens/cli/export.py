@@ -122,12 +122,12 @@ def _show(done: ExportResult) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from ..analysis.interchange.formats import FORMS
+    from ..analysis.interchange.exports import exports
 
+    known = exports()
     if as_json:
-        rows = [{"format": each.name, "title": each.title, "takes": each.takes} for each in FORMS.values()]
-        say_json(rows)
+        say_json([{"format": name, "title": each.title, "takes": each.takes} for name, each in known.items()])
         return
-    width = max(map(len, FORMS))
-    for each in FORMS.values():
-        click.echo(f"{each.name:<{width}}  {each.title}")
+    width = max(map(len, known))
+    for name, each in known.items():
+        click.echo(f"{name:<{width}}  {each.title}")

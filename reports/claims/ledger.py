@@ -1,17 +1,20 @@
-"""The ledger: each claim of the BurstGPT paper against the trace in hand.
+"""Ledgers: lists of claims, each checked on the trace in hand; ours are those of the BurstGPT paper.
 
-A verdict is computed from the parts of a characterization, never typed in. Not here: how each claim is
-checked (`checks`) and how the ledger looks (`pages.base`).
+The entry points `burstlens.claims` name the ledgers, so that another package adds one: the value is a
+`Ledger`. A verdict is computed from the parts of a characterization, never typed in. Not here: how each claim
+of ours is checked (`checks`) and how a ledger looks (`pages.base`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from ...analysis.characterize import Characterization
 from ...analysis.compare.side_by_side import Comparison, verdict_maf
 from ...analysis.core.claims import Claim, Decision
+from ...analysis.core.registry import CLAIMS, Plugin, load_all, plugins
 from ...bench.provisioning.result import CLAIM
 from . import checks, counts, lengths
 from . import conversations as sessions
@@ -20,17 +23,31 @@ from . import provisioning as disaggregation
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A line of the paper and the check that decides it."""
+class Entry:
+    """A line of a ledger: a claim and the check that decides it."""
 
     id: str
     where: str
+    """Where the claim is made: section, figure, page."""
     claim: str
     part: str
+    """Name of the part that measures it."""
     query: str
+    """The file that counts what it rests on; may be empty."""
     check: Callable[[Characterization], Decision]
     module: str = ""
     """What computes it, where that is not the module of its part."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A list of claims from one source."""
+
+    title: str
+    """What its claims are, as a heading: `What the BurstGPT paper claims`."""
+    source: str
+    """The source, for a line under the heading: `BurstGPT (arXiv 2401.17644)`."""
+    entries: tuple[Entry, ...]
 
 
 def _needs(what: str) -> Callable[[Characterization], Decision]:
@@ -41,8 +58,8 @@ def _needs(what: str) -> Callable[[Characterization], Decision]:
 ACROSS_TRACES = "maf-bursty"
 """The claim that takes two traces on one page."""
 
-LEDGER = (
-    _Entry(
+_ENTRIES = (
+    Entry(
         "size",
         "§1",
         "Conversation and API, ChatGPT and GPT-4 requests over 213 days, 10.31 million in all.",
@@ -50,7 +67,7 @@ LEDGER = (
         "queries/sql/requests/totals.sql",
         counts.size,
     ),
-    _Entry(
+    Entry(
         "rate",
         "§2.2",
         "With ChatGPT the mean rate is 0.019 requests/s in conversation and 0.21 requests/s in the API.",
@@ -58,7 +75,7 @@ LEDGER = (
         "queries/sql/requests/hourly_counts.sql",
         counts.rate,
     ),
-    _Entry(
+    Entry(
         "maf-bursty",
         "§2.2",
         "Burstiness is much lower in Azure Functions than in BurstGPT.",
@@ -66,7 +83,7 @@ LEDGER = (
         "analysis/traffic/bin_counts.py",
         checks.burstier_than_poisson,
     ),
-    _Entry(
+    Entry(
         "table-1",
         "§2.1, Table 1",
         "The trace covers request patterns, conversation patterns, response lengths and failures.",
@@ -74,7 +91,7 @@ LEDGER = (
         "queries/sql/requests/totals.sql",
         counts.coverage,
     ),
-    _Entry(
+    Entry(
         "weekly",
         "§3.1, Fig. 2–3",
         "Conversation volume peaks on weekdays and falls at weekends; the API has no weekly pattern; "
@@ -83,7 +100,7 @@ LEDGER = (
         "queries/sql/requests/hourly_counts.sql",
         checks.weekly,
     ),
-    _Entry(
+    Entry(
         "daily",
         "§3.1, Fig. 4–5",
         "Conversation is high in working hours and low at night; the API is irregular with a larger spread.",
@@ -91,7 +108,7 @@ LEDGER = (
         "queries/sql/requests/hourly_counts.sql",
         checks.daily,
     ),
-    _Entry(
+    Entry(
         "gamma",
         "§3.1, Fig. 6",
         "Per 20 minutes of weekday working hours arrivals are Gamma; in conversation α varies sharply, "
@@ -100,7 +117,7 @@ LEDGER = (
         "analysis/traffic/windows.py",
         checks.gamma,
     ),
-    _Entry(
+    Entry(
         "cv",
         "§4.2",
         "The coefficient of variation is 1/√α.",
@@ -108,7 +125,7 @@ LEDGER = (
         "analysis/traffic/windows.py",
         checks.cv,
     ),
-    _Entry(
+    Entry(
         "turns",
         "§3.2, Fig. 9",
         "Over 35 % of conversations have one request, the median is 2, three quarters have four or fewer; "
@@ -117,7 +134,7 @@ LEDGER = (
         "queries/sql/requests/session_requests.sql",
         sessions.turns,
     ),
-    _Entry(
+    Entry(
         "interval",
         "§3.2, Fig. 9",
         "The mean interval is not directly related to the number of requests; its P90 rises up to 5.",
@@ -125,7 +142,7 @@ LEDGER = (
         "queries/sql/requests/session_requests.sql",
         sessions.interval,
     ),
-    _Entry(
+    Entry(
         "long",
         "§3.2, Fig. 9",
         "The number of long intervals of a conversation grows with its requests.",
@@ -133,7 +150,7 @@ LEDGER = (
         "queries/sql/requests/session_requests.sql",
         sessions.long_intervals,
     ),
-    _Entry(
+    Entry(
         "zipf",
         "§3.3, Fig. 7",
         "Request lengths are Zipf.",
@@ -141,7 +158,7 @@ LEDGER = (
         "queries/sql/lengths/length_histograms.sql",
         lengths.zipf,
     ),
-    _Entry(
+    Entry(
         "bimodal",
         "§3.3, Fig. 7",
         "ChatGPT response lengths are bimodal.",
@@ -149,7 +166,7 @@ LEDGER = (
         "queries/sql/lengths/length_histograms.sql",
         lengths.bimodal,
     ),
-    _Entry(
+    Entry(
         "linear",
         "§3.3, Fig. 8",
         "Response length grows linearly with request length.",
@@ -157,7 +174,7 @@ LEDGER = (
         "queries/sql/lengths/joint_lengths.sql",
         lengths.linear,
     ),
-    _Entry(
+    Entry(
         "bins",
         "§3.3, Fig. 10",
         "Per request bin response lengths are a shifted Gaussian whose spread grows with request length.",
@@ -165,7 +182,7 @@ LEDGER = (
         "queries/sql/lengths/joint_lengths.sql",
         lengths.bins,
     ),
-    _Entry(
+    Entry(
         "failures",
         "§3.4, Fig. 11",
         "ChatGPT conversation fails over 5 % on average; GPT-4 fails less than ChatGPT.",
@@ -173,7 +190,7 @@ LEDGER = (
         "queries/sql/requests/hourly_counts.sql",
         counts.failures,
     ),
-    _Entry(
+    Entry(
         "maf2-load",
         "§5.1, Fig. 13–14",
         "At the same rate BurstGPT loads vLLM harder than MAF2.",
@@ -181,7 +198,7 @@ LEDGER = (
         "",
         _needs("a replay of both traces against one endpoint"),
     ),
-    _Entry(
+    Entry(
         "alpha-sweep",
         "§5.2, Fig. 15",
         "Small changes of α cause sudden failures and hardly move mean latency and throughput.",
@@ -189,7 +206,7 @@ LEDGER = (
         "",
         _needs("replays along α, β and λ schedules"),
     ),
-    _Entry(
+    Entry(
         "scheduler",
         "§5.3, Fig. 16",
         "Longest-request-first beats first-come-first-served on conversation, not on the API.",
@@ -197,7 +214,7 @@ LEDGER = (
         "",
         _needs("replays under each scheduling policy"),
     ),
-    _Entry(
+    Entry(
         "forecast",
         "§5.4, Fig. 17–18",
         "Request counts are forecast with NMAE 0.66 at one minute and 0.32 at ten.",
@@ -205,7 +222,7 @@ LEDGER = (
         "queries/sql/forecast/forecast_features.sql",
         forecasts.forecast,
     ),
-    _Entry(
+    Entry(
         "pd",
         "§6, Fig. 19–20",
         CLAIM,
@@ -216,34 +233,64 @@ LEDGER = (
     ),
 )
 
+BURSTGPT = Ledger("What the BurstGPT paper claims", "BurstGPT (arXiv 2401.17644)", _ENTRIES)
+
+
+@cache
+def ledgers() -> dict[str, Ledger]:
+    """Every ledger by its name, the paper's first; a faulty plugin is left out with a warning."""
+    found = load_all(CLAIMS, _ledger)
+    return {
+        name: found[name] for name in sorted(found, key=lambda name: (not plugins(CLAIMS)[name].own, name))
+    }
+
+
+def _ledger(plugin: Plugin) -> Ledger:
+    ledger = plugin.load()
+    if not isinstance(ledger, Ledger):
+        raise plugin.fault(f"{plugin.value} is not a Ledger")
+    return ledger
+
 
 def check(said: Characterization, comparison: Comparison | None = None) -> list[Claim]:
-    """Every claim of the paper with its verdict on this trace, in the paper's order.
+    """Every claim of every ledger with its verdict on this trace, each ledger in its own order.
 
     `comparison` is that of all traces of a report; a claim about two of them is decided by it.
     """
-    out = []
     homes = {part.name: _file_of(type(part)) for part in said.parts}
-    for entry in LEDGER:
+    return [
+        _checked(entry, name, said, homes, comparison)
+        for name, ledger in ledgers().items()
+        for entry in ledger.entries
+    ]
+
+
+def _checked(
+    entry: Entry,
+    ledger: str,
+    said: Characterization,
+    homes: Mapping[str, str],
+    comparison: Comparison | None,
+) -> Claim:
+    plugin = plugins(CLAIMS)[ledger]
+    with plugin.guard():
         found = entry.check(said)
-        if entry.id == ACROSS_TRACES and comparison is not None:
-            found = Decision(*verdict_maf(comparison), figure="variation")
-            entry = replace(entry, part="comparison")
-        out.append(
-            Claim(
-                id=entry.id,
-                where=entry.where,
-                text=entry.claim,
-                verdict=found.verdict,
-                value=found.value,
-                why=found.why,
-                part=entry.part,
-                figure=found.figure,
-                query=entry.query,
-                module=entry.module or (homes.get(entry.part, "") if entry.query else ""),
-            )
-        )
-    return out
+    if plugin.own and entry.id == ACROSS_TRACES and comparison is not None:
+        found = Decision(*verdict_maf(comparison), figure="variation")
+        entry = replace(entry, part="comparison")
+    return Claim(
+        id=entry.id,
+        where=entry.where,
+        text=entry.claim,
+        verdict=found.verdict,
+        value=found.value,
+        why=found.why,
+        part=entry.part,
+        figure=found.figure,
+        query=entry.query,
+        module=entry.module or (homes.get(entry.part, "") if entry.query else ""),
+        ledger=ledger,
+    )
 
 
 def _file_of(kind: type) -> str:

@@ -1,49 +1,39 @@
-"""Which module draws the figures of which part. Not here: any figure."""
+"""Which function draws the figures of which part. Not here: any figure.
+
+The entry points `burstlens.figures` say it, so that another package draws its own parts: the name is the
+part's, the value a function that takes the part and returns its figures, most important first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache
-from importlib import import_module, util
 from typing import Any
 
 import polars as pl
 
+from ...analysis.core.registry import FIGURES, Plugin, plugins
 from ...analysis.core.result import Part
 from .base import Figure
 
-SHARED = {
-    "burstlens.reports.parts.run": "bench.run",
-    "burstlens.bench.provisioning.result": "bench.provisioning",
-    "burstlens.bench.experiments.maf2": "bench.maf2",
-    "burstlens.bench.experiments.schedulers": "bench.schedulers",
-    "burstlens.bench.experiments.sweep": "bench.sweep",
-}
-"""By the module of a part's class: whose figures one module draws for several parts."""
-RENAMED = {"sequences": "window_lengths"}
-"""By a part's name: the module that draws it, where it is called otherwise."""
-
 
 @cache
-def _drawer(kind: type[Part]) -> Callable[[Any], list[Figure]] | None:
-    """The `figures` function of the part's module, loaded when such a part is first drawn."""
-    shared = SHARED.get(kind.__module__)
-    named = RENAMED.get(kind.name, kind.name)
-    for home in [shared] if shared else [f"trace.{named}", f"bench.{named}"]:
-        module = f"{__package__}.{home}"
-        if util.find_spec(module) is not None:
-            break
-    else:
-        return None
-    drawer: Callable[[Any], list[Figure]] = import_module(module).figures
-    return drawer
+def _drawer(plugin: Plugin) -> Callable[[Part], list[Figure]]:
+    """The function of an entry point, loaded when such a part is first drawn."""
+    drawer = plugin.load()
+    if not callable(drawer):
+        raise plugin.fault(f"{plugin.value} is not a function")
+    return drawer  # type: ignore[no-any-return]
 
 
 def figures_of(part: Part) -> list[Figure]:
-    """Every figure that this part has data for, most important first; none for a part without figures."""
-    drawer = _drawer(type(part))
-    drawn = drawer(_without_nan(part)) if drawer else []
+    """Every figure that this part has data for, most important first; empty for a part without figures."""
+    plugin = plugins(FIGURES).get(part.name)
+    if plugin is None:
+        return []
+    with plugin.guard():
+        drawn = _drawer(plugin)(_without_nan(part))
     # A table can have rows and yet nothing to draw, such as spectra of counts that never change, or the skill
     # of methods that forecast such counts exactly.
     return [figure for figure in drawn if figure.data.height]

@@ -38,46 +38,37 @@ from .key_numbers import facts, identity
 if TYPE_CHECKING:
     from ...analysis.characterize import Characterization
 
-SECTIONS = {
-    "comparison": ("Traces side by side", "What each trace holds, and how the same measures differ."),
-    "volume": ("Volume", "How many requests, of which service and model, and at what rate."),
-    "periodicity": ("Periodicity", "Days, weeks and whatever else comes back."),
-    "arrivals": ("Arrivals", "A Gamma law of the gaps between requests, window by window."),
-    "sequences": (
-        "Window, service and model",
-        "The same sequence with windows of another length, of one service or model: choose what is shown.",
-    ),
-    "burstiness": ("Burstiness", "How uneven the load is, from a second to an hour."),
-    "lengths": ("Lengths", "Request and response tokens, alone and together."),
-    "conversations": ("Conversations", "Turns of a session and the time between them."),
-    "failures": ("Failures", "Requests that brought no response token."),
-    "forecast": ("Forecast", "How well the load of the next minutes is told from what came before."),
-    "disaggregation": (
-        "Prefill and decode apart",
-        "Simulated: how to divide instances between prefill and decode for a part of this load.",
-    ),
-    "over_time": ("Over time", "Requests, token latency, throughput, KV cache and failures as the run went."),
-    "latency": ("Latency", "How long answers took, from the instant at which they were due."),
-    "load": ("Load", "Whether the requests that were sent are the ones that were asked for."),
-    "loads": ("What each workload did", "Averages over seeds, and differences told from noise."),
-    "parameters": ("What each parameter does", "One varied at a time from the paper’s start, its Fig. 15."),
-    "steps": ("Small steps of the shape", "Each shape against the next larger one, at most 20 % away."),
-    "thirds": (
-        "How it goes on",
-        "The last third of a run against the first, where the shape varies over time.",
-    ),
-    "pairs": ("Two at a time", "What both do together, and what that is beyond the sum of both alone."),
-    "policies": ("What each order does", "Averages over seeds, service by service."),
-    "waits": ("Who waits", "Time to first token under each order of serving, from the median to the worst."),
-    "answers": ("Responses of trace and model", "Each request’s two response lengths, set side by side."),
-    "ratios": ("Fixed ratios and one switch", "Goodput of separate prefill and decode instances."),
-    "sequence": (
-        "Ratios over time",
-        "A sequence of ratios from the load that was expected, and from the real one.",
-    ),
-    "courses": ("Over time", "The first seed’s runs side by side, as in the paper’s Fig. 13."),
-}
-"""Title and first line of each part's section, in reading order: of traces, of a run, of experiments."""
+PAPER = "burstgpt"
+"""The ledger of the BurstGPT paper, by name."""
+
+READING_ORDER = (
+    "comparison",
+    "volume",
+    "periodicity",
+    "arrivals",
+    "sequences",
+    "burstiness",
+    "lengths",
+    "conversations",
+    "failures",
+    "forecast",
+    "disaggregation",
+    "over_time",
+    "latency",
+    "load",
+    "loads",
+    "parameters",
+    "steps",
+    "thirds",
+    "pairs",
+    "policies",
+    "waits",
+    "answers",
+    "ratios",
+    "sequence",
+    "courses",
+)
+"""Parts by name in the order of their sections: of traces, of a run, of experiments. Others come last."""
 
 FIGURE_OF_CLAIM = {
     "size": "shares",
@@ -196,8 +187,8 @@ def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: 
                     info=one.info,
                 )
             )
-    order = list(SECTIONS)
-    return sorted(found, key=lambda b: order.index(b.part.name) if b.part.name in order else len(order))
+    order = {name: place for place, name in enumerate(READING_ORDER)}
+    return sorted(found, key=lambda b: order.get(b.part.name, len(order)))
 
 
 def block(
@@ -329,6 +320,8 @@ def _html(
     blocks: Sequence[Block],
     command: str,
 ) -> str:
+    from ..claims.ledger import ledgers
+
     return render(
         "page.html",
         listing([one.info.name for one in said]),
@@ -339,10 +332,21 @@ def _html(
                 "slug": slug,
                 "facts": facts(one),
                 "identity": identity(one),
-                "claims": [(claim, _target(claim, slug, blocks)) for claim in ledger],
-                "verdicts": _verdicts(ledger),
             }
-            for one, slug, ledger in zip(said, slugs, claims, strict=True)
+            for one, slug in zip(said, slugs, strict=True)
+        ],
+        ledgers=[
+            {
+                "anchor": "claims" if first == 0 else f"claims-{name}",
+                "prefix": "" if first == 0 else f"{name}-",
+                "title": ledger.title,
+                "source": ledger.source,
+                "traces": [
+                    _ledger_of([claim for claim in checked if claim.ledger == name], one.info, slug, blocks)
+                    for one, slug, checked in zip(said, slugs, claims, strict=True)
+                ],
+            }
+            for first, (name, ledger) in enumerate(ledgers().items())
         ],
         sections=sections(blocks, several=len(said) > 1),
         command=command,
@@ -390,14 +394,13 @@ def sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
     for block in blocks:
         name = block.part.name
-        title, lead = SECTIONS.get(name, (name.replace("_", " ").capitalize(), ""))
         method = getattr(methods, name, None)
         section = out.setdefault(
             name,
             {
                 "anchor": name,
-                "title": title,
-                "lead": lead,
+                "title": block.part.heading(),
+                "lead": block.part.lead,
                 "method": method() if method else None,
                 "blocks": [],
             },
@@ -474,6 +477,18 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def _ledger_of(
+    claims: Sequence[Claim], info: TraceInfo, slug: str, blocks: Sequence[Block]
+) -> dict[str, Any]:
+    """One ledger on one trace, as the template has it."""
+    return {
+        "info": info,
+        "slug": slug,
+        "claims": [(claim, _target(claim, slug, blocks)) for claim in claims],
+        "verdicts": _verdicts(claims),
+    }
+
+
 def _verdicts(ledger: Sequence[Claim]) -> list[tuple[str, int]]:
     counted = Counter(claim.verdict for claim in ledger)
     return [(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict]]
@@ -485,6 +500,7 @@ def _target(claim: Claim, slug: str, blocks: Sequence[Block]) -> str | None:
         # The comparison of all traces belongs to none of them.
         if block.slug in (slug, "all") and block.part.name == claim.part:
             anchors = {each.anchor for each in block.drawn}
-            wanted = f"fig-{block.slug}-{claim.part}-{claim.figure or FIGURE_OF_CLAIM.get(claim.id)}"
+            figure = claim.figure or (FIGURE_OF_CLAIM.get(claim.id) if claim.ledger == PAPER else None)
+            wanted = f"fig-{block.slug}-{claim.part}-{figure}"
             return wanted if wanted in anchors else block.anchor
     return None

@@ -22,7 +22,7 @@ from ...analysis.forecast.part import Forecasts
 from ...analysis.forecast.series import TARGETS
 from ...analysis.forecast.tables import ROLLING
 from ..claims.forecast import decided
-from ..claims.ledger import LEDGER
+from ..claims.ledger import BURSTGPT
 from ..figures.base import estimate
 from .base import block
 from .key_numbers import Fact
@@ -124,7 +124,7 @@ def forecast_page(part: Forecasts) -> ResultPage:
 
 def _claim(part: Forecasts) -> Claim:
     """The paper's claim about forecasts, decided by this one."""
-    line = next(line for line in LEDGER if line.id == "forecast")
+    line = next(line for line in BURSTGPT.entries if line.id == "forecast")
     decision = decided(part)
     return Claim(
         line.id,

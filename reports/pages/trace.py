@@ -29,7 +29,7 @@ from ...analysis.traffic.window_lengths import describe_sequences
 from ...bench.provisioning.of_trace import search_trace
 from ...bench.provisioning.result import Disaggregation
 from ..claims.ledger import check
-from .base import write_page
+from .base import PAPER, write_page
 from .plain_json import plain, summary
 
 
@@ -55,9 +55,10 @@ class Report(Displayable):
             if info.resorted:
                 told += f", {info.resorted:,} out of order"
             out.append(told)
-            verdicts = [claim.verdict for claim in ledger]
-            counted = [f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)]
-            out.append(f"  claims of the paper: {', '.join(counted)}")
+            for name in dict.fromkeys(claim.ledger for claim in ledger):
+                verdicts = [claim.verdict for claim in ledger if claim.ledger == name]
+                counted = [f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)]
+                out.append(f"  claims of {'the paper' if name == PAPER else name}: {', '.join(counted)}")
         out.extend(f"rejected rows: {path}" for path in self.rejects)
         out.append(f"page: {self.page}")
         return out

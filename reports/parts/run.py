@@ -44,6 +44,7 @@ class OverTime(Part):
     """The run in stretches of time, as the paper's Fig. 13 shows it."""
 
     name: ClassVar[str] = "over_time"
+    lead: ClassVar[str] = "Requests, token latency, throughput, KV cache and failures as the run went."
 
     bins: pl.DataFrame
     """`time` in `unit` since the start; requests and tokens per second; means of the sliding metrics, of
@@ -88,6 +89,7 @@ class Latency(Part):
     """How long answers took."""
 
     name: ClassVar[str] = "latency"
+    lead: ClassVar[str] = "How long answers took, from the instant at which they were due."
 
     quantiles: pl.DataFrame
     """One row a latency: `latency`, `n`, and mean, jitter and quantiles in ms."""
@@ -123,6 +125,7 @@ class Load(Part):
     """Whether the load was the one asked for."""
 
     name: ClassVar[str] = "load"
+    lead: ClassVar[str] = "Whether the requests that were sent are the ones that were asked for."
 
     lateness: pl.DataFrame
     """`ms` of lateness and the `share` of requests that were sent later than that."""

@@ -14,7 +14,9 @@ from tests.helpers import ROOT, burstlens
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 OTHER_TOOLS = {
-    "analysis/interchange/formats.py",
+    "analysis/interchange/azure.py",
+    "analysis/interchange/mooncake.py",
+    "analysis/interchange/plain.py",
     "analysis/interchange/vllm_command.py",
     "bench/server/vllm.py",
 }

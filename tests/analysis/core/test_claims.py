@@ -27,5 +27,5 @@ def test_statements_decide_a_claim(statements: dict[str, bool | None], verdict: 
 
 def test_a_claim_about_a_trace_names_what_it_rests_on() -> None:
     claim = Claim("x", "§1", "A claim.", "agrees", "1", "It is so.", "volume", None, "a.sql", "a.py")
-    assert list(claim.as_dict()) == [*COMMON, "part", "figure", "query", "module"]
+    assert list(claim.as_dict()) == [*COMMON, "part", "figure", "query", "module", "ledger"]
     assert claim.as_dict()["claim"] == "A claim."

@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.azure import write_azure
 from burstlens.analysis.interchange.burstgpt import DAY0, write_burstgpt
-from burstlens.analysis.interchange.formats import FORMS, writer
+from burstlens.analysis.interchange.exports import RequestExport, WriteOptions, export_named
 from burstlens.analysis.interchange.hash_ids import BLOCK, hash_ids
 from burstlens.analysis.interchange.mooncake import write_mooncake
 from burstlens.analysis.interchange.plain import write_parquet, write_plain_csv
@@ -86,7 +86,7 @@ quick = settings(max_examples=8, deadline=None)
 @quick
 @given(traces(per_s=10_000_000, sessions=True, blocks=True))
 def test_parquet_keeps_everything(requests: Requests) -> None:
-    frame, info, lost = back(requests, ".parquet", lambda r, path: write_parquet(r, path, {"made": []}))
+    frame, info, lost = back(requests, ".parquet", write_parquet)
     assert_frame_equal(frame, requests.frame)
     assert (info.day0, lost) == (DAY0, [])
 
@@ -156,8 +156,10 @@ def test_a_real_log_exported_in_its_own_format_is_the_same_log(
     name: str, form: str, traces: Any, tmp_path: Path
 ) -> None:
     original, info = read(traces(name))
-    path = tmp_path / f"conv{FORMS[form].suffix}"
-    writer(FORMS[form], None, False)(Requests(original, info), path)
+    export = export_named(form)
+    assert isinstance(export, RequestExport)
+    path = tmp_path / f"conv{export.suffix}"
+    export.write(Requests(original, info), path, WriteOptions())
     again, copied = read(path)
     assert_frame_equal(again.drop("service"), original.drop("service"), abs_tol=1e-6)
     assert (copied.format, copied.rows, copied.day0) == (info.format, info.rows, info.day0)
@@ -200,7 +202,7 @@ def test_stamps_finer_than_the_format_are_counted(tmp_path: Path) -> None:
 def test_a_synthetic_trace_says_that_a_csv_cannot(tmp_path: Path) -> None:
     made = Requests(one().frame, identity(1, synthetic=True))
     assert "that it is synthetic: only the file's name can say so" in write_azure(made, tmp_path / "a.csv")
-    write_parquet(made, tmp_path / "a.parquet", {})
+    write_parquet(made, tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet")[1].synthetic
 
 
@@ -220,7 +222,7 @@ def test_without_lengths_the_way_out_is_told(tmp_path: Path) -> None:
     bare = Requests(one(request_tokens=None, response_tokens=None).frame, identity(1, has_tokens=False))
     with pytest.raises(BurstlensError, match="tokens"):
         write_azure(bare, tmp_path / "a.csv")
-    write_azure(bare, tmp_path / "a.csv", (512, 128))
+    write_azure(bare, tmp_path / "a.csv", WriteOptions(tokens=(512, 128)))
     assert read(tmp_path / "a.csv")[0]["request_tokens"].to_list() == [512]
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import burstlens as bl
-from burstlens.analysis.interchange.formats import FORMS
+from burstlens.analysis.interchange.exports import exports
 from burstlens.analysis.interchange.parameters import read_parameters
 from burstlens.analysis.interchange.servegen import read_servegen
 from tests.helpers import burstlens
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_format_is_written_and_named(folder: Path) -> None:
-    for name, form in FORMS.items():
+    for name, form in exports().items():
         out = folder / f"all_{name}{form.suffix}"
         done = bl.export(folder / "log.csv", name, out, window_s=120.0)
         assert done.format == name
@@ -168,7 +168,7 @@ def test_the_nearest_line_is_of_the_window_asked_for(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("log.csv", "--format", "elsewhere"), "--to: no format 'elsewhere'; there are: parquet, csv"),
+        (("log.csv", "--format", "elsewhere"), "--format: no format 'elsewhere'; there are: azure, burstgpt"),
         (("none.csv", "--format", "csv"), "none.csv: no such file"),
         (("log.csv", "--format", "csv", "-o", "log.csv"), "log.csv: cannot be written: it is the source"),
         (("log.csv", "--format", "azure", "--rate", "3"), "--rate: a log is exported as it was"),
@@ -222,7 +222,7 @@ def test_damaged_client_windows_are_named(file: str, text: str, said: str, tmp_p
 
 def test_the_list_names_every_format(folder: Path) -> None:
     done = burstlens("export", "--list", cwd=folder)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == list(FORMS)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(exports())
 
 
 def test_compare_shows_each_statistic_and_speaks_json(folder: Path) -> None:

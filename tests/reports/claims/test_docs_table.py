@@ -9,7 +9,7 @@ from pathlib import Path
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.forecast.part import Forecasts
 from burstlens.reports.claims.docs_table import between, table
-from burstlens.reports.claims.ledger import LEDGER, check
+from burstlens.reports.claims.ledger import BURSTGPT, check
 
 PAPER = Path(__file__).parents[3] / "docs" / "explanation" / "paper.md"
 
@@ -27,5 +27,5 @@ def test_the_papers_numbers_are_those_of_a_run(
 
 def test_every_claim_of_the_paper_is_compared() -> None:
     written = PAPER.read_text(encoding="utf-8")
-    for entry in LEDGER:
+    for entry in BURSTGPT.entries:
         assert f"### {entry.id} ({entry.where})" in written

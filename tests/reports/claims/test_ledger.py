@@ -9,7 +9,7 @@ import pytest
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.claims import Claim
 from burstlens.analysis.core.verdicts import together
-from burstlens.reports.claims.ledger import LEDGER, check
+from burstlens.reports.claims.ledger import BURSTGPT, check
 from burstlens.reports.figures.registry import figures_of
 
 VERDICTS = {"agrees", "partly", "differs", "cannot tell"}
@@ -37,7 +37,7 @@ def test_one_verdict_of_several_statements(told: dict[str, bool | None], verdict
 
 
 def test_every_claim_of_the_paper_has_a_line_with_verdict_and_reason(ledger: dict[str, Claim]) -> None:
-    assert len(ledger) == len(LEDGER) == 21
+    assert len(ledger) == len(BURSTGPT.entries) == 21
     for claim in ledger.values():
         assert claim.verdict in VERDICTS
         assert claim.why.endswith(".")
