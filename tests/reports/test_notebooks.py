@@ -36,12 +36,12 @@ def run(name: str, *more: str, **parameters: Any) -> list[str]:
 
 
 def _shown(cell: Any) -> str:
-    told = []
+    texts = []
     for output in cell.outputs:
         assert output.output_type != "stream" or output.name == "stdout", output
-        told.append(output.get("text", ""))
-        told.extend(str(value) for value in output.get("data", {}).values())
-    return "\n".join(told)
+        texts.append(output.get("text", ""))
+        texts.extend(str(value) for value in output.get("data", {}).values())
+    return "\n".join(texts)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,9 +84,9 @@ def test_explore_runs_on_real_traces(traces: Callable[[str], Path], tmp_path: Pa
 
 def answered(shown: list[str], synthetic: bool) -> None:
     """What a person should have seen in `how_bursty`."""
-    said = re.search(r"first token is ([\d.]+) s as your requests came, and ([\d.]+) s", shown[-1])
-    assert said is not None
-    assert all(float(value) > 0 for value in said.groups())
+    match = re.search(r"first token is ([\d.]+) s as your requests came, and ([\d.]+) s", shown[-1])
+    assert match is not None
+    assert all(float(value) > 0 for value in match.groups())
     assert "simulated by llama-2-13b-a100" in "\n".join(shown)
     assert ("synthetic workload" in "\n".join(shown)) == synthetic
 
