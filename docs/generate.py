@@ -41,13 +41,15 @@ def _verb(name: str, command: click.Command, level: int) -> Iterator[str]:
     yield f"{'#' * level} `burstlens {name}`"
     yield from _paragraphs(command.help or "")
     yield f"```text\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```"
-    records = [option.get_help_record(context) for option in command.params]
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    records = [option.get_help_record(context) for option in options]
     rows = [
         f"<tr><td><code>{escape(flags)}</code></td><td>{escape(text)}</td></tr>"
         for flags, text in filter(None, records)
     ]
     if rows:
-        yield f"<table><thead><tr><th>option</th><th></th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        head = "<thead><tr><th>option</th><th>meaning</th></tr></thead>"
+        yield f"<table>{head}<tbody>{''.join(rows)}</tbody></table>"
     yield from _paragraphs(command.epilog or "")
     if isinstance(command, click.Group):
         for below, other in sorted(command.commands.items()):
