@@ -17,6 +17,7 @@ The examples read `synthetic.csv`, a day of the embedded synthetic trace:
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,8 @@ _MODULES = {
 }
 """Where each verb lies; the module is loaded when the verb is first used."""
 
+# Quiet unless the program that imports it, or the command line, wants to see the log.
+logging.getLogger("burstlens").addHandler(logging.NullHandler())
 set_renderer(lambda: import_module(".reports.notebook", __name__))
 
 

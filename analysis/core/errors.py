@@ -43,6 +43,11 @@ class BurstlensError(Exception):
     def __str__(self) -> str:
         return in_python(super().__str__())
 
+    @property
+    def marked(self) -> str:
+        """The text with its options still marked, to build another error from."""
+        return super().__str__()
+
     def in_words(self, name_of: Callable[[str, OptionValue | None], str]) -> str:
         """The text with each option that `option` marked as `name_of(parameter, value)` names it."""
         return in_words(super().__str__(), name_of)

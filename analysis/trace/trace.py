@@ -6,6 +6,7 @@ made in `tables`, and how files are written in `trace_files`. Not here: what a t
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,8 @@ from .store import Store
 from .store_duckdb import DuckDBStore
 from .store_spark import SparkStore
 from .window_gaps import SelectionGaps, Windows
+
+LOGGER = logging.getLogger(__name__)
 
 __all__ = [
     "COLUMNS",
@@ -246,6 +249,10 @@ def open_trace(
                 text = text.replace(str(stand), urls[path])
             raise type(fault)(text) from fault
     tell("opened", 1.0)
+    info = trace.info
+    LOGGER.info(
+        "read %s: %s, %d requests, %d rows rejected", info.name, info.format, info.rows, info.rejected
+    )
     return trace
 
 

@@ -6,6 +6,7 @@ at an instant that other senders wait for too. Not here: what the record means (
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,8 @@ from .clocks import ENDPOINT, measure_offset
 from .preflight import Endpoint, preflight
 from .sender import LEAD_S, Sender, main
 from .shards import LAST_S, Shard, left_s, wait_for
+
+LOGGER = logging.getLogger(__name__)
 
 READY_S = 60.0
 """Before a common start: the folder is made then, and the senders are made ready."""
@@ -85,6 +88,10 @@ def run(
         if start_unix_s is not None:
             manifest = _waited(manifest, workload, start_unix_s, waiting)
         begin(folder, manifest, workload)
+    LOGGER.info(
+        "sending %d requests to %s, model %s, with %d workers",
+        len(workload.requests) - len(done), target.url, endpoint.target.model, settings.workers,
+    )  # fmt: skip
     sampled = settings if endpoint.has_metrics else replace(settings, sample_s=None)
     stopped: str | None = "it ended with an error"
     sent_all = False
@@ -113,6 +120,7 @@ def run(
     finally:
         manifest = structs.replace(manifest, finished=sent_all, stopped=stopped)
         write_manifest(folder, manifest)
+    LOGGER.info("%s", "every request ended" if sent_all else stopped)
     return manifest
 
 

@@ -9,6 +9,7 @@ from the answers (the module of each experiment).
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,11 +21,14 @@ import polars as pl
 
 from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import BurstlensError, DiskError, InputError
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
 from ..record.versioned_json import from_dict, read_versioned_json
 from ..workload.table import Workload
 from .backends import MEASURES, Backend, TrialMeasurement, measures_of
+
+LOGGER = logging.getLogger(__name__)
 
 EXPERIMENT = "experiment.json"
 """Marks a folder as an experiment, and says what was asked."""
@@ -106,12 +110,14 @@ def run(
     done = {_key(row["labels"]) for row in _rows(folder)}
     left = [(i, trial) for i, trial in enumerate(trials) if _key(trial.labels) not in done]
     stopped: str | None = "it ended in a fault"
+    LOGGER.info("%s: %d trials, %d of them done before", question.kind, len(trials), len(done))
     notes = list(question.notes)
     try:
         workers = 1 if engine.alone else workers
         for count, (i, measured) in enumerate(each(_serve, (engine, folder), left, workers), start=1):
             number, trial = left[i]
             _keep(folder, number, trial, measured)
+            LOGGER.info("trial %d of %d ended: %s", len(done) + count, len(trials), dict(trial.labels))
             notes += [note for note in measured.notes if note not in notes]
             progress(f"{len(trials):,} trials", (len(done) + count) / max(len(trials), 1))
         stopped = None
@@ -124,7 +130,8 @@ def run(
         if not kept:
             raise
         raise InputError(
-            f"{fault}; {kept} of {len(trials)} trials are kept in {folder}, and the same command goes on"
+            f"{fault.marked}; {kept} of {len(trials)} trials are kept in {folder}, and the same command "
+            "goes on"
         ) from fault
     finally:
         ended = replace(question, finished=stopped is None, stopped=stopped, notes=notes)
@@ -187,7 +194,7 @@ def _begun(question: Question, folder: Path) -> Question:
             if was != now:
                 raise InputError(
                     f"{folder}: holds another experiment ({_differs(what, was, now)}); name "
-                    "another folder with -o"
+                    f"another folder with {option('out')}"
                 )
         _mend(folder / TRIALS)
         return replace(before, trials=question.trials, stopped=None)

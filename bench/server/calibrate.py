@@ -8,6 +8,7 @@ and no bracket is final. Not here: how a trial is run, which is the caller's `me
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, number, silent
 from ...analysis.interchange.parameters import validate
 from ..workload.table import Workload
+
+LOGGER = logging.getLogger(__name__)
 
 TOLERANCE = 0.02
 """How near to the wanted use is near enough, in use of the KV cache, a share of 1."""
@@ -101,6 +104,7 @@ def calibrate(
             )
         tried.append((scale, used))
         rates.append(workload.rate_rps)
+        LOGGER.info("trial %d at scale %.4g: KV-cache use %.4g", len(tried), scale, used)
         if abs(used - kv) <= tolerance:
             break
         scale, unreachable = _next(tried, kv)

@@ -6,12 +6,15 @@ numbers mean (`burstlens.bench.metrics`).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.exhibit import Displayable, Exhibit
+
+LOGGER = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from ..bench.metrics.load_verdict import LoadVerdict
@@ -35,6 +38,10 @@ class Run(Displayable):
 
         run = cls(folder, manifest)
         vars(run)["summary"] = write_summary(folder, slo=slo)
+        metrics = run.summary.metrics
+        LOGGER.info("%s: %d answered, %d failed", folder, metrics.answered, metrics.failed)
+        if metrics.retried:
+            LOGGER.warning("%s: %d requests were sent again", folder, metrics.retried)
         return run
 
     @cached_property

@@ -252,16 +252,23 @@ def synth(days: float, seed: int, out: Path, as_json: bool, quiet: bool) -> None
 Examples:
   burstlens fetch                                     list what there is
   burstlens fetch burstgpt-1 -o traces
-  burstlens fetch burstgpt-1 --from https://mirror.example/burstgpt/"""
+  burstlens fetch burstgpt-1 --mirror https://mirror.example/burstgpt/"""
 )
 @click.argument("name", required=False)
 @click.option("-o", "--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--from", "source", help="A mirror: a base URL, a whole URL or a folder.")
+@click.option("--mirror", "source", help="A base URL, a whole URL or a folder.")
+@click.option("--from", "former", hidden=True)
 @click.option("--timeout", "timeout_s", type=Duration(), default="30s", show_default=True)
 @json_option
 @quiet_option
 def fetch(
-    name: str | None, out: Path, source: str | None, timeout_s: float, as_json: bool, quiet: bool
+    name: str | None,
+    out: Path,
+    source: str | None,
+    former: str | None,
+    timeout_s: float,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Download a public trace: resumable, checked by SHA-256.
 
@@ -276,6 +283,9 @@ def fetch(
         else:
             _table(known)
         return
+    if former is not None:
+        click.echo("burstlens: --from is now --mirror; --from is a time", err=True)
+        source = source or former
     with progress(quiet) as show:
 
         def received(done: int, total: int | None) -> None:

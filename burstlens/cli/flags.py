@@ -12,10 +12,15 @@ import click
 
 from ..analysis.core.errors import BurstlensError
 from ..analysis.core.option_names import OptionValue
+from . import log
 
 
 class Verb(click.Command):
-    """A command whose errors name its flags."""
+    """A command whose errors name its flags, and that can show the log."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params += log.OPTIONS
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; an error of the library becomes one in words of the command line."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shlex
 import signal
 import subprocess
@@ -28,6 +29,8 @@ from ..api.event_loop import LISTEN_S, interruptible, run_outside_event_loop
 from ..api.options import Log
 from ..console import STOPPED
 from .stages import OFFLINE, PLAN, STAGES, EvaluationConfig
+
+LOGGER = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -339,6 +342,7 @@ def evaluate(
 def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], None]) -> StageResult:
     """One stage in a process of its own, and its `stage.json`; `waiting` is called while it runs."""
     into = out / name
+    LOGGER.info("stage %s begins, at most %.0f s", name, limit_s)
     into.mkdir(parents=True, exist_ok=True)
     began, stopped = time.time(), False
     with (into / "stage.log").open("ab") as log:
@@ -365,6 +369,7 @@ def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], N
         name, state or ("stopped" if process.returncode == STOPPED else "failed"), time.time() - began, last
     )
     write_json(asdict(done), into / STATE)
+    LOGGER.info("stage %s", done.line)
     return done if not stopped else StageResult(name, "stopped", done.took_s, last)
 
 

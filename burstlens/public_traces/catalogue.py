@@ -256,7 +256,7 @@ def _get(
         except NotThere:
             if place == places[-1]:
                 raise
-    raise InputError(f"--from: there is no {' and no '.join(str(place) for place in places)}")
+    raise InputError(f"{option('source')}: there is no {' and no '.join(str(place) for place in places)}")
 
 
 def _places(trace: PublicTrace, source: str | None) -> Sequence[str | Path]:
@@ -276,7 +276,7 @@ def _places(trace: PublicTrace, source: str | None) -> Sequence[str | Path]:
         local = Path(url2pathname(parts.path))
     elif "://" in source:
         raise InputError(
-            f"--from {parts.scheme}://: a mirror is a folder, or an http(s):// or file:// address"
+            f"{option('source')} {parts.scheme}://: a mirror is a folder, or an http(s):// or file:// address"
         )
     else:
         local = Path(source).expanduser()

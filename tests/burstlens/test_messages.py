@@ -12,6 +12,7 @@ import pytest
 import burstlens as bl
 from tests.helpers import ROOT, burstlens
 
+ROOMS = ("analysis", "bench", "queries", "burstlens/api", "burstlens/gpu", "burstlens/public_traces")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 OTHER_TOOLS = {
     "analysis/interchange/azure.py",
@@ -36,7 +37,9 @@ def literals(path: Path) -> Iterator[str]:
             yield node.value
 
 
-@pytest.mark.parametrize("room", ["analysis", "bench", "queries", "burstlens/api", "burstlens/gpu"])
+@pytest.mark.parametrize(
+    "room", ["analysis", "bench", "queries", "burstlens/api", "burstlens/gpu", "burstlens/public_traces"]
+)
 def test_no_text_of_the_library_names_a_flag(room: str) -> None:
     named = {
         f"{path.relative_to(ROOT)}: {text}"
@@ -99,7 +102,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str], str, str]] = {
         ),
         ["replay", CONSTANT, "--url", "http://127.0.0.1:9", "--first", "5", "--workers", "2",
          "--max-concurrency", "1", "-o"],
-        "max_concurrency: 1 is less than workers 2",
+        "max_concurrency: 1 is less than workers=2",
         "--max-concurrency: 1 is less than --workers 2",
     ),
     "an unknown format": (

@@ -141,7 +141,7 @@ def test_an_answer_too_large_for_the_driver_is_one_line_that_says_what_to_raise(
     traces: Callable[[str], Path],
 ) -> None:
     spark: dict[str, Any] = {"engine": "spark", "conf": {**QUICK, "spark.driver.maxResultSize": "2k"}}
-    with pytest.raises(bl.BurstlensError, match=r"raise that with --spark-conf spark\.driver\.max") as told:
+    with pytest.raises(bl.BurstlensError, match=r"raise that with the setting spark\.driver\.max") as told:
         bl.describe(traces("burstgpt_3_first400.csv"), **spark)
     assert "\n" not in str(told.value)
 

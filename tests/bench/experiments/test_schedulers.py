@@ -133,7 +133,7 @@ def test_a_range_that_holds_too_little_is_told() -> None:
         schedulers.picked(made, ["conversation", "api"], 600.0, 0)
     with pytest.raises(BurstlensError, match=r"from 600 s on"):
         schedulers.picked(made, ["conversation"], 600.0, 0, (600.0, None))
-    with pytest.raises(BurstlensError, match=r"is not after --from"):
+    with pytest.raises(BurstlensError, match=r"is not after start_s"):
         schedulers.picked(made, ["api"], 600.0, 0, (600.0, 500.0))
     with pytest.raises(BurstlensError, match=r"neither a selection 'conversation' nor 'api'"):
         schedulers.services_of(made_of(code=[5]))

@@ -63,7 +63,7 @@ def test_a_server_too_fast_for_few_requests_is_asked_with_more() -> None:
 def test_a_server_that_refuses_priorities_says_why() -> None:
     said = "400: Got priority 1 but priority scheduling is not enabled"
     with pytest.raises(
-        BurstlensError, match=r"server u was not started with --scheduling-policy priority: 400"
+        BurstlensError, match=r"server u was not started with the scheduling policy priority: 400"
     ):
         judged(lambda n: record([None] * n, said), "u")
     with pytest.raises(BurstlensError, match=r"answers none of the requests .*: 404: no such model"):

@@ -24,7 +24,8 @@ PRESET = "llama-2-13b-a100"
 VERBS = {name: command for name, command in verbs(cli).items() if name != "completion"}
 
 TERMINAL_ONLY = {
-    "*": {"as_json", "quiet"},
+    "*": {"as_json", "quiet", "verbose", "log_file"},
+    "fetch": {"former"},
     "describe": {"everything"},
     "export": {"listing", "until"},
     "replay": {"strict"},

@@ -67,7 +67,7 @@ def test_a_mirror_may_be_a_folder_or_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"), [("/no/such/folder", "there is no /no/such/folder"), ("ftp://x/y", "--from ftp://")]
+    ("source", "words"), [("/no/such/folder", "there is no /no/such/folder"), ("ftp://x/y", "source ftp://")]
 )
 def test_a_mirror_that_is_none(tmp_path: Path, source: str, words: str) -> None:
     with pytest.raises(BurstlensError, match=words):

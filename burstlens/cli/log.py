@@ -1,0 +1,67 @@
+"""What the library logs, on the screen (`-v`) or in a file (`--log-file`). By default it is not shown.
+
+Not here: what is logged. Each module logs under its own name below `burstlens`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+LOGGER = logging.getLogger("burstlens")
+IN_FILE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+ON_SCREEN = "%(message)s"
+
+
+def show_log(ctx: click.Context, _param: click.Parameter, verbose: bool) -> None:
+    """Log to standard error while the command runs."""
+    if verbose:
+        _attach(ctx, logging.StreamHandler(sys.stderr), ON_SCREEN)
+
+
+def write_log(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Append the log to a file while the command runs."""
+    if path is None:
+        return
+    try:
+        _attach(ctx, logging.FileHandler(path, encoding="utf-8"), IN_FILE)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise click.BadParameter(f"{path}: cannot be written: {reason}", ctx, param) from error
+
+
+def _attach(ctx: click.Context, handler: logging.Handler, layout: str) -> None:
+    handler.setFormatter(logging.Formatter(layout))
+    before = LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+
+    def detach() -> None:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(before)
+        handler.close()
+
+    ctx.call_on_close(detach)
+
+
+OPTIONS: tuple[click.Option, ...] = (
+    click.Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=show_log,
+        help="Show the log: files read, requests repeated, stages begun and ended.",
+    ),
+    click.Option(
+        ["--log-file"],
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=write_log,
+        help="Append the log to this file.",
+    ),
+)
+"""The options that every verb has."""
