@@ -85,7 +85,7 @@ class Status:
     in_flight: int
     ended: Mapping[str, int]
     """Requests by outcome."""
-    rate_asked_rps: float
+    rate_planned_rps: float
     """Over the last `RECENT_S` seconds, as is the next."""
     rate_achieved_rps: float
     lateness_p99_s: float

@@ -26,7 +26,7 @@ class BodyPrefetcher:
         self._thread = ThreadPoolExecutor(1, "burstlens-prompts")
         self._early: deque[bytes] = deque()
         self._begun: deque[asyncio.Future[bytes]] = deque()
-        self._taken = self._upcoming = self._held = 0
+        self._taken = self._upcoming = self._tokens_ahead = 0
 
     def prepare(self) -> None:
         """Make the first bodies at once, before the clock of the run starts."""
@@ -40,7 +40,7 @@ class BodyPrefetcher:
         while self._room():
             self._begun.append(loop.run_in_executor(self._thread, self._make, self._take()))
         body = self._early.popleft() if self._early else await self._begun.popleft()
-        self._held -= self._tokens[self._taken]
+        self._tokens_ahead -= self._tokens[self._taken]
         self._taken += 1
         return body
 
@@ -53,11 +53,11 @@ class BodyPrefetcher:
         self._thread.shutdown(cancel_futures=True)
 
     def _room(self) -> bool:
-        return self._upcoming < len(self._rows) and self._held < TOKENS
+        return self._upcoming < len(self._rows) and self._tokens_ahead < TOKENS
 
     def _take(self) -> int:
         """The next row to be made."""
         row = self._rows[self._upcoming]
-        self._held += self._tokens[self._upcoming]
+        self._tokens_ahead += self._tokens[self._upcoming]
         self._upcoming += 1
         return row

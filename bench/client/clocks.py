@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ENDPOINT = "endpoint"
 STEP_S = 0.05
 """Between two questions for the endpoint's time."""
-ASKED_S = 1.5
+DURATION_S = 1.5
 """For so long: a `Date` counts whole seconds, and is exact only where it is seen to change."""
 FILES = 5
 TICK_S = 0.01
@@ -45,8 +45,8 @@ def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> 
     in between. None where there was none, or no offset fits all (a clock was set meanwhile).
     """
     low, high = -math.inf, math.inf
-    for before, after, least, most in seen:
-        low, high = max(low, before - most), min(high, after - least)
+    for before, after, earliest, latest in seen:
+        low, high = max(low, before - latest), min(high, after - earliest)
     return ClockOffset(against, low, high) if -math.inf < low <= high < math.inf else None
 
 
@@ -70,7 +70,7 @@ async def _endpoint(target: Target) -> ClockOffset | None:
 
     limit = aiohttp.ClientTimeout(total=1.0)
     seen: list[tuple[float, float, float, float]] = []
-    until = time.monotonic() + ASKED_S
+    until = time.monotonic() + DURATION_S
     async with aiohttp.ClientSession(timeout=limit, headers=target.headers) as http:
         while time.monotonic() < until:
             sight = await _ask(http, f"{target.url}/health")
@@ -87,12 +87,12 @@ async def _ask(http: ClientSession, url: str) -> tuple[float, float, float, floa
     try:
         async with http.get(url) as response:
             after = time.time()
-            told = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            other_s = parsedate_to_datetime(response.headers["Date"]).timestamp()
             server = response.headers.get("Server", "").lower()
     except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
         return None
     lag_s = 1.0 if any(name in server for name in LAGGING) else 0.0
-    return before, after, told, told + 1.0 + lag_s
+    return before, after, other_s, other_s + 1.0 + lag_s
 
 
 def _folder(folder: Path) -> ClockOffset | None:
@@ -106,11 +106,11 @@ def _folder(folder: Path) -> ClockOffset | None:
                 os.write(handle, b"0")
                 os.fsync(handle)
                 after = time.time()
-                told = os.fstat(handle).st_mtime
+                other_s = os.fstat(handle).st_mtime
             finally:
                 os.close(handle)
                 Path(name).unlink()
-            seen.append((before, after, told, told + TICK_S))
+            seen.append((before, after, other_s, other_s + TICK_S))
     except OSError as fault:
         raise DiskError.unwritable(folder, fault) from fault
     return bounded("the server of a shared folder", seen)

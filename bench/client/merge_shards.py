@@ -96,11 +96,11 @@ def _joined(parts: Sequence[Part]) -> Workload:
     """The workload that the shards are parts of; BurstlensError where they are not all of it."""
     loads = [read_workload(part.folder) for part in parts]
     requests = pl.concat([load.requests for load in loads]).sort("request_id")
-    asked = int(parts[0].said["requests"])
-    if requests["request_id"].n_unique() != requests.height or requests.height != asked:
+    expected = int(parts[0].said["requests"])
+    if requests["request_id"].n_unique() != requests.height or requests.height != expected:
         raise InputError(
             f"{parts[0].folder}: its shards hold {counted(requests.height, 'request')} together, "
-            f"{requests['request_id'].n_unique():,} different ones, and the workload has {asked:,}; a "
+            f"{requests['request_id'].n_unique():,} different ones, and the workload has {expected:,}; a "
             "workload.parquet is not the one that was written"
         )
     return replace(loads[0], requests=requests)

@@ -231,7 +231,7 @@ def _sum(statuses: Iterable[Status], workload: Workload) -> Status:
         sent=sum(status.sent for status in each),
         in_flight=sum(status.in_flight for status in each),
         ended=dict(ended),
-        rate_asked_rps=sum(status.rate_asked_rps for status in each),
+        rate_planned_rps=sum(status.rate_planned_rps for status in each),
         rate_achieved_rps=sum(status.rate_achieved_rps for status in each),
         lateness_p99_s=max(status.lateness_p99_s for status in each),
         kv_cache_use=use[0] if use else None,

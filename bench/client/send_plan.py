@@ -48,28 +48,28 @@ class SendPlan:
         after = rows.filter(pl.col("previous").is_not_null())
         scheduled = rows.filter(pl.col("previous").is_null()).sort("at_s", maintain_order=True)
         return cls(
-            ids=_whole(frame["request_id"]),
-            at_s=_real(frame["at_s"]),
+            ids=_integers(frame["request_id"]),
+            at_s=_floats(frame["at_s"]),
             service=_names(frame["service"]),
             model=_names(frame["model"]),
             session=frame["session"].to_list(),
             turn=frame["turn"].to_list(),
             prefix=frame["prefix"].to_list(),
             # A server refuses requests for no token; what asks for none is sent with one.
-            request_tokens=_whole(frame["request_tokens"].fill_null(1).clip(1)),
-            response_tokens=_whole(frame["response_tokens"].fill_null(1).clip(1)),
-            priority=_whole(frame["priority"].fill_null(0)),
-            think_s=_real(frame["think_s"].fill_null(0.0)),
-            scheduled=_whole(scheduled["row"]),
+            request_tokens=_integers(frame["request_tokens"].fill_null(1).clip(1)),
+            response_tokens=_integers(frame["response_tokens"].fill_null(1).clip(1)),
+            priority=_integers(frame["priority"].fill_null(0)),
+            think_s=_floats(frame["think_s"].fill_null(0.0)),
+            scheduled=_integers(scheduled["row"]),
             follower=dict(zip(after["previous"].to_list(), after["row"].to_list(), strict=True)),
         )
 
 
-def _whole(column: pl.Series) -> array[int]:
+def _integers(column: pl.Series) -> array[int]:
     return array("q", column.cast(pl.Int64).to_numpy().tobytes())
 
 
-def _real(column: pl.Series) -> array[float]:
+def _floats(column: pl.Series) -> array[float]:
     return array("d", column.cast(pl.Float64).to_numpy().tobytes())
 
 

@@ -106,15 +106,15 @@ class Sender:
             begin_s = min((self._plan.at_s[row] for row in self._rows()), default=0.0) if self._done else 0.0
             origin_s = loop.time() + LEAD_S - begin_s
         self._origin_s = origin_s
-        most = self._settings.max_concurrency
-        self._gate = asyncio.Semaphore(max(most // self._settings.workers, 1)) if most else None
+        limit = self._settings.max_concurrency
+        self._gate = asyncio.Semaphore(max(limit // self._settings.workers, 1)) if limit else None
         self._record = Writer(record_path(self._folder, self._worker))
         handled = _handle(loop, self.stop)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout_s)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout_s)
         try:
             async with aiohttp.ClientSession(
-                connector=connector, timeout=limit, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
             ) as http:
                 await self._run(http)
         finally:
@@ -146,11 +146,11 @@ class Sender:
         return self._loop.time() - self._origin_s
 
     async def _run(self, http: ClientSession) -> None:
-        beside = [asyncio.create_task(self._tick())]
+        helpers = [asyncio.create_task(self._tick())]
         server = Writer(self._folder / SERVER) if self._samples else None
         if server is not None and self._settings.sample_s is not None:
             step_s, target = self._settings.sample_s, self._target
-            beside.append(
+            helpers.append(
                 asyncio.create_task(
                     sample(http, target.url, target.headers, step_s, self.now, server, self._sampled)
                 )
@@ -160,9 +160,9 @@ class Sender:
             await self._pace(http)
             await self._drain()
         finally:
-            for task in beside:
+            for task in helpers:
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.gather(*helpers, return_exceptions=True)
             if server is not None:
                 server.close()
             self._tell()
@@ -283,9 +283,9 @@ class Sender:
         self._sent += 1
         self._late.append(now - due_s)
         self._recent.append(now)
-        asked = self._tokens(row)
+        response_tokens = self._tokens(row)
         while True:
-            await exchange(http, self._target, body, asked, self._settings, self.now, answer)
+            await exchange(http, self._target, body, response_tokens, self._settings, self.now, answer)
             pause = pause_s(answer) if answer.tries <= self._settings.retries else None
             # Whoever stops the run wants no more sent: the request ends as its last try did.
             if pause is None or not await self._until(self.now() + pause):
@@ -314,8 +314,8 @@ class Sender:
             first_token_s=_rounded(answer.first_token_s),
             ended_s=_rounded(answer.ended_s),
             waited_s=_rounded(waited_s),
-            request_tokens_asked=plan.request_tokens[row],
-            response_tokens_asked=self._tokens(row),
+            planned_request_tokens=plan.request_tokens[row],
+            planned_response_tokens=self._tokens(row),
             request_tokens=answer.request_tokens,
             response_tokens=answer.response_tokens,
             outcome=answer.outcome,
@@ -359,7 +359,7 @@ class Sender:
                 sent=self._sent,
                 in_flight=self._sent - sum(self._ended.values()),
                 ended=dict(self._ended),
-                rate_asked_rps=len(self._due) / over,
+                rate_planned_rps=len(self._due) / over,
                 rate_achieved_rps=len(self._recent) / over,
                 lateness_p99_s=late[int(0.99 * (len(late) - 1))] if late else 0.0,
                 kv_cache_use=self._kv_cache_use,

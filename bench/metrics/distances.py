@@ -62,7 +62,7 @@ def dispersion(instants: Array, first: float, last: float, scale_s: float) -> fl
     return float(counts.var() / counts.mean()) if counts.any() else 0.0
 
 
-def distance(asked: Array, sent: Array, moved: Callable[[Array], Array]) -> float:
+def distance(planned: Array, sent: Array, moved: Callable[[Array], Array]) -> float:
     """Kolmogorov–Smirnov distance that is left after every value may move up to `moved(value)`.
 
     The largest x-wise excess of one distribution function over the other at the moved value, either way
@@ -74,7 +74,7 @@ def distance(asked: Array, sent: Array, moved: Callable[[Array], Array]) -> floa
         reached = np.arange(1, len(one) + 1) / len(one)
         return float(np.max(reached - np.searchsorted(other, moved(one), side="right") / len(other)))
 
-    return max(excess(asked, sent), excess(sent, asked), 0.0)
+    return max(excess(planned, sent), excess(sent, planned), 0.0)
 
 
 def two_sample(distance: float, n: int, m: int) -> float:

@@ -102,7 +102,7 @@ class _Check:
         planned, sent = _ends(self.planned), _ends(self.sent)
         return LoadMeasure(
             measure=self.measure,
-            asked=planned[0], asked_low=planned[1], asked_high=planned[2],
+            planned=planned[0], planned_low=planned[1], planned_high=planned[2],
             sent=sent[0], sent_low=sent[1], sent_high=sent[2],
             difference=self.difference, limit=self.limit, p_value=self.p_value, holds=self.holds,
         )  # fmt: skip

@@ -62,9 +62,9 @@ class Distribution:
         """Of finite `values`, each counted once or by its weight; what is not finite is left out."""
         x = np.asarray(values, dtype=float)
         w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
-        kept = np.isfinite(x) & (w > 0)
-        if not kept.all():
-            x, w = x[kept], w[kept]
+        counted = np.isfinite(x) & (w > 0)
+        if not counted.all():
+            x, w = x[counted], w[counted]
         if not len(x):
             return cls(0.0, *[float("nan")] * 7)
         mean = float(np.average(x, weights=w))
@@ -153,7 +153,7 @@ def requests(record: pl.DataFrame) -> pl.DataFrame:
     Latencies are null where a request was not answered, or the server did not tell what they need.
     """
     first, ended, n = pl.col("first_token_s"), pl.col("ended_s"), pl.col("response_tokens")
-    told = {
+    latencies = {
         "lateness_s": pl.col("sent_s") - pl.col("intended_s"),
         "ttft_s": first - pl.col("intended_s"),
         "ttft_from_sent_s": first - pl.col("sent_s"),
@@ -166,7 +166,7 @@ def requests(record: pl.DataFrame) -> pl.DataFrame:
         pl.all().exclude("gaps_s", "gap_tokens"),
         *(
             (value if name == "lateness_s" else pl.when(answered()).then(value)).alias(name)
-            for name, value in told.items()
+            for name, value in latencies.items()
         ),
     )
 
@@ -195,54 +195,59 @@ def tokens(record: pl.DataFrame) -> pl.DataFrame:
     So a request's latencies times tokens add up to the time from its intended instant to its last token.
     Tokens of an answer that was not streamed come at once when it ends.
     """
-    told = record.filter(answered() & (pl.col("response_tokens") > 0) & pl.col("ended_s").is_not_null())
+    rows = record.filter(answered() & (pl.col("response_tokens") > 0) & pl.col("ended_s").is_not_null())
     streamed = pl.col("first_token_s").is_not_null()
     chunked = streamed & pl.col("gaps_s").is_not_null()
     # An answer known by its first and last token only came evenly between, about a piece a second.
-    whole = streamed & pl.col("gaps_s").is_null() & (pl.col("response_tokens") > 1)
+    ends_only = streamed & pl.col("gaps_s").is_null() & (pl.col("response_tokens") > 1)
     passed_s = pl.col("ended_s") - pl.col("first_token_s")
     pieces = passed_s.ceil().clip(1, pl.col("response_tokens") - 1).cast(pl.Int64)
     none = pl.lit([])
-    told = told.with_columns(
+    rows = rows.with_columns(
         pl.coalesce("first_token_s", "ended_s").alias("first_s"),
         pl.when(chunked)
         .then("gaps_s")
-        .when(whole)
+        .when(ends_only)
         .then((passed_s / pieces).repeat_by(pieces))
         .otherwise(none.cast(pl.List(pl.Float64)))
         .alias("gaps"),
         pl.when(chunked)
         .then(pl.coalesce("gap_tokens", pl.col("gaps_s").list.eval(pl.element() * 0).cast(pl.List(pl.Int64))))
-        .when(whole)
+        .when(ends_only)
         .then(pl.lit(0, pl.Int64).repeat_by(pieces))
         .otherwise(none.cast(pl.List(pl.Int64)))
         .alias("carried"),
     )
-    later = told["gaps"].list.len().to_numpy().astype(np.int64)
+    later = rows["gaps"].list.len().to_numpy().astype(np.int64)
     begins = np.concatenate([[0], np.cumsum(later + 1)])
     first = np.zeros(begins[-1], dtype=bool)
     first[begins[:-1]] = True
-    n = told["response_tokens"].to_numpy().astype(float)
-    carried = told["carried"].list.sum().to_numpy().astype(float)
+    n = rows["response_tokens"].to_numpy().astype(float)
+    carried = rows["carried"].list.sum().to_numpy().astype(float)
     silent = (carried == 0) & (later > 0)
     wait, count = np.empty(len(first)), np.empty(len(first))
-    wait[first] = (told["first_s"] - told["intended_s"]).to_numpy()
-    wait[~first] = told["gaps"].list.explode(empty_as_null=False).to_numpy()
+    wait[first] = (rows["first_s"] - rows["intended_s"]).to_numpy()
+    wait[~first] = rows["gaps"].list.explode(empty_as_null=False).to_numpy()
     count[first] = np.where(silent, 1.0, np.maximum(n - carried, 0.0))
     equal = np.where(silent, (n - 1) / np.maximum(later, 1), 0.0)
-    count[~first] = told["carried"].list.explode(empty_as_null=False).to_numpy() + np.repeat(equal, later)
+    count[~first] = rows["carried"].list.explode(empty_as_null=False).to_numpy() + np.repeat(equal, later)
     passed = np.cumsum(wait)
     passed -= np.repeat(passed[begins[:-1]] - wait[begins[:-1]], later + 1)
-    request = np.repeat(np.arange(len(told)), later + 1)
+    request = np.repeat(np.arange(len(rows)), later + 1)
     # Chunks without tokens, such as one that names the role, only lend their time to the next.
-    held = count > 0
-    request, passed, count, first = request[held], passed[held], count[held], first[held]
+    has_tokens = count > 0
+    request, passed, count, first = (
+        request[has_tokens],
+        passed[has_tokens],
+        count[has_tokens],
+        first[has_tokens],
+    )
     opens = np.diff(request, prepend=-1) != 0
     since = np.where(opens, passed, np.diff(passed, prepend=0.0))
     return pl.DataFrame(
         {
-            "request_id": told["request_id"].to_numpy()[request],
-            "at_s": told["intended_s"].to_numpy()[request] + passed,
+            "request_id": rows["request_id"].to_numpy()[request],
+            "at_s": rows["intended_s"].to_numpy()[request] + passed,
             "tokens": count,
             "latency_s": since / count,
             "first": first,

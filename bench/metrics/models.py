@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..record.models import Manifest, polars_schema
 
@@ -60,7 +60,7 @@ class GoodputValues(Struct, kw_only=True):
 class RequestCounts(Struct, kw_only=True):
     """Requests by how they ended."""
 
-    asked: int
+    planned: int = field(name="asked")
     answered: int
     failed: int
     aborted: int
@@ -77,12 +77,12 @@ class Complaint(Struct, kw_only=True):
 
 
 class LoadMeasure(Struct, kw_only=True):
-    """A measure of the load as it was planned (`asked`) and as it was sent, with the ends of its interval."""
+    """A measure of the load as it was planned and as it was sent, with the ends of its interval."""
 
     measure: str
-    asked: float | None
-    asked_low: float | None
-    asked_high: float | None
+    planned: float | None = field(name="asked")
+    planned_low: float | None = field(name="asked_low")
+    planned_high: float | None = field(name="asked_high")
     sent: float | None
     sent_low: float | None
     sent_high: float | None

@@ -55,7 +55,7 @@ def seconds(
     in_window = [_sliding(each, window) for each in moments]
     some = _sliding(chunks, window) > 0
     mean, square = (_ratio(each, in_window[0], some) for each in in_window[1:])
-    held = np.minimum(np.arange(1, n + 1), window)
+    covered_s = np.minimum(np.arange(1, n + 1), window)
     done = _sliding(bad + good, window)
     table = pl.DataFrame(
         {
@@ -67,8 +67,8 @@ def seconds(
             "failure_rate": _ratio(_sliding(bad, window), done, done > 0),
             "token_latency_s": mean + token_sums.by_second.centre_s,
             "token_latency_sd_s": np.sqrt(np.maximum(square - mean**2, 0.0)),
-            "throughput_tps": in_window[0] / held,
-            "throughput_rps": _sliding(good, window) / held,
+            "throughput_tps": in_window[0] / covered_s,
+            "throughput_rps": _sliding(good, window) / covered_s,
         }
     )
     return _with_server(table.fill_nan(None), server)

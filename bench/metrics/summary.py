@@ -23,7 +23,7 @@ from ...analysis.core.result import Interval
 from ..record.json_bytes import dumps, loads
 from ..record.models import Manifest
 from ..record.run_folder import read_manifest, read_pieces, read_server, read_workload
-from ..record.versioned_json import to_dict
+from ..record.versioned_json import from_dict, to_dict
 from .load_verdict import LoadLimits, LoadVerdict, judge_load
 from .measures import Distribution, Goodput, Metrics, complaints, measure, requests, tokens
 from .models import (
@@ -89,7 +89,7 @@ class Summary:
             trustworthy=self.verdict.trustworthy,
             reasons=self.verdict.reasons,
             requests=RequestCounts(
-                asked=metrics.requests,
+                planned=metrics.requests,
                 answered=metrics.answered,
                 failed=metrics.failed,
                 aborted=metrics.aborted,
@@ -112,7 +112,7 @@ class Summary:
                 "preemptions": self.preemptions,
             },
             window_s=self.window_s,
-            load=[LoadMeasure(**row) for row in self.verdict.table.iter_rows(named=True)],
+            load=[from_dict(LoadMeasure, row) for row in self.verdict.table.iter_rows(named=True)],
         )
 
 

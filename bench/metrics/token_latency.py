@@ -32,33 +32,33 @@ class WeightedValues:
     max: float = float("nan")
     _values: list[Array] = field(default_factory=list)
     _weights: list[Array] = field(default_factory=list)
-    _held: int = 0
+    _size: int = 0
 
     def add(self, values: ArrayLike, weights: ArrayLike) -> None:
         """Take finite `values` with positive `weights`, arrays of one length; what is neither is left out."""
         x, w = np.asarray(values, dtype=float), np.asarray(weights, dtype=float)
-        kept = np.isfinite(x) & (w > 0)
-        x, w = x[kept], w[kept]
+        mask = np.isfinite(x) & (w > 0)
+        x, w = x[mask], w[mask]
         if not len(x):
             return
         self.max = float(np.fmax(self.max, x.max()))
         self._values.append(x)
         self._weights.append(w)
-        self._held += len(x)
-        if self._held > EXACT:
-            self._put_together()
+        self._size += len(x)
+        if self._size > EXACT:
+            self._compress()
 
     def arrays(self) -> tuple[Array, Array]:
         """Values and weights as they are held now."""
         return np.concatenate([np.empty(0), *self._values]), np.concatenate([np.empty(0), *self._weights])
 
-    def _put_together(self) -> None:
+    def _compress(self) -> None:
         x, w = self.arrays()
         # The bits of a float are sign, exponent and then its digits, the last of which are shifted out.
         _, cell = np.unique(x.view(np.int64) >> (MANTISSA - DIGITS), return_inverse=True)
         weight = np.bincount(cell, w)
         self._values, self._weights = [np.bincount(cell, w * x) / weight], [weight.astype(float)]
-        self._held = len(weight)
+        self._size = len(weight)
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class BySecond:
         folded = []
         for each in (self.chunks, self.tokens, self.latency, self.latency_square):
             short = np.zeros(n)
-            held = min(n, len(each))
-            short[:held] = each[:held]
-            short[-1] += each[held:].sum()
+            direct = min(n, len(each))
+            short[:direct] = each[:direct]
+            short[-1] += each[direct:].sum()
             folded.append(short)
         return folded[0], folded[1], folded[2], folded[3]
 

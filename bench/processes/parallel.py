@@ -22,9 +22,9 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 Tell = Callable[[float], None]
 
-TOLD_S = 0.5
+POLL_S = 0.5
 """How often it is looked at how far pieces have come."""
-_held: list[Any] = []
+_worker_state: list[Any] = []
 
 
 def each(
@@ -51,7 +51,7 @@ def each(
             number = {pool.submit(_do, work, i, piece): i for i, piece in enumerate(pieces)}
             left: set[Future[Result]] = set(number)
             while left:
-                done, left = wait(left, TOLD_S, FIRST_COMPLETED)
+                done, left = wait(left, POLL_S, FIRST_COMPLETED)
                 for ended in done:
                     shares[number[ended]] = 1.0
                     yield number[ended], ended.result()
@@ -77,9 +77,9 @@ def _begin(shared: Any, shares: Any) -> None:
     """In a process of the pool: Ctrl-C is the parent's to handle, and one core is enough."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["POLARS_MAX_THREADS"] = "1"
-    _held[:] = [shared, shares]
+    _worker_state[:] = [shared, shares]
 
 
 def _do(work: Callable[[Any, Any, Tell], Any], i: int, piece: Any) -> Any:
-    shared, shares = _held
+    shared, shares = _worker_state
     return work(shared, piece, partial(shares.__setitem__, i))

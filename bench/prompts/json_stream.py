@@ -131,11 +131,11 @@ class _Window:
 
     def _fill(self) -> bool:
         """Read on, twice as much where one entry needs it; false at the end of the file."""
-        held = len(self._text) - self._at
-        if held > LARGEST:
+        buffered = len(self._text) - self._at
+        if buffered > LARGEST:
             self.wrong(f"an entry of more than {LARGEST:,} characters, or a quote that is not closed")
         before = self._file.tell()
-        data = self._file.read(max(STEP, held))
+        data = self._file.read(max(STEP, buffered))
         try:
             more = self._decode.decode(data, final=not data)
         except UnicodeDecodeError as fault:

@@ -171,21 +171,21 @@ class TextPrompts:
 
     def _first(self, request_ids: Integers, wanted: Integers) -> Integers:
         """Which text each request begins with: one of the nearest length, or of all where none is enough."""
-        held = self.pool.tokens
-        low = np.searchsorted(held, wanted)
-        short = low == len(held)
+        lengths = self.pool.tokens
+        low = np.searchsorted(lengths, wanted)
+        short = low == len(lengths)
         low[short] = 0
-        high = np.where(short, len(held), np.searchsorted(held, held[low], side="right"))
+        high = np.where(short, len(lengths), np.searchsorted(lengths, lengths[low], side="right"))
         drawn = _drawn(self.seed, OF_REQUEST, request_ids) % (high - low).astype(np.uint64)
         return low + drawn.astype(np.int64)
 
     def _joined(self, kind: int, key: int, tokens: int, slack: float, marked: bool = True) -> str:
         """A stream of texts, of which more tokens are a longer beginning."""
-        parts, held = [], 0
+        parts, total = [], 0
         for i in self._stream(kind, key):
-            parts.append(self._part(i, tokens - held, slack))
-            held += int(self.pool.tokens[i])
-            if held >= tokens:
+            parts.append(self._part(i, tokens - total, slack))
+            total += int(self.pool.tokens[i])
+            if total >= tokens:
                 break
         return (self._mark(kind, key) if marked else "") + BETWEEN.join(parts)
 
@@ -205,10 +205,10 @@ class TextPrompts:
     def _block(self, number: int) -> str:
         """The text of a prefix block: `BLOCK` tokens from a blank on, so that blocks can be joined."""
         key = -1 - number
-        found = self.pool.kept(key)
+        found = self.pool.cached(key)
         if found is None:
             made = self._fitted(lambda slack: " " + self._joined(OF_BLOCK, number, BLOCK, slack), BLOCK)
-            found = self.pool.keep(key, made)
+            found = self.pool.cache(key, made)
         return found
 
     def _mark(self, kind: int, key: int) -> str:

@@ -63,26 +63,26 @@ class TextPool:
     @property
     def nbytes(self) -> int:
         """Bytes of index and buffer."""
-        return sum(each.nbytes for each in self._index()) + self._held
+        return sum(each.nbytes for each in self._index()) + self._buffer_bytes
 
     def text(self, i: int) -> str:
         """Text `i`; BurstlensError where the file is no longer what it was."""
-        found = self.kept(i)
-        return self.keep(i, self._fetch(i)) if found is None else found
+        found = self.cached(i)
+        return self.cache(i, self._fetch(i)) if found is None else found
 
-    def kept(self, key: int) -> str | None:
+    def cached(self, key: int) -> str | None:
         """What was kept under that key, if it still is."""
         found = self._buffer.get(key)
         if found is not None:
             self._buffer.move_to_end(key)
         return found
 
-    def keep(self, key: int, text: str) -> str:
+    def cache(self, key: int, text: str) -> str:
         """Keep a text while there is room; what was not asked for longest makes room. Gives the text back."""
         self._buffer[key] = text
-        self._held += _size(text)
-        while self._held > self._room and self._buffer:
-            self._held -= _size(self._buffer.popitem(last=False)[1])
+        self._buffer_bytes += _size(text)
+        while self._buffer_bytes > self._room and self._buffer:
+            self._buffer_bytes -= _size(self._buffer.popitem(last=False)[1])
         return text
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class TextPool:
 
     def _start_buffer(self) -> None:
         self._buffer: OrderedDict[int, str] = OrderedDict()
-        self._held = 0
+        self._buffer_bytes = 0
 
     def _index(self) -> tuple[np.ndarray, ...]:
         return self.tokens, self._offset, self._length, self._message
@@ -167,9 +167,9 @@ def _texts(entry: object) -> Iterator[tuple[int, str]]:
     """The texts of an entry with their number in it."""
     if not isinstance(entry, dict):
         return
-    said = entry.get("conversations") or entry.get("messages")
-    if isinstance(said, list):
-        for number, message in enumerate(said[: 1 << 16]):
+    messages = entry.get("conversations") or entry.get("messages")
+    if isinstance(messages, list):
+        for number, message in enumerate(messages[: 1 << 16]):
             if isinstance(message, dict) and (message.get("from") or message.get("role")) in PEOPLE:
                 text = _clean(message.get("value") or message.get("content"))
                 if text:

@@ -34,7 +34,7 @@ def search_trace(
     InputError where the trace has no load that the preset can serve within them.
     """
     preset = load_preset(PRESET)
-    cut = busiest_of_trace(trace, most=REQUESTS)
+    cut = busiest_of_trace(trace, max_requests=REQUESTS)
     start_s, end_s, first = (None,) * 3 if cut is None else (cut.start_s, cut.end_s, cut.first)
     span_s = None if cut is None or cut.first else cut.length_s
     try:

@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import polars as pl
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 VERSION = 1
 """Version of the manifest that is written and read."""
@@ -139,8 +139,8 @@ class Manifest(Struct, frozen=True):
 class RecordLine(Struct, kw_only=True):
     """One request as it ended: a line of `record-<worker>.jsonl`.
 
-    Instants are seconds after the start of the run, on one monotonic clock. Tokens without `_asked` are the
-    server's own count, None if it sent none.
+    Instants are seconds after the start of the run, on one monotonic clock. Tokens that are not planned are
+    the server's own count, None if it sent none.
     """
 
     request_id: int
@@ -157,8 +157,8 @@ class RecordLine(Struct, kw_only=True):
     ended_s: float | None = None
     waited_s: float | None = None
     """Time spent waiting because `max_concurrency` requests were in flight."""
-    request_tokens_asked: int | None = None
-    response_tokens_asked: int | None = None
+    planned_request_tokens: int | None = field(name="request_tokens_asked", default=None)
+    planned_response_tokens: int | None = field(name="response_tokens_asked", default=None)
     request_tokens: int | None = None
     response_tokens: int | None = None
     outcome: Outcome
@@ -191,7 +191,8 @@ class ServerSample(Struct, kw_only=True):
 def polars_schema(kind: type[Struct]) -> dict[str, pl.DataType | type[pl.DataType]]:
     """The columns that a table of such structs has, in the order of their fields."""
     hints = get_type_hints(kind)
-    return {name: _column_type(hints[name]) for name in kind.__struct_fields__}
+    fields = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+    return {column: _column_type(hints[name]) for name, column in fields}
 
 
 def _column_type(hint: Any) -> pl.DataType | type[pl.DataType]:

@@ -37,10 +37,10 @@ class BusySpan:
     """In it, as they were counted."""
     of: int
     """In all that it was chosen from."""
-    most: int
+    max_requests: int
     """The number of requests that it was to stay within."""
     first: int | None = None
-    """So many of its requests, where even the shortest stretches have more than `most`."""
+    """So many of its requests, where even the shortest stretches have more than `max_requests`."""
 
     @property
     def length_s(self) -> float:
@@ -48,40 +48,41 @@ class BusySpan:
         return self.end_s - self.start_s
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values, with the keys of `disaggregate.json`."""
+        values = asdict(self)
+        return {"most" if name == "max_requests" else name: value for name, value in values.items()}
 
 
-def busiest(counts: Integers, begin_s: float, most: int) -> BusySpan | None:
-    """A stretch of at most a day with at most `most` requests: the longest that holds half of these.
+def busiest(counts: Integers, begin_s: float, max_requests: int) -> BusySpan | None:
+    """A stretch of at most a day with at most `max_requests` requests: the longest that holds half of these.
 
     Of one length it is the busiest that stays within them; where none holds half of them, the one that holds
     the most. `counts` are requests in slots of `SLOT_S` seconds from `begin_s` on. None where nothing is cut:
     all of them are few enough, and no longer than a day.
     """
     of = int(counts.sum())
-    if of <= most and len(counts) * SLOT_S <= LENGTHS_S[0]:
+    if of <= max_requests and len(counts) * SLOT_S <= LENGTHS_S[0]:
         return None
     sums = np.concatenate([[0], np.cumsum(counts)])
-    held, at, slots = 0, 0, 0
+    requests, at, slots = 0, 0, 0
     for length_s in LENGTHS_S:
         n = min(round(length_s / SLOT_S), len(counts))
         totals = sums[n:] - sums[:-n]
-        totals[totals > most] = 0
-        if totals.max() > held:
-            held, at, slots = int(totals.max()), int(np.argmax(totals)), n
-        if 2 * held >= most:
+        totals[totals > max_requests] = 0
+        if totals.max() > requests:
+            requests, at, slots = int(totals.max()), int(np.argmax(totals)), n
+        if 2 * requests >= max_requests:
             break
     first = None
-    if not held:
+    if not requests:
         # No slot that holds any is small enough: so many requests of the busiest.
-        at, slots, held, first = int(np.argmax(counts)), 1, most, most
+        at, slots, requests, first = int(np.argmax(counts)), 1, max_requests, max_requests
     start_s = begin_s + at * SLOT_S
-    return BusySpan(start_s, start_s + slots * SLOT_S, held, of, most, first)
+    return BusySpan(start_s, start_s + slots * SLOT_S, requests, of, max_requests, first)
 
 
 def busiest_of_trace(
-    trace: Trace, *, service: str | None = None, model: str | None = None, most: int
+    trace: Trace, *, service: str | None = None, model: str | None = None, max_requests: int
 ) -> BusySpan | None:
     """The same of the requests of a trace, all or those of a service and model.
 
@@ -95,10 +96,10 @@ def busiest_of_trace(
     slot = np.floor(rows["slot"].to_numpy() * (width_s / SLOT_S)).astype(np.int64)
     low = int(slot.min())
     counts = np.bincount(slot - low, rows["n"].to_numpy()).astype(np.int64)
-    return busiest(counts, low * SLOT_S, most)
+    return busiest(counts, low * SLOT_S, max_requests)
 
 
-def busiest_of_load(load: Workload, start_s: float, most: int) -> BusySpan | None:
+def busiest_of_load(load: Workload, start_s: float, max_requests: int) -> BusySpan | None:
     """The same of a workload whose clock begins at `start_s`, such as a forecast."""
     counts = np.bincount((load.requests["at_s"].to_numpy() // SLOT_S).astype(np.int64))
-    return busiest(counts, start_s, most)
+    return busiest(counts, start_s, max_requests)

@@ -39,14 +39,14 @@ class SessionLaws:
     interval: FittedLaw
 
     @classmethod
-    def of(cls, conversations: Mapping[str, Rows], said: str) -> SessionLaws:
-        """The best laws by AIC, from `conversations` of a parameter file; `said` names it in errors."""
+    def of(cls, conversations: Mapping[str, Rows], source: str) -> SessionLaws:
+        """The best laws by AIC, from `conversations` of a parameter file; `source` names it in errors."""
         return cls(
-            _best(conversations.get("turn_models", ()), TURN_LAWS, f"{said}: conversations.turn_models"),
+            _best(conversations.get("turn_models", ()), TURN_LAWS, f"{source}: conversations.turn_models"),
             _best(
                 conversations.get("interval_models", ()),
                 INTERVAL_LAWS,
-                f"{said}: conversations.interval_models",
+                f"{source}: conversations.interval_models",
             ),
         )
 
@@ -125,18 +125,18 @@ def _placed(at_s: Array, laws: SessionLaws, rng: np.random.Generator) -> tuple[I
 
 def _sizes(n: int, law: FittedLaw, rng: np.random.Generator) -> Integers:
     """Turns of sessions that hold `n` requests together; the last one is cut to fit."""
-    held: list[Integers] = []
+    sizes_drawn: list[Integers] = []
     left = n
     while left > 0:
         # A power law's longest sessions are longer than any number of requests.
         sizes = np.clip(law.draw(max(left // 4, 64), rng), 1, left).astype(np.int64)
         total = np.cumsum(sizes)
-        kept = min(int(np.searchsorted(total, left)) + 1, len(sizes))
-        sizes = sizes[:kept]
-        sizes[-1] -= max(int(total[kept - 1]) - left, 0)
+        n_sizes = min(int(np.searchsorted(total, left)) + 1, len(sizes))
+        sizes = sizes[:n_sizes]
+        sizes[-1] -= max(int(total[n_sizes - 1]) - left, 0)
         left -= int(sizes.sum())
-        held.append(sizes)
-    return np.concatenate(held) if held else np.empty(0, dtype=np.int64)
+        sizes_drawn.append(sizes)
+    return np.concatenate(sizes_drawn) if sizes_drawn else np.empty(0, dtype=np.int64)
 
 
 def _with_history(lengths: Integers, new: Mask, context: int) -> Integers:
@@ -144,9 +144,9 @@ def _with_history(lengths: Integers, new: Mask, context: int) -> Integers:
 
     `new` marks the first row of each session.
     """
-    said = np.cumsum(lengths.sum(axis=1)) - lengths.sum(axis=1)
+    tokens_before = np.cumsum(lengths.sum(axis=1)) - lengths.sum(axis=1)
     start = np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
-    history = said - said[start]
+    history = tokens_before - tokens_before[start]
     return np.asarray(np.maximum(np.minimum(lengths[:, 0] + history, context - lengths[:, 1]), 1))
 
 

@@ -38,7 +38,7 @@ Sessions = Literal["stamps", "think", "off"]
 
 MAX_TOKENS = 2048
 """Longest request and longest response of a workload without a file: together they fit Llama 2's context."""
-MOST = 50_000_000
+MAX_REQUESTS = 50_000_000
 """More requests than this are no workload but a slip of a unit, and would not fit into memory."""
 
 
@@ -67,9 +67,9 @@ class ArrivalWindows:
         """What lies between two instants, on a clock that starts at the first."""
         begins = np.maximum(self.start_s, begin_s)
         length = np.minimum(self.start_s + self.length_s, end_s) - begins
-        held = length > 1e-9
-        shape, rate, apart = self.shape[held], self.rate_rps[held], self.not_gamma[held]
-        return ArrivalWindows(begins[held] - begin_s, length[held], shape, rate, apart)
+        mask = length > 1e-9
+        shape, rate, not_gamma = self.shape[mask], self.rate_rps[mask], self.not_gamma[mask]
+        return ArrivalWindows(begins[mask] - begin_s, length[mask], shape, rate, not_gamma)
 
     def holding(self, at_s: Array) -> Integers:
         """Index of the window that holds each instant."""
@@ -81,9 +81,9 @@ class ArrivalWindows:
 
     def arrivals(self, rng: np.random.Generator) -> Array:
         """Instants of requests, increasing; BurstlensError where there are none, or too many of them."""
-        if self.requests > MOST:
+        if self.requests > MAX_REQUESTS:
             raise InputError(
-                f"{self.requests:,.0f} requests would be drawn, more than {MOST:,}: lower the rate"
+                f"{self.requests:,.0f} requests would be drawn, more than {MAX_REQUESTS:,}: lower the rate"
             )
         at_s = sample_arrivals(self.start_s, self.shape, self.rate_rps, self.length_s, rng)
         if not len(at_s):
@@ -119,23 +119,23 @@ def from_parameters(
     previous answer; `context` as `sessions.conversing` has it. Raises BurstlensError, naming the file and
     the field, where the parameters cannot make that load.
     """
-    content, said = _opened(source)
+    content, name_in_errors = _opened(source)
     if rate_rps is not None and scale is not None:
         raise InputError(
             f"{option('rate_rps')} and {option('scale')} both multiply the rates: give one of them"
         )
     _positive({"rate_rps": rate_rps, "scale": scale})
-    chosen = _selection(content, said, selection)
-    windows = _windows(content, chosen, said)
+    chosen = _selection(content, name_in_errors, selection)
+    windows = _windows(content, chosen, name_in_errors)
     label = chosen["selection"]["label"]
     begin = float(windows.start_s[0]) if start_s is None else start_s
     windows = windows.cut(begin, windows.end_s if end_s is None else end_s)
     if not windows.requests > 0:
-        raise InputError(f"{said}: {label}: no requests in that part of its windows")
+        raise InputError(f"{name_in_errors}: {label}: no requests in that part of its windows")
     factor = scale or 1.0
     if rate_rps is not None:
         factor = rate_rps * float(windows.length_s.sum()) / windows.requests
-    model = _joint(chosen, said, lengths) if tokens is None else None
+    model = _joint(chosen, name_in_errors, lengths) if tokens is None else None
     arrivals, sizes = _streams(seed)
     at_s = windows.faster(factor).arrivals(arrivals)
     drawn = (
@@ -160,7 +160,7 @@ def from_parameters(
     load = Workload(_requests(at_s, drawn, **named), name, bool(content["source"]["synthetic"]), recipe)
     if sessions == "off":
         return load
-    laws = SessionLaws.of(chosen["conversations"], f"{said}: {label}")
+    laws = SessionLaws.of(chosen["conversations"], f"{name_in_errors}: {label}")
     return with_conversations(load, laws, think=sessions == "think", context=context, seed=seed)
 
 
@@ -180,9 +180,14 @@ def constant(
     `scale` is the Gamma's, in seconds: the mean gap is shape × scale. The rest is as `varying` has it.
     """
     given = {"shape": shape, "scale": scale, "exponent": exponent}
-    held = {name: Schedule.constant(name, value) for name, value in given.items()}
+    schedules = {name: Schedule.constant(name, value) for name, value in given.items()}
     return varying(
-        **held, duration_s=duration_s, requests=requests, rate_rps=rate_rps, max_tokens=max_tokens, seed=seed
+        **schedules,
+        duration_s=duration_s,
+        requests=requests,
+        rate_rps=rate_rps,
+        max_tokens=max_tokens,
+        seed=seed,
     )
 
 
@@ -226,18 +231,20 @@ def varying(
     windows = ArrivalWindows(start, length, value["shape"], rate, np.zeros(len(start), bool))
     at_s = windows.arrivals(arrivals)[:requests]
     drawn = _zipf_lengths(value["exponent"][windows.holding(at_s)], max_tokens, sizes)
-    said = {"shape": shape, "scale_s": scale, "exponent": exponent}
+    written = {"shape": shape, "scale_s": scale, "exponent": exponent}
     recipe = {
         "source": "varying" if changing else "constant",
         "construction": "time-changed Gamma renewal",
-        **{name: each.text if each.varies else float(each.values[0]) for name, each in said.items()},
+        **{name: each.text if each.varies else float(each.values[0]) for name, each in written.items()},
         "max_tokens": list(max_tokens),
         "duration_s": duration_s,
         "requests": requests,
         "rate_rps": rate_rps,
         "seed": seed,
     }
-    name = "Gamma {shape}, {scale_s} s, Zipf {exponent}".format(**{k: each.text for k, each in said.items()})
+    name = "Gamma {shape}, {scale_s} s, Zipf {exponent}".format(
+        **{k: each.text for k, each in written.items()}
+    )
     return Workload(_requests(at_s, drawn), name, True, recipe)
 
 
@@ -246,7 +253,7 @@ def _zipf_lengths(exponent: Array, max_tokens: tuple[int, int], rng: np.random.G
     kinds, kind = np.unique(exponent, return_inverse=True)
     out = np.empty((len(exponent), 2), dtype=np.int64)
     for i, value in enumerate(kinds.tolist()):
-        laws = [Marginal.of_law("zipf", {"exponent": value}, most) for most in max_tokens]
+        laws = [Marginal.of_law("zipf", {"exponent": value}, limit) for limit in max_tokens]
         mine = kind == i
         out[mine] = sample_lengths(JointModel(laws[0], laws[1], 0.0), int(mine.sum()), rng)
     return out
@@ -273,27 +280,27 @@ def _opened(source: Path | str | Mapping[str, Any]) -> tuple[Mapping[str, Any], 
     return read_parameters(Path(source)), str(source)
 
 
-def _selection(content: Mapping[str, Any], said: str, label: str | None) -> Mapping[str, Any]:
+def _selection(content: Mapping[str, Any], source: str, label: str | None) -> Mapping[str, Any]:
     """The selection of that label; BurstlensError naming the ones there are."""
     known = {str(part["selection"]["label"]): part for part in content["selections"]}
     if label is None:
         return dict(content["selections"][0])
     if label not in known:
-        raise UnknownSelectionError(f"{said}: no selection {label!r}; it has: {', '.join(known)}")
+        raise UnknownSelectionError(f"{source}: no selection {label!r}; it has: {', '.join(known)}")
     return dict(known[label])
 
 
-def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -> ArrivalWindows:
+def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], source: str) -> ArrivalWindows:
     """The fitted windows, each as long as the record covers it."""
     rows, named = chosen["arrivals"]["windows"], chosen["selection"]
     label, window_s = named["label"], float(content["window_s"])
     if not rows:
         raise InputError(
-            f"{said}: {label}: arrivals.windows is empty, because its log had no gaps; draw a constant load"
+            f"{source}: {label}: arrivals.windows is empty, because its log had no gaps; draw a constant load"
         )
     start, rate, n = (np.array([float(row[key]) for row in rows]) for key in ("start_s", "rate_rps", "n"))
     if np.any(np.diff(start) < window_s - 1e-6):
-        raise InputError(f"{said}: {label}: arrivals.windows are not in order, or overlap")
+        raise InputError(f"{source}: {label}: arrivals.windows are not in order, or overlap")
     fitted = [row["shape"] for row in rows if row["shape"] is not None]
     fallback = float(np.median(fitted)) if fitted else chosen["arrivals"]["overall"].get("shape") or 1.0
     shape = np.array([fallback if row["shape"] is None else row["shape"] for row in rows], dtype=float)
@@ -301,29 +308,29 @@ def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], said: str) -
     end = np.minimum(start + window_s, named["end_s"] + content["source"]["resolution_s"])
     # Beside a hole in the record a window is covered in part, of which its count and its rate tell.
     with np.errstate(divide="ignore", invalid="ignore"):
-        told = np.where((n > 0) & (rate > 0), n / rate, np.inf)
+        covered_s = np.where((n > 0) & (rate > 0), n / rate, np.inf)
     hole = np.diff(start) > window_s + 1e-6
     before, after = np.append(False, hole), np.append(hole, False)
-    begin = np.where(before, np.maximum(begin, end - told), begin)
-    end = np.where(after, np.minimum(end, begin + told), end)
+    begin = np.where(before, np.maximum(begin, end - covered_s), begin)
+    end = np.where(after, np.minimum(end, begin + covered_s), end)
     length = end - begin
-    held = length > 0
-    apart = np.array(["not_gamma" in row["flags"] for row in rows])
-    return ArrivalWindows(begin[held], length[held], shape[held], rate[held], apart[held])
+    mask = length > 0
+    not_gamma = np.array(["not_gamma" in row["flags"] for row in rows])
+    return ArrivalWindows(begin[mask], length[mask], shape[mask], rate[mask], not_gamma[mask])
 
 
-def _joint(chosen: Mapping[str, Any], said: str, lengths: Lengths) -> JointModel:
+def _joint(chosen: Mapping[str, Any], source: str, lengths: Lengths) -> JointModel:
     """The fitted laws of lengths and their copula; BurstlensError where the selection has none."""
-    told, label = chosen["lengths"], chosen["selection"]["label"]
+    fitted, label = chosen["lengths"], chosen["selection"]["label"]
     try:
-        model = joint_model(told)
+        model = joint_model(fitted)
         if lengths == "winner":
             return model
-        sides = [next(row for row in told["zipf"] if row["column"] == side) for side in SIDES]
+        sides = [next(row for row in fitted["zipf"] if row["column"] == side) for side in SIDES]
         laws = [Marginal.of_law("zipf", {"exponent": row["exponent"]}, row["maximum"]) for row in sides]
     except (KeyError, StopIteration) as fault:
         raise InputError(
-            f"{said}: {label}: lengths have no joint law of requests and responses"
+            f"{source}: {label}: lengths have no joint law of requests and responses"
             f"{f' ({fault.args[0]})' if fault.args else ''}; choose another selection, or give the lengths "
             f"of request and response with {option('tokens')}"
         ) from fault

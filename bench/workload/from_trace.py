@@ -68,11 +68,11 @@ def from_trace(
             pl.lit(tokens[0], pl.Int64).alias("request_tokens"),
             pl.lit(tokens[1], pl.Int64).alias("response_tokens"),
         )
-    held = sessions != "off" and info.has_sessions
+    with_sessions = sessions != "off" and info.has_sessions
     rng = np.random.default_rng(seed)
     spreads = spread and info.resolution_s >= COARSE_S
     found = found.with_columns(
-        at_s=pl.col("arrival_s") + _offsets(found, info.resolution_s if spreads else 0.0, held, rng)
+        at_s=pl.col("arrival_s") + _offsets(found, info.resolution_s if spreads else 0.0, with_sessions, rng)
     ).sort("at_s", maintain_order=True)
     zero = start_s if start_s is not None else float(found["arrival_s"][0])
     at = found["at_s"].to_numpy() - zero
@@ -92,11 +92,13 @@ def from_trace(
         "first": first,
         "speedup": factor,
         "spread": spreads,
-        "sessions": sessions if held else "off",
+        "sessions": sessions if with_sessions else "off",
         "tokens": list(tokens) if tokens and not info.has_tokens else None,
         "seed": seed,
     }
-    return Workload(_requests(found, at / factor, chosen, held, sessions), info.name, info.synthetic, recipe)
+    return Workload(
+        _requests(found, at / factor, chosen, with_sessions, sessions), info.name, info.synthetic, recipe
+    )
 
 
 def workloads_by_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> list[Workload]:
@@ -121,10 +123,10 @@ def _offsets(found: pl.DataFrame, step_s: float, sessions: bool, rng: np.random.
 
 
 def _requests(
-    found: pl.DataFrame, at_s: np.ndarray, streams: pl.DataFrame, held: bool, sessions: Sessions
+    found: pl.DataFrame, at_s: np.ndarray, streams: pl.DataFrame, with_sessions: bool, sessions: Sessions
 ) -> pl.DataFrame:
     """The workload's columns from what was found."""
-    session = pl.col("session").rank("dense").cast(pl.Int64) - 1 if held else pl.lit(None, pl.Int64)
+    session = pl.col("session").rank("dense").cast(pl.Int64) - 1 if with_sessions else pl.lit(None, pl.Int64)
     named = found.with_columns(pl.Series("at_s", at_s), began=pl.col("at_s")).join(
         streams.select("stream_id", "service", "model"), on="stream_id", how="left", maintain_order="left"
     )

@@ -78,20 +78,20 @@ class Schedule:
         a + (b − a)·u² at the share u of the run; one of three passes start, middle and end.
         """
         share = np.clip(np.asarray(at_s, dtype=float) / duration_s, 0.0, 1.0)
-        held = self.values
+        values = self.values
         if self.starts_s is not None:
-            return np.asarray(held[np.maximum(np.searchsorted(self.starts_s, at_s, side="right") - 1, 0)])
+            return np.asarray(values[np.maximum(np.searchsorted(self.starts_s, at_s, side="right") - 1, 0)])
         if self.kind == "linear":
-            return np.asarray(np.interp(share, np.linspace(0, 1, len(held)), held))
-        if self.kind == "quadratic" and len(held) == 2:
-            return np.asarray(held[0] + (held[1] - held[0]) * share**2)
+            return np.asarray(np.interp(share, np.linspace(0, 1, len(values)), values))
+        if self.kind == "quadratic" and len(values) == 2:
+            return np.asarray(values[0] + (values[1] - values[0]) * share**2)
         if self.kind == "quadratic":
-            first, middle, last = held
+            first, middle, last = values
             return np.asarray(
                 first * (1 - share) * (1 - 2 * share) + 4 * middle * share * (1 - share)
                 + last * share * (2 * share - 1)
             )  # fmt: skip
-        return np.asarray(held[np.minimum((share * len(held)).astype(int), len(held) - 1)])
+        return np.asarray(values[np.minimum((share * len(values)).astype(int), len(values) - 1)])
 
 
 def parse_schedule(quantity: str, text: str) -> Schedule:
@@ -111,8 +111,8 @@ def parse_schedule(quantity: str, text: str) -> Schedule:
     if None in values:
         wrong = rest.split("..")[values.index(None)]
         raise InputError(f"{quantity}: {text!r}: {wrong!r} is no number; {FORMS}")
-    most = 3 if kind == "quadratic" else len(values)
-    if not 2 <= len(values) <= most:
+    max_values = 3 if kind == "quadratic" else len(values)
+    if not 2 <= len(values) <= max_values:
         needs = "two or three values" if kind == "quadratic" else "two values or more"
         raise InputError(f"{quantity}: {text!r}: {kind} needs {needs}, between two dots (..)")
     found = np.array(cast("list[float]", values))
@@ -127,13 +127,13 @@ def parse_schedules(text: str) -> tuple[Schedule, Schedule, Schedule]:
     form = "write shape=0.5,scale=2,exponent=1.1 (scale in seconds), each a number or a schedule"
     found: dict[str, Schedule] = {}
     for part in text.split(","):
-        name, equals, said = part.partition("=")
+        name, equals, value = part.partition("=")
         name = name.strip()
         if not equals or name not in QUANTITIES:
             raise InputError(f"{text}: {part.strip()!r} is none of {', '.join(QUANTITIES)}; {form}")
         if name in found:
             raise InputError(f"{text}: {name} is given twice; {form}")
-        found[name] = parse_schedule(name, said)
+        found[name] = parse_schedule(name, value)
     lacking = [name for name in QUANTITIES if name not in found]
     if lacking:
         raise InputError(f"{text}: no {' and no '.join(lacking)}; {form}")
@@ -183,8 +183,8 @@ def pieces(schedules: Mapping[str, Schedule], duration_s: float) -> tuple[Array,
         cuts.append(np.linspace(0, duration_s, PIECES + 1))
     edges = np.unique(np.concatenate(cuts))
     start, length = edges[:-1], np.diff(edges)
-    kept = length > duration_s * 1e-9
-    start, length = start[kept], length[kept]
+    mask = length > duration_s * 1e-9
+    start, length = start[mask], length[mask]
     return start, length, {name: each.at(start + length / 2, duration_s) for name, each in schedules.items()}
 
 

@@ -95,10 +95,10 @@ def notes_on(workload: Workload, max_model_len: int | None) -> list[str]:
     notes = []
     if max_model_len is not None:
         prompt = pl.col("request_tokens")
-        whole = prompt + pl.col("response_tokens")
+        total = prompt + pl.col("response_tokens")
         refused, cut = workload.requests.select(
             (prompt >= max_model_len).sum().alias("refused"),
-            ((prompt < max_model_len) & (whole > max_model_len)).sum().alias("cut"),
+            ((prompt < max_model_len) & (total > max_model_len)).sum().alias("cut"),
         ).row(0)
         if refused:
             notes.append(

@@ -20,7 +20,7 @@ BEFORE, AFTER = (150.0, 250.0), (1600.0, 30.0)
 """Median request and response tokens before and after the turn."""
 SPREAD = 0.6
 """Standard deviation of the logarithm of lengths."""
-MOST = 2000
+MAX_TOKENS = 2000
 """Longest request and longest response: together they fit the shortest context of the presets' Llama."""
 
 
@@ -30,7 +30,7 @@ def turnover(requests: int = REQUESTS, seed: int = 0) -> Workload:
     at = np.sort(rng.uniform(0.0, SPAN_S, rng.poisson(requests)))
     medians = np.where((at < TURN_S)[:, None], BEFORE, AFTER)
     drawn = np.exp(np.log(medians) + SPREAD * rng.standard_normal((len(at), 2)))
-    lengths = np.clip(np.rint(drawn), 1, MOST).astype(np.int64)
+    lengths = np.clip(np.rint(drawn), 1, MAX_TOKENS).astype(np.int64)
     known = pl.DataFrame({"at_s": at, "request_tokens": lengths[:, 0], "response_tokens": lengths[:, 1]})
     recipe = {
         "construction": "turnover",

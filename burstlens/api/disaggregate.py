@@ -331,7 +331,7 @@ def _drawn(
     trace = open_source(source, progress)
     try:
         if unselected and plan_from is None:
-            cut = busiest_of_trace(trace, service=options.service, model=options.model, most=limit)
+            cut = busiest_of_trace(trace, service=options.service, model=options.model, max_requests=limit)
             if cut is not None:
                 options = replace(options, start_s=cut.start_s, end_s=cut.end_s, first=cut.first)
         given = {name: value for name, value in options.given().items() if name != "seed"}

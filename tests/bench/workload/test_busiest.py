@@ -63,7 +63,7 @@ def test_the_longest_that_is_half_full_is_taken_and_none_of_its_length_is_fuller
 
 @pytest.mark.parametrize(("service", "model"), [(None, None), ("conversation", None), (None, "GPT-4")])
 def test_the_real_week_holds_what_is_told(week: Trace, service: str | None, model: str | None) -> None:
-    found = busiest_of_trace(week, service=service, model=model, most=800)
+    found = busiest_of_trace(week, service=service, model=model, max_requests=800)
     assert found is not None
     held = from_trace(week, service=service, model=model, start_s=found.start_s, end_s=found.end_s)
     assert len(held.requests) == found.requests <= 800
