@@ -1,4 +1,4 @@
-"""Sessions: turns, the time between turns, and how the one goes with the other.
+"""Sessions: turns, the time between turns, and how both are related.
 
 A failed request is a turn too: a person sent it. Every interval takes the session as the independent thing,
 by resampling or by cluster-robust errors. Not here: the estimators (see `sessions`), the laws (see `laws`).
@@ -152,19 +152,25 @@ class Conversations(TracePart):
 
 
 def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
-    """Describe the sessions of each service that has any; `seed` drives the resampling of sessions."""
+    """Describe the sessions of each service that has any.
+
+    Parameters
+    ----------
+    trace : Trace
+    seed : int
+        Of the resampling of sessions.
+    """
     rng = np.random.default_rng(seed)
     frames: dict[str, list[pl.DataFrame]] = {name: [] for name in _SCHEMAS}
     missing = []
     if not trace.info.has_sessions:
         missing.append(
-            "The log names no sessions: turns per conversation and the time between them cannot be told."
+            "The log has no sessions, so turns per conversation and the time between them are unknown."
         )
     elif too_many(trace):
         missing.append(
-            f"More than {trace.engine.fetch_limit_rows:,} requests name their session, "
-            "too many to bring to one process: "
-            "for turns and intervals, use a trace of fewer days, or DuckDB as the engine."
+            f"More than {trace.engine.fetch_limit_rows:,} requests name a session, too many for one process. "
+            "For turns and the time between them, read fewer days or use DuckDB as the engine."
         )
     else:
         edges = [(row["start_s"], row["end_s"]) for row in trace.segments.iter_rows(named=True)]
@@ -181,8 +187,9 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
                 frames[name].append(frame.with_columns(keys).select(_cast(_SCHEMAS[name])))
             if sessions.idle_s is None:
                 missing.append(
-                    f"{spoken(selection.label)}: the log has no elapsed time, so intervals are told from "
-                    "request to request only."
+                    f"{spoken(selection.label)}: the log has no elapsed time, so intervals run from request "
+                    "to "
+                    "request only."
                 )
     made: dict[str, Any] = {
         name: pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMAS[name])
@@ -442,46 +449,52 @@ def _tell(part: Conversations, selection: str) -> list[str]:
     value = {name: interval_of(row, "value") for name, row in measured.items()}
     who = "sessions" if selection == "all" else f"{selection} sessions"
     out = [
-        f"{who}: {value['single_share']:.1%} have a single request, the median is {value['median'].value:g} "
-        f"and the mean {value['mean']:.2f}, {value['four_or_fewer']:.1%} have four or fewer "
-        f"({measured['mean']['sessions']:,} sessions)."
+        f"of {measured['mean']['sessions']:,} {who}, {value['single_share']:.1%} have a single request and "
+        f"{value['four_or_fewer']:.1%} four or fewer; the median is {value['median'].value:g}, the mean "
+        f"{value['mean']:.2f}."
     ]
     for row in of(part.decline):
         ratio = interval_of(row, "ratio")
         decline = f"turns decline {'exponentially rather than as' if ratio.low > 0 else 'as'} a power law"
         if ratio.low <= 0 <= ratio.high:
-            decline = "an exponential decline of turns and a power law cannot be told apart"
+            decline = "cannot tell an exponential decline of turns from a power law"
         best = next((m["family"] for m in of(part.turn_models, best=True)), "neither")
         out.append(
             f"{decline} (log-likelihood ratio per session {ratio:.3f}); the best law by AIC is {best}."
         )
     if "interval_median_s" in value:
         median, high = value["interval_median_s"], value["interval_p90_s"]
-        out.append(f"the time between two requests of a session is {median:.0f} s, its P90 {high:.0f} s.")
+        out.append(
+            f"the median time between two requests of a session is {median:.0f} s, the P90 {high:.0f} s."
+        )
     related = {row["of"]: interval_of(row, "correlation") for row in of(part.relations)}
     if np.isfinite(related["mean interval"].low):
         mean = related["mean interval"]
-        goes = _direction(mean, "goes up", "goes down", "is not seen to go")
-        out.append(f"the mean interval of a session {goes} with its requests (correlation {mean:.2f}).")
+        goes = _direction(mean, "grows", "shrinks", "does not visibly change")
+        out.append(
+            f"the mean interval of a session {goes} with its number of requests (correlation {mean:.2f})."
+        )
     fixed = f"{LONG_S[1]:g} s"
     number, share = related[f"number over {fixed}"], related[f"share over {fixed}"]
     if np.isfinite(number.low):
-        grows = _direction(number, "grows", "shrinks", "is not seen to grow")
-        because = ", partly because there are more of them" if number.low > 0 else ""
+        grows = _direction(number, "grows", "shrinks", "does not visibly change")
+        because = ", partly because it has more intervals" if number.low > 0 else ""
         out.append(
-            f"the number of intervals over {fixed} in a conversation {grows} with its requests (correlation "
+            f"the number of intervals over {fixed} in a session {grows} with its number of requests "
+            "(correlation "
             f"{number:.2f}){because}; their share of its intervals "
-            f"{_direction(share, 'grows too', 'shrinks', 'is not seen to change')} (correlation {share:.2f})."
+            f"{_direction(share, 'grows too', 'shrinks', 'does not visibly change')} (correlation "
+            f"{share:.2f})."
         )
     cut = measured["cut_share"]
     if cut["value"] > 0 and measured["mean"]["whole_only"] is not None:
         out.append(
-            f"{cut['value']:.1%} of the sessions lie so near an edge of the record that they may be cut; "
+            f"{cut['value']:.1%} of the sessions lie so near an edge of the record that they may be cut off; "
             f"the others have {measured['mean']['whole_only']:.2f} requests on average."
         )
     return [spoken(sentence) for sentence in out]
 
 
 def _direction(value: Interval, up: str, down: str, neither: str) -> str:
-    """Which of three words an interval against zero deserves; undefined is the third."""
+    """One of three phrases, by where an interval lies against zero; the third if undefined."""
     return up if value.low > 0 else down if value.high < 0 else neither

@@ -2,7 +2,7 @@
 
 Failures are dropped first, then absent and zero lengths, and counted. Not here: the laws (`families`),
 the tests for modes (`modality`), responses by request (`by_request`) and the copula (`joint`); this module
-asks the queries, hands their tables on and says what came out.
+runs the queries and passes their tables on.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ FEWEST_ROWS = 50
 LINEAR_RANGE = (300, 2000)
 """Request tokens over which the paper's Figure 8 shows a straight line."""
 BLOCKS = 100
-"""Stretches of equal time that intervals take as alike within."""
+"""Blocks of equal time; intervals allow for requests of one block being alike."""
 SUMS = ["n", "x", "y", "xx", "xy", "yy"]
-"""What a line needs of each stretch, x request and y response tokens."""
+"""What a line needs of each block of time, x request and y response tokens."""
 DRAWN_CELLS_PER_E = 6
 """Bins of the drawn histograms: 18 % wide, or single token counts where those are wider."""
 MIXTURES = ("log_normal", "log_normal_mixture_2", "log_normal_mixture_3")
@@ -114,7 +114,14 @@ def joint_model(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> JointModel
 
 
 def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
-    """Fit and compare the lengths of every selection; the same seed gives the same answer."""
+    """Fit and compare the lengths of every selection.
+
+    Parameters
+    ----------
+    trace : Trace
+    seed : int
+        The same seed gives the same result.
+    """
     rows: Rows = {name: [] for name in SCHEMAS}
     frames: dict[str, pl.DataFrame] = {}
     counted = over_selections(trace, trace.engine.ask("length_rows"), [])
@@ -137,7 +144,7 @@ def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
         _describe_pair(rows, frames, trace, seed)
     few = [f"{r['column']} lengths of {r['selection']} ({r['used']})" for r in rows["rows"] if _is_few(r)]
     if few:
-        missing.append(f"Too few to fit laws to, under {FEWEST_ROWS}: {'; '.join(few)}.")
+        missing.append(f"Too few lengths to fit laws (fewer than {FEWEST_ROWS}): {'; '.join(few)}.")
     for name, schema in SCHEMAS.items():
         if name not in frames:
             frames[name] = pl.DataFrame(rows[name], schema=schema, orient="row").fill_nan(None)
@@ -150,13 +157,13 @@ def _is_few(row: dict[str, Any]) -> bool:
 
 
 def _lacking(trace: Trace, counted: pl.DataFrame) -> list[str]:
-    """One sentence for each side that the log tells no lengths of."""
+    """One sentence for each side without lengths in the log."""
     everything = counted.select(pl.exclude("selection_id")).row(0, named=True)
     left = everything["n"] - everything["failed"]
     lacks = []
     for side in SIDES:
         if everything[f"{side}_absent"] + everything[f"{side}_zero"] >= left:
-            lacks.append(f"The log of {trace.info.name} tells no {side} lengths.")
+            lacks.append(f"The log of {trace.info.name} has no {side} lengths.")
     return lacks
 
 
@@ -189,7 +196,7 @@ def _named(trace: Trace, table: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def _describe_side(rows: Rows, named: dict[str, Any], data: Histogram, seed: list[int]) -> None:
-    """Everything about one column of one selection."""
+    """Add the rows of one column of one selection: quantiles, fits, modes, histogram."""
     maximum = int(data.values[-1])
     found = dict(zip(QUANTILES, data.quantile(np.array(list(QUANTILES.values()))).tolist(), strict=True))
     rows["quantiles"].append({**named, "n": int(data.n), "mean": data.mean, **found, "max": maximum})
@@ -259,7 +266,7 @@ def _describe_side(rows: Rows, named: dict[str, Any], data: Histogram, seed: lis
 
 
 def _parameter_rows(fit: Fit, maximum: int) -> Iterable[dict[str, Any]]:
-    """Parameters with intervals; none for one at its bound, or that the data say nothing about."""
+    """Parameters with intervals; no interval for one at its bound, or that the data do not determine."""
     bound = at_bound(fit, maximum)
     for name, interval in fit.parameters.items():
         known = name not in bound and np.isfinite(interval.low) and np.isfinite(interval.high)
@@ -306,7 +313,7 @@ def _draw(
 
 
 def _describe_pair(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, seed: int) -> None:
-    """Everything about requests against responses, per selection."""
+    """Add the rows on requests against responses of every selection."""
     ask, resolution = trace.engine.ask, trace.info.resolution_s
     start = np.floor(trace.start_s / resolution)
     span = max(trace.end_s / resolution - start + 1, 1.0)

@@ -1,4 +1,4 @@
-"""What the tables of `lengths` say, in plain sentences; every number is read from them."""
+"""The tables of `lengths` in plain sentences; every number comes from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.result import Interval
 from .families import TITLES
 
 FEWEST = 50
-"""Pairs of lengths below which nothing is said of how they go together."""
+"""With fewer pairs of lengths there is no sentence on their relation."""
 CLOSE = 0.05
 """A law that misplaces no more of the requests than this, at any length, describes them."""
 MAX_NAMED = 6
@@ -57,8 +57,8 @@ def _laws(zipf: pl.DataFrame) -> list[str]:
             if named:
                 verdict = f"are within {CLOSE:.0%} of" if follows else "do not follow"
                 lines.append(
-                    f"{column.capitalize()} lengths {verdict} a bounded Zipf law "
-                    f"(Kolmogorov–Smirnov distance; that of the best law by BIC): {_listed(named)}."
+                    f"{column.capitalize()} lengths {verdict} a bounded Zipf law: {_listed(named)} "
+                    "(Kolmogorov–Smirnov distances; best law by BIC)."
                 )
     return lines
 
@@ -75,12 +75,14 @@ def _listed(named: list[str]) -> str:
 
 
 def _law(row: dict[str, Any]) -> str:
-    best = "itself" if row["winner"] == "zipf" else f"{TITLES[row['winner']]} {row['winner_ks']:.1%}"
-    return f"{row['selection']} {row['ks']:.1%} with exponent {_with(row, 'exponent', '.2f')} ({best})"
+    zipf = f"{row['selection']} is {row['ks']:.1%} off with exponent {_with(row, 'exponent', '.2f')}"
+    if row["winner"] == "zipf":
+        return f"{zipf}, and no law is better"
+    return f"{zipf}, a {TITLES[row['winner']]} {row['winner_ks']:.1%}"
 
 
 def _modes(table: pl.DataFrame) -> list[str]:
-    """What both tests say of responses, a sentence for each scale and verdict, naming the selections."""
+    """Verdict of both tests on responses: a sentence for each scale and verdict, naming the selections."""
     lines = []
     responses = _parts(table).filter(pl.col("column") == "response")
     for (verdict, scale), group in responses.group_by("verdict", "scale", maintain_order=True):
@@ -90,14 +92,14 @@ def _modes(table: pl.DataFrame) -> list[str]:
             "one mode": "have one mode, by the dip test and by the mixture",
         }.get(str(verdict), f"have {verdict}")
         where = "a logarithmic scale" if scale == "log tokens" else "the scale of tokens"
-        lines.append(f"On {where} response lengths {found}: {_listed(named)}.")
+        lines.append(f"On {where}, response lengths {found}: {_listed(named)}.")
     return lines
 
 
 def _selection_modes(row: dict[str, Any]) -> str:
     at = [f"{row[mode]:,.0f}" for mode in ("mode_1", "mode_2", "mode_3") if row[mode] is not None]
     places = f"{', '.join(at[:-1])} and {at[-1]}" if len(at) > 1 else at[0]
-    return f"{row['selection']} (dip {row['dip']:.1%}, p = {row['p_value']:.3f}; near {places} tokens)"
+    return f"{row['selection']} near {places} tokens (dip {row['dip']:.1%}, p = {row['p_value']:.3f})"
 
 
 def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
@@ -105,7 +107,7 @@ def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
     joint = _of(tables["joint"], name)
     if not joint or joint[0]["n"] < FEWEST:
         return []
-    lines = [f"{whose} go with their requests by a rank correlation of {_with(joint[0], 'spearman', '.2f')}."]
+    lines = [f"{whose} and their requests have a rank correlation of {_with(joint[0], 'spearman', '.2f')}."]
     for row in _of(tables["slope"], name):
         if row["range"] != "all":
             lines.append(_slope(row, whose))
@@ -114,10 +116,10 @@ def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
             lines.append(_spread(row, whose))
     best = "rank grid" if joint[0]["copula"] == "rank_grid" else "Gaussian copula"
     lines.append(
-        f"Drawing both lengths of {'' if name == 'all' else f'{name} '}requests on their own misplaces "
-        f"{joint[0]['tv_independent']:.1%} of pairs, a Gaussian copula {joint[0]['tv_gaussian']:.1%}, "
-        f"a rank grid {joint[0]['tv_grid']:.1%} (chance alone {joint[0]['tv_chance']:.1%}): "
-        f"by BIC the {best} is used."
+        f"A {best} joins request and response lengths{'' if name == 'all' else f' of {name}'} best, by BIC. "
+        f"Drawing both sides independently misplaces {joint[0]['tv_independent']:.1%} of pairs, a Gaussian "
+        f"copula {joint[0]['tv_gaussian']:.1%}, a rank grid {joint[0]['tv_grid']:.1%}, chance alone "
+        f"{joint[0]['tv_chance']:.1%}."
     )
     return lines
 
@@ -132,12 +134,12 @@ def _slope(row: dict[str, Any], whose: str) -> str:
             way = "shrink with"
     means = ""
     if row["straightness"] is not None:
-        means = f"a straight line explains {row['straightness']:.0%} of how the mean moves and "
-    else:
-        means = "a straight line explains "
+        means = f"{row['straightness']:.0%} of how their mean changes and "
     return (
-        f"{whose} {way} the request from {row['range']}: {_with(row, 'slope', '.3f')} response tokens per "
-        f"request token; {means}{row['r_squared']:.1%} of how single responses vary."
+        f"From {row['range']}, {_lower(whose)} {way} the request: {_with(row, 'slope', '.3f')} response "
+        "tokens "
+        f"per request token. A straight line explains {means}{row['r_squared']:.1%} of how single responses "
+        "vary."
     )
 
 
@@ -145,16 +147,22 @@ def _spread(row: dict[str, Any], whose: str) -> str:
     closer = "a Gaussian" if row["ks_normal"] <= row["ks_log_normal"] else "a log-normal"
     growth = ""
     if row["growth"] is not None:
-        growth = f"; their standard deviation grows as request length to the {_with(row, 'growth', '.2f')}"
+        growth = (
+            f" Their standard deviation grows as request length to the power {_with(row, 'growth', '.2f')}."
+        )
     return (
-        f"Per request bin from {row['range']}, {whose[0].lower()}{whose[1:]} are {row['ks_normal']:.1%} off "
-        f"a Gaussian and {row['ks_log_normal']:.1%} off a log-normal, so closer to {closer}, with skewness "
-        f"{row['skewness']:.2f} on average{growth}."
+        f"From {row['range']}, {_lower(whose)} to requests of about the same length are closer to {closer}: "
+        f"{row['ks_normal']:.1%} off a Gaussian, {row['ks_log_normal']:.1%} off a log-normal, with skewness "
+        f"{row['skewness']:.2f} on average.{growth}"
     )
 
 
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
 def _dropped(rows: pl.DataFrame) -> list[str]:
-    """What was left out of the whole trace, once."""
+    """How many rows of the trace were left out."""
     totals = rows.filter(pl.col("service").is_null() & pl.col("model").is_null()).to_dicts()
     if not totals or not any(row["failed"] + row["absent"] + row["zero"] for row in totals):
         return []

@@ -17,7 +17,7 @@ import polars as pl
 
 from ..core.arrays import Array, Integers, Mask
 from ..core.result import LEVEL, Z
-from ..core.units import DAY_S
+from ..core.units import DAY_S, time_span
 from ..stats.gamma import GapSums, Likelihood
 from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
 from ..stats.proportions import wilson
@@ -119,9 +119,18 @@ class Arrivals(TracePart):
 
 
 def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> Arrivals:
-    """Fit a Gamma to the gaps of every window of `window_s` seconds and of every selection."""
+    """Fit a Gamma to the gaps of every window and of every selection.
+
+    Parameters
+    ----------
+    trace : Trace
+    window_s : float
+        Length of a window, in seconds.
+    seed : int
+        Of every bootstrap and subsample.
+    """
     if trace.info.spread:
-        missing = "The log counts requests per minute, so gaps and their law cannot be told from this trace."
+        missing = "The log counts requests per minute, so gaps between requests and their law are unknown."
         empty = (pl.DataFrame(schema=s) for s in _SCHEMAS)
         return Arrivals((missing,), window_s, *empty, marks=trace.info.marks)
     windows = windows_of(trace, window_s)
@@ -323,17 +332,23 @@ def _missing(trace: Trace, windows: Windows, spreads: list[_Row], batched: list[
     out = []
     if batched:
         out.append(
-            f"Most requests of {', '.join(batched)} share their stamp with another, far more than the "
-            "stamps' clock explains: they were logged or sent in batches, and no Gamma describes their gaps."
+            f"No Gamma law describes the gaps of {', '.join(batched)}: most requests share their time stamp "
+            "with "
+            "another, far more than the clock explains. They were logged or sent in batches."
         )
     if windows.working is None:
-        out.append("The date of the trace's first day is unknown, so working hours cannot be told apart.")
+        out.append(
+            "The date of the trace's first day is unknown, so working hours are not compared with other "
+            "hours."
+        )
     with_spread = {row["selection"] for row in spreads}
     small = [s.label for s in trace.selections if s.label not in with_spread]
     if small:
         out.append(
-            f"Fewer than {FEWEST_FOR_PRIOR} windows with {SMALL} gaps of at least half a tick each: "
-            f"how far shapes vary beyond chance cannot be told for {', '.join(small)}."
+            f"Too short to say whether burstiness changes over time for {', '.join(small)}: that needs "
+            f"{FEWEST_FOR_PRIOR} windows of {time_span(windows.window_s)} with {SMALL} requests each, no "
+            "more than "
+            "two per tick of the log's clock."
         )
     return tuple(out)
 
@@ -342,28 +357,30 @@ def shape_sentence(row: _Row, window_s: float) -> str:
     """A row of `Arrivals.spread` for shapes in words: the median, and how far it varies beyond chance."""
     if row["excess_log_sd_low"] > 0:
         factors = np.exp([row["excess_log_sd"], row["excess_log_sd_low"], row["excess_log_sd_high"]])
-        beyond = "beyond chance by a factor of {:.2f} [{:.2f}, {:.2f}]".format(*factors)
+        change = "burstiness changes over time: the shape varies beyond chance by a factor of "
+        change += "{:.2f} [{:.2f}, {:.2f}]".format(*factors)
     else:
-        beyond = "no more than sampling error explains"
+        change = "burstiness does not change over time by more than sampling error explains"
     return (
-        f"{row['selection']}, {row['scope']}: the median shape of {row['windows']:,} windows of "
-        f"{window_s / 60:g} minutes is {row['median']:.2f} (middle half {row['q25']:.2f} to "
-        f"{row['q75']:.2f}); it varies {beyond}."
+        f"{row['selection']}, {row['scope']}: {change} (median shape {row['median']:.2f}, middle half "
+        f"{row['q25']:.2f} to {row['q75']:.2f}, {row['windows']:,} windows of {time_span(window_s)})."
     )
 
 
 def _fit_sentence(row: _Row) -> str:
     return (
-        f"{row['selection']}, {row['scope']}: a Gamma is rejected at 5 % in {row['rejected_share']:.0%} "
+        f"{row['selection']}, {row['scope']}: a test at 5 % rejects the Gamma law in "
+        f"{row['rejected_share']:.0%} "
         f"[{row['rejected_share_low']:.0%}, {row['rejected_share_high']:.0%}] of {row['tested']} windows; "
-        "chance alone rejects 5 %."
+        "by chance it would reject 5 %."
     )
 
 
 def _overall_sentence(row: _Row) -> str:
     return (
         f"{row['selection']}: {row['rate_rps']:.3g} requests/s [{row['rate_rps_low']:.3g}, "
-        f"{row['rate_rps_high']:.3g}]; one Gamma for all {row['n']:,} requests has shape {row['shape']:.2f} "
-        f"[{row['shape_low']:.2f}, {row['shape_high']:.2f}], so a CV of {row['cv_fit']:.2f} where the gaps "
-        f"have {row['cv']:.2f}."
+        f"{row['rate_rps_high']:.3g}]. One Gamma law for all {row['n']:,} requests has shape "
+        f"{row['shape']:.2f} "
+        f"[{row['shape_low']:.2f}, {row['shape_high']:.2f}]: a CV of {row['cv_fit']:.2f}, against "
+        f"{row['cv']:.2f} of the gaps themselves."
     )

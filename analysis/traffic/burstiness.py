@@ -16,7 +16,7 @@ from scipy import special
 
 from ..core.arrays import Array
 from ..core.result import LEVEL, Z, estimates, number
-from ..core.units import MINUTE_S, per_span
+from ..core.units import MINUTE_S, per_span, time_span
 from ..stats.quantiles import chi_square, poisson
 from ..stats.renewal import count_variance
 from ..trace.bin_counts import BlockCounts, BlockGaps, Blocks
@@ -106,13 +106,19 @@ class Burstiness(TracePart):
 def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None = None) -> Burstiness:
     """Measure variation of gaps and counts of every selection.
 
-    `arrivals` is the answer of `describe_arrivals` on the same trace where it is at hand; else it is asked.
+    Parameters
+    ----------
+    trace : Trace
+    seed : int
+        Of the resampling of blocks of time.
+    arrivals : Arrivals, optional
+        Result of `describe_arrivals` on the same trace; computed here if absent.
     """
     segments = trace.engine.table("segments").sort("start_tick")
     tick_s = trace.info.resolution_s
     if not len(segments):
         return Burstiness(
-            ("The trace holds no requests.",), _frame([], GAPS_SCHEMA), _frame([], DISPERSION_SCHEMA)
+            ("The trace has no requests.",), _frame([], GAPS_SCHEMA), _frame([], DISPERSION_SCHEMA)
         )
     clock = _Clock(
         start=segments["start_tick"].to_numpy().astype(float) * tick_s,
@@ -141,16 +147,18 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
     few = [s.label for s in trace.selections if s.n < FEWEST_REQUESTS]
     if few:
         missing.append(
-            f"Under {FEWEST_REQUESTS} requests: the dispersion of {', '.join(few)} cannot be told."
+            f"Cannot tell how much the load of {', '.join(few)} varies: fewer than {FEWEST_REQUESTS} "
+            "requests."
         )
-    omitted = [f"{w:g} s" for w in WIDTHS_S if w not in widths]
+    omitted = [time_span(w) for w in WIDTHS_S if w not in widths]
     if omitted:
         missing.append(
-            f"Counts in bins of {', '.join(omitted)} say nothing here: the stamps are too coarse for them "
-            f"or the record holds fewer than {FEWEST_BINS}."
+            f"No counts in bins of {', '.join(omitted)}: the log's clock is too coarse for them, or the "
+            "record has "
+            f"fewer than {FEWEST_BINS}."
         )
     if trace.info.spread:
-        missing.append("The log counts requests per minute, so the variation of gaps cannot be told.")
+        missing.append("The log counts requests per minute, so the variation of gaps is unknown.")
     return Burstiness(tuple(missing), _frame(gaps, GAPS_SCHEMA), _frame(rows, DISPERSION_SCHEMA))
 
 
@@ -318,25 +326,26 @@ def _frame(rows: list[_Row], schema: dict[str, Any]) -> pl.DataFrame:
 def _dispersion_sentence(rows: list[_Row]) -> str:
     """Verdict at the middle width, and how the index grows to the widest."""
     row, widest = rows[len(rows) // 2], rows[-1]
+    width = per_span(row["width_s"])
     if row["idc_low"] > row["idc_poisson_high"]:
-        verdict = "burstier than Poisson"
+        verdict = f"load {width} is burstier than Poisson"
     elif row["idc_high"] < row["idc_poisson_low"]:
-        verdict = "more even than Poisson"
+        verdict = f"load {width} is more even than Poisson"
     else:
-        verdict = "not told from Poisson"
+        verdict = f"cannot tell load {width} from Poisson"
     again = row["idc_regenerated"]
-    regenerated = "" if again is None else f" and the fitted windows regenerate {number(again)}"
+    fitted = "" if again is None else f" The fitted windows reproduce {number(again)}."
     return (
-        f"{row['selection']}: counts {per_span(row['width_s'])} are {verdict}, with an index of dispersion "
-        f"of {number(row['idc'])} [{number(row['idc_low'])}, {number(row['idc_high'])}] where Poisson has 1"
-        f"{regenerated}; {per_span(widest['width_s'])} it is "
-        f"{number(widest['idc'])} [{number(widest['idc_low'])}, {number(widest['idc_high'])}], the "
-        f"busiest holding {number(widest['peak_to_mean'])} times the mean."
+        f"{row['selection']}: {verdict}. It varies {number(row['idc'])} [{number(row['idc_low'])}, "
+        f"{number(row['idc_high'])}] times as much as Poisson traffic of the same rate would.{fitted} "
+        f"{per_span(widest['width_s']).capitalize()} it varies {number(widest['idc'])} "
+        f"[{number(widest['idc_low'])}, {number(widest['idc_high'])}] times as much, and the busiest bin has "
+        f"{number(widest['peak_to_mean'])} times the mean."
     )
 
 
 def _gaps_sentence(row: _Row) -> str:
     return (
-        f"{row['selection']}: gaps have a CV of {row['cv']:.2f} [{row['cv_low']:.2f}, {row['cv_high']:.2f}]; "
-        f"Poisson arrivals at this rate would have {row['cv_poisson']:.2f}."
+        f"{row['selection']}: gaps between requests have a CV of {row['cv']:.2f} [{row['cv_low']:.2f}, "
+        f"{row['cv_high']:.2f}]; Poisson arrivals at this rate would have {row['cv_poisson']:.2f}."
     )

@@ -1,8 +1,8 @@
 """How often requests fail: rates, their spread over days, failures against load, one model against another.
 
-Days are what an operator sees and what failures cluster in, so beside Wilson's interval, which takes
-requests for independent, each rate has one that resamples days, and the pooled rate stands beside the mean
-of daily rates, which is another number. Not here: what counts as a failure (the log's reader says so in
+An operator sees days, and failures cluster in days. So each rate has two intervals: Wilson's, which takes
+requests as independent, and one that resamples days. The pooled rate and the mean of the daily rates are
+two numbers, and both are given. Not here: what counts as a failure (the log's reader says so in
 `failure_rule`; in BurstGPT zero response tokens are a proxy for it).
 """
 
@@ -139,11 +139,18 @@ class Failures(TracePart):
 
 
 def describe_failures(trace: Trace, seed: int = 0) -> Failures:
-    """Describe the failures of a trace; `seed` drives the resampling of days."""
+    """Estimate failure rates of every selection, over days, by load and between models.
+
+    Parameters
+    ----------
+    trace : Trace
+    seed : int
+        Of the resampling of days.
+    """
     info = trace.info
     if not info.has_failures:
         return Failures(
-            missing=("The log does not tell which requests failed.",),
+            missing=("The log does not say which requests failed.",),
             rule=None,
             rates=pl.DataFrame(schema=RATES),
             daily_boxes=pl.DataFrame(schema=DAILY_BOXES),
@@ -160,7 +167,7 @@ def describe_failures(trace: Trace, seed: int = 0) -> Failures:
     load, slopes = _against_load(over_selections(trace, streams, by=("day", "load")))
     missing = []
     if daily["day"].n_unique() < 2:
-        missing.append("The record lies in a single day, so the spread of failures over days cannot be told.")
+        missing.append("The record covers a single day, so failures cannot be compared between days.")
     return Failures(
         missing=tuple(missing),
         rule=info.failure_rule,
@@ -386,10 +393,10 @@ def _tell(part: Failures) -> Iterator[str]:
     rows = part.rates.filter(pl.col("model").is_null(), pl.col("service").is_not_null() == several)
     for row in rows.iter_rows(named=True):
         who = "requests" if row["service"] is None else f"{row['selection']} requests"
-        days = f"; with days resampled, {row['rate_days_low']:.2%} to {row['rate_days_high']:.2%}"
+        days = f" Resampling days gives {row['rate_days_low']:.2%} to {row['rate_days_high']:.2%}."
         yield (
-            f"{interval_of(row, 'rate'):.2%} of {who} fail, {row['failed']:,} of {row['n']:,}"
-            f"{days if np.isfinite(row['rate_days_low']) else ''}."
+            f"{interval_of(row, 'rate'):.2%} of {who} fail ({row['failed']:,} of {row['n']:,})."
+            f"{days if np.isfinite(row['rate_days_low']) else ''}"
         )
     for row in part.compared.iter_rows(named=True):
         where = "" if row["service"] is None else f" in {row['service']}"
@@ -397,9 +404,15 @@ def _tell(part: Failures) -> Iterator[str]:
         kind = "difference_days" if by_days else "difference"
         low, high = row[f"{kind}_low"], row[f"{kind}_high"]
         how = "fails more often than" if low > 0 else "fails less often than" if high < 0 else None
+        if row["first_rate"] == row["second_rate"] == 0:
+            yield (
+                f"too few requests of {row['first']} and {row['second']}{where} to compare failure rates: "
+                "none failed."
+            )
+            continue
         compared = f"{row['first']} {how} {row['second']}{where}"
         if how is None:
-            compared = f"whether {row['first']} or {row['second']} fails more often{where} cannot be told"
+            compared = f"cannot tell whether {row['first']} or {row['second']} fails more often{where}"
         yield (
             f"{compared}: {row['first_rate']:.2%} against {row['second_rate']:.2%}, a difference of "
             f"{100 * row['difference']:.2f} [{100 * low:.2f}, {100 * high:.2f}] points"
@@ -410,17 +423,21 @@ def _tell(part: Failures) -> Iterator[str]:
             continue
         yield (
             f"failures of {row['selection']} requests come in bad days: between days they vary "
-            f"{interval_of(row, 'dispersion'):.1f} times as much as independent ones would. The mean of the "
-            f"daily rates is {row['daily_mean']:.2%}, of all requests {row['rate']:.2%}."
+            f"{interval_of(row, 'dispersion'):.1f} times as much as independent failures would. The mean of "
+            "the "
+            f"daily rates is {row['daily_mean']:.2%}, the rate of all requests {row['rate']:.2%}."
         )
     slopes = {row["selection"]: interval_of(row, "odds_ratio") for row in part.slopes.iter_rows(named=True)}
     for selection in rows["selection"]:
         ratio = slopes[selection]
         if np.isfinite(ratio.low):
-            change = "rise" if ratio.low > 1 else "fall" if ratio.high < 1 else "are not seen to change"
+            change = "rise" if ratio.low > 1 else "fall" if ratio.high < 1 else "do not visibly change"
             yield (
                 f"the odds of failing of {selection} requests {change} with the load of the minute "
                 f"(times {ratio:.2f} when the load doubles)."
             )
     if part.rule:
-        yield f"a failure is a request where {part.rule}: what the log shows, not what the server said."
+        yield (
+            f"a request counts as failed if {part.rule}. That is what the log shows, not what the server "
+            "reported."
+        )

@@ -106,7 +106,7 @@ class Hours:
         )
 
     def segments(self) -> list[slice]:
-        """The whole hours of each segment, as slices of the axis."""
+        """The observed hours of each segment, as slices of the axis."""
         out = []
         for segment in np.unique(self.segment):
             at = np.flatnonzero((self.segment == segment) & self.observed)
@@ -115,7 +115,7 @@ class Hours:
         return out
 
     def longest(self) -> int:
-        """Whole hours of the longest stretch."""
+        """Observed hours of the longest segment."""
         return max((s.stop - s.start for s in self.segments()), default=0)
 
     def named(self, rows: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Does the load repeat by the day and by the week: calendars, hour-of-day profiles, tests and verdicts.
 
-Everything is asked of requests per hour, empty hours included, on the log1p scale where a test needs
-variances, and never across a hole of the record as if it were quiet.
+Everything uses requests per hour, empty hours included, on the log1p scale where a test needs variances.
+A hole of the record never counts as quiet hours.
 
 A verdict comes from two tests at level `ALPHA` that fail in different ways:
 
@@ -57,14 +57,14 @@ from .hourly import (
 
 PERIODS_H = (DAY_H, WEEK_H)
 HOURS_NEEDED = {DAY_H: 3 * DAY_H, WEEK_H: 2 * WEEK_H}
-"""Shortest contiguous record, in hours, in which a period can be asked for: three days, two weeks."""
+"""Shortest contiguous record, in hours, in which a period can be tested: three days, two weeks."""
 
 CYCLES_TO_DENY = 4.0
 """Fewer cycles than this cannot show that a pattern is absent."""
 ALPHA = 0.01
 """Level of each of the two tests of a verdict."""
 BUSY_DAY = 10.0
-"""A weekday ratio is told in words where a mean weekend day has at least this many requests."""
+"""A weekday ratio gets a sentence if a mean weekend day has at least this many requests."""
 SHORTEST_PERIOD_H = 6.0
 """Spectra are listed down to this period."""
 
@@ -126,7 +126,7 @@ class Periodicity(TracePart):
     profile: pl.DataFrame
     """Box plots of requests per hour by `hour_of_day`; `days` is `all`, `weekdays` or `weekend`."""
     dominant: pl.DataFrame
-    """Fisher's g for any one period, on the longest stretch prewhitened by an autoregression of `order`."""
+    """Fisher's g for any one period, on the longest segment prewhitened by an autoregression of `order`."""
     spectra: pl.DataFrame
     """Lomb–Scargle `power` (1 on average in white noise), autoregressive `background`, and the `threshold`
     that a frequency named beforehand exceeds by chance with probability `ALPHA`."""
@@ -162,7 +162,14 @@ class Periodicity(TracePart):
 
 
 def describe_periodicity(trace: Trace, seed: int = 0) -> Periodicity:
-    """Ask a trace for daily and weekly patterns; `seed` drives the bootstrap intervals."""
+    """Test the hourly load of every selection for daily and weekly patterns.
+
+    Parameters
+    ----------
+    trace : Trace
+    seed : int
+        Of the bootstrap intervals.
+    """
     rng = np.random.default_rng(seed)
     hours = Hours.of(trace)
     tests, dominant, spectra = _tests(hours, rng)
@@ -186,14 +193,18 @@ def _missing(hours: Hours, trace: Trace) -> tuple[str, ...]:
     span = time_span(float((trace.segments["end_s"] - trace.segments["start_s"]).max()))  # type: ignore[arg-type]
     if length < HOURS_NEEDED[DAY_H]:
         out.append(
-            f"The longest stretch of the record lasts {span}; a daily pattern needs three days, "
-            "a weekly one two weeks."
+            "Too short for daily or weekly patterns: the longest part of the record without a hole is "
+            f"{span} "
+            "long. A daily pattern needs three days, a weekly one two weeks."
         )
     elif length < HOURS_NEEDED[WEEK_H]:
-        out.append(f"The longest stretch of the record lasts {span}; a weekly pattern needs two weeks.")
+        out.append(
+            f"Too short for weekly patterns: the longest part of the record without a hole is {span} long. "
+            "A weekly pattern needs two weeks."
+        )
     if trace.info.day0 is None:
         out.append(
-            "The log carries no dates: weekdays are unknown, and hours of the day count from its second 0."
+            "The log has no dates, so weekdays are unknown and hours of the day count from its second 0."
         )
     return tuple(out)
 
@@ -285,7 +296,7 @@ class _Study:
 
     @property
     def n(self) -> int:
-        """Hours in all stretches."""
+        """Hours in all segments."""
         return sum(len(s.values) for s in self.series)
 
     def test(self, period: int, rng: np.random.Generator) -> dict[str, object]:
@@ -346,7 +357,7 @@ class _Study:
 
 
 def _variance(segments: list[Segment]) -> float:
-    """Variance about each stretch's own mean."""
+    """Variance about each segment's own mean."""
     n = sum(len(s.values) for s in segments)
     return sum(float(np.var(s.values)) * len(s.values) for s in segments) / n
 
@@ -412,21 +423,21 @@ def _tell(row: dict[str, Any]) -> str:
     strength = Interval(row["strength"], row["strength_low"], row["strength_high"])
     numbers = (
         f"autocorrelation {row['autocorrelation']:.2f} at {row['period_h']} h, "
-        f"seasonal strength {strength:.2f} where noise has {row['strength_noise']:.2f}; "
-        f"{row['cycles']:.1f} cycles seen"
+        f"seasonal strength {strength:.2f} against {row['strength_noise']:.2f} for noise; "
+        f"{row['cycles']:.1f} cycles"
     )
     if row["verdict"] == "periodic":
         return spoken(f"{who} follow a {period} pattern ({numbers}).")
     if row["verdict"] == "aperiodic":
-        return spoken(f"{who} show no {period} pattern ({numbers}).")
-    return spoken(f"whether {who} follow a {period} pattern cannot be told: {row['reason']}.")
+        return spoken(f"{who} do not follow a {period} pattern ({numbers}).")
+    return spoken(f"cannot tell whether {who} follow a {period} pattern: {row['reason']}.")
 
 
 def _tell_weekdays(row: dict[str, Any]) -> str:
     """One weekday ratio in words."""
     ratio = Interval(row["ratio"], row["ratio_low"], row["ratio_high"])
-    who = "all services together" if row["service"] is None else row["selection"]
+    who = "all services" if row["service"] is None else row["selection"]
     return spoken(
-        f"{who}: a weekday brings {ratio:.2f} times the requests of a weekend day "
+        f"{who}: a weekday has {ratio:.2f} times the requests of a weekend day "
         f"({row['weekdays']} weekdays, {row['weekend_days']} weekend days)."
     )

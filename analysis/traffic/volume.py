@@ -1,6 +1,6 @@
 """How much there is: requests, span, services and models, tokens, rates, holes and repeated rows.
 
-A rate's interval comes from resampling stretches of time, since arrivals come in bursts and storms and a
+A rate's interval comes from resampling blocks of time, because arrivals come in bursts and storms and a
 Poisson interval would be many times too narrow. Not here: how the rate moves (see `periodicity`).
 """
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from ..core.arrays import Array, Integers
 from ..core.result import Interval
-from ..core.units import DAY_S, HOUR_S, MINUTE_S
+from ..core.units import DAY_S, HOUR_S, MINUTE_S, counted, time_span
 from ..stats.proportions import wilson
 from ..trace.aggregates import (
     flat,
@@ -33,7 +33,7 @@ BLOCKS_S = (DAY_S, HOUR_S, MINUTE_S)
 """Rates resample days, else hours, else minutes: the longest of which there are `FEWEST_BLOCKS`."""
 FEWEST_BLOCKS = 7
 MAX_ROWS_FOR_REPEATS = 3_000_000
-"""Repeated rows are counted in traces of up to so many requests; it takes longer than all else here."""
+"""Repeated rows are counted in traces of up to this many requests; it takes longer than all else here."""
 DRAWS = 400
 
 KEYS: dict[str, Any] = {"selection": pl.String, "service": pl.String, "model": pl.String}
@@ -71,13 +71,13 @@ class Volume(TracePart):
     observed_s: float
     """The span without the holes; rates are per second of this."""
     block_s: float
-    """Length of the stretches that the rates' intervals resample."""
+    """Length of the blocks of time that the rates' intervals resample."""
     sizes: pl.DataFrame
     """Per selection: `n` and its `share` of all, `failed`, `rate_rps` with interval, tokens in all (null
     where the log has none), and rows that share stamp, service, model and lengths with another (`repeated`,
     in `repeated_groups`; null where not counted). Equal rows are requests of the same second, not errors."""
     segments: pl.DataFrame
-    """Contiguous stretches of the record, with the silence of all services before each."""
+    """Contiguous parts of the record, with the silence of all services before each."""
 
     @classmethod
     def describe(cls, inputs: PartInputs) -> Volume:
@@ -103,7 +103,14 @@ class Volume(TracePart):
 
 
 def describe_volume(trace: Trace, seed: int = 0) -> Volume:
-    """Count a trace; `seed` drives the resampling of stretches of time."""
+    """Count requests and tokens, and estimate rates, of every selection.
+
+    Parameters
+    ----------
+    trace : Trace
+    seed : int
+        Of the resampling of blocks of time, which gives the rates' intervals.
+    """
     rng = np.random.default_rng(seed)
     engine, info = trace.engine, trace.info
     missing = []
@@ -114,7 +121,9 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
             pl.col("repeated", "repeated_groups").fill_null(0)
         )
     else:
-        missing.append(f"Repeated rows are counted in traces of up to {MAX_ROWS_FOR_REPEATS:,} requests.")
+        missing.append(
+            f"Repeated rows are counted only up to {MAX_ROWS_FOR_REPEATS:,} requests: it takes long."
+        )
     if not info.has_tokens:
         missing.append("The log has no token counts.")
     block_s = _block_s(trace)
@@ -122,9 +131,9 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
     blocks = over_selections(trace, by_stream.drop("failed"), by=("slot",))
     slots, covered_s = _covered(trace, block_s)
     rows = []
-    counted = over_selections(trace, totals, by=())
-    total = max(int(counted["n"].max() or 0), 1)  # type: ignore[arg-type]
-    for row in counted.iter_rows(named=True):
+    sizes = over_selections(trace, totals, by=())
+    total = max(int(sizes["n"].max() or 0), 1)  # type: ignore[arg-type]
+    for row in sizes.iter_rows(named=True):
         own = blocks.filter(pl.col("selection_id") == row["selection_id"])
         n = np.zeros(len(slots))
         n[np.searchsorted(slots, own["slot"].to_numpy())] = own["n"].to_numpy()
@@ -161,7 +170,7 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
 
 
 def _block_s(trace: Trace) -> float:
-    """The longest stretch of time of which the record holds enough."""
+    """The longest block of time of which the record has enough."""
     for block_s in BLOCKS_S:
         if len(_covered(trace, block_s)[0]) >= FEWEST_BLOCKS:
             return block_s
@@ -208,28 +217,28 @@ def _segments(trace: Trace, blocks: pl.DataFrame, block_s: float) -> pl.DataFram
 def _tell(part: Volume) -> list[str]:
     """Size, parts, rates, holes, tokens, repeats."""
     everything = part.sizes.row(0, named=True)
-    length = (
-        f"{part.span_s / DAY_S:.1f} days" if part.span_s >= 2 * DAY_S else f"{part.span_s / 60:.0f} minutes"
-    )
-    out = [f"{part.rows:,} requests over {length}, {interval_of(everything, 'rate_rps'):.3g} per second."]
+    length = f"in {time_span(part.span_s)}" if part.span_s > 0 else "at one instant"
+    rate = interval_of(everything, "rate_rps")
+    out = [f"{counted(part.rows, 'request')} {length}: {rate:.3g} per second."]
     for row in part.sizes.filter(pl.col("service").is_not_null()).iter_rows(named=True):
         out.append(
-            f"{row['selection']}: {row['n']:,} requests ({row['share']:.1%}), "
+            f"{row['selection']}: {counted(row['n'], 'request')} ({row['share']:.1%}), "
             f"{interval_of(row, 'rate_rps'):.3g} per second."
         )
     for row in part.segments.filter(pl.col("hole_before_s").is_not_null()).iter_rows(named=True):
         out.append(
-            f"the record has a hole of {row['hole_before_s'] / DAY_S:.1f} days before day "
-            f"{int(row['start_s'] // DAY_S)}, which no rate or pattern counts."
+            f"the record has a hole of {time_span(row['hole_before_s'])} before day "
+            f"{int(row['start_s'] // DAY_S)}. Rates and patterns leave it out."
         )
     if everything["request_tokens"] is not None:
         out.append(
-            f"they carry {everything['request_tokens']:,} request tokens and "
+            f"the requests carry {everything['request_tokens']:,} request tokens and "
             f"{everything['response_tokens']:,} response tokens."
         )
     if everything["repeated"]:
         out.append(
-            f"{everything['repeated']:,} requests share stamp, service, model and both lengths with another; "
-            "they are counted as the requests they are."
+            f"{everything['repeated']:,} requests have the same time stamp, service, model and lengths as "
+            "another. "
+            "They count as separate requests."
         )
     return out

@@ -1,6 +1,6 @@
 """The Gamma sequence at several lengths of the window, side by side, for a reader who changes the length.
 
-Not here: the fits (see `arrivals`, which every length is asked from), and which length is right.
+Not here: the fits (see `arrivals`, which fits each length), and which length is right.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import ClassVar
 import polars as pl
 
 from ..core.result import Part, number
+from ..core.units import time_span
 from ..trace.trace import Trace
 from .arrivals import Arrivals, describe_arrivals, shape_sentence
 
@@ -58,14 +59,14 @@ class Sequences(Part):
         for selection in self.windows["selection"].unique(maintain_order=True):
             rows = medians.filter(pl.col("selection") == selection)
             each = [
-                f"{number(shape)} at {number(window_s / 60)} minutes"
+                f"{number(shape)} at {time_span(window_s)}"
                 for window_s, shape in rows.select("window_s", "shape").iter_rows()
             ]
             out.append(f"{selection}: the median shape of a window is {', '.join(each)}.")
         return out
 
     def sentence(self, window_s: float, selection: str) -> str:
-        """What one sequence says: how far its shape varies beyond chance, where that can be told."""
+        """How far the shape of one sequence varies beyond chance, if there are enough windows to say."""
         rows = self.spread.filter(
             (pl.col("window_s") == window_s)
             & (pl.col("selection") == selection)
@@ -78,8 +79,9 @@ class Sequences(Part):
             (pl.col("window_s") == window_s) & (pl.col("selection") == selection)
         ).height
         return (
-            f"{selection}: {count:,} windows of {number(window_s / 60)} minutes hold enough requests for a "
-            "fit; too few to tell variation from chance."
+            f"{selection}: only {count:,} windows of {time_span(window_s)} have enough requests for a fit, "
+            "too few "
+            "to tell variation from chance."
         )
 
 

@@ -327,7 +327,7 @@ def test_order_of_rows_and_names_of_sessions_do_not_matter() -> None:
 def test_traces_without_sessions_say_so(week: Trace) -> None:
     part = describe_conversations(week)
     assert part.missing == (
-        "The log names no sessions: turns per conversation and the time between them cannot be told.",
+        "The log has no sessions, so turns per conversation and the time between them are unknown.",
     )
     assert part.sentences() == []
     assert all(table.is_empty() for table in part.tables().values())

@@ -181,7 +181,7 @@ def test_a_handful_of_requests_is_no_error(times: list[float]) -> None:
     found = describe_arrivals(trace_of(np.array(times)))
     assert found.windows["unfitted"].all()
     assert len(found.spread) == 0
-    assert any("cannot be told" in sentence for sentence in found.missing)
+    assert any("Too short to say" in sentence for sentence in found.missing)
 
 
 def test_a_schedule_regenerates_the_trace_it_was_fitted_to(week: Trace) -> None:

@@ -62,7 +62,7 @@ def test_poisson_arrivals_lie_in_the_poisson_bands() -> None:
     assert inside.sum() >= 4
     gaps = found.gaps.row(0, named=True)
     assert gaps["cv_poisson_low"] < gaps["cv"] < gaps["cv_poisson_high"]
-    assert any("not told from Poisson" in sentence for sentence in found.sentences())
+    assert any("cannot tell load per minute from Poisson" in sentence for sentence in found.sentences())
 
 
 def test_poisson_bands_hold_95_of_100_poisson_processes() -> None:
@@ -166,7 +166,7 @@ def test_counts_spread_over_minutes_start_at_a_minute() -> None:
     assert len(found.gaps) == 0
     assert len(describe_arrivals(spread).windows) == 0
     assert any("per minute" in sentence for sentence in found.missing)
-    assert all("regenerate" not in sentence for sentence in found.sentences())
+    assert all("reproduce" not in sentence for sentence in found.sentences())
 
 
 @pytest.mark.parametrize("times", [[5.0], [5.0, 5.0], [0.0, 30.0, 31.0]])

@@ -207,7 +207,7 @@ def test_minute_load_agrees_with_plain_python(make_trace: MakeTrace, rows: list[
 
 def test_logs_that_tell_no_failures_are_missing_them(traces: Callable[[str], Path]) -> None:
     part = describe_failures(open_trace(traces("azure_llm_2023_conv.csv")))
-    assert part.missing == ("The log does not tell which requests failed.",)
+    assert part.missing == ("The log does not say which requests failed.",)
     assert part.sentences() == []
     assert all(table.is_empty() for table in part.tables().values())
     assert part.rates.columns[:6] == ["selection", "service", "model", "n", "failed", "rate"]

@@ -238,7 +238,8 @@ def test_pattern_survives_a_hole_that_is_not_a_quiet_time(make_trace: MakeTrace)
 def test_week_holds_no_weekly_cycles_to_judge(week: Trace) -> None:
     part = describe_periodicity(week)
     assert part.missing == (
-        "The longest stretch of the record lasts 7 days; a weekly pattern needs two weeks.",
+        "Too short for weekly patterns: the longest part of the record without a hole is 7 days long. "
+        "A weekly pattern needs two weeks.",
     )
     assert part.tests["period_h"].unique().to_list() == [24]
     assert by_period(part, "conversation")[24]["verdict"] == "periodic"
@@ -248,7 +249,7 @@ def test_week_holds_no_weekly_cycles_to_judge(week: Trace) -> None:
 @pytest.mark.parametrize("name", ["azure_llm_2023_conv.csv", "mooncake_conversation_trace.jsonl"])
 def test_an_hour_cannot_tell_of_days(name: str, traces: Callable[[str], Path]) -> None:
     part = describe_periodicity(open_trace(traces(name)))
-    assert any("a daily pattern needs three days" in sentence for sentence in part.missing)
+    assert any("A daily pattern needs three days" in sentence for sentence in part.missing)
     assert part.tests.is_empty()
     assert part.spectra.columns == [
         *("selection", "service", "model"),
@@ -264,7 +265,7 @@ def test_without_dates_there_are_no_weekdays(make_trace: MakeTrace) -> None:
     assert part.calendar["weekday"].is_null().all()
     assert part.weekdays.is_empty()
     assert set(part.profile["days"]) == {"all"}
-    assert any("carries no dates" in sentence for sentence in part.missing)
+    assert any("has no dates" in sentence for sentence in part.missing)
     assert by_period(part)[24]["verdict"] == "periodic"
 
 

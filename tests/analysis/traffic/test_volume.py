@@ -70,7 +70,7 @@ def test_hole_is_no_time_of_low_rate(make_trace: MakeTrace) -> None:
     assert volume.segments["hole_before_s"].to_list() == [None, second[0] - first[-1]]
     assert volume.observed_s == (first[-1] - first[0] + 1) + (second[-1] - second[0] + 1)
     assert volume.rate_rps().value == pytest.approx((len(first) + len(second)) / volume.observed_s)
-    assert any("hole of 104.0 days" in sentence for sentence in volume.sentences())
+    assert any("hole of 104 days" in sentence for sentence in volume.sentences())
 
 
 def test_rate_interval_covers_the_rate_of_a_poisson_trace(make_trace: MakeTrace) -> None:
