@@ -74,8 +74,16 @@ FAILURES = {
 """What a statement fails of on a cluster, by what Spark says then, in a line with what mends it."""
 
 
-class Unavailable(Exception):
-    """Spark cannot be had; the text is one line that names what is missing and the command that mends it."""
+class SparkError(Exception):
+    """Spark does not start, or no master answers; the text is one line that says what to do."""
+
+
+class NotInstalledError(SparkError):
+    """Java or a package that Spark needs is missing."""
+
+
+class MasterError(SparkError):
+    """The name of the master is not one that Spark knows."""
 
 
 class SparkEngine:
@@ -88,7 +96,7 @@ class SparkEngine:
     fetch_limit_rows: int | None = 1_200_000
     """Of 22 bytes each, as `session_requests` has them."""
 
-    def __init__(self, session: SparkSession, failure: type[Exception] = Unavailable) -> None:
+    def __init__(self, session: SparkSession, failure: type[Exception] = SparkError) -> None:
         self.session = session
         self._failure = failure
         self._kept: list[DataFrame] = []
@@ -188,9 +196,9 @@ _asked: dict[str, str] = {}
 
 
 def start(
-    master: str = LOCAL, conf: Mapping[str, str] | None = None, failure: type[Exception] = Unavailable
+    master: str = LOCAL, conf: Mapping[str, str] | None = None, failure: type[Exception] = SparkError
 ) -> SparkEngine:
-    """An engine on that master (`local[*]`, `spark://…`, `yarn`, `k8s://…`); Unavailable where there is none.
+    """An engine on that master (`local[*]`, `spark://…`, `yarn`, `k8s://…`).
 
     `failure` is raised later, where the cluster fails (see `SparkEngine`).
     The application of an earlier call goes on where master and settings are the same, else it is ended.
@@ -204,9 +212,9 @@ def start(
         from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
     except ImportError as fault:
-        raise Unavailable(f"engine spark needs {fault.name}: {EXTRA}") from fault
+        raise NotInstalledError(f"engine spark needs {fault.name}: {EXTRA}") from fault
     if java is None:
-        raise Unavailable(f"engine spark needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
+        raise NotInstalledError(f"engine spark needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
     _reachable(master)
     # What fails is told by us; the whole stack of Java calls helps nobody.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
@@ -228,7 +236,7 @@ def start(
             _launch(settings, log)
             session = SparkSession.builder.config(conf=settings).getOrCreate()
         except Exception as fault:
-            raise Unavailable(f"Spark does not start on {master}: {_why(fault, log)}") from fault
+            raise SparkError(f"Spark does not start on {master}: {_why(fault, log)}") from fault
         _asked.clear()
         _asked.update(asked)
     return SparkEngine(session.newSession(), failure)
@@ -265,9 +273,9 @@ def _java() -> str | None:
 
 
 def _reachable(master: str) -> None:
-    """Unavailable where a standalone master does not answer: Spark itself would try for a minute."""
+    """Raise SparkError if a standalone master does not answer: Spark itself would try for a minute."""
     if not re.match(r"(local(\[|$)|local-cluster\[|spark://|yarn$|k8s://)", master):
-        raise Unavailable(
+        raise MasterError(
             f"master: {master!r} is not one that Spark knows: local[*], spark://HOST:PORT, yarn, k8s://…"
         )
     if not master.startswith("spark://"):
@@ -276,13 +284,13 @@ def _reachable(master: str) -> None:
     for place in master.removeprefix("spark://").split(","):
         host, _, port = place.rpartition(":")
         if not host or not port.isdigit():
-            raise Unavailable(f"master: {master!r} does not have the form spark://HOST:PORT")
+            raise MasterError(f"master: {master!r} does not have the form spark://HOST:PORT")
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
             return
         except OSError as fault:
             faults.append(f"{place}: {(fault.strerror or str(fault)).lower()}")
-    raise Unavailable(
+    raise SparkError(
         f"no Spark master answers at {master} ({'; '.join(faults)}); "
         "start one ($SPARK_HOME/sbin/start-master.sh) or name another master"
     )

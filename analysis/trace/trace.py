@@ -19,7 +19,7 @@ import polars as pl
 
 from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
-from ...queries.spark import LOCAL, Unavailable, start
+from ...queries.spark import LOCAL, MasterError, NotInstalledError, SparkError, start
 from ..core.errors import BurstlensError, InputError, MissingExtraError
 from ..core.exhibit import Displayable, Exhibit
 from ..core.result import Progress, silent
@@ -300,8 +300,12 @@ def _store(cluster: Cluster | None) -> Store:
         return DuckDBStore(DuckDBEngine(duckdb.connect()))
     try:
         return SparkStore(start(cluster.master, cluster.conf, BurstlensError))
-    except Unavailable as fault:
+    except NotInstalledError as fault:
         raise MissingExtraError.no_spark(str(fault)) from fault
+    except MasterError as fault:
+        raise InputError(str(fault)) from fault
+    except SparkError as fault:
+        raise EndpointError(str(fault)) from fault
 
 
 def _loaded(store: Store, readings: Sequence[Reading], strict: bool, clock_s: float) -> Loaded:

@@ -121,20 +121,22 @@ def test_mapped_columns_in_other_units_are_read_alike(both: Open, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("master", "error", "text"),
     [
-        ({"master": "spark://127.0.0.1:1"}, "no Spark master answers at spark://127.0.0.1:1"),
-        ({"master": "spark://nowhere"}, "has not the form spark://HOST:PORT"),
-        ({"master": "sparkle"}, "is none that Spark knows"),
+        ("spark://127.0.0.1:1", bl.EndpointError, "no Spark master answers at spark://127.0.0.1:1"),
+        ("spark://nowhere", bl.InputError, "does not have the form spark://HOST:PORT"),
+        ("sparkle", bl.InputError, "sparkle"),
     ],
 )
-def test_a_master_that_is_not_there_is_one_line(tmp_path: Path, asked: dict[str, str], said: str) -> None:
+def test_a_master_that_does_not_exist_is_one_line(
+    tmp_path: Path, master: str, error: type[bl.BurstlensError], text: str
+) -> None:
     log = tmp_path / "log.csv"
     log.write_text(BAD)
-    with pytest.raises(bl.BurstlensError) as told:
-        bl.trace(log, engine="spark", conf=QUICK, **asked)
-    assert said in str(told.value)
-    assert "\n" not in str(told.value)
+    with pytest.raises(error) as caught:
+        bl.trace(log, engine="spark", conf=QUICK, master=master)
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_answer_too_large_for_the_driver_is_one_line_that_says_what_to_raise(
