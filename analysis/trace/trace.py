@@ -20,7 +20,7 @@ import polars as pl
 from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
 from ...queries.spark import LOCAL, MasterError, NotInstalledError, SparkError, start
-from ..core.errors import BurstlensError, InputError, MissingExtraError
+from ..core.errors import BurstlensError, EndpointError, InputError, MissingExtraError
 from ..core.exhibit import Displayable, Exhibit
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
