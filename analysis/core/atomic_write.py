@@ -13,7 +13,7 @@ import polars as pl
 from .errors import DiskError
 
 
-def write_whole(out: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(out: Path, write: Callable[[Path], object]) -> None:
     """Write to a draft beside `out`, then put it in place; BurstlensError where that cannot be."""
     draft = out.with_name(f".{out.name}.part")
     try:
@@ -29,12 +29,12 @@ def write_whole(out: Path, write: Callable[[Path], object]) -> None:
 
 def write_csv(frame: pl.DataFrame, out: Path) -> None:
     """A CSV with a header; numbers with as many digits as they need to come back equal."""
-    write_whole(out, frame.write_csv)
+    write_atomically(out, frame.write_csv)
 
 
 def write_jsonl(frame: pl.DataFrame, out: Path) -> None:
     """One JSON object a line."""
-    write_whole(out, frame.write_ndjson)
+    write_atomically(out, frame.write_ndjson)
 
 
 def write_json(value: Any, out: Path) -> None:
@@ -44,4 +44,4 @@ def write_json(value: Any, out: Path) -> None:
 
 def write_text(text: str, out: Path) -> None:
     """Plain text in UTF-8."""
-    write_whole(out, lambda draft: draft.write_text(text, "utf-8"))
+    write_atomically(out, lambda draft: draft.write_text(text, "utf-8"))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .verdicts import together
+from .verdicts import overall_verdict
 
 HOLDS = {True: "holds", False: "does not hold", None: "is within noise"}
 """What is said of one statement."""
@@ -83,7 +83,15 @@ class Claim:
         """
         why = "; ".join(f"{statement}: {HOLDS[holds]}" for statement, holds in statements.items()) + "."
         return cls(
-            id, where, text, together(statements), value, why, part, figure, statements=dict(statements)
+            id,
+            where,
+            text,
+            overall_verdict(statements),
+            value,
+            why,
+            part,
+            figure,
+            statements=dict(statements),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 AGREES, PARTLY, DIFFERS, UNTOLD = "agrees", "partly", "differs", "cannot tell"
 
 
-def together(told: Mapping[str, bool | None]) -> str:
+def overall_verdict(statements: Mapping[str, bool | None]) -> str:
     """One verdict of several statements: all hold, none holds, some hold, or nothing can be told."""
-    known = [holds for holds in told.values() if holds is not None]
+    known = [holds for holds in statements.values() if holds is not None]
     if not known:
         return UNTOLD
     if all(known):
-        return AGREES if len(known) == len(told) else PARTLY
+        return AGREES if len(known) == len(statements) else PARTLY
     return PARTLY if any(known) else DIFFERS

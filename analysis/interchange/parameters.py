@@ -17,7 +17,7 @@ import polars.selectors as cs
 
 from ..characterize import Characterization
 from ..conversations.part import Conversations
-from ..core.atomic_write import write_whole
+from ..core.atomic_write import write_atomically
 from ..core.errors import DiskError, InputError
 from ..core.exhibit import Displayable, Exhibit
 from ..lengths.part import Lengths
@@ -146,7 +146,7 @@ def write_parameters(content: dict[str, Any], out: Path) -> None:
     validate(content, str(out))
     # Many times as fast as by the standard library, whose indenting writer is plain Python.
     text = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    write_whole(out, lambda draft: draft.write_bytes(text))
+    write_atomically(out, lambda draft: draft.write_bytes(text))
 
 
 def read_parameters(path: Path) -> Parameters:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ..core.atomic_write import write_csv, write_jsonl, write_whole
+from ..core.atomic_write import write_atomically, write_csv, write_jsonl
 from ..logs.trace_info import METADATA_KEY
 from ..trace.parquet import COLUMNS, PREFIX
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
@@ -26,7 +26,7 @@ def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT
     frame = requests.frame.select(*COLUMNS, *([PREFIX] if held else []))
     made = {"generator": "burstlens", "made": list(options.made)}
     metadata = {METADATA_KEY: requests.info.to_json(), MADE_KEY: json.dumps(made)}
-    write_whole(out, lambda draft: frame.write_parquet(draft, compression="zstd", metadata=metadata))
+    write_atomically(out, lambda draft: frame.write_parquet(draft, compression="zstd", metadata=metadata))
     return []
 
 

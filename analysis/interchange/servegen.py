@@ -29,7 +29,7 @@ from ..core.units import counted
 from ..lengths.joint import Marginal
 from ..lengths.part import SIDES, describe_lengths
 from ..logs.sniff import checked_digest
-from ..logs.tables import MOST_SELECTED
+from ..logs.tables import MAX_SELECTED
 from ..logs.trace_info import TraceInfo
 from ..trace.trace import COLUMNS, open_frame
 from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
@@ -267,8 +267,8 @@ def _lengths(
     rng = np.random.default_rng(0)
     numbers = list(clients)
     out: dict[int, dict[str, list[dict[str, Any]]]] = {}
-    for first in range(0, len(numbers), MOST_SELECTED):
-        some = {number: clients[number] for number in numbers[first : first + MOST_SELECTED]}
+    for first in range(0, len(numbers), MAX_SELECTED):
+        some = {number: clients[number] for number in numbers[first : first + MAX_SELECTED]}
         out |= _fitted(folder, some, window_s, each, rng)
     return out
 

@@ -29,14 +29,14 @@ UNIX_TIME_S = 978_307_200.0
 """Bare numbers from 2001-01-01 on are taken for seconds since 1970."""
 QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 PARAMETER = re.compile(r"\$(\w+)")
-MOST_PAIRED = 64
+MAX_PAIRED = 64
 """Up to so many streams, services and models are taken each with each."""
 STEPS_S = tuple(float(f"1e-{digits}") for digits in range(10))
 """Clock steps that are looked for: 1 s, 0.1 s, ... 1 ns."""
 
 
 @dataclass
-class Plan:
+class ReadPlan:
     """What is guessed about the whole trace before it is read, and corrected after."""
 
     readings: Sequence[Reading]
@@ -60,9 +60,9 @@ class Plan:
         }
 
 
-def guess(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> Plan:
+def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> ReadPlan:
     """Streams, clock and day 0 from the head of each log."""
-    plan = Plan(readings, [], 1.0, None, [0.0] * len(readings))
+    plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
     stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
     plan.earliest_s = [float(np.min(s["arrival_s"], initial=np.inf)) for s in stamps]
     set_dates(plan)
@@ -76,7 +76,7 @@ def guess(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) ->
     return plan
 
 
-def _head(connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, columns: str) -> dict[str, Any]:
+def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns: str) -> dict[str, Any]:
     """Some columns of the first rows whose stamps can be used."""
     rows = ask(
         connection,
@@ -90,7 +90,7 @@ def _head(connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, columns: st
     return held
 
 
-def set_dates(plan: Plan) -> None:
+def set_dates(plan: ReadPlan) -> None:
     """Day 0 of the trace: the earliest that a log has; and what each log's seconds are less by."""
     days: list[date | None] = []
     for reading, earliest in zip(plan.readings, plan.earliest_s, strict=True):
@@ -116,7 +116,7 @@ def set_dates(plan: Plan) -> None:
             plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * DAY_S
 
 
-def rounded_s(plan: Plan, i: int) -> float:
+def rounded_s(plan: ReadPlan, i: int) -> float:
     """What was subtracted from a log's stamps as doubles; instants are subtracted as whole numbers."""
     return 0.0 if plan.readings[i].clock == "instant" else abs(plan.origins_s[i])
 
@@ -142,13 +142,13 @@ def in_order(found: Iterable[Stream]) -> list[Stream]:
     """
     usable = {s for s in found if s[0] is not None and "\0" not in s[0] and "\0" not in (s[1] or "")}
     services, models = {service for service, _ in usable}, {model for _, model in usable}
-    if len(services) * len(models) <= MOST_PAIRED:
+    if len(services) * len(models) <= MAX_PAIRED:
         usable = {(service, model) for service in services for model in models}
     return sorted(usable, key=lambda s: (s[0], s[1] is not None, s[1] or ""))
 
 
 def ask(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, i: int, sql: str, **parameters: Any
+    connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, sql: str, **parameters: Any
 ) -> duckdb.DuckDBPyConnection:
     """Run SQL over the rows of one log, which stand for `$rows` in it."""
     reading = plan.readings[i]

@@ -22,17 +22,17 @@ from .clock_and_streams import (
     ARRIVAL_LIMIT_S,
     STEPS_S,
     TOKEN_LIMIT,
-    Plan,
+    ReadPlan,
     ask,
     clock_step,
-    guess,
+    guess_plan,
     in_order,
     rounded_s,
     set_dates,
 )
-from .rejects import Flawed, Reject, Torn, escaped, located
-from .select_sql import NO_BLOCKS, WHOLE, Reading
-from .tables import MOST_STREAMS, Stream
+from .rejects import InvalidRow, Reject, UnparseableRow, escaped, located
+from .select_sql import ALL_TIME, NO_BLOCKS, Reading
+from .tables import MAX_STREAMS, Stream
 
 OFF_CLOCK = 100
 """Flaw of a row whose only fault is that its stamp is finer than the clock guessed from the head."""
@@ -68,10 +68,10 @@ def load(
     connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading], *, strict: bool = False
 ) -> Loaded:
     """Fill `stamped` from the logs, sorted by arrival; BurstlensError where no row is left."""
-    plan = guess(connection, readings)
+    plan = guess_plan(connection, readings)
     while True:
-        if len(plan.streams) > MOST_STREAMS:
-            raise InputError.too_many_streams(readings[0].log.path.name, MOST_STREAMS)
+        if len(plan.streams) > MAX_STREAMS:
+            raise InputError.too_many_streams(readings[0].log.path.name, MAX_STREAMS)
         torn, counts = _run(connection, plan)
         if not _corrected(connection, plan, counts):
             break
@@ -84,7 +84,7 @@ def load(
     if rows == 0:
         if rejects:
             raise InputError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
-        if readings[0].span != WHOLE:
+        if readings[0].span != ALL_TIME:
             raise InputError.nothing_inside(readings[0].log.path)
         raise InputError.no_rows(readings[0].log.path)
     # What reading and rejecting needed; nothing asks for them again.
@@ -143,8 +143,8 @@ def checks(reading: Reading) -> list[Check]:
 
 
 def _run(
-    connection: duckdb.DuckDBPyConnection, plan: Plan
-) -> tuple[list[list[Torn]], list[tuple[int, int, int, int]]]:
+    connection: duckdb.DuckDBPyConnection, plan: ReadPlan
+) -> tuple[list[list[UnparseableRow]], list[tuple[int, int, int, int]]]:
     """Read every log into `stamped`.
 
     Per log the torn rows, and how many rows were read, have an unseen stream, a flaw, a stamp off the clock.
@@ -287,7 +287,7 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
 
 
 def _corrected(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, counts: Sequence[tuple[int, int, int, int]]
+    connection: duckdb.DuckDBPyConnection, plan: ReadPlan, counts: Sequence[tuple[int, int, int, int]]
 ) -> bool:
     """Mend what the heads got wrong; True if there was anything, and the logs must be read again."""
     wrong = False
@@ -325,7 +325,7 @@ def _corrected(
     return wrong
 
 
-def _torn(connection: duckdb.DuckDBPyConnection) -> list[Torn]:
+def _torn(connection: duckdb.DuckDBPyConnection) -> list[UnparseableRow]:
     """The rows that the reader of the last log could not take apart, one each, in order."""
     told = connection.execute(
         "SELECT line, line_byte_position, column_name, error_type, error_message, csv_line FROM reject_errors"
@@ -343,7 +343,7 @@ def _torn(connection: duckdb.DuckDBPyConnection) -> list[Torn]:
         if kind == "UNQUOTED VALUE":
             lines += (text or "").rstrip("\r\n").count("\n")
         reason, where = _reason(kind, message, column)
-        torn.append(Torn(max(position - 1, 0), reason, where, lines))
+        torn.append(UnparseableRow(max(position - 1, 0), reason, where, lines))
     return torn
 
 
@@ -364,8 +364,8 @@ def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | Non
 
 def _rejected(
     connection: duckdb.DuckDBPyConnection,
-    plan: Plan,
-    torn: Sequence[list[Torn]],
+    plan: ReadPlan,
+    torn: Sequence[list[UnparseableRow]],
     counts: Sequence[tuple[int, int, int, int]],
 ) -> list[Reject]:
     """Find the lines of all bad rows, and take those that were read out of `stamped`."""
@@ -373,7 +373,7 @@ def _rejected(
     before = 0
     for i, reading in enumerate(plan.readings):
         read, unseen, bad, _ = counts[i]
-        flawed: list[Flawed] = []
+        flawed: list[InvalidRow] = []
         if bad or unseen:
             listed = checks(reading)
             rows = connection.execute(
@@ -388,7 +388,7 @@ def _rejected(
             for row, flaw in rows:
                 known = 0 < flaw <= len(listed)
                 reason = listed[flaw - 1].reason if known else UNREADABLE_NAME
-                flawed.append(Flawed(row - before, reason, listed[flaw - 1].column if known else None))
+                flawed.append(InvalidRow(row - before, reason, listed[flaw - 1].column if known else None))
         if torn[i] or flawed:
             rejects += located(reading.log, read, torn[i], flawed)
         before += read

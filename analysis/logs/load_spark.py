@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
-from .clock_and_streams import ARRIVAL_LIMIT_S, STEPS_S, Plan, in_order, rounded_s, set_dates
+from .clock_and_streams import ARRIVAL_LIMIT_S, STEPS_S, ReadPlan, in_order, rounded_s, set_dates
 from .load_duckdb import OFF_CLOCK, UNREADABLE_NAME, Loaded, checks, clock_error, flaw_of, stream_of, tick_of
 from .rejects import TEXT_LIMIT, Reject, escaped
-from .rows_spark import PLACE, SHOWN, TORN, faults, read_rows
-from .select_sql import WHOLE, Reading
-from .tables import MOST_STREAMS, Stream
+from .rows_spark import PLACE, ROW_TEXT, UNPARSEABLE, faults, read_rows
+from .select_sql import ALL_TIME, Reading
+from .tables import MAX_STREAMS, Stream
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-MOST_LISTED = 10_000
+MAX_LISTED = 10_000
 """Rejected rows that are listed one by one; all are counted."""
-FIRST_TORN = OFF_CLOCK + 1
+FIRST_UNPARSEABLE = OFF_CLOCK + 1
 """Flaws from this one on are the `faults` of rows that could not be taken apart."""
 USABLE = f"COALESCE(flaw IN (0, {OFF_CLOCK}) AND stream_id IS NOT NULL, FALSE)"
 
@@ -39,13 +39,13 @@ def load(
 
     BurstlensError where no row is left.
     """
-    plan = Plan(readings, [], 1.0, None, [0.0] * len(readings))
+    plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
     with engine.lenient():
         frames = _planned(engine, plan)
         plan.resolution_s = max(plan.resolution_s, clock_s)
         checked = [_checked(engine, plan, i, frame) for i, frame in enumerate(frames)]
         engine.view("rows_checked", reduce(lambda a, b: a.unionByName(b), checked))
-        listed = f"SELECT * EXCEPT ({SHOWN}), MONOTONICALLY_INCREASING_ID() AS row FROM rows_checked"
+        listed = f"SELECT * EXCEPT ({ROW_TEXT}), MONOTONICALLY_INCREASING_ID() AS row FROM rows_checked"
         engine.view("rows_kept", engine.run(listed), keep=True)
         engine.view(
             "requests",
@@ -67,7 +67,7 @@ def load(
     if rows == 0:
         if rejects:
             raise InputError.all_rejected(readings[0].log.path.name, count, str(rejects[0]))
-        if readings[0].span != WHOLE:
+        if readings[0].span != ALL_TIME:
             raise InputError.nothing_inside(readings[0].log.path)
         raise InputError.no_rows(readings[0].log.path)
     spread = all(reading.format.spread for reading in readings)
@@ -77,7 +77,7 @@ def load(
     )
 
 
-def _planned(engine: SparkEngine, plan: Plan) -> list[DataFrame]:
+def _planned(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
     """The logs' rows on the trace's own clock; streams, clock and day 0 go into the plan."""
     for i, reading in enumerate(plan.readings):
         earliest = None
@@ -95,8 +95,8 @@ def _planned(engine: SparkEngine, plan: Plan) -> list[DataFrame]:
         frames.append(frame)
         engine.view("read", frame)
         told = engine.rows(_facts(rounded_s(plan, i)))
-        if len(told) > MOST_STREAMS:
-            raise InputError.too_many_streams(reading.log.path.name, MOST_STREAMS)
+        if len(told) > MAX_STREAMS:
+            raise InputError.too_many_streams(reading.log.path.name, MAX_STREAMS)
         found |= {(service, model) for service, model, *_ in told}
         for *_, steps in told:
             plan.resolution_s = min(
@@ -117,12 +117,12 @@ def _facts(origin_s: float) -> str:
     usable = f"CASE WHEN arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f} THEN arrival_s END"
     return (
         f"SELECT service, model, ARRAY({', '.join(on)}) AS steps "
-        f"FROM (SELECT service, model, {usable} AS arrival_s FROM read WHERE {TORN} IS NULL) "
-        f"GROUP BY service, model LIMIT {MOST_STREAMS + 1}"
+        f"FROM (SELECT service, model, {usable} AS arrival_s FROM read WHERE {UNPARSEABLE} IS NULL) "
+        f"GROUP BY service, model LIMIT {MAX_STREAMS + 1}"
     )
 
 
-def _checked(engine: SparkEngine, plan: Plan, i: int, frame: DataFrame) -> DataFrame:
+def _checked(engine: SparkEngine, plan: ReadPlan, i: int, frame: DataFrame) -> DataFrame:
     """The rows of one log with the numbers of their stream, tick and flaw."""
     reading = plan.readings[i]
     view = f"read_{i}"
@@ -139,20 +139,20 @@ def _checked(engine: SparkEngine, plan: Plan, i: int, frame: DataFrame) -> DataF
         "elapsed_s",
         "COALESCE(failed, FALSE) AS failed",
         "prefix" if has_prefix else "CAST(NULL AS BIGINT[]) AS prefix",
-        f"CASE WHEN {TORN} IS NOT NULL THEN {OFF_CLOCK} + {TORN} "
+        f"CASE WHEN {UNPARSEABLE} IS NOT NULL THEN {OFF_CLOCK} + {UNPARSEABLE} "
         f"ELSE {flaw_of(reading, plan.resolution_s, rounded_s(plan, i), True)} END AS flaw",
         f"CAST({i} AS SMALLINT) AS log_id",
         PLACE,
-        SHOWN,
+        ROW_TEXT,
     ]
     return engine.run(in_spark(f"SELECT {', '.join(columns)} FROM {view}"), **parameters)
 
 
 def _listed(engine: SparkEngine, readings: Sequence[Reading]) -> list[Reject]:
-    """Rejected rows, no more than `MOST_LISTED`, log by log in the order of the file."""
+    """Rejected rows, no more than `MAX_LISTED`, log by log in the order of the file."""
     rows = engine.rows(
-        f"SELECT log_id, flaw, LEFT({SHOWN}, {TEXT_LIMIT}) AS text FROM rows_checked "
-        f"WHERE NOT {USABLE} LIMIT {MOST_LISTED}"
+        f"SELECT log_id, flaw, LEFT({ROW_TEXT}, {TEXT_LIMIT}) AS text FROM rows_checked "
+        f"WHERE NOT {USABLE} LIMIT {MAX_LISTED}"
     )
     rejects = []
     for log_id, flaw, text in rows:
@@ -167,8 +167,8 @@ def _said(reading: Reading, flaw: int | None) -> tuple[str, str | None]:
     listed = checks(reading)
     if flaw is not None and 0 < flaw <= len(listed):
         return listed[flaw - 1].reason, listed[flaw - 1].column
-    if flaw is not None and flaw >= FIRST_TORN:
-        return faults(reading)[flaw - FIRST_TORN]
+    if flaw is not None and flaw >= FIRST_UNPARSEABLE:
+        return faults(reading)[flaw - FIRST_UNPARSEABLE]
     return UNREADABLE_NAME, None
 
 

@@ -47,7 +47,7 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Torn:
+class UnparseableRow:
     """A row that the reader could not take apart: its place in bytes and what was wrong."""
 
     start: int
@@ -59,7 +59,7 @@ class Torn:
 
 
 @dataclass(frozen=True)
-class Flawed:
+class InvalidRow:
     """A row that was read and whose values cannot be: its number among the rows that were read, from 0."""
 
     row: int
@@ -67,7 +67,7 @@ class Flawed:
     column: str | None
 
 
-class Lines:
+class LineIndex:
     """Where the lines of a text file begin, and their bytes; a file that is not packed stays on the disk."""
 
     def __init__(self, log: LogFile) -> None:
@@ -151,12 +151,14 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def located(log: LogFile, taken: int, torn: Sequence[Torn], flawed: Sequence[Flawed]) -> list[Reject]:
+def located(
+    log: LogFile, taken: int, torn: Sequence[UnparseableRow], flawed: Sequence[InvalidRow]
+) -> list[Reject]:
     """The rejects of one file in the order of its lines."""
     name = log.path.name
     if log.kind == "parquet":
         return [Reject(name, flaw.row + 1, flaw.reason, flaw.column, "") for flaw in flawed]
-    lines = Lines(log)
+    lines = LineIndex(log)
     rejects, swallowed = [], []
     for row in torn:
         first = lines.line_of(row.start)

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
-from .select_sql import BLOCKS, NO_BLOCKS, SQL_TYPES, WHOLE, Reading, Use, inside
+from .select_sql import ALL_TIME, BLOCKS, NO_BLOCKS, SQL_TYPES, Reading, Use, inside
 from .sniff import LogFile, parquet_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-TORN = "torn"
+UNPARSEABLE = "torn"
 """Column beside a format's own: number of the `faults` of a row that cannot be taken apart, else NULL."""
-SHOWN = "shown"
+ROW_TEXT = "shown"
 """The row's text, or its values joined again."""
 PLACE = "place"
 """The file, and the byte of it where the row's piece begins: pieces in order are the log in order."""
@@ -48,10 +48,10 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
         shown = f"COALESCE({quoted(CORRUPT)}, {shown})"
     elif log.kind == "jsonl":
         shown = "line"
-    listed += [f"{_torn(reading, names)} AS {TORN}", f"{shown} AS {SHOWN}", PLACE]
+    listed += [f"{_torn(reading, names)} AS {UNPARSEABLE}", f"{shown} AS {ROW_TEXT}", PLACE]
     engine.view(f"log_{i}", engine.run(f"SELECT {', '.join(listed)} FROM lines_{i}", **known))
-    frame = engine.run(in_spark(reading.format.sql, f"log_{i}", (TORN, SHOWN, PLACE)), **known)
-    return frame if reading.span == WHOLE else frame.where(inside(reading.span))
+    frame = engine.run(in_spark(reading.format.sql, f"log_{i}", (UNPARSEABLE, ROW_TEXT, PLACE)), **known)
+    return frame if reading.span == ALL_TIME else frame.where(inside(reading.span))
 
 
 def faults(reading: Reading) -> list[tuple[str, str | None]]:

@@ -24,7 +24,7 @@ RECORDS = "record-*.jsonl"
 FORMAT = "burstlens_record"
 
 
-ONE = {
+SHARED = {
     "of": "number of shards",
     "workload_sha256": "workload",
     "seed": option("seed"),
@@ -36,19 +36,19 @@ ONE = {
 
 
 @dataclass(frozen=True)
-class Part:
+class ShardFolder:
     """The folder of one shard, and what its manifest says of it."""
 
     folder: Path
     index: int
-    said: dict[str, Any]
+    manifest: dict[str, Any]
     behind_s: float = 0.0
     """What its instants are to be moved by, to lie on the clock of the sender that is farthest ahead."""
 
     @property
     def name(self) -> str:
         """The shard and its folder, for messages."""
-        return f"{self.folder} (shard {self.index}/{self.said['of']})"
+        return f"{self.folder} (shard {self.index}/{self.manifest['of']})"
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Record:
     behind_s: float = 0.0
 
 
-def opened(paths: Iterable[Path]) -> list[Record]:
+def record_files(paths: Iterable[Path]) -> list[Record]:
     """The paths, each run's folder replaced by its records; BurstlensError where it holds none.
 
-    Folders of shards must be all those of one workload (see `whole`).
+    Folders of shards must be all those of one workload (see `shards_of`).
     """
     listed = list(paths)
-    parts = {part.folder: part for part in whole(listed)}
+    parts = {part.folder: part for part in shards_of(listed)}
     files: list[Record] = []
     for path in listed:
         if not is_run(path):
@@ -85,21 +85,21 @@ def opened(paths: Iterable[Path]) -> list[Record]:
     return files
 
 
-def whole(paths: Sequence[Path]) -> list[Part]:
+def shards_of(paths: Sequence[Path]) -> list[ShardFolder]:
     """The shards among some folders by index, on one clock; none where none is a shard.
 
     BurstlensError where they are not all the shards of one workload, each once, and nothing else.
     """
-    parts = sorted((part for path in paths if (part := _part(path))), key=lambda part: part.index)
+    parts = sorted((part for path in paths if (part := _shard_folder(path))), key=lambda part: part.index)
     if not parts:
         return []
     first = parts[0]
     others = [path for path in paths if path not in {part.folder for part in parts}]
     if others:
         raise InputError(f"{others[0]}: is no shard, and cannot make one trace with {first.name}")
-    for key, words in ONE.items():
+    for key, words in SHARED.items():
         for part in parts[1:]:
-            if part.said.get(key) != first.said.get(key):
+            if part.manifest.get(key) != first.manifest.get(key):
                 raise InputError(
                     f"{part.name}: has another {words} than {first.name}; give the shards of one workload, "
                     "sent together"
@@ -107,9 +107,9 @@ def whole(paths: Sequence[Path]) -> list[Part]:
     for one, other in pairwise(parts):
         if one.index == other.index:
             raise InputError(f"{one.folder} and {other.folder}: are the same shard; give each shard once")
-    missing = sorted(set(range(first.said["of"])) - {part.index for part in parts})
+    missing = sorted(set(range(first.manifest["of"])) - {part.index for part in parts})
     if missing:
-        named = ", ".join(f"{index}/{first.said['of']}" for index in missing[:8])
+        named = ", ".join(f"{index}/{first.manifest['of']}" for index in missing[:8])
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         raise InputError(
             f"{first.name}: of its shards {named}{more} {'is' if len(missing) == 1 else 'are'} missing; give "
@@ -118,7 +118,7 @@ def whole(paths: Sequence[Path]) -> list[Part]:
     return _on_one_clock(parts)
 
 
-def _part(path: Path) -> Part | None:
+def _shard_folder(path: Path) -> ShardFolder | None:
     """What a folder says of its shard; None where it is no shard's."""
     if not is_run(path):
         return None
@@ -128,27 +128,27 @@ def _part(path: Path) -> Part | None:
         if not shard or "index" not in shard:
             return None
         told = {**shard, "served_model": said["served_model"], "prompts": said["settings"].get("prompts")}
-        return Part(path, int(shard["index"]), {"of": int(shard["of"]), **told})
+        return ShardFolder(path, int(shard["index"]), {"of": int(shard["of"]), **told})
     except OSError as fault:
         raise DiskError.unreadable(path / RUN, fault) from fault
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise InputError(f"{path / RUN}: is no manifest of a run: {fault}") from fault
 
 
-def _on_one_clock(parts: list[Part]) -> list[Part]:
+def _on_one_clock(parts: list[ShardFolder]) -> list[ShardFolder]:
     """Where clocks are known to differ, how far each is behind the one that is farthest ahead.
 
     They are known to differ where no one offset lies within the bounds of all; else nothing is moved, since
     the difference may be none.
     """
-    clocks = [part.said.get("clock") for part in parts]
+    clocks = [part.manifest.get("clock") for part in parts]
     bounds = [(float(clock["low_s"]), float(clock["high_s"])) for clock in clocks if clock]
     if len(bounds) < len(parts) or max(low for low, _ in bounds) <= min(high for _, high in bounds):
         return parts
     middles = [(low + high) / 2 for low, high in bounds]
     ahead = max(middles)
     return [
-        Part(part.folder, part.index, part.said, round(ahead - middle, 6))
+        ShardFolder(part.folder, part.index, part.manifest, round(ahead - middle, 6))
         for part, middle in zip(parts, middles, strict=True)
     ]
 
@@ -167,7 +167,7 @@ def run_name(record: Path) -> str:
     return folder.name if is_run(folder) else record.stem
 
 
-def is_made_up(record: Path) -> bool:
+def is_synthetic_run(record: Path) -> bool:
     """Whether its load was synthetic or its answers simulated, as its manifest says."""
     try:
         said = json.loads((record.parent / RUN).read_text(encoding="utf-8"))

@@ -51,7 +51,7 @@ NO_BLOCKS = "[-1]"
 
 Span = tuple[float | None, float | None]
 """A half-open stretch of the log's clock in seconds, None where it has no end."""
-WHOLE: Span = (None, None)
+ALL_TIME: Span = (None, None)
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,17 @@ class Reading:
 
 
 def read_as(
-    path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float = 0.0, span: Span = WHOLE
+    path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float = 0.0, span: Span = ALL_TIME
 ) -> Reading:
     """Look at a log and say how to read it; `position` is its place among the logs of the trace.
 
-    `behind_s` is what the instants of a run's record are to be moved by. A `span` other than `WHOLE` reads
+    `behind_s` is what the instants of a run's record are to be moved by. A `span` other than `ALL_TIME` reads
     only requests of that time; BurstlensError where the log's clock has no known start.
     """
-    if span != WHOLE and path.is_dir() and not parquet_files(path, *span):
+    if span != ALL_TIME and path.is_dir() and not parquet_files(path, *span):
         raise InputError.nothing_inside(path)
     reading = _told(path, columns, position, behind_s, span)
-    if span != WHOLE and reading.clock != "second 0":
+    if span != ALL_TIME and reading.clock != "second 0":
         raise InputError.no_clock(path)
     return reading
 
@@ -246,7 +246,7 @@ def _is_instant(log: LogFile, name: str) -> bool:
 def _select(format: Format, rows: str, span: Span) -> str:
     """The format's SELECT over the rows of the log."""
     asked = f"WITH log AS ({rows}) SELECT * FROM ({format.sql.rstrip().rstrip(';')}) AS read"
-    return asked if span == WHOLE else f"{asked} WHERE {inside(span)}"
+    return asked if span == ALL_TIME else f"{asked} WHERE {inside(span)}"
 
 
 def inside(span: Span) -> str:

@@ -19,9 +19,9 @@ from ..core.units import DAY_S
 
 HOLE_S = DAY_S
 """A silence of all services of at least this long is a hole in the record, not a quiet time."""
-MOST_SELECTED = 16
+MAX_SELECTED = 16
 """Services, and models of one service, that are characterized one by one: the busiest."""
-MOST_STREAMS = 2_000
+MAX_STREAMS = 2_000
 """More pairs of service and model than that are no services and models."""
 
 PIECE = 1 << 17
@@ -262,14 +262,14 @@ def select(
     names = {i: model for (_, model), i in present}
     for (service, _), i in present:
         services.setdefault(service, []).append(i)
-    busy = sorted(services, key=lambda service: -per_stream[services[service]].sum())[:MOST_SELECTED]
+    busy = sorted(services, key=lambda service: -per_stream[services[service]].sum())[:MAX_SELECTED]
     for service, held in services.items():
         if service not in busy:
             continue
         if len(services) > 1:
             groups.append((service, None, held))
         if len(held) > 1:
-            busiest = sorted(held, key=lambda i: -per_stream[i])[:MOST_SELECTED]
+            busiest = sorted(held, key=lambda i: -per_stream[i])[:MAX_SELECTED]
             groups.extend((service, names[i], [i]) for i in held if i in busiest and names[i] is not None)
     selections = tuple(
         Selection(number, service, model, int(per_stream[held].sum()))

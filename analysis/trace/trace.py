@@ -28,8 +28,8 @@ from ..logs import urls_spark
 from ..logs.load_duckdb import Loaded
 from ..logs.rejects import Reject, write_rejects
 from ..logs.run_folders import FORMAT as RECORD
-from ..logs.run_folders import Record, is_made_up, opened, run_name
-from ..logs.select_sql import WHOLE, Reading, Span, read_as
+from ..logs.run_folders import Record, is_synthetic_run, record_files, run_name
+from ..logs.select_sql import ALL_TIME, Reading, Span, read_as
 from ..logs.sniff import checked_digest
 from ..logs.tables import HOLE_S, Selection, Stream, stamp
 from ..logs.trace_info import Source, TraceInfo
@@ -43,9 +43,9 @@ from .window_gaps import SelectionGaps, Windows
 LOGGER = logging.getLogger(__name__)
 
 __all__ = [
+    "ALL_TIME",
     "COLUMNS",
     "HOLE_S",
-    "WHOLE",
     "Cluster",
     "Ingested",
     "Selection",
@@ -204,7 +204,7 @@ def open_trace(
     columns: Mapping[str, str] | None = None,
     strict: bool = False,
     rejects: Path | None = None,
-    span: Span = WHOLE,
+    span: Span = ALL_TIME,
     cluster: Cluster | None = None,
     clock_s: float = 0.0,
     progress: Progress | None = None,
@@ -220,11 +220,11 @@ def open_trace(
     reaches this process; stamps that are finer than `clock_s` are put on that clock there. Every fault of the
     input is a BurstlensError.
     """
-    records = opened([logs] if isinstance(logs, Path) else logs)
+    records = record_files([logs] if isinstance(logs, Path) else logs)
     if not records:
         raise InputError.no_logs()
     tell = progress or silent
-    if span != WHOLE and len(records) > 1:
+    if span != ALL_TIME and len(records) > 1:
         raise InputError.no_clock(records[0].path)
     urls = {record.path: url for record in records if (url := urls_spark.url_of(record.path))}
     store = _store(cluster) if urls else None
@@ -378,7 +378,7 @@ def _names(readings: Sequence[Reading]) -> list[str]:
 
 def _is_synthetic(reading: Reading) -> bool:
     """By the metadata of a trace file, the manifest of a run, or the name: a CSV's only mark."""
-    if reading.name == RECORD and is_made_up(reading.log.path):
+    if reading.name == RECORD and is_synthetic_run(reading.log.path):
         return True
     named = "synthetic" in reading.log.path.name.casefold()
     return named or (reading.stored is not None and reading.stored.synthetic)
@@ -402,7 +402,7 @@ def ingest(
     is a folder of Parquet files (see `write_folder`).
     """
     listed_logs = [logs] if isinstance(logs, Path) else list(logs)
-    paths = [record.path for record in opened(listed_logs)]
+    paths = [record.path for record in record_files(listed_logs)]
     if not paths:
         raise InputError.no_logs()
     out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")

@@ -18,8 +18,7 @@ from msgspec import UNSET, structs
 
 from ...analysis.core.errors import DiskError, InputError
 from ...analysis.core.units import counted
-from ...analysis.logs.run_folders import RECORDS, RUN, Part, is_run
-from ...analysis.logs.run_folders import whole as parts_of
+from ...analysis.logs.run_folders import RECORDS, RUN, ShardFolder, is_run, shards_of
 from ..record.models import ClockOffset, Manifest
 from ..record.run_folder import (
     SERVER,
@@ -52,7 +51,7 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
     instants that the schedule set stay, so that the lateness tells. An earlier folder of this kind is written
     anew. BurstlensError where shards are missing, mixed or double, or `out` holds another run.
     """
-    parts = parts_of(folders)
+    parts = shards_of(folders)
     if not parts:
         raise InputError(f"{folders[0] if folders else 'no folder'}: is no shard of a workload")
     manifests = [read_manifest(part.folder) for part in parts]
@@ -92,11 +91,11 @@ def merged_shards(folders: Sequence[Path]) -> Iterator[Path]:
             shutil.rmtree(out, ignore_errors=True)
 
 
-def _joined(parts: Sequence[Part]) -> Workload:
+def _joined(parts: Sequence[ShardFolder]) -> Workload:
     """The workload that the shards are parts of; BurstlensError where they are not all of it."""
     loads = [read_workload(part.folder) for part in parts]
     requests = pl.concat([load.requests for load in loads]).sort("request_id")
-    expected = int(parts[0].said["requests"])
+    expected = int(parts[0].manifest["requests"])
     if requests["request_id"].n_unique() != requests.height or requests.height != expected:
         raise InputError(
             f"{parts[0].folder}: its shards hold {counted(requests.height, 'request')} together, "
@@ -106,7 +105,7 @@ def _joined(parts: Sequence[Part]) -> Workload:
     return replace(loads[0], requests=requests)
 
 
-def _manifest(parts: Sequence[Part], manifests: Sequence[Manifest], workload: Workload) -> Manifest:
+def _manifest(parts: Sequence[ShardFolder], manifests: Sequence[Manifest], workload: Workload) -> Manifest:
     """What all of them were asked."""
     first = manifests[0]
     shards = [manifest.shard for manifest in manifests if manifest.shard is not None]
@@ -131,7 +130,7 @@ def _manifest(parts: Sequence[Part], manifests: Sequence[Manifest], workload: Wo
     )  # fmt: skip
 
 
-def _clock_note(parts: Sequence[Part], clocks: Sequence[ClockOffset | None]) -> str:
+def _clock_note(parts: Sequence[ShardFolder], clocks: Sequence[ClockOffset | None]) -> str:
     """How far the senders' clocks differ, as far as that is known."""
     known = [clock for clock in clocks if clock is not None]
     if len(known) < len(parts):
@@ -150,7 +149,7 @@ def _clock_note(parts: Sequence[Part], clocks: Sequence[ClockOffset | None]) -> 
     )
 
 
-def _copied(part: Part, planned: pl.DataFrame, worker: int, out: Path) -> None:
+def _copied(part: ShardFolder, planned: pl.DataFrame, worker: int, out: Path) -> None:
     """Write a shard's record into the whole, its workers counted from `worker` on."""
     intended = pl.col("intended_s")
     for piece in read_pieces(part.folder):

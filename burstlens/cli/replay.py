@@ -258,9 +258,9 @@ def calibrate(out: Path | None, as_json: bool, quiet: bool, **options: Any) -> N
 
 def shards_of(logs: Sequence[str]) -> list[Path]:
     """The folders, if they are all the shards of one workload; none where none is a shard."""
-    from ..analysis.logs.run_folders import whole
+    from ..analysis.logs import run_folders
 
-    return [part.folder for part in whole([Path(log) for log in logs])]
+    return [part.folder for part in run_folders.shards_of([Path(log) for log in logs])]
 
 
 def verdict_on(folders: Sequence[Path]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
-from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD, together
+from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD, overall_verdict
 from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.burstiness import Burstiness
 from ...analysis.traffic.periodicity import Periodicity
@@ -95,7 +95,7 @@ def weekly(said: Characterization) -> Decision:
     told["GPT-4 is below ChatGPT"] = _below(part)
     if all(held is None for held in told.values()):
         return lacking("conversation and API services over whole weeks")
-    return Decision(together(told), "; ".join(values), reasons(told), "calendar")
+    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "calendar")
 
 
 def _aperiodic(part: Periodicity, service: str, period_h: int) -> bool | None:
@@ -130,7 +130,7 @@ def daily(said: Characterization) -> Decision:
     told["the API spreads more"] = _spreads_more(part)
     if all(held is None for held in told.values()):
         return lacking("conversation and API services over several days")
-    return Decision(together(told), "; ".join(values), reasons(told), "hour-of-day")
+    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "hour-of-day")
 
 
 def _profile(part: Periodicity, service: str) -> pl.DataFrame:
@@ -182,7 +182,7 @@ def gamma(said: Characterization) -> Decision:
     for row in _in_scope(part.fit, CONVERSATION).drop_nulls("rejected_share").iter_rows(named=True):
         told["conversation arrivals are Gamma"] = row["rejected_share_low"] <= 0.10
         values.append(f"Gamma rejected in {shown(row, 'rejected_share', '.0%')} of {row['tested']} windows")
-    return Decision(together(told), "; ".join(values), reasons(told), "shape-sequence")
+    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "shape-sequence")
 
 
 def _in_scope(table: pl.DataFrame, service: str) -> pl.DataFrame:

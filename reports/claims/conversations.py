@@ -13,7 +13,7 @@ from ...analysis.characterize import Characterization
 from ...analysis.conversations.part import Conversations
 from ...analysis.core.claims import Decision
 from ...analysis.core.result import Interval
-from ...analysis.core.verdicts import together
+from ...analysis.core.verdicts import overall_verdict
 from .checks import lacking, one, reasons, shown, sign
 
 RISING = 5
@@ -39,7 +39,7 @@ def turns(said: Characterization) -> Decision:
     value = f"one request {single:.1%}; median {median:.3g}; four or fewer {four:.1%}" + (
         f"; log-likelihood ratio per session {shown(decline, 'ratio')}" if decline else ""
     )
-    return Decision(together(told), value, reasons(told), "turns")
+    return Decision(overall_verdict(told), value, reasons(told), "turns")
 
 
 def interval(said: Characterization) -> Decision:
@@ -58,7 +58,7 @@ def interval(said: Characterization) -> Decision:
         if relation
         else ""
     )
-    return Decision(together(told), value, reasons(told), "intervals")
+    return Decision(overall_verdict(told), value, reasons(told), "intervals")
 
 
 def long_intervals(said: Characterization) -> Decision:
@@ -82,7 +82,7 @@ def long_intervals(said: Characterization) -> Decision:
     why = reasons(told)
     if mechanical:
         why += f" Partly mechanical, more turns hold more intervals: the {mechanical[0]} does not grow."
-    return Decision(together(told), value, why, "long-intervals")
+    return Decision(overall_verdict(told), value, why, "long-intervals")
 
 
 def _selection(part: Conversations) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
 from ...analysis.core.units import DAY_S
-from ...analysis.core.verdicts import UNTOLD, together
+from ...analysis.core.verdicts import UNTOLD, overall_verdict
 from ...analysis.traffic.failures import Failures
 from ...analysis.traffic.volume import Volume
 from .checks import API, CHATGPT, CONVERSATION, GPT4, lacking, one, reasons, rows_of, shown, within
@@ -46,7 +46,7 @@ def size(said: Characterization) -> Decision:
         return Decision(
             UNTOLD, "; ".join(values), f"This trace is a part of the record: {days:.1f} of {PAPER_DAYS} days."
         )
-    return Decision(together(told), "; ".join(values), reasons(told))
+    return Decision(overall_verdict(told), "; ".join(values), reasons(told))
 
 
 def rate(said: Characterization) -> Decision:
@@ -64,7 +64,7 @@ def rate(said: Characterization) -> Decision:
         told[f"{service} is {paper:g} requests/s"] = bool(low <= paper <= high) if known else None
     if not values:
         return lacking("ChatGPT requests")
-    return Decision(together(told), "; ".join(values), reasons(told))
+    return Decision(overall_verdict(told), "; ".join(values), reasons(told))
 
 
 def coverage(said: Characterization) -> Decision:
@@ -80,7 +80,7 @@ def coverage(said: Characterization) -> Decision:
     value = ", ".join(what for what, there in held.items() if there)
     lacks = [what for what, there in held.items() if not there]
     why = f"The log holds no {', no '.join(lacks)}." if lacks else "The log holds all four."
-    return Decision(together(told), value, why)
+    return Decision(overall_verdict(told), value, why)
 
 
 def failures(said: Characterization) -> Decision:
@@ -105,7 +105,7 @@ def failures(said: Characterization) -> Decision:
         told[f"GPT-4 fails less in {pair['service']}"] = _below_zero(ends)
     if not told:
         return lacking("failures of ChatGPT conversations")
-    return Decision(together(told), "; ".join(values), reasons(told), "rates")
+    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "rates")
 
 
 def _below_zero(ends: list[Any]) -> bool | None:

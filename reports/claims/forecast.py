@@ -6,7 +6,7 @@ from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
 from ...analysis.core.result import number
 from ...analysis.core.units import bin_name
-from ...analysis.core.verdicts import UNTOLD, together
+from ...analysis.core.verdicts import UNTOLD, overall_verdict
 from ...analysis.forecast.part import Forecasts
 from ...analysis.forecast.tables import PAPER
 from .checks import CONVERSATION, reasons, shown
@@ -57,4 +57,4 @@ def decided(part: Forecasts) -> Decision:
     if len(nmse) == len(PAPER_NMAE) and nmse[60.0] > 0:
         values.append(f"NMSE {1 - nmse[600.0] / nmse[60.0]:.0%} lower in the wider bins")
         told["wider bins are forecast with a smaller NMSE"] = nmse[600.0] < nmse[60.0]
-    return Decision(together(told), "; ".join(values), reasons(told), figure="six-hours-bins")
+    return Decision(overall_verdict(told), "; ".join(values), reasons(told), figure="six-hours-bins")

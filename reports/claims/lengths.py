@@ -12,7 +12,7 @@ import polars as pl
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
 from ...analysis.core.result import number
-from ...analysis.core.verdicts import together
+from ...analysis.core.verdicts import overall_verdict
 from ...analysis.lengths.part import Lengths
 from .checks import CHATGPT, CONVERSATION, lacking, one, reasons, rows_of, shown, sign
 
@@ -43,7 +43,7 @@ def zipf(said: Characterization) -> Decision:
         f"(best: {row['winner'].replace('_', ' ')}, {row['winner_ks']:.1%})"
         for row in rows
     )
-    return Decision(together(told), value, reasons(told), "request-zipf")
+    return Decision(overall_verdict(told), value, reasons(told), "request-zipf")
 
 
 def bimodal(said: Characterization) -> Decision:
@@ -64,7 +64,7 @@ def bimodal(said: Characterization) -> Decision:
     )
     on_logs = f" On a logarithmic scale: {logs['verdict']}." if logs else ""
     why = f"{reasons(told)}{on_logs} The dip can miss real mixtures, BIC keeps adding components."
-    return Decision(together(told), value, why, "response-modes")
+    return Decision(overall_verdict(told), value, why, "response-modes")
 
 
 def linear(said: Characterization) -> Decision:
@@ -82,7 +82,7 @@ def linear(said: Characterization) -> Decision:
         f"{row['selection']}, {row['range']}: "
         f"{shown(row, 'slope')} response tokens a request token" + _line(row["straightness"])
     )
-    return Decision(together(told), value, reasons(told), "response-by-request")
+    return Decision(overall_verdict(told), value, reasons(told), "response-by-request")
 
 
 def _line(straightness: float | None) -> str:
@@ -102,7 +102,7 @@ def bins(said: Characterization) -> Decision:
         f"{row['selection']}, {row['range']}: growth of the spread {shown(row, 'growth')}; off a Gaussian by "
         f"{row['ks_normal']:.1%}, skewness {number(row['skewness'])} (medians over {row['bins']} bins)"
     )
-    return Decision(together(told), value, reasons(told), "ridges")
+    return Decision(overall_verdict(told), value, reasons(told), "ridges")
 
 
 def _paper_range(table: pl.DataFrame) -> pl.DataFrame:

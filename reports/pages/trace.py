@@ -23,7 +23,7 @@ from ...analysis.core.result import Part, Progress, silent
 from ...analysis.forecast.models import load_xgboost
 from ...analysis.forecast.part import describe_forecast
 from ...analysis.interchange.parameters import parameters, write_parameters
-from ...analysis.trace.trace import WHOLE, Cluster, Span, Trace, open_trace
+from ...analysis.trace.trace import ALL_TIME, Cluster, Span, Trace, open_trace
 from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.window_lengths import describe_sequences
 from ...bench.provisioning.of_trace import search_trace
@@ -104,7 +104,7 @@ def write_report(
     progress: Progress | None,
     forecast: bool = False,
     disaggregate: bool = False,
-    span: Span = WHOLE,
+    span: Span = ALL_TIME,
     cluster: Cluster | None = None,
 ) -> Report:
     """Characterize each log (the embedded synthetic trace without any) and write the folder `out`.
@@ -198,7 +198,7 @@ def _open(
     if files is None:
         if cluster is not None:
             raise InputError("--engine spark: name a log; the embedded trace is made in this process")
-        if span != WHOLE:
+        if span != ALL_TIME:
             raise InputError("--from and --to: name a trace; the embedded one is taken whole")
         from ...analysis.synthetic.trace import open_synthetic
 

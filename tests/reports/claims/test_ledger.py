@@ -8,7 +8,7 @@ import pytest
 
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.claims import Claim
-from burstlens.analysis.core.verdicts import together
+from burstlens.analysis.core.verdicts import overall_verdict
 from burstlens.reports.claims.ledger import BURSTGPT, check
 from burstlens.reports.figures.registry import figures_of
 
@@ -33,7 +33,7 @@ def ledger(week_said: Characterization) -> dict[str, Claim]:
     ],
 )
 def test_one_verdict_of_several_statements(told: dict[str, bool | None], verdict: str) -> None:
-    assert together(told) == verdict
+    assert overall_verdict(told) == verdict
 
 
 def test_every_claim_of_the_paper_has_a_line_with_verdict_and_reason(ledger: dict[str, Claim]) -> None:
