@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from msgspec import structs
 
 from ...analysis.core.result import Progress, silent
 from ..record.run_folder import read_workload
@@ -72,7 +73,7 @@ def simulated(
         progress(f"{measured.question.kind} on the simulated engine", i / len(runs))
         rows.append(measures_of(engine.serve(read_workload(run), run, course=False).values))
     values = pl.DataFrame(rows, schema=dict.fromkeys(MEASURES, pl.Float64))
-    question = replace(measured.question, title=engine.title, simulated=preset.name)
+    question = structs.replace(measured.question, title=engine.title, simulated=preset.name)
     trials = measured.trials.select(measured.labels).hstack(values)
     return replace(measured, question=question, trials=trials, courses=pl.DataFrame())
 

@@ -1,8 +1,8 @@
 """The settings of a sweep: which shape, scale and exponent, one at a time and in pairs, and how each varies.
 
-A grid comes from flags or from a TOML file (`read_grid`), and is checked here. Scales are those of the
-paper's start; what a sweep multiplies them by, so that they fit a server, is the sweep's. Not here: the load
-of a setting (`sweep_trials`), and what trials of it say (`sweep`).
+A grid comes from Python (`grid_of`), or a TOML file (`read_grid`). Scales
+are those of the paper's start; the sweep multiplies them so that they fit a server. Not here: the load of a
+setting (`sweep_trials`), and what trials of it say (`sweep`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from ...analysis.core.errors import DiskError, InputError, shown
 from ...analysis.core.option_names import option
+from ..record.checked_input import brief, checked
 from .trials import Label
 
 SHAPE, SCALE, EXPONENT = PARAMETERS = ("shape", "scale", "exponent")
@@ -33,16 +36,16 @@ PAIRED: Mapping[str, tuple[float, ...]] = {SHAPE: (0.3, 1.0), SCALE: (1.0, 4.0),
 CONSTANT, LINEAR, QUADRATIC = PROFILES = ("constant", "linear", "quadratic")
 """The value all the time; a straight decline over the run from the larger of value and start to the
 smaller; a parabola from the start through the value at half time and back."""
-HELD, EQUAL = MODES = ("scale held", "equal rate")
+HELD_SCALE, EQUAL = MODES = ("scale held", "equal rate")
 """The paper's way, in which a smaller shape is also a higher rate since the mean gap is shape × scale; and
 the scale adapted, at every instant, so that the rate stays that of the start: burstiness alone."""
 ORIGIN = "start"
 """The setting that all others are compared with."""
 WITH = " × "
-LEAST_SHAPE = 0.01
+MIN_SHAPE = 0.01
 """CV 10: below it nearly all requests come at once, and a run tells nothing."""
-MOST = 5000
-"""More settings than this are no grid but a slip."""
+MAX_POINTS = 5000
+"""A grid of more points is a slip."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Grid:
 
     def settings(self) -> list[GridPoint]:
         """The start, each parameter alone, then pairs."""
-        out = [GridPoint(ORIGIN, CONSTANT, HELD, **self.start)]
+        out = [GridPoint(ORIGIN, CONSTANT, HELD_SCALE, **self.start)]
         for varied in (*((name,) for name in PARAMETERS), *itertools.combinations(PARAMETERS, 2)):
             table = self.values if len(varied) == 1 else self.paired
             for profile, mode in itertools.product(self.profiles, modes_of(varied)):
@@ -112,51 +115,69 @@ class Grid:
 
 def modes_of(varied: Sequence[str]) -> tuple[str, ...]:
     """Both where a shape is varied and the scale is free to be adapted, else only the paper's."""
-    return MODES if SHAPE in varied and SCALE not in varied else (HELD,)
+    return MODES if SHAPE in varied and SCALE not in varied else (HELD_SCALE,)
 
 
 def grid_of(
-    values: Mapping[str, Sequence[Any]] | None = None,
+    values: Mapping[str, Sequence[float]] | None = None,
     *,
-    profiles: Sequence[Any] | None = None,
+    profiles: Sequence[str] | None = None,
     pairs: bool = True,
-    paired: Mapping[str, Sequence[Any]] | None = None,
-    start: Mapping[str, Any] | None = None,
-    said: str = "",
-    inside: str = "",
+    paired: Mapping[str, Sequence[float]] | None = None,
+    start: Mapping[str, float] | None = None,
+    name_of: Callable[[str], str] = option,
 ) -> Grid:
-    """A checked grid; BurstlensError naming what is wrong: the option, or the key of a file. For a file,
-    `said` stands before the name of any key, and `inside` before that of a parameter of `values`.
+    """A checked grid.
 
-    Without `values` the default ones are varied; with them only those that they name. `paired` are the
-    values of pairs, where they are to be others: those of `values`, or thinner ones by default.
+    Parameters
+    ----------
+    values
+        Values of each parameter that is varied; the defaults of all three if it is None.
+    profiles
+        How a value is reached over a run; all of `PROFILES` if it is None.
+    pairs
+        Whether two parameters are varied at a time, too.
+    paired
+        Values of pairs. By default those of `values`, or thinner ones if `values` is None, too.
+    start
+        The point from which all of them depart.
+    name_of
+        How a message names a key, such as `values.shape` of a file.
+
+    Raises
+    ------
+    InputError
+        A value or profile that cannot be, an empty grid, or one of more than `MAX_POINTS` points.
     """
-    begin = {**START, **{name: _value(f"{said}start.{name}", name, v) for name, v in (start or {}).items()}}
-    alone = _values(said, inside, values if values is not None else VALUES, begin)
+
+    def named(name: str) -> str:
+        return name_of(name if name_of is option else f"values.{name}")
+
+    begin = {**START}
+    for name, value in (start or {}).items():
+        begin[name] = _value(name_of(f"start.{name}"), name, value)
+    alone = _values(named, VALUES if values is None else values, begin)
     if not any(alone.values()):
+        where = ", ".join(f"{name} {value:g}" for name, value in begin.items())
         raise InputError(
-            f"{_keys(said, inside, *(values or PARAMETERS))}: an empty grid: nothing but the start "
-            f"({', '.join(f'{name} {value:g}' for name, value in begin.items())}) is asked for"
+            f"{'/'.join(named(name) for name in values or PARAMETERS)}: an empty grid: it has nothing but "
+            f"the start ({where})"
         )
     both: Mapping[str, tuple[float, ...]] = {}
-    if pairs and paired is not None:
-        both = _values(said, "pairs.", paired, begin)
+    if pairs and paired is None and values is not None:
+        both = alone
     elif pairs:
-        both = alone if values is not None else _values(said, "pairs.", PAIRED, begin)
-    chosen = tuple(dict.fromkeys(_profile(_keys(said, "", "profile"), name) for name in profiles or PROFILES))
-    made = Grid(alone, chosen, both, begin)
-    count = _count(made)
-    if count > MOST:
+        thin = PAIRED if paired is None else paired
+        both = _values(lambda name: name_of(f"pairs.{name}"), thin, begin)
+    chosen = tuple(dict.fromkeys(_profile(name_of("profile"), name) for name in profiles or PROFILES))
+    grid = Grid(alone, chosen, both, begin)
+    points = _count(grid)
+    if points > MAX_POINTS:
         raise InputError(
-            f"{_keys(said, inside, *alone)}: a grid of {count:,} settings, more than {MOST:,}: "
-            "give fewer values, or no pairs"
+            f"{'/'.join(named(name) for name in alone)}: a grid of {points:,} settings, more than "
+            f"{MAX_POINTS:,}: give fewer values, or no pairs"
         )
-    return made
-
-
-def _keys(said: str, inside: str, *names: str) -> str:
-    """How a message names options of Python, or keys of a file."""
-    return "/".join(option(name) for name in names) if not said else f"{said}{inside}{'/'.join(names)}"
+    return grid
 
 
 def _count(grid: Grid) -> int:
@@ -171,52 +192,72 @@ def _count(grid: Grid) -> int:
 
 
 def _values(
-    said: str, inside: str, given: Mapping[str, Sequence[Any]], start: Mapping[str, float]
+    name_of: Callable[[str], str], values: Mapping[str, Sequence[float]], start: Mapping[str, float]
 ) -> dict[str, tuple[float, ...]]:
     """The values of each parameter in order, each once, without the start's."""
     out = {}
     for name in PARAMETERS:
-        if name in given:
-            found = {_value(_keys(said, inside, name), name, value) for value in given[name]}
-            out[name] = tuple(sorted(found - {start[name]}))
+        if name in values:
+            checked_values = {_value(name_of(name), name, value) for value in values[name]}
+            out[name] = tuple(sorted(checked_values - {start[name]}))
     return out
 
 
-def _value(said: str, parameter: str, value: Any) -> float:
-    """A value that the parameter can have; BurstlensError that names it otherwise."""
-    try:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        number = math.inf
+def _value(where: str, parameter: str, value: float) -> float:
+    """A value that the parameter can have."""
+    number = float(value)
     if not math.isfinite(number):
-        raise InputError(f"{said}: {_brief(value)} is not a finite number")
+        raise InputError(f"{where}: {number:g} is not a finite number")
     if parameter != EXPONENT and not number > 0:
-        raise InputError(f"{said}: {_brief(value)} is not above 0")
-    if parameter == SHAPE and number < LEAST_SHAPE:
+        raise InputError(f"{where}: {number:g} is not above 0")
+    if parameter == SHAPE and number < MIN_SHAPE:
         raise InputError(
-            f"{said}: {value!r} is below {LEAST_SHAPE:g}: nearly all requests would come at once"
+            f"{where}: {number:g} is below {MIN_SHAPE:g}: nearly all requests would come at once"
         )
     return number
 
 
-def _brief(value: Any) -> str:
-    """A value as it was written, cut where it is endless."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _profile(said: str, name: Any) -> str:
+def _profile(where: str, name: str) -> str:
     if name not in PROFILES:
-        raise InputError(f"{said}: no profile {_brief(name)}; there are {', '.join(PROFILES)}")
-    return str(name)
+        raise InputError(f"{where}: there is no profile {brief(name)}; there are {', '.join(PROFILES)}")
+    return name
+
+
+class StartTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[start]` of a grid file."""
+
+    shape: float | UnsetType = UNSET
+    scale: float | UnsetType = UNSET
+    exponent: float | UnsetType = UNSET
+
+
+class ValuesTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[values]` and `[pairs]` of a grid file."""
+
+    shape: list[float] | UnsetType = UNSET
+    scale: list[float] | UnsetType = UNSET
+    exponent: list[float] | UnsetType = UNSET
+
+
+class GridFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A grid in TOML; every key may be left out."""
+
+    start: StartTable | UnsetType = UNSET
+    profiles: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
+    values: ValuesTable | UnsetType = UNSET
+    pairs: bool | ValuesTable = True
+    """Whether there are pairs, or their values."""
 
 
 def read_grid(path: Path) -> Grid:
-    """The grid of a TOML file; BurstlensError naming file, key and value where it is none.
+    """The grid of a TOML file (see `GridFile`).
 
-    Every key may be left out: `[start]` with `shape`, `scale`, `exponent`; `profiles`, a list;
-    `[values]` with a list of numbers for each parameter that is varied; `pairs`, which is `false` for none,
-    `true`, or a table as `[values]` is one.
+    Raises
+    ------
+    InputError
+        The file is not a grid; the message names file, key and value.
+    DiskError
+        The file cannot be read.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -226,42 +267,18 @@ def read_grid(path: Path) -> Grid:
         raise DiskError.unreadable(path, fault) from fault
     except ValueError as fault:
         raise InputError(f"{shown(path)}: is not TOML: {fault}") from fault
-    said = f"{shown(path)}: "
-    _known(said, "", content, ("start", "profiles", "values", "pairs"))
-    pairs = content.get("pairs", True)
-    if not isinstance(pairs, bool | dict):
-        raise InputError(f"{said}pairs: {_brief(pairs)} is neither true, false nor a table of values")
-    profiles = content.get("profiles")
-    if profiles is not None and not (isinstance(profiles, list) and profiles):
-        raise InputError(f"{said}profiles: {_brief(profiles)} is not a list of {', '.join(PROFILES)}")
-    for name in profiles or ():
-        _profile(f"{said}profiles", name)
+    file = checked(GridFile, content, shown(path), table="a table")
+    pairs = file.pairs
     return grid_of(
-        _table(said, "values", content, lists=True),
-        profiles=profiles,
+        None if file.values is UNSET else _given(file.values),
+        profiles=None if file.profiles is UNSET else file.profiles,
         pairs=pairs is not False,
-        paired=_table(said, "pairs", content, lists=True) if isinstance(pairs, dict) else None,
-        start=_table(said, "start", content, lists=False),
-        said=said,
-        inside="values.",
+        paired=None if isinstance(pairs, bool) else _given(pairs),
+        start=None if file.start is UNSET else _given(file.start),
+        name_of=lambda key: f"{shown(path)}: {'profiles' if key == 'profile' else key}",
     )
 
 
-def _table(said: str, key: str, content: Mapping[str, Any], *, lists: bool) -> dict[str, Any] | None:
-    """A table by parameter of a file, or None where there is none."""
-    table = content.get(key)
-    if table is None:
-        return None
-    if not isinstance(table, dict):
-        raise InputError(f"{said}{key}: {_brief(table)} is not a table; write [{key}] and values under it")
-    _known(said, f"{key}.", table, PARAMETERS)
-    for name, value in table.items():
-        if lists and not isinstance(value, list):
-            raise InputError(f"{said}{key}.{name}: {_brief(value)} is not a list; write [0.2, 0.5, 1]")
-    return table
-
-
-def _known(said: str, inside: str, keys: Iterable[str], known: Sequence[str]) -> None:
-    for key in keys:
-        if key not in known:
-            raise InputError(f"{said}{inside}{key}: no such key; there are {', '.join(known)}")
+def _given(table: Struct) -> dict[str, Any]:
+    """What a table gives, by parameter."""
+    return {name: value for name, value in structs.asdict(table).items() if value is not UNSET}

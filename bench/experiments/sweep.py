@@ -35,7 +35,7 @@ from .grid import (
     CONSTANT,
     EQUAL,
     EXPONENT,
-    HELD,
+    HELD_SCALE,
     LINEAR,
     ORIGIN,
     PARAMETERS,
@@ -78,7 +78,7 @@ THIRDS = ("token_latency_s", "throughput_tps", "failure_rate", "kv_cache_use")
 INTERACTING = ("token_latency_s", "throughput_tps", "failure_rate")
 """Measures for which two parameters together are set against the sum of each alone."""
 WAYS = {
-    HELD: "scale held, so a smaller shape is also a higher rate",
+    HELD_SCALE: "scale held, so a smaller shape is also a higher rate",
     EQUAL: "equal rate, the scale adapted: burstiness alone",
 }
 """How the two modes are told of a shape."""
@@ -91,7 +91,7 @@ PROFILE_WORDS = {
     LINEAR: "falling in a line between start and value",
     QUADRATIC: "from the start to the value at half time and back",
 }
-RANK = {name: i for i, name in enumerate((HELD, EQUAL, CONSTANT, LINEAR, QUADRATIC))}
+RANK = {name: i for i, name in enumerate((HELD_SCALE, EQUAL, CONSTANT, LINEAR, QUADRATIC))}
 """The order in which tables list modes and profiles."""
 NO_FAILURE = (
     "No request failed in any trial, so failures were not put to the test: lower the limit of queued "
@@ -412,7 +412,7 @@ def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
     if not (done["failure_rate"].fill_null(0.0) > 0).any():
         missing += (NO_FAILURE,)
     alone = done.filter(~pl.col("parameter").str.contains(WITH, literal=True))
-    names = list(GridPoint(ORIGIN, CONSTANT, HELD, **start).labels())
+    names = list(GridPoint(ORIGIN, CONSTANT, HELD_SCALE, **start).labels())
     settings = alone.filter(pl.col("parameter") != ORIGIN).select(names).unique(maintain_order=True)
     found = tuple(
         (row, contrast(alone, m, row, {"parameter": ORIGIN}))
@@ -431,7 +431,7 @@ def _ends(alone: pl.DataFrame, start: Mapping[str, float]) -> dict[str, Ends]:
     """For each parameter that was varied, the load at both ends of its range, the start among its values."""
     out = {}
     for name in PARAMETERS:
-        labels: dict[str, Label] = {"parameter": name, "profile": CONSTANT, "mode": HELD}
+        labels: dict[str, Label] = {"parameter": name, "profile": CONSTANT, "mode": HELD_SCALE}
         here = alone.filter(pl.col(key) == label for key, label in labels.items())
         if here.is_empty():
             continue
@@ -532,7 +532,7 @@ def _paired(done: pl.DataFrame, start: Mapping[str, float]) -> Paired:
             axes.append(
                 done.filter(
                     pl.col("parameter") == name,
-                    pl.col("mode") == (mode if mode in modes_of((name,)) else HELD),
+                    pl.col("mode") == (mode if mode in modes_of((name,)) else HELD_SCALE),
                     pl.col("profile") == profile,
                     pl.col(name).is_in(here[name].unique().to_list()),
                 )

@@ -12,19 +12,22 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
+from msgspec import Struct, structs
 
 from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import BurstlensError, DiskError, InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from ..processes.parallel import Tell, each
-from ..record.versioned_json import from_dict, read_versioned_json
+from ..record.versioned_json import from_dict, read_versioned_json, to_dict
 from ..workload.table import Workload
 from .backends import MEASURES, Backend, TrialMeasurement, measures_of
 
@@ -52,30 +55,39 @@ class Trial:
     """Whether its course over time is kept."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """What an experiment asked; the content of `experiment.json`."""
+class Question(Struct, frozen=True, rename={"options": "asked"}):
+    """What an experiment is about and how far it is: the content of `experiment.json`."""
 
     kind: str
     """`maf2`, `sweep`, `schedulers` or `responses`."""
-    asked: Mapping[str, Any]
-    """Every option, in plain values; together with `engine` it makes the question."""
-    engine: Mapping[str, Any]
+    options: dict[str, Any]
+    """Every option, in plain values (key `asked` of the file); with `engine` it identifies the question."""
+    engine: dict[str, Any]
+    """The backend, in plain values."""
     title: str
     """What the trials ran on, for people."""
     simulated: str | None
     """Preset of the simulated engine; None for a real server."""
     synthetic: bool
     """Whether a workload came from a synthetic trace or from constants."""
-    seeds: Sequence[int]
+    seeds: list[int]
     trials: int
-    facts: Mapping[str, Any]
+    facts: dict[str, Any]
     """What was found while the trials were made: rows used, scales, sources with their SHA-256."""
-    notes: Sequence[str] = ()
+    notes: list[str] = []
     started_unix_s: float = 0.0
     finished: bool = False
     stopped: str | None = None
     version: int = VERSION
+
+
+class TrialLine(Struct, frozen=True):
+    """A trial that has ended: a line of `trials.jsonl`."""
+
+    number: int
+    labels: dict[str, Label]
+    values: dict[str, float | None]
+    """By the keys of `MEASURES`."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +118,10 @@ def run(
     Raises BurstlensError where the folder holds another question or cannot be written, or a trial cannot be
     run.
     """
-    question = _begun(replace(question, trials=len(trials), started_unix_s=time.time()), folder)
-    done = {_key(row["labels"]) for row in _rows(folder)}
+    question = _begun(structs.replace(question, trials=len(trials), started_unix_s=time.time()), folder)
+    done = {_key(row.labels) for row in _rows(folder)}
     left = [(i, trial) for i, trial in enumerate(trials) if _key(trial.labels) not in done]
-    stopped: str | None = "it ended in a fault"
+    stopped: str | None = "an error stopped it"
     LOGGER.info("%s: %d trials, %d of them done before", question.kind, len(trials), len(done))
     notes = list(question.notes)
     try:
@@ -126,16 +138,16 @@ def run(
         raise
     except BurstlensError as fault:
         stopped = str(fault)
-        kept = len(_rows(folder))
-        if not kept:
+        ended_trials = len(_rows(folder))
+        if not ended_trials:
             raise
         raise InputError(
-            f"{fault.marked}; {kept} of {len(trials)} trials are kept in {folder}, and the same command "
-            "goes on"
+            f"{fault.marked}; {ended_trials} of {len(trials)} trials are kept in {folder}, "
+            "and the same command goes on"
         ) from fault
     finally:
-        ended = replace(question, finished=stopped is None, stopped=stopped, notes=notes)
-        write_json(asdict(ended), folder / EXPERIMENT)
+        ended = structs.replace(question, finished=stopped is None, stopped=stopped, notes=notes)
+        write_json(to_dict(ended), folder / EXPERIMENT)
     return read(folder)
 
 
@@ -143,25 +155,25 @@ def read(folder: Path) -> Experiment:
     """An experiment's folder; BurstlensError where it is none or is damaged."""
     question = _question(folder)
     rows = _rows(folder)
-    labels = tuple(rows[0]["labels"]) if rows else ()
-    flat = [{**row["labels"], **measures_of(row["values"])} for row in rows]
+    labels = tuple(rows[0].labels) if rows else ()
+    flat = [{**row.labels, **measures_of(row.values)} for row in rows]
     schema = dict.fromkeys(MEASURES, pl.Float64)
     trials = pl.DataFrame(flat, schema_overrides=schema, infer_schema_length=None)
-    kept = []
+    courses_of = []
     for row in rows:
-        path = folder / COURSES / f"{row['number']}.parquet"
+        path = folder / COURSES / f"{row.number}.parquet"
         if path.is_file():
             course = pl.read_parquet(path)
-            kept.append(
-                course.select(*(pl.lit(value).alias(name) for name, value in row["labels"].items()), pl.all())
+            courses_of.append(
+                course.select(*(pl.lit(value).alias(name) for name, value in row.labels.items()), pl.all())
             )
-    courses = pl.concat(kept, how="diagonal_relaxed") if kept else pl.DataFrame()
+    courses = pl.concat(courses_of, how="diagonal_relaxed") if courses_of else pl.DataFrame()
     return Experiment(folder, question, trials, courses, labels)
 
 
 def run_folders(folder: Path) -> list[Path]:
     """The run folder of each trial against a real server, in the order of `Experiment.trials`."""
-    return [folder / RUNS / str(row["number"]) for row in _rows(folder)]
+    return [folder / RUNS / str(row.number) for row in _rows(folder)]
 
 
 def is_experiment(folder: Path) -> bool:
@@ -189,20 +201,21 @@ def _begun(question: Question, folder: Path) -> Question:
     """Make the folder, or see that it holds the same question; the question that it holds."""
     if is_experiment(folder):
         before = _question(folder)
+        was_asked, now_asked = (json.loads(json.dumps(to_dict(each))) for each in (before, question))
         for what in ("kind", "asked", "engine"):
-            was, now = (json.loads(json.dumps(getattr(q, what))) for q in (before, question))
+            was, now = was_asked[what], now_asked[what]
             if was != now:
                 raise InputError(
-                    f"{folder}: holds another experiment ({_differs(what, was, now)}); name "
+                    f"{folder}: has another experiment ({_differs(what, was, now)}); name "
                     f"another folder with {option('out')}"
                 )
         _mend(folder / TRIALS)
-        return replace(before, trials=question.trials, stopped=None)
+        return structs.replace(before, trials=question.trials, stopped=None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise DiskError.unwritable(folder, fault) from fault
-    write_json(asdict(question), folder / EXPERIMENT)
+    write_json(to_dict(question), folder / EXPERIMENT)
     return question
 
 
@@ -223,8 +236,8 @@ def _differs(what: str, was: Any, now: Any) -> str:
             before, after = was.get(name), now.get(name)
             if before != after:
                 plain = not any(isinstance(value, dict | list) for value in (before, after))
-                return f"{name}: {before!r} there, {after!r} asked" if plain else f"with other {name}"
-    return f"{what}: {was!r} there, {now!r} asked"
+                return f"{name}: {before!r} there, {after!r} now" if plain else f"with other {name}"
+    return f"{what}: {was!r} there, {now!r} now"
 
 
 def _question(folder: Path) -> Question:
@@ -232,36 +245,32 @@ def _question(folder: Path) -> Question:
         folder / EXPERIMENT,
         VERSION,
         partial(from_dict, Question),
-        absent=f"{folder}: holds no {EXPERIMENT}, so it is no experiment",
-        wrong="is no experiment",
+        absent=f"{folder}: has no {EXPERIMENT}, so it is not an experiment",
+        wrong="is not an experiment",
     )
 
 
 def _keep(folder: Path, number: int, trial: Trial, measured: TrialMeasurement) -> None:
     """Append a trial's line; its course first, so that a line always has it."""
-    line = {"number": number, "labels": dict(trial.labels), "values": measured.values}
+    line = TrialLine(number, dict(trial.labels), measured.values)
     try:
         if measured.course is not None:
             (folder / COURSES).mkdir(exist_ok=True)
             measured.course.write_parquet(folder / COURSES / f"{number}.parquet")
         with (folder / TRIALS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(to_dict(line), ensure_ascii=False) + "\n")
     except OSError as fault:
         raise DiskError.unwritable(folder, fault) from fault
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    """The trials that are written, in order of their number; torn lines are passed over."""
+def _rows(folder: Path) -> list[TrialLine]:
+    """The trials that have ended, in order of their number; torn lines are passed over."""
     path = folder / TRIALS
     if not path.is_file():
         return []
     rows = []
     # Bytes, not text: a kill may tear a line within a character.
     for line in path.read_bytes().splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and {"number", "labels", "values"} <= row.keys():
-            rows.append(row)
-    return sorted(rows, key=lambda row: int(row["number"]))
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            rows.append(msgspec.json.decode(line, type=TrialLine))
+    return sorted(rows, key=lambda row: row.number)

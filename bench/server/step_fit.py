@@ -11,16 +11,18 @@ beside it, step by step. Not here: measuring steps (`step_probe`), using the con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+from msgspec import structs
 
 from ...analysis.core.arrays import Array
 from ...analysis.core.errors import InputError
 from ...analysis.core.result import number
-from ..simulated.presets import StepCosts, parse_preset
+from ..record.versioned_json import to_dict
+from ..simulated.presets import KvBlocks, Limits, PresetFile, StepCosts, parse_preset
 
 STEPS: dict[str, type[pl.DataType]] = {
     "prefill_tokens": pl.Int64,
@@ -65,7 +67,7 @@ class StepFit:
 
     def __str__(self) -> str:
         """Constants and residuals in one line."""
-        told = ", ".join(f"{name} {value:.3g}" for name, value in asdict(self.latency).items())
+        told = ", ".join(f"{name} {value:.3g}" for name, value in structs.asdict(self.latency).items())
         return (
             f"{told}; {self.steps.height} steps ({self.left_out} left out), relative residual p50 "
             f"{number(100 * self.p50)} %, p90 {number(100 * self.p90)} %"
@@ -74,7 +76,7 @@ class StepFit:
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "latency": asdict(self.latency),
+            "latency": structs.asdict(self.latency),
             "steps": self.steps.height,
             "left_out": self.left_out,
             "residual": {"mean": self.bias, "p50": self.p50, "p90": self.p90},
@@ -93,19 +95,21 @@ class StepFit:
         outside_ms: float,
     ) -> dict[str, Any]:
         """A preset file's content with these constants, checked as one that is read."""
-        latency = {name: float(f"{value:.5g}") for name, value in asdict(self.latency).items()}
-        found = {
-            "model": model,
-            "gpu": gpu,
-            "source": f"{source}; {self}",
-            "latency": latency,
-            "kv_cache": {"block_size": block_size, "num_blocks": num_blocks},
-            "limits": dict(limits),
-            "async_scheduling": async_scheduling,
-            "outside_ms": float(f"{max(outside_ms, 0.0):.4g}"),
-        }
-        parse_preset("the measured preset", found)
-        return found
+        rounded = {name: float(f"{ms:.5g}") for name, ms in structs.asdict(self.latency).items()}
+        content = to_dict(
+            PresetFile(
+                model=model,
+                gpu=gpu,
+                source=f"{source}; {self}",
+                latency=StepCosts(**rounded),
+                kv_cache=to_dict(KvBlocks(block_size, num_blocks)),
+                limits=Limits(**limits),
+                async_scheduling=async_scheduling,
+                outside_ms=float(f"{max(outside_ms, 0.0):.4g}"),
+            )
+        )
+        parse_preset("the measured preset", content)
+        return content
 
 
 def fit_steps(steps: pl.DataFrame) -> StepFit:

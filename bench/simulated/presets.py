@@ -10,39 +10,46 @@ fitting the constants.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+import sys
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from ...analysis.core.errors import DiskError, InputError
+from ..record.checked_input import brief, checked
+
+LARGEST = sys.float_info.max
+NotNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
+Count = Annotated[int, Meta(ge=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class StepCosts:
+class StepCosts(Struct, frozen=True, forbid_unknown_fields=True):
     """Constants of the time that one step takes, in ms or µs as named."""
 
-    a_p_ms: float
-    """Of a step with prefill tokens; counts where it is above `a_d_ms`, or `h_ms` is told."""
-    b_ms: float
+    a_p_ms: NotNegative
+    """Of a step with prefill tokens; counts if it is above `a_d_ms`, or if there is an `h_ms`."""
+    b_ms: NotNegative
     """Per prefill token."""
-    c_ms: float
+    c_ms: NotNegative
     """Per n(2·ctx + n) of a prefill chunk of n tokens after ctx."""
-    a_d_ms: float
+    a_d_ms: Annotated[float, Meta(gt=0, le=LARGEST)]
     """Least time of any step."""
-    d_us: float
+    d_us: NotNegative
     """Per token that a decoding request attends to."""
-    e_us: float
+    e_us: NotNegative
     """Per decoding request."""
-    h_ms: float = 0.0
+    h_ms: NotNegative = 0.0
     """Least time of prefill however short: weights are read and kernels launched while the GPU computes."""
 
     @property
     def a_ms(self) -> float:
-        """What prefill takes beside its tokens."""
+        """What prefill takes on top of its tokens."""
         return self.a_p_ms if self.h_ms else max(self.a_d_ms, self.a_p_ms)
 
     def prefill_ms(self, tokens: float, attention: float) -> float:
@@ -50,25 +57,56 @@ class StepCosts:
         return max(self.h_ms, self.a_ms + self.b_ms * tokens + self.c_ms * attention)
 
 
-@dataclass(frozen=True, slots=True)
-class KvCache:
+class KvCache(Struct, frozen=True, forbid_unknown_fields=True):
     """What the number of KV blocks follows from; sizes in decimal GB."""
 
-    bytes_per_token: int
+    bytes_per_token: Count
     """2 · layers · KV heads · head dimension · 2 bytes."""
-    block_size: int
+    block_size: Count
     """Tokens in a block."""
-    gpu_gb: float
-    utilization: float
+    gpu_gb: NotNegative
+    utilization: NotNegative
     """vLLM's `--gpu-memory-utilization`."""
-    weights_gb: float
-    activations_gb: float
+    weights_gb: NotNegative
+    activations_gb: NotNegative
 
     @property
     def num_blocks(self) -> int:
         """Blocks that fit into memory · utilization − weights − activations."""
         free_gb = self.gpu_gb * self.utilization - self.weights_gb - self.activations_gb
         return max(int(free_gb * 1e9 / (self.bytes_per_token * self.block_size)), 0)
+
+
+class KvBlocks(Struct, frozen=True, forbid_unknown_fields=True):
+    """KV blocks that were read from a server rather than computed."""
+
+    block_size: Count
+    num_blocks: Count
+    bytes_per_token: Count | UnsetType = UNSET
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """The scheduler's limits, under vLLM's names."""
+
+    max_num_seqs: Count
+    max_num_batched_tokens: Count
+    max_model_len: Count
+    max_num_queued_reqs: Count | UnsetType | None = UNSET
+
+
+class PresetFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of a profile file, and of each set in `presets.json`."""
+
+    model: str | UnsetType | None = UNSET
+    gpu: str | UnsetType | None = UNSET
+    source: str | UnsetType | None = UNSET
+    """Where the constants come from; required, and not empty."""
+    latency: StepCosts
+    kv_cache: dict[str, Any]
+    """A `KvCache`, or `KvBlocks` if it has `num_blocks`."""
+    limits: Limits
+    async_scheduling: bool = False
+    outside_ms: NotNegative = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +162,23 @@ class Preset:
         unknown = given.keys() - {*LIMITS, "num_blocks"}
         if unknown:
             raise TypeError(f"no limit {sorted(unknown)}")
-        whole = {field: _whole(self.name, field, value) for field, value in given.items()}
+        counts = {field: _count(self.name, field, value) for field, value in given.items()}
         blocks = {"kv_cache": None} if "num_blocks" in given else {}
-        return replace(self, **whole, **blocks)  # type: ignore[arg-type]
+        return replace(self, **counts, **blocks)  # type: ignore[arg-type]
 
     def faster(self, speedup: float) -> Preset:
         """The same server, that much faster. Raises BurstlensError unless above 0."""
         if not (isfinite(speedup) and speedup > 0):
             _wrong(self.name, "speedup", f"must be above 0, not {speedup}")
-        latency = StepCosts(**{k: v / speedup for k, v in asdict(self.latency).items()})
+        latency = StepCosts(**{name: ms / speedup for name, ms in structs.asdict(self.latency).items()})
         return replace(self, latency=latency, outside_ms=self.outside_ms / speedup)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as a manifest holds them."""
-        return asdict(self)
+        return dict(msgspec.to_builtins(self))
 
 
 LIMITS = ("max_num_seqs", "max_num_batched_tokens", "max_model_len", "max_num_queued_reqs")
-TEXTS = ("model", "gpu", "source")
-CONSTANTS = ("a_p_ms", "b_ms", "c_ms", "a_d_ms", "d_us", "e_us")
-"""Those that every set has."""
 
 
 def preset_names() -> list[str]:
@@ -167,62 +202,57 @@ def load_preset(name_or_path: str | Path) -> Preset:
             raise InputError.missing_file(path)
         raise InputError(f"no preset '{name_or_path}'; there are {', '.join(known)}, or name a JSON file")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from None
     except ValueError as fault:
-        raise InputError.unparsable(path, f"no JSON: {fault}") from None
+        raise InputError.unparsable(path, f"not JSON: {fault}") from None
     return parse_preset(str(path), found)
 
 
-def parse_preset(name: str, found: object) -> Preset:
-    """A preset from plain values; `name` is its name or file, for messages too."""
-    top = _object(
-        name, "", found, ("latency", "kv_cache", "limits"), (*TEXTS, "async_scheduling", "outside_ms")
-    )
-    for field in TEXTS:
-        if not isinstance(top.get(field), str | None) or (field == "source" and not top.get(field)):
-            _wrong(name, field, "a text is needed, such as where the constants were measured")
-    if not isinstance(ahead := top.get("async_scheduling", False), bool):
-        _wrong(name, "async_scheduling", "true or false is needed")
-    constants = _object(name, "latency", top["latency"], CONSTANTS, ("h_ms",))
-    latency = StepCosts(
-        **{field: _number(name, f"latency.{field}", value) for field, value in constants.items()}
-    )
-    if latency.a_d_ms <= 0:
-        _wrong(name, "latency.a_d_ms", "must be above 0: no step takes no time")
-    memory = top["kv_cache"]
+def parse_preset(name: str, content: object) -> Preset:
+    """A preset from plain values.
+
+    Parameters
+    ----------
+    name
+        Name or file of the preset; messages begin with it.
+    content
+        Values as `PresetFile` has them.
+
+    Raises
+    ------
+    InputError
+        A field cannot be used; the message names it.
+    """
+    file = checked(PresetFile, content, name)
+    if not file.source:
+        _wrong(name, "source", "a text is needed, such as where the constants were measured")
     sizes: KvCache | None = None
-    if isinstance(memory, Mapping) and "num_blocks" in memory:
-        given = _object(name, "kv_cache", memory, ("block_size", "num_blocks"), ("bytes_per_token",))
-        num_blocks = _whole(name, "kv_cache.num_blocks", given["num_blocks"])
-        block_size = _whole(name, "kv_cache.block_size", given["block_size"])
-        told = given.get("bytes_per_token")
-        bytes_per_token = None if told is None else _whole(name, "kv_cache.bytes_per_token", told)
+    if "num_blocks" in file.kv_cache:
+        blocks = checked(KvBlocks, file.kv_cache, name, field="kv_cache")
+        num_blocks, block_size = blocks.num_blocks, blocks.block_size
+        bytes_per_token = None if blocks.bytes_per_token is UNSET else blocks.bytes_per_token
     else:
-        fields = _object(name, "kv_cache", memory, tuple(KvCache.__slots__))
-        whole = ("bytes_per_token", "block_size")
-        checked: dict[str, Any] = {
-            field: (_whole if field in whole else _number)(name, f"kv_cache.{field}", value)
-            for field, value in fields.items()
-        }
-        sizes = KvCache(**checked)
+        sizes = checked(KvCache, file.kv_cache, name, field="kv_cache")
         num_blocks, block_size, bytes_per_token = sizes.num_blocks, sizes.block_size, sizes.bytes_per_token
-    limits = _object(name, "limits", top["limits"], LIMITS[:-1], LIMITS[-1:])
-    plain: dict[str, Any] = {field: top.get(field) or "not stated" for field in TEXTS}
-    for field, value in limits.items():
-        if value is not None or field in LIMITS[:-1]:
-            plain[field] = _whole(name, f"limits.{field}", value)
+    limits = file.limits
     return Preset(
         name=name,
-        latency=latency,
+        model=file.model or "not stated",
+        gpu=file.gpu or "not stated",
+        source=file.source,
+        latency=file.latency,
         block_size=block_size,
         num_blocks=num_blocks,
-        async_scheduling=ahead,
-        outside_ms=_number(name, "outside_ms", top.get("outside_ms", 0.0)),
+        max_num_seqs=limits.max_num_seqs,
+        max_num_batched_tokens=limits.max_num_batched_tokens,
+        max_model_len=limits.max_model_len,
+        max_num_queued_reqs=limits.max_num_queued_reqs or None,
+        async_scheduling=file.async_scheduling,
+        outside_ms=file.outside_ms,
         bytes_per_token=bytes_per_token,
         kv_cache=sizes,
-        **plain,
     )
 
 
@@ -236,29 +266,11 @@ def _wrong(name: str, field: str, why: str) -> NoReturn:
     raise InputError(f"{name}: {field}: {why}" if field else f"{name}: {why}")
 
 
-def _object(
-    name: str, field: str, found: object, needed: tuple[str, ...], allowed: tuple[str, ...] = ()
-) -> Mapping[str, Any]:
-    """A JSON object with the needed keys and no unknown one."""
-    if not isinstance(found, Mapping):
-        _wrong(name, field, "a JSON object is needed")
-    within = f"{field}." if field else ""
-    for key in needed:
-        if key not in found:
-            _wrong(name, within + key, "is missing")
-    for key in found:
-        if key not in needed and key not in allowed:
-            _wrong(name, within + str(key), f"no such field; there are {', '.join((*needed, *allowed))}")
-    return found
+def _reject_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number of JSON")
 
 
-def _number(name: str, field: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (isfinite(value) and value >= 0):
-        _wrong(name, field, f"a number of 0 or more is needed, not {json.dumps(value, default=str)}")
-    return float(value)
-
-
-def _whole(name: str, field: str, value: object) -> int:
+def _count(name: str, field: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        _wrong(name, field, f"a whole number of 1 or more is needed, not {json.dumps(value, default=str)}")
+        _wrong(name, field, f"a whole number of 1 or more is needed, not {brief(value)}")
     return value

@@ -213,7 +213,7 @@ def maf2(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
     from ..api.experiments.maf2 import run_maf2 as run
     from ..bench.experiments.trials import is_experiment, read
 
-    begun = read(folder).question.asked["rates_rps"] if is_experiment(folder) else []
+    begun = read(folder).question.options["rates_rps"] if is_experiment(folder) else []
     rate = begun[0] if begun else _calibrated(folder)
     run(
         plan.trace, folder, functions=plan.functions, rates_rps=[rate], requests=plan.requests,

@@ -105,7 +105,7 @@ def experiment_page(found: Findings) -> ResultPage:
         after=[_citation(tables, marks(question.simulated, question.synthetic, "workload"))]
         if tables
         else [],
-        sources=list(sources(question.asked.get("sources"))),
+        sources=list(sources(question.options.get("sources"))),
         identity_title="Experiment and method",
         identity=_identity(question),
         reading=[READING],
@@ -168,7 +168,11 @@ def _identity(asked: Question) -> list[tuple[str, str]]:
     return [
         ("Experiment", asked.kind),
         ("Workload", "synthetic, or in part" if asked.synthetic else "recorded traces"),
-        *((f"Asked: {name}", _said(value)) for name, value in asked.asked.items() if name not in TOLD_APART),
+        *(
+            (f"Asked: {name}", _said(value))
+            for name, value in asked.options.items()
+            if name not in TOLD_APART
+        ),
         ("Seeds", ", ".join(map(str, asked.seeds))),
         *((f"Found: {name}", _said(value)) for name, value in asked.facts.items()),
         ("Engine", asked.title),

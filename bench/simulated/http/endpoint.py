@@ -28,7 +28,7 @@ from ....analysis.core.option_names import option
 from ..engine import BatchingEngine, Scheduling
 from ..presets import Preset
 from .metrics_page import MetricsPage
-from .protocol import DONE, AnswerBody, CompletionRequest, Refusal, parse, words
+from .protocol import DONE, AnswerWriter, GenerationRequest, Refusal, parse, words
 from .real_time import Live, Pace
 
 MEDIAN_TOKENS, SPREAD = 128, 0.9
@@ -129,8 +129,8 @@ class _Server:
         self._headers = {
             "X-Simulated": f"burstlens; preset={preset.name}".encode("ascii", "replace").decode()
         }
-        self._exposition = MetricsPage(served_model, preset.name, preset.num_blocks, preset.block_size)
-        self._pace = Pace(BatchingEngine(preset, scheduling=scheduling), self._exposition)
+        self._page = MetricsPage(served_model, preset.name, preset.num_blocks, preset.block_size)
+        self._pace = Pace(BatchingEngine(preset, scheduling=scheduling), self._page)
         self._started = int(time())
 
     def app(self) -> web.Application:
@@ -159,7 +159,7 @@ class _Server:
         return web.json_response({"version": f"burstlens {version('burstlens')} (simulated)", **self._about})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        page = self._exposition.page(self._pace.sample())
+        page = self._page.page(self._pace.sample())
         return web.Response(
             body=page.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
@@ -182,55 +182,59 @@ class _Server:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, parse(await request.read(), True, self._count_chat))
 
-    async def _answer(self, request: web.Request, ask: CompletionRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, generation: GenerationRequest) -> web.StreamResponse:
         """Put the request to the engine and tell the client what comes of it."""
         preset = self._preset
-        if ask.model is not None and ask.model != self._model:
-            raise Refusal(404, "NotFoundError", f"The model `{ask.model}` does not exist.", "model")
-        room = preset.max_model_len - ask.prompt_tokens
-        most = min(room if ask.max_tokens is None else ask.max_tokens, max(room, 1))
-        tokens = most if ask.ignore_eos else self._own_length(ask.min_tokens, most)
-        live = self._pace.submit(ask.prompt_tokens, max(tokens, 1), ask.priority, ask.stream)
+        if generation.model is not None and generation.model != self._model:
+            raise Refusal(404, "NotFoundError", f"The model `{generation.model}` does not exist.", "model")
+        room = preset.max_model_len - generation.prompt_tokens
+        limit = min(room if generation.max_tokens is None else generation.max_tokens, max(room, 1))
+        tokens = limit if generation.ignore_eos else self._own_length(generation.min_tokens, limit)
+        live = self._pace.submit(
+            generation.prompt_tokens, max(tokens, 1), generation.priority, generation.stream
+        )
         if live.request.end == "too_long":
             raise Refusal(
                 400,
                 "BadRequestError",
                 f"This model's maximum context length is {preset.max_model_len} tokens. However, your "
-                f"prompt has {ask.prompt_tokens} and leaves no room for an answer.",
+                f"prompt has {generation.prompt_tokens} and leaves no room for an answer.",
                 "prompt",
             )
         if live.request.end == "rejected":
             full = Refusal(
                 503,
                 "ServiceUnavailableError",
-                f"{preset.max_num_queued_reqs} requests are waiting or running, the most that are taken.",
+                f"{preset.max_num_queued_reqs} requests are waiting or running; the server takes no more.",
             )
-            if not ask.stream:
+            if not generation.stream:
                 raise full
             response = await _opened(request)
             await response.write(full.event() + DONE)
             return response
         self._answers += 1
-        answer = AnswerBody(ask, self._model, preset.name, self._answers)
-        finish = "length" if tokens >= most else "stop"
+        answer = AnswerWriter(generation, self._model, preset.name, self._answers)
+        finish = "length" if tokens >= limit else "stop"
         try:
-            if ask.stream:
+            if generation.stream:
                 return await _streamed(request, live, answer, finish)
             await live.wake.wait()
-            return web.json_response(answer.whole(live.request.generated, finish))
+            return web.json_response(answer.complete(live.request.generated, finish))
         finally:
             if live.request.end is None:
-                self._pace.abort(live, most)
+                self._pace.abort(live, limit)
             else:
-                self._exposition.ended(live.request, finish, most)
+                self._page.ended(live.request, finish, limit)
 
-    def _own_length(self, least: int, most: int) -> int:
+    def _own_length(self, least: int, limit: int) -> int:
         """Tokens after which an answer would end by itself."""
         drawn = round(self._random.lognormvariate(log(MEDIAN_TOKENS), SPREAD))
-        return min(max(drawn, least, 1), most)
+        return min(max(drawn, least, 1), limit)
 
 
-async def _streamed(request: web.Request, live: Live, answer: AnswerBody, finish: str) -> web.StreamResponse:
+async def _streamed(
+    request: web.Request, live: Live, answer: AnswerWriter, finish: str
+) -> web.StreamResponse:
     """One event for the tokens of each wake-up, as vLLM sends them."""
     response = await _opened(request)
     sent = 0

@@ -31,9 +31,9 @@ class Live:
 class Pace:
     """Drives an engine by the event loop's clock; to be made, and used, inside the loop."""
 
-    def __init__(self, engine: BatchingEngine, exposition: MetricsPage) -> None:
+    def __init__(self, engine: BatchingEngine, page: MetricsPage) -> None:
         self._engine = engine
-        self._exposition = exposition
+        self._page = page
         self._loop = asyncio.get_running_loop()
         self._start_s = self._loop.time()
         self._living: dict[Request, Live] = {}
@@ -58,7 +58,7 @@ class Pace:
         if request.end is None:
             self._engine.abort(now, request)
             self._living.pop(request, None)
-            self._exposition.ended(request, "abort", max_tokens)
+            self._page.ended(request, "abort", max_tokens)
             self._plan(now)
 
     def sample(self) -> EngineState:
@@ -92,10 +92,10 @@ class Pace:
     def _tell(self, live: Live, tokens: int, at_s: float) -> None:
         first = live.request.first_token_s
         if live.tokens == 0 and first is not None:
-            self._exposition.first_token(first - live.request.arrival_s)
+            self._page.first_token(first - live.request.arrival_s)
             live.tokens, live.last_s = 1, first
         if tokens > live.tokens:
-            self._exposition.tokens(at_s - live.last_s, tokens - live.tokens)
+            self._page.tokens(at_s - live.last_s, tokens - live.tokens)
             live.tokens, live.last_s = tokens, at_s
         if live.streamed or live.request.end is not None:
             live.wake.set()

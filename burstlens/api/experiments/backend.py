@@ -186,6 +186,6 @@ def facts_of(out: Path, question: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     from ...bench.experiments.trials import is_experiment, read
 
-    if is_experiment(out) and (before := read(out).question).asked == question:
+    if is_experiment(out) and (before := read(out).question).options == question:
         return dict(before.facts)
     return None

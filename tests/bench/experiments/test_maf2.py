@@ -16,6 +16,7 @@ from burstlens.api.experiments.backend import BackendOptions
 from burstlens.api.experiments.maf2 import run_maf2 as experiment
 from burstlens.bench.experiments import maf2
 from burstlens.bench.experiments.trials import EXPERIMENT, TRIALS
+from burstlens.bench.metrics.seeds import ONE_SEED
 
 TRACES = Path(__file__).parents[4] / "shared" / "traces"
 real = pytest.mark.skipif(not TRACES.exists(), reason=f"the real traces are not at {TRACES}")
@@ -87,7 +88,7 @@ def test_the_calibrated_rate_uses_the_cache_as_far_as_asked(tmp_path: Path) -> N
     assert done.question.facts["calibrated"] == {"0.3": rate}
     conversation = done.trials.filter(workload=maf2.CONVERSATION)
     assert conversation["kv_cache_use"][0] == pytest.approx(0.3, abs=0.025)
-    assert any("one seed" in s or "1 seed" in s for s in maf2.parts(done)[0].missing)
+    assert ONE_SEED in maf2.parts(done)[0].missing
 
 
 def test_it_goes_on_at_the_rate_that_calibration_found(tmp_path: Path) -> None:

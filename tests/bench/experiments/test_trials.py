@@ -98,12 +98,12 @@ def test_a_line_torn_within_a_character_is_a_torn_line(tmp_path: Path) -> None:
 def test_another_question_is_refused_by_what_differs(tmp_path: Path) -> None:
     run(QUESTION, trials(), ENGINE, tmp_path)
     other = Question("maf2", {"n": 51}, ENGINE.as_dict(), "", None, True, [0, 1], 0, {})
-    with pytest.raises(BurstlensError, match=r"n: 50 there, 51 asked"):
+    with pytest.raises(BurstlensError, match=r"n: 50 there, 51 now"):
         run(other, trials(), ENGINE, tmp_path)
     with pytest.raises(BurstlensError, match="no experiment"):
         read(tmp_path / "elsewhere")
     (tmp_path / "experiment.json").write_text("{")
-    with pytest.raises(BurstlensError, match="is no experiment"):
+    with pytest.raises(BurstlensError, match="is not an experiment"):
         read(tmp_path)
 
 

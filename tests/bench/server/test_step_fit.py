@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 
 from burstlens import BurstlensError
 from burstlens.bench.server.step_fit import STEPS, fit_steps
@@ -19,7 +19,7 @@ from burstlens.bench.simulated.presets import StepCosts, load_preset, parse_pres
 from tests.helpers import serving
 
 PLANTED = load_preset("llama-2-13b-h200").latency
-TOLD = replace(PLANTED, a_p_ms=12.0)
+TOLD = structs.replace(PLANTED, a_p_ms=12.0)
 """With a least step of prefill that can be told: it is above that of decoding."""
 SLOW = {
     "model": "slow", "gpu": "none", "source": "made for a test",
@@ -60,8 +60,8 @@ def steps_of(latency: StepCosts, noise: float = 0.0) -> pl.DataFrame:
 def test_planted_constants_come_back() -> None:
     for planted in (PLANTED, StepCosts(12.0, 0.05, 0.0, 8.0, 0.4, 0.0)):
         found = fit_steps(steps_of(planted))
-        wanted = asdict(planted) | {"a_p_ms": max(planted.a_p_ms, planted.a_d_ms)}
-        assert asdict(found.latency) == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+        wanted = structs.asdict(planted) | {"a_p_ms": max(planted.a_p_ms, planted.a_d_ms)}
+        assert structs.asdict(found.latency) == pytest.approx(wanted, rel=1e-6, abs=1e-9)
         assert found.p90 < 1e-9
 
 
@@ -89,7 +89,7 @@ def test_a_prompts_step_that_is_shorter_than_decoding_alone_is_left_out() -> Non
     rows = [(64, 4096.0, 4, 2048.0, 1.5), (127, 16129.0, 16, 8192.0, 2.0)]
     found = fit_steps(pl.concat([steps, pl.DataFrame(rows, schema=STEPS, orient="row")]))
     assert found.left_out == 2
-    assert asdict(found.latency) == pytest.approx(asdict(TOLD), rel=1e-6)
+    assert structs.asdict(found.latency) == pytest.approx(structs.asdict(TOLD), rel=1e-6)
 
 
 def test_steps_of_one_kind_fit_nothing() -> None:

@@ -9,6 +9,7 @@ from math import inf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from burstlens.bench.simulated.engine import BatchingEngine, Request, Scheduling
 from burstlens.bench.simulated.presets import Preset, StepCosts, load_preset
@@ -108,7 +109,7 @@ def loads(draw: st.DrawFn) -> tuple[Preset, list[Asked], list[float]]:
         max_num_batched_tokens=draw(st.integers(10, 130)),
         max_num_queued_reqs=draw(st.one_of(st.none(), st.integers(1, 20))),
         async_scheduling=draw(st.booleans()),
-        latency=replace(TINY.latency, h_ms=draw(st.sampled_from([0.0, 14.0]))),
+        latency=structs.replace(TINY.latency, h_ms=draw(st.sampled_from([0.0, 14.0]))),
     )
     asked = []
     for i in range(n):

@@ -59,7 +59,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         (("latency", "b_ms"), "fast", 'latency.b_ms: a number of 0 or more is needed, not "fast"'),
         (("latency", "b_ms"), -1, "latency.b_ms: a number of 0 or more"),
         (("latency", "f_ms"), 1, "latency.f_ms: no such field; there are a_p_ms"),
-        (("latency", "a_d_ms"), 0, "latency.a_d_ms: must be above 0"),
+        (("latency", "a_d_ms"), 0, "latency.a_d_ms: a number above 0 is needed, not 0"),
         (("latency", "h_ms"), -1, "latency.h_ms: a number of 0 or more"),
         (("outside_ms",), -1, "outside_ms: a number of 0 or more"),
         (("async_scheduling",), "yes", "async_scheduling: true or false is needed"),
@@ -97,7 +97,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     for name, said in [
         ("gpt-9", "no preset 'gpt-9'; there are llama-2-7b-a100"),
         (tmp_path / "none.json", "no such file"),
-        (tmp_path / "bad.json", "no JSON"),
+        (tmp_path / "bad.json", "not JSON"),
     ]:
         with pytest.raises(BurstlensError, match=said):
             load_preset(name)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 import burstlens as bl
 from burstlens import BurstlensError
@@ -308,7 +309,7 @@ def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, 
     told = against.summary(against.errors(measured, slower)).filter(pl.col("measure") == "e2e_s")
     assert told["within"].to_list() == [0.0]
     assert against.orders(measured, model).height > 0
-    other = replace(measured, question=replace(measured.question, kind="maf2"))
+    other = replace(measured, question=structs.replace(measured.question, kind="maf2"))
     assert against.orders(other, model).is_empty()
 
 
