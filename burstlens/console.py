@@ -29,7 +29,7 @@ DONE = 1.0
 """Share at which a progress bar goes away; a later step brings it back."""
 PATIENCE_S = 2.0
 """Nothing that ends sooner shows a progress bar."""
-TOLD_EVERY = 0.1
+LINE_STEP = 0.1
 """Share of a long step after which another line is written."""
 
 
@@ -51,8 +51,8 @@ class Duration(click.ParamType):
             seconds = sum(float(number) * UNITS_S[unit] for number, unit in parts)
         except (ValueError, KeyError):
             seconds = math.nan
-        whole = "".join(number + unit for number, unit in parts) == text and bool(parts)
-        if not whole or not (0 < seconds < math.inf or (self.zero and seconds == 0)):
+        complete = "".join(number + unit for number, unit in parts) == text and bool(parts)
+        if not complete or not (0 < seconds < math.inf or (self.zero and seconds == 0)):
             self.fail(
                 f"{value!r} is no time span; write 20m, 2d18h, 1.5h, 50ms or a number of seconds", param, ctx
             )
@@ -68,8 +68,8 @@ class Size(click.ParamType):
         """Parse, or fail with one line that shows what would work."""
         if isinstance(value, int):
             return value
-        said = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", "".join(str(value).lower().split()))
-        amount = int(float(said[1]) * UNITS_BYTES[said[2]]) if said and said[2] in UNITS_BYTES else 0
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", "".join(str(value).lower().split()))
+        amount = int(float(found[1]) * UNITS_BYTES[found[2]]) if found and found[2] in UNITS_BYTES else 0
         if amount <= 0:
             self.fail(f"{value!r} is no size; write 256MB, 1.5GiB or a number of bytes", param, ctx)
         return amount
@@ -122,13 +122,13 @@ def _bar() -> Iterator[Progress]:
 def _lines() -> Progress:
     """A plain line a step and a tenth of it, for logs, once the whole has taken over two seconds."""
     begun = time.monotonic()
-    last, told = "", 0.0
+    last, shown = "", 0.0
 
     def show(step: str, share: float) -> None:
-        nonlocal last, told
-        if step and (step != last or share >= told + TOLD_EVERY) and time.monotonic() - begun > PATIENCE_S:
+        nonlocal last, shown
+        if step and (step != last or share >= shown + LINE_STEP) and time.monotonic() - begun > PATIENCE_S:
             click.echo(f"[{share:4.0%}] {step}", err=True)
-            last, told = step, share
+            last, shown = step, share
 
     return show
 

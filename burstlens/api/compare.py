@@ -109,12 +109,12 @@ def compare(
     read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf)
     show = progress or silent
     notes: list[str] = []
-    held: list[pl.DataFrame | Trace] = []
-    infos, said = [], []
+    sides: list[pl.DataFrame | Trace] = []
+    infos, characterizations = [], []
     try:
         for source in (one, other):
             requests, info = _requests(str(source), seed, read, notes)
-            held.append(requests)
+            sides.append(requests)
             infos.append(info)
             if info.rows < FEWEST:
                 raise InputError(
@@ -129,14 +129,14 @@ def compare(
         for number, (source, info) in enumerate(zip((one, other), infos, strict=True)):
             # Two tick marks of float noise must not become another tick.
             if info.resolution_s < clock_s / 1.5:
-                held[number] = _on_clock(held[number], clock_s, str(source), read)
+                sides[number] = _on_clock(sides[number], clock_s, str(source), read)
                 notes.append(f"{info.name} is put on the clock of the other one, in steps of {clock_s:g} s.")
-            requests = held[number]
+            requests = sides[number]
             afar = isinstance(requests, Trace)
             on_clock = replace(info, resolution_s=max(clock_s, info.resolution_s))
             trace = requests if isinstance(requests, Trace) else open_frame(requests, on_clock)
             try:
-                said.append(
+                characterizations.append(
                     characterize(
                         trace,
                         window_s=window_s,
@@ -147,9 +147,9 @@ def compare(
             finally:
                 if not afar:
                     trace.engine.close()
-        part = compare_fidelity((said[0], said[1]), (held[0], held[1]), seed=seed)
+        part = compare_fidelity((characterizations[0], characterizations[1]), (sides[0], sides[1]), seed=seed)
     finally:
-        for requests in held:
+        for requests in sides:
             if isinstance(requests, Trace):
                 requests.close()
     if not len(part.statistics) or not np.any(part.statistics["agrees"].is_not_null().to_numpy()):

@@ -89,12 +89,12 @@ class DisaggregationResult(Displayable):
 
     def exhibit(self) -> Exhibit:
         """The paper's claim with its verdict, the table of ratios, both parts."""
-        told = marks(self.state.simulated, self.state.synthetic, "load")
+        labels = marks(self.state.simulated, self.state.synthetic, "load")
         claim = self.claim
         lines = [f"{claim.verdict}: {claim.text} ({claim.where}) {claim.value} {claim.why}"]
-        within = [replace(part, marks=told) for part in self.parts]
+        within = [replace(part, marks=labels) for part in self.parts]
         title = f"Prefill:decode ratio, {self.state.load.name}"
-        return Exhibit(title, told, lines, {"ratios": self.ratios}, within)
+        return Exhibit(title, labels, lines, {"ratios": self.ratios}, within)
 
     def report(self, out: str | Path | None = None, *, images: bool = True, command: str = "") -> Path:
         """Write the page, beside `disaggregate.json` or into `out`; its path."""

@@ -92,8 +92,8 @@ class ExportResult(Displayable):
 
     def lines(self) -> list[str]:
         """What a person wants to read."""
-        said = f"{self.out}: {counted(self.rows, self.unit)} of {self.source}, format {self.format}"
-        return [said + (", synthetic" if self.synthetic else "")]
+        line = f"{self.out}: {counted(self.rows, self.unit)} of {self.source}, format {self.format}"
+        return [line + (", synthetic" if self.synthetic else "")]
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
@@ -113,8 +113,10 @@ class ExportResult(Displayable):
         import polars as pl
 
         rows = [("made", each) for each in self.made] + [("lost", each) for each in self.lost]
-        told = pl.DataFrame(rows, schema={"what": pl.String, "sentence": pl.String}, orient="row")
-        return Exhibit(str(self.out), ("synthetic",) if self.synthetic else (), self.lines(), {"told": told})
+        sentences = pl.DataFrame(rows, schema={"what": pl.String, "sentence": pl.String}, orient="row")
+        return Exhibit(
+            str(self.out), ("synthetic",) if self.synthetic else (), self.lines(), {"told": sentences}
+        )
 
 
 def export(

@@ -159,15 +159,15 @@ def describe(
 ) -> None:
     """A screenful: what the trace is and what it says."""
     with progress(quiet) as show:
-        said = bl.describe(
+        found = bl.describe(
             log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show, **on
         )
     if as_json:
         from ..reports.pages.plain_json import summary
 
-        say_json(summary(said))
+        say_json(summary(found))
     else:
-        _screenful(said, None if everything else FINDINGS_SHOWN)
+        _screenful(found, None if everything else FINDINGS_SHOWN)
 
 
 @cli.command(
@@ -216,8 +216,8 @@ def fit(
     windows = counted(sum(len(rows) for _, rows in per), "window")
     click.echo(f"{out}: {counted(len(per), 'selection')}, {windows} of {window_s:g} s")
     for label, rows in per:
-        apart = sum(row["n"] for row in rows if "not_gamma" in row["flags"])
-        share = apart / max(sum(row["n"] for row in rows), 1)
+        not_gamma = sum(row["n"] for row in rows if "not_gamma" in row["flags"])
+        share = not_gamma / max(sum(row["n"] for row in rows), 1)
         if share >= NOTED:
             click.echo(
                 f"note: {label}: {100 * share:.0f} % of requests are in windows whose gaps are no Gamma's "
@@ -413,21 +413,21 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _screenful(said: Characterization, most: int | None) -> None:
-    """Identity first, then each part's findings under its name, `most` of each at the most."""
+def _screenful(characterization: Characterization, limit: int | None) -> None:
+    """Identity first, then each part's findings under its name, at most `limit` of each."""
     from rich.console import Console
     from rich.markup import escape
     from rich.padding import Padding
 
     screen = Console(highlight=False)
-    info = said.info
+    info = characterization.info
     title = f"[bold]{escape(info.name)}[/]  {escape(info.format)}"
     screen.print(title + ("  [reverse] synthetic [/]" if info.synthetic else ""))
     screen.print(f"{info.rows:,} requests, {info.rejected:,} rows rejected, {info.resorted:,} out of order")
-    for part in said.parts:
+    for part in characterization.parts:
         screen.print(f"\n[bold]{part.name}[/]")
         found = [*part.missing, *part.sentences()]
-        for sentence in found[:most]:
+        for sentence in found[:limit]:
             screen.print(Padding(escape(sentence), (0, 0, 0, 2)))
-        if most is not None and len(found) > most:
-            screen.print(f"  … {len(found) - most} more with --all", style="dim")
+        if limit is not None and len(found) > limit:
+            screen.print(f"  … {len(found) - limit} more with --all", style="dim")

@@ -38,14 +38,14 @@ def compare(one: str, other: str, as_json: bool, quiet: bool, **options: Any) ->
     stands what is only noise.
     """
     with progress(quiet) as show:
-        told = bl.compare(one, other, progress=show, **options)
+        result = bl.compare(one, other, progress=show, **options)
     if as_json:
-        say_json(told.as_dict())
+        say_json(result.as_dict())
     else:
-        _show(told)
+        _show(result)
 
 
-def _show(told: ComparisonResult) -> None:
+def _show(result: ComparisonResult) -> None:
     """A table for each selection, then the findings."""
     from rich import box
     from rich.console import Console
@@ -53,12 +53,12 @@ def _show(told: ComparisonResult) -> None:
     from rich.table import Table
 
     screen = Console(highlight=False)
-    for name in told.synthetic:
+    for name in result.synthetic:
         screen.print(f"{escape(name)}  [reverse] synthetic [/]")
-    for (selection,), rows in told.part.statistics.group_by("selection", maintain_order=True):
+    for (selection,), rows in result.part.statistics.group_by("selection", maintain_order=True):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column(escape(str(selection)), overflow="fold")
-        for side in (told.part.one, told.part.other):
+        for side in (result.part.one, result.part.other):
             table.add_column(escape(side), justify="right", overflow="fold")
         table.add_column("", no_wrap=True)
         for row in rows.iter_rows(named=True):
@@ -68,7 +68,7 @@ def _show(told: ComparisonResult) -> None:
                 word += f", {100 * row['difference']:.1f} % apart"
             table.add_row(row["statistic"], *(escape(each) for each in sides), word)
         screen.print(table)
-    for line in (told.part.sentences()[0], *told.notes, *told.part.missing):
+    for line in (result.part.sentences()[0], *result.notes, *result.part.missing):
         screen.print(escape(line))
 
 

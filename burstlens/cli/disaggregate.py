@@ -138,11 +138,11 @@ def show_result(found: DisaggregationResult, page: Path) -> None:
     table.add_column("goodput, requests/s", justify="right")
     table.add_column("over the best fixed", justify="right")
     for row in found.ratios.iter_rows(named=True):
-        told = [
+        cells = [
             shown(Interval(*(math_nan(row[f"{name}{end}"]) for end in ("", "_low", "_high"))))
             for name in ("goodput_rps", "gain_rps")
         ]
-        table.add_row(row["policy"], told[0], told[1] if row["gain_rps"] else number(0.0))
+        table.add_row(row["policy"], cells[0], cells[1] if row["gain_rps"] else number(0.0))
     screen.print(table)
     for part in found.parts:
         for sentence in [*part.missing, *part.sentences()][:SENTENCES]:

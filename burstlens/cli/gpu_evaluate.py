@@ -107,7 +107,7 @@ def gpu_evaluate(
         stopped = True
     page = out / "index.html"
     if as_json:
-        say_json({"page": str(page), "stages": [vars(each) for each in stages]})
+        say_json({"page": str(page), "stages": [each.as_dict() for each in stages]})
     else:
         for each in stages:
             click.echo(each.line)

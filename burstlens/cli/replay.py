@@ -269,11 +269,11 @@ def verdict_on(folders: Sequence[Path]) -> dict[str, Any]:
     from ..bench.metrics.summary import summarize
 
     with merged_shards(folders) as run:
-        said = summarize(run)
+        summary = summarize(run)
     return {
-        "verdict": str(said.verdict),
-        "trustworthy": said.verdict.trustworthy,
+        "verdict": str(summary.verdict),
+        "trustworthy": summary.verdict.trustworthy,
         "shards": len(folders),
-        "requests": said.manifest.requests,
-        "notes": list(said.manifest.notes),
+        "requests": summary.manifest.requests,
+        "notes": list(summary.manifest.notes),
     }

@@ -20,8 +20,8 @@ from .flags import Verb
 from .options import engines, fitting, json_option, quiet_option, reading, spanning, typed_command
 from .replay import shards_of
 
-WHOLE = "whole"
-"""Folder for the run of all shards, beside theirs, unless told otherwise."""
+JOINED = "whole"
+"""Name of the folder for the run of all shards, next to theirs, without -o."""
 UNUSED = (
     "window_s", "seed", "columns", "strict", "forecast", "disaggregate", "engine", "master", "conf",
     "start_s", "end_s",
@@ -111,7 +111,7 @@ def report(
     shards = [] if mark else shards_of(log)
     if shards:
         _refuse_unused(f"{log[0]} and others are shards of a run")
-        folder, mark = out or shards[0].parent / WHOLE, "run.json"
+        folder, mark = out or shards[0].parent / JOINED, "run.json"
         bl.gather(shards, folder)
         out = None
     if folder is not None and mark is not None:

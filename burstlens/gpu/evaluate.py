@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.atomic_write import write_json
 from ..analysis.core.errors import BurstlensError, InputError
@@ -63,13 +63,17 @@ class StageResult:
     state: str
     """`done`, `time limit`, `failed` or `stopped`."""
     took_s: float
-    said: str
+    message: str
     """What it found, or why it did not."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of `stage.json`."""
+        return {"stage": self.stage, "state": self.state, "took_s": self.took_s, "said": self.message}
 
     @property
     def line(self) -> str:
         """For a screen."""
-        return f"{self.stage}: {self.state} after {self.took_s:,.0f} s: {self.said}"
+        return f"{self.stage}: {self.state} after {self.took_s:,.0f} s: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -108,13 +112,13 @@ class GpuEvaluation(Displayable):
         """How the stages ended; the errors of the simulated engine, then the stages, as tables."""
         import polars as pl
 
-        rows = [asdict(done) for done in self.stages]
+        rows = [done.as_dict() for done in self.stages]
         schema = {"stage": pl.String, "state": pl.String, "took_s": pl.Float64, "said": pl.String}
         tables = {"errors": self.errors, "stages": pl.DataFrame(rows, schema=schema)}
         path = self.folder / SERVER
         server = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        told = marks(server.get("simulated"), EvaluationConfig.read(self.folder).synthetic, "trace")
-        return Exhibit(f"Evaluation in {self.folder}", told, [done.line for done in self.stages], tables)
+        labels = marks(server.get("simulated"), EvaluationConfig.read(self.folder).synthetic, "trace")
+        return Exhibit(f"Evaluation in {self.folder}", labels, [done.line for done in self.stages], tables)
 
 
 def gpu_evaluate(
@@ -307,7 +311,7 @@ def evaluate(
     made.write(out)
     left = [name for name in STAGES if name in only or (not only and state_of(out, name) != "done")]
     limits = {**LIMITS_S, **(limits_s or {})}
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         address = url or ""
         if any(name not in OFFLINE for name in left):
             if url is None:
@@ -316,12 +320,12 @@ def evaluate(
                         f"gpu-evaluate: say which Python has vLLM with {option('vllm')}, or where a server "
                         f"runs with {option('url')}"
                     )
-                host = held.enter_context(hosted(
+                host = stack.enter_context(hosted(
                     vllm, weights, chosen, out, name=model, patience_s=patience_s, environment=environment,
                     progress=progress,
                 ))  # fmt: skip
                 address = host.url
-            held.enter_context(watched_gpu(out))
+            stack.enter_context(watched_gpu(out))
             found = preflight(made.target(address))
             write_json({
                 "url": address, "version": found.version, "simulated": found.simulated, "gpu": made.gpu,
@@ -355,25 +359,25 @@ def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], N
         )
         state = ""
         try:
-            said = _heard(process, limit_s, waiting)
+            output = _wait_for(process, limit_s, waiting)
         except subprocess.TimeoutExpired:
-            state, said = "time limit", _end(process)
+            state, output = "time limit", _end(process)
         except KeyboardInterrupt:
-            state, stopped, said = "stopped", True, _end(process)
+            state, stopped, output = "stopped", True, _end(process)
         if process.returncode == 0:
             state = "done"
-    last = (said.strip().splitlines() or [f"it ended with code {process.returncode}, see {into}/stage.log"])[
-        -1
-    ]
+    last = (
+        output.strip().splitlines() or [f"it ended with code {process.returncode}, see {into}/stage.log"]
+    )[-1]
     done = StageResult(
         name, state or ("stopped" if process.returncode == STOPPED else "failed"), time.time() - began, last
     )
-    write_json(asdict(done), into / STATE)
+    write_json(done.as_dict(), into / STATE)
     LOGGER.info("stage %s", done.line)
     return done if not stopped else StageResult(name, "stopped", done.took_s, last)
 
 
-def _heard(process: subprocess.Popen[str], limit_s: float, waiting: Callable[[], None]) -> str:
+def _wait_for(process: subprocess.Popen[str], limit_s: float, waiting: Callable[[], None]) -> str:
     """What a stage says by its end; TimeoutExpired where that is not in time."""
     until = time.monotonic() + limit_s
     while True:
@@ -404,8 +408,9 @@ def state_of(out: Path, name: str) -> str | None:
 def ended(out: Path, name: str) -> StageResult | None:
     """What a stage's `stage.json` says."""
     try:
-        return StageResult(**json.loads((out / name / STATE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        content = json.loads((out / name / STATE).read_text(encoding="utf-8"))
+        return StageResult(message=content.pop("said"), **content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -93,9 +93,9 @@ class EvaluationConfig:
     def read(cls, folder: Path) -> EvaluationConfig:
         """From `plan.json`; BurstlensError where there is none."""
         try:
-            said = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-            tuples = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
-            return cls(**{**said, **tuples})
+            content = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+            tuples = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
+            return cls(**{**content, **tuples})
         except OSError as fault:
             raise DiskError.unreadable(folder / PLAN, fault) from fault
         except (ValueError, TypeError) as fault:
@@ -318,15 +318,15 @@ def client(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> st
         before = _cpu_s()
         run(load, TokenPrompts(vocabulary=plan.vocabulary), plan.target(url), settings, into)
         spent = _cpu_s() - before
-        said = summarize(into)
+        summary = summarize(into)
         rows.append({
-            "workers": workers, "rate_rps": said.rates_rps[1], "cpu_s_per_1000": 1000 * spent / n,
-            "lateness_p50_s": said.lateness.p50, "lateness_p99_s": said.lateness.p99,
-            "lateness_max_s": said.lateness.max, "load": str(said.verdict),
+            "workers": workers, "rate_rps": summary.rates_rps[1], "cpu_s_per_1000": 1000 * spent / n,
+            "lateness_p50_s": summary.lateness.p50, "lateness_p99_s": summary.lateness.p99,
+            "lateness_max_s": summary.lateness.max, "load": str(summary.verdict),
         })  # fmt: skip
     write_json({"requests": n, "cores": os.cpu_count(), "runs": rows}, folder / "client.json")
-    told = (f"{row['cpu_s_per_1000']:.3g} s with {row['workers']} workers" for row in rows)
-    return f"processor time of 1,000 requests: {', '.join(told)}"
+    times = (f"{row['cpu_s_per_1000']:.3g} s with {row['workers']} workers" for row in rows)
+    return f"processor time of 1,000 requests: {', '.join(times)}"
 
 
 def simulated(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:  # noqa: ARG001
@@ -351,9 +351,9 @@ def simulated(plan: EvaluationConfig, folder: Path, url: str, show: Progress) ->
         raise InputError(f"{folder.parent}: no trial on the server has ended; nothing can be compared")
     found.write_csv(folder / "errors.csv")
     pl.concat(orders).write_csv(folder / "orders.csv")
-    told = against.summary(found)
-    told.write_csv(folder / "summary.csv")
-    judged = told.filter(pl.col("measure").is_in(against.JUDGED) & ~pl.col("saturated"))
+    errors_by_measure = against.summary(found)
+    errors_by_measure.write_csv(folder / "summary.csv")
+    judged = errors_by_measure.filter(pl.col("measure").is_in(against.JUDGED) & ~pl.col("saturated"))
     worst = judged["worst"].max()
     return (
         "no trial below saturation"

@@ -307,8 +307,8 @@ class _Transfer:
             return _Record()
 
     def _given_up(self, reason: str) -> BurstlensError:
-        kept = self._length()
-        ending = f"; {kept:,} bytes are kept, and the next fetch continues there" if kept else ""
+        length = self._length()
+        ending = f"; {length:,} bytes are kept, and the next fetch continues there" if length else ""
         return EndpointError(f"{shown(self.url)}: {reason}{ending}")
 
 

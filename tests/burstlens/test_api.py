@@ -58,15 +58,15 @@ def test_help_has_an_example_that_runs(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    asked: Any = bl if name == "__init__" else getattr(bl, name)
-    text = inspect.getdoc(asked) or ""
+    documented: Any = bl if name == "__init__" else getattr(bl, name)
+    text = inspect.getdoc(documented) or ""
     test = doctest.DocTestParser().get_doctest(text, {"bl": bl}, name, None, None)
     assert test.examples, f"help(burstlens.{name}) shows no example"
-    told: list[str] = []
+    output: list[str] = []
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     runner = doctest.DocTestRunner(optionflags=flags)
-    runner.run(test, out=told.append)
-    assert runner.failures == 0, "\n".join(told)
+    runner.run(test, out=output.append)
+    assert runner.failures == 0, "\n".join(output)
     assert capsys.readouterr().err == ""
     # A module of the same name would take the function's place once it is loaded.
     assert name == "__init__" or inspect.isfunction(getattr(bl, name))
@@ -75,12 +75,12 @@ def test_help_has_an_example_that_runs(
 def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     trace = bl.trace("synthetic.csv")
-    said = bl.describe("synthetic.csv", window_s=3600)
+    found = bl.describe("synthetic.csv", window_s=3600)
     load = bl.workload("synthetic.csv", first=100, rate_rps=1.0)
     results: list[Displayable] = [
         trace,
-        said,
-        *said.parts,
+        found,
+        *found.parts,
         bl.fit("synthetic.csv", window_s=3600),
         bl.ingest("synthetic.csv", "synthetic.parquet"),
         load,
@@ -102,11 +102,11 @@ def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch:
 
 
 def test_figures_come_by_name_with_their_words(folder: Path) -> None:
-    said = bl.describe(folder / "synthetic.csv", window_s=1200)
-    figures = said.figures()
+    found = bl.describe(folder / "synthetic.csv", window_s=1200)
+    figures = found.figures()
     figure = figures["arrivals.shape-sequence"]
     assert figure.data.height
-    assert figure.alt_text in (said._repr_html_() or "").replace("&#39;", "'")
+    assert figure.alt_text in (found._repr_html_() or "").replace("&#39;", "'")
     assert "SVG" not in figure.title
 
 
@@ -157,13 +157,13 @@ def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp
         (stage,) = GpuEvaluation(tmp_path / "cut").stages
         assert (stage.stage, stage.state) == ("client", "stopped")
     if until:
-        kept = read(tmp_path / "cut")
-        assert kept.trials.height == 1
-        assert kept.question.stopped == "stopped by Ctrl-C"
+        stored = read(tmp_path / "cut")
+        assert stored.trials.height == 1
+        assert stored.question.stopped == "stopped by Ctrl-C"
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (lambda: bl.serve(scheduling="lifo"), "scheduling: 'lifo' is neither fcfs nor priority"),
         (lambda: bl.text_prompts("a.json", "b.json", api="chats"), "api: 'chats' is neither completions nor"),
@@ -174,10 +174,10 @@ def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp
     ],
 )
 def test_bad_input_raises_one_line(
-    call: Callable[[], object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Callable[[], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BurstlensError, match=told) as fault:
+    with pytest.raises(BurstlensError, match=message) as fault:
         call()
     assert "\n" not in str(fault.value)
 

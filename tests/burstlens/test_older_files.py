@@ -12,13 +12,13 @@ import burstlens as bl
 from burstlens.analysis.interchange.parameters import read_parameters
 from tests.helpers import burstlens
 
-KEPT = Path(__file__).parents[1] / "files_of_0_1_0"
+OLDER_FILES = Path(__file__).parents[1] / "files_of_0_1_0"
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """A copy of all of them, which may be written to."""
-    return Path(shutil.copytree(KEPT, tmp_path / "files"))
+    return Path(shutil.copytree(OLDER_FILES, tmp_path / "files"))
 
 
 @pytest.mark.parametrize(("name", "requests"), [("trace.parquet", 173), ("trace_by_day", 286)])
@@ -49,8 +49,8 @@ def test_a_run_is_reported_ingested_and_described(files: Path, tmp_path: Path) -
     assert {name: (run / name).read_bytes() for name in before} == before
     trace = bl.ingest(run, tmp_path / "sent.parquet")
     assert (trace.info.rows, trace.info.rejected, trace.info.synthetic) == (40, 0, True)
-    said = burstlens("describe", run, "--json")
-    assert said.returncode == 0, said.stderr
+    shown = burstlens("describe", run, "--json")
+    assert shown.returncode == 0, shown.stderr
 
 
 def test_an_experiment_goes_on_and_is_reported(files: Path, tmp_path: Path) -> None:

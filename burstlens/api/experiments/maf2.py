@@ -167,14 +167,14 @@ def run_maf2(
     notes = list(found.notes)
     if n < wanted:
         notes.append(f"{n:,} requests each, not {wanted:,}: {found.shortest} has no more.")
-    question_asked = {
+    question_options = {
         "sources": sources,
         "rates_rps": list(rates_rps),
         "kv": list(kv),
         "first": wanted,
         "seeds": numbered,
     }
-    if (facts := facts_of(out, question_asked)) is None:
+    if (facts := facts_of(out, question_options)) is None:
         facts = {**found.facts, "requests": n, "calibrated": {}}
         for use in kv:
             scale = calibrated(
@@ -187,7 +187,7 @@ def run_maf2(
     rates = [*(rates_rps or ([] if kv else [asks.RATE_RPS])), *facts["calibrated"].values()]
     question = Question(
         "maf2",
-        question_asked,
+        question_options,
         engine.as_dict(),
         engine.title,
         engine.simulated,

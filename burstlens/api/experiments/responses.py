@@ -177,7 +177,7 @@ def run_responses(
     trace = open_source(log, progress)
     try:
         load = asks.sample(trace, service, wanted, rate, seed)
-        question_asked = {
+        question_options = {
             "sources": sources_of(trace),
             "service": service,
             "first": wanted,
@@ -193,6 +193,15 @@ def run_responses(
         notes.append(f"{n:,} requests, not {wanted:,}: the trace has no more whose lengths are both known.")
     facts = {"requests": n, "cap": limit, "trace": load.name}
     question = Question(
-        "responses", question_asked, engine.as_dict(), engine.title, None, synthetic, [seed], 0, facts, notes
+        "responses",
+        question_options,
+        engine.as_dict(),
+        engine.title,
+        None,
+        synthetic,
+        [seed],
+        0,
+        facts,
+        notes,
     )
     return run(question, asks.trials(load, seed), engine, out, progress=progress)

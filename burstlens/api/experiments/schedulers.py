@@ -187,7 +187,7 @@ def run_schedulers(
     chosen = asks.picked(content, services, length_s, seed, (start_s, end_s))
     wanted = requests or asks.REQUESTS
     loads = {service: asks.load_of(content, service, chosen, wanted) for service in services}
-    question_asked = {
+    question_options = {
         "sources": [{"name": f["name"], "sha256": f["sha256"]} for f in content["source"]["files"]]
         or [{"name": content["source"]["name"], "sha256": ""}],
         "range_s": [chosen.start_s, chosen.end_s],
@@ -197,7 +197,7 @@ def run_schedulers(
         "load": load,
         "seeds": numbered,
     }
-    if (facts := facts_of(out, question_asked)) is None:
+    if (facts := facts_of(out, question_options)) is None:
         facts = {"held": dict(chosen.held), "rates_rps": {}, "capacity_rps": {}}
         for service, each in loads.items():
             _set_rate(facts, service, each, levels, engine, seed, progress)
@@ -208,7 +208,7 @@ def run_schedulers(
     )
     question = Question(
         "schedulers",
-        question_asked,
+        question_options,
         engine.as_dict(),
         engine.title,
         engine.simulated,

@@ -187,8 +187,8 @@ def run_sweep(
     engine = backend.engine(watch)
     if isinstance(engine, VirtualBackend) and engine.preset.max_num_queued_reqs is None:
         engine = replace(engine, preset=engine.preset.limited(max_num_queued_reqs=asks.QUEUED))
-    question_asked = {"grid": chosen.as_dict(), "kv": kv, "first": n, "seeds": numbered}
-    if (facts := facts_of(out, question_asked)) is None:
+    question_options = {"grid": chosen.as_dict(), "kv": kv, "first": n, "seeds": numbered}
+    if (facts := facts_of(out, question_options)) is None:
         facts = {"start": dict(chosen.start), "factor": 1.0}
         if kv is not None:
             begin = chosen.settings()[0]
@@ -201,7 +201,7 @@ def run_sweep(
     limit = engine.preset.max_num_queued_reqs if isinstance(engine, VirtualBackend) else None
     question = Question(
         "sweep",
-        question_asked,
+        question_options,
         engine.as_dict(),
         engine.title,
         engine.simulated,

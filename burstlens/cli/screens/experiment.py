@@ -16,43 +16,43 @@ if TYPE_CHECKING:
 
 STYLES = {"agrees": "bold green", "partly": "bold yellow", "differs": "bold red", "cannot tell": "bold"}
 MARKS = {True: ("holds", "green"), False: ("does not hold", "red"), None: ("within noise", "dim")}
-"""How a statement of a claim came out, and its colour."""
+"""The word for the outcome of a statement, and its colour."""
 VALUE = 500
-"""Measured values of more letters are left to the page."""
+"""Longer texts of measured values are only on the page."""
 SENTENCES = 6
 """Of each part; the page has all."""
 
 
-def show_findings(said: Findings) -> None:
+def show_findings(findings: Findings) -> None:
     """Print the screen."""
     screen = Console(highlight=False)
-    asked = said.experiment.question
-    head = Text(said.title, style="bold")
-    head.append(f" → {asked.title}", style="yellow" if asked.simulated else "not bold")
+    question = findings.experiment.question
+    head = Text(findings.title, style="bold")
+    head.append(f" → {question.title}", style="yellow" if question.simulated else "not bold")
     screen.print(head)
-    count = f"{said.experiment.trials.height:,} trials, {len(asked.seeds)} seeds"
-    screen.print(Text(count + (" · synthetic workload" if asked.synthetic else ""), style="dim"))
-    for note in said.notes:
+    count = f"{findings.experiment.trials.height:,} trials, {len(question.seeds)} seeds"
+    screen.print(Text(count + (" · synthetic workload" if question.synthetic else ""), style="dim"))
+    for note in findings.notes:
         screen.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
-    for part in said.parts:
+    for part in findings.parts:
         screen.print()
-        told = [*part.missing, *part.sentences()]
-        for sentence in told[:SENTENCES]:
+        sentences = [*part.missing, *part.sentences()]
+        for sentence in sentences[:SENTENCES]:
             screen.print(Padding(Text(sentence), (0, 0, 0, 2)))
-        if len(told) > SENTENCES:
-            screen.print(Text(f"  … {len(told) - SENTENCES} more on the page", style="dim"))
-    for claim in said.claims:
+        if len(sentences) > SENTENCES:
+            screen.print(Text(f"  … {len(sentences) - SENTENCES} more on the page", style="dim"))
+    for claim in findings.claims:
         screen.print()
         line = Text(f"{claim.verdict}: ", style=STYLES[claim.verdict])
         line.append(f"{claim.text} ({claim.where})", style="not bold default")
         screen.print(line)
         for words, holds in (claim.statements or {}).items():
             mark, style = MARKS[holds]
-            came = Text(f"{mark}: ", style=style).append(words, style="not bold default")
-            screen.print(Padding(came, (0, 0, 0, 2)))
+            statement = Text(f"{mark}: ", style=style).append(words, style="not bold default")
+            screen.print(Padding(statement, (0, 0, 0, 2)))
         if claim.value:
             short = len(claim.value) <= VALUE
             measured = Text(claim.value if short else "What was measured is on the page.", style="dim")
             screen.print(Padding(measured, (0, 0, 0, 2)))
-    folder = said.experiment.folder
+    folder = findings.experiment.folder
     screen.print(f"\ntrials in {folder}; the page: burstlens report {folder}", markup=False)

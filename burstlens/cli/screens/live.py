@@ -90,13 +90,13 @@ def _counts(status: Status) -> list[str]:
 
 
 def _pace(status: Status) -> list[str]:
-    told = [
+    pace = [
         f"{status.rate_achieved_rps:.1f} of {status.rate_planned_rps:.1f} requests/s",
         f"lateness p99 {1000 * status.lateness_p99_s:.1f} ms",
     ]
     if status.kv_cache_use is not None:
-        told.append(f"KV cache {status.kv_cache_use:.0%}")
-    return told
+        pace.append(f"KV cache {status.kv_cache_use:.0%}")
+    return pace
 
 
 def _left(status: Status) -> str:

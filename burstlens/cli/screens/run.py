@@ -25,14 +25,14 @@ LATE_S = 0.01
 """Lateness p99 above which latencies counted from the send are shown too."""
 
 
-def screen(said: Summary) -> RenderableType:
+def screen(summary: Summary) -> RenderableType:
     """The whole summary, the verdict last so that it stands above the prompt."""
-    return Group(_head(said), "", _numbers(said), "", _latencies(said), "", _verdict(said))
+    return Group(_head(summary), "", _numbers(summary), "", _latencies(summary), "", _verdict(summary))
 
 
-def _head(said: Summary) -> Text:
+def _head(summary: Summary) -> Text:
     """What ran against what."""
-    run = said.manifest
+    run = summary.manifest
     text = Text(run.name, style="bold")
     if run.synthetic:
         text.append(" · synthetic workload", style="yellow")
@@ -42,36 +42,37 @@ def _head(said: Summary) -> Text:
     return text
 
 
-def _numbers(said: Summary) -> Table:
+def _numbers(summary: Summary) -> Table:
     """Requests by outcome, throughput, server and lateness as name and value."""
-    told = said.metrics
-    asked, sent = said.rates_rps
-    classes = [f"{count:,} {name}" for name, count in told.outcomes.items() if count and name != "ok"]
-    rate = told.failure_rate
+    metrics = summary.metrics
+    intended, sent = summary.rates_rps
+    classes = [f"{count:,} {name}" for name, count in metrics.outcomes.items() if count and name != "ok"]
+    rate = metrics.failure_rate
     rows = [
-        ("requests", f"{told.requests:,} in {_time(told.span_s)}: {told.outcomes['ok']:,} ok"
+        ("requests", f"{metrics.requests:,} in {_time(metrics.span_s)}: {metrics.outcomes['ok']:,} ok"
          + "".join(f", {each}" for each in classes)),
         ("failure rate R", f"{_percent(rate.value)} [{_percent(rate.low)}, {_percent(rate.high)}]"),
-        ("throughput P", f"{number(told.throughput_tps)} tokens/s, {number(told.throughput_rps)} answers/s, "
-         f"{number(told.prompt_tps)} prompt tokens/s"),
-        ("in flight", f"{number(said.in_flight.mean)} on average, {number(said.in_flight.max)} at most"),
+        ("throughput P", f"{number(metrics.throughput_tps)} tokens/s, "
+         f"{number(metrics.throughput_rps)} answers/s, {number(metrics.prompt_tps)} prompt tokens/s"),
+        ("in flight", f"{number(summary.in_flight.mean)} on average, "
+         f"{number(summary.in_flight.max)} at most"),
     ]  # fmt: skip
     rows[1:1] = [
         (str(outcome), f"{n:,} times: {error if len(error) <= WORDS else error[: WORDS - 1] + '…'}")
-        for outcome, error, n in said.complaints.head(COMPLAINTS).iter_rows()
+        for outcome, error, n in summary.complaints.head(COMPLAINTS).iter_rows()
     ]
-    if told.retried:
+    if metrics.retried:
         rows.append(
-            ("retried", f"{told.retried:,} were sent again: more arrived at the server than was asked")
+            ("retried", f"{metrics.retried:,} were sent again, so more arrived at the server than intended")
         )
-    if told.goodput is not None:
-        slo = told.goodput.slo.bounds()
+    if metrics.goodput is not None:
+        slo = metrics.goodput.slo.bounds()
         bounds = ", ".join(f"{name[:-2].upper()} {_time(bound)}" for name, bound in slo.items())
-        share = _percent(told.goodput.share.value)
-        rows.append(("goodput", f"{number(told.goodput.rps)} requests/s, {share} within {bounds}"))
-    rows.append(("KV-cache use", _server(said)))
-    rows.append(("rate", f"{number(sent)} requests/s sent, {number(asked)} asked"))
-    late = said.lateness
+        share = _percent(metrics.goodput.share.value)
+        rows.append(("goodput", f"{number(metrics.goodput.rps)} requests/s, {share} within {bounds}"))
+    rows.append(("KV-cache use", _server(summary)))
+    rows.append(("rate", f"{number(sent)} requests/s sent, {number(intended)} intended"))
+    late = summary.lateness
     rows.append(("lateness", f"p50 {_time(late.p50)}, p99 {_time(late.p99)}, at most {_time(late.max)}"))
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
@@ -81,26 +82,26 @@ def _numbers(said: Summary) -> Table:
     return table
 
 
-def _server(said: Summary) -> str:
-    used = said.server.get("kv_cache_use")
+def _server(summary: Summary) -> str:
+    used = summary.server.get("kv_cache_use")
     if used is None:
-        return "unknown: the server's metrics were not to be had"
+        return "unknown: the server gave no metrics"
     text = f"{_percent(used.mean)} on average, {_percent(used.max)} at most"
-    if (waiting := said.server.get("waiting")) is not None:
+    if (waiting := summary.server.get("waiting")) is not None:
         text += f"; {number(waiting.mean)} waiting on average, {number(waiting.max)} at most"
-    return text + (f"; {said.preemptions:,.0f} preemptions" if said.preemptions else "")
+    return text + (f"; {summary.preemptions:,.0f} preemptions" if summary.preemptions else "")
 
 
-def _latencies(said: Summary) -> Table:
+def _latencies(summary: Summary) -> Table:
     """Mean, jitter and quantiles of every latency that was measured."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="cyan")
     table.add_column("latency", no_wrap=True)
     for name in ("mean", "σ", *SHOWN):
         table.add_column(name, justify="right", no_wrap=True)
     # Counted from the send, latencies tell something only where requests were sent late.
-    late = said.lateness.p99 > LATE_S
+    late = summary.lateness.p99 > LATE_S
     for key, words in LATENCIES.items():
-        of: Distribution = said.metrics.latencies[key]
+        of: Distribution = summary.metrics.latencies[key]
         if of.n and (late or not key.endswith("_from_sent_s")):
             quantiles = (getattr(of, name) for name in SHOWN)
             table.add_row(
@@ -110,9 +111,9 @@ def _latencies(said: Summary) -> Table:
     return table
 
 
-def _verdict(said: Summary) -> Text:
-    style = "bold green" if said.verdict.trustworthy else "bold red"
-    return Text(f"load: {said.verdict}", style=style)
+def _verdict(summary: Summary) -> Text:
+    style = "bold green" if summary.verdict.trustworthy else "bold red"
+    return Text(f"load: {summary.verdict}", style=style)
 
 
 def _time(seconds: float) -> str:

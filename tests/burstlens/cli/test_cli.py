@@ -54,12 +54,12 @@ def test_every_verb_explains_itself(verb: str) -> None:
         assert "Examples:" in done.stdout
 
 
-def test_help_names_every_verb_and_says_the_whole_of_its_line() -> None:
+def test_help_names_every_verb_and_cuts_no_line() -> None:
     done = burstlens("--help")
     for verb in VERBS:
         assert f"\n  {verb} " in done.stdout
-    for told in (done, burstlens("experiment", "--help")):
-        assert not re.search(r"^  .*\.\.\.$", told.stdout, re.MULTILINE)
+    for shown in (done, burstlens("experiment", "--help")):
+        assert not re.search(r"^  .*\.\.\.$", shown.stdout, re.MULTILINE)
 
 
 def test_describe_says_what_a_trace_is(two_days: Path) -> None:
@@ -74,9 +74,9 @@ def test_describe_says_what_a_trace_is(two_days: Path) -> None:
 
 def test_describe_for_machines_is_one_json_document(two_days: Path) -> None:
     done = burstlens("describe", two_days, "--json", "--quiet")
-    said = json.loads(done.stdout)
-    assert said["trace"]["rows"] == pl.read_csv(two_days).height
-    assert said["arrivals"]["tables"]["overall"][0]["selection"] == "all"
+    content = json.loads(done.stdout)
+    assert content["trace"]["rows"] == pl.read_csv(two_days).height
+    assert content["arrivals"]["tables"]["overall"][0]["selection"] == "all"
 
 
 def test_fitted_parameters_are_valid_and_count_every_request(two_days: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (("describe", "nowhere.csv"), "nowhere.csv"),
         (("describe", "."), "folder"),
@@ -124,14 +124,14 @@ def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> N
     ],
 )
 def test_bad_input_gets_one_clear_line_and_exit_code_2(
-    words: tuple[str, ...], said: str, tmp_path: Path
+    words: tuple[str, ...], text: str, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.csv").touch()
     (tmp_path / "strange.csv").write_text("when,what\n1,2\n")
     (tmp_path / "short.csv").write_text(SHORT)
     done = burstlens(*words, cwd=tmp_path)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert text in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -146,12 +146,12 @@ def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
     assert run.stderr is not None
     first = run.stderr.readline()  # a line of progress: the job is under way
     run.send_signal(signal.SIGINT)
-    told = run.stderr.read()
+    errors = run.stderr.read()
     run.communicate(timeout=60)
     assert first.startswith("[")
     assert run.returncode == 130
-    assert "burstlens: stopped" in told
-    assert "Traceback" not in told
+    assert "burstlens: stopped" in errors
+    assert "Traceback" not in errors
 
 
 INTERRUPTED = """

@@ -32,9 +32,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
 
 
 def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) -> None:
-    said, out = done
-    assert said["finished"]
-    assert said["simulated"] == "llama-2-13b-a100"
+    content, out = done
+    assert content["finished"]
+    assert content["simulated"] == "llama-2-13b-a100"
     plan = json.loads((out / "plan.json").read_text())
     assert [row["at_s"] for row in plan["windows"]] == [0.0, 10_800.0, 21_600.0, 32_400.0]
     assert {row["ratio"] for row in plan["windows"]} <= {"1:2", "2:1"}
@@ -51,8 +51,8 @@ def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) ->
 
 
 def test_the_verdict_follows_from_the_gains(done: tuple[dict[str, Any], Path]) -> None:
-    said, out = done
-    (claim,) = said["claims"]
+    content, out = done
+    (claim,) = content["claims"]
     assert claim["id"] == "pd"
     ratios = {row["kind"]: row for row in pl.read_csv(out / "tables" / "ratios-ratios.csv").to_dicts()}
     for kind, statement in zip(("switch", "provisioned"), claim["statements"].values(), strict=True):
@@ -81,7 +81,7 @@ def test_a_trace_whose_stamps_leave_nothing_to_a_seed_is_one_load(
 def test_the_screen_and_the_page_again(
     done: tuple[dict[str, Any], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said, out = done
+    content, out = done
     again = burstlens("report", out, "-o", tmp_path / "again", "--no-images")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again" / "index.html").is_file()
@@ -93,7 +93,7 @@ def test_the_screen_and_the_page_again(
     assert "SIMULATED by preset llama-2-13b-a100" in screen
     for row in pl.read_csv(out / "tables" / "ratios-ratios.csv").iter_rows(named=True):
         assert row["policy"] in screen
-    (claim,) = said["claims"]
+    (claim,) = content["claims"]
     assert f"{claim['verdict']}: {claim['claim']}" in screen
     assert str(out / "plan.json") in screen.replace(" ", "")
 
@@ -135,15 +135,15 @@ def test_a_search_that_was_stopped_leaves_no_plan_of_another(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("at", "told"),
+    ("at", "text"),
     [
         ("reading the load", None),
         ("fixed ratios", "stopped; no ratio was judged yet"),
         ("switches", "stopped; what was found is kept in .*Of the fixed ratios "),
     ],
 )
-def test_ctrl_c_tells_what_is_kept(
-    at: str, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_says_what_is_kept(
+    at: str, text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where an earlier search lies, which is not what was found now."""
     (tmp_path / "disaggregate.json").write_text("{}")
@@ -156,12 +156,12 @@ def test_ctrl_c_tells_what_is_kept(
     monkeypatch.setattr(bl, "disaggregate", lambda *a, **k: search(*a, **{**k, "progress": stop}))
     few = ["--turnover", "--total", "3", "--first", "100", "--seeds", "1", "--window", "6h"]
     ran = CliRunner().invoke(disaggregate, [*few, "-q", "-o", str(tmp_path)], standalone_mode=False)
-    if told is None:
+    if text is None:
         assert isinstance(ran.exception, click.Abort), "which main tells"
         assert ran.stderr.strip() == ""
     else:
         assert ran.return_value == 130
-        assert re.search(told, ran.stderr)
+        assert re.search(text, ran.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_a_plan_from_a_forecast_is_judged_on_the_trace(logs: tuple[Path, Path]) 
     assert found.ratios["policy"][0] == "1:1"
 
 
-def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
+def test_a_long_trace_is_searched_on_its_busiest_stretch_as_it_says(
     logs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     few = ("--total", 2, "--seeds", 1, "--beam", 1, "--tolerance", 0.3, "--window", "1h")
@@ -218,9 +218,9 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_which_is_told(
     cut = content["cut"]
     assert content["load"]["requests"] == cut["requests"] <= 900 < cut["of"]
     assert content["load"]["span_s"] == cut["end_s"] - cut["start_s"]
-    told = f"{cut['requests']:,} of {cut['of']:,} requests"
-    assert told in " ".join(ran.stdout.split())
-    assert told in (tmp_path / "index.html").read_text()
+    sentence = f"{cut['requests']:,} of {cut['of']:,} requests"
+    assert sentence in " ".join(ran.stdout.split())
+    assert sentence in (tmp_path / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,9 @@ def test_parameters_are_drawn_by_their_seed_and_are_synthetic(folder: Path) -> N
     words = ("export", "p.json", "--format", "parquet", "--tokens", "8,9")
     done = burstlens(*words, "-o", "one.parquet", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["synthetic"], told["format"], told["lost"]) == (True, "parquet", [])
-    assert "drawn by its laws, seed 0" in told["made"][0]
+    content = json.loads(done.stdout)
+    assert (content["synthetic"], content["format"], content["lost"]) == (True, "parquet", [])
+    assert "drawn by its laws, seed 0" in content["made"][0]
     burstlens(*words, "-o", "same.parquet", cwd=folder)
     burstlens(*words, "-o", "other.parquet", "--seed", "1", cwd=folder)
     one, same, other = (pl.read_parquet(folder / f"{name}.parquet") for name in ("one", "same", "other"))
@@ -152,7 +152,7 @@ def test_clients_are_not_written_among_others(folder: Path) -> None:
         bl.export(folder / "p.json", "servegen", folder / "again", tokens=(8, 9))
 
 
-def test_the_nearest_line_is_of_the_window_asked_for(folder: Path) -> None:
+def test_the_nearest_line_is_of_the_chosen_window(folder: Path) -> None:
     windows = read_parameters(folder / "p.json")["selections"][0]["arrivals"]["windows"]
     at = next(row for row in windows[1:] if row["shape"] is not None)
     done = bl.export(
@@ -166,7 +166,7 @@ def test_the_nearest_line_is_of_the_window_asked_for(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("log.csv", "--format", "elsewhere"), "--format: no format 'elsewhere'; there are: azure, burstgpt"),
         (("none.csv", "--format", "csv"), "none.csv: no such file"),
@@ -186,16 +186,16 @@ def test_the_nearest_line_is_of_the_window_asked_for(folder: Path) -> None:
         (("log.csv", "--format", "csv", "-o", "log.csv/x.csv"), "cannot be written"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], said: str, folder: Path) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], message: str, folder: Path) -> None:
     done = burstlens("export", *words, "-q", cwd=folder)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "said"),
+    ("file", "text", "message"),
     [
         (
             "chunk-0-trace.csv",
@@ -208,7 +208,7 @@ def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], said: str
         ("chunk-one-trace.csv", "0,1,1,Gamma,1,1\n", "its name has no number of a client"),
     ],
 )
-def test_damaged_client_windows_are_named(file: str, text: str, said: str, tmp_path: Path) -> None:
+def test_damaged_client_windows_are_named(file: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "chunk-0-trace.csv").write_text("0,1,1,Gamma,1,1\n600,0,0,,0,0\n")
     (tmp_path / "chunk-0-dataset.json").write_text(
         '{"0": {"input_tokens": "{1: 1.0}", "output_tokens": "{1: 1.0}"}}'
@@ -216,7 +216,7 @@ def test_damaged_client_windows_are_named(file: str, text: str, said: str, tmp_p
     (tmp_path / file).write_text(text)
     with pytest.raises(bl.BurstlensError, match=r".*") as fault:
         bl.export(tmp_path, "parameters", tmp_path / "p.json")
-    assert said in str(fault.value)
+    assert message in str(fault.value)
     assert "\n" not in str(fault.value)
 
 
@@ -230,9 +230,11 @@ def test_compare_shows_each_statistic_and_speaks_json(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "arrival rate, 1/s" in done.stdout
     assert "agrees" in done.stdout
-    told = json.loads(burstlens("compare", "log.csv", "log.csv", "-q", "--json", cwd=folder).stdout)
-    assert told["agrees"] is True
-    assert {"arrival rate, 1/s", "distribution of gaps"} <= {row["statistic"] for row in told["statistics"]}
+    content = json.loads(burstlens("compare", "log.csv", "log.csv", "-q", "--json", cwd=folder).stdout)
+    assert content["agrees"] is True
+    assert {"arrival rate, 1/s", "distribution of gaps"} <= {
+        row["statistic"] for row in content["statistics"]
+    }
     refused = burstlens("compare", "log.csv", "none.csv", cwd=folder)
     assert (refused.returncode, refused.stderr) == (2, "burstlens: none.csv: no such file\n")
 

@@ -35,7 +35,7 @@ def url(folder: Path) -> Iterator[str]:
         yield found
 
 
-def test_the_server_counts_the_tokens_asked_for_and_workers_change_nothing(
+def test_the_server_counts_the_intended_tokens_and_workers_change_nothing(
     url: str, folder: Path, tmp_path: Path
 ) -> None:
     texts = ("--prompts", folder / "talk.json", "--tokenizer", folder / "model", "--prompt-memory", "1MB")
@@ -47,8 +47,8 @@ def test_the_server_counts_the_tokens_asked_for_and_workers_change_nothing(
         assert done.returncode == 0, done.stderr
         record, notes = read_record(out), read_manifest(out).notes
         assert record["outcome"].to_list() == ["ok"] * 60
-        asked = record["request_tokens_asked"].clip(2)  # the special token, and one of text
-        assert record["request_tokens"].to_list() == asked.to_list()
+        intended = record["request_tokens_asked"].clip(2)  # the special token, and one of text
+        assert record["request_tokens"].to_list() == intended.to_list()
         assert any(note.endswith("so that a prefix cache does not know it") for note in notes)
         assert all(note in " ".join(done.stdout.split()) for note in notes)
         assert read_manifest(out).settings.prompts["text"] == "talk.json"
@@ -68,15 +68,15 @@ def test_a_chat_with_its_own_lengths_under_a_cap(url: str, folder: Path, tmp_pat
     assert lengths.n_unique() > 10  # the model's own, not the trace's
     assert record["response_tokens_asked"].to_list() == [100] * 40
     notes = " ".join(read_manifest(tmp_path / "run").notes)
-    for told in ("chat template", "no prefix cache", "neither sessions nor prefix blocks"):
-        assert told in notes
+    for note in ("chat template", "no prefix cache", "neither sessions nor prefix blocks"):
+        assert note in notes
 
 
 @pytest.mark.parametrize(
-    ("options", "asked"), [((), [3, 9, 40]), (("--max-tokens", "9"), [3, 9, 9]), (("--own-lengths",), None)]
+    ("options", "lengths"), [((), [3, 9, 40]), (("--max-tokens", "9"), [3, 9, 9]), (("--own-lengths",), None)]
 )
 def test_answers_are_as_long_as_the_trace_says_up_to_the_cap(
-    url: str, tmp_path: Path, options: tuple[str, ...], asked: list[int] | None
+    url: str, tmp_path: Path, options: tuple[str, ...], lengths: list[int] | None
 ) -> None:
     log = tmp_path / "log.csv"
     log.write_text("arrival_s,request_tokens,response_tokens\n0.1,9,3\n0.2,9,9\n0.3,9,40\n")
@@ -84,8 +84,8 @@ def test_answers_are_as_long_as_the_trace_says_up_to_the_cap(
     assert done.returncode == 0, done.stderr
     record = read_record(tmp_path / "run")
     assert record["outcome"].to_list() == ["ok"] * 3
-    if asked is not None:
-        assert record["response_tokens"].to_list() == record["response_tokens_asked"].to_list() == asked
+    if lengths is not None:
+        assert record["response_tokens"].to_list() == record["response_tokens_asked"].to_list() == lengths
     else:
         assert (record["response_tokens"] <= pl.Series([3, 9, 40])).all()
 
@@ -135,7 +135,7 @@ def test_resuming_with_other_prompts_is_refused(url: str, folder: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--prompts", "none.json", "--tokenizer", "words.json"], "none.json: no such file"),
         (
@@ -159,14 +159,14 @@ def test_resuming_with_other_prompts_is_refused(url: str, folder: Path, tmp_path
         (["--api", "chat"], "--api chat: needs prompts of text"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(
-    options: list[str], told: str, folder: Path, tmp_path: Path, url: str
+def test_bad_input_is_one_line(
+    options: list[str], message: str, folder: Path, tmp_path: Path, url: str
 ) -> None:
     (folder / "broken.json").write_text("[}")
     files = [str(folder / each) if each.endswith(".json") else each for each in options]
     done = burstlens("replay", CONSTANT, "--url", url, "-o", tmp_path / "run", "--first", "5", *files)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1 or "Usage" in done.stderr
     assert not (tmp_path / "run").exists()
 
@@ -184,7 +184,7 @@ def test_virtual_time_reads_no_prompts_and_notes_that_sharing_saves_nothing(
     assert "the simulated engine has no prefix cache" in (tmp_path / "run" / "index.html").read_text()
 
 
-def test_a_server_that_is_not_there_is_told_before_a_file_is_counted(folder: Path, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_named_before_a_file_is_counted(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.json").write_text("[}")
     done = burstlens(
         "replay", CONSTANT, "--url", "http://127.0.0.1:9", "-o", tmp_path / "run", "--first", "5",
@@ -225,7 +225,7 @@ def test_a_size_is_a_number_with_a_unit(text: str, size: int) -> None:
     assert Size().convert(text, None, None) == size
 
 
-def test_a_long_step_is_told_by_tenths_once_it_has_taken_a_while(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_step_is_shown_by_tenths_once_it_has_taken_a_while(capsys: pytest.CaptureFixture[str]) -> None:
     now = iter([0.0, 1.0, 2.5, 3.0, 3.5])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("burstlens.console.time.monotonic", lambda: next(now))

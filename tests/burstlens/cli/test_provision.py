@@ -25,9 +25,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wave of three hours, in BurstGPT's layout."""
     rng = np.random.default_rng(1)
     at = rng.uniform(0, 16 * 3600, 4 * REQUESTS)
-    kept = at[rng.random(len(at)) < 0.6 + 0.35 * np.sin(2 * np.pi * at / 10_800)][:REQUESTS]
+    chosen = at[rng.random(len(at)) < 0.6 + 0.35 * np.sin(2 * np.pi * at / 10_800)][:REQUESTS]
     rows = [f"{t:.0f},ChatGPT,{80 + i % 900},{20 + i % 300},{100 + i % 900 + i % 300},Conversation log"
-            for i, t in enumerate(np.sort(kept))]  # fmt: skip
+            for i, t in enumerate(np.sort(chosen))]  # fmt: skip
     path = tmp_path_factory.mktemp("log") / "short_day.csv"
     path.write_text("\n".join([HEAD, *rows]) + "\n")
     return path
@@ -41,8 +41,8 @@ def test_a_forecast_to_its_page_and_its_load(log: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"page: {tmp_path / 'f' / 'index.html'}" in done.stdout
     assert "request count" in done.stdout
-    told = json.loads((tmp_path / "f" / "forecast.json").read_text())
-    rows = told["tables"]["scores"]
+    content = json.loads((tmp_path / "f" / "forecast.json").read_text())
+    rows = content["tables"]["scores"]
     assert {row["method"] for row in rows} >= {"xgboost_squared", "last_value", "autoregression"}
     assert all(row["nmae"] > 0 for row in rows)
     windows = read_parameters(load)["selections"][0]["arrivals"]["windows"]
@@ -72,14 +72,14 @@ def report(log: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
 
 
 @pytest.mark.parametrize(("claim", "part"), [("forecast", "forecast"), ("pd", "disaggregation")])
-def test_a_report_has_the_section_and_the_verdict_when_asked(
+def test_a_report_has_the_section_and_the_verdict_with_its_option(
     report: tuple[dict[str, Any], str], claim: str, part: str
 ) -> None:
     (trace,), page = report[0]["traces"], report[1]
     assert trace[part]["sentences"]
-    told = next(one for one in trace["claims"] if one["id"] == claim)
-    assert told["value"]
-    assert told["part"] == part
+    found = next(one for one in trace["claims"] if one["id"] == claim)
+    assert found["value"]
+    assert found["part"] == part
     line = page.split(f'id="claim-short-day-{claim}"')[1].split("</li>")[0]
     (target,) = re.findall(r'href="#([^"]+)"', line)
     assert part in target
@@ -97,13 +97,13 @@ def test_what_is_simulated_says_so_wherever_it_is_shown(report: tuple[dict[str, 
     assert "SIMULATED by llama-2-13b-a100" in page
 
 
-def test_a_report_that_was_asked_for_neither_says_how_to_ask(log: Path, tmp_path: Path) -> None:
+def test_a_report_without_either_says_how_to_get_them(log: Path, tmp_path: Path) -> None:
     done = burstlens("report", log, "--no-images", "--json", "-q", "-o", tmp_path)
     (trace,) = json.loads(done.stdout)["traces"]
-    told = {one["id"]: one for one in trace["claims"]}
-    assert "--forecast" in told["forecast"]["why"]
-    assert "--disaggregate" in told["pd"]["why"]
-    assert {told[name]["verdict"] for name in ("forecast", "pd")} == {"cannot tell"}
+    claims = {one["id"]: one for one in trace["claims"]}
+    assert "--forecast" in claims["forecast"]["why"]
+    assert "--disaggregate" in claims["pd"]["why"]
+    assert {claims[name]["verdict"] for name in ("forecast", "pd")} == {"cannot tell"}
 
 
 def test_a_trace_without_tokens_has_no_ratio_and_says_what_to_do(tmp_path: Path) -> None:

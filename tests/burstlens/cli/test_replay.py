@@ -42,9 +42,9 @@ def test_a_replay_in_virtual_time_leaves_record_and_summary(tmp_path: Path) -> N
     argv = ["replay", CONSTANT, "--simulate", PRESET, "-o", str(out), "--first", "200", "--json", "--strict"]
     done = burstlens(*argv)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said == json.loads((out / "summary.json").read_text())
-    assert (said["requests"]["asked"], said["requests"]["answered"]) == (200, 200)
+    content = json.loads(done.stdout)
+    assert content == json.loads((out / "summary.json").read_text())
+    assert (content["requests"]["asked"], content["requests"]["answered"]) == (200, 200)
     requests = pl.read_parquet(out / "requests.parquet")
     assert sorted(requests["request_id"].to_list()) == list(range(200))
     # The record is a log like any other, and its page can be made.
@@ -65,20 +65,22 @@ def test_a_schedule_draws_a_load_that_gets_denser(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ([], "--first, a number of requests, or --to"),
         (["--first", "5", "--rate", "2", "--speedup", "2"], "--rate and --speedup"),
         (["--first", "5", "--url", "http://127.0.0.1:9"], "say where to"),
     ],
 )
-def test_a_replay_that_cannot_be_says_why_in_one_line(options: list[str], told: str, tmp_path: Path) -> None:
+def test_a_replay_that_cannot_be_says_why_in_one_line(
+    options: list[str], message: str, tmp_path: Path
+) -> None:
     argv = ["replay", CONSTANT, "--simulate", PRESET, "-o", str(tmp_path / "run"), *options]
     done = burstlens(*argv)
     assert done.returncode == 2
-    said = done.stderr
-    assert told in said
-    assert len(said.splitlines()) == 1
+    text = done.stderr
+    assert message in text
+    assert len(text.splitlines()) == 1
 
 
 def test_laws_of_parameters_are_refused_for_a_trace(traces: Callable[[str], Path], tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    ("source", "option", "told"),
+    ("source", "option", "message"),
     [
         ("RUN", ("--first", "10"), "--first: is for traces, fitted parameters, constants, but "),
         ("RUN", ("--service", "api"), "--service: is for traces, fitted parameters, but "),
@@ -114,13 +116,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
 )  # fmt: skip
 def test_what_means_nothing_for_a_source_is_refused(
-    source: str, option: tuple[str, ...], told: str, run: str, tmp_path: Path
+    source: str, option: tuple[str, ...], message: str, run: str, tmp_path: Path
 ) -> None:
     argv = ["replay", run if source == "RUN" else source, "--simulate", PRESET, "-o", str(tmp_path / "run")]
     done = burstlens(*argv, *option)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert told in line
+    assert message in line
     assert not (tmp_path / "run").exists()
 
 
@@ -149,8 +151,8 @@ def test_calibrate_brings_the_kv_cache_to_the_level(tmp_path: Path) -> None:
     argv = ["calibrate", CONSTANT, "--simulate", PRESET, "--kv", "0.3", "--first", "1500", "--json"]
     done = burstlens(*argv)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["used"] == pytest.approx(0.3, abs=0.05)
+    content = json.loads(done.stdout)
+    assert content["used"] == pytest.approx(0.3, abs=0.05)
 
 
 def test_serve_lists_its_presets_with_their_sources() -> None:
@@ -201,7 +203,7 @@ def test_a_replay_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None
     assert (tmp_path / "run" / "summary.json").is_file()
 
 
-def test_a_log_of_batches_and_of_prompts_too_long_is_told_on_the_screen(tmp_path: Path) -> None:
+def test_a_log_of_batches_and_of_prompts_too_long_is_noted_on_the_screen(tmp_path: Path) -> None:
     log = tmp_path / "batches.csv"
     rows = (f"{3.001 * (i // 20):.3f},{100 + i % 37 if i % 4 else 9000},{20 + i % 23}\n" for i in range(1200))
     log.write_text("arrival_s,request_tokens,response_tokens\n" + "".join(rows))

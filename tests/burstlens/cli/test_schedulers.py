@@ -1,4 +1,4 @@
-"""The verb `experiment schedulers` where a server does not do as asked: one line, what is done is kept."""
+"""The verb `experiment schedulers` where a server does not do as asked: one line, what is done is stored."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_endpoint_that_dies_between_runs_leaves_what_was_done(fitted: Path, t
             server.wait()
 
     try:
-        with pytest.raises(BurstlensError) as told:
+        with pytest.raises(BurstlensError) as error:
             schedulers(
                 str(fitted),
                 out,
@@ -70,9 +70,9 @@ def test_an_endpoint_that_dies_between_runs_leaves_what_was_done(fitted: Path, t
             )
     finally:
         ended(server)
-    assert "cannot connect" in str(told.value)
-    assert f"2 of 12 trials are kept in {out}" in str(told.value)
-    kept = read(out)
-    assert kept.trials.height == 2
-    assert not kept.question.finished
-    assert (kept.trials["failure_rate"] == 0).all()
+    assert "cannot connect" in str(error.value)
+    assert f"2 of 12 trials are kept in {out}" in str(error.value)
+    stored = read(out)
+    assert stored.trials.height == 2
+    assert not stored.question.finished
+    assert (stored.trials["failure_rate"] == 0).all()

@@ -66,11 +66,11 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(
     server: str, log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "gpu"
-    asked = {"url": server, "trace": log, "flags": FLAGS, "model": "Llama-2-7b", "rounds": 1,
+    options = {"url": server, "trace": log, "flags": FLAGS, "model": "Llama-2-7b", "rounds": 1,
              "client_requests": 60, "client_rps": 60.0}  # fmt: skip
-    (late,) = evaluate(out, only=["profile"], limits_s={"profile": 0.01}, **asked)  # type: ignore[arg-type]
+    (late,) = evaluate(out, only=["profile"], limits_s={"profile": 0.01}, **options)  # type: ignore[arg-type]
     assert (late.stage, late.state) == ("profile", "time limit")
-    first = evaluate(out, only=["profile", "client"], **asked)  # type: ignore[arg-type]
+    first = evaluate(out, only=["profile", "client"], **options)  # type: ignore[arg-type]
     assert [(done.stage, done.state) for done in first] == [("profile", "done"), ("client", "done")]
     assert ended(out, "profile") == first[0]
     # The preset is one that every command takes, and its blocks are the server's own.
@@ -81,9 +81,9 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(
     runs = json.loads((out / "client" / "client.json").read_text())["runs"]
     assert [row["workers"] for row in runs] == [1, 4]
     # Nothing has been measured that the last stage could compare.
-    (none,) = evaluate(out, only=["simulated"], **asked)  # type: ignore[arg-type]
+    (none,) = evaluate(out, only=["simulated"], **options)  # type: ignore[arg-type]
     assert none.state == "failed"
-    assert "no trial on the server has ended" in none.said
+    assert "no trial on the server has ended" in none.message
     (out / "gpu.csv").write_text(WATCHED)
     page = write_gpu_page(out).read_text()
     assert "up to 700 W, clock 1,275 to 1,980 MHz" in page
@@ -94,10 +94,10 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(
     plan = json.loads((out / "plan.json").read_text())
     (out / "plan.json").write_text(json.dumps(plan | {"gpu": "NVIDIA H100"}, indent=1) + "\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    evaluate(out, only=["simulated"], **asked)  # type: ignore[arg-type]
+    evaluate(out, only=["simulated"], **options)  # type: ignore[arg-type]
     assert EvaluationConfig.read(out).gpu == "NVIDIA H100"
     with pytest.raises(BurstlensError, match="another client_rps"):
-        evaluate(out, **(asked | {"client_rps": 5.0}))  # type: ignore[arg-type]
+        evaluate(out, **(options | {"client_rps": 5.0}))  # type: ignore[arg-type]
 
 
 def test_without_a_trace_the_embedded_one_is_used_and_called_synthetic(server: str, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_without_a_trace_the_embedded_one_is_used_and_called_synthetic(server: s
     (done,) = evaluate(
         out, url=server, flags=FLAGS, model="Llama-2-7b", only=["client"], client_requests=60, client_rps=60.0
     )
-    assert done.state == "done", done.said
+    assert done.state == "done", done.message
     plan = EvaluationConfig.read(out)
     assert plan.synthetic
     assert Path(plan.trace).is_file()
@@ -187,7 +187,7 @@ def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"only": ["profil"]}, "no stage 'profil'; there are profile"),
         ({}, "which Python has vLLM"),
@@ -196,10 +196,10 @@ def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Pat
         ({"vllm": Path(sys.executable), "weights": Path("/nowhere")}, "holds no config.json"),
     ],
 )
-def test_what_cannot_be_run_is_told_in_one_line(
-    options: dict[str, object], told: str, log: str, tmp_path: Path
+def test_what_cannot_be_run_is_one_line(
+    options: dict[str, object], message: str, log: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BurstlensError, match=told) as fault:
+    with pytest.raises(BurstlensError, match=message) as fault:
         evaluate(tmp_path / "gpu", trace=log, **options)  # type: ignore[arg-type]
     assert "\n" not in str(fault.value)
 
@@ -248,12 +248,12 @@ def test_the_key_of_the_environment_goes_to_the_server_and_nowhere_else(
         (done,) = evaluate(
             out, url=url, trace=log, model="m", only=["client"], client_requests=20, client_rps=40.0
         )
-    assert done.state == "done", done.said
+    assert done.state == "done", done.message
     sent = [head for head in server.headers if head.startswith("POST")]
     assert len(sent) == 40
     assert all("authorization: bearer sk-very-secret" in head.lower() for head in sent)
-    kept = [path for path in out.rglob("*") if path.is_file()]
-    assert not any(b"sk-very-secret" in path.read_bytes() for path in kept)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert not any(b"sk-very-secret" in path.read_bytes() for path in files)
 
 
 def three_policies(url: str, folder: Path, requests: int) -> Experiment:
@@ -265,8 +265,8 @@ def three_policies(url: str, folder: Path, requests: int) -> Experiment:
         for policy in schedulers.POLICIES
     ]
     engine = EndpointBackend.at(Target(url), Settings())
-    asked = Question("schedulers", {}, engine.as_dict(), engine.title, None, True, [0], 0, {})
-    return run(asked, listed, engine, folder)
+    question = Question("schedulers", {}, engine.as_dict(), engine.title, None, True, [0], 0, {})
+    return run(question, listed, engine, folder)
 
 
 def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compared(
@@ -280,11 +280,11 @@ def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compa
     presets = json.loads((files("burstlens.bench.simulated") / "presets.json").read_text())
     (out / "profile" / "preset.json").write_text(json.dumps(presets[PRESET]))
     (done,) = evaluate(out, url=url, trace=log, only=["simulated"])
-    assert done.said == "no trial below saturation"
+    assert done.message == "no trial below saturation"
     found = GpuEvaluation(out)
     assert [stage.stage for stage in found.stages] == ["simulated"]
     assert found.to_frame("errors").is_empty()
-    assert found.to_frame("stages")["said"].to_list() == [done.said]
+    assert found.to_frame("stages")["said"].to_list() == [done.message]
     page = found.report(images=False).read_text()
     assert "3 of 3 trials are not compared: nothing was answered on the server" in page
     assert "Trials met worst" not in page
@@ -306,8 +306,8 @@ def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, 
     slower = against.simulated(tmp_path / "real", preset.faster(0.5), 60.0)
     slow = against.errors(model, slower)
     assert (slow.filter(pl.col("measure") == "e2e_s")["error"] > 0.5).all()
-    told = against.summary(against.errors(measured, slower)).filter(pl.col("measure") == "e2e_s")
-    assert told["within"].to_list() == [0.0]
+    summary = against.summary(against.errors(measured, slower)).filter(pl.col("measure") == "e2e_s")
+    assert summary["within"].to_list() == [0.0]
     assert against.orders(measured, model).height > 0
     other = replace(measured, question=structs.replace(measured.question, kind="maf2"))
     assert against.orders(other, model).is_empty()
@@ -336,5 +336,5 @@ def test_a_server_that_had_nobody_wait_is_not_saturated(
         ("SRF, FCFS = LRF", "LRF, SRF ≈ FCFS", False),
     ],
 )
-def test_orders_agree_unless_both_tell_a_pair_apart_and_differ(one: str, other: str, same: bool) -> None:
+def test_orders_agree_unless_both_separate_a_pair_and_differ(one: str, other: str, same: bool) -> None:
     assert against.agree(one, other) is same

@@ -66,7 +66,7 @@ class Turn:
 
 
 @dataclass
-class Asked:
+class SeenRequest:
     """One request as the mirror saw it, and how much of a body it sent."""
 
     path: str
@@ -81,7 +81,7 @@ class Mirror:
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
-        self.asked: list[Asked] = []
+        self.requests: list[SeenRequest] = []
         self.over = threading.Event()
         mirror = self
 
@@ -105,16 +105,16 @@ class Mirror:
         self.server.server_close()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        turn = self.turns[min(len(self.asked), len(self.turns) - 1)]
-        asked = Asked(
+        turn = self.turns[min(len(self.requests), len(self.turns) - 1)]
+        request = SeenRequest(
             handler.path,
             handler.headers.get("Range"),
             handler.headers.get("If-Range"),
             handler.headers.get("Accept-Encoding"),
         )
-        self.asked.append(asked)
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked.range)[1]) if asked.range and turn.ranges else 0
-        if asked.if_range and turn.heeds_if_range and asked.if_range != turn.etag:
+        self.requests.append(request)
+        start = int(re.fullmatch(r"bytes=(\d+)-", request.range)[1]) if request.range and turn.ranges else 0
+        if request.if_range and turn.heeds_if_range and request.if_range != turn.etag:
             start = 0
         total = len(turn.content)
         headers = dict(turn.headers)
@@ -125,8 +125,8 @@ class Mirror:
             headers["Content-Range"] = f"bytes */{total}"
         elif start:
             status, body = 206, turn.content[start:]
-            said = total if turn.total is None else turn.total
-            headers["Content-Range"] = f"bytes {start + turn.moved}-{total - 1}/{said}"
+            claimed = total if turn.total is None else turn.total
+            headers["Content-Range"] = f"bytes {start + turn.moved}-{total - 1}/{claimed}"
         else:
             status, body = 200, turn.content
         handler.send_response(status)
@@ -140,7 +140,7 @@ class Mirror:
         part = body[: turn.stop_after]
         handler.wfile.write(part)
         handler.wfile.flush()
-        asked.sent = len(part)
+        request.sent = len(part)
         if turn.stall:
             self.over.wait()
 

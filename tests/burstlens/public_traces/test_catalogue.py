@@ -31,20 +31,20 @@ from .conftest import CONTENT, OTHER, QUICK, Mirror, Turn, left_in, trace_of
         ("/d/log.csv?key=1", ["/d/log.csv?key=1"]),
     ],
 )
-def test_a_mirror_is_a_base_or_a_whole_address(
+def test_a_mirror_is_a_base_or_a_full_address(
     mirror: Mirror, tmp_path: Path, source: str, paths: list[str]
 ) -> None:
     mirror.turns = [Turn(CONTENT)]
     trace = trace_of(url="http://127.0.0.1:9/v2.0/published.csv")
     assert fetch_trace(trace, out=tmp_path, source=mirror.url + source, patience=QUICK).verified
-    assert [a.path for a in mirror.asked] == paths
+    assert [a.path for a in mirror.requests] == paths
 
 
 def test_a_mirror_may_have_the_file_under_our_name(mirror: Mirror, tmp_path: Path) -> None:
     mirror.turns = [Turn(CONTENT, status=404), Turn(CONTENT)]
     trace = trace_of(url="http://127.0.0.1:9/v2.0/published.csv")
     assert fetch_trace(trace, out=tmp_path, source=mirror.url, patience=QUICK).verified
-    assert [a.path for a in mirror.asked] == ["/published.csv", "/log.csv"]
+    assert [a.path for a in mirror.requests] == ["/published.csv", "/log.csv"]
 
 
 def test_a_mirror_may_be_a_folder_or_a_file(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_mirror_that_is_none(tmp_path: Path, source: str, words: str) -> None:
     assert left_in(tmp_path) == []
 
 
-def test_the_catalogue_agrees_with_what_was_measured_on_the_whole_files(
+def test_the_catalogue_agrees_with_what_was_measured_on_the_files(
     traces: Callable[[str], Path],
 ) -> None:
     truth = json.loads(traces("ground_truth.json").read_text())
@@ -86,9 +86,13 @@ def test_the_catalogue_agrees_with_what_was_measured_on_the_whole_files(
         assert release[file].url.endswith("/" + file)
         assert (release[file].bytes, release[file].sha256) == (facts["bytes"], facts["sha256"])
         assert release[file].rows == facts.get("rows")
-    kept = truth["repo_main_data_BurstGPT_1_csv"]
+    measured_alone = truth["repo_main_data_BurstGPT_1_csv"]
     trace = find("burstgpt-1-repository")
-    assert (trace.bytes, trace.rows, trace.sha256) == (kept["bytes"], kept["rows"], kept["sha256"])
+    assert (trace.bytes, trace.rows, trace.sha256) == (
+        measured_alone["bytes"],
+        measured_alone["rows"],
+        measured_alone["sha256"],
+    )
 
 
 @pytest.mark.parametrize(

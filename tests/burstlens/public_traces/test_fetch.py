@@ -20,7 +20,7 @@ from burstlens.public_traces.download import Patience
 from .conftest import CONTENT, CUT, OTHER, QUICK, Mirror, Turn, left_in, trace_of
 
 
-def test_a_whole_file_is_verified_and_nothing_else_is_left(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_complete_file_is_verified_and_nothing_else_is_left(mirror: Mirror, tmp_path: Path) -> None:
     mirror.turns = [Turn(CONTENT)]
     seen: list[tuple[int, int | None]] = []
     got = fetch_trace(
@@ -38,7 +38,7 @@ def test_a_whole_file_is_verified_and_nothing_else_is_left(mirror: Mirror, tmp_p
     assert got.logs == (got.path,)
     assert seen == sorted(seen)
     assert seen[-1] == (len(CONTENT), len(CONTENT))
-    assert mirror.asked[0].encoding == "identity"
+    assert mirror.requests[0].encoding == "identity"
 
 
 def test_a_cut_connection_is_taken_up_where_it_ended(mirror: Mirror, tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_a_cut_connection_is_taken_up_where_it_ended(mirror: Mirror, tmp_path: P
     assert got.path.read_bytes() == CONTENT
     assert got.resumed_from == CUT
     assert f"resumed at byte {CUT:,}" in got.message
-    assert [a.range for a in mirror.asked] == [None, f"bytes={CUT}-"]
-    assert mirror.asked[1].if_range == '"v1"'
-    assert [a.sent for a in mirror.asked] == [CUT, len(CONTENT) - CUT]
+    assert [a.range for a in mirror.requests] == [None, f"bytes={CUT}-"]
+    assert mirror.requests[1].if_range == '"v1"'
+    assert [a.sent for a in mirror.requests] == [CUT, len(CONTENT) - CUT]
 
 
 def test_retries_are_bounded_and_a_later_fetch_asks_only_for_the_rest(
@@ -59,15 +59,15 @@ def test_retries_are_bounded_and_a_later_fetch_asks_only_for_the_rest(
     trace = trace_of(url=mirror.url + "/log.csv")
     with pytest.raises(BurstlensError, match=r"gave up after 3 retries; 40,000 bytes are kept"):
         fetch_trace(trace, out=tmp_path, patience=QUICK)
-    assert [a.range for a in mirror.asked] == [None, "bytes=10000-", "bytes=20000-", "bytes=30000-"]
+    assert [a.range for a in mirror.requests] == [None, "bytes=10000-", "bytes=20000-", "bytes=30000-"]
     assert not (tmp_path / "log.csv").exists()
     second_mirror.turns = [Turn(CONTENT, etag='"of the other mirror"')]
     got = fetch_trace(trace, out=tmp_path, source=second_mirror.url, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
     assert got.resumed_from == 40_000
-    assert [a.range for a in second_mirror.asked] == ["bytes=40000-"]
-    assert second_mirror.asked[0].if_range is None
-    assert second_mirror.asked[0].sent == len(CONTENT) - 40_000
+    assert [a.range for a in second_mirror.requests] == ["bytes=40000-"]
+    assert second_mirror.requests[0].if_range is None
+    assert second_mirror.requests[0].sent == len(CONTENT) - 40_000
     assert left_in(tmp_path) == ["log.csv"]
 
 
@@ -77,15 +77,15 @@ def test_corrupt_bytes_are_refused_and_never_get_the_right_name(mirror: Mirror, 
     trace = trace_of(url=mirror.url + "/log.csv")
     with pytest.raises(BurstlensError) as refusal:
         fetch_trace(trace, out=tmp_path, patience=QUICK)
-    said = str(refusal.value)
-    assert "refused" in said
-    assert f"expected SHA-256 {trace.sha256}, got {hashlib.sha256(corrupt).hexdigest()}" in said
-    assert "measured by the test" in said
+    message = str(refusal.value)
+    assert "refused" in message
+    assert f"expected SHA-256 {trace.sha256}, got {hashlib.sha256(corrupt).hexdigest()}" in message
+    assert "measured by the test" in message
     assert left_in(tmp_path) == ["log.csv.refused"]
     assert (tmp_path / "log.csv.refused").read_bytes() == corrupt
     mirror.turns = [Turn(CONTENT)]
     assert fetch_trace(trace, out=tmp_path, patience=QUICK).verified
-    assert mirror.asked[-1].range is None
+    assert mirror.requests[-1].range is None
 
 
 def test_a_stall_is_noticed_and_taken_up(mirror: Mirror, tmp_path: Path) -> None:
@@ -108,13 +108,13 @@ def test_a_server_that_stays_silent_is_named_with_how_long_it_was(mirror: Mirror
 
 
 @pytest.mark.parametrize(("status", "words"), [(404, "Not Found"), (403, "Forbidden"), (401, "Unauthorized")])
-def test_an_answer_that_will_not_change_is_not_asked_for_twice(
+def test_an_answer_that_will_not_change_is_not_requested_twice(
     mirror: Mirror, tmp_path: Path, status: int, words: str
 ) -> None:
     mirror.turns = [Turn(CONTENT, status=status)]
     with pytest.raises(BurstlensError, match=f"{status} {words}"):
         fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
-    assert len(mirror.asked) == 1
+    assert len(mirror.requests) == 1
     assert left_in(tmp_path) == []
 
 
@@ -138,7 +138,7 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(mirror: Mirror, tmp_pa
     mirror.turns = [Turn(CONTENT, status=429, headers={"Retry-After": "3600"})]
     with pytest.raises(BurstlensError, match="429 Too Many Requests and asks to wait 3,600 s"):
         fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
-    assert len(mirror.asked) == 1
+    assert len(mirror.requests) == 1
 
 
 def test_a_refused_connection_is_one_line(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_redirects_are_followed_with_the_range(mirror: Mirror, second_mirror: Mi
     got = fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
     # Addresses behind a redirect expire: every attempt starts from the published one.
-    assert len(mirror.asked) == 2
-    assert [a.range for a in second_mirror.asked] == [None, f"bytes={CUT}-"]
+    assert len(mirror.requests) == 2
+    assert [a.range for a in second_mirror.requests] == [None, f"bytes={CUT}-"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_without_ranges_the_file_is_begun_again(mirror: Mirror, tmp_path: Path) 
     got = fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
     assert got.resumed_from == 0
-    assert mirror.asked[1].sent == len(CONTENT)
+    assert mirror.requests[1].sent == len(CONTENT)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_wrong_content_range_is_not_believed(mirror: Mirror, tmp_path: Path, l
     got = fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
     assert got.resumed_from == 0
-    assert [a.range for a in mirror.asked] == [None, f"bytes={CUT}-", None]
+    assert [a.range for a in mirror.requests] == [None, f"bytes={CUT}-", None]
 
 
 @pytest.mark.parametrize("heeds", [True, False])
@@ -209,7 +209,7 @@ def test_without_validators_the_checksum_finds_the_splice_and_the_file_is_begun_
     mirror.turns = [Turn(OTHER, etag=None, stop_after=CUT), Turn(CONTENT, etag=None)]
     got = fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
-    assert [a.range for a in mirror.asked] == [None, f"bytes={CUT}-", None]
+    assert [a.range for a in mirror.requests] == [None, f"bytes={CUT}-", None]
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"weak"'])
@@ -219,7 +219,7 @@ def test_with_neither_validator_nor_checksum_nothing_is_continued(
     mirror.turns = [Turn(OTHER, etag=etag, stop_after=CUT), Turn(CONTENT, etag=etag)]
     got = fetch_trace(trace_of(url=mirror.url + "/log.csv", sha256=None), out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
-    assert [a.range for a in mirror.asked] == [None, None]
+    assert [a.range for a in mirror.requests] == [None, None]
 
 
 def test_last_modified_serves_where_there_is_no_strong_etag(mirror: Mirror, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_last_modified_serves_where_there_is_no_strong_etag(mirror: Mirror, tmp_
     ]
     got = fetch_trace(trace_of(url=mirror.url + "/log.csv", sha256=None), out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
-    assert mirror.asked[1].if_range == dated["Last-Modified"]
+    assert mirror.requests[1].if_range == dated["Last-Modified"]
     assert got.resumed_from == CUT
 
 
@@ -267,7 +267,7 @@ def test_a_verified_file_is_not_downloaded_again(mirror: Mirror, tmp_path: Path)
     trace = trace_of(url=mirror.url + "/log.csv")
     fetch_trace(trace, out=tmp_path, patience=QUICK)
     again = fetch_trace(trace, out=tmp_path, patience=QUICK)
-    assert len(mirror.asked) == 1
+    assert len(mirror.requests) == 1
     assert again.verified
     assert "already here" in again.message
 
@@ -279,7 +279,7 @@ def test_a_file_of_another_content_is_left_alone(mirror: Mirror, tmp_path: Path,
     with pytest.raises(BurstlensError, match="is here already and is not test: expected"):
         fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
     assert (tmp_path / "log.csv").read_bytes() == mine
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
 def test_an_interrupt_keeps_the_part_and_the_next_fetch_asks_for_the_rest(
@@ -298,24 +298,26 @@ def test_an_interrupt_keeps_the_part_and_the_next_fetch_asks_for_the_rest(
     got = fetch_trace(trace, out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
     assert got.resumed_from == CUT
-    assert mirror.asked[1].sent == len(CONTENT) - CUT
-    assert mirror.asked[1].if_range == '"v1"'
+    assert mirror.requests[1].sent == len(CONTENT) - CUT
+    assert mirror.requests[1].if_range == '"v1"'
     assert left_in(tmp_path) == ["log.csv"]
 
 
-def test_a_part_that_is_whole_is_only_verified(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_part_that_is_complete_is_only_verified(mirror: Mirror, tmp_path: Path) -> None:
     mirror.turns = [Turn(CONTENT)]
     (tmp_path / "log.csv.part").write_bytes(CONTENT)
     assert fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK).verified
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
-def test_a_whole_part_of_unknown_length_is_recognized_by_the_answer(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_complete_part_of_unknown_length_is_recognized_by_the_answer(
+    mirror: Mirror, tmp_path: Path
+) -> None:
     mirror.turns = [Turn(CONTENT)]
     (tmp_path / "log.csv.part").write_bytes(CONTENT)
     got = fetch_trace(trace_of(url=mirror.url + "/log.csv", bytes=None), out=tmp_path, patience=QUICK)
     assert got.path.read_bytes() == CONTENT
-    assert [a.sent for a in mirror.asked] == [0]
+    assert [a.sent for a in mirror.requests] == [0]
 
 
 @pytest.mark.parametrize("stale", [OTHER, OTHER + CONTENT, OTHER[:CUT]])
@@ -335,7 +337,7 @@ def test_a_full_disk_is_one_line(mirror: Mirror, tmp_path: Path) -> None:
     with pytest.raises(BurstlensError, match="no space left") as refusal:
         fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
     assert "\n" not in str(refusal.value)
-    assert len(mirror.asked) == 1
+    assert len(mirror.requests) == 1
 
 
 def test_more_than_the_disk_holds_is_not_begun(mirror: Mirror, tmp_path: Path) -> None:
@@ -360,7 +362,7 @@ def test_places_that_cannot_be_written_are_one_line(mirror: Mirror, tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="locks files in another way")
-def test_a_second_fetch_into_the_same_folder_is_told(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_second_fetch_into_the_same_folder_is_refused(mirror: Mirror, tmp_path: Path) -> None:
     import fcntl
 
     mirror.turns = [Turn(CONTENT)]
@@ -380,7 +382,7 @@ def test_without_a_checksum_the_result_says_so(mirror: Mirror, tmp_path: Path) -
         assert not got.verified
         assert got.sha256 == hashlib.sha256(CONTENT).hexdigest()
         assert f"not verified: no published checksum; SHA-256 measured here {got.sha256}" in got.message
-    assert len(mirror.asked) == 1
+    assert len(mirror.requests) == 1
 
 
 def test_secrets_in_an_address_are_not_shown(mirror: Mirror, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def member(file: str, content: bytes) -> Member:
     return Member(file, len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_the_logs_of_a_tar_are_unpacked_beside_it(tmp_path: Path) -> None:
+def test_the_logs_of_a_tar_are_unpacked_next_to_it(tmp_path: Path) -> None:
     packed = tar_of({"d/memory.csv": OTHER, "../d/one.csv": CONTENT, "two.csv": b"2\n"})
     (tmp_path / "log.tar.xz").write_bytes(packed)
     trace = trace_of(

@@ -47,23 +47,23 @@ def test_a_line_tells_everything_that_is_known() -> None:
     )
 
 
-def test_what_the_server_does_not_tell_is_left_out_and_what_waits_is_told() -> None:
-    said = line(replace(BUSY, kv_cache_use=None, waiting=1234))
-    assert "KV" not in said
-    assert "1,234 waiting for --max-concurrency" in said
+def test_a_value_that_the_server_lacks_is_left_out_and_what_waits_is_shown() -> None:
+    text = line(replace(BUSY, kv_cache_use=None, waiting=1234))
+    assert "KV" not in text
+    assert "1,234 waiting for --max-concurrency" in text
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "text"),
     [
         (replace(BUSY, elapsed_s=3800.0), "everything is due, waiting for answers"),
         (replace(BUSY, stopping=True), "Ctrl-C again cuts them"),
         (replace(BUSY, elapsed_s=-0.05), "1:01:40 left"),
     ],
 )
-def test_both_displays_say_what_is_still_to_come(now: Status, said: str) -> None:
-    assert line(now).endswith(said)
-    assert said in picture(now).plain.splitlines()[0]
+def test_both_displays_say_what_is_still_to_come(now: Status, text: str) -> None:
+    assert line(now).endswith(text)
+    assert text in picture(now).plain.splitlines()[0]
 
 
 def test_the_bar_grows_with_what_has_ended_and_an_empty_run_has_one_too() -> None:
@@ -75,7 +75,7 @@ def test_the_bar_grows_with_what_has_ended_and_an_empty_run_has_one_too() -> Non
     assert "  0%" in picture(replace(BUSY, requests=0, ended={})).plain
 
 
-def test_a_log_gets_one_plain_line_a_step_however_often_it_is_told() -> None:
+def test_a_log_gets_one_plain_line_a_step_however_often_it_is_called() -> None:
     console, out = a_log()
     with live(console) as watch:
         assert watch is not None
