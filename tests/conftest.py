@@ -46,29 +46,29 @@ def characterized(traces: Callable[[str], Path]) -> Callable[[str], Characteriza
     """What a real trace says, by file name; asked once for all tests, which only read it."""
 
     @cache
-    def said(name: str) -> Characterization:
+    def characterization(name: str) -> Characterization:
         with open_trace(traces(name)) as trace:
             return characterize(trace)
 
-    return said
+    return characterization
 
 
 @pytest.fixture(scope="session")
-def week_said(characterized: Callable[[str], Characterization]) -> Characterization:
+def week_characterization(characterized: Callable[[str], Characterization]) -> Characterization:
     """What the real week says."""
     return characterized("burstgpt_1_first7days.csv")
 
 
 @pytest.fixture(scope="session")
-def synthetic_said() -> Callable[..., Characterization]:
+def synthetic_characterization() -> Callable[..., Characterization]:
     """What synthetic days say, by number, seed and window; asked once for all tests, which only read it."""
 
     @cache
-    def said(days: int, seed: int, window_s: float = 1200.0) -> Characterization:
+    def characterization(days: int, seed: int, window_s: float = 1200.0) -> Characterization:
         with open_synthetic(days=days, seed=seed) as trace:
             return characterize(trace, window_s=window_s)
 
-    return said
+    return characterization
 
 
 @pytest.fixture(scope="session")

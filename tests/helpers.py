@@ -51,9 +51,9 @@ def serving(*options: object) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            said = server.stdout.readline()
-            found = re.search(r"http://\S+?:\d+", said)
-            assert found, said
+            line = server.stdout.readline()
+            found = re.search(r"http://\S+?:\d+", line)
+            assert found, line
             yield found[0]
         finally:
             server.terminate()
@@ -61,8 +61,8 @@ def serving(*options: object) -> Iterator[str]:
 
 def free_port() -> int:
     """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def started(command: list[str], port: int, log: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:

@@ -156,29 +156,29 @@ def _windows(path: Path) -> Iterator[Figure]:
     """Fitting every window of every selection, from the opened trace, against SciPy one window at a time."""
     fitting = Measured()
     fitting.run(["-c", WINDOWS, str(path), str(SAMPLED)])
-    told: Mapping[str, float] = json.loads(fitting.output)
-    yield Figure("windows fitted", told["windows"])
-    yield Figure("windows: gaps asked and shapes fitted, s", told["fit_s"])
-    yield Figure("windows: also priors, redraws, goodness of fit, s", told["all_s"])
+    fit: Mapping[str, float] = json.loads(fitting.output)
+    yield Figure("windows fitted", fit["windows"])
+    yield Figure("windows: gaps asked and shapes fitted, s", fit["fit_s"])
+    yield Figure("windows: also priors, redraws, goodness of fit, s", fit["all_s"])
     for call, key in (("gamma.fit(x)", "scipy_s"), ("gamma.fit(x, floc=0)", "scipy_floc_s")):
-        yield Figure(f"loop over {call} over shapes fitted", told[key] / told["fit_s"], at_least=200)
-        yield Figure(f"loop over {call} over all of it", told[key] / told["all_s"])
+        yield Figure(f"loop over {call} over shapes fitted", fit[key] / fit["fit_s"], at_least=200)
+        yield Figure(f"loop over {call} over all of it", fit[key] / fit["all_s"])
 
 
 def _report(path: Path, ours: Measured) -> Iterator[Figure]:
     """The whole report with every figure as SVG and PNG."""
     with tempfile.TemporaryDirectory(prefix="burstlens-bench-") as folder:
-        whole = Measured()
-        whole.run(["-c", REPORT, str(path), folder])
-        yield Figure("report, s", whole.seconds)
-        yield Figure("report over characterization", whole.seconds / ours.seconds, at_most=10)
+        report = Measured()
+        report.run(["-c", REPORT, str(path), folder])
+        yield Figure("report, s", report.seconds)
+        yield Figure("report over characterization", report.seconds / ours.seconds, at_most=10)
         yield Figure("page, MB", (Path(folder) / "index.html").stat().st_size / 1e6, at_most=15)
 
 
 def simulator() -> Iterator[Figure]:
     """The engine model in virtual time, in a process of its own."""
-    told = json.loads(ran(["-m", "tests.benchmarks.simulator_bench"]).output)
-    for load, figures in told.items():
+    rates = json.loads(ran(["-m", "tests.benchmarks.simulator_bench"]).output)
+    for load, figures in rates.items():
         speed = figures["requests_per_s"]
         yield Figure(f"simulator, {load} load: requests per s", speed, at_least=SIMULATED_RPS)
         yield Figure(f"simulator, {load} load: with every gap", figures["requests_per_s_with_gaps"])
@@ -198,30 +198,30 @@ def main() -> None:
     parser.add_argument("--no-pandas", action="store_true", help="leave out the slow yardstick")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the generated logs, and use them")
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    told: dict[str, list[dict[str, object]]] = {}
+    options = parser.parse_args()
+    results: dict[str, list[dict[str, object]]] = {}
 
     def tell(part: str, figures: Iterator[Figure]) -> None:
-        if not asked.json:
+        if not options.json:
             print(f"\n{part}", flush=True)
-        told[part] = []
+        results[part] = []
         for figure in figures:
-            told[part].append({**asdict(figure), "reached": figure.reached})
-            if not asked.json:
+            results[part].append({**asdict(figure), "reached": figure.reached})
+            if not options.json:
                 print(figure.line(), flush=True)
 
     with tempfile.TemporaryDirectory(prefix="burstlens-bench-") as temporary:
-        folder: Path = asked.keep or Path(temporary)
+        folder: Path = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for million in asked.rows if "logs" in asked.parts else []:
+        for million in options.rows if "logs" in options.parts else []:
             path = generated(folder, million)
-            tell(f"{million:g} million rows", measure(path, million, asked.runs, not asked.no_pandas))
-    if "client" in asked.parts:
-        tell("client", client_bench.measure(asked.client_runs, sustained=True))
-    if "simulator" in asked.parts:
+            tell(f"{million:g} million rows", measure(path, million, options.runs, not options.no_pandas))
+    if "client" in options.parts:
+        tell("client", client_bench.measure(options.client_runs, sustained=True))
+    if "simulator" in options.parts:
         tell("simulator", simulator())
-    if asked.json:
-        print(json.dumps(told, indent=1))
+    if options.json:
+        print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

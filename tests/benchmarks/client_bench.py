@@ -114,7 +114,7 @@ def _sent(arguments: list[str], url: str, cores: set[int], records: Callable[[],
         arrivals: list[float] = sorted(json.load(response))
     intended = sorted(row["intended_s"] for row in rows)
     late = [row["sent_s"] - row["intended_s"] for row in rows]
-    seen = [came - due for came, due in zip(arrivals, intended, strict=True)]
+    seen = [arrival - due for arrival, due in zip(arrivals, intended, strict=True)]
     return Sent(
         requests=len(rows),
         seconds=once.seconds,
@@ -194,14 +194,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2, help="turns of client and script, a minute each")
     parser.add_argument("--no-sustained", action="store_true", help="leave out 800 requests a second")
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    told = []
-    for figure in measure(asked.runs, not asked.no_sustained):
-        told.append({**asdict(figure), "reached": figure.reached})
-        if not asked.json:
+    options = parser.parse_args()
+    results = []
+    for figure in measure(options.runs, not options.no_sustained):
+        results.append({**asdict(figure), "reached": figure.reached})
+        if not options.json:
             print(figure.line(), flush=True)
-    if asked.json:
-        print(json.dumps(told, indent=1))
+    if options.json:
+        print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ class Answer:
     """One streamed completion."""
 
     def __init__(self, transport: asyncio.Transport, body: bytes) -> None:
-        asked = MAX_TOKENS.search(body)
+        match = MAX_TOKENS.search(body)
         self._transport = transport
-        self._tokens = int(asked[1]) if asked else 16
+        self._tokens = int(match[1]) if match else 16
         self._prompt_tokens = body.count(b",", body.find(b'"prompt"'), body.find(b"]") + 1) + 1
         self._told = 0
         self._usage = b'"continuous_usage_stats":true' in body.replace(b": ", b":")
@@ -84,8 +84,8 @@ HEAD = (
 )
 
 
-def _event(said: dict[str, object]) -> bytes:
-    return _chunk(b"data: " + json.dumps(said, separators=(",", ":")).encode() + b"\n\n")
+def _event(content: dict[str, object]) -> bytes:
+    return _chunk(b"data: " + json.dumps(content, separators=(",", ":")).encode() + b"\n\n")
 
 
 def _chunk(data: bytes) -> bytes:
@@ -111,11 +111,11 @@ class Connection(asyncio.Protocol):
         while (end := self._held.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._held[:end])
             length = LENGTH.search(head)
-            whole = end + 4 + (int(length[1]) if length else 0)
-            if len(self._held) < whole:
+            request_end = end + 4 + (int(length[1]) if length else 0)
+            if len(self._held) < request_end:
                 return
-            body = bytes(self._held[end + 4 : whole])
-            del self._held[:whole]
+            body = bytes(self._held[end + 4 : request_end])
+            del self._held[:request_end]
             self._answer(head.split(b" ", 2)[1], body)
 
     def _answer(self, path: bytes, body: bytes) -> None:
@@ -129,8 +129,8 @@ class Connection(asyncio.Protocol):
         else:
             self._say(404, {"error": {"message": "not here", "code": 404}})
 
-    def _say(self, status: int, said: object) -> None:
-        body = json.dumps(said).encode()
+    def _say(self, status: int, content: object) -> None:
+        body = json.dumps(content).encode()
         head = f"HTTP/1.1 {status} OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
         self._transport.write(head.encode() + b"\r\n\r\n" + body)
 

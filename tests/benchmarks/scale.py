@@ -41,10 +41,10 @@ def used(pid: int) -> tuple[float, float]:
 def measured(log: str, engine: str, *conf: str) -> str:
     """One fit in a process of its own, watched from here; `conf` are settings of Spark's, as `KEY=VALUE`."""
     begun = time.monotonic()
-    asked = [sys.executable, "-m", "burstlens.cli", "fit", log, "-o", os.devnull, "-q", "--engine", engine]
+    command = [sys.executable, "-m", "burstlens.cli", "fit", log, "-o", os.devnull, "-q", "--engine", engine]
     settings = conf or ("spark.driver.maxResultSize=32m",)
     more = [word for pair in settings for word in ("--spark-conf", pair)] if engine == "spark" else []
-    process = subprocess.Popen([*asked, *more])
+    process = subprocess.Popen([*command, *more])
     processor: dict[int, float] = {}
     peak = 0.0
     while True:

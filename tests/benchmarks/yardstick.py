@@ -140,8 +140,8 @@ def arrivals(seconds: np.ndarray, rng: np.random.Generator) -> dict[str, object]
     cuts = np.flatnonzero(np.diff(seconds[:-1] // WINDOW_S)) + 1
     start = seconds[np.concatenate([[0], cuts])] // WINDOW_S * WINDOW_S
     every = np.split(gaps, cuts)
-    kept = [i for i, window in enumerate(every) if len(window) >= FEWEST]
-    windows, start = [every[i] for i in kept], start[kept]
+    full = [i for i, window in enumerate(every) if len(window) >= FEWEST]
+    windows, start = [every[i] for i in full], start[full]
     fits = np.array([gamma(window) for window in windows]).reshape(-1, 2)
     n = np.array([len(window) for window in windows])
     cv = np.array([window.std(ddof=1) / window.mean() for window in windows])
@@ -170,12 +170,12 @@ def arrivals(seconds: np.ndarray, rng: np.random.Generator) -> dict[str, object]
                 (-np.log(fits[:, 1]), away[:, 1]),
                 (-np.log(fits.prod(axis=1)), away.sum(axis=1)),
             ):
-                held = values[sound][scope[sound]]
-                if len(held) < 10:
+                own = values[sound][scope[sound]]
+                if len(own) < 10:
                     continue
-                seen, chance = (held - held.mean()) ** 2, (errors - errors.mean()) ** 2
-                beyond, by = seen.mean() - chance.mean(), np.sqrt(seen.var() / len(held))
-                out.setdefault("spread", []).append((np.quantile(held, [0.25, 0.5, 0.75]), beyond, by))  # type: ignore[attr-defined]
+                seen, chance = (own - own.mean()) ** 2, (errors - errors.mean()) ** 2
+                beyond, by = seen.mean() - chance.mean(), np.sqrt(seen.var() / len(own))
+                out.setdefault("spread", []).append((np.quantile(own, [0.25, 0.5, 0.75]), beyond, by))  # type: ignore[attr-defined]
             out.setdefault("cv against fit", []).append(stats.spearmanr(cv[scope], shape[scope] ** -0.5))  # type: ignore[attr-defined]
     # One Gamma for all gaps, days resampled: sums per day tell its likelihood.
     drawn = resampled(sums_by(seconds[:-1] // DAY_S, gaps, np.log(gaps), gaps**2), rng, 200)
@@ -204,10 +204,10 @@ def dispersion(seconds: np.ndarray, fitted: tuple[np.ndarray, ...], rng: np.rand
     again = (np.repeat(start, n) + total[1:] - total[before]).astype(np.int64)
     out: list[object] = []
     for width in WIDTHS_S:
-        told = []
+        rows = []
         for stamps in (seconds, again):
             counts = np.bincount(stamps // width).astype(float)
-            told.append((counts.var() / counts.mean(), counts.max() / counts.mean()))
+            rows.append((counts.var() / counts.mean(), counts.max() / counts.mean()))
         counts = np.bincount(seconds // width).astype(float)
         day = np.arange(len(counts)) * width // DAY_S
         sums = sums_by(day, counts, counts**2)
@@ -218,7 +218,7 @@ def dispersion(seconds: np.ndarray, fitted: tuple[np.ndarray, ...], rng: np.rand
         bins = len(counts)
         out.append(
             (
-                told,
+                rows,
                 np.quantile(square / sums[:, 0].sum() / mean - mean, TAILS),
                 np.quantile((peak * (weights > 0)).max(axis=1) / mean, TAILS),
                 stats.chi2.ppf(TAILS, bins - 1) / (bins - 1),
@@ -426,25 +426,27 @@ def compared(log: pd.DataFrame, rng: np.random.Generator) -> list[object]:
     """Failure rates of one model against another, in all and in each service."""
     out: list[object] = []
     for rows in (log, *(part for _, part in log.groupby("Log Type", observed=True))):
-        told = {}
+        failures = {}
         for model, part in rows.groupby("Model", observed=True):
-            told[model] = sums_by((part["Timestamp"] // DAY_S).to_numpy(), part["Response tokens"] == 0)
-        for first, second in combinations(told.values(), 2):
+            failures[model] = sums_by((part["Timestamp"] // DAY_S).to_numpy(), part["Response tokens"] == 0)
+        for first, second in combinations(failures.values(), 2):
             days = min(len(first), len(second))
             (n, k), (m, j) = first.sum(axis=0), second.sum(axis=0)
             drawn = resampled(np.concatenate([first[:days], second[:days]], axis=1), rng)
-            apart = drawn[:, 1] / drawn[:, 0] - drawn[:, 3] / drawn[:, 2]
-            out.append((confint_proportions_2indep(k, n, j, m, method="newcomb"), np.quantile(apart, TAILS)))
+            difference = drawn[:, 1] / drawn[:, 0] - drawn[:, 3] / drawn[:, 2]
+            out.append(
+                (confint_proportions_2indep(k, n, j, m, method="newcomb"), np.quantile(difference, TAILS))
+            )
     return out
 
 
 def conversations(rows: pd.DataFrame, rng: np.random.Generator) -> dict[str, object]:
     """Turns and their laws, intervals since request and since response by number of turns, long intervals,
     and how the one goes with the other; sessions are the independent thing."""
-    held = rows.dropna(subset="Session ID").sort_values(["Session ID", "Timestamp"])
-    session = held["Session ID"].cat.codes.to_numpy()
-    stamp = held["Timestamp"].to_numpy()
-    ended = stamp + held["Elapsed time"].to_numpy()
+    in_sessions = rows.dropna(subset="Session ID").sort_values(["Session ID", "Timestamp"])
+    session = in_sessions["Session ID"].cat.codes.to_numpy()
+    stamp = in_sessions["Timestamp"].to_numpy()
+    ended = stamp + in_sessions["Elapsed time"].to_numpy()
     same = session[1:] == session[:-1]
     turns = np.bincount(session)
     owner = session[1:][same]
@@ -456,7 +458,7 @@ def conversations(rows: pd.DataFrame, rng: np.random.Generator) -> dict[str, obj
         }
     )
     gap, present = intervals["gap"].to_numpy(), turns > 0
-    first, last = held.groupby(session)["Timestamp"].agg(["first", "last"]).to_numpy().T
+    first, last = in_sessions.groupby(session)["Timestamp"].agg(["first", "last"]).to_numpy().T
     near = np.quantile(gap, 0.9)
     cut = (first - first.min() < near) | (last.max() - last < near)
     value, n = np.unique(turns[present], return_counts=True)
@@ -496,13 +498,13 @@ def conversations(rows: pd.DataFrame, rng: np.random.Generator) -> dict[str, obj
         here = bins == at
         for since in ("gap", "idle"):
             values = intervals[since].to_numpy()[here]
-            told = [clustered(values, owner[here])]
+            estimates = [clustered(values, owner[here])]
             for q in (0.5, 0.9):
                 middle = np.quantile(values, q, method="inverted_cdf")
                 error = clustered((values <= middle).astype(float), owner[here])[1]
                 ends = np.clip([q - 1.96 * error, q + 1.96 * error], 0, 1)
-                told.append((middle, *np.quantile(values, ends)))
-            by_turns[since, at] = told
+                estimates.append((middle, *np.quantile(values, ends)))
+            by_turns[since, at] = estimates
         for bound in (*LONG_S, *fences):
             long[bound, at] = clustered((gap[here] > bound).astype(float), owner[here])
     several = np.unique(owner)
@@ -532,12 +534,12 @@ def characterize(path: str) -> dict[str, object]:
     load = log.groupby(log["Timestamp"] // 60).size()
     rng = np.random.default_rng(0)
     services = set(log["Log Type"].cat.categories)
-    said: dict[str, object] = {"compared": compared(log, rng)}
+    results: dict[str, object] = {"compared": compared(log, rng)}
     for name, rows in selections(log).items():
         seconds = rows["Timestamp"].to_numpy(np.int64)
         ok = rows[(rows["Response tokens"] > 0) & (rows["Request tokens"] > 0)]
         fitted = arrivals(seconds, rng)
-        said[name] = {
+        results[name] = {
             "volume": volume(rows, rng),
             "periodicity": periodicity(seconds, rng),
             "arrivals": fitted,
@@ -549,8 +551,8 @@ def characterize(path: str) -> dict[str, object]:
         }
         # One service holds the sessions, so it is asked once, as `describe` does.
         if name in services and rows["Session ID"].notna().any():
-            said[name]["conversations"] = conversations(rows, rng)  # type: ignore[index]
-    return said
+            results[name]["conversations"] = conversations(rows, rng)  # type: ignore[index]
+    return results
 
 
 if __name__ == "__main__":

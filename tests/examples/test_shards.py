@@ -37,14 +37,14 @@ def started(command: list[str], folder: Path, env: dict[str, str]) -> list[str]:
 
 def check_shards(each: list[list[str]]) -> None:
     """They are replays that the command line takes, of all shards, with one start and a folder each."""
-    said = []
+    parameters = []
     for words in each:
         assert words[0] == "replay"
-        said.append(replay.make_context("replay", words[1:]).params)
-    of = len(said)
-    assert [params["shard"] for params in said] == [f"{i}/{of}" for i in range(of)]
-    assert {params["start_at"] for params in said} == {START}
-    assert len({params["out"] for params in said}) == of
+        parameters.append(replay.make_context("replay", words[1:]).params)
+    of = len(parameters)
+    assert [params["shard"] for params in parameters] == [f"{i}/{of}" for i in range(of)]
+    assert {params["start_at"] for params in parameters} == {START}
+    assert len({params["out"] for params in parameters}) == of
 
 
 def test_the_job_is_valid_for_kubernetes() -> None:
@@ -80,9 +80,9 @@ def test_all_options_of_the_array_stand_where_sbatch_reads_them() -> None:
     assert text.startswith("#!")
     # sbatch reads its options up to the first line that is none and no comment.
     head = text[: text.index("\nset ")]
-    asked = re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE)
-    assert asked == re.findall(r"^#SBATCH (.*)$", head, re.MULTILINE)
-    assert asked
+    options = re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE)
+    assert options == re.findall(r"^#SBATCH (.*)$", head, re.MULTILINE)
+    assert options
 
 
 def test_the_array_starts_every_shard(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                     )
                 )
         deadline_s = time.monotonic() + UP_S
-        while asked(env, "sinfo", "-h", "-o", "%T") != "idle":
+        while run_command(env, "sinfo", "-h", "-o", "%T") != "idle":
             dead = [one for one in daemons if one.poll() is not None]
             if dead or time.monotonic() > deadline_s:
                 logs = [log.read_text().splitlines()[-2:] for log in sorted(folder.glob("*.log"))]
@@ -90,7 +90,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             ended(daemon)
 
 
-def asked(env: Cluster, *command: str) -> str:
+def run_command(env: Cluster, *command: str) -> str:
     """What a command of Slurm prints, or nothing while its controller does not answer."""
     return subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip()
 
@@ -131,13 +131,13 @@ def test_an_array_sends_the_whole_load_once(slurm: Cluster, tmp_path: Path) -> N
         )  # fmt: skip
         assert submitted.returncode == 0, submitted.stderr
         deadline_s = time.monotonic() + RUN_S
-        while asked(slurm, "squeue", "-h", "-j", submitted.stdout.strip()):
-            assert time.monotonic() < deadline_s, asked(slurm, "squeue")
+        while run_command(slurm, "squeue", "-h", "-j", submitted.stdout.strip()):
+            assert time.monotonic() < deadline_s, run_command(slurm, "squeue")
             time.sleep(ASK_S)
-    told = "\n".join(path.read_text() for path in sorted(tmp_path.glob("burstlens-*.log")))
+    log = "\n".join(path.read_text() for path in sorted(tmp_path.glob("burstlens-*.log")))
     folders = [tmp_path / f"run-{i}" for i in range(4)]
     made = burstlens("ingest", *folders, "-o", tmp_path / "whole.parquet", "--json")
-    assert made.returncode == 0, f"{made.stderr}\n{told}"
+    assert made.returncode == 0, f"{made.stderr}\n{log}"
     load = json.loads(made.stdout)["load"]
     assert (load["requests"], load["shards"]) == (300, 4)
     columns = ["request_id", "intended_s", "request_tokens", "response_tokens"]

@@ -51,8 +51,8 @@ def installed(tool: str) -> Path:
             )
             if done.returncode:
                 lines = [line.strip() for line in done.stderr.splitlines()]
-                said = [line for line in lines if line.startswith(("fatal: ", "ERROR: "))]
-                pytest.skip(f"{tool} could not be installed: {(said or ['pip failed'])[0]}")
+                faults = [line for line in lines if line.startswith(("fatal: ", "ERROR: "))]
+                pytest.skip(f"{tool} could not be installed: {(faults or ['pip failed'])[0]}")
         (home / ".installed").touch()
     return home / "bin"
 
@@ -82,9 +82,9 @@ class Server:
             text=True,
             timeout=RUN_S,
         )
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, said[-4000:]
-        return said
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, output[-4000:]
+        return output
 
 
 @pytest.fixture(scope="session")

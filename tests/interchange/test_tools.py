@@ -37,8 +37,8 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         frame = requests_of(made).filter(~pl.col("failed")).head(REQUESTS)
         lengths = [
-            pl.col(side).clip(1, most)
-            for side, most in zip(("request_tokens", "response_tokens"), LONGEST, strict=True)
+            pl.col(side).clip(1, longest)
+            for side, longest in zip(("request_tokens", "response_tokens"), LONGEST, strict=True)
         ]
         write_trace(frame.with_columns(lengths).drop("prefix"), path, made.info)
     finally:
@@ -102,20 +102,20 @@ def bench(server: Server, folder: Path, *flags: str | Path) -> dict[str, Any]:
         *("--save-result", "--save-detailed", "--result-dir", folder, "--result-filename", "result.json"),
         cwd=folder,
     )
-    said: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    return said
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return result
 
 
 def test_vllm_replays_the_timed_trace(trace: Path, server: Server, tmp_path: Path) -> None:
     file, load = exported(trace, "vllm", tmp_path, ".jsonl")
-    said = bench(
+    result = bench(
         server,
         tmp_path,
         *("--dataset-name", "timed_trace", "--dataset-path", file, "--num-prompts", str(REQUESTS)),
         *("--timed-trace-chunk-hash-size", "512", "--timed-trace-sec-multiplier", "0.001"),
     )
-    assert Counter(zip(said["input_lens"], said["output_lens"], strict=True)) == pairs(load)
-    assert paced(said["start_times"], load)
+    assert Counter(zip(result["input_lens"], result["output_lens"], strict=True)) == pairs(load)
+    assert paced(result["start_times"], load)
 
 
 def test_vllm_draws_the_load_of_the_nearest_line(trace: Path, server: Server, tmp_path: Path) -> None:
@@ -126,10 +126,10 @@ def test_vllm_draws_the_load_of_the_nearest_line(trace: Path, server: Server, tm
     assert flags == {"--random-input-len": "40", "--random-output-len": "20"}
     # At its own rate the window would last for a day.
     gamma["--request-rate"] = str(float(gamma["--request-rate"]) * 1000)
-    told = [part for pair in {**flags, **gamma}.items() for part in pair]
-    said = bench(server, tmp_path, "--dataset-name", "random", "--num-prompts", "20", *told)
-    assert said["completed"] == 20
-    assert float(said["burstiness"]) == pytest.approx(float(gamma["--burstiness"]))
+    options = [part for pair in {**flags, **gamma}.items() for part in pair]
+    result = bench(server, tmp_path, "--dataset-name", "random", "--num-prompts", "20", *options)
+    assert result["completed"] == 20
+    assert float(result["burstiness"]) == pytest.approx(float(gamma["--burstiness"]))
 
 
 def test_guidellm(trace: Path, server: Server, program: Program, tmp_path: Path) -> None:
@@ -199,12 +199,14 @@ def test_servegen_generates_from_our_windows(trace: Path, program: Program, tmp_
         "made = generate_workload(view, rates, 86400, seed=0)\n"
         "print(json.dumps([[r.timestamp, *map(int, r.data.values())] for r in made]))\n"
     )
-    said = subprocess.run([programs / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
-    made = json.loads(said.stdout)
+    generated = subprocess.run(
+        [programs / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert generated.returncode == 0, generated.stderr
+    made = json.loads(generated.stdout)
     # ServeGen rounds the requests of each window up, and drops the one that falls on its end.
     rows = [line.split(",") for each in folder.glob("*.csv") for line in each.read_text().splitlines()]
-    asked = [math.ceil(float(row[1]) * 600 - 1e-9) for row in rows if row[3] == "Gamma"]
-    assert sum(asked) - len(asked) <= len(made) <= sum(asked) + len(asked)
-    assert sum(asked) >= REQUESTS
+    planned = [math.ceil(float(row[1]) * 600 - 1e-9) for row in rows if row[3] == "Gamma"]
+    assert sum(planned) - len(planned) <= len(made) <= sum(planned) + len(planned)
+    assert sum(planned) >= REQUESTS
     assert {tuple(row[1:]) for row in made} == {(40, 20)}

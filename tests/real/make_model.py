@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(folder / "tokenizer.json"))
-    said = {
+    config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<s>",
         "eos_token": "</s>",
@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
         "model_max_length": 4096,
         "chat_template": "{% for message in messages %}{{ message['content'] }} {% endfor %}",
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(said, indent=1))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1))
 
 
 if __name__ == "__main__":

@@ -56,48 +56,48 @@ def test_it_is_there_and_says_who_it_is(server: str) -> None:
 
 @pytest.mark.parametrize("tokens", [1, 17])
 def test_a_completion_of_token_ids_has_exact_lengths(server: str, tokens: int) -> None:
-    asked = {"prompt": IDS, "max_tokens": tokens, "ignore_eos": True}
-    status, text = ask(f"{server}/v1/completions", asked)
+    body = {"prompt": IDS, "max_tokens": tokens, "ignore_eos": True}
+    status, text = ask(f"{server}/v1/completions", body)
     assert status == 200
-    said = json.loads(text)
-    usage = said["usage"]
+    answer = json.loads(text)
+    usage = answer["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (len(IDS), tokens)
     assert usage["total_tokens"] == len(IDS) + tokens
-    assert said["choices"][0]["finish_reason"] == "length"
-    assert said["object"] == "text_completion"
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["object"] == "text_completion"
 
 
 def test_a_streamed_completion_counts_every_chunk_and_ends(server: str) -> None:
-    asked = {
+    body = {
         "prompt": IDS,
         "max_tokens": 9,
         "ignore_eos": True,
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     }
-    status, text = ask(f"{server}/v1/completions", asked)
+    status, text = ask(f"{server}/v1/completions", body)
     *chunks, done = events(text)
     assert status == 200
     assert done == "[DONE]"
-    said = [json.loads(chunk) for chunk in chunks]
-    counts = [chunk["usage"]["completion_tokens"] for chunk in said]
+    pieces = [json.loads(chunk) for chunk in chunks]
+    counts = [chunk["usage"]["completion_tokens"] for chunk in pieces]
     assert counts == sorted(counts)
     assert counts[-1] == 9
-    assert said[-1]["choices"] == []
-    reasons = [chunk["choices"][0]["finish_reason"] for chunk in said[:-1]]
+    assert pieces[-1]["choices"] == []
+    reasons = [chunk["choices"][0]["finish_reason"] for chunk in pieces[:-1]]
     assert reasons == [None] * (len(reasons) - 1) + ["length"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_chat_answers(server: str, stream: bool) -> None:
-    asked = {
+    body = {
         "messages": [{"role": "user", "content": "w11 w12 w13"}],
         "max_tokens": 5,
         "ignore_eos": True,
         "stream": stream,
         **({"stream_options": {"include_usage": True}} if stream else {}),
     }
-    status, text = ask(f"{server}/v1/chat/completions", asked)
+    status, text = ask(f"{server}/v1/chat/completions", body)
     assert status == 200
     if stream:
         *chunks, done = events(text)
@@ -105,16 +105,16 @@ def test_a_chat_answers(server: str, stream: bool) -> None:
         assert json.loads(chunks[0])["choices"][0]["delta"]["role"] == "assistant"
         usage = json.loads(chunks[-1])["usage"]
     else:
-        said = json.loads(text)
-        assert said["choices"][0]["message"]["role"] == "assistant"
-        usage = said["usage"]
+        answer = json.loads(text)
+        assert answer["choices"][0]["message"]["role"] == "assistant"
+        usage = answer["usage"]
     assert usage["completion_tokens"] == 5
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_a_reason(server: str) -> None:
     for stream in (False, True):
-        asked = {"prompt": [11] * (LENGTH + 5), "max_tokens": 4, "stream": stream}
-        status, text = ask(f"{server}/v1/completions", asked)
+        body = {"prompt": [11] * (LENGTH + 5), "max_tokens": 4, "stream": stream}
+        status, text = ask(f"{server}/v1/completions", body)
         assert status == 400
         assert str(LENGTH) in json.loads(text)["error"]["message"]
 
@@ -142,8 +142,8 @@ def test_an_overload_is_rejected_and_preempts(server: str, tmp_path: Path) -> No
     assert set(turned_away["status"]) <= {200, 503}
     assert turned_away["error"].str.starts_with("503").all()
     assert record.filter(outcome="ok")["response_tokens"].unique().to_list() == [300]
-    told = read_server(tmp_path / "run")
-    preempted = told["preemptions"].drop_nulls()
+    samples = read_server(tmp_path / "run")
+    preempted = samples["preemptions"].drop_nulls()
     assert preempted[-1] > preempted[0]
 
 

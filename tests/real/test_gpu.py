@@ -59,11 +59,11 @@ def test_every_stage_runs_on_a_real_server_which_is_gone_afterwards(tmp_path: Pa
     )  # fmt: skip
     assert [each.stage for each in done] == list(STAGES)
     states = {each.stage: each.state for each in done}
-    told = [each.line for each in done]
-    assert states["profile"] == states["client"] == states["simulated"] == "done", told
+    lines = [each.line for each in done]
+    assert states["profile"] == states["client"] == states["simulated"] == "done", lines
     # How far a busy machine comes in the time that a stage has is its own affair; that it is told is not.
-    assert "stopped" not in states.values(), told
-    assert not any("it ended with code 1," in line for line in told), told
+    assert "stopped" not in states.values(), lines
+    assert not any("it ended with code 1," in line for line in lines), lines
     assert load_preset(out / "profile" / "preset.json").num_blocks == BLOCKS
     found = pl.read_csv(out / "simulated" / "errors.csv")
     assert set(found["measure"]) == set(against.COMPARED)

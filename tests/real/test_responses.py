@@ -86,8 +86,8 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
         max_tokens=256,
         timeout_s=120.0,
     )
-    said = findings(done)
-    answers, lengths = said.parts
+    found = findings(done)
+    answers, lengths = found.parts
     assert isinstance(answers, asks.Answers)
     trace, model = answers.sides.to_dicts()
     assert trace["n"] == model["n"] > 140
@@ -97,10 +97,10 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
     assert answers.difference.value == pytest.approx(model["mean"] - trace["mean"])
     assert {"trace", "served model"} <= set(lengths.tables()["quantiles"]["selection"])
     assert any("likelier than shuffled" in note for note in done.question.notes)
-    shorter, grows, _ = said.claims[0].statements.values()
+    shorter, grows, _ = found.claims[0].statements.values()
     assert shorter in (None, model["mean"] > trace["mean"])
     assert grows is True, "the synthetic trace's responses grow with the request"
-    assert said.claims[0].verdict in ("agrees", "partly")
+    assert found.claims[0].verdict in ("agrees", "partly")
 
 
 def test_dummy_weights_are_found_out(dummy: str, learnt: Path, texts: Path, log: str, tmp_path: Path) -> None:

@@ -50,11 +50,11 @@ def begun(name: str, folder: Path, *arguments: str) -> tuple[subprocess.Popen[by
 
     home = Path(pyspark.__file__).parent
     log = folder / f"{name}.log"
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [home / "bin" / "spark-class", *arguments],
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             env={
                 **os.environ,
                 "SPARK_HOME": str(home),
@@ -67,7 +67,7 @@ def begun(name: str, folder: Path, *arguments: str) -> tuple[subprocess.Popen[by
     return process, log
 
 
-def told(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
+def wait_for(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
     """The first match in what a process says, once it says it."""
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
@@ -88,12 +88,12 @@ def cluster(tmp_path: Path) -> Iterator[Standalone]:
     try:
         master, log = begun("master", tmp_path, f"{DEPLOYED}.master.Master", *ALONE, "--port", "0")
         processes.append(master)
-        url = told(master, log, r"spark://127\.0\.0\.1:\d+")
+        url = wait_for(master, log, r"spark://127\.0\.0\.1:\d+")
         for i in (1, 2):
             room = ("--cores", "1", "--memory", "2g", "--work-dir", str(tmp_path / f"work_{i}"))
             worker, log = begun(f"worker_{i}", tmp_path, f"{DEPLOYED}.worker.Worker", url, *ALONE, *room)
             processes.append(worker)
-            told(worker, log, "Successfully registered with master")
+            wait_for(worker, log, "Successfully registered with master")
         yield Standalone(url, processes[1:])
     finally:
         for process in reversed(processes):

@@ -26,7 +26,7 @@ TRACES = ("burstgpt_3_first400.csv", "mooncake_head.jsonl")
 WINDOW = 1200.0
 
 
-def asked(trace: Trace) -> dict[str, dict[str, Any]]:
+def parameters_of(trace: Trace) -> dict[str, dict[str, Any]]:
     """The parameters that each question is put with, of a trace with stamps of that clock."""
     tick_s = trace.info.resolution_s
     ticks = WINDOW / tick_s
@@ -103,7 +103,7 @@ def opened(
     return opened
 
 
-def whole(frame: pl.DataFrame) -> pl.DataFrame:
+def as_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     """Rows in an order of their own, whole numbers as one type, lists as text."""
     kinds = {
         name: pl.Int64 if kind.is_integer() else pl.String if kind.is_nested() else kind
@@ -112,18 +112,20 @@ def whole(frame: pl.DataFrame) -> pl.DataFrame:
     lists = [
         pl.col(n).cast(pl.List(pl.String)).list.join(",") for n, k in frame.schema.items() if k.is_nested()
     ]
-    told = frame.with_columns(lists).select(pl.col(name).cast(kind) for name, kind in kinds.items())
-    return told.sort(sorted(kinds, key=lambda name: kinds[name] == pl.Float64))
+    columns = frame.with_columns(lists).select(pl.col(name).cast(kind) for name, kind in kinds.items())
+    return columns.sort(sorted(kinds, key=lambda name: kinds[name] == pl.Float64))
 
 
 def test_every_question_is_asked_of_both_engines(opened: Both) -> None:
-    assert sorted(asked(opened.duckdb)) == question_names()
+    assert sorted(parameters_of(opened.duckdb)) == question_names()
 
 
 @pytest.mark.parametrize("name", question_names())
 def test_both_engines_answer_alike(opened: Both, name: str) -> None:
-    parameters = asked(opened.duckdb)[name]
-    mine, theirs = (whole(trace.engine.ask(name, **parameters)) for trace in (opened.duckdb, opened.spark))
+    parameters = parameters_of(opened.duckdb)[name]
+    mine, theirs = (
+        as_whole_numbers(trace.engine.ask(name, **parameters)) for trace in (opened.duckdb, opened.spark)
+    )
     assert mine.columns == theirs.columns
     assert mine.height == theirs.height
     for column in mine.columns:
@@ -144,7 +146,7 @@ def test_both_engines_answer_alike(opened: Both, name: str) -> None:
 def test_gaps_are_made_once_and_kept_for_every_question(opened: Both, name: str) -> None:
     engine = opened.spark.engine
     assert isinstance(engine, SparkEngine)
-    answer = engine.run(in_spark(sql_text(name)), **asked(opened.duckdb)[name])
+    answer = engine.run(in_spark(sql_text(name)), **parameters_of(opened.duckdb)[name])
     plan = answer._jdf.queryExecution().optimizedPlan().toString()
     assert "InMemoryRelation [selection_id" in plan
 

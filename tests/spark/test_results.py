@@ -35,9 +35,9 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def same(mine: Any, theirs: Any) -> None:
     """Equal but for the engine's name; numbers that are fitted to sums within their rounding."""
-    told, again = dict(leaves(mine)), dict(leaves(theirs))
-    assert told.keys() == again.keys()
-    for path, value in told.items():
+    first, again = dict(leaves(mine)), dict(leaves(theirs))
+    assert first.keys() == again.keys()
+    for path, value in first.items():
         if path.endswith(".engine"):
             assert (value, again[path]) == ("duckdb", "spark")
         elif isinstance(value, float):
@@ -50,11 +50,11 @@ def test_parameters_and_report_are_the_same_but_for_the_engine(
     traces: Callable[[str], Path], local: Cluster, tmp_path: Path
 ) -> None:
     log = traces("burstgpt_3_first400.csv")
-    asked: tuple[dict[str, Any], ...] = (
+    engines: tuple[dict[str, Any], ...] = (
         {},
         {"engine": "spark", "master": local.master, "conf": local.conf},
     )
-    for name, options in zip(("duckdb", "spark"), asked, strict=True):
+    for name, options in zip(("duckdb", "spark"), engines, strict=True):
         bl.report([log], tmp_path / name, images=False, **options)
     files = [tmp_path / name / "parameters.json" for name in ("duckdb", "spark")]
     same(*(json.loads(file.read_text()) for file in files))
@@ -78,9 +78,9 @@ def test_two_logs_compare_alike_on_both_engines_also_where_one_clock_is_finer(
     assert len(theirs.notes) == 1
     assert theirs.part.missing == mine.part.missing
     # Stretches end with slots of time there: how often relabelled ones lie as far apart may differ a little.
-    told, again = (each.to_frame().drop("p_value").to_dicts() for each in (mine, theirs))
-    same(told, again)
-    assert any(row["kind"] == "distance" for row in told)
+    first, again = (each.to_frame().drop("p_value").to_dicts() for each in (mine, theirs))
+    same(first, again)
+    assert any(row["kind"] == "distance" for row in first)
 
 
 def test_a_trace_by_day_is_read_by_both_engines_whoever_wrote_it(
@@ -99,8 +99,8 @@ def test_a_trace_by_day_is_read_by_both_engines_whoever_wrote_it(
         alike(opened)
         assert opened.duckdb.info == source.info
         days = {int(file.parent.name.partition("=")[2]) for file in folder.glob("day=*/*.parquet")}
-        held = {int(t // DAY_S) for t in pl.read_parquet(folder / "**/*.parquet")["arrival_s"]}
-        assert days == (held if name != "whole" else set())
+        all_days = {int(t // DAY_S) for t in pl.read_parquet(folder / "**/*.parquet")["arrival_s"]}
+        assert days == (all_days if name != "whole" else set())
     source.engine.close()
 
 

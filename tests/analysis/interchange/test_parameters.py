@@ -17,9 +17,9 @@ from burstlens.analysis.interchange.parameters import parameters, read_parameter
 
 
 @pytest.fixture(scope="module")
-def said(synthetic_said: Callable[..., Characterization]) -> Characterization:
+def said(synthetic_characterization: Callable[..., Characterization]) -> Characterization:
     """Two synthetic days, characterized with hourly windows."""
-    return synthetic_said(2, 5, 3600.0)
+    return synthetic_characterization(2, 5, 3600.0)
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,8 @@ STEP_S, TOKEN_S = 0.005, 0.001
 
 
 @pytest.fixture(scope="module")
-def content(synthetic_said: Callable[..., Characterization]) -> Content:
-    return parameters(synthetic_said(4, 3))
+def content(synthetic_characterization: Callable[..., Characterization]) -> Content:
+    return parameters(synthetic_characterization(4, 3))
 
 
 def one_at_a_time(policies: tuple[str, ...] = POLICIES) -> list[Trial]:

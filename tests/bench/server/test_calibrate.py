@@ -136,8 +136,8 @@ def test_the_plateau_leaves_out_warm_up_and_the_end() -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted(synthetic_said: Callable[..., Characterization]) -> dict[str, Any]:
-    return parameters(synthetic_said(2, 5, 3600.0))
+def fitted(synthetic_characterization: Callable[..., Characterization]) -> dict[str, Any]:
+    return parameters(synthetic_characterization(2, 5, 3600.0))
 
 
 def test_scaled_parameters_are_a_parameter_file_of_the_same_shapes(fitted: dict[str, Any]) -> None:

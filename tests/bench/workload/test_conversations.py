@@ -138,8 +138,8 @@ def test_thinking_follows_the_law_and_waits_for_the_answer_before() -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted(synthetic_said: Callable[..., Characterization]) -> dict[str, Any]:
-    return parameters(synthetic_said(2, 5, 3600.0))
+def fitted(synthetic_characterization: Callable[..., Characterization]) -> dict[str, Any]:
+    return parameters(synthetic_characterization(2, 5, 3600.0))
 
 
 @pytest.mark.parametrize("sessions", ["stamps", "think"])

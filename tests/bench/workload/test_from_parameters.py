@@ -251,11 +251,11 @@ def test_a_constant_load_lasts_as_long_as_it_is_asked_to() -> None:
 
 @pytest.fixture(scope="module")
 def real_file(
-    synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
+    synthetic_characterization: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Parameters as `burstlens fit` writes them, of two synthetic days."""
     path = tmp_path_factory.mktemp("fit") / "parameters.json"
-    write_parameters(parameters(synthetic_said(2, 5, 3600.0)), path)
+    write_parameters(parameters(synthetic_characterization(2, 5, 3600.0)), path)
     return path
 
 

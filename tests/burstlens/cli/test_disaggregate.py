@@ -166,12 +166,12 @@ def test_ctrl_c_says_what_is_kept(
 
 @pytest.fixture(scope="module")
 def logs(
-    synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
+    synthetic_characterization: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
     """A trace of two days, and the parameters of it."""
     folder = tmp_path_factory.mktemp("logs")
     open_synthetic(folder / "trace.parquet", days=2, seed=3).close()
-    write_parameters(parameters(synthetic_said(2, 3)), folder / "parameters.json")
+    write_parameters(parameters(synthetic_characterization(2, 3)), folder / "parameters.json")
     return folder / "trace.parquet", folder / "parameters.json"
 
 

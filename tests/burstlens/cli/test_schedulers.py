@@ -23,10 +23,12 @@ VOCABULARY = (10, 999)
 
 
 @pytest.fixture(scope="module")
-def fitted(synthetic_said: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(
+    synthetic_characterization: Callable[..., Characterization], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A parameter file of two days."""
     file = tmp_path_factory.mktemp("fitted") / "parameters.json"
-    write_parameters(parameters(synthetic_said(2, 3)), file)
+    write_parameters(parameters(synthetic_characterization(2, 3)), file)
     return file
 
 

@@ -15,10 +15,14 @@ PAPER = Path(__file__).parents[3] / "docs" / "explanation" / "paper.md"
 
 
 def test_the_papers_numbers_are_those_of_a_run(
-    characterized: Callable[[str], Characterization], week_said: Characterization, week_forecast: Forecasts
+    characterized: Callable[[str], Characterization],
+    week_characterization: Characterization,
+    week_forecast: Forecasts,
 ) -> None:
     ledgers = {
-        "BurstGPT file 1, first week": check(replace(week_said, parts=(*week_said.parts, week_forecast))),
+        "BurstGPT file 1, first week": check(
+            replace(week_characterization, parts=(*week_characterization.parts, week_forecast))
+        ),
         "BurstGPT file 3, first 400 rows": check(characterized("burstgpt_3_first400.csv")),
     }
     written = PAPER.read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ VERDICTS = {"agrees", "partly", "differs", "cannot tell"}
 
 
 @pytest.fixture(scope="module")
-def ledger(week_said: Characterization) -> dict[str, Claim]:
-    return {claim.id: claim for claim in check(week_said)}
+def ledger(week_characterization: Characterization) -> dict[str, Claim]:
+    return {claim.id: claim for claim in check(week_characterization)}
 
 
 @pytest.mark.parametrize(
@@ -57,18 +57,18 @@ def test_the_real_week_against_the_paper(ledger: dict[str, Claim]) -> None:
 
 
 def test_a_trace_with_sessions_gets_verdicts_on_conversations(
-    synthetic_said: Callable[..., Characterization],
+    synthetic_characterization: Callable[..., Characterization],
 ) -> None:
-    said = synthetic_said(8, 11)
+    said = synthetic_characterization(8, 11)
     ledger = {claim.id: claim for claim in check(said)}
     assert ledger["turns"].verdict in {"agrees", "partly"}
     assert "over 35 % have one request: holds" in ledger["turns"].why
     assert ledger["long"].value
 
 
-def test_every_linked_figure_exists(week_said: Characterization) -> None:
-    drawn = {part.name: {figure.name for figure in figures_of(part)} for part in week_said.parts}
-    for claim in check(week_said):
+def test_every_linked_figure_exists(week_characterization: Characterization) -> None:
+    drawn = {part.name: {figure.name for figure in figures_of(part)} for part in week_characterization.parts}
+    for claim in check(week_characterization):
         if claim.figure is not None:
             assert claim.figure in drawn[claim.part], claim.id
 

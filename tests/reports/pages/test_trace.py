@@ -23,10 +23,12 @@ HOSTILE = ("<script>alert(1)</script>", "'; DROP TABLE requests; --", '"><img sr
 
 
 @pytest.fixture(scope="module")
-def page(week_said: Characterization, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(week_characterization: Characterization, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the real week, images beside it."""
     out = tmp_path_factory.mktemp("page")
-    return write_page(out, [week_said], [check(week_said)], "burstlens report week.csv")
+    return write_page(
+        out, [week_characterization], [check(week_characterization)], "burstlens report week.csv"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,24 +70,28 @@ def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
     assert "default-src 'none'" in html.unescape(outside)
 
 
-def test_images_and_tables_lie_beside_the_page(page: Path, week_said: Characterization) -> None:
+def test_images_and_tables_lie_beside_the_page(page: Path, week_characterization: Characterization) -> None:
     images = page.parent / "figures"
-    assert len(list(images.glob("*.svg"))) == len(list(images.glob("*.png"))) == _figures(week_said)
+    assert (
+        len(list(images.glob("*.svg"))) == len(list(images.glob("*.png"))) == _figures(week_characterization)
+    )
     for image in images.glob("*.svg"):
         assert "burstgpt_1_first7days · recorded trace" in image.read_text(encoding="utf-8"), image.name
-    for part in week_said.parts:
+    for part in week_characterization.parts:
         for name, table in part.tables().items():
             if table.height:
                 with (page.parent / "tables" / f"{part.name}-{name}.csv").open(newline="") as file:
                     assert sum(1 for _ in csv.reader(file)) == table.height + 1
 
 
-def test_the_page_tells_who_the_trace_is_and_how_it_was_made(page: Path, week_said: Characterization) -> None:
+def test_the_page_tells_who_the_trace_is_and_how_it_was_made(
+    page: Path, week_characterization: Characterization
+) -> None:
     text = page.read_text(encoding="utf-8")
-    assert week_said.info.sources[0].sha256 in text
+    assert week_characterization.info.sources[0].sha256 in text
     for said in ("burstlens report week.csv", "19,431", "Wednesday, 2023-11-01", "polars", "<math"):
         assert said in text
-    for claim in check(week_said):
+    for claim in check(week_characterization):
         assert f'id="claim-burstgpt-1-first7days-{claim.id}"' in text
 
 
@@ -109,7 +115,7 @@ OVERFLOW = """
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True), (360, False)])
 def test_the_page_opens_without_a_fault_or_a_request(
-    page: Path, week_said: Characterization, chromium: Any, width: int, dark: bool
+    page: Path, week_characterization: Characterization, chromium: Any, width: int, dark: bool
 ) -> None:
     seen: dict[str, Any] = {}
 
@@ -126,7 +132,7 @@ def test_the_page_opens_without_a_fault_or_a_request(
     assert visit.console == []
     assert seen["faults"] == []
     assert {url for url in visit.requests if not url.startswith("data:")} == {page.resolve().as_uri()}
-    assert len(seen["marks"]) == _figures(week_said)
+    assert len(seen["marks"]) == _figures(week_characterization)
     assert [figure for figure, marks in seen["marks"] if not marks] == []
     assert seen["overflow"] == {"page": 0, "figures": []}
     assert seen["ground"] == ("rgb(15, 19, 24)" if dark else "rgb(255, 255, 255)")
@@ -194,7 +200,7 @@ def test_marks_tell_their_numbers_and_the_legend_singles_out(page: Path, chromiu
 
 
 def test_figures_are_downloaded_as_svg_png_and_csv(
-    page: Path, week_said: Characterization, chromium: Any
+    page: Path, week_characterization: Characterization, chromium: Any
 ) -> None:
     figure = "fig-burstgpt-1-first7days-periodicity-hourly"
     seen: dict[str, Any] = {}
@@ -252,11 +258,11 @@ def test_several_traces_stand_side_by_side_and_synthetic_is_said(hostile: Path) 
     assert all(f"{slug}-arrivals-windows.csv".removeprefix("fig-") in text for slug in slugs)
 
 
-def test_progress_is_told_up_to_the_end(week_said: Characterization, tmp_path: Path) -> None:
+def test_progress_is_told_up_to_the_end(week_characterization: Characterization, tmp_path: Path) -> None:
     steps: list[tuple[str, float]] = []
     write_page(
         tmp_path,
-        [week_said],
+        [week_characterization],
         [[]],
         "x",
         images=False,
