@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from ..core.errors import InputError
 from ..core.option_names import option
 from ..core.registry import EXPORTS, Plugin, load_all, plugins
-from .fitted import Selection
+from .parameter_model import FittedSelection, ParameterFile
 from .requests import Requests
 
 
@@ -57,9 +57,11 @@ class FittedWindows:
     """Fitted windows and laws that are to be written."""
 
     content: dict[str, Any]
-    """The content of a parameter file."""
-    selections: list[Selection]
-    """What was chosen of it."""
+    """The content of a parameter file, as it was read."""
+    file: ParameterFile
+    """The same, typed."""
+    selections: list[FittedSelection]
+    """What the user selected of it."""
     start_s: float | None
     """The instant that the user named, in seconds of the trace's clock."""
 

@@ -1,12 +1,11 @@
-"""Choosing among fitted parameters: which selections, which windows.
+"""Choosing among fitted parameters: which selections, which windows, whose laws.
 
 Not here: the parameter file itself (`burstlens.analysis.interchange.parameters`), formats made of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,86 +13,91 @@ from ..core.errors import InputError
 from ..core.option_names import option
 from ..lengths.joint import Marginal
 from ..lengths.part import joint_model
-
-Selection = Mapping[str, Any]
-"""One element of `selections` in a parameter file."""
+from .parameter_model import FittedSelection, ParameterFile
 
 
-def chosen(
-    content: Mapping[str, Any],
+def select_fitted(
+    fitted: ParameterFile,
     *,
     service: str | None = None,
     model: str | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
-) -> list[Selection]:
-    """The selections of that service and model, with their windows in a span; BurstlensError where none is.
+) -> list[FittedSelection]:
+    """The selections of a service and model, with their windows in a span.
 
-    Without either these are the ones that no other divides further: together they hold each request once.
-    `start_s` and `end_s` are on the trace's clock; a window counts where it reaches into the span.
+    Parameters
+    ----------
+    fitted
+        The content of a parameter file.
+    service, model
+        Without either: the selections that no other divides further; together they have each request once.
+    start_s, end_s
+        Seconds on the trace's clock; a window counts if it reaches into the span.
+
+    Raises
+    ------
+    InputError
+        If there is no such selection, or none of its windows in the span has a request.
     """
-    name, known = content["source"]["name"], [part["selection"] for part in content["selections"]]
+    name, keys = fitted.source.name, [part.selection for part in fitted.selections]
     if service is None and model is None:
-        wanted = [one["label"] for one in known if not any(_divides(other, one) for other in known)]
+        labels = {key.label for key in keys if not any(other.divides(key) for other in keys)}
     else:
-        wanted = [one["label"] for one in known if (one["service"], one["model"]) == (service, model)]
-        if not wanted:
-            labels = ", ".join(one["label"] for one in known)
-            asked = " · ".join(part for part in (service, model) if part)
-            raise InputError(f"{name}: no selection {asked!r}; it has: {labels}")
-    window_s = float(content["window_s"])
-    out: list[Selection] = []
-    for part in content["selections"]:
-        if part["selection"]["label"] not in wanted:
-            continue
+        labels = {key.label for key in keys if (key.service, key.model) == (service, model)}
+        if not labels:
+            label = " · ".join(part for part in (service, model) if part)
+            known = ", ".join(key.label for key in keys)
+            raise InputError(f"{name}: no selection {label!r}; it has: {known}")
+    selected = []
+    for part in fitted.selections:
         windows = [
-            row
-            for row in part["arrivals"]["windows"]
-            if (start_s is None or row["start_s"] + window_s > start_s)
-            and (end_s is None or row["start_s"] < end_s)
+            window
+            for window in part.windows
+            if (start_s is None or window.start_s + fitted.window_s > start_s)
+            and (end_s is None or window.start_s < end_s)
         ]
-        if any(row["n"] for row in windows):
-            out.append({**part, "arrivals": {**part["arrivals"], "windows": windows}})
-    if not out:
-        raise InputError(f"{name}: no window with requests in what was asked for")
-    return out
+        if part.label in labels and any(window.n for window in windows):
+            selected.append(part.with_windows(windows))
+    if not selected:
+        raise InputError(f"{name}: no window of this selection and time span has a request")
+    return selected
 
 
-def _divides(part: Selection, whole: Selection) -> bool:
-    """Whether a selection is a proper part of another."""
-    same = all(whole[side] is None or whole[side] == part[side] for side in ("service", "model"))
-    return same and (part["service"], part["model"]) != (whole["service"], whole["model"])
-
-
-def shapes(part: Selection) -> list[float]:
-    """The shape of each window; the median of the others where one has no fit, 1 where none has."""
-    fitted = [row["shape"] for row in part["arrivals"]["windows"] if row["shape"] is not None]
+def shapes(part: FittedSelection) -> list[float]:
+    """The shape of each window; the median of the others for one without a fit, 1 if none has a fit."""
+    fitted = [window.shape for window in part.windows if window.shape is not None]
     fallback = float(np.median(fitted)) if fitted else 1.0
-    return [fallback if row["shape"] is None else float(row["shape"]) for row in part["arrivals"]["windows"]]
+    return [fallback if window.shape is None else window.shape for window in part.windows]
 
 
 def length_laws(
-    content: Mapping[str, Any], part: Selection, tokens: Sequence[int] | None
+    fitted: ParameterFile, part: FittedSelection, tokens: Sequence[int] | None
 ) -> tuple[Marginal, Marginal, str]:
-    """The laws of request and response tokens, and the label of the selection that they are of.
+    """The laws of request and response tokens, and the label of the selection that they belong to.
 
-    A selection too small for laws has those of the smallest one around it; `tokens` stand for both where they
-    are given. BurstlensError where there are none.
+    A selection too small for laws gets those of the smallest one around it; `tokens`, if given, stand for
+    both.
+
+    Raises
+    ------
+    InputError
+        If no selection around it has laws.
     """
-    own = part["selection"]
+    key = part.selection
     if tokens is not None:
         one, other = (Marginal.of_counts(np.array([n]), np.array([1.0])) for n in tokens)
-        return one, other, str(own["label"])
-    around = [whole for whole in content["selections"] if _divides(own, whole["selection"])]
-    around.sort(key=lambda whole: [whole["selection"][side] is None for side in ("service", "model")])
+        return one, other, key.label
+    around = [larger for larger in fitted.selections if key.divides(larger.selection)]
+    around.sort(key=lambda larger: [larger.selection.service is None, larger.selection.model is None])
     for candidate in (part, *around):
         try:
-            model = joint_model(candidate["lengths"])
+            model = joint_model(candidate.lengths)
         except KeyError:
             continue
-        return model.request, model.response, str(candidate["selection"]["label"])
+        return model.request, model.response, candidate.label
     raise InputError(
-        f"{content['source']['name']}: {own['label']}: no laws of request and response lengths; give lengths "
+        f"{fitted.source.name}: {key.label}: no laws of request and response lengths; give lengths "
         f"with {option('tokens')}"
     )
 

@@ -193,8 +193,16 @@ def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _write_selections(fitted: FittedWindows, out: Path, _options: WriteOptions) -> WrittenWindows:
-    write_parameters({**fitted.content, "selections": [dict(part) for part in fitted.selections]}, out)
-    return WrittenWindows(sum(len(part["arrivals"]["windows"]) for part in fitted.selections), [])
+    """Write the rows of the file that were selected, as they were read."""
+    starts = {part.label: {window.start_s for window in part.windows} for part in fitted.selections}
+    selections = []
+    for part in fitted.content["selections"]:
+        label, arrivals = part["selection"]["label"], part["arrivals"]
+        if label in starts:
+            windows = [row for row in arrivals["windows"] if row["start_s"] in starts[label]]
+            selections.append({**part, "arrivals": {**arrivals, "windows": windows}})
+    write_parameters({**fitted.content, "selections": selections}, out)
+    return WrittenWindows(sum(len(part.windows) for part in fitted.selections), [])
 
 
 PARAMETERS = FittedExport(

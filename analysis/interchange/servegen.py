@@ -51,12 +51,11 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
     BurstlensError where windows are not whole seconds, a selection has no laws of lengths, or `out` holds
     clients that would stay beside these: ServeGen takes all that lie in a folder.
     """
-    content, parts = fitted.content, fitted.selections
-    window_s = float(content["window_s"])
-    starts = sorted({float(row["start_s"]) for part in parts for row in part["arrivals"]["windows"]})
+    file, parts, window_s = fitted.file, fitted.selections, fitted.file.window_s
+    starts = sorted({window.start_s for part in parts for window in part.windows})
     if window_s != round(window_s) or any(start != round(start) for start in starts):
         raise InputError(
-            f"{content['source']['name']}: windows of {window_s:g} s; ServeGen's begin at whole seconds, "
+            f"{file.source.name}: windows of {window_s:g} s; ServeGen's begin at whole seconds, "
             f"fit with {option('window_s')} of whole seconds"
         )
     # A window lasts until the next row, so what follows the last one before a hole is said too.
@@ -67,25 +66,25 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
             f"{counted(len(others), 'client')} that would stay beside those of this export; remove them, or "
             "name another folder with -o",
         )
-    laws = [length_laws(content, part, options.tokens) for part in parts]
-    unfitted, told = 0, []
+    laws = [length_laws(file, part, options.tokens) for part in parts]
+    unfitted, clients = 0, []
     for number, part in enumerate(parts):
-        windows = {float(row["start_s"]): row for row in part["arrivals"]["windows"]}
+        windows = {window.start_s: window for window in part.windows}
         shape = dict(zip(windows, shapes(part), strict=True))
         lines = []
         for start in rows:
-            row, second = windows.get(start), int(start - starts[0])
-            if row is None or not row["rate_rps"] > 0:
+            window, second = windows.get(start), int(start - starts[0])
+            if window is None or not window.rate_rps > 0:
                 lines.append(f"{second},0,0,,0,0\n")
                 continue
-            unfitted += row["shape"] is None
-            scale = row["scale"] or 1 / (shape[start] * row["rate_rps"])
-            cv = row["cv"] if row["cv"] is not None else shape[start] ** -0.5
-            lines.append(f"{second},{row['rate_rps']!r},{cv!r},Gamma,{shape[start]!r},{scale!r}\n")
+            unfitted += window.shape is None
+            scale = window.scale or 1 / (shape[start] * window.rate_rps)
+            cv = window.cv if window.cv is not None else shape[start] ** -0.5
+            lines.append(f"{second},{window.rate_rps!r},{cv!r},Gamma,{shape[start]!r},{scale!r}\n")
         shares = {name: str(_shares(law)) for name, law in zip(FIELDS, laws[number][:2], strict=True)}
         write_text("".join(lines), out / TRACE.format(number))
         write_text(json.dumps({"0": shares}) + "\n", out / DATASET.format(number))
-        told.append(f"client {number}: {part['selection']['label']}")
+        clients.append(f"client {number}: {part.label}")
     lost = [
         "how request and response lengths go together: ServeGen draws both from one uniform number",
         "gaps across windows: ServeGen fills every window exactly",
@@ -96,12 +95,12 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
         few = counted(unfitted, "window")
         lost.append(f"that {few} had too few gaps for a fit: the client's median shape stands there")
     for part, (_, _, label) in zip(parts, laws, strict=True):
-        if label != (own := part["selection"]["label"]):
+        if label != (own := part.label):
             lost.append(f"the lengths of {own}, too few for a law: those of {label} stand there")
-    source = f"{content['source']['name']}{', synthetic' if content['source']['synthetic'] else ''}"
-    text = [f"Client windows of {source}, made by burstlens.", *told, *(f"lost: {each}" for each in lost)]
+    source = f"{file.source.name}{', synthetic' if file.source.synthetic else ''}"
+    text = [f"Client windows of {source}, made by burstlens.", *clients, *(f"lost: {each}" for each in lost)]
     write_text("\n".join(text) + "\n", out / "README.txt")
-    return WrittenWindows(sum(len(part["arrivals"]["windows"]) for part in parts), lost)
+    return WrittenWindows(sum(len(part.windows) for part in parts), lost)
 
 
 def _shares(law: Marginal) -> dict[int, float]:

@@ -21,37 +21,36 @@ def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> 
 
     It is of the window that holds `fitted.start_s` on the trace's clock, or of the busiest one with a fit.
     """
-    content, part, start_s = fitted.content, fitted.selections[0], fitted.start_s
-    windows, window_s = part["arrivals"]["windows"], float(content["window_s"])
-    candidates = [row for row in windows if row["shape"] is not None and row["n"] > 0]
+    file, part, start_s = fitted.file, fitted.selections[0], fitted.start_s
+    candidates = [one for one in part.windows if one.shape is not None and one.n > 0]
     if start_s is not None:
-        candidates = [row for row in candidates if row["start_s"] <= start_s < row["start_s"] + window_s]
+        candidates = [one for one in candidates if one.start_s <= start_s < one.start_s + file.window_s]
     if not candidates:
         raise InputError(
-            f"{content['source']['name']}: {part['selection']['label']}: no window with a fitted shape"
+            f"{file.source.name}: {part.label}: no window with a fitted shape"
             f"{'' if start_s is None else f' at {start_s / HOUR_S:.2f} h'}; choose another with "
             f"{option('start_s')}"
         )
-    window = max(candidates, key=lambda row: row["n"])
-    request, response = (round(mean_tokens(law)) for law in length_laws(content, part, options.tokens)[:2])
+    window = max(candidates, key=lambda one: one.n)
+    request, response = (round(mean_tokens(law)) for law in length_laws(file, part, options.tokens)[:2])
     line = (
         "vllm bench serve --base-url http://127.0.0.1:8000 --model MODEL --dataset-name random "
         f"--random-input-len {request} --random-output-len {response} --ignore-eos "
-        f"--num-prompts {window['n']} --request-rate {window['rate_rps']:.6g} "
-        f"--burstiness {window['shape']:.6g}"
+        f"--num-prompts {window.n} --request-rate {window.rate_rps:.6g} "
+        f"--burstiness {window.shape:.6g}"
     )
     lost = [
-        f"every window but the one from {window['start_s'] / HOUR_S:.2f} h: one rate and one shape hold all "
+        f"every window but the one from {window.start_s / HOUR_S:.2f} h: one rate and one shape hold all "
         "the time",
         "the laws of lengths: every request has the mean length, and every response",
         "sessions and failures",
     ]
-    told = [
-        f"window of {window_s:g} s from {window['start_s']:g} s of {content['source']['name']}, "
-        f"{part['selection']['label']}{', synthetic' if content['source']['synthetic'] else ''}",
+    comments = [
+        f"window of {file.window_s:g} s from {window.start_s:g} s of {file.source.name}, "
+        f"{part.label}{', synthetic' if file.source.synthetic else ''}",
         *(f"lost: {each}" for each in lost),
     ]
-    write_text("".join(f"# {each}\n" for each in told) + line + "\n", out)
+    write_text("".join(f"# {each}\n" for each in comments) + line + "\n", out)
     return WrittenWindows(1, lost, line)
 
 

@@ -308,22 +308,26 @@ def _export_fitted(
     progress: Progress,
 ) -> ExportResult:
     """Write what is made of fitted parameters, not of requests."""
+    from msgspec.structs import replace
+
     from ..analysis.core.registry import EXPORTS, plugins
     from ..analysis.interchange.exports import FittedWindows, WriteOptions
-    from ..analysis.interchange.fitted import chosen as selected
+    from ..analysis.interchange.fitted import select_fitted
+    from ..analysis.interchange.parameter_model import ParameterFile
 
     chosen.refuse(("first", "rate_rps", "speedup"), f"is for requests; {name} contains fitted windows")
     window_s = WINDOW_S if chosen.window_s is None else chosen.window_s
     content, made = _content(source, window_s, chosen.seed or 0, read, progress)
     selection = chosen.selection()
     only_all = form.default_selections == "all" and not {"service", "model"} & set(selection)
-    candidates = {**content, "selections": content["selections"][:1]} if only_all else content
-    parts = selected(candidates, **selection)
+    file = ParameterFile.of(content)
+    candidates = replace(file, selections=file.selections[:1]) if only_all else file
+    parts = select_fitted(candidates, **selection)
     if form.default_selections == "every" and not selection:
-        parts = content["selections"]
+        parts = list(file.selections)
     with plugins(EXPORTS)[name].guard():
         written = form.write(
-            FittedWindows(content, parts, chosen.start_s),
+            FittedWindows(content, file, parts, chosen.start_s),
             out,
             WriteOptions(chosen.tokens, made=tuple(made[:1])),
         )
@@ -331,10 +335,10 @@ def _export_fitted(
     return ExportResult(
         out=out,
         format=name,
-        source=content["source"]["name"],
+        source=file.source.name,
         rows=written.windows,
         unit="window",
-        synthetic=bool(content["source"]["synthetic"]),
+        synthetic=file.source.synthetic,
         made=tuple(made[:1]),
         lost=(*made[1:], *written.lost),
         run=written.run or form.run.format(path=out, file=shlex.quote(str(out)), n="N"),

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import numpy as np
 import pytest
 
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange import parameter_model as model
+from burstlens.analysis.interchange.exports import DEFAULT_OPTIONS, FittedExport, FittedWindows, export_named
+from burstlens.analysis.interchange.fitted import select_fitted
 from burstlens.analysis.interchange.parameters import parameters, read_parameters, schema, write_parameters
 
 
@@ -31,6 +35,46 @@ def test_the_schema_is_valid_and_explains_every_field_of_a_window() -> None:
     jsonschema_rs.meta.validate(schema())
     for field in schema()["$defs"]["window"]["properties"].values():
         assert len(field["description"]) > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        (model.ParameterFile, ()),
+        (model.ParameterSource, ("properties", "source")),
+        (model.SourceFile, ("properties", "source", "properties", "files", "items")),
+        (model.FittedSelection, ("$defs", "selection")),
+        (model.SelectionKey, ("$defs", "selection", "properties", "selection")),
+        (model.FittedArrivals, ("$defs", "selection", "properties", "arrivals")),
+        (model.FittedWindow, ("$defs", "window")),
+    ],
+)
+def test_the_types_have_the_fields_of_the_schema(kind: type[msgspec.Struct], place: tuple[str, ...]) -> None:
+    described = schema()
+    for key in place:
+        described = described[key]
+    assert set(kind.__struct_fields__) == set(described["properties"])
+
+
+def test_the_typed_view_is_the_file_and_windows_of_a_span_are_written_as_they_were(
+    fitted: dict[str, Any], tmp_path: Path
+) -> None:
+    write_parameters(fitted, tmp_path / "parameters.json")
+    content = read_parameters(tmp_path / "parameters.json")
+    file = model.ParameterFile.of(content)
+    assert json.loads(msgspec.json.encode(file)) == content
+    export = export_named("parameters")
+    assert isinstance(export, FittedExport)
+    export.write(
+        FittedWindows(content, file, list(file.selections), None), tmp_path / "again.json", DEFAULT_OPTIONS
+    )
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "parameters.json").read_bytes()
+    part = select_fitted(file, service="api", start_s=7200.0, end_s=14_400.0)
+    export.write(FittedWindows(content, file, part, None), tmp_path / "part.json", DEFAULT_OPTIONS)
+    (written,) = read_parameters(tmp_path / "part.json")["selections"]
+    whole = next(one for one in content["selections"] if one["selection"]["label"] == "api")
+    assert written["arrivals"]["windows"] == whole["arrivals"]["windows"][2:4]
+    assert written["lengths"] == whole["lengths"]
 
 
 def test_what_is_written_is_what_is_read(fitted: dict[str, Any], tmp_path: Path) -> None:
