@@ -54,7 +54,9 @@ class Duration(click.ParamType):
         complete = "".join(number + unit for number, unit in parts) == text and bool(parts)
         if not complete or not (0 < seconds < math.inf or (self.zero and seconds == 0)):
             self.fail(
-                f"{value!r} is no time span; write 20m, 2d18h, 1.5h, 50ms or a number of seconds", param, ctx
+                f"{value!r} is not a time span; write 20m, 2d18h, 1.5h, 50ms or a number of seconds",
+                param,
+                ctx,
             )
         return seconds
 
@@ -71,7 +73,7 @@ class Size(click.ParamType):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", "".join(str(value).lower().split()))
         amount = int(float(found[1]) * UNITS_BYTES[found[2]]) if found and found[2] in UNITS_BYTES else 0
         if amount <= 0:
-            self.fail(f"{value!r} is no size; write 256MB, 1.5GiB or a number of bytes", param, ctx)
+            self.fail(f"{value!r} is not a size; write 256MB, 1.5GiB or a number of bytes", param, ctx)
         return amount
 
 

@@ -76,12 +76,12 @@ Examples:
   burstlens ingest BurstGPT_1.csv -o trace.parquet
   burstlens ingest BurstGPT_1.csv BurstGPT_2.csv BurstGPT_3.csv -o all.parquet
   burstlens ingest run-* -o sent.parquet             the shards of one replay
-  burstlens ingest BurstGPT_1.csv -o trace --partition-by day     a folder, a file or more a day
+  burstlens ingest BurstGPT_1.csv -o trace --partition-by day     a folder, a file or more per day
   burstlens ingest my.csv.gz -o t.parquet --columns arrival=ts,request_tokens=in"""
 )
 @log_argument
 @click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Parquet file, or folder, to write."
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Parquet file or folder to write."
 )
 @click.option(
     "--list",
@@ -93,7 +93,9 @@ Examples:
 )
 @reading
 @click.option(
-    "--partition-by", type=click.Choice(["day"]), help="Make OUT a folder of Parquet files, apart by day."
+    "--partition-by",
+    type=click.Choice(["day"]),
+    help="Make OUT a folder with a Parquet file or more per day.",
 )
 @engines
 @json_option
@@ -108,10 +110,10 @@ def ingest(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Turn a log, or several of one trace, into a Parquet trace.
+    """Convert a log, or several of one trace, to a Parquet trace.
 
-    The folders of all shards of a replay make one trace, and the verdict is on the load of all of them. Bad
-    rows go to OUT.rejects.csv with line number and reason; none is dropped silently.
+    The folders of all shards of a replay make one trace, and the verdict is on their common load. Bad rows
+    go to OUT.rejects.csv, each with its line number and the reason.
     """
     with progress(quiet) as show:
         done = bl.ingest(
@@ -141,7 +143,9 @@ Examples:
 @log_argument
 @fitting
 @reading
-@click.option("--all", "everything", is_flag=True, help="Every finding, not the first few of each part.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show every finding, not only the first few of each part."
+)
 @engines
 @spanning
 @json_option
@@ -157,7 +161,7 @@ def describe(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """A screenful: what the trace is and what it says."""
+    """Describe a trace on one screen."""
     with progress(quiet) as show:
         found = bl.describe(
             log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show, **on
@@ -178,7 +182,7 @@ Examples:
 )
 @log_argument
 @click.option(
-    "-o", "--out", default="parameters.json", show_default=True, help="File to write; - is the screen."
+    "-o", "--out", default="parameters.json", show_default=True, help="File to write; - writes to the screen."
 )
 @fitting
 @reading
@@ -195,7 +199,7 @@ def fit(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Fitted parameters as JSON, checked against their schema."""
+    """Fit parameters, and write them as JSON that matches the schema."""
     from ..bench.workload.table import NOTED
 
     with progress(quiet) as show:
@@ -250,13 +254,18 @@ def synth(days: float, seed: int, out: Path, as_json: bool, quiet: bool) -> None
 @cli.command(
     epilog="""\b
 Examples:
-  burstlens fetch                                     list what there is
+  burstlens fetch                                     list the traces
   burstlens fetch burstgpt-1 -o traces
   burstlens fetch burstgpt-1 --mirror https://mirror.example/burstgpt/"""
 )
 @click.argument("name", required=False)
 @click.option("-o", "--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--mirror", "source", help="A base URL, a whole URL or a folder.")
+@click.option(
+    "--mirror",
+    "source",
+    metavar="URL|FOLDER",
+    help="Download from here instead: a base URL, a full URL or a folder.",
+)
 @click.option("--from", "former", hidden=True)
 @click.option("--timeout", "timeout_s", type=Duration(), default="30s", show_default=True)
 @json_option
@@ -272,7 +281,7 @@ def fetch(
 ) -> None:
     """Download a public trace: resumable, checked by SHA-256.
 
-    Without NAME: the list of what there is.
+    Without NAME, list the traces that there are.
     """
     if name is None:
         from ..public_traces.catalogue import list_public
@@ -298,7 +307,7 @@ def fetch(
     click.echo(got.message)
 
 
-@cli.command(hidden=False)
+@cli.command(cls=click.Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of a shell.

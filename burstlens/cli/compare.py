@@ -32,10 +32,10 @@ Examples:
 @json_option
 @quiet_option
 def compare(one: str, other: str, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Whether B is a faithful copy of A, statistic by statistic.
+    """Tell whether B is a faithful copy of A, statistic by statistic.
 
-    A and B are traces, folders of runs, or fitted parameters, which are drawn first. Beside each difference
-    stands what is only noise.
+    A and B are traces, folders of runs, or fitted parameters, which are drawn first. Each difference
+    comes with what noise alone would make.
     """
     with progress(quiet) as show:
         result = bl.compare(one, other, progress=show, **options)

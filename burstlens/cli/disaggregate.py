@@ -37,49 +37,59 @@ Examples:
 @click.option(
     "--turnover", is_flag=True, help="A synthetic load: long answers until 6:00, then long prompts."
 )
-@click.option("--plan-from", metavar="parameters.json", help="The provisioned load, such as a forecast; the "
+@click.option("--plan-from", metavar="parameters.json", help="The expected load, such as a forecast; the "
               "plan made from it is judged on the real load.")  # fmt: skip
-@click.option("--total", default=8, show_default=True, help="Instances, prefill and decode.")
+@click.option("--total", default=8, show_default=True, help="Number of instances, prefill and decode.")
 @click.option("--slo-ttft", "slo_ttft_s", type=Duration(), default="1s", show_default=True,
-              help="Longest time to first token.")  # fmt: skip
+              help="Bound of the time to first token.")  # fmt: skip
 @click.option("--slo-tpot", "slo_tpot_s", type=Duration(), default="0.05s", show_default=True,
-              help="Longest mean time per further token.")  # fmt: skip
+              help="Bound of the mean time per further token.")  # fmt: skip
 @click.option("--bandwidth", "bandwidth_gbps", default=25.0, show_default=True,
-              help="Of KV transfers, gigabytes a second.")  # fmt: skip
+              help="Bandwidth of KV transfers, in gigabytes per second.")  # fmt: skip
 @click.option("--transfer-latency", "transfer_latency_s", type=Duration(zero=True), default="0.005s",
-              show_default=True, help="Of a KV transfer, beside its size.")  # fmt: skip
-@click.option("--bytes-per-token", type=float, help="KV cache of a token.  [default: the preset's]")
+              show_default=True, help="Latency of a KV transfer, in addition to its size.")  # fmt: skip
+@click.option("--bytes-per-token", type=float, help="KV cache of a token, in bytes.  [default: the preset's]")
 @click.option("--launch-time", "launch_s", type=Duration(zero=True), default="10s", show_default=True,
-              help="What an instance needs, once empty, to serve in its other role.")  # fmt: skip
+              help="Time that an empty instance needs until it serves in its other role.")  # fmt: skip
 @click.option("--window", "window_s", type=Duration(), default="10m", show_default=True,
-              help="Of the load's clock; a sequence has one ratio a window.")  # fmt: skip
-@click.option("--beam", default=10, show_default=True, help="States that are kept from window to window.")
-@click.option("--tolerance", default=0.02, show_default=True, help="Of goodput, relative.")
+              help="Length of a window; a sequence has one ratio per window.")  # fmt: skip
+@click.option(
+    "--beam",
+    default=10,
+    show_default=True,
+    help="Number of states that the search keeps from window to window.",
+)
+@click.option("--tolerance", default=0.02, show_default=True, help="Relative tolerance of goodput.")
 @click.option("--simulate", metavar="PRESET", default="llama-2-13b-a100", show_default=True,
               help="Engine model of every instance, or a profile file.")  # fmt: skip
-@click.option("--from", "start_s", type=Duration(zero=True), help="Begin on the trace's clock: 2d9h.")
-@click.option("--to", "end_s", type=Duration(), help="End on the trace's clock.")
-@click.option("--service", help="Requests of this service.")
-@click.option("--model", help="Requests of this model.")
+@click.option("--from", "start_s", type=Duration(zero=True), help="Start at this time of the trace: 2d9h.")
+@click.option("--to", "end_s", type=Duration(), help="Stop before this time of the trace.")
+@click.option("--service", metavar="NAME", help="Requests of this service.")
+@click.option("--model", metavar="NAME", help="Requests of this model.")
 @click.option("--busiest", type=int,
-              help="Without --from, --to, --first: the busiest day, or part of one, with at most so many "
+              help="Without --from, --to, --first: the busiest day, or a part of it, with at most this many "
               "requests.  [default: 20000]")  # fmt: skip
-@click.option("--first", type=int, help="So many requests.  [default of --turnover: 20000]")
-@click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths, where a trace has none.")
-@click.option("--seeds", default=3, show_default=True, help="Loads that differ by seed.")
+@click.option("--first", type=int, help="Only the first N requests.  [default of --turnover: 20000]")
+@click.option(
+    "--tokens",
+    type=Pair(),
+    metavar="REQUEST,RESPONSE",
+    help="Tokens of each request, for a trace without lengths.",
+)
+@click.option("--seeds", default=3, show_default=True, help="Number of loads, with different seeds.")
 @click.option("--seed", default=0, show_default=True, help="The first of the seeds.")
 @click.option("--workers", type=int, help="Processes.  [default: one a core]")
 @click.option("-o", "--out", default="reports/build/disaggregate", show_default=True,
               type=click.Path(file_okay=False, path_type=Path),
               help="Folder for plan, numbers and page.")  # fmt: skip
-@click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
+@click.option("--images/--no-images", default=True, help="Also write figures/ as SVG and PNG.")
 @json_option
 @quiet_option
 def disaggregate(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
-    """The prefill:decode ratio that gives the most goodput.
+    """Search the prefill:decode ratio that gives the most goodput.
 
-    Instances that prefill and instances that decode, at a fixed ratio, with one switch, over time (paper 6).
-    Without TRACE it is the embedded synthetic one.
+    Some instances prefill, the others decode: at a fixed ratio, with one switch, or with a ratio per window
+    (paper 6). Without TRACE it uses the embedded synthetic one.
 
     SIMULATED: goodput is the highest rate at which 90 % of requests keep both bounds, on the engine model of
     a preset. The rate is scaled by squeezing the load's time; launches, transfers and bounds are not

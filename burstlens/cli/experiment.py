@@ -29,10 +29,10 @@ Examples:
   burstlens report out                                  the page of an experiment""",
 )
 def experiment() -> None:
-    """The paper's evaluations: workloads, parameters, schedulers.
+    """Run the paper's evaluations: workloads, parameters, schedulers.
 
-    They run in virtual time on the simulated engine, or against --url for real. Each trial is kept as it
-    ends: the same command goes on where it was stopped.
+    They run in virtual time on the simulated engine, or on a real server (--url). Each trial is written when
+    it ends: the same command goes on where it was stopped.
     """
 
 
@@ -45,9 +45,11 @@ def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
             default=default_out,
             show_default=True,
             type=click.Path(file_okay=False, path_type=Path),
-            help="Folder for what is measured.",
+            help="Folder of the trials.",
         ),
-        click.option("--seeds", default=seeds, show_default=True, help="Repetitions that differ by seed."),
+        click.option(
+            "--seeds", default=seeds, show_default=True, help="Number of repetitions, with different seeds."
+        ),
         click.option("--seed", default=0, show_default=True, help="The first of the seeds."),
         click.option(
             "--simulate",
@@ -57,7 +59,11 @@ def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
             help="Run in virtual time on this preset, or on a profile file.",
         ),
         click.option("--url", help="Run against this OpenAI-compatible server instead."),
-        click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]"),
+        click.option(
+            "--served-model",
+            metavar="NAME",
+            help="Model to request from the server.  [default: the one that it lists]",
+        ),
         click.option(
             "--vocabulary",
             type=Pair(),
@@ -70,10 +76,10 @@ def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
             type=Duration(),
             default="5m",
             show_default=True,
-            help="Give a request up after this time; it counts as failed.",
+            help="Give up a request after this time; it counts as failed.",
         ),
-        click.option("--max-num-seqs", type=int, help="Of the simulated engine, as the next two."),
-        click.option("--max-num-queued-reqs", type=int, help="Reject requests above so many."),
+        click.option("--max-num-seqs", type=int, help="Limit of the simulated engine, as are the next two."),
+        click.option("--max-num-queued-reqs", type=int, help="Reject requests above this number."),
         click.option("--num-blocks", type=int, help="KV blocks."),
         click.option("--workers", type=int, help="Processes in virtual time.  [default: one a core]"),
         json_option,
@@ -120,7 +126,11 @@ Examples:
 @click.argument("log", metavar="[TRACE]", required=False)
 @click.option("--functions", metavar="TRACE", help="Azure Functions trace.  [default: a synthetic one]")
 @click.option(
-    "--rate", "rates_rps", type=float, multiple=True, help="Mean rate, requests/s.  [default: 0.326]"
+    "--rate",
+    "rates_rps",
+    type=float,
+    multiple=True,
+    help="Mean rate in requests/s; may be given several times.  [default: 0.326]",
 )
 @click.option(
     "--kv",
@@ -131,10 +141,10 @@ Examples:
 @click.option("--first", "requests", type=int, help="Requests of each workload.  [default: 2000]")
 @running("reports/build/maf2")
 def maf2(**options: Any) -> None:
-    """BurstGPT against Azure Functions (MAF2) at one rate.
+    """Compare BurstGPT with Azure Functions (MAF2) at one rate.
 
-    Paper 5.1, Fig. 13 and 14. Beside conversation and API stands the same conversation at Poisson instants:
-    what is left between the two is burstiness alone. MAF2 has no token lengths, so it gets BurstGPT's.
+    Paper 5.1, Fig. 13 and 14. The conversation also runs with Poisson arrivals: the difference between
+    the two is burstiness alone. MAF2 has no token lengths, so it gets BurstGPT's.
     """
     from ..api.experiments.maf2 import maf2 as run
 
@@ -150,7 +160,11 @@ Examples:
 )
 @click.argument("log", metavar="TRACE")
 @click.option("--url", help="Base URL of an OpenAI-compatible server with real weights.")
-@click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]")
+@click.option(
+    "--served-model",
+    metavar="NAME",
+    help="Model to request from the server.  [default: the one that it lists]",
+)
 @click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
 @click.option(
     "--prompts", type=click.Path(path_type=Path), metavar="FILE",
@@ -158,31 +172,30 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--tokenizer", type=click.Path(path_type=Path), metavar="PATH",
-    help="The served model's tokenizer.json, or the folder that holds it.",
+    help="The served model's tokenizer.json, or its folder.",
 )  # fmt: skip
 @click.option(
     "--prompt-memory", type=Size(), metavar="SIZE", help="Memory for the index of texts.  [default: 256MB]"
 )
-@click.option("--service", help="Service of the trace.  [default: conversation]")
+@click.option("--service", metavar="NAME", help="Service of the trace.  [default: conversation]")
 @click.option("--first", "requests", type=int, help="Requests.  [default: 10000]")
-@click.option("--rate", "rate_rps", type=float, help="Requests a second, evenly spaced.  [default: 2]")
-@click.option("--max-tokens", type=int, help="Cap of response tokens.  [default: 2048]")
-@click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
+@click.option("--rate", "rate_rps", type=float, help="Rate in requests/s, evenly spaced.  [default: 2]")
+@click.option("--max-tokens", type=int, help="Limit of response tokens.  [default: 2048]")
+@click.option("--max-concurrency", type=int, help="Limit of requests in flight.  [default: none, open loop]")
 @click.option("--timeout", "timeout_s", type=Duration(), default="5m", show_default=True,
-              help="Give a request up after this time.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of the choice of requests and texts.")
+              help="Give up a request after this time.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Seed of the choice of requests and texts.")
 @click.option(
     "-o", "--out", default="reports/build/responses", show_default=True,
-    type=click.Path(file_okay=False, path_type=Path), help="Folder for what is measured.",
+    type=click.Path(file_okay=False, path_type=Path), help="Folder of the trials.",
 )  # fmt: skip
 @json_option
 @quiet_option
 def responses(**options: Any) -> None:
-    """The served model's own response lengths beside the trace's.
+    """Compare a served model's response lengths with the trace's.
 
-    Paper 3.3, Fig. 7, 8 and 10. No length is forced: texts cut to the trace's request lengths are asked, and
-    what the model answers is set beside what the trace has. Dummy weights and the simulated engine are
-    refused, since their answers would mean nothing.
+    Paper 3.3, Fig. 7, 8 and 10. The model gets texts of the trace's request lengths, and ends its answers
+    itself. Needs real weights: the answers of dummy weights and of the simulated engine would mean nothing.
     """
     from ..api.experiments.responses import responses as run
 
@@ -202,24 +215,26 @@ A server for --url is started with --scheduling-policy priority."""
 )
 @click.argument("source", metavar="[TRACE|parameters.json]", required=False)
 @click.option("--range", "range_s", type=Duration(), help="Length of the random range.  [default: 1h]")
-@click.option("--from", "start_s", type=Duration(zero=True), help="Fix its start on the trace's clock: 2d9h.")
-@click.option("--to", "end_s", type=Duration(), help="Fix its end on that clock.")
+@click.option(
+    "--from", "start_s", type=Duration(zero=True), help="Instead: start at this time of the trace, 2d9h."
+)
+@click.option("--to", "end_s", type=Duration(), help="End at this time of the trace.")
 @click.option("--rate", "rate_rps", type=float, help="Mean rate of both loads, requests/s.")
 @click.option("--kv", type=float, help="Instead: the rate that brings KV-cache use to this share.")
 @click.option(
     "--load",
     type=float,
-    help="Instead: this share of the capacity, the rate at which requests sent at once are answered.  "
+    help="Instead: this share of the capacity, which is the rate of answers to requests sent at once.  "
     "[default: 0.9]",
 )
-@click.option("--requests", type=int, help="Requests of each service, about so many.  [default: 1000]")
+@click.option("--requests", type=int, help="Requests of each service, about this many.  [default: 1000]")
 @running("reports/build/schedulers")
 def schedulers(**options: Any) -> None:
-    """First come first served, shortest or longest request first.
+    """Compare first come first served, shortest and longest first.
 
     Paper 5.3, Fig. 16. The conversation and the API load of a random range of the trace, drawn from its
-    fitted windows, under three policies: through vLLM's own priority scheduling, each request's priority
-    being 0, its prompt length, or the negative of that.
+    fitted windows, under three policies of vLLM's priority scheduling: each request's priority is 0, its
+    prompt length, or the negative of that.
     """
     from ..api.experiments.schedulers import schedulers as run
 
@@ -248,7 +263,7 @@ A grid file may hold any of:
     "--scale",
     type=Numbers(),
     metavar="A,B,…",
-    help="Scales β, as the start's 2 is one: the mean gap is shape × scale.",
+    help="Scales β, such as the start's 2; the mean gap is shape × scale.",
 )
 @click.option("--exponent", type=Numbers(), metavar="A,B,…", help="Exponents λ of the lengths' Zipf law.")
 @click.option(
@@ -256,8 +271,10 @@ A grid file may hold any of:
     help="Of constant, linear (falling between start and value), quadratic (from the start to the value and "
     "back).  [default: all]",
 )  # fmt: skip
-@click.option("--pairs/--no-pairs", default=True, help="Vary two at a time, too.")
-@click.option("--grid", type=click.Path(path_type=Path), metavar="FILE", help="The grid in TOML instead.")
+@click.option("--pairs/--no-pairs", default=True, help="Also vary two at a time.")
+@click.option(
+    "--grid", type=click.Path(path_type=Path), metavar="FILE", help="Instead: a grid in a TOML file."
+)
 @click.option(
     "--kv", type=float, default=0.3, show_default=True,
     help="Multiply all scales so that the start uses this share of the KV cache.",
@@ -265,18 +282,17 @@ A grid file may hold any of:
 @click.option(
     "--calibrate/--no-calibrate", default=True, help="Find that factor, or keep the scales as they are."
 )
-@click.option("--first", "requests", type=int, help="Requests of a trial, or about so many.  [default: 2000]")
+@click.option("--first", "requests", type=int, help="Requests of a trial, about this many.  [default: 2000]")
 @running("reports/build/sweep", seeds=5)
 def sweep(**options: Any) -> None:
-    """Shape, scale and Zipf exponent varied, alone and in pairs.
+    """Vary shape, scale and Zipf exponent, alone and in pairs.
 
-    Paper 5.2, Fig. 15. From the paper's start, shape 0.5, scale 2, exponent 1.1. With the scale held, as in
-    the paper, a smaller shape is burstier and also a higher rate; beside it shapes are run at an equal rate,
-    the scale adapted: burstiness alone. Without values the default ones are varied, otherwise those that are
-    named.
+    Paper 5.2, Fig. 15. From the paper's start, shape 0.5, scale 2, exponent 1.1. With a fixed scale, as in
+    the paper, a smaller shape means more bursts and also a higher rate. So shapes also run at an equal rate,
+    with an adapted scale: that is burstiness alone. Without options the paper's values are used.
 
-    A request fails by --timeout, or where --max-num-queued-reqs others are in the simulated server, 128 where
-    nothing is said: without such a limit nothing fails in runs of minutes.
+    A request fails after --timeout, or if --max-num-queued-reqs others (128 by default) are in the simulated
+    server. Without such a limit nothing fails in runs of minutes.
     """
     from ..api.experiments.sweep import sweep as run
 

@@ -34,14 +34,14 @@ class TimeOrFormat(Duration):
 Examples:
   burstlens export --list
   burstlens export BurstGPT_1.csv --format aiperf-burstgpt --from 18h --to 19h -o hour.csv
-  burstlens export parameters.json --format vllm -o synthetic.jsonl      drawn first, by --seed
-  burstlens export BurstGPT_1.csv --format vllm-line --from 18h          the nearest line for one window
+  burstlens export parameters.json --format vllm -o synthetic.jsonl      requests drawn by --seed
+  burstlens export BurstGPT_1.csv --format vllm-line --from 18h          the nearest line to one window
   burstlens export BurstGPT_1.csv --format servegen -o data/language/burstgpt
   burstlens export data/language/m-small --format parameters             ServeGen's windows, the other way
   burstlens export BurstGPT_1.csv --format parquet -o trace.parquet""",
 )
 @click.argument("source", required=False)
-@click.option("--format", metavar="FORMAT", help="Format to write; --list names them.")
+@click.option("--format", metavar="FORMAT", help="Format to write; see --list.")
 @click.option(
     "-o",
     "--out",
@@ -49,29 +49,34 @@ Examples:
     help="File to write.  [default: named after SOURCE]",
 )
 @click.option("--list", "listing", is_flag=True, help="List the formats.")
-@click.option("--service", help="Only requests of this service.")
-@click.option("--model", help="Only requests of this model.")
-@click.option("--from", "start_s", type=Duration(zero=True), help="Start on its clock: 2d18h, …")
-@click.option("--to", "end_s", type=TimeOrFormat(), help="End on that clock, not included.")
+@click.option("--service", metavar="NAME", help="Only requests of this service.")
+@click.option("--model", metavar="NAME", help="Only requests of this model.")
+@click.option("--from", "start_s", type=Duration(zero=True), help="Start at this time of the trace: 2d18h, …")
+@click.option("--to", "end_s", type=TimeOrFormat(), help="Stop before this time of the trace.")
 @click.option("--until", type=Duration(), hidden=True)
-@click.option("--first", type=click.IntRange(min=1), help="Only the first N requests of these.")
+@click.option("--first", type=click.IntRange(min=1), help="Only the first N of these requests.")
 @click.option(
     "--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s; not for logs."
 )
 @click.option("--speedup", type=float, help="Scale time by this factor; not for logs.")
-@click.option("--tokens", type=Pair(), metavar="REQUEST,RESPONSE", help="Lengths for a source that has none.")
+@click.option(
+    "--tokens",
+    type=Pair(),
+    metavar="REQUEST,RESPONSE",
+    help="Tokens of each request, for a source without lengths.",
+)
 @click.option(
     "--share-prefixes",
     is_flag=True,
-    help="hash_ids let the turns of a session begin alike.",
+    help="Let the turns of a session begin alike, in hash_ids.",
 )
 @click.option(
     "--window",
     "window_s",
     type=Duration(),
-    help="Gamma windows where a trace is fitted first.  [20m]",
+    help="Gamma windows, if a trace is fitted first.  [default: 20m]",
 )
-@click.option("--seed", type=int, help="Of whatever is drawn or spread.  [default: 0]")
+@click.option("--seed", type=int, help="Seed of what is drawn or spread.  [default: 0]")
 @reading
 @json_option
 @quiet_option
@@ -85,10 +90,10 @@ def export(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Hand a trace, a run or a fit to another tool in its format.
+    """Write a trace, a run or a fit in another tool's format.
 
-    Whatever the format cannot hold is named. A format for a load generator starts at second 0 and
-    sends failures as the requests that they were.
+    The screen names what the format has no place for. A format for a load generator starts at second 0, and
+    has failed requests as the requests that they were.
     """
     if listing:
         _list(as_json)

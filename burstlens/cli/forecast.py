@@ -34,8 +34,8 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write page, figures, tables and forecast.json into this folder.",
 )
-@click.option("--service", help="Only this service.  [default: each]")
-@click.option("--model", help="Only this model, of each service or of --service.")
+@click.option("--service", metavar="NAME", help="Only this service.  [default: each]")
+@click.option("--model", metavar="NAME", help="Only this model, of each service or of --service.")
 @click.option(
     "--bin",
     "bins_s",
@@ -49,19 +49,19 @@ Examples:
     "--horizon",
     "horizon_s",
     type=Duration(),
-    help="Forecast a bin so long before it ends.  [default: one bin]",
+    help="How long before its end a bin is forecast.  [default: one bin]",
 )
 @click.option(
     "--origins",
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Instants from which the rest is forecast in turn.",
+    help="Number of instants from which the rest is forecast in turn.",
 )
 @click.option(
     "--parameters",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Export the forecast of the held-out days, in the widest bins, for burstlens replay.",
+    help="Write the forecast of the held-out days, in the widest bins, as parameters for burstlens replay.",
 )
 @click.option(
     "--window",
@@ -71,8 +71,8 @@ Examples:
     show_default=True,
     help="Gamma windows of the fit that --parameters takes shapes and lengths from.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of trees, resampling, and the hours shown.")
-@click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
+@click.option("--seed", default=0, show_default=True, help="Seed of trees, resampling, and the hours shown.")
+@click.option("--images/--no-images", default=True, help="Also write figures/ as SVG and PNG.")
 @reading
 @json_option
 @quiet_option
@@ -86,8 +86,8 @@ def forecast(
 ) -> None:
     """Forecast requests, tokens and token load per time bin.
 
-    XGBoost, a log-linear autoregression and naive forecasts are scored over rolling origins; what no method
-    forecasts better than a naive one is said to be so. Several LOGs make one trace; without any it is the
+    XGBoost, a log-linear autoregression and naive forecasts are scored over rolling origins. The screen says
+    what no method forecasts better than a naive one. Several LOGs make one trace; without any LOG it uses the
     embedded synthetic one. Needs the extra: pip install 'burstlens[forecast]'.
     """
     with progress(quiet) as show:

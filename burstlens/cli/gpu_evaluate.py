@@ -57,44 +57,46 @@ stopped; a stage that is done is not run again unless --only names it.""",
     type=click.Path(file_okay=False, path_type=Path), help="Folder for everything.",
 )  # fmt: skip
 @click.option("--vllm", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python that has vLLM.")
-@click.option("--url", help="A server that runs already, with the flags below, in place of --vllm.")
+@click.option("--url", help="Instead of --vllm: a server that runs already, with the flags below.")
 @click.option(
     "--model", "weights", type=click.Path(path_type=Path), metavar="FOLDER",
-    help="Model to serve, with dummy weights where it has none.  [default: Llama-2-13b's shape]",
+    help="Model to serve, with dummy weights if it has none.  [default: Llama-2-13b's shape]",
 )  # fmt: skip
-@click.option("--name", "model", default="llama-2-13b", show_default=True, help="What to call the model.")
-@click.option("--max-num-seqs", default=256, show_default=True, help="Flag of vLLM, as the next two.")
+@click.option(
+    "--name", "model", default="llama-2-13b", show_default=True, help="Name to serve the model under."
+)
+@click.option("--max-num-seqs", default=256, show_default=True, help="Flag of vLLM, as are the next two.")
 @click.option("--max-num-batched-tokens", default=8192, show_default=True)
 @click.option("--max-model-len", default=4096, show_default=True)
 @click.option(
     "--flags", "vllm_flags", default="", metavar="FLAGS", help="Further flags for vLLM, in one text."
 )
 @click.option("--functions", metavar="TRACE", help="Azure Functions trace.  [default: a synthetic one]")
-@click.option("--only", multiple=True, metavar="STAGE", help="Only this stage, also if it is done.")
+@click.option("--only", multiple=True, metavar="STAGE", help="Run only this stage, also if it is done.")
 @click.option("--limit", "limits_s", type=Limit(), multiple=True, metavar="STAGE=TIME",
-              help="How long a stage may take.")  # fmt: skip
+              help="Time limit of a stage.")  # fmt: skip
 @click.option("--patience", "patience_s", type=Duration(), default="20m", show_default=True,
-              help="How long vLLM may take to come up.")  # fmt: skip
+              help="Time limit for vLLM to come up.")  # fmt: skip
 @click.option("--kv", default=0.35, show_default=True, help="KV-cache use to calibrate to.")
 @click.option("--first", "requests", default=400, show_default=True, help="Requests of a trial.")
 @click.option("--seeds", default=3, show_default=True, help="Repetitions of each trial.")
 @click.option("--vocabulary", type=Pair(), default=(256, 31_999), metavar="FIRST,LAST",
               help="Token ids of prompts.  [default: 256,31999]")  # fmt: skip
 @click.option("--client-rate", "client_rps", default=100.0, show_default=True,
-              help="Requests a second at which the client itself is measured.")  # fmt: skip
+              help="Rate in requests/s at which the client itself is measured.")  # fmt: skip
 @click.option("--client-first", "client_requests", default=3000, show_default=True,
-              help="Requests of that.")  # fmt: skip
-@click.option("--rounds", default=3, show_default=True, help="How often steps are measured.")
-@click.option("--images/--no-images", default=True, help="Write figures as SVG and PNG too.")
+              help="Requests of that measurement.")  # fmt: skip
+@click.option("--rounds", default=3, show_default=True, help="How often each step is measured.")
+@click.option("--images/--no-images", default=True, help="Also write figures as SVG and PNG.")
 @json_option
 @quiet_option
 def gpu_evaluate(
     out: Path, limits_s: tuple[tuple[str, float], ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """The paper's evaluations on a vLLM on this machine's GPU.
+    """Run the paper's evaluations on a vLLM on this machine's GPU.
 
-    The server is profiled, and the evaluations run on it and on the model fitted to it; the page compares
-    them. The fitted preset is OUT/profile/preset.json, a file that --simulate and serve --profile take.
+    It profiles the server and fits the engine model to it, runs the evaluations on both, and compares them on
+    a page. The fitted preset is OUT/profile/preset.json, a file for --simulate and for serve --profile.
     """
     stopped, stages = False, []
     try:

@@ -53,7 +53,7 @@ OPTIONS: tuple[click.Option, ...] = (
         is_flag=True,
         expose_value=False,
         callback=show_log,
-        help="Show the log: files read, requests repeated, stages begun and ended.",
+        help="Show the log: files read, requests sent again, stages begun and ended.",
     ),
     click.Option(
         ["--log-file"],

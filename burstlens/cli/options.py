@@ -135,8 +135,8 @@ class Setting(click.ParamType):
         return key, text
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 
 
 reading = option_group(
@@ -144,7 +144,7 @@ reading = option_group(
         "--columns",
         type=Columns(),
         metavar="OURS=THEIRS,…",
-        help="Column names of a log in no known format: arrival=ts,request_tokens=prompt_len.",
+        help="Columns of a log in an unknown format: arrival=ts,request_tokens=prompt_len.",
     ),
     click.option("--strict", is_flag=True, help="Stop at the first bad row instead of setting it aside."),
 )
@@ -189,10 +189,10 @@ spanning = option_group(
         "start_s",
         type=Duration(zero=True),
         callback=_in_order,
-        help="Read from here on the trace's clock: 2d18h, …",
+        help="Read from this time of the trace: 2d18h, …",
     ),
     click.option(
-        "--to", "end_s", type=Duration(), callback=_in_order, help="End on that clock, not included."
+        "--to", "end_s", type=Duration(), callback=_in_order, help="Stop before this time of the trace."
     ),
 )
 """The options of every verb that can read a part of a trace."""
@@ -203,7 +203,7 @@ engines = option_group(
         type=click.Choice(ENGINES),
         default="duckdb",
         show_default=True,
-        help="What answers: this process, or Apache Spark.",
+        help="What computes: this process, or Apache Spark.",
     ),
     click.option(
         "--master",
@@ -217,48 +217,51 @@ engines = option_group(
         multiple=True,
         metavar="KEY=VALUE",
         callback=lambda _ctx, _param, settings: dict(settings) or None,
-        help="A setting of Spark's own.",
+        help="One of Spark's settings; may be given several times.",
     ),
 )
 """The options of every verb whose questions a cluster can answer."""
 
 selecting = option_group(
-    click.option("--service", help="Only requests of this service of the trace."),
-    click.option("--model", help="Only requests of this model of the trace."),
-    click.option("--from", "start_s", type=Duration(zero=True), help="Start on the trace's clock: 2d18h, …"),
-    click.option("--to", "end_s", type=Duration(), help="End on that clock, not included."),
-    click.option("--first", type=int, help="Only the first N requests of what is selected."),
-    click.option("--rate", "rate_rps", type=float, help="Scale time to this mean rate, requests/s."),
+    click.option("--service", metavar="NAME", help="Only requests of this service of the trace."),
+    click.option("--model", metavar="NAME", help="Only requests of this model of the trace."),
+    click.option(
+        "--from", "start_s", type=Duration(zero=True), help="Start at this time of the trace: 2d18h, …"
+    ),
+    click.option("--to", "end_s", type=Duration(), help="Stop before this time of the trace."),
+    click.option("--first", type=int, help="Only the first N of the selected requests."),
+    click.option("--rate", "rate_rps", type=float, help="Scale time to this mean rate, in requests/s."),
     click.option("--speedup", type=float, help="Scale time by this factor."),
     click.option(
         "--spread/--no-spread",
         default=True,
         show_default=True,
-        help="Spread whole-second stamps inside their second.",
+        help="Spread stamps of whole seconds inside their second.",
     ),
     click.option(
         "--sessions",
         type=click.Choice(["stamps", "think", "off"]),
-        help="Send a conversation's turns at their stamps, or after the answer and time to think.  "
+        help="Send a conversation's turns at their stamps, or after the answer and time to think, or as "
+        "single requests.  "
         "[default: stamps for a trace, off for parameters]",
     ),
     click.option(
         "--lengths",
         type=click.Choice(["winner", "zipf"]),
-        help="Law of lengths drawn from parameters.  [default: winner]",
+        help="Law to draw lengths from, for parameters.  [default: winner]",
     ),
     click.option(
         "--context",
         type=int,
-        help="Tokens that a conversation drawn from parameters may grow to.",
+        help="Limit of tokens of a conversation drawn from parameters.",
     ),
     click.option(
         "--tokens",
         type=Pair(),
         metavar="REQUEST,RESPONSE",
-        help="Lengths for a source that has none.",
+        help="Tokens of each request, for a source without lengths.",
     ),
-    click.option("--seed", default=0, show_default=True, help="Seed of whatever is drawn."),
+    click.option("--seed", default=0, show_default=True, help="Seed of all that is drawn."),
 )
 """The options that make a workload of a source."""
 
@@ -266,7 +269,7 @@ prompting = option_group(
     click.option(
         "--share-prefixes",
         is_flag=True,
-        help="Turns of a session begin with the conversation so far; prefix blocks are shared.",
+        help="Let turns of a session begin with the conversation so far, and share prefix blocks.",
     ),
     click.option(
         "--vocabulary",
@@ -284,24 +287,28 @@ prompting = option_group(
         "--tokenizer",
         type=click.Path(path_type=Path),
         metavar="PATH",
-        help="The served model's tokenizer.json, or the folder that holds it; goes with --prompts.",
+        help="The served model's tokenizer.json, or its folder; goes with --prompts.",
     ),
     click.option(
         "--prompt-memory",
         type=Size(),
         metavar="SIZE",
-        help="Memory for the index of --prompts and what was read last.  [default: 256MB]",
+        help="Memory for --prompts: its index and buffer.  [default: 256MB]",
     ),
 )
 """The options about prompts."""
 
 aiming = option_group(
-    click.option("--url", help="Base URL of an OpenAI-compatible server."),
+    click.option("--url", metavar="URL", help="Base URL of an OpenAI-compatible server."),
     click.option(
         "--simulate",
         metavar="PRESET",
         help="Run in virtual time on the simulated engine: a preset's name or a profile file.",
     ),
-    click.option("--served-model", help="Model to ask the server for.  [default: the one it lists]"),
+    click.option(
+        "--served-model",
+        metavar="NAME",
+        help="Model to request from the server.  [default: the one that it lists]",
+    ),
 )
 """The options about the endpoint."""

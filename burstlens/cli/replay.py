@@ -30,7 +30,7 @@ out_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the record and the summary.",
 )
-live_option = click.option("--quiet", "-q", is_flag=True, help="No live display.")
+live_option = click.option("--quiet", "-q", is_flag=True, help="Show no live display.")
 
 
 @click.command(
@@ -60,41 +60,41 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
 @click.option(
     "--own-lengths",
     is_flag=True,
-    help="Let the model end by itself, at --max-tokens at the latest; without those, at the trace's length.",
+    help="Let the model end its answers, with at most --max-tokens, or else the trace's length.",
 )
-@click.option("--max-tokens", type=int, help="Cap of response tokens, the trace's or the model's own.")
+@click.option("--max-tokens", type=int, help="Limit of response tokens.")
 @click.option(
     "--body",
     type=Body(),
     metavar="JSON",
     help="Further fields of each request: '{\"temperature\": 0}'.",
 )
-@click.option("--workers", default=1, show_default=True, help="Processes that send.")
+@click.option("--workers", default=1, show_default=True, help="Number of processes that send.")
 @click.option(
     "--shard",
     metavar="I/N",
-    help="Send part I of N, counted from 0: N senders started with the same options send the whole.",
+    help="Send part I of N, counted from 0. N senders with the same options send everything.",
 )
 @click.option(
     "--start-at",
     metavar="INSTANT",
-    help="Begin at this instant, 2026-03-01T12:00:00Z or Unix seconds; the same for all shards.",
+    help="Begin at this time, the same for all shards: 2026-03-01T12:00:00Z or Unix seconds.",
 )
 @click.option(
     "--clock",
     default="endpoint",
     show_default=True,
     metavar="endpoint|FOLDER",
-    help="What a shard compares this machine's clock with: the endpoint's Date, or the server of a folder "
-    "that all senders share.",
+    help="What a shard compares its clock with: the endpoint's Date, or the server of a folder that all "
+    "senders share.",
 )
-@click.option("--max-concurrency", type=int, help="Requests in flight at most.  [default: open loop]")
+@click.option("--max-concurrency", type=int, help="Limit of requests in flight.  [default: none, open loop]")
 @click.option(
     "--retries",
     default=0,
     show_default=True,
-    help="Send a request again, so often at most, that was refused, reset before its first token, rejected, "
-    "or answered 429 or 5xx.",
+    help="Limit of repetitions of a request that was refused, reset before its first token, rejected, or "
+    "answered with 429 or 5xx.",
 )
 @click.option(
     "--timeout",
@@ -102,7 +102,7 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
     type=Duration(),
     default="10m",
     show_default=True,
-    help="Give a request up after this time.",
+    help="Give up a request after this time.",
 )
 @click.option(
     "--grace",
@@ -110,22 +110,24 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
     type=Duration(),
     default="30s",
     show_default=True,
-    help="How long open requests may go on after Ctrl-C.",
+    help="Time for open requests after Ctrl-C.",
 )
-@click.option("--slo-ttft", "slo_ttft_s", type=Duration(), help="Goodput: time to first token at most.")
-@click.option("--slo-tpot", "slo_tpot_s", type=Duration(), help="Goodput: time per output token at most.")
-@click.option("--slo-e2e", "slo_e2e_s", type=Duration(), help="Goodput: end to end at most.")
+@click.option("--slo-ttft", "slo_ttft_s", type=Duration(), help="Goodput: bound of the time to first token.")
+@click.option(
+    "--slo-tpot", "slo_tpot_s", type=Duration(), help="Goodput: bound of the time per output token."
+)
+@click.option("--slo-e2e", "slo_e2e_s", type=Duration(), help="Goodput: bound of the end-to-end latency.")
 @click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True,
-              help="Of the simulated engine.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
+              help="Policy of the simulated engine.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Continue a run that was cut off.")
 @click.option("--strict", is_flag=True, help="Exit code 3 unless the load is trustworthy.")
 @json_option
 @live_option
 def replay(out: Path, strict: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Send a trace or fitted load, and say whether to believe it.
 
-    Every request ends in the record once, with its class. The record grows as the run goes: what was
-    written stays, whatever happens.
+    The record has each request once, with its outcome. It grows while the run lasts: what was written stays,
+    whatever happens.
     """
     from rich.console import Console
 
@@ -169,23 +171,23 @@ Examples:
   burstlens serve --preset llama-2-13b-h200 --port 8001 --speedup 10
   burstlens serve --profile mine.json --max-num-queued-reqs 64""",
 )
-@click.option("--preset", default="llama-2-13b-a100", show_default=True, help="Model and GPU to be.")
-@click.option("--profile", type=click.Path(path_type=Path), help="Constants of one's own fit, as JSON.")
+@click.option("--preset", default="llama-2-13b-a100", show_default=True, help="Model and GPU to simulate.")
+@click.option("--profile", type=click.Path(path_type=Path), help="Your own fitted constants, as JSON.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True)
-@click.option("--speedup", default=1.0, show_default=True, help="Every step is that much shorter.")
+@click.option("--speedup", default=1.0, show_default=True, help="Make every step this many times shorter.")
 @click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True)
-@click.option("--served-model", help="Name to serve under.  [default: the preset's model]")
+@click.option("--served-model", metavar="NAME", help="Name of the served model.  [default: the preset's]")
 @click.option("--max-num-seqs", type=int)
 @click.option("--max-num-batched-tokens", type=int)
 @click.option("--max-model-len", type=int)
-@click.option("--max-num-queued-reqs", type=int, help="Reject requests above so many.")
+@click.option("--max-num-queued-reqs", type=int, help="Reject requests above this number.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Count prompts of text by this tokenizer.json instead of by words.",
+    help="Count the tokens of text prompts with this tokenizer.json, not words.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the presets with their sources.")
 def serve(listing: bool, **options: Any) -> None:
@@ -227,8 +229,8 @@ Examples:
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scaled parameters here."
 )
-@click.option("--tolerance", default=0.02, show_default=True, help="Near enough, a share of 1.")
-@click.option("--trials", default=12, show_default=True, help="Runs at most.")
+@click.option("--tolerance", default=0.02, show_default=True, help="How near is near enough, a share of 1.")
+@click.option("--trials", default=12, show_default=True, help="Limit of trials.")
 @selecting
 @prompting
 @json_option

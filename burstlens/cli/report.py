@@ -63,9 +63,9 @@ Examples:
   burstlens report BurstGPT_1.csv -o out --window 5m
   burstlens report BurstGPT_1.csv azure.csv         two traces side by side
   burstlens report BurstGPT_1.csv+BurstGPT_2.csv    two files of one trace
-  burstlens report BurstGPT_1.csv --forecast        how well its load can be forecast, too
-  burstlens report BurstGPT_1.csv --disaggregate    and how to divide instances for it
-  burstlens report run-0 run-1 -o whole             what the shards of one workload were together
+  burstlens report BurstGPT_1.csv --forecast        also how well its load can be forecast
+  burstlens report BurstGPT_1.csv --disaggregate    also how to divide instances for it
+  burstlens report run-0 run-1 -o whole             the shards of one replay as one run
   burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out""",
 )
 @click.argument("log", nargs=-1, metavar="[LOG…]")
@@ -73,15 +73,15 @@ Examples:
     "-o",
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the page and everything beside it.  "
+    help="Folder for the page and all that goes with it.  "
     "[default: reports/build; of a run or an experiment, its own]",
 )
 @fitting
 @reading
-@click.option("--images/--no-images", default=True, help="Write figures/ as SVG and PNG too.")
-@click.option("--forecast", is_flag=True, help="Forecast the load too: a section and a verdict more.")
-@click.option("--disaggregate", is_flag=True, help="Search the prefill:decode ratio too, simulated, on the "
-              "busiest day with at most 5,000 requests: a section and a verdict more.")  # fmt: skip
+@click.option("--images/--no-images", default=True, help="Also write figures/ as SVG and PNG.")
+@click.option("--forecast", is_flag=True, help="Also forecast the load: one more section and claim.")
+@click.option("--disaggregate", is_flag=True, help="Also search the prefill:decode ratio, simulated, on the "
+              "busiest day with at most 5,000 requests: one more section and claim.")  # fmt: skip
 @engines
 @spanning
 @json_option
@@ -100,11 +100,11 @@ def report(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Page, figures, tables, claims and parameters of a trace.
+    """Write page, figures, tables, claims and parameters of a trace.
 
-    Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. A folder that
-    `burstlens replay`, `experiment` or `disaggregate` wrote gets the page of that; the folders of all shards
-    of a replay become one run in OUT.
+    Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. LOG may also be a
+    folder that `burstlens replay`, `experiment` or `disaggregate` wrote. The folders of all shards of a
+    replay become one run in OUT.
     """
     folder = Path(log[0]) if len(log) == 1 else None
     mark = next((each for each in PAGES if folder is not None and (folder / each).is_file()), None)

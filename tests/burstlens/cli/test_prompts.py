@@ -154,7 +154,7 @@ def test_resuming_with_other_prompts_is_refused(url: str, folder: Path, tmp_path
         (["--prompts", "talk.json", "--tokenizer", "words.json", "--prompt-memory", "1kB"], "are too few"),
         (
             ["--prompts", "talk.json", "--tokenizer", "words.json", "--prompt-memory", "lots"],
-            "is no size; write",
+            "is not a size; write",
         ),
         (["--api", "chat"], "--api chat: needs prompts of text"),
     ],

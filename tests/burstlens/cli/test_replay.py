@@ -33,7 +33,7 @@ def test_what_is_no_time_span_is_refused_with_the_form(text: str, tmp_path: Path
     argv = ["replay", CONSTANT, "--simulate", PRESET, "-o", str(tmp_path / "run"), f"--to={text}"]
     done = burstlens(*argv)
     assert done.returncode == 2
-    assert "no time span; write" in done.stderr
+    assert "not a time span; write" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
