@@ -287,8 +287,10 @@ def test_the_picture_of_the_house_is_that_of_the_import_contracts() -> None:
         if contract["type"] == "layers":
             (package,) = contract.get("containers", ["burstlens"])
             layers = [re.findall(r"\w+", layer.removeprefix("burstlens.")) for layer in contract["layers"]]
-            rooms = [room for layer in layers for room in layer]
+            rank = {room: number for number, layer in enumerate(layers) for room in layer}
             drawn = re.findall(r"\w+", boxes[package.removeprefix("burstlens.")])
             if package == "burstlens":
                 drawn += list(boxes)
-            assert [room for room in drawn if room in rooms] == rooms, package
+            drawn = [room for room in drawn if room in rank]
+            assert set(drawn) == set(rank), package
+            assert [rank[room] for room in drawn] == sorted(rank[room] for room in drawn), package
