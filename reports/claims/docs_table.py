@@ -1,4 +1,4 @@
-"""The paper's numbers beside measured ones, as a table in Markdown: what `docs/explanation/paper.md` holds.
+"""The paper's numbers and measured ones, as the list in Markdown that `docs/explanation/paper.md` contains.
 
 Not here: the checks themselves (see `ledger`).
 """
@@ -10,26 +10,33 @@ from collections.abc import Mapping, Sequence
 from ...analysis.core.claims import Claim
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-"""Marks between which `docs/explanation/paper.md` holds the table."""
+"""The list is between these marks of `docs/explanation/paper.md`."""
 
 
 def table(ledgers: Mapping[str, Sequence[Claim]]) -> str:
     """A section a claim: what the paper says, then each trace's verdict, value and reason.
 
-    `ledgers` holds the checked claims of each trace by its name; a claim that cannot be told from a trace is
-    left out for that trace, and said to be untold where that is so for all of them.
+    Parameters
+    ----------
+    ledgers
+        The checked claims of each trace, by its name, all in the same order.
+
+    Returns
+    -------
+    str
+        Markdown. A claim's section leaves out traces that cannot tell; if none can, one line says so.
     """
     first = next(iter(ledgers.values()))
     out = []
     for place, entry in enumerate(first):
-        told = [(name, ledger[place]) for name, ledger in ledgers.items()]
+        claims = [(name, ledger[place]) for name, ledger in ledgers.items()]
         out += [f"### {entry.id} ({entry.where})", "", f"The paper: {entry.text}", ""]
-        known = [(name, claim) for name, claim in told if claim.verdict != "cannot tell"]
-        for name, claim in known:
+        decided = [(name, claim) for name, claim in claims if claim.verdict != "cannot tell"]
+        for name, claim in decided:
             value = f" {claim.value.rstrip('.')}." if claim.value else ""
             out.append(f"- **{name}: {claim.verdict}.**{value} {claim.why}".rstrip())
-        if not known:
-            out.append(f"- Cannot be told from these traces. {told[0][1].why}".rstrip())
+        if not decided:
+            out.append(f"- These traces cannot tell. {claims[0][1].why}".rstrip())
         out.append("")
     return "\n".join(out)
 
