@@ -81,13 +81,13 @@ def simulated(
 def errors(measured: Experiment, model: Experiment) -> pl.DataFrame:
     """Each trial's measures beside those of the simulated engine; columns of `ERRORS`."""
     rows = []
-    for real, said in zip(
+    for real, modelled in zip(
         measured.trials.iter_rows(named=True), model.trials.iter_rows(named=True), strict=True
     ):
         setting = ", ".join(f"{name} {real[name]}" for name in measured.labels if name != "seed")
         busy = saturated(real)
         for name in COMPARED:
-            one, other = real[name], said[name]
+            one, other = real[name], modelled[name]
             error = other / one - 1 if one and other is not None else None
             rows.append((measured.question.kind, setting, real.get("seed"), busy, name, one, other, error))
     return pl.DataFrame(rows, schema=ERRORS, orient="row")
@@ -119,7 +119,7 @@ def orders(measured: Experiment, model: Experiment) -> pl.DataFrame:
 def agree(one: str, other: str) -> bool:
     """Whether two orders, such as `SRF, FCFS ≈ LRF`, agree on every pair that both tell apart."""
 
-    def told(order: str) -> set[tuple[str, str]]:
+    def ordered_pairs(order: str) -> set[tuple[str, str]]:
         groups = [group.replace(" = ", " ≈ ").split(" ≈ ") for group in order.split(", ")]
         return {
             (a, b)
@@ -129,7 +129,7 @@ def agree(one: str, other: str) -> bool:
             for b in later
         }
 
-    return not told(one) & {(b, a) for a, b in told(other)}
+    return not ordered_pairs(one) & {(b, a) for a, b in ordered_pairs(other)}
 
 
 def summary(found: pl.DataFrame) -> pl.DataFrame:

@@ -181,8 +181,8 @@ class EndpointBackend:
     def title(self) -> str:
         """Model, address and version."""
         version = f", version {self.version}" if self.version else ""
-        said = f"{self.target.model} at {self.target.url}{version}"
-        return f"{said}, SIMULATED by preset {self.simulated}" if self.simulated else said
+        text = f"{self.target.model} at {self.target.url}{version}"
+        return f"{text}, SIMULATED by preset {self.simulated}" if self.simulated else text
 
     def as_dict(self) -> dict[str, Any]:
         """Address, model and settings; never the key."""
@@ -224,60 +224,60 @@ class EndpointBackend:
         except BurstlensError:
             shutil.rmtree(folder)
             raise
-        told = measured(read_record(folder), read_server(folder), workload.span_s, course=course)
-        return replace(told, notes=done.notes)
+        measurement = measured(read_record(folder), read_server(folder), workload.span_s, course=course)
+        return replace(measurement, notes=done.notes)
 
 
 def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, course: bool) -> TrialMeasurement:
     """The measures of a record (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`)."""
     token_sums = TokenSums.of([tokens(record)])
-    said = measure(record, None, token_sums)
-    token, whole, first = (said.latencies[key] for key in ("token_latency_s", "e2e_s", "ttft_s"))
+    summary = measure(record, None, token_sums)
+    token, e2e, first = (summary.latencies[key] for key in ("token_latency_s", "e2e_s", "ttft_s"))
     sent = record["sent_s"].drop_nulls().sort().to_numpy()
     gaps = np.diff(sent)
     values = {
         "token_latency_s": token.mean,
         "token_latency_p90_s": token.p90,
         "jitter_s": token.sd,
-        "e2e_s": whole.mean,
-        "e2e_p90_s": whole.p90,
+        "e2e_s": e2e.mean,
+        "e2e_p90_s": e2e.p90,
         "ttft_s": first.mean,
         "ttft_p50_s": first.p50,
         "ttft_p90_s": first.p90,
         "ttft_p99_s": first.p99,
         "ttft_max_s": first.max,
         "wait_ratio": _wait_ratio(record),
-        "throughput_tps": said.throughput_tps,
-        "throughput_rps": said.throughput_rps,
-        "failure_rate": said.failure_rate.value,
+        "throughput_tps": summary.throughput_tps,
+        "throughput_rps": summary.throughput_rps,
+        "failure_rate": summary.failure_rate.value,
         "kv_cache_use": plateau(server, span_s),
-        "kv_cache_peak": _most(server["kv_cache_use"]),
-        "waiting_peak": _most(server["waiting"]),
+        "kv_cache_peak": _max(server["kv_cache_use"]),
+        "waiting_peak": _max(server["waiting"]),
         **_queues(record, server),
-        "preemptions": _most(server["preemptions"]) - _least(server["preemptions"]),
+        "preemptions": _max(server["preemptions"]) - _min(server["preemptions"]),
         "sent_rps": len(gaps) / float(sent[-1] - sent[0]) if len(gaps) and sent[-1] > sent[0] else math.nan,
         "gap_cv": float(gaps.std() / gaps.mean()) if len(gaps) and gaps.mean() > 0 else math.nan,
-        "requests": float(said.requests),
-        "span_s": said.span_s,
+        "requests": float(summary.requests),
+        "span_s": summary.span_s,
     }
-    kept = _course(seconds(record, server, token_sums=token_sums)) if course else None
+    course_rows = _course(seconds(record, server, token_sums=token_sums)) if course else None
     return TrialMeasurement(
-        {name: value if math.isfinite(value) else None for name, value in values.items()}, kept
+        {name: value if math.isfinite(value) else None for name, value in values.items()}, course_rows
     )
 
 
 def _queues(record: pl.DataFrame, server: pl.DataFrame) -> dict[str, float]:
     """Where requests in flight are, on average over the server's samples while there are any."""
-    told = server.drop_nulls(["running", "waiting"])
-    at = told["at_s"].to_numpy()
+    samples = server.drop_nulls(["running", "waiting"])
+    at = samples["at_s"].to_numpy()
     sent, ended = (record[name].drop_nulls().sort().to_numpy() for name in ("sent_s", "ended_s"))
     flying = np.searchsorted(sent, at, side="right") - np.searchsorted(ended, at, side="right")
-    held = flying > 0
-    if not held.any():
+    busy = flying > 0
+    if not busy.any():
         return {"waiting_mean": math.nan, "outside_mean": math.nan}
-    waiting, running = (told[name].to_numpy()[held] for name in ("waiting", "running"))
+    waiting, running = (samples[name].to_numpy()[busy] for name in ("waiting", "running"))
     # Metrics are of the engine's last step: one sample may tell of a request that has ended since.
-    outside = float(np.mean(flying[held] - waiting - running))
+    outside = float(np.mean(flying[busy] - waiting - running))
     return {"waiting_mean": float(waiting.mean()), "outside_mean": max(outside, 0.0)}
 
 
@@ -308,12 +308,12 @@ def _course(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _most(values: pl.Series) -> float:
+def _max(values: pl.Series) -> float:
     value = values.max()
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def _least(values: pl.Series) -> float:
+def _min(values: pl.Series) -> float:
     value = values.min()
     return float(value) if isinstance(value, int | float) else math.nan
 
@@ -323,10 +323,10 @@ def spans_s(values: Mapping[str, float | None]) -> tuple[float, float] | None:
 
     By its measures; None where nothing was answered, or all was sent at once.
     """
-    requests, rate_rps, whole_s = (values[name] for name in ("requests", "sent_rps", "e2e_p90_s"))
-    if not requests or not rate_rps or whole_s is None:
+    requests, rate_rps, e2e_s = (values[name] for name in ("requests", "sent_rps", "e2e_p90_s"))
+    if not requests or not rate_rps or e2e_s is None:
         return None
-    return (requests - 1) / rate_rps, max(whole_s - (values["ttft_p90_s"] or 0.0), 0.0)
+    return (requests - 1) / rate_rps, max(e2e_s - (values["ttft_p90_s"] or 0.0), 0.0)
 
 
 def is_brief(values: Mapping[str, float | None]) -> bool:

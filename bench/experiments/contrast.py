@@ -81,8 +81,8 @@ def means(trials: pl.DataFrame, by: Sequence[str], measures: Sequence[str] = tup
     for key, group in trials.group_by(by, maintain_order=True):
         row: dict[str, object] = {**dict(zip(by, key, strict=True)), "seeds": group.height}
         for name in measures:
-            told = mean_over_seeds(group[name].drop_nulls().to_numpy())
-            for end, value in (("", told.value), ("_low", told.low), ("_high", told.high)):
+            interval = mean_over_seeds(group[name].drop_nulls().to_numpy())
+            for end, value in (("", interval.value), ("_low", interval.low), ("_high", interval.high)):
                 row[f"{name}{end}"] = value if math.isfinite(value) else None
         rows.append(row)
     return pl.DataFrame(rows, schema_overrides=estimates(*measures), infer_schema_length=None)
@@ -175,8 +175,8 @@ def shown(found: Contrast) -> str:
     """`25.2 against 24.2 ms, difference 1 [0.4, 1.6]`, in units for people."""
     factor, unit = SHOWN_IN.get(MEASURES[found.measure][1], (1.0, MEASURES[found.measure][1]))
     ends = [number(factor * end) for end in (found.difference.low, found.difference.high)]
-    told = f"{number(factor * found.of)} against {number(factor * found.against)} {unit}".rstrip()
-    return f"{told}, difference {number(factor * found.difference.value)} [{ends[0]}, {ends[1]}]"
+    text = f"{number(factor * found.of)} against {number(factor * found.against)} {unit}".rstrip()
+    return f"{text}, difference {number(factor * found.difference.value)} [{ends[0]}, {ends[1]}]"
 
 
 SHOWN_IN = {"s": (1000.0, "ms"), "share": (100.0, "%")}

@@ -31,13 +31,13 @@ class Findings(Displayable):
     @property
     def unfinished(self) -> str:
         """One sentence where trials are missing, else nothing."""
-        asked, done = self.experiment.question, self.experiment.trials.height
-        if asked.finished and done >= asked.trials:
+        question, done = self.experiment.question, self.experiment.trials.height
+        if question.finished and done >= question.trials:
             return ""
-        why = asked.stopped or "it was killed, or still runs"
+        why = question.stopped or "it was killed, or still runs"
         return (
-            f"{done:,} of {asked.trials:,} trials have ended ({why}). Everything below is from those alone; "
-            "the same command goes on, and the page can be made again."
+            f"{done:,} of {question.trials:,} trials have ended ({why}). Everything below is from them; "
+            "the same command runs the rest, and the page can be made again."
         )
 
     @property
@@ -56,28 +56,28 @@ class Findings(Displayable):
 
     def exhibit(self) -> Exhibit:
         """Verdicts of the paper's claims first; the parts inside."""
-        asked = self.experiment.question
+        question = self.experiment.question
         claims = [
             f"{each.verdict}: {each.text} ({each.where}) {each.value} {each.why}" for each in self.claims
         ]
         unfinished = [f"Unfinished. {self.unfinished}"] if self.unfinished else []
-        lines = [*unfinished, *claims, asked.title]
-        told = marks(asked.simulated, asked.synthetic, "workload")
-        return Exhibit(self.title, told, lines, {"trials": self.experiment.trials}, self.parts)
+        lines = [*unfinished, *claims, question.title]
+        badges = marks(question.simulated, question.synthetic, "workload")
+        return Exhibit(self.title, badges, lines, {"trials": self.experiment.trials}, self.parts)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON knows it."""
-        asked = self.experiment.question
+        question = self.experiment.question
         return {
-            "experiment": asked.kind,
+            "experiment": question.kind,
             "title": self.title,
-            "engine": asked.title,
-            "simulated": asked.simulated,
-            "synthetic": asked.synthetic,
-            "seeds": list(asked.seeds),
+            "engine": question.title,
+            "simulated": question.simulated,
+            "synthetic": question.synthetic,
+            "seeds": list(question.seeds),
             "trials": self.experiment.trials.height,
-            "finished": asked.finished,
-            "facts": dict(asked.facts),
+            "finished": question.finished,
+            "facts": dict(question.facts),
             "notes": self.notes,
             "claims": [claim.as_dict() for claim in self.claims],
             "parts": {
@@ -101,8 +101,8 @@ def findings(experiment: Experiment) -> Findings:
     if experiment.trials.is_empty():
         raise InputError(f"{experiment.folder}: no trial has ended yet; the same command goes on")
     found = KINDS[kind](experiment)
-    told = marks(experiment.question.simulated, experiment.question.synthetic, "workload")
-    return replace(found, parts=tuple(replace(part, marks=told) for part in found.parts))
+    badges = marks(experiment.question.simulated, experiment.question.synthetic, "workload")
+    return replace(found, parts=tuple(replace(part, marks=badges) for part in found.parts))
 
 
 def _maf2(experiment: Experiment) -> Findings:

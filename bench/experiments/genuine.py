@@ -36,7 +36,7 @@ PASSAGES = (
 class Genuine:
     """What the passages tell of a model."""
 
-    told: bool
+    known: bool
     """Whether the server tells how likely a prompt is; without that nothing is known."""
     margin: float
     """Nats per token by which the passages are likelier than their words in other orders, on average."""
@@ -44,7 +44,7 @@ class Genuine:
     @property
     def learnt(self) -> bool:
         """Whether the model knows sentences from words."""
-        return self.told and self.margin >= MARGIN
+        return self.known and self.margin >= MARGIN
 
 
 def genuine(target: Target) -> Genuine:
@@ -80,21 +80,21 @@ async def _likelihood(http: ClientSession, target: Target, text: str) -> float |
     body = {"model": target.model, "prompt": text, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 1}
     try:
         async with http.post(f"{target.url}/v1/completions", json=body) as response:
-            said = await response.json(content_type=None) if response.status == 200 else {}
+            answer = await response.json(content_type=None) if response.status == 200 else {}
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
-    return _mean(said)
+    return _mean(answer)
 
 
-def _mean(said: Any) -> float | None:
+def _mean(answer: Any) -> float | None:
     """The mean of an answer's `prompt_logprobs`, as vLLM has them; None where there are none.
 
     Each entry maps a few token ids to their log-likelihood, the prompt's own token first.
     """
     try:
-        entries = said["choices"][0]["prompt_logprobs"]
-        told = [next(iter(entry.values())) for entry in entries[1:] if entry]
-        values = [float(each["logprob"] if isinstance(each, dict) else each) for each in told]
+        entries = answer["choices"][0]["prompt_logprobs"]
+        first_values = [next(iter(entry.values())) for entry in entries[1:] if entry]
+        values = [float(each["logprob"] if isinstance(each, dict) else each) for each in first_values]
     except (KeyError, IndexError, TypeError, ValueError, StopIteration):
         return None
     return sum(values) / len(values) if values else None

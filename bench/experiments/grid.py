@@ -36,7 +36,7 @@ PAIRED: Mapping[str, tuple[float, ...]] = {SHAPE: (0.3, 1.0), SCALE: (1.0, 4.0),
 CONSTANT, LINEAR, QUADRATIC = PROFILES = ("constant", "linear", "quadratic")
 """The value all the time; a straight decline over the run from the larger of value and start to the
 smaller; a parabola from the start through the value at half time and back."""
-HELD_SCALE, EQUAL = MODES = ("scale held", "equal rate")
+FIXED_SCALE, EQUAL = MODES = ("scale held", "equal rate")
 """The paper's way, in which a smaller shape is also a higher rate since the mean gap is shape × scale; and
 the scale adapted, at every instant, so that the rate stays that of the start: burstiness alone."""
 ORIGIN = "start"
@@ -88,7 +88,7 @@ class Grid:
 
     def settings(self) -> list[GridPoint]:
         """The start, each parameter alone, then pairs."""
-        out = [GridPoint(ORIGIN, CONSTANT, HELD_SCALE, **self.start)]
+        out = [GridPoint(ORIGIN, CONSTANT, FIXED_SCALE, **self.start)]
         for varied in (*((name,) for name in PARAMETERS), *itertools.combinations(PARAMETERS, 2)):
             table = self.values if len(varied) == 1 else self.paired
             for profile, mode in itertools.product(self.profiles, modes_of(varied)):
@@ -115,7 +115,7 @@ class Grid:
 
 def modes_of(varied: Sequence[str]) -> tuple[str, ...]:
     """Both where a shape is varied and the scale is free to be adapted, else only the paper's."""
-    return MODES if SHAPE in varied and SCALE not in varied else (HELD_SCALE,)
+    return MODES if SHAPE in varied and SCALE not in varied else (FIXED_SCALE,)
 
 
 def grid_of(

@@ -239,14 +239,14 @@ class LoadComparison(Part):
         for (rate, of, against), pairs in groupby(
             self.pairs.all, lambda pair: (pair.at, pair.of, pair.against)
         ):
-            told = [pair.found for pair in pairs]
+            contrasts = [pair.found for pair in pairs]
             words = []
             for word in (HIGHER, LOWER):
-                named = [f"{MEASURES[c.measure][0]}{_by(c)}" for c in told if c.word == word]
+                named = [f"{MEASURES[c.measure][0]}{_by(c)}" for c in contrasts if c.word == word]
                 if named:
                     words.append(f"{word}: {', '.join(named)}")
             for word in (NOISE, SAME, UNTOLD):
-                level = [MEASURES[c.measure][0] for c in told if c.word == word]
+                level = [MEASURES[c.measure][0] for c in contrasts if c.word == word]
                 if level:
                     words.append(f"{word}: {', '.join(level)}")
             out.append(f"At {number(float(rate))} requests/s, {of} against {against}: {'; '.join(words)}.")
@@ -275,12 +275,12 @@ class Courses(Part):
             return out
         for (rate, kind), course in self.courses.group_by(["rate_rps", "workload"], maintain_order=True):
             sent = course["sent"]
-            mean, most = float(sent.mean() or 0.0), float(sent.max() or 0.0)  # type: ignore[arg-type]
+            mean, peak = float(sent.mean() or 0.0), float(sent.max() or 0.0)  # type: ignore[arg-type]
             step = float(course["at_s"][1] - course["at_s"][0]) if course.height > 1 else 1.0
             if mean:
                 out.append(
                     f"{kind} at {number(float(rate))} requests/s: the busiest {number(step)} s hold "
-                    f"{number(most / mean)} times the mean rate."
+                    f"{number(peak / mean)} times the mean rate."
                 )
         return out
 

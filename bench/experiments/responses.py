@@ -51,7 +51,7 @@ def check(engine: EndpointBackend) -> list[str]:
             "lengths that it is asked for, so comparing them would mean nothing; give a real server"
         )
     found = genuine(engine.target)
-    if not found.told:
+    if not found.known:
         return [
             f"{where} does not tell how likely a prompt is, so it is not known whether its weights are "
             "real: with dummy weights the answer means nothing."
@@ -67,8 +67,8 @@ def check(engine: EndpointBackend) -> list[str]:
     ]
 
 
-def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: int) -> Workload:
-    """Answered requests of a trace in random order: `most` of them, or all that there are,
+def sample(trace: Trace, service: str | None, limit: int, rate_rps: float, seed: int) -> Workload:
+    """Answered requests of a trace in random order: `limit` of them, or all that there are,
     evenly spaced at `rate_rps`.
 
     Their response lengths stay in the workload, as what the trace has; they are not what is asked for.
@@ -80,10 +80,10 @@ def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: 
     if service is None and "conversation" in streams_of(trace)["service"]:
         service = "conversation"
     found = requests_of(trace, service=service)
-    told = found.filter((pl.col("request_tokens") > 0) & (pl.col("response_tokens") > 0))
-    if told.is_empty():
+    rows = found.filter((pl.col("request_tokens") > 0) & (pl.col("response_tokens") > 0))
+    if rows.is_empty():
         raise InputError(f"{trace.info.name}: no request tells both of its lengths")
-    drawn = told.sample(min(most, told.height), shuffle=True, seed=seed)
+    drawn = rows.sample(min(limit, rows.height), shuffle=True, seed=seed)
     known = drawn.select(
         "service",
         "model",
@@ -91,7 +91,7 @@ def sample(trace: Trace, service: str | None, most: int, rate_rps: float, seed: 
         "response_tokens",
         at_s=pl.int_range(pl.len()) / rate_rps,
     )
-    recipe = {"source": trace.info.name, "service": service, "first": most, "seed": seed}
+    recipe = {"source": trace.info.name, "service": service, "first": limit, "seed": seed}
     return Workload(requests_frame(known), trace.info.name, trace.info.synthetic, recipe)
 
 
@@ -130,14 +130,14 @@ class Answers(Part):
         trace, model = self.sides.to_dicts()
         longer = "longer" if self.difference.value > 0 else "shorter"
         low, high = sorted(abs(end) for end in (self.difference.low, self.difference.high))
-        told = (
+        longer_text = (
             f"{number(abs(self.difference.value))} tokens {longer} [{number(low)}, {number(high)}]"
             if self.difference.low > 0 or self.difference.high < 0
             else f"as long within noise ({number(self.difference.value)} tokens "
             f"[{number(self.difference.low)}, {number(self.difference.high)}])"
         )
         return [
-            f"On the same {trace['n']:,} requests the served model's responses are {told} on average: "
+            f"On the same {trace['n']:,} requests the served model's responses are {longer_text} on average: "
             f"{number(model['mean'])} tokens, the trace has {number(trace['mean'])}.",
             f"The two distributions of response lengths are {number(100 * self.distance)} % apart "
             "(Kolmogorov–Smirnov distance).",
@@ -150,14 +150,14 @@ class Answers(Part):
 
 def parts(experiment: Experiment) -> tuple[Answers, Lengths]:
     """Both sides of every answered request, and what describes a trace's lengths for both of them."""
-    asked = []
+    pairs = []
     for folder in sorted((experiment.folder / RUNS).iterdir(), key=lambda path: int(path.name)):
         record = read_record(folder).filter(pl.col("outcome").is_in(ANSWERED), pl.col("response_tokens") > 0)
         load = read_workload(folder).requests.select(
             "request_id", "at_s", "service", "model", "request_tokens", trace_tokens="response_tokens"
         )
-        asked.append(load.join(record.select("request_id", model_tokens="response_tokens"), on="request_id"))
-    both = pl.concat(asked)
+        pairs.append(load.join(record.select("request_id", model_tokens="response_tokens"), on="request_id"))
+    both = pl.concat(pairs)
     if both.height < 2:
         raise InputError(f"{experiment.folder}: fewer than two requests were answered; nothing to compare")
     return _answers(both, int(experiment.question.facts["cap"])), _lengths(both, experiment)
@@ -187,7 +187,7 @@ def _answers(both: pl.DataFrame, cap: int) -> Answers:
     ):
         if group.height < FEWEST:
             continue
-        held = mean_over_seeds((group["model_tokens"] - group["trace_tokens"]).to_numpy().astype(float))
+        paired = mean_over_seeds((group["model_tokens"] - group["trace_tokens"]).to_numpy().astype(float))
         bins.append(
             {
                 "request_low": math.ceil(math.exp(int(at) / BINS_PER_E) - 1e-9),
@@ -197,20 +197,20 @@ def _answers(both: pl.DataFrame, cap: int) -> Answers:
                 "trace_sd": group["trace_tokens"].std(),
                 "model_mean": group["model_tokens"].mean(),
                 "model_sd": group["model_tokens"].std(),
-                "difference": held.value,
-                "difference_low": held.low,
-                "difference_high": held.high,
+                "difference": paired.value,
+                "difference_low": paired.low,
+                "difference_high": paired.high,
             }
         )
     trace, model = (np.sort(both[c].to_numpy()) for c in ("trace_tokens", "model_tokens"))
     at_all = np.union1d(trace, model)
-    apart = np.abs(
+    distances = np.abs(
         np.searchsorted(trace, at_all, side="right") / len(trace)
         - np.searchsorted(model, at_all, side="right") / len(model)
     )
     difference = mean_over_seeds((both["model_tokens"] - both["trace_tokens"]).to_numpy().astype(float))
     table = pl.DataFrame(bins, infer_schema_length=None)
-    return Answers((), pl.DataFrame(rows), table, difference, float(apart.max()), cap)
+    return Answers((), pl.DataFrame(rows), table, difference, float(distances.max()), cap)
 
 
 def _lengths(both: pl.DataFrame, experiment: Experiment) -> Lengths:
@@ -245,9 +245,9 @@ def _lengths(both: pl.DataFrame, experiment: Experiment) -> Lengths:
 def statements(answers: Answers, lengths: Lengths) -> dict[str, bool | None]:
     """What the paper says of Llama-2-13b-chat beside ChatGPT, asked of the model in hand."""
     slopes = {row["service"]: row for row in lengths.frames["slope"].to_dicts() if row["range"] == "all"}
-    held: dict[str, bool | None] = {}
+    outcomes: dict[str, bool | None] = {}
     shorter = answers.difference
-    held["the trace's responses are shorter than the model's"] = (
+    outcomes["the trace's responses are shorter than the model's"] = (
         True if shorter.low > 0 else False if shorter.high < 0 else None
     )
     for words, side, sign in (
@@ -256,19 +256,19 @@ def statements(answers: Answers, lengths: Lengths) -> dict[str, bool | None]:
     ):
         row = slopes.get(side)
         if row is None or row["slope_low"] is None:
-            held[words] = None
+            outcomes[words] = None
             continue
         low, high = sorted((sign * row["slope_low"], sign * row["slope_high"]))
-        held[words] = True if low > 0 else False if high < 0 else None
-    return held
+        outcomes[words] = True if low > 0 else False if high < 0 else None
+    return outcomes
 
 
 def value(answers: Answers) -> str:
     """The means of both sides and their paired difference."""
     trace, model = answers.sides.to_dicts()
-    told = answers.difference
+    difference = answers.difference
     return (
         f"mean response {number(model['mean'])} tokens against {number(trace['mean'])} in the trace, "
-        f"difference {number(told.value)} [{number(told.low)}, {number(told.high)}]; rank correlation "
-        f"with the request {number(model['spearman'])} against {number(trace['spearman'])}"
+        f"difference {number(difference.value)} [{number(difference.low)}, {number(difference.high)}]; "
+        f"rank correlation with the request {number(model['spearman'])} against {number(trace['spearman'])}"
     )

@@ -67,7 +67,7 @@ class Range:
 
     start_s: float
     end_s: float
-    held: Mapping[str, float]
+    requests: Mapping[str, float]
 
 
 def services_of(content: Mapping[str, Any]) -> list[str]:
@@ -107,20 +107,20 @@ def picked(
         starts = np.unique(np.concatenate([at for at, _, _ in windows.values()]))
         inside = starts + length_s <= max(end[-1] for _, end, _ in windows.values())
         starts = starts[inside] if inside.any() else starts[:1]
-    held = {service: _held(*windows[service], starts, length_s) for service in services}
-    least = np.min(list(held.values()), axis=0)
+    counts = {service: _requests_in(*windows[service], starts, length_s) for service in services}
+    least = np.min(list(counts.values()), axis=0)
     enough = np.flatnonzero(least >= FEWEST)
     if not len(enough):
         best = int(np.argmax(least))
-        told = ", ".join(f"{number(float(n[best]))} of {service}" for service, n in held.items())
+        texts = ", ".join(f"{number(float(n[best]))} of {service}" for service, n in counts.items())
         where = f"the range from {starts[best]:g} s on" if len(starts) == 1 else "the best range"
         raise InputError(
-            f"{where} of {length_s:g} s holds {told}; {FEWEST} of each are needed: lengthen it with "
+            f"{where} of {length_s:g} s holds {texts}; {FEWEST} of each are needed: lengthen it with "
             f"{option('range_s')}"
         )
     chosen = int(np.random.default_rng([seed, len(starts)]).choice(enough))
     begin = float(starts[chosen])
-    return Range(begin, begin + length_s, {service: float(n[chosen]) for service, n in held.items()})
+    return Range(begin, begin + length_s, {service: float(n[chosen]) for service, n in counts.items()})
 
 
 def _windows(content: Mapping[str, Any], service: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -131,7 +131,7 @@ def _windows(content: Mapping[str, Any], service: str) -> tuple[np.ndarray, np.n
     return start, start + float(content["window_s"]), np.array([float(row["n"]) for row in rows])
 
 
-def _held(
+def _requests_in(
     start: np.ndarray, end: np.ndarray, n: np.ndarray, begins: np.ndarray, length_s: float
 ) -> np.ndarray:
     """Requests in ranges that begin at `begins`, a window cut in part counting in part."""
@@ -280,14 +280,15 @@ class PolicyComparison(Part):
             factor, shown_unit = SHOWN_IN.get(unit, (1.0, unit))
             here = self.means.filter(pl.col("service") == row["service"])
             value = dict(zip(here["policy"], here[row["measure"]], strict=True))
-            told = ", ".join(f"{p} {number(factor * value[p])}" for p in POLICIES)
+            values = ", ".join(f"{p} {number(factor * value[p])}" for p in POLICIES)
             ties = [
                 f"{a} and {b} within noise" for a, b in _neighbours(row["order"], " ≈ ")
             ] + [f"{a} and {b} the same" for a, b in _neighbours(row["order"], " = ")]  # fmt: skip
             order = row["order"].replace(" ≈ ", ", ").replace(" = ", ", ")
             tied = f"; {'; '.join(ties)}" if ties else ""
             out.append(
-                f"{row['service']}, {words}: {told} {shown_unit}".rstrip() + f" (best first: {order}{tied})."
+                f"{row['service']}, {words}: {values} {shown_unit}".rstrip()
+                + f" (best first: {order}{tied})."
             )
         return out
 
@@ -321,14 +322,14 @@ class Waits(Part):
         for service in self.ratios["service"].unique(maintain_order=True) if self.ratios.height else []:
             rows = self.ratios.filter(pl.col("service") == service).drop_nulls("wait_ratio")
             worst = self.waits.filter(service=service, measure="ttft_max_s").drop_nulls("seconds")
-            told = ", ".join(f"{r['policy']} {number(r['seconds'])} s" for r in worst.iter_rows(named=True))
-            if told:
-                out.append(f"{service}, the worst wait for a first token: {told}.")
-            told = ", ".join(f"{r['policy']} {number(r['wait_ratio'])}" for r in rows.iter_rows(named=True))
-            if told:
+            texts = ", ".join(f"{r['policy']} {number(r['seconds'])} s" for r in worst.iter_rows(named=True))
+            if texts:
+                out.append(f"{service}, the worst wait for a first token: {texts}.")
+            texts = ", ".join(f"{r['policy']} {number(r['wait_ratio'])}" for r in rows.iter_rows(named=True))
+            if texts:
                 out.append(
                     f"{service}: the third with the longest prompts waits so many times as long as the "
-                    f"third with the shortest: {told}."
+                    f"third with the shortest: {texts}."
                 )
         return out
 
@@ -340,8 +341,8 @@ def parts(experiment: Experiment) -> tuple[PolicyComparison, Waits]:
     for service in done["service"].unique(maintain_order=True):
         here = done.filter(pl.col("service") == service)
         peak = here["waiting_peak"].drop_nulls()
-        if told := _in_front(here):
-            missing.append(f"{service}: {told}")
+        if reason := _in_front(here):
+            missing.append(f"{service}: {reason}")
         elif len(peak) and float(peak.max()) < 1:  # type: ignore[arg-type]
             missing.append(
                 f"{service}: no request was seen waiting, and without a queue no order of serving can "

@@ -35,7 +35,7 @@ from .grid import (
     CONSTANT,
     EQUAL,
     EXPONENT,
-    HELD_SCALE,
+    FIXED_SCALE,
     LINEAR,
     ORIGIN,
     PARAMETERS,
@@ -64,21 +64,21 @@ COMPARED = (
     "kv_cache_use",
     "kv_cache_peak",
 )
-TOLD = {
+IN_SENTENCES = {
     "token_latency_s": "token latency",
     "e2e_p90_s": "p90 end to end",
     "throughput_tps": "throughput",
     "failure_rate": "failures",
 }
 """What sentences name, in short words."""
-LOADED = {"kv_cache_use": "KV-cache use"} | TOLD
+LOADED = {"kv_cache_use": "KV-cache use"} | IN_SENTENCES
 STEPPED = ("failure_rate", "token_latency_s", "throughput_tps")
 THIRDS = ("token_latency_s", "throughput_tps", "failure_rate", "kv_cache_use")
 """Measured in the first and in the last third of a run."""
 INTERACTING = ("token_latency_s", "throughput_tps", "failure_rate")
 """Measures for which two parameters together are set against the sum of each alone."""
 WAYS = {
-    HELD_SCALE: "scale held, so a smaller shape is also a higher rate",
+    FIXED_SCALE: "scale held, so a smaller shape is also a higher rate",
     EQUAL: "equal rate, the scale adapted: burstiness alone",
 }
 """How the two modes are told of a shape."""
@@ -91,7 +91,7 @@ PROFILE_WORDS = {
     LINEAR: "falling in a line between start and value",
     QUADRATIC: "from the start to the value at half time and back",
 }
-RANK = {name: i for i, name in enumerate((HELD_SCALE, EQUAL, CONSTANT, LINEAR, QUADRATIC))}
+RANK = {name: i for i, name in enumerate((FIXED_SCALE, EQUAL, CONSTANT, LINEAR, QUADRATIC))}
 """The order in which tables list modes and profiles."""
 NO_FAILURE = (
     "No request failed in any trial, so failures were not put to the test: lower the limit of queued "
@@ -146,8 +146,8 @@ class Varied(Part):
         series = own.select("profile", "mode").unique(maintain_order=True)
         begun = begin.drop("profile", "mode").join(series, how="cross")
         order = ("mode", "profile") if len(modes_of((parameter,))) > 1 else ("profile",)
-        kept = [c for c in own.columns if c not in ("parameter", "mode", "profile", *PARAMETERS)]
-        both = pl.concat(each.select(*order, parameter, *kept) for each in (own, begun))
+        measures = [c for c in own.columns if c not in ("parameter", "mode", "profile", *PARAMETERS)]
+        both = pl.concat(each.select(*order, parameter, *measures) for each in (own, begun))
         ranks = (pl.col(name).replace_strict(RANK, return_dtype=pl.Int64) for name in order)
         return both.sort(*ranks, parameter)
 
@@ -173,10 +173,10 @@ class Varied(Part):
             return ""
         row = rows.row(0, named=True)
         values = ", ".join(f"{name} {number(self.start[name])}" for name in PARAMETERS)
-        told = ", ".join(f"{words} {_amount(m, row[m])}" for m, words in LOADED.items())
+        amounts = ", ".join(f"{words} {_amount(m, row[m])}" for m, words in LOADED.items())
         return (
             f"The start ({values}), a scale of 1 being {number(self.factor, 4)} s: "
-            f"{number(row['sent_rps'])} requests/s, {told}."
+            f"{number(row['sent_rps'])} requests/s, {amounts}."
         )
 
     def _range(self, parameter: str, profile: str, mode: str) -> str:
@@ -189,23 +189,26 @@ class Varied(Part):
         if here.height < 2:
             return ""
         ends = [here.row(at, named=True) for at in (0, -1)]
-        told = [f"{words} {' → '.join(_amount(m, end[m]) for end in ends)}" for m, words in TOLD.items()]
+        amounts = [
+            f"{words} {' → '.join(_amount(m, end[m]) for end in ends)}" for m, words in IN_SENTENCES.items()
+        ]
         how = WAYS[mode] if parameter == SHAPE else HOW[parameter]
         against = [self._against(parameter, profile, mode, end[parameter]) for end in ends]
         return (
             f"{parameter} {' → '.join(number(end[parameter]) for end in ends)}, {PROFILE_WORDS[profile]} "
-            f"({how}): {', '.join(told)}. Against the start, {'; '.join(text for text in against if text)}."
+            f"({how}): {', '.join(amounts)}. Against the start, "
+            f"{'; '.join(text for text in against if text)}."
         )
 
     def _against(self, parameter: str, profile: str, mode: str, value: float) -> str:
         """What is higher, lower or neither at a value."""
         by_word: dict[str, list[str]] = {}
-        for m, words in TOLD.items():
+        for m, words in IN_SENTENCES.items():
             found = self.differs(parameter, profile, mode, value, m)
             if found:
                 by_word.setdefault(found.word, []).append(words)
-        told = ", ".join(f"{' and '.join(names)} {word}" for word, names in by_word.items())
-        return f"at {number(value)} {told}" if told else ""
+        differences = ", ".join(f"{' and '.join(names)} {word}" for word, names in by_word.items())
+        return f"at {number(value)} {differences}" if differences else ""
 
 
 def _amount(measure: str, value: float | None) -> str:
@@ -279,12 +282,12 @@ class Steps(Part):
             if steep is None:
                 continue
             count = sum(s.sudden() is True for s in here)
-            told = "; ".join(f"{MEASURES[m][0]} {shown(steep.of[m])}" for m in STEPPED)
+            moves = "; ".join(f"{MEASURES[m][0]} {shown(steep.of[m])}" for m in STEPPED)
             out += [
                 f"Shape ({way}): {count or 'none'} of {len(here)} changes by at most {100 * SMALL:g} % "
                 f"raises the failure rate by more than {100 * SUDDEN:g} points beyond noise.",
                 f"The steepest ({mode}, {steep.profile}), shape {number(steep.above)} → "
-                f"{number(steep.below)}: {told}.",
+                f"{number(steep.below)}: {moves}.",
             ]
         return out
 
@@ -351,11 +354,11 @@ class Thirds(Part):
                 self.drift(mode, profile, shape, m, FIRST_THIRD)
                 for m in ("token_latency_s", "failure_rate", "throughput_tps")
             ]
-            told = [f"{MEASURES[each.measure][0]} {shown(each)}" for each in found if each]
+            drifts = [f"{MEASURES[each.measure][0]} {shown(each)}" for each in found if each]
             how = "declining in a line" if profile == LINEAR else "dipping at half time and coming back"
             out.append(
                 f"Shape {how}, {number(self.start_shape)} and {number(shape)} ({mode}), last third of the "
-                f"run against the first: {'; '.join(told)}."
+                f"run against the first: {'; '.join(drifts)}."
             )
         return out
 
@@ -393,15 +396,17 @@ class Paired(Part):
                 continue
             row = here.sort("failure_rate", "kv_cache_use").row(-1, named=True)
             at = " and ".join(f"{name} {number(row[name])}" for name in both)
-            told = ", ".join(f"{words} {_amount(m, row[m])}" for m, words in LOADED.items())
-            out.append(f"{pair}, {mode}, heaviest at {at}: {told}{self._more(row)}.")
+            amounts = ", ".join(f"{words} {_amount(m, row[m])}" for m, words in LOADED.items())
+            out.append(f"{pair}, {mode}, heaviest at {at}: {amounts}{self._more(row)}.")
         return out
 
     def _more(self, row: Mapping[str, Any]) -> str:
         """What the two do together beyond the sum of each alone."""
         wanted = {name: row[name] for name in ("pair", "mode", "profile", *PARAMETERS)}
-        told = [f"{TOLD[each.measure]} {each.word}" for labels, each in self.found if labels == wanted]
-        return f"; beyond the sum of both alone: {', '.join(told)}" if told else ""
+        differences = [
+            f"{IN_SENTENCES[each.measure]} {each.word}" for labels, each in self.found if labels == wanted
+        ]
+        return f"; beyond the sum of both alone: {', '.join(differences)}" if differences else ""
 
 
 def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
@@ -412,7 +417,7 @@ def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
     if not (done["failure_rate"].fill_null(0.0) > 0).any():
         missing += (NO_FAILURE,)
     alone = done.filter(~pl.col("parameter").str.contains(WITH, literal=True))
-    names = list(GridPoint(ORIGIN, CONSTANT, HELD_SCALE, **start).labels())
+    names = list(GridPoint(ORIGIN, CONSTANT, FIXED_SCALE, **start).labels())
     settings = alone.filter(pl.col("parameter") != ORIGIN).select(names).unique(maintain_order=True)
     found = tuple(
         (row, contrast(alone, m, row, {"parameter": ORIGIN}))
@@ -431,7 +436,7 @@ def _ends(alone: pl.DataFrame, start: Mapping[str, float]) -> dict[str, Ends]:
     """For each parameter that was varied, the load at both ends of its range, the start among its values."""
     out = {}
     for name in PARAMETERS:
-        labels: dict[str, Label] = {"parameter": name, "profile": CONSTANT, "mode": HELD_SCALE}
+        labels: dict[str, Label] = {"parameter": name, "profile": CONSTANT, "mode": FIXED_SCALE}
         here = alone.filter(pl.col(key) == label for key, label in labels.items())
         if here.is_empty():
             continue
@@ -532,7 +537,7 @@ def _paired(done: pl.DataFrame, start: Mapping[str, float]) -> Paired:
             axes.append(
                 done.filter(
                     pl.col("parameter") == name,
-                    pl.col("mode") == (mode if mode in modes_of((name,)) else HELD_SCALE),
+                    pl.col("mode") == (mode if mode in modes_of((name,)) else FIXED_SCALE),
                     pl.col("profile") == profile,
                     pl.col(name).is_in(here[name].unique().to_list()),
                 )
@@ -589,14 +594,14 @@ def statements(varied: Varied, steps: Steps, thirds: Thirds) -> dict[str, bool |
             )
         for words, m in (("latency", "token_latency_s"), ("failures", "failure_rate")):
             out[f"a linear decline of α ends with more {words} ({mode})"] = thirds.degrades(mode, m)
-    for said, parameter, word in (
+    for claim, parameter, word in (
         ("a larger β as a rate (a smaller scale)", SCALE, LOWER),
         ("a larger β as a scale", SCALE, HIGHER),
         ("a smaller λ", EXPONENT, LOWER),
     ):
         ends = varied.ends.get(parameter)
         decided = ends is not None and ends.found.word in (HIGHER, LOWER, SAME)
-        out[f"{said} loads more"] = ends.found.word == word if ends and decided else None
+        out[f"{claim} loads more"] = ends.found.word == word if ends and decided else None
     return out
 
 
@@ -606,10 +611,10 @@ def value(varied: Varied, steps: Steps, thirds: Thirds) -> str:
     for mode in WAYS:
         steep = steps.steepest(mode)
         if steep:
-            told = ", ".join(f"{MEASURES[m][0]} {shown(steep.of[m])}" for m in STEPPED)
+            moves = ", ".join(f"{MEASURES[m][0]} {shown(steep.of[m])}" for m in STEPPED)
             out.append(
                 f"α {number(steep.above)} → {number(steep.below)} ({mode}, {steep.profile}, the small change "
-                f"with most new failures): {told}"
+                f"with most new failures): {moves}"
             )
         shape = thirds.lowest(mode, LINEAR)
         for m in ("token_latency_s", "failure_rate"):

@@ -201,9 +201,9 @@ def _begun(question: Question, folder: Path) -> Question:
     """Make the folder, or see that it holds the same question; the question that it holds."""
     if is_experiment(folder):
         before = _question(folder)
-        was_asked, now_asked = (json.loads(json.dumps(to_dict(each))) for each in (before, question))
+        earlier, current = (json.loads(json.dumps(to_dict(each))) for each in (before, question))
         for what in ("kind", "asked", "engine"):
-            was, now = was_asked[what], now_asked[what]
+            was, now = earlier[what], current[what]
             if was != now:
                 raise InputError(
                     f"{folder}: has another experiment ({_differs(what, was, now)}); name "

@@ -10,6 +10,7 @@ from ...analysis.core.errors import BurstlensError, InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from ...analysis.trace.trace import Trace
+from ..record.versioned_json import from_dict
 from ..simulated.presets import load_preset
 from ..workload.busiest import busiest_of_trace
 from ..workload.from_trace import workloads_by_seed
@@ -43,7 +44,7 @@ def search_trace(
         loads = tuple(ScalableLoad.of(one, preset, span_s) for one in made)
         origin = Origin(
             source=trace.info.name,
-            cut=None if cut is None else Cut(**cut.as_dict()),
+            cut=None if cut is None else from_dict(Cut, cut.as_dict()),
             recipe=dict(made[0].recipe),
         )
         spec = SearchSpec(loads, None, Serving.of(preset), loads[0].span_s / WINDOWS, BEAM, seeds=seeds)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from ...analysis.core.atomic_write import write_json
@@ -123,8 +124,8 @@ class Cut(Struct, frozen=True):
     requests: int
     of: int
     """Requests of the load that it was cut from."""
-    most: int
-    """The limit of requests that it was to stay within."""
+    limit: int = msgspec.field(name="most")
+    """Requests that it was to stay within (key `most` of the file)."""
     first: int | None = None
     """The first so many of its requests, where even the shortest part has more than the limit."""
 

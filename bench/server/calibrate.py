@@ -75,14 +75,30 @@ def calibrate(
     measure: Callable[[Workload], float],
     *,
     tolerance: float = TOLERANCE,
-    most: int = 12,
+    max_trials: int = 12,
     progress: Progress | None = None,
 ) -> Calibration:
     """Find the scale of the rate at which `measure` gives a KV-cache use of `kv`, a share of 1.
 
-    `workload_at(scale)` makes the load, `measure` runs it and returns the mean use over its plateau (see
-    `plateau`). At most `most` trials, the first at scale 1; the search ends with the first that is within
-    `tolerance`. BurstlensError where `kv` is no share, or a trial measures nothing.
+    Parameters
+    ----------
+    kv
+        The wanted use.
+    workload_at
+        Makes the load at a scale of the rate.
+    measure
+        Runs a load and returns the mean use over its plateau (see `plateau`).
+    tolerance
+        The search ends with the first trial that comes as near as this.
+    max_trials
+        Limit of trials; the first is at scale 1.
+
+    Raises
+    ------
+    InputError
+        `kv` is not between 0 and 1.
+    EndpointError
+        A trial measured nothing.
     """
     if not 0 < kv < 1:
         raise InputError(
@@ -92,9 +108,9 @@ def calibrate(
     tried: list[tuple[float, float]] = []
     rates: list[float] = []
     scale: float | None = 1.0
-    why = f"{most} trials came no nearer"
-    while scale is not None and len(tried) < most:
-        show(f"trial {len(tried) + 1} at scale {number(scale, 4)}", len(tried) / most)
+    why = f"{max_trials} trials came no nearer"
+    while scale is not None and len(tried) < max_trials:
+        show(f"trial {len(tried) + 1} at scale {number(scale, 4)}", len(tried) / max_trials)
         workload = workload_at(scale)
         used = measure(workload)
         if not math.isfinite(used):
@@ -152,8 +168,8 @@ def _next(tried: list[tuple[float, float]], wanted: float) -> tuple[float | None
 
 def _odds(used: float) -> float:
     """u / (1 − u), kept from its ends."""
-    held = min(max(used, 1e-3), 0.995)
-    return held / (1 - held)
+    share = min(max(used, 1e-3), 0.995)
+    return share / (1 - share)
 
 
 def _stride(ratio: float) -> float:

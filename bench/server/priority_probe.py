@@ -63,10 +63,10 @@ def judged(order: Callable[[int], pl.DataFrame], url: str) -> bool | None:
         record = order(requests)
         answered = record.filter(pl.col("first_token_s").is_not_null()).sort("request_id")
         if answered.height < 3:
-            said = next((text for text in record["error"].drop_nulls()), "no reason was given")
-            if "priorit" in said.lower():
-                raise EndpointError(f"server {url} {REMEDY}: {said}")
-            raise EndpointError(f"{url}: answers none of the requests that ask how it schedules: {said}")
+            reason = next((text for text in record["error"].drop_nulls()), "no reason was given")
+            if "priorit" in reason.lower():
+                raise EndpointError(f"server {url} {REMEDY}: {reason}")
+            raise EndpointError(f"{url}: answers none of the requests that ask how it schedules: {reason}")
         first = answered["first_token_s"].to_numpy()
         tau = _tau(first)
         if tau < -LEAST_TAU:

@@ -67,9 +67,9 @@ class StepFit:
 
     def __str__(self) -> str:
         """Constants and residuals in one line."""
-        told = ", ".join(f"{name} {value:.3g}" for name, value in structs.asdict(self.latency).items())
+        constants = ", ".join(f"{name} {value:.3g}" for name, value in structs.asdict(self.latency).items())
         return (
-            f"{told}; {self.steps.height} steps ({self.left_out} left out), relative residual p50 "
+            f"{constants}; {self.steps.height} steps ({self.left_out} left out), relative residual p50 "
             f"{number(100 * self.p50)} %, p90 {number(100 * self.p90)} %"
         )
 
@@ -119,7 +119,7 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
     less than a step: what took less than the same batch without prefill is left out. BurstlensError where
     there are too few steps, or none with prefill or none without.
     """
-    asked = len(steps)
+    measured_steps = len(steps)
     steps = _possible(steps)
     mixed = steps["prefill_tokens"].to_numpy() > 0
     if len(steps) < FEWEST or mixed.all() or not mixed.any():
@@ -128,26 +128,26 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
             "kinds are needed to fit the step time"
         )
     sizes = np.sort(np.unique(steps["prefill_tokens"].to_numpy()[mixed]))
-    fits = [_fit(steps, int(held_below)) for held_below in (0, *sizes[1 : len(sizes) - AFFINE + 1])]
+    fits = [_fit(steps, int(floor_below)) for floor_below in (0, *sizes[1 : len(sizes) - AFFINE + 1])]
     measured = steps["step_ms"].to_numpy()
     latency, fitted = min(fits, key=lambda fit: _score(measured, *fit))
     if latency.a_d_ms <= 0:
         raise InputError("the steps fit no least time of a step; they grow from nothing with their tokens")
-    told = steps.select(*STEPS).with_columns(
+    residuals = steps.select(*STEPS).with_columns(
         fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
     )
-    return StepFit(latency, told, asked - len(steps))
+    return StepFit(latency, residuals, measured_steps - len(steps))
 
 
-def _fit(steps: pl.DataFrame, held_below: int) -> tuple[StepCosts, Array]:
-    """Constants and fitted steps; prefill of fewer tokens than `held_below`, if it is above 0, takes h."""
+def _fit(steps: pl.DataFrame, floor_below: int) -> tuple[StepCosts, Array]:
+    """Constants and fitted steps; prefill of fewer tokens than `floor_below`, if it is above 0, takes h."""
     from scipy.optimize import nnls
 
     n, attention, decoding, context, measured = (steps[name].to_numpy().astype(float) for name in STEPS)
-    mixed, held = n > 0, (n > 0) & (n < held_below)
-    affine = mixed & ~held
+    mixed, floored = n > 0, (n > 0) & (n < floor_below)
+    affine = mixed & ~floored
     # Without h a step with prefill takes a_d, and a_p what it is above that.
-    least = [~mixed, affine, held] if held_below else [np.full(len(n), True), mixed, held]
+    least = [~mixed, affine, floored] if floor_below else [np.full(len(n), True), mixed, floored]
     terms = np.column_stack([*least, n * affine, attention * affine, context, decoding]).astype(float)
     # Relative residuals: a step of 5 ms is to be met as well as one of 200 ms. Columns of one size, since
     # Σ n² is ten million times B.
@@ -156,7 +156,7 @@ def _fit(steps: pl.DataFrame, held_below: int) -> tuple[StepCosts, Array]:
     size[size == 0] = 1.0
     found = nnls(rows / size, np.ones(len(rows)))[0] / size
     a_d, a_p, h, b, c, d, e = (float(value) for value in found)
-    latency = StepCosts(a_p if held_below else a_d + a_p, b, c, a_d, 1000 * d, 1000 * e, h)
+    latency = StepCosts(a_p if floor_below else a_d + a_p, b, c, a_d, 1000 * d, 1000 * e, h)
     prefill = np.maximum(latency.h_ms, latency.a_ms + b * n + c * attention)
     return latency, np.where(mixed, prefill, a_d) + d * context + e * decoding
 

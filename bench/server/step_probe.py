@@ -36,7 +36,7 @@ STREAMED = 32
 """Tokens that all requests of a batch decode together."""
 SHORT = 16
 """Tokens of the prompts of requests that are to decode while another prefills."""
-BESIDE = (1, 8)
+DECODING = (1, 8)
 """How many decode while a prompt is sent."""
 ROUNDS, PROMPTED = 3, 3
 """How often everything is measured, and how often each prompt in a round: a single gap has a jitter."""
@@ -92,19 +92,19 @@ def batches(limits: ServerLimits) -> list[tuple[int, int]]:
     return out
 
 
-def prompts(limits: ServerLimits, beside: int) -> list[int]:
-    """Lengths of the prompts that are sent while `beside` others decode, each prefilled in one step."""
-    most = min(limits.max_num_batched_tokens - 2 * beside, limits.max_model_len - 8)
-    lengths = [most >> i for i in range(6)] + [3 * most // 4]
+def prompts(limits: ServerLimits, decoding: int) -> list[int]:
+    """Lengths of the prompts that are sent while `decoding` others decode, each prefilled in one step."""
+    longest = min(limits.max_num_batched_tokens - 2 * decoding, limits.max_model_len - 8)
+    lengths = [longest >> i for i in range(6)] + [3 * longest // 4]
     return sorted({length for length in lengths if length >= SHORT})
 
 
-def crowds(limits: ServerLimits, beside: int) -> list[tuple[int, int]]:
-    """How many prompts of which length are sent at once while `beside` others decode, to be in one step."""
-    out = [(1, n) for n in prompts(limits, beside)]
+def crowds(limits: ServerLimits, decoding: int) -> list[tuple[int, int]]:
+    """How many prompts of which length are sent at once while `decoding` others decode, to be in one step."""
+    out = [(1, n) for n in prompts(limits, decoding)]
     for count in CROWDS:
-        n = min((limits.max_num_batched_tokens - 2 * beside) // count, limits.max_model_len - 8)
-        fits = count + beside <= limits.max_num_seqs and count * (n + SETTLED) <= limits.kv_tokens // 2
+        n = min((limits.max_num_batched_tokens - 2 * decoding) // count, limits.max_model_len - 8)
+        fits = count + decoding <= limits.max_num_seqs and count * (n + SETTLED) <= limits.kv_tokens // 2
         if n >= SHORT and fits:
             out.append((count, n))
     return out
@@ -153,29 +153,29 @@ class _Probe:
         import aiohttp
 
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
-        asked = batches(self._limits)
-        mixed = [(beside, crowd) for beside in BESIDE for crowd in crowds(self._limits, beside)
-                 if beside <= self._limits.max_num_seqs - 1]  # fmt: skip
-        whole = self._rounds * (len(asked) + len(mixed)) + len(mixed)
+        sizes = batches(self._limits)
+        mixed = [(decoding, crowd) for decoding in DECODING for crowd in crowds(self._limits, decoding)
+                 if decoding <= self._limits.max_num_seqs - 1]  # fmt: skip
+        total = self._rounds * (len(sizes) + len(mixed)) + len(mixed)
         done = 0
         async with aiohttp.ClientSession(connector=connector) as http:
             # What a server does only once (compiling, capturing graphs) is done before anything counts.
-            for count, context in asked[:: len(asked) - 1 or 1]:
+            for count, context in sizes[:: len(sizes) - 1 or 1]:
                 await self._decoding(http, count, context)
             for n in prompts(self._limits, 1):
                 await self._ask(http, n, 2)
             self._steps.clear()
             for _ in range(self._rounds):
-                for count, context in asked:
-                    self._show(f"{count} decoding after {context:,} tokens", done / whole)
+                for count, context in sizes:
+                    self._show(f"{count} decoding after {context:,} tokens", done / total)
                     await self._decoding(http, count, context)
                     done += 1
-                for beside in BESIDE:
-                    asks = [crowd for one, crowd in mixed if one == beside]
-                    self._show(f"prompts beside {beside} decoding", done / whole)
+                for decoding in DECODING:
+                    asks = [crowd for one, crowd in mixed if one == decoding]
+                    self._show(f"prompts beside {decoding} decoding", done / total)
                     left = asks * PROMPTED
                     for _ in range(STREAMS):
-                        left = left[await self._prefill(http, beside, left) :] if left else left
+                        left = left[await self._prefill(http, decoding, left) :] if left else left
                     self._dropped += len(left)
                     done += len(asks)
             alone = [
@@ -228,27 +228,27 @@ class _Probe:
         """Steps in which so many requests only decode."""
         tokens = STREAMED + _steps_before(count, context, self._limits)
         answers = await asyncio.gather(*(self._ask(http, context, tokens) for _ in range(count)))
-        came = [_instants(answer) for answer in answers]
-        begin, end = max(times[0][0] for times in came), min(times[-1][0] for times in came)
-        per_step, held = [], 0.0
-        for times in came:
+        instants = [_instants(answer) for answer in answers]
+        begin, end = max(times[0][0] for times in instants), min(times[-1][0] for times in instants)
+        per_step, context_tokens = [], 0.0
+        for times in instants:
             inside = [(at, done) for at, done in times if begin <= at <= end]
             if len(inside) < 2:
                 self._dropped += 1
                 return
             per_step.append((inside[-1][0] - inside[0][0]) / (inside[-1][1] - inside[0][1]))
-            held += context + (inside[0][1] + inside[-1][1]) / 2
+            context_tokens += context + (inside[0][1] + inside[-1][1]) / 2
         per_step.sort()
-        self._steps.append((context, 0, 0.0, count, held, 1000 * per_step[len(per_step) // 2]))
+        self._steps.append((context, 0, 0.0, count, context_tokens, 1000 * per_step[len(per_step) // 2]))
 
-    async def _prefill(self, http: ClientSession, beside: int, asks: Sequence[tuple[int, int]]) -> int:
-        """Steps in which one or more prompts are prefilled while `beside` requests decode.
+    async def _prefill(self, http: ClientSession, decoding: int, asks: Sequence[tuple[int, int]]) -> int:
+        """Steps in which one or more prompts are prefilled while `decoding` requests decode.
 
         Returns how many of `asks` (see `crowds`) were sent before the first of those ended.
         """
-        most = self._limits.max_model_len - SHORT - 1
-        tokens = min(most, self._limits.kv_tokens // (4 * beside) - SHORT)
-        streams = [transport.StreamedAnswer() for _ in range(beside)]
+        longest = self._limits.max_model_len - SHORT - 1
+        tokens = min(longest, self._limits.kv_tokens // (4 * decoding) - SHORT)
+        streams = [transport.StreamedAnswer() for _ in range(decoding)]
         open_ = [asyncio.create_task(self._stream(http, SHORT, tokens, answer)) for answer in streams]
         sent: list[tuple[int, list[transport.StreamedAnswer]]] = []
         try:
@@ -263,10 +263,10 @@ class _Probe:
             for task in open_:
                 task.cancel()
             await asyncio.gather(*open_, return_exceptions=True)
-        held = [_instants(stream) for stream in streams]
-        if min(len(each) for each in held) < 2:
+        instants = [_instants(stream) for stream in streams]
+        if min(len(each) for each in instants) < 2:
             return 0
-        times = held[0]
+        times = instants[0]
         gaps = sorted(b[0] - a[0] for a, b in pairwise(times))
         usual = gaps[len(gaps) // 2]
         for n, answers in sent:
@@ -281,9 +281,9 @@ class _Probe:
             if firsts[-1] - firsts[0] > near or abs(times[i][0] - firsts[-1]) > near:
                 self._dropped += 1
                 continue
-            context = sum(SHORT + _count_at(each, times[i - 1][0]) for each in held)
+            context = sum(SHORT + _count_at(each, times[i - 1][0]) for each in instants)
             of = len(answers)
-            self._steps.append((0, of * n, float(of * n**2), beside, float(context), 1000 * step))
+            self._steps.append((0, of * n, float(of * n**2), decoding, float(context), 1000 * step))
             if of == 1 and usual > SHOWS_S:
                 self._waits.append(sum((answers[0].sent_s or 0.0) < at for at, _ in times[: i + 1]))
         return len(sent)
@@ -298,9 +298,9 @@ def _instants(answer: transport.StreamedAnswer) -> list[tuple[float, int]]:
     """When tokens came, by the clock, and how many had come by then; empty where none had."""
     if answer.first_token_s is None:
         return []
-    told = any(answer.gap_tokens)
+    counted = any(answer.gap_tokens)
     # Where the server does not say which chunk carried what, each carried one.
-    counts = answer.gap_tokens if told else [1] * len(answer.gaps_s)
+    counts = answer.gap_tokens if counted else [1] * len(answer.gaps_s)
     at, done = answer.first_token_s, max((answer.response_tokens or 0) - sum(counts), 1)
     out = [(at, done)]
     for gap, tokens in zip(answer.gaps_s, counts, strict=True):

@@ -72,10 +72,10 @@ class Flags:
     def argv(self) -> list[str]:
         """Priority scheduling, which serves equal priorities first come, first served; no prefix cache."""
         limits = ("max_num_seqs", "max_num_batched_tokens", "max_model_len")
-        said = [word for name in limits
+        words = [word for name in limits
                 for word in (f"--{name.replace('_', '-')}", str(getattr(self, name)))]  # fmt: skip
         fixed = ["--scheduling-policy", "priority", "--no-enable-prefix-caching", "--skip-tokenizer-init"]
-        return [*said, *fixed, *self.more]
+        return [*words, *fixed, *self.more]
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,18 @@ def vllm(
         raise InputError(f"{shown(served)}: holds no config.json, so it is no model; name its folder")
     if not any(served.glob("*.safetensors")) and not any(served.glob("*.bin")):
         weights = ["--load-format", "dummy"]
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = int(held.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = int(reserved.getsockname()[1])
     command = [
         str(python), "-m", MODULE, "--model", str(served), "--served-model-name", name,
         "--host", "127.0.0.1", "--port", str(port), *weights, *flags.argv(),
     ]  # fmt: skip
     log = folder / "vllm.log"
     try:
-        with log.open("a", encoding="utf-8") as told:
+        with log.open("a", encoding="utf-8") as output:
             process = subprocess.Popen(
                 command,
-                stdout=told,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **OFFLINE, **(environment or {})},
                 start_new_session=True,
@@ -193,8 +193,8 @@ def watched_gpu(folder: Path) -> Iterator[bool]:
         yield False
         return
     command = [tool, f"--query-gpu={SAMPLED}", "--format=csv,nounits", "-l", "1"]
-    with (folder / "gpu.csv").open("ab") as told:
-        process = subprocess.Popen(command, stdout=told, stderr=subprocess.DEVNULL, start_new_session=True)
+    with (folder / "gpu.csv").open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             yield True
         finally:
@@ -205,10 +205,10 @@ def gpu_name() -> str | None:
     """The GPU's name as its driver tells it; None where there is no nvidia-smi, or it fails."""
     tool = shutil.which("nvidia-smi")
     if tool is not None:
-        asked = [tool, "--query-gpu=name", "--format=csv,noheader"]
-        said = subprocess.run(asked, capture_output=True, text=True)
-        if said.returncode == 0 and said.stdout.strip():
-            return said.stdout.splitlines()[0].strip()
+        command = [tool, "--query-gpu=name", "--format=csv,noheader"]
+        answer = subprocess.run(command, capture_output=True, text=True)
+        if answer.returncode == 0 and answer.stdout.strip():
+            return answer.stdout.splitlines()[0].strip()
     return None
 
 

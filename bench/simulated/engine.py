@@ -562,7 +562,7 @@ class BatchingEngine:
         """Back to the head of the queue with nothing computed; returns the blocks that it held."""
         if request._state == DECODE:
             self._leave_decode(request, WAITING)
-        held = -(-request._computed // self._block)
+        blocks = -(-request._computed // self._block)
         request._computed = 0
         request.goal = request.request_tokens + request.generated
         request._state = WAITING
@@ -576,7 +576,7 @@ class BatchingEngine:
             self._queue.appendleft(request)
         else:
             heappush(self._heap, (request.priority, request.arrival_s, request._order, request))
-        return held
+        return blocks
 
     def _enter_decode(self, request: Request, first_token_k: int) -> None:
         """From the step after this instant on it gets a token in every step."""

@@ -59,7 +59,9 @@ def simulate_frame(
     done = 0
 
     def flush() -> None:
-        piece = pl.DataFrame([_told(request, outside_s) for request in ended], schema=TOLD, orient="row")
+        piece = pl.DataFrame(
+            [_row(request, outside_s) for request in ended], schema=ENGINE_COLUMNS, orient="row"
+        )
         if engine.step_times is not None:
             piece = piece.join(_gaps(ended, engine.step_times), on="request_id", how="left")
             engine.forget_steps()
@@ -76,7 +78,7 @@ def simulate_frame(
             flush()
     if ended or not record:
         flush()
-    asked = workload.requests.select(
+    requested = workload.requests.select(
         "request_id",
         pl.lit(0, pl.Int64).alias("worker"),
         "service",
@@ -89,7 +91,7 @@ def simulate_frame(
         pl.lit(1, pl.Int64).alias("tries"),
         *([] if gaps else [pl.lit(None, SCHEMA[name]).alias(name) for name in ("gaps_s", "gap_tokens")]),
     )
-    frame = asked.join(pl.concat(record), on="request_id", how="left", maintain_order="left")
+    frame = requested.join(pl.concat(record), on="request_id", how="left", maintain_order="left")
     server = pl.DataFrame(samples, schema=SERVER_SCHEMA, orient="row")
     return frame.select(*SCHEMA).sort("request_id"), server
 
@@ -167,7 +169,7 @@ def serve(
             sample_at += sample_s
 
 
-TOLD: dict[str, pl.DataType | type[pl.DataType]] = {
+ENGINE_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     name: SCHEMA[name]
     for name in (
         "request_id",
@@ -182,11 +184,11 @@ TOLD: dict[str, pl.DataType | type[pl.DataType]] = {
         "error",
     )
 }
-"""What the engine tells of a request, in the order of `_told`."""
+"""What the engine tells of a request, in the order of `_row`."""
 
 
-def _told(request: Request, outside_s: float) -> tuple[object, ...]:
-    """One row of `TOLD`."""
+def _row(request: Request, outside_s: float) -> tuple[object, ...]:
+    """One row of `ENGINE_COLUMNS`."""
     first, sent, end = request.first_token_s, request.arrival_s, request.end
     if end == "finished":
         outcome: Outcome = "truncated" if request.truncated else "ok"
@@ -226,8 +228,8 @@ def _gaps(ended: list[Request], step_times: StepTimes) -> pl.DataFrame:
     step = np.arange(lengths.sum()) + np.repeat(first - low - np.cumsum(lengths) + lengths, lengths)
     of, at = np.repeat(ids, lengths), ends[step]
     same = np.diff(of) == 0
-    told = pl.DataFrame({"request_id": of[1:][same], "gaps_s": np.diff(at)[same]})
-    gaps = told.group_by("request_id", maintain_order=True).agg("gaps_s")
+    rows = pl.DataFrame({"request_id": of[1:][same], "gaps_s": np.diff(at)[same]})
+    gaps = rows.group_by("request_id", maintain_order=True).agg("gaps_s")
     all_ids = pl.DataFrame({"request_id": ids}).unique(maintain_order=True)
     return (
         all_ids.join(gaps, on="request_id", how="left")

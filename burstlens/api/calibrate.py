@@ -130,7 +130,7 @@ def calibrate(
             lambda scale: _scaled(path, base, options, scale),
             measure,
             tolerance=tolerance,
-            most=trials,
+            max_trials=trials,
             progress=step,
         )
 

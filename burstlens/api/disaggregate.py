@@ -198,6 +198,7 @@ def disaggregate(
     from ..bench.provisioning.search import search_ratios
     from ..bench.provisioning.state import Cut, Origin
     from ..bench.provisioning.tasks import SearchSpec
+    from ..bench.record.versioned_json import from_dict
     from ..bench.simulated.disaggregation import Transfer
     from ..bench.simulated.presets import load_preset
 
@@ -242,7 +243,7 @@ def disaggregate(
     origin = Origin(
         source="turnover" if turnover else load_source or made[0].name,
         plan_from=plan_source,
-        cut=None if drawn.cut is None else Cut(**drawn.cut.as_dict()),
+        cut=None if drawn.cut is None else from_dict(Cut, drawn.cut.as_dict()),
         recipe=dict(made[0].recipe),
         plan_recipe=None if planned is None else dict(planned.recipe),
     )

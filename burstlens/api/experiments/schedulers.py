@@ -198,7 +198,7 @@ def run_schedulers(
         "seeds": numbered,
     }
     if (facts := facts_of(out, question_options)) is None:
-        facts = {"held": dict(chosen.held), "rates_rps": {}, "capacity_rps": {}}
+        facts = {"held": dict(chosen.requests), "rates_rps": {}, "capacity_rps": {}}
         for service, each in loads.items():
             _set_rate(facts, service, each, levels, engine, seed, progress)
     notes.append(

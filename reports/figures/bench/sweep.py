@@ -16,7 +16,7 @@ from ....bench.experiments.grid import (
     CONSTANT,
     EQUAL,
     EXPONENT,
-    HELD_SCALE,
+    FIXED_SCALE,
     LINEAR,
     PARAMETERS,
     PROFILES,
@@ -54,10 +54,10 @@ ROWS = {
 CELLS = ("token_latency_s", "throughput_tps", "failure_rate")
 """Rows of heat maps."""
 COLUMNS = {
-    (SHAPE, HELD_SCALE): "shape α, scale held",
+    (SHAPE, FIXED_SCALE): "shape α, scale held",
     (SHAPE, EQUAL): "shape α, equal rate",
-    (SCALE, HELD_SCALE): "scale β",
-    (EXPONENT, HELD_SCALE): "exponent λ",
+    (SCALE, FIXED_SCALE): "scale β",
+    (EXPONENT, FIXED_SCALE): "exponent λ",
 }
 NARROWEST_PX = 190
 """Four parameters stand side by side on a common screen, as in the paper."""
@@ -220,7 +220,7 @@ def _steps(part: Steps) -> Figure:
                 }
             )
     data = pl.DataFrame(rows).fill_nan(None).drop_nulls("value")
-    modes = [mode for mode in (HELD_SCALE, EQUAL) if any(s.mode == mode for s in part.steps)]
+    modes = [mode for mode in (FIXED_SCALE, EQUAL) if any(s.mode == mode for s in part.steps)]
     order = data.sort("above", descending=True)["step"].unique(maintain_order=True).to_list()
     chart: Any = alt.vconcat(
         *(_step_row(m, modes, order, last=m == STEPPED[-1], first=m == STEPPED[0]) for m in STEPPED),
@@ -302,7 +302,7 @@ def _thirds(part: Thirds) -> Figure:
         ]
     ).fill_nan(None)
     data = data.drop_nulls("value").sort("panel", "profile", "shape", maintain_order=True)
-    modes = [mode for mode in (HELD_SCALE, EQUAL) if any(labels["mode"] == mode for labels, _ in part.found)]
+    modes = [mode for mode in (FIXED_SCALE, EQUAL) if any(labels["mode"] == mode for labels, _ in part.found)]
     chart: Any = alt.vconcat(
         *(
             _third_row(

@@ -15,7 +15,7 @@ from burstlens.api.experiments.sweep import chosen_grid
 from burstlens.bench.experiments.grid import (
     CONSTANT,
     EQUAL,
-    HELD_SCALE,
+    FIXED_SCALE,
     MAX_POINTS,
     ORIGIN,
     PAIRED,
@@ -68,7 +68,7 @@ def test_every_setting_is_there_once(values: dict[str, list[float]], profiles: s
     for setting in settings[1:]:
         varied = setting.parameter.split(WITH)
         assert [name for name in PARAMETERS if setting.of(name) != START[name]] == varied
-        assert setting.mode == HELD_SCALE or ("shape" in varied and "scale" not in varied)
+        assert setting.mode == FIXED_SCALE or ("shape" in varied and "scale" not in varied)
 
 
 def test_the_default_is_about_what_the_paper_shows() -> None:
@@ -76,7 +76,7 @@ def test_the_default_is_about_what_the_paper_shows() -> None:
     settings = grid.settings()
     assert 100 <= len(settings) <= 150
     assert {s.profile for s in settings} == set(PROFILES)
-    assert {s.mode for s in settings} == {HELD_SCALE, EQUAL}
+    assert {s.mode for s in settings} == {FIXED_SCALE, EQUAL}
     assert all(set(PAIRED[name]) <= set(VALUES[name]) for name in PARAMETERS), "axes of a pair are run alone"
 
 

@@ -125,7 +125,7 @@ def test_a_range_holds_enough_of_every_service_and_goes_by_seed() -> None:
     assert once == schedulers.picked(made, services, 1200.0, 3)
     fixed = schedulers.picked(made, services, 3600.0, 0, (900.0, 2100.0))
     assert (fixed.start_s, fixed.end_s) == (900.0, 2100.0)
-    assert fixed.held["conversation"] == pytest.approx(15 + 30 + 15)
+    assert fixed.requests["conversation"] == pytest.approx(15 + 30 + 15)
 
 
 def test_a_range_that_holds_too_little_is_told() -> None:

@@ -22,7 +22,7 @@ from burstlens.bench.experiments.grid import (
     CONSTANT,
     EQUAL,
     EXPONENT,
-    HELD_SCALE,
+    FIXED_SCALE,
     LINEAR,
     MODES,
     ORIGIN,
@@ -43,7 +43,7 @@ FACTOR = 0.25
 SMALL = grid_of({SHAPE: [0.2, 1.0], EXPONENT: [1.4]}, profiles=[CONSTANT, LINEAR])
 
 
-def setting(parameter: str, profile: str = CONSTANT, mode: str = HELD_SCALE, **values: float) -> GridPoint:
+def setting(parameter: str, profile: str = CONSTANT, mode: str = FIXED_SCALE, **values: float) -> GridPoint:
     return GridPoint(parameter, profile, mode, **{**START, **values})
 
 
@@ -103,7 +103,7 @@ def test_a_smaller_shape_is_a_higher_rate_where_the_scale_is_held_and_burstier_e
         cv = [gap.std() / gap.mean() for gap in gaps]
         assert cv[0] == pytest.approx(1 / np.sqrt(0.2), rel=0.15)
         assert cv[1] == pytest.approx(1 / np.sqrt(0.5), rel=0.15)
-        assert gaps[0].mean() / gaps[1].mean() == pytest.approx(0.4 if mode == HELD_SCALE else 1.0, rel=0.12)
+        assert gaps[0].mean() / gaps[1].mean() == pytest.approx(0.4 if mode == FIXED_SCALE else 1.0, rel=0.12)
 
 
 def test_a_larger_exponent_means_shorter_prompts_and_answers() -> None:
@@ -155,13 +155,13 @@ def test_known_answers_of_a_queue(done: Experiment) -> None:
         assert found is not None
         return found.word
 
-    assert word(SHAPE, HELD_SCALE, 0.2, "throughput_tps") == "higher"
-    assert word(SHAPE, HELD_SCALE, 0.2, "kv_cache_use") == "higher"
-    assert word(SHAPE, HELD_SCALE, 1.0, "kv_cache_use") == "lower"
-    assert word(EXPONENT, HELD_SCALE, 1.4, "kv_cache_use") == "lower"
+    assert word(SHAPE, FIXED_SCALE, 0.2, "throughput_tps") == "higher"
+    assert word(SHAPE, FIXED_SCALE, 0.2, "kv_cache_use") == "higher"
+    assert word(SHAPE, FIXED_SCALE, 1.0, "kv_cache_use") == "lower"
+    assert word(EXPONENT, FIXED_SCALE, 1.4, "kv_cache_use") == "lower"
     assert varied.ends[EXPONENT].found.word == "lower"
-    assert thirds.degrades(HELD_SCALE, "token_latency_s") is True
-    of = varied.of(SHAPE).filter(mode=HELD_SCALE, profile=CONSTANT)
+    assert thirds.degrades(FIXED_SCALE, "token_latency_s") is True
+    of = varied.of(SHAPE).filter(mode=FIXED_SCALE, profile=CONSTANT)
     assert of[SHAPE].to_list() == [0.2, 0.5, 1.0], "the start stands in each series"
 
 
@@ -316,8 +316,8 @@ def test_what_is_not_as_the_paper_says_is_found_not_to_be() -> None:
 
 def test_a_decline_that_comes_back_is_no_lasting_one() -> None:
     _, _, thirds, _ = sweep.parts(planted(as_the_paper))
-    dip = thirds.drift(HELD_SCALE, QUADRATIC, 0.1, "failure_rate", sweep.FIRST_THIRD)
-    decline = thirds.drift(HELD_SCALE, LINEAR, 0.1, "failure_rate", sweep.FIRST_THIRD)
+    dip = thirds.drift(FIXED_SCALE, QUADRATIC, 0.1, "failure_rate", sweep.FIRST_THIRD)
+    decline = thirds.drift(FIXED_SCALE, LINEAR, 0.1, "failure_rate", sweep.FIRST_THIRD)
     assert dip is not None
     assert decline is not None
     assert dip.difference.value == pytest.approx(0.0, abs=1e-9)

@@ -78,7 +78,7 @@ def test_one_wrong_measurement_does_not_hide_the_scale() -> None:
         # The second trial, below the wanted use in truth, is told to be far above it.
         return linear(load.rate_rps) if load.rate_rps < 2 else next(wrong, linear(load.rate_rps))
 
-    found = calibrate(0.5, evenly, measure, most=16)
+    found = calibrate(0.5, evenly, measure, max_trials=16)
     assert found.reached
     assert linear(evenly(found.scale).rate_rps) == pytest.approx(0.5, abs=0.02)
 
@@ -93,7 +93,7 @@ def test_one_wrong_measurement_does_not_hide_the_scale() -> None:
     ],
 )
 def test_what_cannot_be_reached_is_told(endpoint: Callable[[float], float], why: str) -> None:
-    found = calibrate(0.5, evenly, lambda load: endpoint(load.rate_rps), most=20)
+    found = calibrate(0.5, evenly, lambda load: endpoint(load.rate_rps), max_trials=20)
     assert not found.reached
     assert str(found).startswith("50 % not reached: ")
     assert why in str(found)
