@@ -188,8 +188,7 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
             if sessions.idle_s is None:
                 missing.append(
                     f"{spoken(selection.label)}: the log has no elapsed time, so intervals run from request "
-                    "to "
-                    "request only."
+                    "to request only."
                 )
     made: dict[str, Any] = {
         name: pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMAS[name])

@@ -2,7 +2,7 @@
 
 Means over sessions and shares of intervals have cluster-robust errors; quantiles of intervals have Woodruff's
 intervals (1952): the quantile's own share of each session's intervals, turned back into seconds. Not here:
-what is asked of sessions (see `conversations.part`).
+what is computed of sessions (see `conversations.part`).
 """
 
 from __future__ import annotations

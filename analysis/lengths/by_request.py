@@ -30,13 +30,13 @@ from .joint import (
 )
 
 CELLS_PER_E = 4
-"""Request bins: cell c holds the token counts x with FLOOR(4 · ln x) = c, a ratio of 1.28 wide."""
+"""Request bins: cell c has the token counts x with FLOOR(4 · ln x) = c, a ratio of 1.28 wide."""
 FINE_CELLS_PER_E = 32
 """Cells of the rank correlation: single token counts up to 32, then 3 % wide."""
 CELLS_MERGED = FINE_CELLS_PER_E // CELLS_PER_E
 """Fine cells in a request bin."""
 BLOCK_CELLS_PER_E = 2
-"""Cells in which the stretches of time are compared."""
+"""Cells in which the blocks of time are compared."""
 RIDGE_CELLS = 2
 """Ridges put so many request bins together."""
 RIDGE_BINS = 40
@@ -44,7 +44,7 @@ FEWEST_IN_BIN = 20
 """A request bin with fewer responses is not described."""
 FEWEST_IN_RIDGE = 100
 FEWEST_BLOCKS = 5
-"""With requests in fewer stretches of time a slope gets no interval."""
+"""With requests in fewer blocks of time a slope gets no interval."""
 PROBABILITIES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
 
@@ -75,7 +75,7 @@ def by_request(counts: pl.DataFrame) -> pl.DataFrame:
     """
     n, key = pl.col("n"), ["selection_id", "request_cell"]
     rows = counts.sort(*key, "response_tokens").with_columns(
-        reached=n.cum_sum().over(key), total=n.sum().over(key), stretch=pl.struct(key).rle_id()
+        reached=n.cum_sum().over(key), total=n.sum().over(key), run=pl.struct(key).rle_id()
     )
     rows = rows.filter(
         (pl.col("total") >= FEWEST_IN_BIN) & (pl.col("response_tokens").n_unique().over(key) > 1)
@@ -92,7 +92,7 @@ def by_request(counts: pl.DataFrame) -> pl.DataFrame:
         ],
     )
     x, weight = (rows[c].to_numpy().astype(float) for c in ("response_tokens", "n"))
-    start = np.flatnonzero(np.diff(rows["stretch"].to_numpy(), prepend=-1))
+    start = np.flatnonzero(np.diff(rows["run"].to_numpy(), prepend=-1))
     bins = np.repeat(np.arange(len(start)), np.diff(np.append(start, len(x))))
     moments = _Moments(x, weight, start, bins)
     logs = _Moments(np.log(x), weight, start, bins)
@@ -114,7 +114,7 @@ def by_request(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 class _Moments:
-    """Moments of weighted values in consecutive stretches of an array, always summed in the same order."""
+    """Moments of weighted values in consecutive runs of an array, always summed in the same order."""
 
     def __init__(self, x: Array, weight: Array, start: NDArray[np.intp], bins: NDArray[np.intp]) -> None:
         self._weight, self._start = weight, start
@@ -200,9 +200,9 @@ class Line:
 
 
 def line(sums: Array) -> Line | None:
-    """Least squares from sums per stretch of time, shape (stretches, 6): n, x, y, xx, xy, yy.
+    """Least squares from sums per block of time, shape (blocks, 6): n, x, y, xx, xy, yy.
 
-    The interval allows for any scatter and for likeness within a stretch: cluster-robust (CR1) with a
+    The interval allows for any scatter and for likeness within a block: cluster-robust (CR1) with a
     t quantile. None where there are fewer than three requests or no spread of request lengths.
     """
     sums = sums[sums[:, 0] > 0]
@@ -274,7 +274,7 @@ class Joint:
 
 
 def relate(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None:
-    """Rank correlation and copulas from counts in fine cells and, per stretch of time, in coarser ones.
+    """Rank correlation and copulas from counts in fine cells and, per block of time, in coarser ones.
 
     The copulas are compared on the cells of the request bins, on both sides.
 

@@ -23,7 +23,7 @@ RATIO = 1.03
 def nodes(maximum: int) -> tuple[Array, Array]:
     """Points and weights with Σ w·f(point) ≈ Σ f(x) over the integers 1..maximum, for smooth f.
 
-    Exact up to 128; then each stretch of about a tenth of its start takes three Gauss points of the discrete
+    Exact up to 128; then each range of about a tenth of its start takes three Gauss points of the discrete
     uniform law (exact for polynomials up to degree 5), relative error about 1e-10 for power laws.
     """
     single = np.arange(1, min(maximum, 128) + 1, dtype=float)

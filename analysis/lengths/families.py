@@ -315,7 +315,7 @@ class LogNormals:
     def _pack(self, weight: Array, mu: Array, sigma: Array) -> Array:
         at = _outside(mu, *_range(self.maximum))
         wide = _outside(sigma, NARROWEST, self._widest)
-        # One that ran empty keeps a little: beside a weight of 1 the last would be 0, which is impossible.
+        # One that ran empty keeps a little: with another weight of 1 the last would be an impossible 0.
         share = np.maximum(weight, EMPTY)
         return np.concatenate([special.logit(share[:-1] / share.sum()), at, wide])
 
@@ -412,10 +412,11 @@ def _normal(z: Array) -> Array:
 
 
 def at_bound(found: Fit, maximum: int) -> set[str]:
-    """Parameters that ran to the end of their range, or have no information beside one that did.
+    """Parameters that ran to the end of their range, or carry no information because another one did.
 
-    A Zipf–Mandelbrot whose offset does is an exponential law, and tells only the ratio of both; a log-normal
-    whose sigma does stands on a single token count. Their intervals mean nothing.
+    A Zipf–Mandelbrot with its offset at a bound is an exponential law: only the ratio of both is
+    determined. A log-normal with its sigma at a bound stands on a single token count. Their intervals mean
+    nothing.
     """
     low, high = _range(maximum)
     reached = set()

@@ -1,7 +1,7 @@
 """How request and response lengths go together: rank correlation, a copula, and lengths drawn from both.
 
-A copula joins two laws of token counts that are fitted on their own. Two are offered: a Gaussian one, told
-by one correlation, and a rank grid, told by the share of requests in each cell of k × k equal rank shares
+A copula joins two laws of token counts that are fitted on their own. There are two: a Gaussian one, given
+by one correlation, and a rank grid, given by the share of requests in each cell of k × k equal rank shares
 (a checkerboard copula), which can follow any dependence. Tied values are ranks spread evenly over their
 share (the distributional transform), so ties bias neither. Not here: the laws themselves
 (`families`) and what a trace says of them (`lengths.part`).
@@ -89,9 +89,9 @@ def spearman(counts: Array) -> Array:
 
 
 def spearman_interval(value: float, blocks: Array, rng: np.random.Generator, draws: int = 200) -> Interval:
-    """A rank correlation with an interval that allows for requests of one stretch of time being alike.
+    """A rank correlation with an interval that allows for requests of one block of time being alike.
 
-    `blocks` has shape (stretches, rows, columns): counts per stretch in cells, coarse ones suffice. Stretches
+    `blocks` has shape (blocks, rows, columns): counts per block in cells, coarse ones suffice. Blocks
     are drawn with replacement; their spread on Fisher's z scale, but never less than that of independent
     requests (Bonett and Wright, 2000), makes a symmetric interval there.
     """

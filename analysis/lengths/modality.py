@@ -1,6 +1,6 @@
 """One mode or several in a histogram of token counts: the dip test and the modes of a mixture, side by side.
 
-The dip can miss a real mixture, and BIC keeps adding components as rows come in, so both are said. A mode
+The dip can miss a real mixture, and BIC keeps adding components as rows come in, so both are reported. A mode
 on the log scale need not be one on the scale of tokens, so both scales are tested. Not here: the dip itself
 (see `stats.dip`) and the fit of the mixtures (see `families`).
 """
@@ -22,14 +22,14 @@ TESTED = 20_000
 """Rows that the dip test takes; more are sampled down, without replacement."""
 SIGNIFICANT = 0.05
 LOWEST_MODE = 0.05
-"""A local maximum below this share of the highest one is no mode."""
+"""A local maximum below this share of the highest one does not count as a mode."""
 SHALLOWEST = 0.05
 """Two maxima with a valley less deep than this share of the lower one are one mode."""
 
 
 @dataclass(frozen=True)
 class Modality:
-    """What both tests say of one column on one scale."""
+    """Result of both tests on one column, on one scale."""
 
     scale: str
     """`log tokens` or `tokens`."""

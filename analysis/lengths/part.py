@@ -87,7 +87,7 @@ class Lengths(TracePart):
 
 
 def joint_model(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> JointModel:
-    """The joint model from the rows of one selection, as a parameter file holds them under `lengths`.
+    """The joint model from the rows of one selection, as a parameter file has them under `lengths`.
 
     Takes `fits`, `parameters`, `joint` and `joint_grid`. KeyError where the selection was too small to fit.
     """
@@ -406,7 +406,7 @@ def _interval(name: str, interval: Interval) -> dict[str, float]:
 
 
 def _sums(frame: pl.DataFrame) -> Array:
-    """Per stretch of time n, x, y, xx, xy, yy, shape (stretches, 6)."""
+    """Per block of time n, x, y, xx, xy, yy, shape (blocks, 6)."""
     summed = frame.group_by("block").agg(pl.col(SUMS).sum()).sort("block")
     return summed.select(SUMS).to_numpy().astype(float)
 

@@ -1,7 +1,7 @@
 """The columns of every table of `lengths`, and rows put into them.
 
 Units: lengths, modes, bounds and standard deviations are tokens, densities are shares per token, `ks` and
-`tv` distances are shares of requests, a slope is response tokens per request token. A bin holds the token
+`tv` distances are shares of requests, a slope is response tokens per request token. A bin has the token
 counts from `low` up to, not including, `high`.
 """
 

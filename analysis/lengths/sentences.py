@@ -64,7 +64,7 @@ def _laws(zipf: pl.DataFrame) -> list[str]:
 
 
 def _parts(table: pl.DataFrame) -> pl.DataFrame:
-    """The services and their models where there are services to tell apart, else everything there is."""
+    """The services and their models if the log has services, else all requests."""
     parts = table.filter(pl.col("service").is_not_null())
     return parts if len(parts) else table
 
@@ -103,17 +103,19 @@ def _selection_modes(row: dict[str, Any]) -> str:
 
 
 def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
-    whose = "Responses" if name == "all" else f"Responses of {name}"
+    responses = "Responses" if name == "all" else f"Responses of {name}"
     joint = _of(tables["joint"], name)
     if not joint or joint[0]["n"] < FEWEST:
         return []
-    lines = [f"{whose} and their requests have a rank correlation of {_with(joint[0], 'spearman', '.2f')}."]
+    lines = [
+        f"{responses} and their requests have a rank correlation of {_with(joint[0], 'spearman', '.2f')}."
+    ]
     for row in _of(tables["slope"], name):
         if row["range"] != "all":
-            lines.append(_slope(row, whose))
+            lines.append(_slope(row, responses))
     for row in _of(tables["spread"], name):
         if row["range"] != "all":
-            lines.append(_spread(row, whose))
+            lines.append(_spread(row, responses))
     best = "rank grid" if joint[0]["copula"] == "rank_grid" else "Gaussian copula"
     lines.append(
         f"A {best} joins request and response lengths{'' if name == 'all' else f' of {name}'} best, by BIC. "
@@ -124,7 +126,7 @@ def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
     return lines
 
 
-def _slope(row: dict[str, Any], whose: str) -> str:
+def _slope(row: dict[str, Any], responses: str) -> str:
     way = "move with"
     if row["slope_low"] is not None:
         way = "neither grow nor shrink beyond chance with"
@@ -136,14 +138,13 @@ def _slope(row: dict[str, Any], whose: str) -> str:
     if row["straightness"] is not None:
         means = f"{row['straightness']:.0%} of how their mean changes and "
     return (
-        f"From {row['range']}, {_lower(whose)} {way} the request: {_with(row, 'slope', '.3f')} response "
-        "tokens "
-        f"per request token. A straight line explains {means}{row['r_squared']:.1%} of how single responses "
-        "vary."
+        f"From {row['range']}, {_lower(responses)} {way} the request: {_with(row, 'slope', '.3f')} response "
+        f"tokens per request token. A straight line explains {means}{row['r_squared']:.1%} of how single "
+        "responses vary."
     )
 
 
-def _spread(row: dict[str, Any], whose: str) -> str:
+def _spread(row: dict[str, Any], responses: str) -> str:
     closer = "a Gaussian" if row["ks_normal"] <= row["ks_log_normal"] else "a log-normal"
     growth = ""
     if row["growth"] is not None:
@@ -151,9 +152,9 @@ def _spread(row: dict[str, Any], whose: str) -> str:
             f" Their standard deviation grows as request length to the power {_with(row, 'growth', '.2f')}."
         )
     return (
-        f"From {row['range']}, {_lower(whose)} to requests of about the same length are closer to {closer}: "
-        f"{row['ks_normal']:.1%} off a Gaussian, {row['ks_log_normal']:.1%} off a log-normal, with skewness "
-        f"{row['skewness']:.2f} on average.{growth}"
+        f"From {row['range']}, {_lower(responses)} to requests of about the same length are closer to "
+        f"{closer}: {row['ks_normal']:.1%} off a Gaussian, {row['ks_log_normal']:.1%} off a log-normal, with "
+        f"skewness {row['skewness']:.2f} on average.{growth}"
     )
 
 

@@ -20,7 +20,7 @@ from scipy import optimize
 from ..core.arrays import Array
 
 DRAWS = 300
-"""Uniform samples behind a p-value: the smallest that can be told is 1/301."""
+"""Uniform samples behind a p-value: the smallest possible one is 1/301."""
 
 ENOUGH = 2000
 """Size of the uniform samples that stand for larger ones: √n·dip changes by 2 % from there to 5,000."""

@@ -8,7 +8,7 @@ its CV 1/√α. A log whose stamps are whole ticks shows D = floor(t + X) − fl
 
 with P the regularised lower incomplete gamma function: a triangle kernel over the density. The mean of D
 is m. From `SINGLE` ticks on the plain density at k is as good (at α = 50 and m = 16 the shape comes out
-3 % low, at α <= 5 under 1 %). So a window is told by how many of its gaps are 0, 1, … ticks, and by
+3 % low, at α <= 5 under 1 %). So the data of a window are how many of its gaps are 0, 1, … ticks, and
 n, Σk and Σlog k of the rest; m is set to the mean gap and the likelihood maximised over log α.
 
 Everything here counts in ticks. Not here: what is found in a trace (see `traffic.arrivals`), and drawing
@@ -86,7 +86,7 @@ def log_probability(ticks: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Arra
     for chosen, integral in ((below, expected_shortfall), (above, expected_excess)):
         at, a, m = k[chosen], shape[chosen], mean[chosen]
         mass = integral(at + 1, a, m) - 2 * integral(at, a, m) + integral(at - 1, a, m)
-        # Where the mass is lost to underflow, its nearest point tells it.
+        # Where the mass is lost to underflow, the density at its nearest point stands for it.
         lost = mass < LOST
         out[chosen] = np.where(
             lost, log_density(np.maximum(at - 1, 0.5), a, m), np.log(np.where(lost, 1, mass))
@@ -148,7 +148,7 @@ class GapSums:
 
     @cached_property
     def log_mean_excess(self) -> Array:
-        """Log of the mean less mean of the logs, where no gap is zero: what tells a continuous shape."""
+        """Log of the mean less mean of the logs, where no gap is zero: it determines a continuous shape."""
         logs = self.counts[:, 1:] @ np.log(np.arange(1, SINGLE)) + self.tail_log_sum
         out: Array = np.log(self.mean) - logs / self.n
         return out
@@ -179,7 +179,8 @@ class Likelihood:
     """The log-likelihood of every window over log shape, its mean gap given, and where it is highest.
 
     `discrete` chooses the exact law of whole-tick stamps; otherwise the plain density of continuous gaps,
-    which must all be above zero. Every window needs a gap; one without a long gap tells next to nothing.
+    which must all be above zero. Every window needs a gap; one without a long gap hardly
+    determines the shape.
     """
 
     def __init__(self, gaps: GapSums, discrete: bool) -> None:
@@ -267,7 +268,7 @@ def _discrete_grid(gaps: GapSums) -> Array:
 @cache
 def _law(i: int) -> tuple[Array, Array]:
     """log P(D = k) at `MEANS[i]`, k < `SINGLE` × `SHAPES`, and its monotone slope along the log mean."""
-    # Only what the means at hand lie between: the whole table takes longer than all else that ends a run.
+    # Only the rows around the means in use: the full table takes longer than all else at the end of a run.
     first = min(max(i - 1, 0), len(MEANS) - 3)
     near = np.stack([_tabled(first + j) for j in range(3)])
     return _tabled(i), monotone_slopes(near, float(np.log(MEANS[1] / MEANS[0])))[i - first]
@@ -315,7 +316,7 @@ def monotone_slopes(values: Array, step: float) -> Array:
 
 
 def _peaks(height: Array) -> ShapeFits:
-    """Maximum over log shape of each row of heights on the grid, and the width that its curvature tells."""
+    """Maximum over log shape of each row of heights on the grid, and the width from its curvature."""
     logs = np.log(SHAPES)
     step = logs[1] - logs[0]
     top = np.clip(np.argmax(height, axis=1), 2, height.shape[1] - 3)

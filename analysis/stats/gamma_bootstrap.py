@@ -1,6 +1,6 @@
 """What chance alone does to fitted windows: redraws from the fitted law, goodness of fit, excess spread.
 
-Windows are held as counts of gaps by size in cells (see `trace.window_gaps`): 0 to 15 ticks one
+Windows are counts of gaps by size in cells (see `trace.window_gaps`): 0 to 15 ticks one
 by one, longer gaps in half octaves. A redraw is one multinomial draw of these counts from the fitted law,
 so its cost does not grow with the gaps of a window. Refits of redraws and of what was observed take each
 long gap at the middle of its cell, both alike. Not here: the law itself (see `gamma`).
@@ -37,7 +37,7 @@ def sums_of_cells(cells: Array) -> GapSums:
 
 
 def refit(cells: Array) -> tuple[ShapeFits, Array]:
-    """Fits and mean gaps of windows told by their counts by cell (n_windows, n_cells)."""
+    """Fits and mean gaps of windows from their counts by cell (n_windows, n_cells)."""
     gaps = sums_of_cells(cells)
     return Likelihood(gaps, discrete=True).maximum(), np.maximum(gaps.mean, MEANS[0])
 
@@ -109,7 +109,7 @@ def excess_spread(values: Array, errors: Array) -> ExcessSpread:
     """Compare the variance of `values` (n_windows,) with that of `errors` (n_redraws, n_windows), in logs.
 
     The excess variance is their difference: a mean over windows, so the scatter of the windows' shares in
-    it tells its interval. Zero where chance explains as much or more. Errors of NaN are of windows that were
+    it gives its interval. Zero if chance explains as much or more. Errors of NaN are of windows that were
     not redrawn; those that were, a random part, then stand for all, and their own scatter is added.
     """
     n = len(values)

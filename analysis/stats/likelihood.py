@@ -124,7 +124,7 @@ def fit(family: Family, data: Histogram) -> Fit:
         raise ValueError(f"no observations to fit {family.name} to")
 
     def loss(theta: Array) -> float:
-        # A trial step may lead anywhere; what overflows there is no fault of the fit.
+        # A trial step may lead anywhere; an overflow there does not harm the fit.
         with np.errstate(all="ignore"):
             value = float(family.log_probability(theta, data.values) @ data.counts)
         return -value / data.n if np.isfinite(value) else IMPOSSIBLE

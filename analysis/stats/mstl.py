@@ -2,9 +2,9 @@
 
 The linear form of STL (no robustness weights) is a chain of matrix products, since a loess of fixed span
 on a regular grid weighs its neighbours the same way whatever the values are. Written so, it takes
-milliseconds for all selections of a trace, where `statsmodels.tsa.seasonal.MSTL`, whose numbers these
-are to rounding (a test holds them together), takes 0.2 s a selection for two months of hours and 0.9 s
-for eight. Not here: what a strength means (see `traffic.periodicity`).
+milliseconds for all selections of a trace. `statsmodels.tsa.seasonal.MSTL` gives the same numbers up to
+rounding (a test compares both), but takes 0.2 s a selection for two months of hours and 0.9 s for eight. Not
+here: what a strength means (see `traffic.periodicity`).
 
 Source: Cleveland, Cleveland, McRae and Terpenning, "STL: a seasonal-trend decomposition procedure
 based on loess", J. Official Statistics 6 (1990); Bandara, Hyndman and Bergmeir, "MSTL" (2021).

@@ -3,11 +3,11 @@
 The model is a time-changed Gamma renewal process. Operational time is the integral of the request rate
 over the windows: one unit is one expected request. In operational time the gaps are independent, Gamma
 distributed with mean one, and their shape is that of the window in which the gap begins; a gap that
-reaches over a border is stretched by the rate of each window that it passes. So rates hold across
+reaches over a border is stretched by the rate of each window that it passes. So rates apply across
 borders (no window starts afresh, no request is lost or added at a border), shapes apply where gaps
 begin, as they are fitted (see `traffic.arrivals`), and windows without requests are simply passed over.
 
-`count_variance` tells how far the requests counted in an interval of such a process scatter. Not here:
+`count_variance` is the variance of the requests counted in an interval of such a process. Not here:
 fitting the windows, and whole-second stamps (`np.floor` what comes out).
 """
 
@@ -32,8 +32,8 @@ def sample_arrivals(
     """Arrival times in seconds, increasing, drawn from windows of Gamma gaps.
 
     `start_s`, `shape` and `rate_rps` have one element a window, windows in order and not overlapping;
-    `window_s` is their length, one number or one a window. Time that no window covers holds no requests,
-    and neither does a window of rate zero, whose shape may be NaN. The first gap is drawn as seen from
+    `window_s` is their length, one number or one a window. Time that no window covers has no requests. Nor
+    has a window of rate zero; its shape may be NaN. The first gap is drawn as seen from
     an instant that falls anywhere in it (the stationary start: a uniform share of a gap of shape
     α + 1), so a sequence of equal windows has the mean rate from its first second on.
 

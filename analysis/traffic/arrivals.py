@@ -32,7 +32,7 @@ _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 FEWEST_DAYS = 7
 """Traces of fewer days resample windows, not days, for their overall intervals."""
 CV_FACTOR_LIMIT = 2.0
-"""A window's own CV and that of its fit on the log's clock further apart than this factor: `not_gamma`."""
+"""A window is `not_gamma` if its own CV and that of its fit differ by more than this factor."""
 BATCHED_TICKS = 10.0
 """Half of the gaps zero though the mean gap is over this many ticks: stamped in batches, `not_gamma` too."""
 
@@ -216,7 +216,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
 
 
 def _spread_rows(selection: Selection, scope: str, fitted: WindowFits, chosen: Mask) -> Iterator[_Row]:
-    """Variation of shape, β and request rate between the chosen windows, beside what chance alone gives."""
+    """Variation of shape, β and request rate between the chosen windows, and how much of it is chance."""
     if np.isfinite(fitted.log_shape_error[0, chosen]).sum() < FEWEST_FOR_PRIOR:
         return
     log_shape = fitted.raw.log_shape[chosen]
@@ -239,7 +239,7 @@ def _spread_rows(selection: Selection, scope: str, fitted: WindowFits, chosen: M
 
 
 def _fit_row(selection: Selection, scope: str, fitted: WindowFits, chosen: Mask) -> _Row:
-    """Share of windows rejected at 5 %, and the windows' own CV against the one that their shape tells."""
+    """Share of windows rejected at 5 %, and the windows' own CV against that of their shape."""
     p_value = fitted.p_value[chosen]
     p_value = p_value[np.isfinite(p_value)]
     row: _Row = {
@@ -333,13 +333,11 @@ def _missing(trace: Trace, windows: Windows, spreads: list[_Row], batched: list[
     if batched:
         out.append(
             f"No Gamma law describes the gaps of {', '.join(batched)}: most requests share their time stamp "
-            "with "
-            "another, far more than the clock explains. They were logged or sent in batches."
+            "with another, far more than the clock explains. They were logged or sent in batches."
         )
     if windows.working is None:
         out.append(
-            "The date of the trace's first day is unknown, so working hours are not compared with other "
-            "hours."
+            "The date of the trace's first day is unknown, so working hours are not compared with others."
         )
     with_spread = {row["selection"] for row in spreads}
     small = [s.label for s in trace.selections if s.label not in with_spread]

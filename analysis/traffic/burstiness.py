@@ -1,6 +1,6 @@
 """How bursty arrivals are, whatever their law: variation of gaps and of counts from a second to an hour.
 
-Each figure stands beside that of a Poisson process of the same rate and beside what the windows fitted in
+Each figure comes with that of a Poisson process of the same rate, and with what the windows fitted in
 `arrivals` regenerate. One shape a window reproduces neither correlation between gaps nor a trend within
 the window, so where the trace is above what its fit regenerates, that is what the fit leaves out.
 """
@@ -27,7 +27,7 @@ from .arrivals import Arrivals, describe_arrivals
 WIDTHS_S = (1, 10, 60, 600, 3600)
 """Widths of the bins that requests are counted in, seconds."""
 BLOCKS_S = (86_400, 21_600, 3600, 600, 300, 60, 10)
-"""Lengths of resampled blocks: the longest of which the record holds `FEWEST_BLOCKS`."""
+"""Lengths of resampled blocks: the longest of which the record has `FEWEST_BLOCKS`."""
 FEWEST_BLOCKS = 7
 FEWEST_BINS = 10
 """Fewer bins tell no dispersion."""
@@ -205,7 +205,7 @@ class _Clock:
 
 
 def _dispersion_row(counted: BlockCounts, bins: Array, width: float, weights: Array) -> _Row:
-    """Index of dispersion and peak over mean at one width, resampling blocks, beside Poisson."""
+    """Index of dispersion and peak over mean at one width, resampling blocks, and those of Poisson."""
     n, squares, peak = counted.n, counted.n_square_sum, counted.peak
     total, all_bins = n.sum(), bins.sum()
     mean = total / all_bins
@@ -236,7 +236,7 @@ def _regenerated(fitted: Arrivals, selection: Selection, width: float) -> _Row:
     """Index of dispersion and peak over mean that draws from the fitted windows are expected to have.
 
     Counts of a bin scatter within their window as those of a renewal process (see `renewal`) and between
-    windows with their rates. The highest of all bins is told from negative binomial counts of that mean
+    windows with their rates. The highest of all bins follows from negative binomial counts of that mean
     and variance. A bin longer than a window takes the mean 1/shape of its windows, by requests.
     """
     windows = fitted.windows
@@ -287,7 +287,7 @@ def _highest(expected: Array, variance: Array, bins: Array, probability: float) 
 
 
 def _gap_row(between: BlockGaps, tick_s: float, weights: Array) -> _Row:
-    """CV of a selection's gaps, resampling blocks, beside exponential gaps between the same stamps."""
+    """CV of a selection's gaps, resampling blocks, and that of exponential gaps between the same stamps."""
     row: _Row = {"n": int(between.n.sum())}
     count, total, square = (weights @ each for each in (between.n, between.gap_sum, between.gap_square_sum))
     known = (count >= 2) & (total > 0)

@@ -424,8 +424,7 @@ def _tell(part: Failures) -> Iterator[str]:
         yield (
             f"failures of {row['selection']} requests come in bad days: between days they vary "
             f"{interval_of(row, 'dispersion'):.1f} times as much as independent failures would. The mean of "
-            "the "
-            f"daily rates is {row['daily_mean']:.2%}, the rate of all requests {row['rate']:.2%}."
+            f"the daily rates is {row['daily_mean']:.2%}, the rate of all requests {row['rate']:.2%}."
         )
     slopes = {row["selection"]: interval_of(row, "odds_ratio") for row in part.slopes.iter_rows(named=True)}
     for selection in rows["selection"]:

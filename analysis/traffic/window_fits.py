@@ -27,8 +27,8 @@ PROBED = 60
 FEWEST_FOR_PRIOR = 10
 """Fewer windows than this tell no prior and no spread."""
 REDRAWN = 4000
-"""Sampling error is told by redrawing so many windows of a selection, drawn from them at random; where there
-are fewer, all are redrawn, and where there are under half, several times."""
+"""Sampling error comes from redraws of this many windows of a selection, picked at random. If there are
+fewer, all are redrawn; if under half as many, several times."""
 NARROWEST_PRIOR_SD = 0.05
 """However alike the windows look, shapes may differ by this much on the log scale."""
 
@@ -57,7 +57,7 @@ class WindowFits:
 
     @cached_property
     def resolution_limited(self) -> Mask:
-        """Windows with more than two gaps a tick, whose shape their stamps hardly tell."""
+        """Windows with more than two gaps a tick: their stamps say little about the shape."""
         mean = self.gaps.own.sums.mean
         return (mean < 0.5) & np.isfinite(mean)
 

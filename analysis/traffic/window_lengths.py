@@ -88,7 +88,7 @@ class Sequences(Part):
 def describe_sequences(
     trace: Trace, arrivals: Arrivals, lengths_s: Sequence[float] = LENGTHS_S, seed: int = 0
 ) -> Sequences:
-    """Fit windows of each length in seconds, beside those of `arrivals`, which are not fitted again."""
+    """Fit windows of each length in seconds; those of `arrivals` are taken as they are."""
     frames: dict[str, list[pl.DataFrame]] = {"windows": [], "spread": []}
     for window_s in sorted({*lengths_s, arrivals.window_s}):
         one = arrivals
