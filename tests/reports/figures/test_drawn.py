@@ -162,7 +162,7 @@ INTERVALS = (
 def parts(
     traces: Callable[[str], Path],
     characterized: Callable[[str], Characterization],
-    synthetic_said: Callable[..., Characterization],
+    synthetic_characterization: Callable[..., Characterization],
     week: Trace,
     week_forecast: Forecasts,
     tmp_path_factory: pytest.TempPathFactory,
@@ -187,7 +187,7 @@ def parts(
         *real.parts,
         describe_sequences(week, real.part(Arrivals), seed=0),
         *sessions.parts,
-        *synthetic_said(2, 1).parts,
+        *synthetic_characterization(2, 1).parts,
         compare_traces([real, azure]),
         week_forecast,
         *run_parts(write_summary(folder / "run")),
