@@ -41,10 +41,10 @@ def shown(row: dict[str, Any], name: str, spec: str = ".3g") -> str:
 def within(value: float, ends: Sequence[float | None], spec: str) -> str:
     """A value with its interval where both ends are known, with a minus as prose has it."""
     low, high = ends
-    told = f"{value:{spec}}"
+    text = f"{value:{spec}}"
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
-        told += f" [{low:{spec}}, {high:{spec}}]"
-    return told.replace("-", "−")
+        text += f" [{low:{spec}}, {high:{spec}}]"
+    return text.replace("-", "−")
 
 
 def sign(row: dict[str, Any] | None, name: str) -> bool | None:
@@ -56,10 +56,10 @@ def sign(row: dict[str, Any] | None, name: str) -> bool | None:
     return False if row[f"{name}_high"] < 0 else None
 
 
-def reasons(told: dict[str, bool | None]) -> str:
+def reasons(statements: dict[str, bool | None]) -> str:
     """The statements by how they came out."""
     words = {True: "holds", False: "does not hold", None: "cannot be told"}
-    return "; ".join(f"{statement}: {words[holds]}" for statement, holds in told.items()) + "."
+    return "; ".join(f"{statement}: {words[holds]}" for statement, holds in statements.items()) + "."
 
 
 def lacking(what: str) -> Decision:
@@ -67,9 +67,9 @@ def lacking(what: str) -> Decision:
     return Decision(UNTOLD, "", f"This trace has no {what}.")
 
 
-def burstier_than_poisson(said: Characterization) -> Decision:
+def burstier_than_poisson(characterization: Characterization) -> Decision:
     """One trace alone tells how far it is from Poisson, not how far from Azure Functions."""
-    row = one(said.part(Burstiness).dispersion, selection="all", width_s=60.0)
+    row = one(characterization.part(Burstiness).dispersion, selection="all", width_s=60.0)
     value = f"index of dispersion at one minute {shown(row, 'idc')}" if row else ""
     return Decision(
         UNTOLD,
@@ -79,23 +79,23 @@ def burstier_than_poisson(said: Characterization) -> Decision:
     )
 
 
-def weekly(said: Characterization) -> Decision:
+def weekly(characterization: Characterization) -> Decision:
     """Weekday against weekend by interval, weekly patterns by the verdicts of the tests."""
-    part = said.part(Periodicity)
-    told: dict[str, bool | None] = {}
+    part = characterization.part(Periodicity)
+    statements: dict[str, bool | None] = {}
     values = []
     for model in (CHATGPT, GPT4):
         row = one(part.weekdays, service=CONVERSATION, model=model)
-        held = None
+        higher = None
         if row and row["ratio_low"] is not None:
             values.append(f"{model} weekday/weekend {shown(row, 'ratio')}")
-            held = row["ratio_low"] > 1 or (False if row["ratio_high"] < 1 else None)
-        told[f"{model} conversation is higher on weekdays"] = held
-    told["the API has no weekly pattern"] = _aperiodic(part, API, 168)
-    told["GPT-4 is below ChatGPT"] = _below(part)
-    if all(held is None for held in told.values()):
+            higher = row["ratio_low"] > 1 or (False if row["ratio_high"] < 1 else None)
+        statements[f"{model} conversation is higher on weekdays"] = higher
+    statements["the API has no weekly pattern"] = _aperiodic(part, API, 168)
+    statements["GPT-4 is below ChatGPT"] = _below(part)
+    if all(higher is None for higher in statements.values()):
         return lacking("conversation and API services over whole weeks")
-    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "calendar")
+    return Decision(overall_verdict(statements), "; ".join(values), reasons(statements), "calendar")
 
 
 def _aperiodic(part: Periodicity, service: str, period_h: int) -> bool | None:
@@ -114,23 +114,23 @@ def _below(part: Periodicity) -> bool | None:
     return bool(lower > 0.5)
 
 
-def daily(said: Characterization) -> Decision:
+def daily(characterization: Characterization) -> Decision:
     """Working hours against the small hours by box plots; the API by its test and its relative spread."""
-    part = said.part(Periodicity)
-    told: dict[str, bool | None] = {}
+    part = characterization.part(Periodicity)
+    statements: dict[str, bool | None] = {}
     values = []
     row = one(part.tests, service=CONVERSATION, model=None, period_h=24)
-    told["conversation has a daily pattern"] = (
+    statements["conversation has a daily pattern"] = (
         None if row is None else {"periodic": True, "aperiodic": False}.get(row["verdict"])
     )
     if row:
         values.append(f"conversation autocorrelation at 24 h {shown(row, 'autocorrelation')}")
-    told["it is high in working hours and low at night"] = _day_over_night(part)
-    told["the API is irregular"] = _aperiodic(part, API, 24)
-    told["the API spreads more"] = _spreads_more(part)
-    if all(held is None for held in told.values()):
+    statements["it is high in working hours and low at night"] = _day_over_night(part)
+    statements["the API is irregular"] = _aperiodic(part, API, 24)
+    statements["the API spreads more"] = _spreads_more(part)
+    if all(holds is None for holds in statements.values()):
         return lacking("conversation and API services over several days")
-    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "hour-of-day")
+    return Decision(overall_verdict(statements), "; ".join(values), reasons(statements), "hour-of-day")
 
 
 def _profile(part: Periodicity, service: str) -> pl.DataFrame:
@@ -164,25 +164,25 @@ def _spreads_more(part: Periodicity) -> bool | None:
     )
 
 
-def gamma(said: Characterization) -> Decision:
+def gamma(characterization: Characterization) -> Decision:
     """Spread of log shape and log rate beyond sampling error, and how many windows reject a Gamma."""
-    part = said.part(Arrivals)
-    told: dict[str, bool | None] = {}
+    part = characterization.part(Arrivals)
+    statements: dict[str, bool | None] = {}
     values = []
     for service, quantities in ((CONVERSATION, ("shape",)), (API, ("shape", "rate"))):
         for quantity in quantities:
             row = _spread(part, service, quantity)
             name = {"shape": "α", "rate": "β"}[quantity]
-            told[f"{name} varies sharply in {service}"] = None if row is None else _sharp(row)
+            statements[f"{name} varies sharply in {service}"] = None if row is None else _sharp(row)
             if row:
                 values.append(
                     f"{service} log {name} spread beyond chance {shown(row, 'excess_log_sd', '.2f')}"
                 )
     # Where no window has enough requests for a test, none is rejected and none is accepted.
     for row in _in_scope(part.fit, CONVERSATION).drop_nulls("rejected_share").iter_rows(named=True):
-        told["conversation arrivals are Gamma"] = row["rejected_share_low"] <= 0.10
+        statements["conversation arrivals are Gamma"] = row["rejected_share_low"] <= 0.10
         values.append(f"Gamma rejected in {shown(row, 'rejected_share', '.0%')} of {row['tested']} windows")
-    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "shape-sequence")
+    return Decision(overall_verdict(statements), "; ".join(values), reasons(statements), "shape-sequence")
 
 
 def _in_scope(table: pl.DataFrame, service: str) -> pl.DataFrame:
@@ -210,9 +210,9 @@ def _sharp(row: dict[str, Any]) -> bool | None:
     return False if row["excess_log_sd_high"] < SHARP else None
 
 
-def cv(said: Characterization) -> Decision:
+def cv(characterization: Characterization) -> Decision:
     """The windows' own CV over 1/√α: does the interval of the ratio hold 1 within 10 %?"""
-    rows = said.part(Arrivals).fit.filter(pl.col("cv_ratio").is_not_null())
+    rows = characterization.part(Arrivals).fit.filter(pl.col("cv_ratio").is_not_null())
     if not rows.height:
         return lacking("window with enough arrivals for a fit")
     values, holds = [], []

@@ -20,9 +20,9 @@ RISING = 5
 """The paper sees the P90 interval rise up to this many requests."""
 
 
-def turns(said: Characterization) -> Decision:
+def turns(characterization: Characterization) -> Decision:
     """Single-request share, median, share up to four, and the law of the decline."""
-    part = said.part(Conversations)
+    part = characterization.part(Conversations)
     selection = _selection(part)
     if selection is None:
         return lacking("sessions")
@@ -30,7 +30,7 @@ def turns(said: Characterization) -> Decision:
     four = part.measure(selection, "four_or_fewer")
     median = part.measure(selection, "median")
     decline = one(part.decline, selection=selection)
-    told = {
+    statements = {
         "over 35 % have one request": _above(single, 0.35),
         "the median is 2": True if median.value == 2 else (None if median.low <= 2 <= median.high else False),
         "three quarters have four or fewer": _above(four, 0.75),
@@ -39,17 +39,17 @@ def turns(said: Characterization) -> Decision:
     value = f"one request {single:.1%}; median {median:.3g}; four or fewer {four:.1%}" + (
         f"; log-likelihood ratio per session {shown(decline, 'ratio')}" if decline else ""
     )
-    return Decision(overall_verdict(told), value, reasons(told), "turns")
+    return Decision(overall_verdict(statements), value, reasons(statements), "turns")
 
 
-def interval(said: Characterization) -> Decision:
+def interval(characterization: Characterization) -> Decision:
     """rank correlation of turns and mean interval; the P90 interval from two to five requests and after."""
-    part = said.part(Conversations)
+    part = characterization.part(Conversations)
     selection = _selection(part)
     if selection is None:
         return lacking("sessions")
     relation = one(part.relations, selection=selection, of="mean interval")
-    told: dict[str, bool | None] = {
+    statements: dict[str, bool | None] = {
         "turns and mean interval are not related": None if relation is None else _unrelated(relation),
         f"the P90 interval rises up to {RISING} requests": _rises(part, selection),
     }
@@ -58,12 +58,12 @@ def interval(said: Characterization) -> Decision:
         if relation
         else ""
     )
-    return Decision(overall_verdict(told), value, reasons(told), "intervals")
+    return Decision(overall_verdict(statements), value, reasons(statements), "intervals")
 
 
-def long_intervals(said: Characterization) -> Decision:
+def long_intervals(characterization: Characterization) -> Decision:
     """Number of long intervals against turns, and the share, which more turns alone would not move."""
-    part = said.part(Conversations)
+    part = characterization.part(Conversations)
     selection = _selection(part)
     if selection is None:
         return lacking("sessions")
@@ -72,17 +72,17 @@ def long_intervals(said: Characterization) -> Decision:
     shares = known.filter(pl.col("of").str.starts_with("share"))
     if not rows.height:
         return lacking("intervals long enough to count")
-    told: dict[str, bool | None] = {
+    statements: dict[str, bool | None] = {
         f"{row['of']} grows with turns": sign(row, "correlation") for row in rows.iter_rows(named=True)
     }
     value = "; ".join(
         f"{row['of']}: {shown(row, 'correlation', '.2f')}" for row in rows.iter_rows(named=True)
     )
     mechanical = [row["of"] for row in shares.iter_rows(named=True) if sign(row, "correlation") is not True]
-    why = reasons(told)
+    why = reasons(statements)
     if mechanical:
         why += f" Partly mechanical, more turns hold more intervals: the {mechanical[0]} does not grow."
-    return Decision(overall_verdict(told), value, why, "long-intervals")
+    return Decision(overall_verdict(statements), value, why, "long-intervals")
 
 
 def _selection(part: Conversations) -> str | None:

@@ -27,18 +27,18 @@ PAPER_RATE_RPS = {CONVERSATION: 0.019, API: 0.21}
 """Mean rates with ChatGPT (section 2.2)."""
 
 
-def size(said: Characterization) -> Decision:
+def size(characterization: Characterization) -> Decision:
     """Rows per service and model: comparable with the paper's only over the whole of its record."""
-    part = said.part(Volume)
+    part = characterization.part(Volume)
     days = part.span_s / DAY_S
     values = [f"{part.rows:,} requests over {days:.1f} days"]
-    told: dict[str, bool | None] = {}
+    statements: dict[str, bool | None] = {}
     for (service, model), paper in PAPER_ROWS.items():
         row = one(part.sizes, service=service, model=model)
         if row:
             values.append(f"{service} {model} {row['n']:,}")
-            told[f"{service} {model} has {paper / 1e6:.2f} M rows"] = abs(row["n"] / paper - 1) < 0.05
-    if not told:
+            statements[f"{service} {model} has {paper / 1e6:.2f} M rows"] = abs(row["n"] / paper - 1) < 0.05
+    if not statements:
         return Decision(
             UNTOLD, values[0], "This trace is not BurstGPT: it has none of its services and models."
         )
@@ -46,13 +46,13 @@ def size(said: Characterization) -> Decision:
         return Decision(
             UNTOLD, "; ".join(values), f"This trace is a part of the record: {days:.1f} of {PAPER_DAYS} days."
         )
-    return Decision(overall_verdict(told), "; ".join(values), reasons(told))
+    return Decision(overall_verdict(statements), "; ".join(values), reasons(statements))
 
 
-def rate(said: Characterization) -> Decision:
+def rate(characterization: Characterization) -> Decision:
     """Does the interval of the mean rate hold the paper's value?"""
-    part = said.part(Volume)
-    told: dict[str, bool | None] = {}
+    part = characterization.part(Volume)
+    statements: dict[str, bool | None] = {}
     values = []
     for service, paper in PAPER_RATE_RPS.items():
         row = one(part.sizes, service=service, model=CHATGPT)
@@ -61,37 +61,37 @@ def rate(said: Characterization) -> Decision:
         values.append(f"{service} {CHATGPT} {shown(row, 'rate_rps')} requests/s")
         low, high = row["rate_rps_low"], row["rate_rps_high"]
         known = low is not None and low == low
-        told[f"{service} is {paper:g} requests/s"] = bool(low <= paper <= high) if known else None
+        statements[f"{service} is {paper:g} requests/s"] = bool(low <= paper <= high) if known else None
     if not values:
         return lacking("ChatGPT requests")
-    return Decision(overall_verdict(told), "; ".join(values), reasons(told))
+    return Decision(overall_verdict(statements), "; ".join(values), reasons(statements))
 
 
-def coverage(said: Characterization) -> Decision:
+def coverage(characterization: Characterization) -> Decision:
     """The paper's Table 1, row by row, from what this trace holds."""
-    info = said.info
-    held = {
+    info = characterization.info
+    available = {
         "request patterns": True,
         "conversation patterns": info.has_sessions,
         "response lengths": info.has_tokens,
         "failures": info.has_failures,
     }
-    told: dict[str, bool | None] = {f"it holds {what}": there for what, there in held.items()}
-    value = ", ".join(what for what, there in held.items() if there)
-    lacks = [what for what, there in held.items() if not there]
+    statements: dict[str, bool | None] = {f"it holds {what}": there for what, there in available.items()}
+    value = ", ".join(what for what, there in available.items() if there)
+    lacks = [what for what, there in available.items() if not there]
     why = f"The log holds no {', no '.join(lacks)}." if lacks else "The log holds all four."
-    return Decision(overall_verdict(told), value, why)
+    return Decision(overall_verdict(statements), value, why)
 
 
-def failures(said: Characterization) -> Decision:
+def failures(characterization: Characterization) -> Decision:
     """ChatGPT conversation against 5 %, and GPT-4 against ChatGPT by the interval over days."""
-    part = said.part(Failures)
+    part = characterization.part(Failures)
     row = one(part.rates, service=CONVERSATION, model=CHATGPT)
-    told: dict[str, bool | None] = {}
+    statements: dict[str, bool | None] = {}
     values = []
     if row and row["rate"] is not None:
         values.append(f"ChatGPT conversation {shown(row, 'rate', '.2%')}")
-        told["ChatGPT conversation fails over 5 %"] = (
+        statements["ChatGPT conversation fails over 5 %"] = (
             True if row["rate_low"] > 0.05 else False if row["rate_high"] < 0.05 else None
         )
     for pair in rows_of(part.compared):
@@ -100,12 +100,12 @@ def failures(said: Characterization) -> Decision:
         sign = 1 if pair["first"] == GPT4 else -1
         # The interval over days: failures come in bad days, so requests are not independent.
         ends = sorted(sign * pair[f"difference_days{end}"] for end in ("_low", "_high"))
-        told_by = within(sign * pair["difference"], ends, "+.2%")
-        values.append(f"{pair['service']}: GPT-4 minus ChatGPT {told_by}")
-        told[f"GPT-4 fails less in {pair['service']}"] = _below_zero(ends)
-    if not told:
+        difference = within(sign * pair["difference"], ends, "+.2%")
+        values.append(f"{pair['service']}: GPT-4 minus ChatGPT {difference}")
+        statements[f"GPT-4 fails less in {pair['service']}"] = _below_zero(ends)
+    if not statements:
         return lacking("failures of ChatGPT conversations")
-    return Decision(overall_verdict(told), "; ".join(values), reasons(told), "rates")
+    return Decision(overall_verdict(statements), "; ".join(values), reasons(statements), "rates")
 
 
 def _below_zero(ends: list[Any]) -> bool | None:

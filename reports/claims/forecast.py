@@ -16,9 +16,9 @@ PAPER_NMAE = {60.0: 0.66, 600.0: 0.32}
 MODEL = "xgboost_squared"
 
 
-def forecast(said: Characterization) -> Decision:
+def forecast(characterization: Characterization) -> Decision:
     """From the forecast, where it was asked for."""
-    for part in said.parts:
+    for part in characterization.parts:
         if isinstance(part, Forecasts):
             return decided(part)
     return Decision(
@@ -30,7 +30,7 @@ def forecast(said: Characterization) -> Decision:
 
 def decided(part: Forecasts) -> Decision:
     """The paper's model does at least as well as the paper has it, and wider bins have the smaller error."""
-    values, told = [], {}
+    values, statements = [], {}
     nmse: dict[float, float] = {}
     label = CONVERSATION if CONVERSATION in part.scores["selection"].to_list() else ""
     if not label and part.scores["selection"].n_unique() == 1:
@@ -45,16 +45,18 @@ def decided(part: Forecasts) -> Decision:
         name = bin_name(bin_s)
         values.append(f"NMAE per {name} {shown(row, 'nmae')}, NMSE {number(row['nmse_variance'])}")
         at_least = True if row["nmae_high"] <= paper else False if row["nmae_low"] > paper else None
-        told[f"NMAE per {name} is {paper} or less"] = at_least
+        statements[f"NMAE per {name} is {paper} or less"] = at_least
         beats = None
         if row["skill_low"] is not None:
             beats = True if row["skill_low"] > 0 else False if row["skill_high"] < 0 else None
-        told[f"per {name} it beats every naive forecast"] = beats
+        statements[f"per {name} it beats every naive forecast"] = beats
         if row["nmse_variance"] is not None:
             nmse[bin_s] = row["nmse_variance"]
-    if not told:
+    if not statements:
         return Decision(UNTOLD, "", "No conversation was forecast in bins of 1m or 10m.")
     if len(nmse) == len(PAPER_NMAE) and nmse[60.0] > 0:
         values.append(f"NMSE {1 - nmse[600.0] / nmse[60.0]:.0%} lower in the wider bins")
-        told["wider bins are forecast with a smaller NMSE"] = nmse[600.0] < nmse[60.0]
-    return Decision(overall_verdict(told), "; ".join(values), reasons(told), figure="six-hours-bins")
+        statements["wider bins are forecast with a smaller NMSE"] = nmse[600.0] < nmse[60.0]
+    return Decision(
+        overall_verdict(statements), "; ".join(values), reasons(statements), figure="six-hours-bins"
+    )

@@ -52,7 +52,9 @@ class Ledger:
 
 def _needs(what: str) -> Callable[[Characterization], Decision]:
     """The check of a claim about a served model, which no request log can decide."""
-    return lambda _said: Decision("cannot tell", "", f"A request log alone cannot tell: it needs {what}.")
+    return lambda _characterization: Decision(
+        "cannot tell", "", f"A request log alone cannot tell: it needs {what}."
+    )
 
 
 ACROSS_TRACES = "maf-bursty"
@@ -252,14 +254,14 @@ def _ledger(plugin: Plugin) -> Ledger:
     return ledger
 
 
-def check(said: Characterization, comparison: Comparison | None = None) -> list[Claim]:
+def check(characterization: Characterization, comparison: Comparison | None = None) -> list[Claim]:
     """Every claim of every ledger with its verdict on this trace, each ledger in its own order.
 
     `comparison` is that of all traces of a report; a claim about two of them is decided by it.
     """
-    homes = {part.name: _file_of(type(part)) for part in said.parts}
+    homes = {part.name: _file_of(type(part)) for part in characterization.parts}
     return [
-        _checked(entry, name, said, homes, comparison)
+        _checked(entry, name, characterization, homes, comparison)
         for name, ledger in ledgers().items()
         for entry in ledger.entries
     ]
@@ -268,13 +270,13 @@ def check(said: Characterization, comparison: Comparison | None = None) -> list[
 def _checked(
     entry: Entry,
     ledger: str,
-    said: Characterization,
+    characterization: Characterization,
     homes: Mapping[str, str],
     comparison: Comparison | None,
 ) -> Claim:
     plugin = plugins(CLAIMS)[ledger]
     with plugin.guard():
-        found = entry.check(said)
+        found = entry.check(characterization)
     if plugin.own and entry.id == ACROSS_TRACES and comparison is not None:
         found = Decision(*verdict_maf(comparison), figure="variation")
         entry = replace(entry, part="comparison")

@@ -24,17 +24,17 @@ NORMAL = 0.1
 """The same distance for responses within a request bin against a Gaussian."""
 
 
-def zipf(said: Characterization) -> Decision:
+def zipf(characterization: Characterization) -> Decision:
     """Distance of the bounded Zipf from request lengths, beside that of the best rival."""
     rows = [
         row
-        for row in rows_of(said.part(Lengths).tables()["zipf"], column="request", model=None)
+        for row in rows_of(characterization.part(Lengths).tables()["zipf"], column="request", model=None)
         if row["exponent"] is not None
     ]
     if not rows:
         return lacking("request lengths")
     rows = [row for row in rows if row["service"] is not None] or rows
-    told: dict[str, bool | None] = {
+    statements: dict[str, bool | None] = {
         f"{row['selection']} requests are within {FITTING:.0%} of a Zipf": row["ks"] <= FITTING
         for row in rows
     }
@@ -43,17 +43,17 @@ def zipf(said: Characterization) -> Decision:
         f"(best: {row['winner'].replace('_', ' ')}, {row['winner_ks']:.1%})"
         for row in rows
     )
-    return Decision(overall_verdict(told), value, reasons(told), "request-zipf")
+    return Decision(overall_verdict(statements), value, reasons(statements), "request-zipf")
 
 
-def bimodal(said: Characterization) -> Decision:
+def bimodal(characterization: Characterization) -> Decision:
     """Dip test and mixture of ChatGPT's conversation responses, on tokens as the paper draws them."""
-    table = said.part(Lengths).tables()["bimodality"]
+    table = characterization.part(Lengths).tables()["bimodality"]
     row = _chatgpt(table, column="response", scale="tokens")
     logs = _chatgpt(table, column="response", scale="log tokens")
     if row is None or row["dip"] is None:
         return lacking("response lengths, or too few,")
-    told: dict[str, bool | None] = {
+    statements: dict[str, bool | None] = {
         "the dip test rejects one mode": row["p_value"] < 0.05,
         "the mixture that BIC chooses has several": (row["modes"] or 1) >= 2,
     }
@@ -63,16 +63,16 @@ def bimodal(said: Characterization) -> Decision:
         f"{len(places)} mode(s) at {', '.join(places)} tokens"
     )
     on_logs = f" On a logarithmic scale: {logs['verdict']}." if logs else ""
-    why = f"{reasons(told)}{on_logs} The dip can miss real mixtures, BIC keeps adding components."
-    return Decision(overall_verdict(told), value, why, "response-modes")
+    why = f"{reasons(statements)}{on_logs} The dip can miss real mixtures, BIC keeps adding components."
+    return Decision(overall_verdict(statements), value, why, "response-modes")
 
 
-def linear(said: Characterization) -> Decision:
+def linear(characterization: Characterization) -> Decision:
     """Slope with its interval, and how much of the bin means' growth a straight line explains."""
-    row = _chatgpt(_paper_range(said.part(Lengths).tables()["slope"]))
+    row = _chatgpt(_paper_range(characterization.part(Lengths).tables()["slope"]))
     if row is None or row["slope"] is None:
         return lacking("pairs of request and response lengths")
-    told: dict[str, bool | None] = {
+    statements: dict[str, bool | None] = {
         "responses grow with requests": sign(row, "slope"),
         "the growth is a straight line": None
         if row["straightness"] is None
@@ -82,19 +82,19 @@ def linear(said: Characterization) -> Decision:
         f"{row['selection']}, {row['range']}: "
         f"{shown(row, 'slope')} response tokens a request token" + _line(row["straightness"])
     )
-    return Decision(overall_verdict(told), value, reasons(told), "response-by-request")
+    return Decision(overall_verdict(statements), value, reasons(statements), "response-by-request")
 
 
 def _line(straightness: float | None) -> str:
     return "" if straightness is None else f"; a line explains {straightness:.0%} of how the mean moves"
 
 
-def bins(said: Characterization) -> Decision:
+def bins(characterization: Characterization) -> Decision:
     """Spread against request length, and distance of each bin's responses from a Gaussian."""
-    row = _chatgpt(_paper_range(said.part(Lengths).tables()["spread"]))
+    row = _chatgpt(_paper_range(characterization.part(Lengths).tables()["spread"]))
     if row is None or row["growth"] is None:
         return lacking("pairs of request and response lengths")
-    told: dict[str, bool | None] = {
+    statements: dict[str, bool | None] = {
         "the spread grows with request length": sign(row, "growth"),
         "responses of a bin are Gaussian": row["ks_normal"] <= NORMAL,
     }
@@ -102,7 +102,7 @@ def bins(said: Characterization) -> Decision:
         f"{row['selection']}, {row['range']}: growth of the spread {shown(row, 'growth')}; off a Gaussian by "
         f"{row['ks_normal']:.1%}, skewness {number(row['skewness'])} (medians over {row['bins']} bins)"
     )
-    return Decision(overall_verdict(told), value, reasons(told), "ridges")
+    return Decision(overall_verdict(statements), value, reasons(statements), "ridges")
 
 
 def _paper_range(table: pl.DataFrame) -> pl.DataFrame:

@@ -8,9 +8,9 @@ from ...analysis.core.verdicts import UNTOLD
 from ...bench.provisioning.result import Disaggregation, claim
 
 
-def ratio(said: Characterization) -> Decision:
+def ratio(characterization: Characterization) -> Decision:
     """From the simulated search, where it was asked for."""
-    for part in said.parts:
+    for part in characterization.parts:
         if isinstance(part, Disaggregation):
             checked = claim(part.state)
             value = f"simulated by {part.state.simulated}: {checked.value}"

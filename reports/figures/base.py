@@ -242,12 +242,12 @@ def faded(pick: alt.Parameter, shown: float = 1.0, hidden: float = 0.08) -> Any:
 
 def main_selections(table: pl.DataFrame) -> list[str]:
     """Labels of the services in the order of the table, or `all` where there is only one service."""
-    whole = table.filter(pl.col("model").is_null())
-    services = whole.filter(pl.col("service").is_not_null())
-    return _labels(services if services.height else whole)
+    all_models = table.filter(pl.col("model").is_null())
+    services = all_models.filter(pl.col("service").is_not_null())
+    return _labels(services if services.height else all_models)
 
 
-def leaf_selections(table: pl.DataFrame, weight: str, most: int = 6, fewest: float = 0) -> list[str]:
+def leaf_selections(table: pl.DataFrame, weight: str, limit: int = 6, fewest: float = 0) -> list[str]:
     """Labels of each model of each service, as fine as the trace tells them apart; the `most` heaviest.
 
     A service without several models stands for itself, and `all` for a trace of one service and model.
@@ -262,7 +262,7 @@ def leaf_selections(table: pl.DataFrame, weight: str, most: int = 6, fewest: flo
     leaves = pl.concat([services, split])
     if leaves.is_empty():
         return _labels(table)
-    weights = leaves.group_by("selection").agg(pl.sum(weight)).top_k(most, by=weight)
+    weights = leaves.group_by("selection").agg(pl.sum(weight)).top_k(limit, by=weight)
     heavy = weights.filter(pl.col(weight) >= fewest)
     heaviest = (heavy if heavy.height else weights)["selection"].to_list()
     return [label for label in _labels(leaves.sort("service", maintain_order=True)) if label in heaviest]
@@ -327,7 +327,7 @@ def least(values: pl.Series) -> float:
     return _known(values, np.min)
 
 
-def most_of(values: pl.Series) -> float:
+def greatest(values: pl.Series) -> float:
     """The largest of the numbers that are known; 0 where none is."""
     return _known(values, np.max)
 
@@ -342,7 +342,7 @@ def capital(text: str) -> str:
     return re.sub(r"^api\b", "API", text[:1].upper() + text[1:], flags=re.IGNORECASE)
 
 
-def log_ticks(low: float | None, high: float | None, most: int = 7) -> list[float]:
+def log_ticks(low: float | None, high: float | None, limit: int = 7) -> list[float]:
     """Round values on a logarithmic axis from `low` to `high`, at most about `most` of them."""
     if not low or not high or not 0 < low <= high < math.inf:
         return []
@@ -350,9 +350,9 @@ def log_ticks(low: float | None, high: float | None, most: int = 7) -> list[floa
     for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
         inside = [tick for tick in ticks if low <= tick <= high]
-        if len(inside) <= most:
+        if len(inside) <= limit:
             break
-    return inside[:: math.ceil(len(inside) / most)] if inside else []
+    return inside[:: math.ceil(len(inside) / limit)] if inside else []
 
 
 NUMBER = ",.4~r"
@@ -361,24 +361,24 @@ NARROW = 4.0
 """A logarithmic axis over a smaller ratio has evenly spaced ticks."""
 
 
-def _linear_ticks(low: float, high: float, most: int) -> list[float]:
+def _linear_ticks(low: float, high: float, limit: int) -> list[float]:
     """Round values from `low` to `high` at even steps, at most `most` of them."""
-    rough = (high - low) / most
+    rough = (high - low) / limit
     decade = 10.0 ** math.floor(math.log10(rough))
     step = next(decade * factor for factor in (1, 2, 5, 10) if decade * factor >= rough)
     first = math.ceil(low / step)
     return [float(f"{step * i:.10g}") for i in range(first, math.floor(high / step) + 1)]
 
 
-def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
+def logarithmic(*values: pl.Series, limit: int = 7) -> dict[str, Any]:
     """Scale and axis of a logarithmic channel over the positive values given, with few round ticks."""
     known = pl.concat([v.cast(pl.Float64) for v in values]).drop_nulls()
     known = known.filter(known.is_finite() & (known > 0))
     if known.is_empty():
         return {"scale": alt.Scale(type="symlog")}
-    low, high = least(known), most_of(known)
+    low, high = least(known), greatest(known)
     low, high = (low, high) if low < high else (low / 1.5, high * 1.5)
-    ticks = log_ticks(low, high, most) if high / low > NARROW else _linear_ticks(low, high, most)
+    ticks = log_ticks(low, high, limit) if high / low > NARROW else _linear_ticks(low, high, limit)
     axis = {"values": ticks} if len(ticks) > 1 else {"tickCount": 4}
     return {
         "scale": alt.Scale(type="log", domain=[low, high], nice=False, padding=6),
@@ -388,10 +388,10 @@ def logarithmic(*values: pl.Series, most: int = 7) -> dict[str, Any]:
 
 def estimate(row: Mapping[str, Any], name: str, how: Callable[[float | None], str] | None = None) -> str:
     """`row[name]` with its interval from `name_low` and `name_high`, `0.15 [0.14, 0.16]`, where known."""
-    told = how or number
+    form = how or number
     ends = [row.get(f"{name}_{end}") for end in ("low", "high")]
-    value = told(row[name])
-    return f"{value} [{told(ends[0])}, {told(ends[1])}]" if None not in ends else value
+    value = form(row[name])
+    return f"{value} [{form(ends[0])}, {form(ends[1])}]" if None not in ends else value
 
 
 def columns_for(panels: int) -> int:

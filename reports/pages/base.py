@@ -141,7 +141,7 @@ def write_page(
     speaks of all traces together; it gets the first section.
     """
     show = progress or silent
-    slugs = slugs_of([said.info.name for said in characterizations])
+    slugs = slugs_of([each.info.name for each in characterizations])
     show("drawing figures", 0.0)
     blocks = _blocks(characterizations, slugs, comparison)
     out.mkdir(parents=True, exist_ok=True)
@@ -166,15 +166,17 @@ def slugs_of(names: Sequence[str]) -> list[str]:
     return out
 
 
-def _blocks(said: Sequence[Characterization], slugs: Sequence[str], comparison: Part | None) -> list[Block]:
+def _blocks(
+    characterizations: Sequence[Characterization], slugs: Sequence[str], comparison: Part | None
+) -> list[Block]:
     """Every part of every trace with its figures, by section in reading order."""
     found = []
     if comparison is not None:
-        synthetic = [one.info.name for one in said if one.info.synthetic]
+        synthetic = [one.info.name for one in characterizations if one.info.synthetic]
         note = f"synthetic: {', '.join(synthetic)}" if synthetic else ""
         found.append(block(comparison, slug="all", name=note, marks=()))
-    for one, slug in zip(said, slugs, strict=True):
-        prefix = f"{slug}-" if len(said) > 1 else ""
+    for one, slug in zip(characterizations, slugs, strict=True):
+        prefix = f"{slug}-" if len(characterizations) > 1 else ""
         for part in one.parts:
             preset = part.state.simulated if isinstance(part, Disaggregation) else None
             found.append(
@@ -204,14 +206,14 @@ def block(
 
     `marks`, else those of the part, stand beside the titles on the page, and behind `name` in image files.
     """
-    told = part.marks if marks is None else marks
-    subtitle = " · ".join([name, *map(_loud, told)])
+    shown_marks = part.marks if marks is None else marks
+    subtitle = " · ".join([name, *map(_loud, shown_marks)])
     drawn = tuple(
         Drawn(each, f"fig-{slug}-{part.name}-{each.name}", f"{prefix}{part.name}-{each.name}", subtitle)
         for each in figures_of(part)
     )
     tables = {name: table for name, table in part.tables().items() if table.height}
-    badges = tuple(mark.partition(" by ")[0] for mark in told)
+    badges = tuple(mark.partition(" by ")[0] for mark in shown_marks)
     return Block(part, info, slug, prefix, badges, drawn, tables)
 
 
@@ -314,7 +316,7 @@ def render(template: str, title: str, blocks: Sequence[Block], **more: Any) -> s
 
 
 def _html(
-    said: Sequence[Characterization],
+    characterizations: Sequence[Characterization],
     claims: Sequence[Sequence[Claim]],
     slugs: Sequence[str],
     blocks: Sequence[Block],
@@ -324,7 +326,7 @@ def _html(
 
     return render(
         "page.html",
-        listing([one.info.name for one in said]),
+        listing([one.info.name for one in characterizations]),
         blocks,
         traces=[
             {
@@ -333,7 +335,7 @@ def _html(
                 "facts": facts(one),
                 "identity": identity(one),
             }
-            for one, slug in zip(said, slugs, strict=True)
+            for one, slug in zip(characterizations, slugs, strict=True)
         ],
         ledgers=[
             {
@@ -343,12 +345,12 @@ def _html(
                 "source": ledger.source,
                 "traces": [
                     _ledger_of([claim for claim in checked if claim.ledger == name], one.info, slug, blocks)
-                    for one, slug, checked in zip(said, slugs, claims, strict=True)
+                    for one, slug, checked in zip(characterizations, slugs, claims, strict=True)
                 ],
             }
             for first, (name, ledger) in enumerate(ledgers().items())
         ],
-        sections=sections(blocks, several=len(said) > 1),
+        sections=sections(blocks, several=len(characterizations) > 1),
         command=command,
     )
 
@@ -359,7 +361,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
     names: dict[str, str] = {}
     specs: dict[str, dict[str, Any]] = {}
 
-    def kept(columns: dict[str, list[Any]]) -> str:
+    def dataset(columns: dict[str, list[Any]]) -> str:
         digest = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
         name = names.setdefault(digest, f"d{len(names) + 1}")
         datasets[name] = columns
@@ -368,7 +370,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
     for each in (d for block in blocks for d in block.drawn):
         specs[each.anchor] = {
             "spec": each.figure.spec(),
-            "data": kept(each.figure.values()),
+            "data": dataset(each.figure.values()),
             "file": each.file,
             "columns": each.figure.columns,
             "panel": each.figure.panel_px,
@@ -378,7 +380,7 @@ def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
             specs[each.anchor]["states"] = [
                 {
                     "options": options,
-                    "data": kept(plain_columns(state.data)),
+                    "data": dataset(plain_columns(state.data)),
                     "sentence": state.sentence,
                     "alt": state.alt_text,
                     "title": each.figure.heading(each.subtitle, options),
@@ -436,8 +438,8 @@ def _controls(figure: Figure) -> list[dict[str, Any]]:
     """What a reader can choose of a figure: each label with its options and the one chosen at first."""
     if figure.choice is None:
         return []
-    told = zip(figure.choice.options(), figure.choice.start, strict=True)
-    return [{"label": label, "options": options, "chosen": chosen} for (label, options), chosen in told]
+    pairs = zip(figure.choice.options(), figure.choice.start, strict=True)
+    return [{"label": label, "options": options, "chosen": chosen} for (label, options), chosen in pairs]
 
 
 def _how(figure: Figure) -> str:

@@ -105,8 +105,8 @@ def rounded(value: float | None, low: float | None, high: float | None) -> str:
     if half <= 0:
         return f"{number(value, 4)} [{number(low, 4)}, {number(high, 4)}]"
     digits = min(max(1 - math.floor(math.log10(half)), 0), 6)
-    told = [f"{each:,.{digits}f}".replace("-", "−") for each in (value, low, high)]
-    return f"{told[0]} [{told[1]}, {told[2]}]"
+    digits_shown = [f"{each:,.{digits}f}".replace("-", "−") for each in (value, low, high)]
+    return f"{digits_shown[0]} [{digits_shown[1]}, {digits_shown[2]}]"
 
 
 def _pipe(text: str) -> str:
@@ -120,4 +120,4 @@ def _tex(text: str) -> str:
 
 def all_cited(tables: Sequence[pl.DataFrame]) -> list[Cited]:
     """Those of these tables that are means."""
-    return [told for table in tables if (told := cited(table)) is not None]
+    return [cited_table for table in tables if (cited_table := cited(table)) is not None]

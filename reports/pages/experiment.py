@@ -34,7 +34,7 @@ from .result import (
 )
 
 SLUG = "experiment"
-TOLD_APART = ("sources", "seeds")
+OWN_LINES = ("sources", "seeds")
 """Options that have lines of their own in the identity."""
 READING = (
     "Trials with the same seed share what the seed decides, so settings are compared seed by seed. "
@@ -146,41 +146,45 @@ def _citation(tables: Sequence[Cited], loud: Sequence[str]) -> Section:
     )
 
 
-def _facts(said: Findings) -> list[Fact]:
+def _facts(found: Findings) -> list[Fact]:
     """The few numbers for the head of the page."""
-    asked, trials = said.experiment.question, said.experiment.trials
+    question, trials = found.experiment.question, found.experiment.trials
     requests, span_s = (float(trials[name].sum() or 0.0) for name in ("requests", "span_s"))
     failed = float((trials["failure_rate"] * trials["requests"]).sum() or 0.0)
     out: list[Fact] = [
-        ("Trials", f"{trials.height:,}", f"of {asked.trials:,}" if trials.height < asked.trials else ""),
-        ("Seeds", f"{len(asked.seeds)}", ""),
+        (
+            "Trials",
+            f"{trials.height:,}",
+            f"of {question.trials:,}" if trials.height < question.trials else "",
+        ),
+        ("Seeds", f"{len(question.seeds)}", ""),
         ("Requests", f"{requests:,.0f}", "in all trials"),
-        ("Time served", number(span_s / HOUR_S), "hours" + (", virtual" if asked.simulated else "")),
+        ("Time served", number(span_s / HOUR_S), "hours" + (", virtual" if question.simulated else "")),
     ]
     if requests:
         out.append(("Failed", percent(failed / requests), "of requests"))
     return out
 
 
-def _identity(asked: Question) -> list[tuple[str, str]]:
+def _identity(question: Question) -> list[tuple[str, str]]:
     """What was asked of what, as label and text."""
-    started = datetime.fromtimestamp(asked.started_unix_s, UTC).isoformat(" ", "seconds")
+    started = datetime.fromtimestamp(question.started_unix_s, UTC).isoformat(" ", "seconds")
     return [
-        ("Experiment", asked.kind),
-        ("Workload", "synthetic, or in part" if asked.synthetic else "recorded traces"),
+        ("Experiment", question.kind),
+        ("Workload", "synthetic, or in part" if question.synthetic else "recorded traces"),
         *(
-            (f"Asked: {name}", _said(value))
-            for name, value in asked.options.items()
-            if name not in TOLD_APART
+            (f"Asked: {name}", _text(value))
+            for name, value in question.options.items()
+            if name not in OWN_LINES
         ),
-        ("Seeds", ", ".join(map(str, asked.seeds))),
-        *((f"Found: {name}", _said(value)) for name, value in asked.facts.items()),
-        ("Engine", asked.title),
-        *((f"Engine: {name}", _said(value)) for name, value in _flat(asked.engine)),
+        ("Seeds", ", ".join(map(str, question.seeds))),
+        *((f"Found: {name}", _text(value)) for name, value in question.facts.items()),
+        ("Engine", question.title),
+        *((f"Engine: {name}", _text(value)) for name, value in _flat(question.engine)),
         ("Started", f"{started} (UTC)"),
         (
             "Ended",
-            "as planned" if asked.finished else f"early: {asked.stopped or 'killed, or still running'}",
+            "as planned" if question.finished else f"early: {question.stopped or 'killed, or still running'}",
         ),
     ]
 
@@ -194,12 +198,12 @@ def _flat(value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, item
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     """A plain value as text."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_said(item)}" for name, item in value.items()) or "none"
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(_said(item) for item in value) or "none"
+        return ", ".join(_text(item) for item in value) or "none"
     return "none" if value is None else str(value)
 
 

@@ -109,12 +109,12 @@ def _stages(folder: Path, pages: Sequence[tuple[str, str]]) -> Section:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as fault:
         raise DiskError(f"{path}: cannot be read: {fault}") from fault
-    return said if isinstance(said, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def _stage(folder: Path, name: str) -> tuple[str, str, str, str]:
@@ -137,8 +137,8 @@ def _facts(folder: Path, server: Mapping[str, Any]) -> list[tuple[str, str, str]
         out.append(
             ("Calibrated rate", number(found["rate_rps"]), f"requests/s at {percent(found['used'])} KV use")
         )
-    if (told := _csv(folder / "simulated" / "summary.csv", SUMMARY)) is not None:
-        judged = told.filter(pl.col("measure").is_in(JUDGED) & ~pl.col("saturated"))
+    if (summary := _csv(folder / "simulated" / "summary.csv", SUMMARY)) is not None:
+        judged = summary.filter(pl.col("measure").is_in(JUDGED) & ~pl.col("saturated"))
         worst = judged["worst"].max()
         if isinstance(worst, float):
             out.append(("Simulated engine, worst error", percent(worst), "below saturation"))
@@ -203,16 +203,16 @@ def _calibration(folder: Path) -> list[Section]:
 
 def _errors(folder: Path) -> list[Section]:
     """How far the simulated engine is from the server."""
-    told = _csv(folder / "simulated" / "summary.csv", SUMMARY)
+    summary = _csv(folder / "simulated" / "summary.csv", SUMMARY)
     each = _csv(folder / "simulated" / "errors.csv", ERRORS)
-    if told is None or each is None:
+    if summary is None or each is None:
         return []
     lead = (
         "Every trial's own workload, on the simulated engine with the constants above: simulated over "
         "measured, less 1. Below saturation mean end-to-end latency and throughput are to be within "
         f"{percent(WITHIN)}."
     )
-    summary: Columns = {
+    summary_columns: Columns = {
         "experiment": ("experiment", str),
         "saturated": ("load", lambda saturated: "saturated" if saturated else "below saturation"),
         "measure": ("measure", _words),
@@ -238,7 +238,7 @@ def _errors(folder: Path) -> list[Section]:
             "server, or on the simulated engine."
         )
     worst = latency.sort(pl.col("error").abs(), descending=True).head(WORST)
-    found = [_table("The simulated engine against the server", lead, told, summary, "errors")]
+    found = [_table("The simulated engine against the server", lead, summary, summary_columns, "errors")]
     if worst.height:
         by = "By mean end-to-end latency; simulated/errors.csv has all trials and measures."
         found.append(_table("Trials met worst", by, worst, trial, "trials"))
@@ -333,7 +333,7 @@ def _identity(
     plan: Mapping[str, Any], server: Mapping[str, Any], under_load: str | None
 ) -> list[tuple[str, str]]:
     """What was asked of what, as label and text."""
-    told = [
+    lines = [
         ("GPU", str(plan["gpu"])),
         *([("GPU under load", under_load)] if under_load else []),
         ("Server", _version(server)),
@@ -343,15 +343,15 @@ def _identity(
         ("Azure Functions", str(plan["functions"] or "synthetic")),
     ]
     shown = ("kv", "requests", "seeds", "shapes", "scales", "exponents", "client_rps", "rounds", "timeout_s")
-    return [*told, *((name, _said(plan[name])) for name in shown)]
+    return [*lines, *((name, _text(plan[name])) for name in shown)]
 
 
 def _version(server: Mapping[str, Any]) -> str:
-    told = str(server.get("version") or "of a version not known")
-    return told if server.get("simulated") else f"vLLM {told}"
+    version = str(server.get("version") or "of a version not known")
+    return version if server.get("simulated") else f"vLLM {version}"
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return (
         ", ".join(map(str, value))
         if isinstance(value, Sequence) and not isinstance(value, str)

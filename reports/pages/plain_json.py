@@ -15,12 +15,12 @@ ROWS_SHOWN = 400
 """Longer tables are left to the CSV files beside the page; their length is said."""
 
 
-def summary(said: Characterization) -> dict[str, Any]:
+def summary(characterization: Characterization) -> dict[str, Any]:
     """Identity, then each part's sentences, lacks and tables (long ones by length only)."""
     return {
-        "trace": plain(asdict(said.info)),
-        "window_s": said.window_s,
-        "engine": said.engine,
+        "trace": plain(asdict(characterization.info)),
+        "window_s": characterization.window_s,
+        "engine": characterization.engine,
         **{
             part.name: {
                 "sentences": part.sentences(),
@@ -30,7 +30,7 @@ def summary(said: Characterization) -> dict[str, Any]:
                     for name, table in part.tables().items()
                 },
             }
-            for part in said.parts
+            for part in characterization.parts
         },
     }
 

@@ -47,14 +47,14 @@ class Report(Displayable):
     def lines(self) -> list[str]:
         """What a person wants to read when the job is done."""
         out = []
-        for said, ledger in zip(self.characterizations, self.claims, strict=True):
-            info = said.info
-            told = f"{info.name}: {info.rows:,} requests" + (" (synthetic)" if info.synthetic else "")
+        for characterization, ledger in zip(self.characterizations, self.claims, strict=True):
+            info = characterization.info
+            line = f"{info.name}: {info.rows:,} requests" + (" (synthetic)" if info.synthetic else "")
             if info.rejected:
-                told += f", {info.rejected:,} rows rejected"
+                line += f", {info.rejected:,} rows rejected"
             if info.resorted:
-                told += f", {info.resorted:,} out of order"
-            out.append(told)
+                line += f", {info.resorted:,} out of order"
+            out.append(line)
             for name in dict.fromkeys(claim.ledger for claim in ledger):
                 verdicts = [claim.verdict for claim in ledger if claim.ledger == name]
                 counted = [f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)]
@@ -70,8 +70,8 @@ class Report(Displayable):
             "folder": str(self.folder),
             "rejects": [str(path) for path in self.rejects],
             "traces": [
-                {**summary(said), "claims": [plain(claim.as_dict()) for claim in ledger]}
-                for said, ledger in zip(self.characterizations, self.claims, strict=True)
+                {**summary(characterization), "claims": [plain(claim.as_dict()) for claim in ledger]}
+                for characterization, ledger in zip(self.characterizations, self.claims, strict=True)
             ],
         }
 
@@ -79,13 +79,17 @@ class Report(Displayable):
         """Where the page is, the ledger of the paper's claims, every trace."""
         ledger = [
             {
-                "trace": said.info.name,
+                "trace": characterization.info.name,
                 **{key: plain(claim.as_dict())[key] for key in ("id", "verdict", "value", "claim")},
             }
-            for said, claims in zip(self.characterizations, self.claims, strict=True)
+            for characterization, claims in zip(self.characterizations, self.claims, strict=True)
             for claim in claims
         ]
-        marks = tuple(dict.fromkeys(mark for said in self.characterizations for mark in said.info.marks))
+        marks = tuple(
+            dict.fromkeys(
+                mark for characterization in self.characterizations for mark in characterization.info.marks
+            )
+        )
         return Exhibit(
             "Report", marks, self.lines(), {"claims": pl.DataFrame(ledger)}, self.characterizations
         )
@@ -120,7 +124,7 @@ def write_report(
     except OSError as fault:
         raise DiskError(f"{out}: cannot be made a folder: {fault.strerror or fault}") from fault
     count = max(1, len(logs))
-    said, rejects = [], []
+    characterizations, rejects = [], []
     for i in range(count):
 
         def part(step: str, share: float, at: int = i) -> None:
@@ -140,26 +144,26 @@ def write_report(
                 more.insert(0, describe_forecast(trace, seed=seed, progress=steps("forecast", part)))
             one = characterize(trace, window_s=window_s, seed=seed, progress=steps("", part))
             sequences = describe_sequences(trace, one.part(Arrivals), seed=seed)
-            said.append(replace(one, parts=(*one.parts, sequences, *more)))
+            characterizations.append(replace(one, parts=(*one.parts, sequences, *more)))
         finally:
             trace.engine.close()
         if rejected.exists():
             rejects.append(rejected)
-    comparison = compare_traces(said) if count > 1 else None
-    ledgers = tuple(tuple(check(each, comparison)) for each in said)
-    for i, each in enumerate(said):
+    comparison = compare_traces(characterizations) if count > 1 else None
+    ledgers = tuple(tuple(check(each, comparison)) for each in characterizations)
+    for i, each in enumerate(characterizations):
         name = "parameters.json" if count == 1 else f"parameters_{i + 1}.json"
         write_parameters(parameters(each), out / name)
     page = write_page(
         out,
-        said,
+        characterizations,
         ledgers,
         command,
         comparison=comparison,
         images=images,
         progress=lambda step, share: show(step, 0.5 + 0.5 * share),
     )
-    report = Report(out, page, tuple(said), ledgers, tuple(rejects))
+    report = Report(out, page, tuple(characterizations), ledgers, tuple(rejects))
     text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False)
     (out / "report.json").write_text(text + "\n", encoding="utf-8")
     return report
@@ -171,14 +175,14 @@ LASTS = {"": 1.0, "forecast": 10.0, "ratios": 4.0}
 
 def _shares(forecast: bool, disaggregate: bool) -> Callable[[str, Progress], Progress]:
     """How far the reading of a trace's parts has come, from how far each of them has."""
-    asked = [
+    names = [
         name for name, wanted in (("ratios", disaggregate), ("forecast", forecast), ("", True)) if wanted
     ]
-    whole = sum(LASTS[name] for name in asked)
+    total = sum(LASTS[name] for name in names)
 
     def within(name: str, show: Progress) -> Progress:
-        begun = sum(LASTS[each] for each in asked[: asked.index(name)])
-        return lambda step, share: show(step, 0.2 + 0.8 * (begun + LASTS[name] * share) / whole)
+        begun = sum(LASTS[each] for each in names[: names.index(name)])
+        return lambda step, share: show(step, 0.2 + 0.8 * (begun + LASTS[name] * share) / total)
 
     return within
 

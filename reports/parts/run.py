@@ -20,7 +20,7 @@ from ...bench.metrics.per_second import COUNTERS, GAUGES
 from ...bench.metrics.summary import Summary
 from ...bench.record.models import OUTCOMES
 
-MOST_BINS = 480
+MAX_BINS = 480
 """The run is drawn in at most so many stretches of time."""
 STRETCHES_S = (
     *(1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 14_400, 43_200),
@@ -53,32 +53,33 @@ class OverTime(Part):
     unit: str
     window_s: int
     """Length of the sliding window."""
-    said: Summary
+    summary: Summary
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The stretches, and what was said of failures where there are any."""
-        said = self.said.complaints
-        return {"bins": self.bins} | ({"complaints": said} if said.height else {})
+        complaints = self.summary.complaints
+        return {"bins": self.bins} | ({"complaints": complaints} if complaints.height else {})
 
     def sentences(self) -> list[str]:
         """The averages that the figures move about."""
-        told = self.said.metrics
-        token, rate = told.latencies["token_latency_s"], told.failure_rate
+        metrics = self.summary.metrics
+        token, rate = metrics.latencies["token_latency_s"], metrics.failure_rate
         out = [
-            f"{told.answered:,} of {told.requests:,} requests were answered, {told.failed:,} failed "
+            f"{metrics.answered:,} of {metrics.requests:,} requests were answered, {metrics.failed:,} failed "
             f"({percent(rate.value)} [{percent(rate.low)}, {percent(rate.high)}])"
-            + (f" and {told.aborted:,} were given up by the client." if told.aborted else "."),
-            f"The server gave {number(told.throughput_tps)} tokens and {number(told.throughput_rps)} answers "
-            f"a second over {number(told.span_s)} s.",
+            + (f" and {metrics.aborted:,} were given up by the client." if metrics.aborted else "."),
+            f"The server gave {number(metrics.throughput_tps)} tokens and {number(metrics.throughput_rps)} "
+            "answers "
+            f"a second over {number(metrics.span_s)} s.",
         ]
-        for outcome, error, n in self.said.complaints.head(COMPLAINTS).iter_rows():
+        for outcome, error, n in self.summary.complaints.head(COMPLAINTS).iter_rows():
             out.append(f"{outcome}, {n:,} times: “{error}”.")
         if token.n:
             out.append(
                 f"A token took {short_time(token.mean)} on average, with a standard deviation (jitter) of "
                 f"{short_time(token.sd)}."
             )
-        used = self.said.server.get("kv_cache_use")
+        used = self.summary.server.get("kv_cache_use")
         if used is not None:
             out.append(f"KV-cache use was {percent(used.mean)} on average and {percent(used.max)} at most.")
         return out
@@ -95,7 +96,7 @@ class Latency(Part):
     """One row a latency: `latency`, `n`, and mean, jitter and quantiles in ms."""
     curves: pl.DataFrame
     """`latency`, `ms`, `share` of requests that took no longer."""
-    said: Summary
+    summary: Summary
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Quantiles, and the distribution functions that are drawn."""
@@ -105,17 +106,17 @@ class Latency(Part):
         """Medians and tails, and goodput where it was asked for."""
         out = []
         for key in CURVES:
-            of = self.said.metrics.latencies[key]
+            of = self.summary.metrics.latencies[key]
             if of.n:
                 out.append(
                     f"{_capital(LATENCIES[key])}: median {short_time(of.p50)}, {short_time(of.p99)} at p99."
                 )
-        good = self.said.metrics.goodput
+        good = self.summary.metrics.goodput
         if good is not None:
-            kept = [f"{name[:-2].upper()} {short_time(bound)}" for name, bound in good.slo.bounds().items()]
+            bounds = [f"{name[:-2].upper()} {short_time(bound)}" for name, bound in good.slo.bounds().items()]
             out.append(
                 f"Goodput: {number(good.rps)} requests a second, {percent(good.share.value)} of all, "
-                f"stayed within {listing(kept)}."
+                f"stayed within {listing(bounds)}."
             )
         return out
 
@@ -131,19 +132,19 @@ class Load(Part):
     """`ms` of lateness and the `share` of requests that were sent later than that."""
     gaps: pl.DataFrame
     """`load` (asked or sent), `gap_s`, and the `share` of gaps that are no longer."""
-    said: Summary
+    summary: Summary
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Every measure of the verdict, and what is drawn."""
-        return {"verdict": self.said.verdict.table, "lateness": self.lateness, "gaps": self.gaps}
+        return {"verdict": self.summary.verdict.table, "lateness": self.lateness, "gaps": self.gaps}
 
     def sentences(self) -> list[str]:
         """The verdict, then rates and lateness."""
-        late, (asked, sent) = self.said.lateness, self.said.rates_rps
-        out = [f"The load is {self.said.verdict}."]
-        if asked == asked:
+        late, (intended, sent) = self.summary.lateness, self.summary.rates_rps
+        out = [f"The load is {self.summary.verdict}."]
+        if intended == intended:
             out.append(
-                f"Requests were sent at {number(sent, 4)} a second; {number(asked, 4)} were asked for."
+                f"Requests were sent at {number(sent, 4)} a second; {number(intended, 4)} were asked for."
             )
         if late.n:
             out.append(
@@ -153,38 +154,40 @@ class Load(Part):
         return out
 
 
-def parts(said: Summary) -> tuple[OverTime, Latency, Load]:
+def parts(summary: Summary) -> tuple[OverTime, Latency, Load]:
     """What there is to tell of a run, in reading order."""
-    told = marks_of(said)
-    return tuple(replace(part, marks=told) for part in (over_time(said), latency(said), load(said)))  # type: ignore[return-value]
+    marks_shown = marks_of(summary)
+    return tuple(
+        replace(part, marks=marks_shown) for part in (over_time(summary), latency(summary), load(summary))
+    )  # type: ignore[return-value]
 
 
-def marks_of(said: Summary) -> tuple[str, ...]:
+def marks_of(summary: Summary) -> tuple[str, ...]:
     """What must be said of everything made from a run."""
-    return marks(said.manifest.simulated, said.manifest.synthetic, "workload")
+    return marks(summary.manifest.simulated, summary.manifest.synthetic, "workload")
 
 
-def exhibit(said: Summary) -> Exhibit:
+def exhibit(summary: Summary) -> Exhibit:
     """A run for a notebook: the verdict, then outcomes; latencies, requests and seconds as frames."""
-    told = parts(said)
+    shown_parts = parts(summary)
     tables = {
-        "latencies": told[1].quantiles,
-        "verdict": said.verdict.table,
-        "requests": said.requests,
-        "seconds": said.seconds,
+        "latencies": shown_parts[1].quantiles,
+        "verdict": summary.verdict.table,
+        "requests": summary.requests,
+        "seconds": summary.seconds,
     }
-    lines = [f"Load: {said.verdict}.", *told[0].sentences(), *said.manifest.notes]
-    return Exhibit(f"Run of {said.manifest.name}", marks_of(said), lines, tables, told)
+    lines = [f"Load: {summary.verdict}.", *shown_parts[0].sentences(), *summary.manifest.notes]
+    return Exhibit(f"Run of {summary.manifest.name}", marks_of(summary), lines, tables, shown_parts)
 
 
-def over_time(said: Summary) -> OverTime:
+def over_time(summary: Summary) -> OverTime:
     """The table by second in stretches few enough to draw."""
-    n = said.seconds.height
-    bin_s = next((width for width in STRETCHES_S if n / width <= MOST_BINS), STRETCHES_S[-1])
+    n = summary.seconds.height
+    bin_s = next((width for width in STRETCHES_S if n / width <= MAX_BINS), STRETCHES_S[-1])
     _, unit, unit_s = next((each for each in UNITS if n <= each[0]), (0.0, "days", DAY_S))
-    gauges = [name for name in GAUGES if said.seconds[name].count()]
+    gauges = [name for name in GAUGES if summary.seconds[name].count()]
     bins = (
-        said.seconds.group_by((pl.col("second") // bin_s * bin_s).alias("start_s"), maintain_order=True)
+        summary.seconds.group_by((pl.col("second") // bin_s * bin_s).alias("start_s"), maintain_order=True)
         .agg(
             pl.len().alias("seconds"),
             pl.col(COUNTED).sum(),
@@ -200,12 +203,12 @@ def over_time(said: Summary) -> OverTime:
         if "kv_cache_use" in gauges
         else ("The server's metrics were not to be had, so KV-cache use and its queue are unknown.",)
     )
-    return OverTime(missing, bins, bin_s, unit, said.window_s, said)
+    return OverTime(missing, bins, bin_s, unit, summary.window_s, summary)
 
 
-def latency(said: Summary) -> Latency:
+def latency(summary: Summary) -> Latency:
     """Quantiles of every latency, and the distribution functions of the main ones."""
-    of = said.metrics.latencies
+    of = summary.metrics.latencies
     rows = [{"latency": words, **_induration(of[key])} for key, words in LATENCIES.items() if of[key].n]
     schema = {"latency": pl.String, "n": pl.Float64} | {
         f"{name}_ms": pl.Float64 for name in ("mean", "sd", "p50", "p90", "p95", "p99", "max")
@@ -213,23 +216,23 @@ def latency(said: Summary) -> Latency:
     curves = [
         pl.DataFrame({"latency": LATENCIES[key], "ms": values * 1000, "share": shares})
         for key in CURVES
-        for values, shares in [_curve(said.requests[key])]
+        for values, shares in [_curve(summary.requests[key])]
     ]
     missing = () if rows else ("No request was answered, so there is no latency.",)
-    return Latency(missing, pl.DataFrame(rows, schema=schema), pl.concat(curves), said)
+    return Latency(missing, pl.DataFrame(rows, schema=schema), pl.concat(curves), summary)
 
 
-def load(said: Summary) -> Load:
+def load(summary: Summary) -> Load:
     """How late requests were sent, and the gaps between them as asked and as sent."""
-    late, share = _curve(said.requests["lateness_s"])
+    late, share = _curve(summary.requests["lateness_s"])
     sides = []
     for name, column in (("asked", "intended_s"), ("sent", "sent_s")):
-        gaps, reached = _curve(said.requests[column].drop_nulls().sort().diff().drop_nulls())
+        gaps, reached = _curve(summary.requests[column].drop_nulls().sort().diff().drop_nulls())
         sides.append(pl.DataFrame({"load": pl.Series([name] * len(gaps), dtype=pl.String), "gap_s": gaps,
                                    "share": reached}))  # fmt: skip
     # Each point is at the last request that was sent no later.
     lateness = pl.DataFrame({"ms": late * 1000, "share": np.maximum(1 - share, 0)})
-    return Load((), lateness, pl.concat(sides), said)
+    return Load((), lateness, pl.concat(sides), summary)
 
 
 def _curve(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:

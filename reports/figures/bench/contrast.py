@@ -42,7 +42,7 @@ def heading(measure: str) -> str:
     return f"{words}, {of}" if of else words
 
 
-def told(row: Mapping[str, Any]) -> str:
+def difference_text(row: Mapping[str, Any]) -> str:
     """A row of a table of contrasts in words: `5.9 % higher`, `15 points higher`, `within noise`."""
     word = row["word"]
     if word not in (HIGHER, LOWER):
@@ -156,13 +156,13 @@ def differences(
     pairs = data[pair].unique(maintain_order=True).to_list()
     ends = pl.concat([data["percent"], data["low"], data["high"]]).drop_nulls().to_list()
     # Nothing can be lower by more than all of it: the interval of few seeds may reach there, and is cut.
-    least, most = max(min(-LINEAR_PERCENT, *ends), -100.0), max(LINEAR_PERCENT, *ends)
-    steps = TICKS if most > NARROW_PERCENT else NARROW_TICKS
-    ticks = [0, *(t for t in steps if t <= most), *(-t for t in steps if -t >= least)]
+    lowest, highest = max(min(-LINEAR_PERCENT, *ends), -100.0), max(LINEAR_PERCENT, *ends)
+    steps = TICKS if highest > NARROW_PERCENT else NARROW_TICKS
+    ticks = [0, *(t for t in steps if t <= highest), *(-t for t in steps if -t >= lowest)]
     x: dict[str, Any] = {
         "title": "difference, % of what is compared with",
         "scale": alt.Scale(
-            type="symlog", constant=LINEAR_PERCENT, domain=[least, most], nice=False, padding=8
+            type="symlog", constant=LINEAR_PERCENT, domain=[lowest, highest], nice=False, padding=8
         ),
         "axis": alt.Axis(values=sorted(ticks), labelExpr=THOUSANDS, grid=True),
     }

@@ -23,8 +23,8 @@ from ....bench.experiments.maf2 import (
     LoadComparison,
 )
 from .. import theme
-from ..base import NUMBER, SOURCE, Figure, most_of, panels
-from .contrast import averages, differences, told, unit
+from ..base import NUMBER, SOURCE, Figure, greatest, panels
+from .contrast import averages, difference_text, differences, unit
 
 COLOURS = dict(
     zip(
@@ -96,7 +96,7 @@ def _name(stem: str, count: int) -> str:
 def _averages_title(rate: float, pairs: pl.DataFrame) -> str:
     """The paper's comparison in one line."""
     here = pairs.filter(workload=CONVERSATION, compared_with=FUNCTIONS) if pairs.height else pairs
-    words = {row["measure"]: told(row) for row in here.iter_rows(named=True)}
+    words = {row["measure"]: difference_text(row) for row in here.iter_rows(named=True)}
     named = [
         f"{short} {words[measure]}"
         for short, measure in (("token latency", "token_latency_s"), ("throughput", "throughput_tps"))
@@ -132,10 +132,10 @@ def _courses(part: Courses) -> list[Figure]:
 
 def _course(course: pl.DataFrame, rate: float, name: str) -> Figure:
     """Rows of panels, each measure on one scale for all workloads."""
-    minutes = most_of(course["at_s"]) < MINUTES_BELOW_S
+    minutes = greatest(course["at_s"]) < MINUTES_BELOW_S
     unit_s, clock = (MINUTE_S, "minutes") if minutes else (HOUR_S, "hours")
     present = [kind for kind in COLOURS if kind in set(course["workload"])]
-    rows = [row for row in ROWS if course[row].count() and most_of(course[row]) > 0]
+    rows = [row for row in ROWS if course[row].count() and greatest(course[row]) > 0]
     data = pl.concat(
         [
             course.select(
@@ -148,13 +148,13 @@ def _course(course: pl.DataFrame, rate: float, name: str) -> Figure:
             for row in rows
         ]
     )
-    end = most_of(data["time"])
+    end = greatest(data["time"])
     chart: Any = alt.vconcat(
         *(_row(row, present, end, f"{clock} since the start" if row == rows[-1] else None) for row in rows),
         data=SOURCE,
         spacing=14,
     )
-    peaks = {kind: most_of(course.filter(pl.col("workload") == kind)["sent"]) for kind in present}
+    peaks = {kind: greatest(course.filter(pl.col("workload") == kind)["sent"]) for kind in present}
     step_s = _step(course)
     return Figure(
         name=name,

@@ -129,7 +129,7 @@ def _policies(part: Sequence) -> Figure:
     tips = ["policy:N", *(alt.Tooltip(f"{n}:Q", format=NUMBER) for n in ("goodput_rps", "low", "high"))]
     dots = base.mark_circle(size=90).encode(x=alt.X("goodput_rps:Q", **x), tooltip=tips)
     best, top = best_of(found), max(found, key=lambda one: one.mean.value)
-    told = ", ".join(f"{one.name} {shown(one.mean)}" for one in found)
+    phrases = ", ".join(f"{one.name} {shown(one.mean)}" for one in found)
     return Figure(
         name="policies",
         title=f"Highest goodput: {top.name}, {number(top.mean.value)} requests/s; best fixed ratio "
@@ -137,7 +137,7 @@ def _policies(part: Sequence) -> Figure:
         chart=alt.layer(bars, dots, data=SOURCE).properties(height={"step": 26}),
         sentence="Dots are means over seeds, lines their 95 % intervals; where none is drawn, one load tells "
         "none, or all seeds agree. Compare paired by seed, in the table of ratios.",
-        alt_text=f"Dot plot of goodput in requests per second: {told}.",
+        alt_text=f"Dot plot of goodput in requests per second: {phrases}.",
         table_name="turns",
         data=data,
     )
@@ -160,11 +160,11 @@ def _course(part: Sequence, course: Course) -> Figure:
         for kind in kinds
     ).drop_nulls("value")
     sent = windows["requests"]
-    kept = {
+    shares = {
         kind: float((windows[f"{kind}_share"].fill_null(0.0) * sent).sum()) / max(float(sent.sum()), 1.0)
         for kind in kinds
     }
-    told = "; ".join(f"{NAMES[kind]} {number(100 * share)} %" for kind, share in kept.items())
+    phrases = "; ".join(f"{NAMES[kind]} {number(100 * share)} %" for kind, share in shares.items())
     pick = legend_filter("policy")
     line = (
         alt.Chart()
@@ -186,13 +186,13 @@ def _course(part: Sequence, course: Course) -> Figure:
     rate = number(course.rate_rps)
     return Figure(
         name="course",
-        title=f"At {rate} requests/s within both bounds: {told}",
+        title=f"At {rate} requests/s within both bounds: {phrases}",
         chart=panels(line, "panel", [INSTANCES, SHARE], columns=1, free_y=True),
         sentence=f"{first_load(part.state)} at {rate} requests/s, the goodput of its own sequence. Above "
         f"the prefill instances of {part.state.serving.total} that each plan asks for; below the "
         "share of each window’s requests that kept both bounds.",
         alt_text=f"Step lines over the load's clock of prefill instances and of the share of requests within "
-        f"both bounds, for {len(kinds)} plans. In all: {told}.",
+        f"both bounds, for {len(kinds)} plans. In all: {phrases}.",
         table_name="windows",
         data=data,
         legend=True,

@@ -16,7 +16,7 @@ from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
 from ....bench.metrics.load_verdict import LoadLimits
 from ...parts.run import FAILURES, Latency, Load, OverTime
 from .. import theme
-from ..base import SOURCE, Figure, category, dashed, faded, legend_filter, logarithmic, most_of, zoom_x
+from ..base import SOURCE, Figure, category, dashed, faded, greatest, legend_filter, logarithmic, zoom_x
 
 COLOURS = {
     "rejected": "vermillion",
@@ -44,7 +44,7 @@ def figures(part: Part) -> list[Figure]:
         return [_latencies(part)] if part.curves.height else []
     if isinstance(part, Load):
         return [
-            *([_lateness(part)] if most_of(part.lateness["ms"]) > LEAST_MS else []),
+            *([_lateness(part)] if greatest(part.lateness["ms"]) > LEAST_MS else []),
             *([_gaps(part)] if part.gaps["gap_s"].max() else []),
         ]
     return []
@@ -92,8 +92,8 @@ def _requests(part: OverTime) -> Figure:
     """Requests asked, sent and failed."""
     colours = {"asked": "neutral", "sent": "blue", "failed": "vermillion"}
     data = _long(part, {f"{name}_per_s": name for name in colours})
-    peak = most_of(part.bins["sent_per_s"])
-    mean = part.said.rates_rps[1]
+    peak = greatest(part.bins["sent_per_s"])
+    mean = part.summary.rates_rps[1]
     return Figure(
         name="requests",
         title=f"{number(peak)} requests a second at the peak, {number(mean)} on average",
@@ -111,7 +111,7 @@ def _requests(part: OverTime) -> Figure:
 
 def _token_latency(part: OverTime) -> Figure | None:
     """Sliding token latency and its jitter."""
-    of = part.said.metrics.latencies["token_latency_s"]
+    of = part.summary.metrics.latencies["token_latency_s"]
     if not of.n:
         return None
     colours = {"token latency L": "blue", "jitter σ": "amber"}
@@ -135,17 +135,17 @@ def _token_latency(part: OverTime) -> Figure | None:
 
 def _throughput(part: OverTime) -> Figure | None:
     """Sliding tokens per second."""
-    told = part.said.metrics
-    if not told.answered:
+    metrics = part.summary.metrics
+    if not metrics.answered:
         return None
     data = _long(part, {"throughput_tps": "throughput P"})
-    peak = most_of(data["value"])
+    peak = greatest(data["value"])
     return Figure(
         name="throughput",
-        title=f"{number(told.throughput_tps)} tokens a second on average, {number(peak)} at most",
+        title=f"{number(metrics.throughput_tps)} tokens a second on average, {number(peak)} at most",
         chart=_lines(part, {"throughput P": "green"}, "tokens per second"),
         sentence=f"Output tokens of complete answers, over the last {part.window_s} s.",
-        alt_text=f"Step chart of output tokens per second: mean {number(told.throughput_tps)}, peak "
+        alt_text=f"Step chart of output tokens per second: mean {number(metrics.throughput_tps)}, peak "
         f"{number(peak)}.",
         table_name="bins",
         data=data,
@@ -158,8 +158,8 @@ def _kv_cache(part: OverTime) -> Figure | None:
     if "kv_cache_use" not in part.bins.columns:
         return None
     data = _long(part, {"kv_cache_use": "KV-cache use"})
-    of = part.said.server["kv_cache_use"]
-    preempted = part.said.preemptions or 0
+    of = part.summary.server["kv_cache_use"]
+    preempted = part.summary.preemptions or 0
     return Figure(
         name="kv-cache",
         title=f"KV-cache use: {percent(of.mean)} on average, {percent(of.max)} at most",
@@ -178,7 +178,7 @@ def _queue(part: OverTime) -> Figure:
     names = {"in_flight": "in flight"} | {n: n for n in ("running", "waiting") if n in part.bins.columns}
     colours = {words: {"in flight": "neutral", "running": "green", "waiting": "vermillion"}[words]
                for words in names.values()}  # fmt: skip
-    of = part.said.in_flight
+    of = part.summary.in_flight
     return Figure(
         name="in-flight",
         title=f"{number(of.mean)} requests in flight on average, {number(of.max)} at most",
@@ -213,7 +213,7 @@ def _failures(part: OverTime) -> Figure | None:
                 "time:Q",
                 bin="binned",
                 title=f"{part.unit} since the start",
-                scale=alt.Scale(domain=[0, most_of(part.bins["time"])], nice=False),
+                scale=alt.Scale(domain=[0, greatest(part.bins["time"])], nice=False),
             ),
             x2="until:Q",
             y=alt.Y(
@@ -228,14 +228,14 @@ def _failures(part: OverTime) -> Figure | None:
             ],
         )
     )
-    told = listing([f"{counts[name]:,} {name}" for name in sorted(present, key=lambda n: -counts[n])])
+    phrases = listing([f"{counts[name]:,} {name}" for name in sorted(present, key=lambda n: -counts[n])])
     return Figure(
         name="failures",
-        title=f"Not answered: {told}",
+        title=f"Not answered: {phrases}",
         chart=alt.layer(bars.add_params(pick, zoom_x()), data=SOURCE).properties(height=170),
         sentence="Requests by the instant at which they ended and the way in which they did. What the client "
         "aborted is not counted as a failure of the server.",
-        alt_text=f"Stacked bars of requests without an answer over the run: {told}.",
+        alt_text=f"Stacked bars of requests without an answer over the run: {phrases}.",
         table_name="bins",
         data=data,
         zoom=True,
@@ -275,15 +275,15 @@ def _latencies(part: Latency) -> Figure:
     shown: Sequence[str] = data["latency"].unique(maintain_order=True).to_list()
     colours = dict(zip(shown, ("blue", "green", "vermillion"), strict=False))
     rows = part.quantiles.filter(pl.col("latency").is_in(list(shown)))
-    told = [f"{r['latency']} {number(r['p50_ms'])} ms in the median, {number(r['p99_ms'])} ms at p99"
+    phrases = [f"{r['latency']} {number(r['p50_ms'])} ms in the median, {number(r['p99_ms'])} ms at p99"
             for r in rows.iter_rows(named=True)]  # fmt: skip
     return Figure(
         name="distributions",
-        title=told[0][:1].upper() + told[0][1:] if told else "Latencies",
+        title=phrases[0][:1].upper() + phrases[0][1:] if phrases else "Latencies",
         chart=_distribution(data, "ms", "ms", colours, "latency", "share of requests that took no longer"),
         sentence="Answered requests only: failures are in the rate of failures. Times count from the instant "
         "at which a request was to be sent.",
-        alt_text=f"Cumulative distributions of latencies: {'; '.join(told)}.",
+        alt_text=f"Cumulative distributions of latencies: {'; '.join(phrases)}.",
         table_name="distributions",
         data=data,
         legend=True,
@@ -294,7 +294,7 @@ def _lateness(part: Load) -> Figure:
     """Share of requests sent later than so much."""
     limit = 1000 * LoadLimits().lateness_p99_s
     data = part.lateness.select(pl.col("ms").clip(LEAST_MS), pl.col("share")).filter(pl.col("share") > 0)
-    late = part.said.lateness
+    late = part.summary.lateness
     x = {**logarithmic(data["ms"], pl.Series([limit])), "title": "ms after the intended instant"}
     y = alt.Y("share:Q", title="share of requests sent later", axis=alt.Axis(format="~%"))
     base = alt.Chart().encode(x=alt.X("ms:Q", **x), y=y)
@@ -316,21 +316,21 @@ def _lateness(part: Load) -> Figure:
 def _gaps(part: Load) -> Figure:
     """Gaps between requests as asked and as sent."""
     data = part.gaps.with_columns(pl.col("gap_s").clip(LEAST_MS / 1000))
-    table = part.said.verdict.table.filter(pl.col("measure") == "CV of gaps")
-    told = (
+    table = part.summary.verdict.table.filter(pl.col("measure") == "CV of gaps")
+    phrases = (
         f"The gaps’ CV is {number(table['sent'][0])}; {number(table['asked'][0])} was asked for"
         if table.height
         else "Gaps between requests, as asked and as sent"
     )
     return Figure(
         name="gaps",
-        title=told,
+        title=phrases,
         chart=_distribution(
             data, "gap_s", "gap, s", {"asked": "neutral", "sent": "blue"}, "load", "share of gaps no longer"
         ),
         sentence="Time from each request to the next, all services together. What parts the curves below "
         f"{number(1000 * LoadLimits().lateness_p99_s)} ms, a server does not notice.",
-        alt_text=f"Cumulative distributions of the gaps between requests, asked and sent. {told}.",
+        alt_text=f"Cumulative distributions of the gaps between requests, asked and sent. {phrases}.",
         table_name="gaps",
         data=data,
         legend=True,

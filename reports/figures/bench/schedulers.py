@@ -65,11 +65,11 @@ def _measures(part: PolicyComparison) -> Figure:
     )
     tips = ["panel:N", "policy:N", *(alt.Tooltip(f"{n}:Q", format=",.4~r") for n in ("value", "low", "high"))]
     dots = base.mark_circle(size=110).encode(y=alt.Y("value:Q", title=None, scale=scale), tooltip=tips)
-    told = "; ".join(f"{r['service']} {r['order']}" for r in _orders(part, "token_latency_s"))
+    phrases = "; ".join(f"{r['service']} {r['order']}" for r in _orders(part, "token_latency_s"))
     every = [f"{r['service']}, {MEASURES[r['measure']][0]}: {r['order']}" for r in _orders(part)]
     return Figure(
         name="measures",
-        title=f"Token latency, best first: {told}" if told else UNORDERED,
+        title=f"Token latency, best first: {phrases}" if phrases else UNORDERED,
         chart=panels(
             alt.layer(bars.add_params(pick), dots).properties(height=150),
             "panel",
@@ -128,7 +128,7 @@ def _waits(part: Waits) -> Figure:
     tips = ["service:N", "policy:N", "wait:N", alt.Tooltip("seconds:Q", format=",.4~r")]
     dots = base.mark_circle(size=110).encode(y=alt.Y("seconds:Q", **axis), tooltip=tips)
     worst = data.filter(pl.col("wait") == WAITS["ttft_max_s"])
-    told = "; ".join(
+    phrases = "; ".join(
         f"{service} "
         + ", ".join(
             f"{r['policy']} {number(r['seconds'])} s"
@@ -138,7 +138,7 @@ def _waits(part: Waits) -> Figure:
     )
     return Figure(
         name="waits",
-        title=f"The worst wait for a first token: {told}",
+        title=f"The worst wait for a first token: {phrases}",
         chart=panels(
             alt.layer(bars.add_params(pick), dots).properties(height=240),
             "service",
@@ -147,7 +147,8 @@ def _waits(part: Waits) -> Figure:
         ),
         sentence=f"{INTERVAL} An order that serves most requests sooner pays with those it passes over: "
         "compare median and worst.",
-        alt_text=f"Dot plots of median, p90, p99 and worst time to first token by order of serving. {told}.",
+        alt_text="Dot plots of median, p90, p99 and worst time to first token by order of serving. "
+        f"{phrases}.",
         table_name="waits",
         data=data,
         columns=len(services),

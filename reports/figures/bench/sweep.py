@@ -37,7 +37,7 @@ from ....bench.experiments.sweep import (
     Varied,
 )
 from .. import theme
-from ..base import NUMBER, SOURCE, Figure, capital, category, dashed, least, most_of, once, panels
+from ..base import NUMBER, SOURCE, Figure, capital, category, dashed, greatest, least, once, panels
 from .contrast import unit
 
 COLOURS = {CONSTANT: "blue", LINEAR: "vermillion", QUADRATIC: "green"}
@@ -187,15 +187,15 @@ def _row(measure: str, present: list[str], *, first: bool) -> Any:
 
 def _measures_title(part: Varied) -> str:
     """What each parameter's ends do to failures, in one line."""
-    told = []
+    phrases = []
     for (parameter, mode), panel in COLUMNS.items():
         of = part.of(parameter)
         here = of.filter(pl.col("mode") == mode) if "mode" in of.columns else of
         here = here.filter(pl.col("profile") == CONSTANT) if here.height else here
         worst = here["failure_rate"].max() if here.height else None
         if isinstance(worst, float):
-            told.append(f"{number(100 * worst, 2)} % ({panel})")
-    return f"Requests failed at worst: {listing(told)}" if told else "Measures against each parameter"
+            phrases.append(f"{number(100 * worst, 2)} % ({panel})")
+    return f"Requests failed at worst: {listing(phrases)}" if phrases else "Measures against each parameter"
 
 
 def _steps(part: Steps) -> Figure:
@@ -227,22 +227,22 @@ def _steps(part: Steps) -> Figure:
         data=SOURCE,
         spacing=14,
     )
-    steep = [(mode, most) for mode in modes if (most := part.steepest(mode))]
-    told = listing(
+    steep = [(mode, steepest) for mode in modes if (steepest := part.steepest(mode))]
+    phrases = listing(
         [
-            f"{number(100 * most.of['failure_rate'].difference.value, 2)} points ({mode})"
-            for mode, most in steep
+            f"{number(100 * steepest.of['failure_rate'].difference.value, 2)} points ({mode})"
+            for mode, steepest in steep
         ]
     )
     return Figure(
         name="steps",
-        title=f"A change of the shape by at most {100 * SMALL:g} % raises failures by at most {told}",
+        title=f"A change of the shape by at most {100 * SMALL:g} % raises failures by at most {phrases}",
         chart=chart,
         sentence=f"Each shape against the next larger one, seed by seed. {BAND}. Dashed: more than "
         f"{100 * SUDDEN:g} points of failures are called sudden, and up to {100 * HARDLY:g} % of a measure "
         "hardly moves it.",
         alt_text=f"Dots with intervals of the change of failures, latency and throughput for "
-        f"{len(order)} small changes of the shape, {listing(modes)}. Most failures: {told}.",
+        f"{len(order)} small changes of the shape, {listing(modes)}. Most failures: {phrases}.",
         table_name="steps",
         data=data,
         columns=len(modes),
@@ -313,18 +313,18 @@ def _thirds(part: Thirds) -> Figure:
         data=SOURCE,
         spacing=14,
     )
-    told = []
+    phrases = []
     for mode in modes:
         lowest = part.lowest(mode, LINEAR)
         found = None if lowest is None else part.drift(mode, LINEAR, lowest, "failure_rate", FIRST_THIRD)
         if found and lowest is not None:
-            told.append(
+            phrases.append(
                 f"{number(100 * found.difference.value, 2)} points more ({mode}, to {number(lowest)})"
             )
     return Figure(
         name="thirds",
-        title=f"Failures of the last third against the first, in a decline of the shape: {listing(told)}"
-        if told
+        title=f"Failures of the last third against the first, in a decline of the shape: {listing(phrases)}"
+        if phrases
         else "The last third of a run against the first",
         chart=chart,
         sentence=f"The last third of a run less its first, against the shape that is gone to. {BAND}. "
@@ -429,7 +429,7 @@ def _map_row(
 ) -> Any:
     """The panels of one measure."""
     own = data.filter(pl.col("measure") == measure)
-    low, high = least(own["value"]), most_of(own["value"])
+    low, high = least(own["value"]), greatest(own["value"])
     values = {name: sorted(set(data[name])) for name in (across, up)}
     plain: dict[str, Any] = {"format": NUMBER, "domain": False, "ticks": False}
     base = alt.Chart().encode(

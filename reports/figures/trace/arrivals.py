@@ -23,16 +23,16 @@ from ..base import (
     columns_for,
     dashed,
     faded,
+    greatest,
     legend_filter,
     logarithmic,
     main_selections,
-    most_of,
     panels,
     spoken,
     zoom_x,
 )
 
-MOST_WINDOWS = 1500
+MAX_WINDOWS = 1500
 """Windows drawn per selection; of more, every second, third, … is drawn and the sentence says so."""
 FEWEST_DRAWN = 10
 """Selections of fewer windows get no panel as long as another has more."""
@@ -41,7 +41,7 @@ FEWEST_HOURS = 6
 CROWDED = 300
 """With more windows a panel, the line between them fades and the points tell."""
 FEWEST_IN_SEQUENCE = 3
-MOST_NIGHTS = 120
+MAX_NIGHTS = 120
 """Borders between days are drawn up to so many."""
 WORKING = "weekday working hours"
 PERCENTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
@@ -57,9 +57,9 @@ def figures(part: Arrivals) -> list[Figure]:
         drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), *_hours(fitted)]
     if part.spread.height:
         drawn.append(_spread(part))
-    told = fitted.drop_nulls(["cv", "cv_fit"]).filter((pl.col("cv") > 0) & ~pl.col("shrunk"))
-    if told.height >= FEWEST_DRAWN:
-        drawn.append(_cv(told))
+    rows = fitted.drop_nulls(["cv", "cv_fit"]).filter((pl.col("cv") > 0) & ~pl.col("shrunk"))
+    if rows.height >= FEWEST_DRAWN:
+        drawn.append(_cv(rows))
     return drawn
 
 
@@ -69,10 +69,10 @@ def _scope(fitted: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     return (working, WORKING) if working.height else (fitted, "all hours")
 
 
-def _thinned(table: pl.DataFrame, most: int = MOST_WINDOWS) -> tuple[pl.DataFrame, int]:
+def _thinned(table: pl.DataFrame, limit: int = MAX_WINDOWS) -> tuple[pl.DataFrame, int]:
     """Every k-th row of each selection so that at most `most` are left, and k."""
-    longest = most_of(table.group_by("selection").len()["len"])
-    step = max(1, math.ceil(longest / most))
+    longest = greatest(table.group_by("selection").len()["len"])
+    step = max(1, math.ceil(longest / limit))
     place = pl.int_range(pl.len()).over("selection")
     return table.filter(place % step == 0), step
 
@@ -81,12 +81,12 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
     """α or β of consecutive windows, as in the paper's Fig. 6, with the interval of each."""
     labels = main_selections(fitted)
     chosen, scope = _scope(fitted.filter(pl.col("selection").is_in(labels)))
-    told = [label for label in labels if (chosen["selection"] == label).sum() >= FEWEST_DRAWN]
-    labels = told or chosen["selection"].unique(maintain_order=True).to_list()
+    drawn_labels = [label for label in labels if (chosen["selection"] == label).sum() >= FEWEST_DRAWN]
+    labels = drawn_labels or chosen["selection"].unique(maintain_order=True).to_list()
     numbered = chosen.with_columns(place=pl.col("start_s").rank("dense").cast(pl.Int64))
     drawn, step = _thinned(numbered.filter(pl.col("selection").is_in(labels)))
     new_day = pl.col("start_s").floordiv(DAY_S).diff() != 0
-    apart = pl.col("place").diff() > 1.5 * step
+    breaks = pl.col("place").diff() > 1.5 * step
     data = drawn.select(
         "selection",
         pl.col("place").alias("window"),
@@ -98,7 +98,7 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         ),
         pl.col("n").alias("requests"),
         # A line is broken over night and where a window has no fit.
-        (apart | new_day).fill_null(True).cum_sum().over("selection").alias("run"),
+        (breaks | new_day).fill_null(True).cum_sum().over("selection").alias("run"),
         new_day.fill_null(False).over("selection").alias("new day"),
     )
     symbol, unit = {"shape": ("α", "1 = Poisson"), "rate": ("β", "per second")}[quantity]
@@ -134,7 +134,7 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
     layers = [band, line, points.add_params(zoom_x())]
     if quantity == "shape":
         layers.insert(0, dashed(y=alt.datum(1)))
-    if 1 < data["new day"].sum() <= MOST_NIGHTS:
+    if 1 < data["new day"].sum() <= MAX_NIGHTS:
         layers.insert(0, nights)
     thin = f"Of these windows one in {step} is drawn. " if step > 1 else ""
     ranges = [
@@ -171,15 +171,15 @@ def _variation_title(part: Arrivals, scope: str, quantity: str, labels: list[str
     """Which selections vary beyond chance, and by which factor (one standard deviation)."""
     symbol = {"shape": "Shape α", "rate": "Rate β"}[quantity]
     spread = part.spread.filter((pl.col("scope") == scope) & (pl.col("quantity") == quantity))
-    told = {row["selection"]: row for row in spread.iter_rows(named=True) if row["selection"] in labels}
+    by_label = {row["selection"]: row for row in spread.iter_rows(named=True) if row["selection"] in labels}
     beyond = [
         f"×{math.exp(row['excess_log_sd']):.2f} in {spoken(label)}"
-        for label, row in told.items()
+        for label, row in by_label.items()
         if row["excess_log_sd_low"] > 0
     ]
     if beyond:
         return f"{symbol} varies from window to window beyond chance: {listing(beyond)}"
-    if told:
+    if by_label:
         return f"{symbol} varies from window to window no more than chance would make it"
     return f"{symbol} of each window; too few of them to tell variation from chance"
 
@@ -222,10 +222,10 @@ def _hours(fitted: pl.DataFrame) -> list[Figure]:
     ]
     line = base.mark_line(point=True).encode(y=alt.Y("median:Q", **y), tooltip=tips, opacity=faded(pick))
     poisson = dashed(y=alt.datum(1))
-    said, swing = [], []
+    phrases, swing = [], []
     for label in labels:
         rows = data.filter(pl.col("selection") == label).sort("median")
-        said.append(
+        phrases.append(
             f"{label} from {number(rows['median'][0])} at {rows['hour'][0]} h to "
             f"{number(rows['median'][-1])} at {rows['hour'][-1]} h"
         )
@@ -239,15 +239,15 @@ def _hours(fitted: pl.DataFrame) -> list[Figure]:
     title_text = (
         f"Burstier than Poisson at almost every hour of the day: {listing(below)}"
         if below
-        else f"Median shape over the day: {'; '.join(said)}"
+        else f"Median shape over the day: {'; '.join(phrases)}"
     )
     drawn = Figure(
         name="shape-by-hour",
         title=title_text,
         chart=alt.layer(poisson, band.add_params(pick), line, data=SOURCE).properties(height=260),
         sentence="Median shape of all windows by hour of day, weekends and nights included, with the band "
-        f"that holds 90 % of windows. Medians run in {'; in '.join(said)}.",
-        alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(said)}.",
+        f"that holds 90 % of windows. Medians run in {'; in '.join(phrases)}.",
+        alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(phrases)}.",
         table_name="windows",
         data=data,
         legend=len(labels) > 1,
@@ -278,7 +278,7 @@ def _spread(part: Arrivals) -> Figure:
     labels = data["selection"].unique(maintain_order=True).to_list()
     y = alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(grid=True, labelLimit=170))
     x_title = "standard deviation, as a factor"
-    x = {"title": x_title, **logarithmic(*(data[c] for c in data.columns[3:]), most=5)}
+    x = {"title": x_title, **logarithmic(*(data[c] for c in data.columns[3:]), limit=5)}
     base = alt.Chart().encode(y=y)
     rule = base.mark_rule(strokeWidth=2.4, strokeOpacity=0.55).encode(
         x=alt.X("excess low:Q", **x), x2="excess high:Q", color=_series()
@@ -347,12 +347,12 @@ def category_shape() -> alt.Shape:
     )
 
 
-def _cv(told: pl.DataFrame) -> Figure:
+def _cv(fits: pl.DataFrame) -> Figure:
     """The window's own CV against the one that its fit has on the log's clock."""
-    labels = main_selections(told)
-    enough = [label for label in labels if (told["selection"] == label).sum() >= FEWEST_DRAWN]
+    labels = main_selections(fits)
+    enough = [label for label in labels if (fits["selection"] == label).sum() >= FEWEST_DRAWN]
     labels = enough or labels
-    drawn, step = _thinned(told.filter(pl.col("selection").is_in(labels)), 900)
+    drawn, step = _thinned(fits.filter(pl.col("selection").is_in(labels)), 900)
     data = drawn.select(
         "selection",
         pl.col("cv_seen").alias("from fit"),
@@ -392,18 +392,18 @@ def _cv(told: pl.DataFrame) -> Figure:
         y=alt.datum(ends[0]),
         y2=alt.datum(ends[1]),
     )
-    apart = float(told.filter(pl.col("selection").is_in(labels))["not_gamma"].to_numpy().mean())
+    not_gamma = float(fits.filter(pl.col("selection").is_in(labels))["not_gamma"].to_numpy().mean())
     labels = [label for label in labels if label in set(data["selection"])]
     columns = columns_for(len(labels))
     return Figure(
         name="cv",
-        title=f"A window's CV is within a factor of two of its fit's in {percent(1 - apart)} of windows",
+        title=f"A window's CV is within a factor of two of its fit's in {percent(1 - not_gamma)} of windows",
         chart=panels(alt.layer(line, points).properties(height=280), "selection", labels, columns=columns),
         sentence="Each point is a window of 30 gaps or more; on the dashed line its own CV equals the one "
         "that the shape fitted to it alone implies: 1/√α, and more where gaps are short beside the "
         "resolution of the stamps. " + (f"One window in {step} is drawn." if step > 1 else ""),
         alt_text=f"Scatter plot of each window's own CV against its fit's, for {listing(labels)}; "
-        f"{percent(apart)} of windows lie more than a factor of two off the diagonal.",
+        f"{percent(not_gamma)} of windows lie more than a factor of two off the diagonal.",
         table_name="windows",
         data=data,
         columns=columns,

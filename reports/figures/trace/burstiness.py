@@ -95,7 +95,7 @@ def _against_width(data: pl.DataFrame, labels: list[str], title: str) -> Any:
     return panels(layered, "selection", labels, columns=columns_for(len(labels)))
 
 
-def _told(data: pl.DataFrame, labels: list[str], width_s: float) -> list[tuple[str, dict[str, float]]]:
+def _values_at(data: pl.DataFrame, labels: list[str], width_s: float) -> list[tuple[str, dict[str, float]]]:
     out = []
     for label in labels:
         rows = data.filter((pl.col("selection") == label) & (pl.col("width_s") == width_s))
@@ -115,23 +115,25 @@ def _dispersion(part: Burstiness) -> Figure:
     """Variance over mean of counts, from a second to an hour."""
     labels = main_selections(part.dispersion)
     data = _series(part.dispersion.filter(pl.col("selection").is_in(labels)), "idc")
-    width, said = _widths(data)
-    told = _told(data, labels, width)
+    width, width_text = _widths(data)
+    at_width = _values_at(data, labels, width)
     values = [
         f"{spoken(label)} {number(v[OBSERVED])} (from the fit {number(v.get(REGENERATED))})"
-        for label, v in told
+        for label, v in at_width
     ]
     return Figure(
         name="dispersion",
         title="Counts vary "
-        + listing([f"{number(v[OBSERVED])} times as much as Poisson in {spoken(label)}" for label, v in told])
-        + f" at {said}",
+        + listing(
+            [f"{number(v[OBSERVED])} times as much as Poisson in {spoken(label)}" for label, v in at_width]
+        )
+        + f" at {width_text}",
         chart=_against_width(data, labels, "index of dispersion (1 = Poisson)"),
         sentence="Variance over mean of counts in bins of growing width, with 95 % bands. A line that "
         "keeps rising tells of load that changes slowly; where the trace lies above what its fitted "
-        f"windows regenerate, gaps are correlated. At {said}: {'; '.join(values)}.",
+        f"windows regenerate, gaps are correlated. At {width_text}: {'; '.join(values)}.",
         alt_text=f"Line chart of the index of dispersion against bin width for {listing(labels)}, beside "
-        f"Poisson and the fit. At {said}: {'; '.join(values)}.",
+        f"Poisson and the fit. At {width_text}: {'; '.join(values)}.",
         table_name="dispersion",
         data=data,
         columns=columns_for(len(labels)),
@@ -143,20 +145,20 @@ def _peaks(part: Burstiness) -> Figure:
     """Highest over mean count."""
     labels = main_selections(part.dispersion)
     data = _series(part.dispersion.filter(pl.col("selection").is_in(labels)), "peak_to_mean")
-    width, said = _widths(data)
-    told = _told(data, labels, width)
+    width, width_text = _widths(data)
+    at_width = _values_at(data, labels, width)
     values = [
-        f"{spoken(label)} {number(v[OBSERVED])} (Poisson {number(v.get(POISSON))})" for label, v in told
+        f"{spoken(label)} {number(v[OBSERVED])} (Poisson {number(v.get(POISSON))})" for label, v in at_width
     ]
     return Figure(
         name="peak-to-mean",
-        title=f"The busiest {'minute' if width == 60 else said} holds "
-        + listing([f"{number(v[OBSERVED])} times the mean of {spoken(label)}" for label, v in told]),
+        title=f"The busiest {'minute' if width == 60 else width_text} holds "
+        + listing([f"{number(v[OBSERVED])} times the mean of {spoken(label)}" for label, v in at_width]),
         chart=_against_width(data, labels, "highest over mean count"),
-        sentence=f"Peak over mean of counts by width of the bins, with 95 % bands. At {said}: "
+        sentence=f"Peak over mean of counts by width of the bins, with 95 % bands. At {width_text}: "
         f"{'; '.join(values)}.",
         alt_text=f"Line chart of the peak to mean ratio against bin width for {listing(labels)}. At "
-        f"{said}: {'; '.join(values)}.",
+        f"{width_text}: {'; '.join(values)}.",
         table_name="dispersion",
         data=data,
         columns=columns_for(len(labels)),

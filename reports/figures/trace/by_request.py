@@ -51,7 +51,7 @@ def figures(tables: dict[str, pl.DataFrame]) -> list[Figure]:
 
 def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
     """Mean, median and the middle 90 % of responses by request length (the paper's Fig. 8)."""
-    labels = leaf_selections(bands, "n", most=4, fewest=FEWEST_ROWS)
+    labels = leaf_selections(bands, "n", limit=4, fewest=FEWEST_ROWS)
     chosen = bands.filter(pl.col("selection").is_in(labels))
     straight = slopes.filter(pl.col("selection").is_in(labels) & (pl.col("range") != "all"))
     reach = chosen.group_by("selection").agg(pl.max("request_mean"))
@@ -113,7 +113,7 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
         )
         .add_params(pick)
     )
-    told = [
+    phrases = [
         f"{r['selection']} {estimate(r, 'slope')}"
         for r in straight.iter_rows(named=True)
         if r["slope"] is not None
@@ -133,12 +133,12 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
         ),
         sentence="Mean and median response by request length, over bands that hold 50 and 90 % of responses."
         + (
-            f" Straight line over {where}; response tokens per request token: {'; '.join(told)}."
-            if told
+            f" Straight line over {where}; response tokens per request token: {'; '.join(phrases)}."
+            if phrases
             else ""
         ),
         alt_text="Line chart of response against request tokens with 50 and 90 % bands for "
-        f"{listing(labels)}. " + (f"Slopes: {'; '.join(told)}." if told else ""),
+        f"{listing(labels)}. " + (f"Slopes: {'; '.join(phrases)}." if phrases else ""),
         table_name="by_request",
         data=data,
         columns=columns,
@@ -148,8 +148,8 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
 
 def _fill(shade: alt.Color) -> alt.Fill:
     """The selections' colours as fill, so that the lines' colours stay a scale of their own."""
-    told: Any = shade.to_dict()
-    return alt.Fill("selection:N", scale=alt.Scale(**told["scale"]), legend=None)
+    definition: Any = shade.to_dict()
+    return alt.Fill("selection:N", scale=alt.Scale(**definition["scale"]), legend=None)
 
 
 def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
@@ -157,11 +157,11 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
     if ridges.is_empty():
         return None
     sized = ridges.with_columns(
-        held=pl.col("n").sum().over("selection", "request_low"),
-    ).filter(pl.col("held") >= FEWEST_IN_BIN)
+        bin_rows=pl.col("n").sum().over("selection", "request_low"),
+    ).filter(pl.col("bin_rows") >= FEWEST_IN_BIN)
     if sized.is_empty():
         return None
-    labels = leaf_selections(sized, "n", most=2, fewest=FEWEST_ROWS)
+    labels = leaf_selections(sized, "n", limit=2, fewest=FEWEST_ROWS)
     chosen = sized.filter(pl.col("selection").is_in(labels))
     bins = chosen["request_low"].unique().sort().to_list()
     if len(bins) < FEWEST_RIDGES:
@@ -209,13 +209,13 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
         )
         for i in reversed(range(len(bins)))
     ]
-    told = {
+    by_label = {
         r["selection"]: r
         for r in spread.iter_rows(named=True)
         if r["selection"] in labels and r["growth"] is not None
     }
-    growth = [f"{label} {estimate(r, 'growth')}" for label, r in told.items()]
-    grows = [label for label, r in told.items() if (r["growth_low"] or 0) > 0]
+    growth = [f"{label} {estimate(r, 'growth')}" for label, r in by_label.items()]
+    grows = [label for label, r in by_label.items() if (r["growth_low"] or 0) > 0]
     return Figure(
         name="ridges",
         title=(
@@ -242,8 +242,8 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
 
 def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
     """How often ranks of request and response meet, against independence: the joint model's copula."""
-    held = joint.join(grid.select("selection").unique(), on="selection", maintain_order="left")
-    labels = leaf_selections(held, "n", most=4, fewest=FEWEST_ROWS)
+    rows = joint.join(grid.select("selection").unique(), on="selection", maintain_order="left")
+    labels = leaf_selections(rows, "n", limit=4, fewest=FEWEST_ROWS)
     sizes = grid.group_by("selection").agg(size=pl.max("request_rank") + 1)
     data = (
         grid.filter(pl.col("selection").is_in(labels))
@@ -298,7 +298,7 @@ def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
         .properties(height=230)
     )
     known = joint.filter(pl.col("selection").is_in(labels))
-    told = [f"{r['selection']} {estimate(r, 'spearman')}" for r in known.iter_rows(named=True)]
+    phrases = [f"{r['selection']} {estimate(r, 'spearman')}" for r in known.iter_rows(named=True)]
     columns = columns_for(len(labels))
     dependent = known.filter((pl.col("spearman_low") > 0) | (pl.col("spearman_high") < 0)).height
     return Figure(
@@ -306,9 +306,9 @@ def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
         title=f"Request and response lengths depend on each other in {dependent} of {known.height} cases",
         chart=panels(cells, "selection", labels, columns=columns),
         sentence="Each cell: how many requests have a length of this rank and a response of that rank, "
-        f"against chance. Spearman correlation: {'; '.join(told)}.",
+        f"against chance. Spearman correlation: {'; '.join(phrases)}.",
         alt_text="Heat map of the joint ranks of request and response lengths. Spearman correlation: "
-        f"{'; '.join(told)}.",
+        f"{'; '.join(phrases)}.",
         table_name="joint_grid",
         data=data,
         columns=columns,

@@ -21,7 +21,7 @@ SPOKEN = (
     "datum.value >= 3600 ? datum.value / 3600 + ' h' : "
     "datum.value >= 60 ? datum.value / 60 + ' min' : datum.value + ' s'"
 )
-HELD = {YES: "good", NO: "neutral", UNTOLD: "mixed"}
+COVERAGE_COLOURS = {YES: "good", NO: "neutral", UNTOLD: "mixed"}
 """Words in the cells of the coverage matrix, each with its colour."""
 COLOURS = ("blue", "vermillion", "green", "purple", "amber", "sky")
 DECADES = [10.0**power for power in range(8)]
@@ -38,17 +38,17 @@ LABEL_PX = 230
 def figures(part: Comparison) -> list[Figure]:
     """The figures of this part that its tables have data for."""
     drawn = []
-    told = part.dispersion.filter(pl.col("selection") == ALL)
-    if (told["rate_cv2"] > 0).any():
-        drawn.append(_variation(part, told))
+    rows = part.dispersion.filter(pl.col("selection") == ALL)
+    if (rows["rate_cv2"] > 0).any():
+        drawn.append(_variation(part, rows))
     if part.coverage.height:
         drawn.append(_coverage(part))
-    whole = part.measures.filter(pl.col("selection") == ALL)
-    dots = _measured(part, whole)
+    measures = part.measures.filter(pl.col("selection") == ALL)
+    dots = _measured(part, measures)
     if dots.height:
         drawn.append(_measures(part, dots))
-    if any(whole[token_column(side, "p50")].is_not_null().any() for side in TOKENS):
-        drawn.append(_lengths(part, whole))
+    if any(measures[token_column(side, "p50")].is_not_null().any() for side in TOKENS):
+        drawn.append(_lengths(part, measures))
     return drawn
 
 
@@ -64,9 +64,9 @@ def _colour(part: Comparison, *, legend: bool) -> alt.Color:
     return shade
 
 
-def _variation(part: Comparison, told: pl.DataFrame) -> Figure:
+def _variation(part: Comparison, rows: pl.DataFrame) -> Figure:
     """Squared variation of the rate against width of the bins, a line a trace: burstiness at equal rate."""
-    above = told.filter(pl.col("rate_cv2") > 0)
+    above = rows.filter(pl.col("rate_cv2") > 0)
     names = [name for name in _traces(part) if name in set(above["trace"])]
     floor = float(above["rate_cv2"].min()) / 4  # type: ignore[arg-type]
     data = above.select(
@@ -108,7 +108,7 @@ def _variation(part: Comparison, told: pl.DataFrame) -> Figure:
     )
     width = _common_width(data, names)
     at = {r["trace"]: r for r in data.filter(pl.col("width_s") == width).iter_rows(named=True)}
-    said = [
+    phrases = [
         f"{name} {number(at[name]['variation'])} [{number(at[name]['low'])}, {number(at[name]['high'])}]"
         for name in names
         if name in at
@@ -121,9 +121,9 @@ def _variation(part: Comparison, told: pl.DataFrame) -> Figure:
         "which does not depend on how busy a trace is, with 95 % bands; both axes are logarithmic. Below the "
         "dotted line of its colour a trace of that many requests cannot be told from Poisson; points at or "
         "below 0 are not drawn. Records of unequal length hold different cycles. "
-        f"In bins of {time_span(width)}: {'; '.join(said)}.",
+        f"In bins of {time_span(width)}: {'; '.join(phrases)}.",
         alt_text=f"Line chart of the squared variation of the rate against bin width for {listing(names)}. "
-        f"In bins of {time_span(width)}: {'; '.join(said)}.",
+        f"In bins of {time_span(width)}: {'; '.join(phrases)}.",
         table_name="dispersion",
         data=data,
         legend=len(names) > 1,
@@ -174,15 +174,15 @@ def _coverage(part: Comparison) -> Figure:
     base = alt.Chart(SOURCE).encode(
         x=x,
         y=y,
-        color=category("held", HELD, legend=False),
+        color=category("held", COVERAGE_COLOURS, legend=False),
         tooltip=["trace:N", "property:N", "held:N", "why:N"],
     )
     cells = base.mark_rect(opacity=0.14, cornerRadius=3)
     words = base.mark_text(fontSize=12.5, fontWeight=600).encode(text="held:N")
     rows = [
-        f"{name}: {listing(held) or 'none of them'}"
+        f"{name}: {listing(properties) or 'none of them'}"
         for name in names
-        for held in [data.filter(pl.col("trace") == name, pl.col("held") == YES)["property"].to_list()]
+        for properties in [data.filter(pl.col("trace") == name, pl.col("held") == YES)["property"].to_list()]
     ]
     if len(full) == 1 and len(names) > 1:
         title = f"{full[0]} alone holds all four things that the paper's Table 1 asks for"
@@ -202,10 +202,10 @@ def _coverage(part: Comparison) -> Figure:
     )
 
 
-def _measured(part: Comparison, whole: pl.DataFrame) -> pl.DataFrame:
+def _measured(part: Comparison, measures: pl.DataFrame) -> pl.DataFrame:
     """One row a trace and measure: `value`, `low`, `high`, and what `Poisson` arrivals have."""
     frames = [
-        whole.select(
+        measures.select(
             "trace",
             pl.lit(title).alias("measure"),
             pl.col(measure).alias("value"),
@@ -228,10 +228,10 @@ def _measured(part: Comparison, whole: pl.DataFrame) -> pl.DataFrame:
                 pl.lit(1.0).alias("Poisson"),
             )
         )
-    told = pl.concat(frames).filter(pl.col("value") > 0)
+    rows = pl.concat(frames).filter(pl.col("value") > 0)
     # An end that is not known, or not above zero on these logarithmic axes, is drawn as the value itself.
     bounded = pl.when(pl.col("low") > 0).then("low").otherwise("value")
-    return told.with_columns(low=bounded, high=pl.col("high").fill_null(pl.col("value")))
+    return rows.with_columns(low=bounded, high=pl.col("high").fill_null(pl.col("value")))
 
 
 def _measures(part: Comparison, data: pl.DataFrame) -> Figure:
@@ -256,7 +256,7 @@ def _measures(part: Comparison, data: pl.DataFrame) -> Figure:
     )  # fmt: skip
     layered = alt.layer(poisson, rule, dots).properties(height={"step": 27})
     chart = panels(layered, "measure", shown, columns=columns).resolve_scale(x="independent")
-    said = [
+    phrases = [
         f"{r['trace']} {r['measure'].split(' (')[0]} {number(r['value'])} "
         f"[{number(r['low'])}, {number(r['high'])}]"
         for r in data.iter_rows(named=True)
@@ -268,7 +268,7 @@ def _measures(part: Comparison, data: pl.DataFrame) -> Figure:
         sentence="Each measure with its 95 % interval, on logarithmic axes; the dashed line is Poisson. CV "
         "of gaps holds nights and quiet days where the record has them, the shape of its windows does not. "
         "The index of dispersion grows with the rate, its rate-independent form does not.",
-        alt_text=f"Dot plots of {listing(shown)} for {listing(names)}: {'; '.join(said)}.",
+        alt_text=f"Dot plots of {listing(shown)} for {listing(names)}: {'; '.join(phrases)}.",
         table_name="measures",
         data=data,
         columns=columns,
@@ -280,17 +280,17 @@ def _rates_title(rates: pl.DataFrame) -> str:
     if rates.height < 2:
         return "Rate and burstiness with their intervals"
     ordered = rates.sort("value").to_dicts()
-    least, most = ordered[0], ordered[-1]
+    quietest, busiest = ordered[0], ordered[-1]
     return (
-        f"{most['trace']} has {number(most['value'] / least['value'])} times the request rate "
-        f"of {least['trace']}"
+        f"{busiest['trace']} has {number(busiest['value'] / quietest['value'])} times the request rate "
+        f"of {quietest['trace']}"
     )
 
 
-def _lengths(part: Comparison, whole: pl.DataFrame) -> Figure:
+def _lengths(part: Comparison, measures: pl.DataFrame) -> Figure:
     """Quantile ranges of request and response tokens of each trace on one axis."""
     data = pl.concat(
-        whole.select(
+        measures.select(
             "trace",
             pl.lit(title).alias("tokens"),
             *(pl.col(token_column(side, quantile)).alias(name) for name, quantile in RANGE.items()),
@@ -312,7 +312,7 @@ def _lengths(part: Comparison, whole: pl.DataFrame) -> Figure:
         tooltip=["trace:N", "tokens:N", *(alt.Tooltip(f"{c}:Q", title=RANGE[c], format=",") for c in RANGE)],
     )
     layered = alt.layer(thin, thick, middle).properties(height={"step": 30})
-    said = [
+    phrases = [
         f"{r['trace']} {r['tokens']} median {number(r['median'])}, half between {number(r['q1'])} and "
         f"{number(r['q3'])}"
         for r in data.iter_rows(named=True)
@@ -325,7 +325,7 @@ def _lengths(part: Comparison, whole: pl.DataFrame) -> Figure:
         chart=panels(layered, "tokens", shown, columns=len(shown)),
         sentence="Tokens of requests and responses, failures left out: the dot is the median, the bar holds "
         f"the middle half, the line 80 % (10th to 90th percentile), on a logarithmic axis.{lacking}",
-        alt_text=f"Quantile ranges of {listing(shown)}: {'; '.join(said)}.{lacking}",
+        alt_text=f"Quantile ranges of {listing(shown)}: {'; '.join(phrases)}.{lacking}",
         table_name="measures",
         data=data,
         columns=len(shown),
@@ -334,10 +334,10 @@ def _lengths(part: Comparison, whole: pl.DataFrame) -> Figure:
 
 def _lengths_title(data: pl.DataFrame) -> str:
     """The trace with the longest requests beside the one with the shortest, by the median."""
-    told = data.filter(pl.col("tokens") == data["tokens"][0]).sort("median")
+    rows = data.filter(pl.col("tokens") == data["tokens"][0]).sort("median")
     what = data["tokens"][0].removesuffix(" tokens")
-    short, long = told.row(0, named=True), told.row(-1, named=True)
-    if told.height < 2:
+    short, long = rows.row(0, named=True), rows.row(-1, named=True)
+    if rows.height < 2:
         return f"Half of the {what}s of {long['trace']} have more than {number(long['median'])} tokens"
     return (
         f"The median {what} has {number(long['median'])} tokens in {long['trace']}, "

@@ -190,11 +190,11 @@ def _intervals(part: Conversations) -> Figure:
     labels = _order(data)
     columns = columns_for(len(labels))
     relation = part.relations.filter(pl.col("of") == "mean interval").drop_nulls("correlation_low")
-    said = ""
+    trend = ""
     title_text = "Time between the requests of a session, by their number"
     if relation.height:
         r = relation.row(0, named=True)
-        said = (
+        trend = (
             f"Rank correlation of a session's requests with its mean interval: {number(r['correlation'])} "
             f"[{number(r['correlation_low'])}, {number(r['correlation_high'])}]."
         )
@@ -211,8 +211,8 @@ def _intervals(part: Conversations) -> Figure:
             alt.layer(band.add_params(pick), line).properties(height=260), "panel", labels, columns=columns
         ),
         sentence="Mean, median and 90th percentile of the time between two requests of a session, with 95 "
-        f"% bands. {said}",
-        alt_text=f"Line chart of intervals by number of requests: mean, median and 90th percentile. {said}",
+        f"% bands. {trend}",
+        alt_text=f"Line chart of intervals by number of requests: mean, median and 90th percentile. {trend}",
         table_name="intervals",
         data=data,
         columns=columns,

@@ -16,10 +16,10 @@ from ..base import (
     colour,
     estimate,
     faded,
+    greatest,
     legend_filter,
     logarithmic,
     main_selections,
-    most_of,
 )
 
 SHARE = "~%"
@@ -30,7 +30,7 @@ def figures(part: Failures) -> list[Figure]:
     if not part.rates["failed"].sum():
         return []
     drawn = [_rates(part)]
-    if most_of(part.daily_boxes["values"]) > 2:
+    if greatest(part.daily_boxes["values"]) > 2:
         drawn.append(_days(part))
     if part.load.height > 2:
         drawn.append(_load(part))
@@ -75,7 +75,7 @@ def _rates(part: Failures) -> Figure:
         ],
     )
     mains = data.filter(pl.col("selection").is_in(main_selections(part.rates)))
-    told = [f"{estimate(r, 'rate', percent)} of {r['selection']}" for r in mains.iter_rows(named=True)]
+    phrases = [f"{estimate(r, 'rate', percent)} of {r['selection']}" for r in mains.iter_rows(named=True)]
     short = [f"{percent(r['rate'])} of {r['selection']}" for r in mains.iter_rows(named=True)]
     return Figure(
         name="rates",
@@ -83,7 +83,7 @@ def _rates(part: Failures) -> Figure:
         chart=alt.layer(days, wilson, dots, data=SOURCE).properties(height={"step": 28}),
         sentence="Thick bars are Wilson intervals, which take requests for independent; thin lines "
         f"resample days, in which failures cluster. {_rule(part)}",
-        alt_text=f"Dot plot of failure rates with intervals: {'; '.join(told)}.",
+        alt_text=f"Dot plot of failure rates with intervals: {'; '.join(phrases)}.",
         table_name="rates",
         data=data,
     )
@@ -198,14 +198,14 @@ def _load(part: Failures) -> Figure:
         ],
     )
     slopes = part.slopes.filter(pl.col("selection").is_in(labels)).drop_nulls("odds_ratio")
-    told, seen = [], []
+    phrases, seen = [], []
     for r in slopes.iter_rows(named=True):
         ends = (
             f" [{number(r['odds_ratio_low'])}, {number(r['odds_ratio_high'])}]"
             if r["odds_ratio_low"] is not None
             else ""
         )
-        told.append(f"{number(r['odds_ratio'])}{ends} in {r['selection']}")
+        phrases.append(f"{number(r['odds_ratio'])}{ends} in {r['selection']}")
         if r["odds_ratio_low"] is not None and (r["odds_ratio_low"] > 1 or r["odds_ratio_high"] < 1):
             seen.append(f"{'more' if r['odds_ratio'] > 1 else 'less'} in {r['selection']}")
     return Figure(
@@ -217,9 +217,13 @@ def _load(part: Failures) -> Figure:
         ),
         chart=alt.layer(band.add_params(pick), line, data=SOURCE).properties(height=260),
         sentence="Failure rate by load of the same minute, with Wilson bands. "
-        + (f"Odds of failing, when the load doubles, are multiplied by {'; '.join(told)}." if told else ""),
+        + (
+            f"Odds of failing, when the load doubles, are multiplied by {'; '.join(phrases)}."
+            if phrases
+            else ""
+        ),
         alt_text="Line chart of failure rate against load. "
-        + (f"Odds ratio per doubling: {'; '.join(told)}." if told else ""),
+        + (f"Odds ratio per doubling: {'; '.join(phrases)}." if phrases else ""),
         table_name="load",
         data=data,
         legend=several,

@@ -101,14 +101,14 @@ def _six_hours(part: Forecasts, label: str, rows: pl.DataFrame, by: str) -> Figu
     errors = [f"{row['panel']} {number(score['nmae'])}" for row, score in scored]
     what = f"{spoken(label)}, " + ("per " + _name(data) if by == "target" else "request count")
     methods = listing(list(dict.fromkeys(LABELS[row["method"]] for row, _ in scored)))
-    held = [f"{100 * score['coverage']:.0f} %" for _, score in scored if score["coverage"] is not None]
+    coverages = [f"{100 * score['coverage']:.0f} %" for _, score in scored if score["coverage"] is not None]
     return Figure(
         name="six-hours" if by == "target" else "six-hours-bins",
         title=f"{capital(what)}: NMAE {', '.join(errors)}",
         chart=panels(alt.layer(band, lines).properties(height=150), "panel", order, columns=1, free_y=True),
         sentence=f"Six hours drawn by the seed from the last two sevenths, bins forecast before they began, "
         f"by {methods}; the band is nominally {100 * COVERAGE:g} %"
-        + (f" and held {listing(held)} of those two sevenths." if held else "."),
+        + (f" and held {listing(coverages)} of those two sevenths." if coverages else "."),
         alt_text=f"Lines of what was seen and what was forecast over six hours of {what}, with a band. NMAE "
         f"over all that was held out: {', '.join(errors)}.",
         table_name="forecasts",
@@ -137,7 +137,7 @@ def _skill(part: Forecasts) -> Figure:
         pl.col("against").replace(LABELS),
     )
     can, series = int(part.verdicts["forecastable"].sum()), part.verdicts.height
-    told = [f"{r['panel']}, {r['series']} {estimate(r, 'skill')}" for r in data.iter_rows(named=True)]
+    phrases = [f"{r['panel']}, {r['series']} {estimate(r, 'skill')}" for r in data.iter_rows(named=True)]
     return Figure(
         name="skill",
         title=f"{can} of {series} series can be forecast better than by a naive method",
@@ -151,7 +151,7 @@ def _skill(part: Forecasts) -> Figure:
         ),
         sentence="Share of the best naive method’s absolute error that the best method which learns saves, "
         "over all rolling origins, with 95 % intervals, cut at −1. What reaches the line has no skill.",
-        alt_text=f"Dot plot of skill: {'; '.join(told)}.",
+        alt_text=f"Dot plot of skill: {'; '.join(phrases)}.",
         table_name="verdicts",
         data=data,
         columns=data["panel"].n_unique(),
@@ -180,7 +180,7 @@ def _methods(part: Forecasts, label: str) -> Figure:
         )
     )
     best = data.filter(pl.col("panel") == data["panel"][0]).sort("nmae").row(0, named=True)
-    told = [f"{r['panel']}, {r['method']} {estimate(r, 'nmae')}" for r in data.iter_rows(named=True)]
+    phrases = [f"{r['panel']}, {r['method']} {estimate(r, 'nmae')}" for r in data.iter_rows(named=True)]
     return Figure(
         name="methods",
         title=f"{capital(spoken(label))}, {best['panel']} per {bin_name(finest)}: the least error is "
@@ -189,7 +189,7 @@ def _methods(part: Forecasts, label: str) -> Figure:
             data, "nmae", "method", category("kind", {"naive": "neutral", "learns": "blue"}), title="NMAE"
         ),
         sentence="Mean absolute error over the mean, all rolling origins together, with 95 % intervals.",
-        alt_text=f"Dot plot of NMAE by method: {'; '.join(told)}.",
+        alt_text=f"Dot plot of NMAE by method: {'; '.join(phrases)}.",
         table_name="scores",
         data=data,
         columns=data["panel"].n_unique(),

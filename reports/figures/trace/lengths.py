@@ -19,10 +19,10 @@ from ..base import (
     category,
     columns_for,
     faded,
+    greatest,
     leaf_selections,
     legend_filter,
     logarithmic,
-    most_of,
     panels,
 )
 from . import by_request as figures_responses
@@ -91,7 +91,7 @@ def _series(histograms: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
     return pl.concat(rows).filter(pl.col("density") > 0)
 
 
-def _told(tables: dict[str, pl.DataFrame], side: str, labels: list[str]) -> list[str]:
+def _phrases(tables: dict[str, pl.DataFrame], side: str, labels: list[str]) -> list[str]:
     """Exponent of Zipf and how far it and the best law are off, per selection."""
     zipf = tables["zipf"].filter((pl.col("column") == side) & pl.col("selection").is_in(labels))
     return [
@@ -109,10 +109,10 @@ def _x(data: pl.DataFrame, side: str) -> alt.X:
 
 def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) -> Figure:
     """Frequency against length on two logarithmic axes, where a Zipf law is a line (the paper's Fig. 7)."""
-    labels = leaf_selections(histograms, "n", most=4, fewest=FEWEST_ROWS)
+    labels = leaf_selections(histograms, "n", limit=4, fewest=FEWEST_ROWS)
     data = _series(histograms, labels)
     observed = data.filter(pl.col("series") == "observed")["density"]
-    y: dict[str, Any] = {"title": f"share of {side}s per token", **logarithmic(observed, most=6)}
+    y: dict[str, Any] = {"title": f"share of {side}s per token", **logarithmic(observed, limit=6)}
     y["axis"] = alt.Axis(values=[10.0**power for power in range(-9, 1)], format="~%")
     pick = legend_filter("series")
     base = alt.Chart().encode(
@@ -132,7 +132,7 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
     lines = base.mark_line(clip=True).transform_filter(alt.datum.series != "observed")
     zipf = tables["zipf"].filter((pl.col("column") == side) & pl.col("selection").is_in(labels))
     beaten = zipf.filter(pl.col("winner") != "zipf").height
-    told = _told(tables, side, labels)
+    phrases = _phrases(tables, side, labels)
     columns = columns_for(len(labels))
     return Figure(
         name=f"{side}-zipf",
@@ -149,9 +149,9 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
             columns=columns,
         ),
         sentence="Both axes are logarithmic, so a Zipf law is a straight line; off by is the "
-        f"Kolmogorov–Smirnov distance. {'. '.join(told)}." if told else "Both axes are logarithmic.",
+        f"Kolmogorov–Smirnov distance. {'. '.join(phrases)}." if phrases else "Both axes are logarithmic.",
         alt_text=f"Log-log plot of how frequent {side} lengths are, beside a bounded Zipf and the best law. "
-        + (f"{'. '.join(told)}." if told else ""),
+        + (f"{'. '.join(phrases)}." if phrases else ""),
         table_name="histograms",
         data=data.select("selection", "series", "tokens", "low", "high", "density", "count"),
         columns=columns,
@@ -161,7 +161,7 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
 
 def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) -> Figure:
     """Share of lengths per e-fold, which shows modes, with those that the mixture finds."""
-    labels = leaf_selections(histograms, "n", most=4, fewest=FEWEST_ROWS)
+    labels = leaf_selections(histograms, "n", limit=4, fewest=FEWEST_ROWS)
     series = _series(histograms, labels)
     tests = tables["bimodality"].filter(
         (pl.col("column") == side) & (pl.col("scale") == "log tokens") & pl.col("selection").is_in(labels)
@@ -177,7 +177,7 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
     )
     x = _x(series, side)
     # A component that hugs one length is a spike of any height: what was observed sets the scale.
-    top = 1.2 * most_of(series.filter(pl.col("series") == "observed")["share"])
+    top = 1.2 * greatest(series.filter(pl.col("series") == "observed")["share"])
     y = alt.Y(
         "share:Q", title=f"share of {side}s per e-fold", scale=alt.Scale(domain=[0, top], nice=False)
     ).axis(format="~%")
@@ -203,7 +203,7 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
         .encode(x=x, tooltip=[alt.Tooltip("tokens:Q", title="mode (tokens)", format=",.0f")])
     )
     several = tests.filter(pl.col("verdict").str.starts_with("several"))
-    told = [
+    phrases = [
         f"{r['selection']}: {r['verdict']} (dip p = {r['p_value']:.2g}, modes near "
         + listing([number(round(m)) for m in (r["mode_1"], r["mode_2"], r["mode_3"]) if m is not None])
         + " tokens)"
@@ -219,9 +219,13 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
             labels,
             columns=columns,
         ),
-        sentence="Equal areas hold equally many, as lengths are logarithmic; dashed lines mark the modes "
-        f"of the best mixture. {'. '.join(told)}." if told else f"Equal areas hold equally many {side}s.",
-        alt_text=f"Histogram of {side} lengths on a logarithmic axis. {'. '.join(told)}.",
+        sentence=(
+            "Equal areas hold equally many, as lengths are logarithmic; dashed lines mark the modes "
+            f"of the best mixture. {'. '.join(phrases)}."
+            if phrases
+            else f"Equal areas hold equally many {side}s."
+        ),
+        alt_text=f"Histogram of {side} lengths on a logarithmic axis. {'. '.join(phrases)}.",
         table_name="histograms",
         data=data,
         columns=columns,

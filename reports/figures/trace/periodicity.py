@@ -21,11 +21,11 @@ from ..base import (
     colour,
     columns_for,
     estimate,
+    greatest,
     interval_dots,
     leaf_selections,
     least,
     main_selections,
-    most_of,
     once,
     panels,
     spoken,
@@ -35,7 +35,7 @@ from ..base import (
 WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 FREE_RATIO = 5.0
 """Panels whose maxima lie further apart get scales of their own, and the sentence says so."""
-APART = " Panels have vertical scales of their own: their loads are too far apart for one."
+OWN_SCALES = " Panels have vertical scales of their own: their loads are too far apart for one."
 FEWEST_HOURS = 6
 """Shorter records have no figure of their hours."""
 VERDICTS = {"periodic": "blue", "aperiodic": "vermillion", "cannot tell": "neutral"}
@@ -69,9 +69,9 @@ def _day0(part: Periodicity) -> date | None:
     return day
 
 
-def _apart(data: pl.DataFrame, column: str, labels: list[str]) -> bool:
+def _need_own_scales(data: pl.DataFrame, column: str, labels: list[str]) -> bool:
     tops = data.filter(pl.col("selection").is_in(labels)).group_by("selection").agg(pl.max(column))[column]
-    return least(tops) <= 0 or most_of(tops) / least(tops) > FREE_RATIO
+    return least(tops) <= 0 or greatest(tops) / least(tops) > FREE_RATIO
 
 
 def _hourly(part: Periodicity) -> Figure:
@@ -97,7 +97,7 @@ def _hourly(part: Periodicity) -> Figure:
     ]
     x = alt.X("time:Q", title="days since the log's second 0")
     if day0:
-        hours = most_of(chosen["hour"]) - least(chosen["hour"])
+        hours = greatest(chosen["hour"]) - least(chosen["hour"])
         ticks: dict[str, Any] = {"format": "%d %b"}
         if hours <= 24 * 16:
             ticks = {"format": "%a %d %b", "tickCount": "day"}
@@ -109,28 +109,28 @@ def _hourly(part: Periodicity) -> Figure:
     area = base.mark_area(fillOpacity=0.85, interpolate="step-after", clip=True).encode(
         color=colour("selection", labels, legend=False), tooltip=tips
     )
-    free = _apart(data, "requests", labels)
+    free = _need_own_scales(data, "requests", labels)
     chart = panels(
         area.add_params(zoom_x()).properties(height=150), "selection", labels, columns=1, free_y=free
     )
-    told, peaks = [], []
+    phrases, peaks = [], []
     for label in labels:
         counts = data.filter(pl.col("selection") == label)["requests"]
         mean = float(counts.to_numpy().mean())
         empty = int((counts == 0).sum())
-        peak = int(most_of(counts))
+        peak = int(greatest(counts))
         peaks.append((peak / mean if mean else 0.0, label))
-        told.append(
+        phrases.append(
             f"{spoken(label)} {number(mean)} an hour on average, {peak:,} at most, {empty:,} empty hours"
         )
-    ratio, most = max(peaks)
+    ratio, busiest = max(peaks)
     return Figure(
         name="hourly",
-        title=f"{capital(spoken(most))} reaches {number(ratio)} times its mean load in its busiest hour",
+        title=f"{capital(spoken(busiest))} reaches {number(ratio)} times its mean load in its busiest hour",
         chart=chart,
-        sentence=f"Requests in each hour of the record: {'; '.join(told)}." + (APART if free else ""),
+        sentence=f"Requests in each hour of the record: {'; '.join(phrases)}." + (OWN_SCALES if free else ""),
         alt_text="Area chart of requests per hour over the whole record, a panel each for "
-        f"{listing(labels)}: {'; '.join(told)}.",
+        f"{listing(labels)}: {'; '.join(phrases)}.",
         table_name="hourly",
         data=data,
         zoom=True,
@@ -191,7 +191,7 @@ def _calendar(part: Periodicity) -> Figure:
         alt.layer(cells, counts).properties(height={"step": 25}), "selection", labels, columns=columns
     )
     ratios = {row["selection"]: row for row in part.weekdays.iter_rows(named=True)}
-    told = [
+    phrases = [
         f"{label} {estimate(r, 'ratio')}"
         for label in labels
         if (r := ratios.get(label)) and r["ratio"] is not None and r["ratio"] != float("inf")
@@ -201,7 +201,7 @@ def _calendar(part: Periodicity) -> Figure:
         f"Fewer requests at weekends: {listing(down)}"
         if down
         else "No selection falls at weekends beyond chance"
-        if told
+        if phrases
         else "Requests per day, week by week"
     )
     weeks = data["week"].n_unique()
@@ -210,9 +210,10 @@ def _calendar(part: Periodicity) -> Figure:
         title=title,
         chart=chart,
         sentence="Requests per day; colour compares the days of one panel, the numbers compare panels. "
-        + (f"Weekday over weekend: {'; '.join(told)}." if told else ""),
+        + (f"Weekday over weekend: {'; '.join(phrases)}." if phrases else ""),
         alt_text=f"Heat map of requests per day over {weeks} weeks by weekday, a panel each for "
-        f"{listing(labels)}. " + (f"Mean weekday over mean weekend day: {'; '.join(told)}." if told else ""),
+        f"{listing(labels)}. "
+        + (f"Mean weekday over mean weekend day: {'; '.join(phrases)}." if phrases else ""),
         table_name="calendar",
         data=data,
         columns=columns,
@@ -227,7 +228,7 @@ def _hours_of_day(part: Periodicity) -> Figure:
         "selection", pl.col("hour_of_day").alias("hour"), "low", "q1", "median", "q3", "high", "mean",
         pl.col("values").alias("days"), "outliers",
     )  # fmt: skip
-    free = _apart(data, "high", labels)
+    free = _need_own_scales(data, "high", labels)
     x = alt.X("hour:Q", title="hour of day", scale=alt.Scale(domain=[-0.6, 23.6], nice=False)).axis(
         values=[0, 3, 6, 9, 12, 15, 18, 21], format="d"
     )
@@ -259,25 +260,26 @@ def _hours_of_day(part: Periodicity) -> Figure:
         columns=columns,
         free_y=free,
     )
-    told = []
+    phrases = []
     for label in labels:
         rows = data.filter(pl.col("selection") == label).sort("median")
         low, high = rows.row(0, named=True), rows.row(-1, named=True)
-        told.append(
+        phrases.append(
             f"{label}: median {number(low['median'])} at {low['hour']} h, {number(high['median'])} at "
             f"{high['hour']} h"
             if high["median"] > low["median"]
             else f"{label}: median {number(high['median'])} at every hour"
         )
-    tops = [most_of(data.filter(pl.col("selection") == label)["median"]) for label in labels]
+    tops = [greatest(data.filter(pl.col("selection") == label)["median"]) for label in labels]
     return Figure(
         name="hour-of-day",
-        title=capital(told[tops.index(max(tops))]),
+        title=capital(phrases[tops.index(max(tops))]),
         chart=chart,
         sentence="Box plots over days: the bar holds the middle half, whiskers reach to the last hour "
-        f"within 1.5 interquartile ranges, the stroke is the median. {'; '.join(told)}."
-        + (APART if free else ""),
-        alt_text=f"Box plots of requests per hour by hour of day for {listing(labels)}. {'; '.join(told)}.",
+        f"within 1.5 interquartile ranges, the stroke is the median. {'; '.join(phrases)}."
+        + (OWN_SCALES if free else ""),
+        alt_text=f"Box plots of requests per hour by hour of day for {listing(labels)}. "
+        f"{'; '.join(phrases)}.",
         table_name="profile",
         data=data,
         columns=columns,
@@ -318,7 +320,7 @@ def _spectrum(part: Periodicity) -> Figure:
             ],
         )
     )
-    longest = most_of(chosen["period_h"])
+    longest = greatest(chosen["period_h"])
     days = [
         once(alt.Chart().mark_rule(color=theme.LIGHT["line"])).encode(x=alt.datum(period))
         for period in (24, 168)
@@ -331,7 +333,7 @@ def _spectrum(part: Periodicity) -> Figure:
         if mine.height:
             best = mine.sort(pl.col("power") / pl.col("threshold")).row(-1, named=True)
             strongest[label] = (best["period_h"], best["power"] / best["background"])
-    told = [
+    phrases = [
         f"{label} at {number(p)} h ({number(r)} times its background)" for label, (p, r) in strongest.items()
     ]
     silent = [label for label in labels if label not in strongest]
@@ -346,10 +348,10 @@ def _spectrum(part: Periodicity) -> Figure:
         chart=panels(alt.layer(*days, lines).properties(height=230), "selection", labels, columns=columns),
         sentence="Lomb–Scargle power of log hourly counts. The background is that of an autoregression; a "
         "period named beforehand exceeds the threshold by chance once in a hundred times. "
-        + (f"Strongest against the threshold: {'; '.join(told)}. " if told else "")
+        + (f"Strongest against the threshold: {'; '.join(phrases)}. " if phrases else "")
         + (f"Nothing above it in {listing(silent)}." if silent else ""),
         alt_text=f"Line chart of spectral power by period for {listing(labels)}. "
-        + (f"Strongest: {'; '.join(told)}." if told else ""),
+        + (f"Strongest: {'; '.join(phrases)}." if phrases else ""),
         table_name="spectra",
         data=data,
         columns=columns,

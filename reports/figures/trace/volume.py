@@ -31,7 +31,7 @@ def figures(part: Volume) -> list[Figure]:
 
 def _shares(part: Volume) -> Figure:
     """Which service and model requests and tokens belong to."""
-    labels = leaf_selections(part.sizes, "n", most=12)
+    labels = leaf_selections(part.sizes, "n", limit=12)
     known = [column for column in MEASURES if part.sizes[column].is_not_null().any()]
     data = (
         part.sizes.filter(pl.col("selection").is_in(labels))
@@ -71,7 +71,9 @@ def _shares(part: Volume) -> Figure:
         )
     )
     first = data.filter(pl.col("measure") == "requests").sort("share").row(-1, named=True)
-    told = [f"{r['selection']} {percent(r['share'])} of {r['measure']}" for r in data.iter_rows(named=True)]
+    phrases = [
+        f"{r['selection']} {percent(r['share'])} of {r['measure']}" for r in data.iter_rows(named=True)
+    ]
     return Figure(
         name="shares",
         title=f"{percent(first['share'])} of the requests are {first['selection']}",
@@ -79,7 +81,7 @@ def _shares(part: Volume) -> Figure:
             alt.layer(bars, text).properties(height={"step": 24}), "measure", order, columns=len(order)
         ),
         sentence="What requests and tokens are made of; failed requests count among the requests.",
-        alt_text=f"Bar chart of shares: {'; '.join(told)}.",
+        alt_text=f"Bar chart of shares: {'; '.join(phrases)}.",
         table_name="sizes",
         data=data.select("measure", "selection", "amount", "share"),
         columns=len(order),
@@ -91,18 +93,18 @@ def _rates(part: Volume) -> Figure:
     data = part.sizes.drop_nulls("rate_rps").select(
         "selection", "rate_rps", "rate_rps_low", "rate_rps_high", "n"
     )
-    told = [f"{r['selection']} {estimate(r, 'rate_rps')}" for r in data.iter_rows(named=True)]
-    whole = data.filter(pl.col("selection") == "all")["rate_rps"]
+    phrases = [f"{r['selection']} {estimate(r, 'rate_rps')}" for r in data.iter_rows(named=True)]
+    overall = data.filter(pl.col("selection") == "all")["rate_rps"]
     block = {DAY_S: "days", HOUR_S: "hours", MINUTE_S: "minutes"}.get(
         part.block_s, f"stretches of {number(part.block_s)} s"
     )
     return Figure(
         name="rates",
-        title=f"{number(whole[0])} requests per second on average" if len(whole) else "Mean rates",
+        title=f"{number(overall[0])} requests per second on average" if len(overall) else "Mean rates",
         chart=interval_dots(data, "rate_rps", "rate_rps_low", "rate_rps_high", title="requests per second"),
         sentence=f"Mean rates over the recorded time with 95 % intervals from resampled {block}, on a "
         "logarithmic axis.",
-        alt_text=f"Dot plot of mean rates in requests per second: {'; '.join(told)}.",
+        alt_text=f"Dot plot of mean rates in requests per second: {'; '.join(phrases)}.",
         table_name="sizes",
         data=data,
     )
@@ -131,13 +133,13 @@ def _segments(part: Volume) -> Figure:
             ],
         )
     )
-    said = listing([f"{number(hole)} days" for hole in holes])
+    hole_text = listing([f"{number(hole)} days" for hole in holes])
     return Figure(
         name="segments",
-        title=f"The record has {len(holes)} hole{'s' if len(holes) > 1 else ''}: {said}",
+        title=f"The record has {len(holes)} hole{'s' if len(holes) > 1 else ''}: {hole_text}",
         chart=bars.properties(height={"step": 30}),
         sentence="Stretches of the record; nothing is measured across the holes between them.",
-        alt_text=f"Timeline of {data.height} stretches of the record with holes of {said}.",
+        alt_text=f"Timeline of {data.height} stretches of the record with holes of {hole_text}.",
         table_name="segments",
         data=data,
     )

@@ -16,9 +16,9 @@ from ....analysis.core.result import number
 from ....analysis.core.units import DAY_S
 from ....analysis.traffic.window_lengths import Sequences
 from .. import theme
-from ..base import SOURCE, Choice, Figure, State, dashed, least, logarithmic, most_of, zoom_x
+from ..base import SOURCE, Choice, Figure, State, dashed, greatest, least, logarithmic, zoom_x
 
-MOST_WINDOWS = 1500
+MAX_WINDOWS = 1500
 """Windows drawn of one sequence; of more, every second, third, … is drawn, and the sentence says so."""
 DIGITS = 4
 AXIS = (0.005, 0.995)
@@ -28,9 +28,9 @@ ALL_SERVICES, ALL_MODELS = "all services", "all models"
 
 def figures(part: Sequences) -> list[Figure]:
     """One figure, with a state for each sequence of at least two windows."""
-    kept = part.windows.group_by("window_s", "selection", maintain_order=True)
+    groups = part.windows.group_by("window_s", "selection", maintain_order=True)
     states: dict[tuple[str, ...], State] = {}
-    for _, windows in kept:
+    for _, windows in groups:
         if windows.height > 1:
             states[_key(windows.row(0, named=True))] = _state(part, windows)
     if not states:
@@ -63,7 +63,7 @@ def _state(part: Sequences, windows: pl.DataFrame) -> State:
     """One sequence: what is drawn of it, and what it says."""
     row = windows.row(0, named=True)
     window_s, selection = row["window_s"], row["selection"]
-    step = max(1, math.ceil(windows.height / MOST_WINDOWS))
+    step = max(1, math.ceil(windows.height / MAX_WINDOWS))
     drawn = windows.gather_every(step)
     data = drawn.select(
         (pl.col("start_s") / DAY_S).round(4).alias("day"),
@@ -90,7 +90,7 @@ def _chart(everything: pl.DataFrame) -> alt.VConcatChart:
         logarithmic(pl.Series([everything[name].quantile(q) for q in AXIS], dtype=pl.Float64))
         for name in ("shape", "rate")
     )
-    days = [least(everything["day"]), most_of(everything["day"])]
+    days = [least(everything["day"]), greatest(everything["day"])]
     x = alt.X("day:Q", title="day of the log", scale=alt.Scale(domain=days, nice=False))
     tips = [
         alt.Tooltip("day:Q", format=".2f"),

@@ -14,7 +14,7 @@ import pytest
 
 import burstlens as bl
 from burstlens.analysis.traffic.window_lengths import Sequences
-from burstlens.reports.figures.trace.window_lengths import MOST_WINDOWS
+from burstlens.reports.figures.trace.window_lengths import MAX_WINDOWS
 from burstlens.reports.pages.trace import Report
 
 FIGURE = "[id^=fig-][id$=sequences-sequence]"
@@ -188,7 +188,7 @@ def test_what_the_page_carries_is_bounded(made: Report) -> None:
     part = made.characterizations[0].part(Sequences)
     assert len(entry["states"]) == part.windows.select("window_s", "selection").n_unique()
     for state in entry["states"]:
-        assert 1 < len(datasets[state["data"]]["day"]) <= MOST_WINDOWS
+        assert 1 < len(datasets[state["data"]]["day"]) <= MAX_WINDOWS
 
 
 def test_the_chosen_window_length_is_one_of_those_on_the_page(made: Report, tmp_path: Path) -> None:
