@@ -222,7 +222,7 @@ def test_a_master_without_spark_and_a_format_that_spark_does_not_read_are_one_li
         bl.BurstlensError, match="is not read on Spark; first make a trace of it: burstlens ingest"
     ):
         bl.trace(log, engine="spark", master=local.master, conf=local.conf)
-    with pytest.raises(bl.BurstlensError, match="go with engine spark"):
+    with pytest.raises(bl.BurstlensError, match="are for Spark"):
         bl.trace(log, master="yarn")
 
 
