@@ -32,11 +32,11 @@ def in_spark(sql: str, log: str | None = None, also: tuple[str, ...] = ()) -> st
                 table.set("this", exp.to_identifier(log))
         assert isinstance(tree, exp.Select)
         tree = tree.select(*also)
-    said: str = tree.transform(_plain).sql("spark", comments=False)
-    return said
+    text: str = tree.transform(_adapted).sql("spark", comments=False)
+    return text
 
 
-def _plain(node: Expression) -> Expression:
+def _adapted(node: Expression) -> Expression:
     """What sqlglot leaves as DuckDB means it and Spark would take otherwise."""
     from sqlglot import exp
 
@@ -55,6 +55,6 @@ def _plain(node: Expression) -> Expression:
     return node
 
 
-def asked_in(sql: str) -> frozenset[str]:
+def parameters_of(sql: str) -> frozenset[str]:
     """The parameters that a statement in Spark's words asks for."""
     return frozenset(MARKED.findall(re.sub(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`", "", sql)))

@@ -43,8 +43,8 @@ def _lists(name: str, values: np.ndarray) -> pl.Series:
     absent = np.ma.getmaskarray(values)
     if absent.all():
         return pl.Series(name, [None], dtype=kind).new_from_index(0, len(values))
-    held = [None if gone else each.tolist() for each, gone in zip(np.ma.getdata(values), absent, strict=True)]
-    return pl.Series(name, held, dtype=kind)
+    rows = [None if gone else each.tolist() for each, gone in zip(np.ma.getdata(values), absent, strict=True)]
+    return pl.Series(name, rows, dtype=kind)
 
 
 def _plain(values: np.ndarray, absent: np.ndarray | None) -> Any:
@@ -77,10 +77,10 @@ class DuckDBEngine:
 
         A view cannot hold parameters, so numbers are written into it.
         """
-        asked = sql_text(name)
+        sql = sql_text(name)
         for parameter, number in numbers.items():
-            asked = asked.replace(f"${parameter}", repr(number))
-        self.connection.execute(f"CREATE VIEW {table} AS {asked}")
+            sql = sql.replace(f"${parameter}", repr(number))
+        self.connection.execute(f"CREATE VIEW {table} AS {sql}")
 
     def fill(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """Make a small table from plain rows; text stays data, never SQL."""

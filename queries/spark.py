@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from .dialect import asked_in, in_spark
+from .dialect import in_spark, parameters_of
 from .files import sql_text
 
 if TYPE_CHECKING:
@@ -99,12 +99,12 @@ class SparkEngine:
     def __init__(self, session: SparkSession, failure: type[Exception] = SparkError) -> None:
         self.session = session
         self._failure = failure
-        self._kept: list[DataFrame] = []
+        self._persisted: list[DataFrame] = []
         self._views: set[str] = set()
 
     def run(self, sql: str, **parameters: Any) -> DataFrame:
         """A statement in Spark's words as a frame that is not computed yet; it takes what it asks for."""
-        return self.session.sql(sql, {name: _plain(parameters[name]) for name in asked_in(sql)} or None)
+        return self.session.sql(sql, {name: _plain(parameters[name]) for name in parameters_of(sql)} or None)
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """The few rows of a statement in Spark's words."""
@@ -117,14 +117,14 @@ class SparkEngine:
         try:
             yield
         except Exception as failed:
-            behind: BaseException | None = failed
-            while behind is not None:
-                if isinstance(behind, KeyboardInterrupt):
+            cause: BaseException | None = failed
+            while cause is not None:
+                if isinstance(cause, KeyboardInterrupt):
                     raise KeyboardInterrupt from failed
-                behind = behind.__context__
-            said = f"{type(failed).__name__}: {failed}"
+                cause = cause.__context__
+            text = f"{type(failed).__name__}: {failed}"
             for pattern, line in FAILURES.items():
-                if re.search(pattern, said):
+                if re.search(pattern, text):
                     raise self._failure(line) from failed
             raise
 
@@ -143,7 +143,7 @@ class SparkEngine:
             from pyspark import StorageLevel
 
             frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
-            self._kept.append(frame)
+            self._persisted.append(frame)
         frame.createOrReplaceTempView(table)
         self._views.add(table)
 
@@ -175,7 +175,7 @@ class SparkEngine:
         """Let go of what the cluster holds for this trace; the application stays for the next one."""
         if self.session.sparkContext._jsc is None:
             return  # It gave way to an application with other settings, and what it held is gone.
-        for frame in self._kept:
+        for frame in self._persisted:
             frame.unpersist()
         for table in self._views:
             self.session.catalog.dropTempView(table)
@@ -191,7 +191,7 @@ def _plain(value: Any) -> Any:
 
 
 _starting = Lock()
-_asked: dict[str, str] = {}
+_running_settings: dict[str, str] = {}
 """Settings that the running application was asked with; Spark itself adds to some of them."""
 
 
@@ -221,24 +221,24 @@ def start(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_not_of_the_bridge)
     local = IN_ONE_PROCESS if master.startswith("local") else {}
-    asked = {**DEFAULTS, **local, **(conf or {}), "spark.master": master}
+    settings = {**DEFAULTS, **local, **(conf or {}), "spark.master": master}
     with _starting:
         running = SparkContext._active_spark_context
         if running is not None:
-            if asked == _asked:
+            if settings == _running_settings:
                 return SparkEngine(SparkSession(running).newSession(), failure)
             running.stop()
-        settings = SparkConf(loadDefaults=False)
-        for key, value in asked.items():
-            settings.set(key, value)
+        configuration = SparkConf(loadDefaults=False)
+        for key, value in settings.items():
+            configuration.set(key, value)
         log = _log()
         try:
-            _launch(settings, log)
-            session = SparkSession.builder.config(conf=settings).getOrCreate()
+            _launch(configuration, log)
+            session = SparkSession.builder.config(conf=configuration).getOrCreate()
         except Exception as fault:
             raise SparkError(f"Spark does not start on {master}: {_why(fault, log)}") from fault
-        _asked.clear()
-        _asked.update(asked)
+        _running_settings.clear()
+        _running_settings.update(settings)
     return SparkEngine(session.newSession(), failure)
 
 
@@ -253,8 +253,8 @@ def _launch(settings: Any, log: Path) -> None:
     from pyspark.java_gateway import launch_gateway
 
     if SparkContext._gateway is None:
-        with log.open("ab") as said:
-            gateway = launch_gateway(settings, {"stdout": said, "stderr": said})
+        with log.open("ab") as output:
+            gateway = launch_gateway(settings, {"stdout": output, "stderr": output})
         SparkContext._ensure_initialized(gateway=gateway)
 
 
@@ -298,10 +298,10 @@ def _reachable(master: str) -> None:
 
 def _why(fault: Exception, log: Path) -> str:
     """The first thing that went wrong, in one line: Java's own words where it told any."""
-    told = [
+    lines = [
         line for line in log.read_text("utf-8", "replace").splitlines() if re.search(r"Error|Exception", line)
     ]
-    if any("UnsupportedClassVersionError" in line for line in told):
+    if any("UnsupportedClassVersionError" in line for line in lines):
         return f"this Java is too old, Spark needs 17 or newer: {JAVA}, or set JAVA_HOME"
-    text = told[0] if told else str(fault)
+    text = lines[0] if lines else str(fault)
     return " ".join(text.split())[:300]

@@ -85,9 +85,9 @@ def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns
         f"SELECT {columns} FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15 LIMIT {HEAD_ROWS}",
     ).fetchall()
     names = columns.split(", ")
-    held: dict[str, Any] = {name: [row[k] for row in rows] for k, name in enumerate(names)}
-    held["arrival_s"] = np.array(held["arrival_s"], dtype=np.float64)
-    return held
+    columns_by_name: dict[str, Any] = {name: [row[k] for row in rows] for k, name in enumerate(names)}
+    columns_by_name["arrival_s"] = np.array(columns_by_name["arrival_s"], dtype=np.float64)
+    return columns_by_name
 
 
 def set_dates(plan: ReadPlan) -> None:
@@ -156,18 +156,18 @@ def ask(
     rows = reading.select
     if origin_s and reading.clock != "instant":
         rows = f"SELECT * REPLACE (arrival_s - ({origin_s!r}) AS arrival_s) FROM ({rows})"
-    said = sql.replace("$rows", rows)
-    known = {**plan.known(i), **parameters}
+    text = sql.replace("$rows", rows)
+    parameters_by_name = {**plan.known(i), **parameters}
     connection.execute("DROP TABLE IF EXISTS reject_errors")
     connection.execute("DROP TABLE IF EXISTS reject_scans")
-    asked = set(PARAMETER.findall(QUOTED.sub("", said)))
-    bound = {name: value for name, value in known.items() if name in asked}
+    names = set(PARAMETER.findall(QUOTED.sub("", text)))
+    bound = {name: value for name, value in parameters_by_name.items() if name in names}
     try:
-        return connection.execute(said, bound)
+        return connection.execute(text, bound)
     except duckdb.Error as fault:
-        if "state machine" in str(fault) and "strict_mode = true" in said:
+        if "state machine" in str(fault) and "strict_mode = true" in text:
             # Line breaks of both kinds in one file; the strict reader wants one kind.
-            return connection.execute(said.replace("strict_mode = true", "strict_mode = false"), bound)
+            return connection.execute(text.replace("strict_mode = true", "strict_mode = false"), bound)
         if re.search(r"GZIP|gzip|zstd|ZSTD|end of file|stream", str(fault)):
             raise InputError.damaged(reading.log.path, reading.log.packed) from fault
         raise InputError.unparsable(reading.log.path, str(fault).partition("\n")[0]) from fault

@@ -98,17 +98,17 @@ def _load(plugin: Plugin) -> Format:
 
 def declared(name: str, sql: str) -> Format:
     """The format that the comments of its SQL file declare."""
-    said: dict[str, list[str]] = {}
+    declarations: dict[str, list[str]] = {}
     columns: list[Column] = []
     for key, value in DECLARED.findall(sql):
         if key in ("column", "optional"):
             column, kind = value.strip().rsplit(" ", 1)
             columns.extend(Column(each, kind, key == "optional") for each in _each(column))
         else:
-            said.setdefault(key, []).append(value.strip())
+            declarations.setdefault(key, []).append(value.strip())
 
     def words(key: str) -> tuple[str, ...]:
-        return tuple(" ".join(said.get(key, [])).split())
+        return tuple(" ".join(declarations.get(key, [])).split())
 
     return Format(
         name=name,
@@ -116,11 +116,11 @@ def declared(name: str, sql: str) -> Format:
         sql=re.sub(r"^\s*--.*\n", "", sql, flags=re.MULTILINE),
         kinds=words("reads"),
         columns=tuple(columns),
-        day0=date.fromisoformat(said["day0"][0]) if "day0" in said else None,
+        day0=date.fromisoformat(declarations["day0"][0]) if "day0" in declarations else None,
         needs=words("needs"),
         holds=words("holds"),
-        failures=" ".join(said["failures"]) if "failures" in said else None,
-        spread="spread" in said,
+        failures=" ".join(declarations["failures"]) if "failures" in declarations else None,
+        spread="spread" in declarations,
     )
 
 

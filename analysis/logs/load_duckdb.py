@@ -72,10 +72,10 @@ def load(
     while True:
         if len(plan.streams) > MAX_STREAMS:
             raise InputError.too_many_streams(readings[0].log.path.name, MAX_STREAMS)
-        torn, counts = _run(connection, plan)
-        if not _corrected(connection, plan, counts):
+        unparseable, counts = _read_logs(connection, plan)
+        if not _correct_plan(connection, plan, counts):
             break
-    rejects = _rejected(connection, plan, torn, counts)
+    rejects = _take_out_invalid(connection, plan, unparseable, counts)
     if strict and rejects:
         raise InputError.strict(str(rejects[0]))
     rows, sessions, tokens = _numbers(
@@ -90,7 +90,7 @@ def load(
     # What reading and rejecting needed; nothing asks for them again.
     connection.execute("ALTER TABLE stamped DROP COLUMN flaw")
     connection.execute("ALTER TABLE stamped DROP COLUMN log_id")
-    resorted = _sorted(connection, plan.resolution_s)
+    resorted = _sort_by_arrival(connection, plan.resolution_s)
     if all(reading.format.spread for reading in readings):
         resorted = 0  # their rows are functions, not requests in time
     return Loaded(
@@ -142,7 +142,7 @@ def checks(reading: Reading) -> list[Check]:
     return found
 
 
-def _run(
+def _read_logs(
     connection: duckdb.DuckDBPyConnection, plan: ReadPlan
 ) -> tuple[list[list[UnparseableRow]], list[tuple[int, int, int, int]]]:
     """Read every log into `stamped`.
@@ -153,7 +153,7 @@ def _run(
     holds = {column for reading in plan.readings for column in reading.holds}
     wide = plan.far or plan.resolution_s < 1 or any(rounded_s(plan, i) for i in range(len(plan.readings)))
     small = "UTINYINT" if len(plan.streams) < 256 else "SMALLINT"
-    torn, counts = [], []
+    unparseable, counts = [], []
     for i, reading in enumerate(plan.readings):
         parameters: dict[str, Any] = {}
         columns = [
@@ -171,8 +171,8 @@ def _run(
         ]
         into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
         ask(connection, plan, i, f"{into} SELECT {', '.join(columns)} FROM ($rows)", **parameters)
-        torn.append(_torn(connection) if reading.log.kind != "parquet" else [])
-        read, unseen, flawed, off = _numbers(
+        unparseable.append(_unparseable_rows(connection) if reading.log.kind != "parquet" else [])
+        read, new_stream, invalid, off = _numbers(
             connection,
             f"""
             SELECT
@@ -185,7 +185,7 @@ def _run(
             """,
             log_id=i,
         )
-        counts.append((read, unseen, flawed, off))
+        counts.append((read, new_stream, invalid, off))
     arrival = "arrival_s" if plan.resolution_s < 1 else "CAST(tick AS DOUBLE)"
     connection.execute(
         f"""
@@ -203,7 +203,7 @@ def _run(
         FROM stamped
         """
     )
-    return torn, counts
+    return unparseable, counts
 
 
 def _prefix(reading: Reading) -> str:
@@ -235,9 +235,9 @@ def stream_of(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
     whens = []
     for i, service in enumerate(services):
         parameters[f"service_{i}"] = service
-        held = [model for model in models if (service, model) in number]
+        own = [model for model in models if (service, model) in number]
         whens.append(
-            f"WHEN service = $service_{i} THEN {cases('model', held, [number[service, m] for m in held])}"
+            f"WHEN service = $service_{i} THEN {cases('model', own, [number[service, m] for m in own])}"
         )
     return f"CASE {' '.join(whens)} END"
 
@@ -269,9 +269,9 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
     good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
     for tokens in ("request_tokens", "response_tokens"):
         # Whole and in range, where the integer that is kept is the same number.
-        kept = f"TRY_CAST({tokens} AS INTEGER)"
-        fine = f"{kept} = {tokens} AND {kept} >= 0"
-        good.append(fine if tokens in reading.needs else f"({tokens} IS NULL OR ({fine}))")
+        integer = f"TRY_CAST({tokens} AS INTEGER)"
+        valid = f"{integer} = {tokens} AND {integer} >= 0"
+        good.append(valid if tokens in reading.needs else f"({tokens} IS NULL OR ({valid}))")
     if "model" in reading.needs:
         good.append("model IS NOT NULL")
     listed = checks(reading)
@@ -286,14 +286,14 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
     return f"CASE WHEN {' AND '.join(good)} THEN 0 ELSE CASE {whens} ELSE {OFF_CLOCK} END END"
 
 
-def _corrected(
+def _correct_plan(
     connection: duckdb.DuckDBPyConnection, plan: ReadPlan, counts: Sequence[tuple[int, int, int, int]]
 ) -> bool:
     """Mend what the heads got wrong; True if there was anything, and the logs must be read again."""
     wrong = False
-    for i, (_, unseen, flawed, off) in enumerate(counts):
+    for i, (_, new_stream, invalid, off) in enumerate(counts):
         dated = plan.readings[i].clock == "instant" or plan.origins_s[i] > 0
-        if flawed and dated:
+        if invalid and dated:
             least = ask(
                 connection,
                 plan,
@@ -303,7 +303,7 @@ def _corrected(
             if least is not None and least < 0 and least + plan.origins_s[i] >= 0:
                 plan.earliest_s[i] = least + plan.origins_s[i]
                 wrong = True
-        if unseen:
+        if new_stream:
             pairs = ask(connection, plan, i, "SELECT DISTINCT service, model FROM ($rows)").fetchall()
             streams = in_order({*plan.streams, *pairs})
             wrong = wrong or streams != plan.streams
@@ -325,16 +325,16 @@ def _corrected(
     return wrong
 
 
-def _torn(connection: duckdb.DuckDBPyConnection) -> list[UnparseableRow]:
+def _unparseable_rows(connection: duckdb.DuckDBPyConnection) -> list[UnparseableRow]:
     """The rows that the reader of the last log could not take apart, one each, in order."""
-    told = connection.execute(
+    errors_by_row = connection.execute(
         "SELECT line, line_byte_position, column_name, error_type, error_message, csv_line FROM reject_errors"
         " ORDER BY line_byte_position, line"
     ).fetchall()
     rows: dict[int, list[Any]] = {}
-    for row in told:
+    for row in errors_by_row:
         rows.setdefault(row[1], []).append(row)
-    torn = []
+    unparseable = []
     for position, errors in rows.items():
         kinds = [error[3] for error in errors]
         worst = next((k for k in ("MISSING COLUMNS", "UNQUOTED VALUE") if k in kinds), kinds[0])
@@ -343,8 +343,8 @@ def _torn(connection: duckdb.DuckDBPyConnection) -> list[UnparseableRow]:
         if kind == "UNQUOTED VALUE":
             lines += (text or "").rstrip("\r\n").count("\n")
         reason, where = _reason(kind, message, column)
-        torn.append(UnparseableRow(max(position - 1, 0), reason, where, lines))
-    return torn
+        unparseable.append(UnparseableRow(max(position - 1, 0), reason, where, lines))
+    return unparseable
 
 
 def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | None]:
@@ -362,19 +362,19 @@ def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | Non
     return kind.lower().replace("_", " "), column
 
 
-def _rejected(
+def _take_out_invalid(
     connection: duckdb.DuckDBPyConnection,
     plan: ReadPlan,
-    torn: Sequence[list[UnparseableRow]],
+    unparseable: Sequence[list[UnparseableRow]],
     counts: Sequence[tuple[int, int, int, int]],
 ) -> list[Reject]:
     """Find the lines of all bad rows, and take those that were read out of `stamped`."""
     rejects: list[Reject] = []
     before = 0
     for i, reading in enumerate(plan.readings):
-        read, unseen, bad, _ = counts[i]
-        flawed: list[InvalidRow] = []
-        if bad or unseen:
+        read, new_stream, bad, _ = counts[i]
+        invalid: list[InvalidRow] = []
+        if bad or new_stream:
             listed = checks(reading)
             rows = connection.execute(
                 f"""
@@ -388,16 +388,16 @@ def _rejected(
             for row, flaw in rows:
                 known = 0 < flaw <= len(listed)
                 reason = listed[flaw - 1].reason if known else UNREADABLE_NAME
-                flawed.append(InvalidRow(row - before, reason, listed[flaw - 1].column if known else None))
-        if torn[i] or flawed:
-            rejects += located(reading.log, read, torn[i], flawed)
+                invalid.append(InvalidRow(row - before, reason, listed[flaw - 1].column if known else None))
+        if unparseable[i] or invalid:
+            rejects += located(reading.log, read, unparseable[i], invalid)
         before += read
-    if any(bad or unseen for _, unseen, bad, _ in counts):
+    if any(bad or new_stream for _, new_stream, bad, _ in counts):
         connection.execute(f"DELETE FROM stamped WHERE flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL")
     return rejects
 
 
-def _sorted(connection: duckdb.DuckDBPyConnection, resolution_s: float) -> int:
+def _sort_by_arrival(connection: duckdb.DuckDBPyConnection, resolution_s: float) -> int:
     """Sort `stamped` by arrival where it is not; how many rows stood after a later arrival."""
     late = _numbers(
         connection,

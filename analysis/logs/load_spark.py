@@ -41,9 +41,9 @@ def load(
     """
     plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
     with engine.lenient():
-        frames = _planned(engine, plan)
+        frames = _plan_from_all_rows(engine, plan)
         plan.resolution_s = max(plan.resolution_s, clock_s)
-        checked = [_checked(engine, plan, i, frame) for i, frame in enumerate(frames)]
+        checked = [_check_rows(engine, plan, i, frame) for i, frame in enumerate(frames)]
         engine.view("rows_checked", reduce(lambda a, b: a.unionByName(b), checked))
         listed = f"SELECT * EXCEPT ({ROW_TEXT}), MONOTONICALLY_INCREASING_ID() AS row FROM rows_checked"
         engine.view("rows_kept", engine.run(listed), keep=True)
@@ -57,7 +57,7 @@ def load(
     rejected = engine.rows(
         f"SELECT log_id, flaw, COUNT(*) FROM rows_kept WHERE NOT {USABLE} GROUP BY log_id, flaw"
     )
-    rejects = _listed(engine, readings) if rejected else []
+    rejects = _list_rejects(engine, readings) if rejected else []
     if strict and rejects:
         raise InputError.strict(str(rejects[0]))
     rows, sessions, tokens = engine.rows(
@@ -71,20 +71,22 @@ def load(
             raise InputError.nothing_inside(readings[0].log.path)
         raise InputError.no_rows(readings[0].log.path)
     spread = all(reading.format.spread for reading in readings)
-    resorted = 0 if spread else _late(engine)
+    resorted = 0 if spread else _count_late(engine)
     return Loaded(
         plan.streams, plan.resolution_s, plan.day0, rows, resorted, rejects, count, sessions > 0, tokens > 0
     )
 
 
-def _planned(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
+def _plan_from_all_rows(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
     """The logs' rows on the trace's own clock; streams, clock and day 0 go into the plan."""
     for i, reading in enumerate(plan.readings):
         earliest = None
         if reading.clock != "second 0":
             engine.view("read", read_rows(engine, reading, i, plan.known(i)))
-            told = engine.rows("SELECT MIN(arrival_s) FROM read WHERE arrival_s > -1e15 AND arrival_s < 1e15")
-            earliest = told[0][0]
+            answer = engine.rows(
+                "SELECT MIN(arrival_s) FROM read WHERE arrival_s > -1e15 AND arrival_s < 1e15"
+            )
+            earliest = answer[0][0]
         plan.earliest_s.append(float("inf") if earliest is None else earliest)
     set_dates(plan)
     frames, found = [], set[Stream]()
@@ -94,11 +96,11 @@ def _planned(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
             frame = frame.withColumn("arrival_s", frame["arrival_s"] - plan.origins_s[i])
         frames.append(frame)
         engine.view("read", frame)
-        told = engine.rows(_facts(rounded_s(plan, i)))
-        if len(told) > MAX_STREAMS:
+        answer = engine.rows(_facts(rounded_s(plan, i)))
+        if len(answer) > MAX_STREAMS:
             raise InputError.too_many_streams(reading.log.path.name, MAX_STREAMS)
-        found |= {(service, model) for service, model, *_ in told}
-        for *_, steps in told:
+        found |= {(service, model) for service, model, *_ in answer}
+        for *_, steps in answer:
             plan.resolution_s = min(
                 plan.resolution_s, STEPS_S[next((k for k, on in enumerate(steps) if on), -1)]
             )
@@ -122,7 +124,7 @@ def _facts(origin_s: float) -> str:
     )
 
 
-def _checked(engine: SparkEngine, plan: ReadPlan, i: int, frame: DataFrame) -> DataFrame:
+def _check_rows(engine: SparkEngine, plan: ReadPlan, i: int, frame: DataFrame) -> DataFrame:
     """The rows of one log with the numbers of their stream, tick and flaw."""
     reading = plan.readings[i]
     view = f"read_{i}"
@@ -148,7 +150,7 @@ def _checked(engine: SparkEngine, plan: ReadPlan, i: int, frame: DataFrame) -> D
     return engine.run(in_spark(f"SELECT {', '.join(columns)} FROM {view}"), **parameters)
 
 
-def _listed(engine: SparkEngine, readings: Sequence[Reading]) -> list[Reject]:
+def _list_rejects(engine: SparkEngine, readings: Sequence[Reading]) -> list[Reject]:
     """Rejected rows, no more than `MAX_LISTED`, log by log in the order of the file."""
     rows = engine.rows(
         f"SELECT log_id, flaw, LEFT({ROW_TEXT}, {TEXT_LIMIT}) AS text FROM rows_checked "
@@ -157,12 +159,12 @@ def _listed(engine: SparkEngine, readings: Sequence[Reading]) -> list[Reject]:
     rejects = []
     for log_id, flaw, text in rows:
         reading = readings[log_id]
-        reason, column = _said(reading, flaw)
+        reason, column = _reason_of(reading, flaw)
         rejects.append(Reject(reading.log.path.name, None, reason, column, escaped((text or "").encode())))
     return rejects
 
 
-def _said(reading: Reading, flaw: int | None) -> tuple[str, str | None]:
+def _reason_of(reading: Reading, flaw: int | None) -> tuple[str, str | None]:
     """What is wrong with a row of that flaw, and the column at fault."""
     listed = checks(reading)
     if flaw is not None and 0 < flaw <= len(listed):
@@ -172,7 +174,7 @@ def _said(reading: Reading, flaw: int | None) -> tuple[str, str | None]:
     return UNREADABLE_NAME, None
 
 
-def _late(engine: SparkEngine) -> int:
+def _count_late(engine: SparkEngine) -> int:
     """How many rows stood after a later arrival, in the order of the logs and their lines.
 
     Rows are compared inside their piece of a file, and with the latest arrival of the pieces before it.

@@ -48,7 +48,7 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
         shown = f"COALESCE({quoted(CORRUPT)}, {shown})"
     elif log.kind == "jsonl":
         shown = "line"
-    listed += [f"{_torn(reading, names)} AS {UNPARSEABLE}", f"{shown} AS {ROW_TEXT}", PLACE]
+    listed += [f"{_fault_number(reading, names)} AS {UNPARSEABLE}", f"{shown} AS {ROW_TEXT}", PLACE]
     engine.view(f"log_{i}", engine.run(f"SELECT {', '.join(listed)} FROM lines_{i}", **known))
     frame = engine.run(in_spark(reading.format.sql, f"log_{i}", (UNPARSEABLE, ROW_TEXT, PLACE)), **known)
     return frame if reading.span == ALL_TIME else frame.where(inside(reading.span))
@@ -135,15 +135,15 @@ def _value(log: LogFile, use: Use, names: Mapping[str, str]) -> str:
     if use.column.type == "INSTANT":
         # Spark's own time ends at microseconds; the rest of the digits are read as a number.
         text = f"CAST({source} AS STRING)"
-        whole = f"UNIX_SECONDS(TRY_CAST(REGEXP_REPLACE({text}, '[.][0-9]+', '') AS TIMESTAMP))"
-        rest = f"CAST(RPAD(REGEXP_EXTRACT({text}, '[.]([0-9]{{1,9}})', 1), 9, '0') AS BIGINT)"
-        return f"({whole} * 1000000000 + {rest})"
+        seconds = f"UNIX_SECONDS(TRY_CAST(REGEXP_REPLACE({text}, '[.][0-9]+', '') AS TIMESTAMP))"
+        fraction = f"CAST(RPAD(REGEXP_EXTRACT({text}, '[.]([0-9]{{1,9}})', 1), 9, '0') AS BIGINT)"
+        return f"({seconds} * 1000000000 + {fraction})"
     if kind == "STRING":
         return f"NULLIF({source}, '')" if log.kind == "csv" else f"CAST({source} AS STRING)"
     return f"TRY_CAST({source} AS {kind})"
 
 
-def _torn(reading: Reading, names: Mapping[str, str]) -> str:
+def _fault_number(reading: Reading, names: Mapping[str, str]) -> str:
     """The number of a row's fault, in the order of `faults`."""
     log = reading.log
     if log.kind == "parquet":

@@ -123,12 +123,16 @@ def _shard_folder(path: Path) -> ShardFolder | None:
     if not is_run(path):
         return None
     try:
-        said = json.loads((path / RUN).read_text(encoding="utf-8"))
-        shard = said.get("shard")
+        content = json.loads((path / RUN).read_text(encoding="utf-8"))
+        shard = content.get("shard")
         if not shard or "index" not in shard:
             return None
-        told = {**shard, "served_model": said["served_model"], "prompts": said["settings"].get("prompts")}
-        return ShardFolder(path, int(shard["index"]), {"of": int(shard["of"]), **told})
+        fields = {
+            **shard,
+            "served_model": content["served_model"],
+            "prompts": content["settings"].get("prompts"),
+        }
+        return ShardFolder(path, int(shard["index"]), {"of": int(shard["of"]), **fields})
     except OSError as fault:
         raise DiskError.unreadable(path / RUN, fault) from fault
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
@@ -170,7 +174,7 @@ def run_name(record: Path) -> str:
 def is_synthetic_run(record: Path) -> bool:
     """Whether its load was synthetic or its answers simulated, as its manifest says."""
     try:
-        said = json.loads((record.parent / RUN).read_text(encoding="utf-8"))
-        return bool(said.get("synthetic") or said.get("simulated"))
+        content = json.loads((record.parent / RUN).read_text(encoding="utf-8"))
+        return bool(content.get("synthetic") or content.get("simulated"))
     except (OSError, ValueError, AttributeError):
         return False

@@ -110,19 +110,19 @@ def read_as(
     """
     if span != ALL_TIME and path.is_dir() and not parquet_files(path, *span):
         raise InputError.nothing_inside(path)
-    reading = _told(path, columns, position, behind_s, span)
+    reading = _reading(path, columns, position, behind_s, span)
     if span != ALL_TIME and reading.clock != "second 0":
         raise InputError.no_clock(path)
     return reading
 
 
-def _told(
+def _reading(
     path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float, span: Span
 ) -> Reading:
     log = look(path)
     twice = [name for name, times in Counter(plain(name) for name in log.header).items() if times > 1]
     if columns:
-        return _mapped(log, columns, twice, span)
+        return _mapped_reading(log, columns, twice, span)
     format = recognized(log.header, log.kind)
     if format is None:
         close = nearest(log.header, log.kind)
@@ -138,8 +138,8 @@ def _told(
     stored = _stored(log) if canonical else None
     day0, day_index = stored.day0 if stored else format.day0, 0
     if "$day_index" in format.sql:
-        told = re.search(r"d(\d+)$", log.stem)
-        day0, day_index = (day0, int(told[1]) - 1) if told else (None, position)
+        day = re.search(r"d(\d+)$", log.stem)
+        day0, day_index = (day0, int(day[1]) - 1) if day else (None, position)
     dated = any(use.column.type == "INSTANT" for use in uses)
     tells_failures = format.failures is not None or (canonical and "failed" in actual)
     return Reading(
@@ -181,7 +181,7 @@ def _stored(log: LogFile) -> TraceInfo | None:
         raise InputError.foreign_trace(log.path, str(fault)) from fault
 
 
-def _mapped(log: LogFile, columns: Mapping[str, str], twice: list[str], span: Span) -> Reading:
+def _mapped_reading(log: LogFile, columns: Mapping[str, str], twice: list[str], span: Span) -> Reading:
     """The canonical format with the log's own columns under its names."""
     unknown = [key for key in columns if key not in MAPPED]
     if unknown:
@@ -245,8 +245,8 @@ def _is_instant(log: LogFile, name: str) -> bool:
 
 def _select(format: Format, rows: str, span: Span) -> str:
     """The format's SELECT over the rows of the log."""
-    asked = f"WITH log AS ({rows}) SELECT * FROM ({format.sql.rstrip().rstrip(';')}) AS read"
-    return asked if span == ALL_TIME else f"{asked} WHERE {inside(span)}"
+    query = f"WITH log AS ({rows}) SELECT * FROM ({format.sql.rstrip().rstrip(';')}) AS read"
+    return query if span == ALL_TIME else f"{query} WHERE {inside(span)}"
 
 
 def inside(span: Span) -> str:

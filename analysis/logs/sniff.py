@@ -130,11 +130,11 @@ def unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
 def _is_text(line: bytes) -> bool:
     """Whether a line is UTF-8 without control characters."""
     try:
-        said = line.decode("utf-8")
+        text = line.decode("utf-8")
     except UnicodeDecodeError as fault:
         # A character may be cut by the end of what was read, nowhere else.
         return len(line) >= HEAD_BYTES - 3 and fault.start >= len(line) - 3
-    return not any(ord(c) < 32 and c not in "\t\r\f" for c in said)
+    return not any(ord(c) < 32 and c not in "\t\r\f" for c in text)
 
 
 def _look_at_parquet(path: Path) -> LogFile:
@@ -156,21 +156,21 @@ def _look_at_jsonl(path: Path, packed: str, text: bytes) -> LogFile:
     keys: dict[str, str] = {}
     for line in text.splitlines()[:50]:
         try:
-            said = json.loads(line)
+            value_of_line = json.loads(line)
         except ValueError:
             continue
-        if isinstance(said, dict):
-            for key, value in said.items():
+        if isinstance(value_of_line, dict):
+            for key, value in value_of_line.items():
                 keys.setdefault(key, value if isinstance(value, str) else json.dumps(value))
     return LogFile(path, "jsonl", packed, tuple(keys), "", keys)
 
 
 def _look_at_csv(path: Path, packed: str, text: bytes) -> LogFile:
     """Header and first row, split by the delimiter that cuts the header into most columns."""
-    said = text.decode("utf-8", "replace")
-    first_line = said.splitlines()[0]
+    decoded = text.decode("utf-8", "replace")
+    first_line = decoded.splitlines()[0]
     delimiter = max(DELIMITERS, key=first_line.count)
-    rows = csv.reader(io.StringIO(said, newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter)
     try:
         header = next(rows)
         row = next((r for r in rows if r), [])
@@ -214,14 +214,14 @@ def checked_digest(path: Path, packed: str) -> str:
             with unpacked(path, packed) as stream:
                 while stream.read(HEAD_BYTES):
                     pass
-        elif packed == "zstd" and not _whole_zstd(path):
+        elif packed == "zstd" and not _is_complete_zstd(path):
             raise InputError.damaged(path, packed)
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
     return digest
 
 
-def _whole_zstd(path: Path) -> bool:
+def _is_complete_zstd(path: Path) -> bool:
     """Whether the frames of the file can all be read and the last of them is complete."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     with path.open("rb") as file:

@@ -77,15 +77,17 @@ class Rows:
     code: Integers
     """twice the index of its stream, and one more where it failed"""
 
-    def together(self, streams: Sequence[int] | None) -> tuple[Integers, Integers]:
+    def ticks_of(self, streams: Sequence[int] | None) -> tuple[Integers, Integers]:
         """The occupied ticks of some streams together, or of all: `tick` and `start` of `Ticks`."""
         if streams is None:
             return _runs(self.tick)
-        held = np.zeros(int(self.code.max(initial=0)) + 2, bool)
-        held[[2 * i + failed for i in streams for failed in (0, 1)]] = True
-        return _runs(self.tick, self.code, held)
+        mask = np.zeros(int(self.code.max(initial=0)) + 2, bool)
+        mask[[2 * i + failed for i in streams for failed in (0, 1)]] = True
+        return _runs(self.tick, self.code, mask)
 
-    def apart(self, per_stream: Integers) -> tuple[Integers, list[tuple[Integers, Integers]], list[Integers]]:
+    def ticks_by_stream(
+        self, per_stream: Integers
+    ) -> tuple[Integers, list[tuple[Integers, Integers]], list[Integers]]:
         """The same of each stream, of so many rows each, and the failures in each of its ticks; first the
         ticks of one stream after another."""
         # Stable, so each stream keeps its order; small integers are sorted by counting.
@@ -107,19 +109,19 @@ class Rows:
 
 
 def _runs(
-    tick: Integers, code: Integers | None = None, held: Mask | None = None
+    tick: Integers, code: Integers | None = None, codes: Mask | None = None
 ) -> tuple[Integers, Integers]:
     """Distinct stamps of ordered rows, and where the run of each begins, with the end of the last one.
 
-    Only rows are taken whose `code` is `held`, where these are given. In pieces that stay in the cache.
+    Takes only rows whose `code` the mask `codes` holds, if it is given. In pieces that stay in the cache.
     """
     # Room for the most there can be; what is not used is never touched, so takes no memory.
     distinct, start = np.empty_like(tick), np.empty(len(tick) + 1, np.min_scalar_type(-len(tick) - 1))
     found = rows = 0
     for a in range(0, len(tick), PIECE):
         piece = tick[a : a + PIECE]
-        if code is not None and held is not None:
-            piece = piece[np.take(held, code[a : a + PIECE])]
+        if code is not None and codes is not None:
+            piece = piece[np.take(codes, code[a : a + PIECE])]
         if not len(piece):
             continue
         new = np.flatnonzero(piece[1:] != piece[:-1]) + 1
@@ -183,11 +185,11 @@ def build(
     per_stream = np.bincount(rows.code, minlength=2 * len(streams)).reshape(-1, 2).sum(axis=1)
     selections, members = fill_selections(engine, streams, per_stream)
     hole_ticks = round(HOLE_S / resolution_s)
-    joined, apart, failures = rows.apart(per_stream)
-    _keep_ticks(engine, rows.first, joined, apart, failures)
+    joined, by_stream, failures = rows.ticks_by_stream(per_stream)
+    _keep_ticks(engine, rows.first, joined, by_stream, failures)
     runs = [
-        apart[held[0]] if len(held) == 1 else rows.together(held if s.service else None)
-        for s, held in zip(selections, members, strict=True)
+        by_stream[indices[0]] if len(indices) == 1 else rows.ticks_of(indices if s.service else None)
+        for s, indices in zip(selections, members, strict=True)
     ]
     # The first selection is everything.
     starts = _keep_segments(engine, rows.first, runs[0][0], hole_ticks)
@@ -218,7 +220,7 @@ def fill_selections(
     engine.fill(
         "members",
         "selection_id SMALLINT, stream_id SMALLINT",
-        [(s.selection_id, i + 1) for s, held in zip(selections, members, strict=True) for i in held],
+        [(s.selection_id, i + 1) for s, indices in zip(selections, members, strict=True) for i in indices],
     )
     return selections, members
 
@@ -263,19 +265,19 @@ def select(
     for (service, _), i in present:
         services.setdefault(service, []).append(i)
     busy = sorted(services, key=lambda service: -per_stream[services[service]].sum())[:MAX_SELECTED]
-    for service, held in services.items():
+    for service, indices in services.items():
         if service not in busy:
             continue
         if len(services) > 1:
-            groups.append((service, None, held))
-        if len(held) > 1:
-            busiest = sorted(held, key=lambda i: -per_stream[i])[:MAX_SELECTED]
-            groups.extend((service, names[i], [i]) for i in held if i in busiest and names[i] is not None)
+            groups.append((service, None, indices))
+        if len(indices) > 1:
+            busiest = sorted(indices, key=lambda i: -per_stream[i])[:MAX_SELECTED]
+            groups.extend((service, names[i], [i]) for i in indices if i in busiest and names[i] is not None)
     selections = tuple(
-        Selection(number, service, model, int(per_stream[held].sum()))
-        for number, (service, model, held) in enumerate(groups, start=1)
+        Selection(number, service, model, int(per_stream[indices].sum()))
+        for number, (service, model, indices) in enumerate(groups, start=1)
     )
-    return selections, [held for _, _, held in groups]
+    return selections, [indices for _, _, indices in groups]
 
 
 def _keep_segments(engine: DuckDBEngine, first: int, tick: Integers, hole_ticks: int) -> Integers:
@@ -283,9 +285,9 @@ def _keep_segments(engine: DuckDBEngine, first: int, tick: Integers, hole_ticks:
 
     A silence of at least `hole_ticks` is a hole. A service's own silence is a gap like any other.
     """
-    begun = np.append(0, np.flatnonzero(np.diff(tick) >= hole_ticks) + 1)
-    starts: Integers = tick[begun]
-    ends = tick[np.append(begun[1:] - 1, len(tick) - 1)]
+    first_places = np.append(0, np.flatnonzero(np.diff(tick) >= hole_ticks) + 1)
+    starts: Integers = tick[first_places]
+    ends = tick[np.append(first_places[1:] - 1, len(tick) - 1)]
     fill_segments(engine, starts.astype(np.int64) + first, ends.astype(np.int64) + first)
     return starts
 
@@ -294,16 +296,18 @@ def _keep_ticks(
     engine: DuckDBEngine,
     first: int,
     joined: Integers,
-    apart: Sequence[tuple[Integers, Integers]],
+    by_stream: Sequence[tuple[Integers, Integers]],
     failures: Sequence[Integers],
 ) -> None:
     """Requests and failures by stream and occupied tick, stream after stream."""
     engine.connection.register(
         "tick_arrays",
         {
-            "stream_id": np.repeat(_narrow(np.arange(len(apart)) + 1), [len(tick) for tick, _ in apart]),
+            "stream_id": np.repeat(
+                _narrow(np.arange(len(by_stream)) + 1), [len(tick) for tick, _ in by_stream]
+            ),
             "tick": joined,
-            "n": np.concatenate([_narrow(np.diff(start)) for _, start in apart]),
+            "n": np.concatenate([_narrow(np.diff(start)) for _, start in by_stream]),
             "failed": np.concatenate(failures),
         },
     )

@@ -58,10 +58,10 @@ class TraceInfo:
 
     def lines(self) -> list[str]:
         """Who it is, for a person."""
-        told = f"{self.rows:,} requests, format {self.format}"
+        line = f"{self.rows:,} requests, format {self.format}"
         for count, what in ((self.rejected, "rows rejected"), (self.resorted, "out of order")):
-            told += f", {count:,} {what}" if count else ""
-        return [told]
+            line += f", {count:,} {what}" if count else ""
+        return [line]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -77,13 +77,13 @@ class TraceInfo:
     @classmethod
     def from_json(cls, text: str) -> TraceInfo:
         """Back from `to_json`; ValueError, KeyError or TypeError where it is something else."""
-        said = json.loads(text)
-        if said.pop("version") != METADATA_VERSION:
+        content = json.loads(text)
+        if content.pop("version") != METADATA_VERSION:
             raise ValueError("its metadata has another version")
         known = {field.name for field in fields(cls)}
-        info = cls(**{key: value for key, value in said.items() if key in known})
+        info = cls(**{key: value for key, value in content.items() if key in known})
         return replace(
             info,
-            sources=tuple(Source(**source) for source in said["sources"]),
-            day0=date.fromisoformat(said["day0"]) if said["day0"] else None,
+            sources=tuple(Source(**source) for source in content["sources"]),
+            day0=date.fromisoformat(content["day0"]) if content["day0"] else None,
         )

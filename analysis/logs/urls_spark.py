@@ -23,10 +23,10 @@ otherwise."""
 
 def url_of(path: Path) -> str | None:
     """The URL that a path was before its slashes were put together; None of a path of this machine."""
-    told = URL.fullmatch(str(path))
-    if told is None or path.exists():
+    match = URL.fullmatch(str(path))
+    if match is None or path.exists():
         return None
-    return f"{told[1]}://{'/' if told[1] == 'file' else ''}{told[2]}"
+    return f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
 
 
 def stand_in(engine: SparkEngine, url: str, folder: Path) -> Path:
@@ -45,7 +45,7 @@ def stand_in(engine: SparkEngine, url: str, folder: Path) -> Path:
             (log / IDENTITY).write_bytes(files.open(identity).readAllBytes())
             _list(files, place, log)
     except Exception as fault:
-        raise _told(url, fault) from fault
+        raise _error_of(url, fault) from fault
     return log
 
 
@@ -64,7 +64,7 @@ def digest(engine: SparkEngine, url: str, folder: bool) -> str:
         )
         return bytes(summed.digest()).hex()
     except Exception as fault:
-        raise _told(url, fault) from fault
+        raise _error_of(url, fault) from fault
 
 
 def _opened(engine: SparkEngine, url: str) -> tuple[Any, Any]:
@@ -81,17 +81,17 @@ def _child(engine: SparkEngine, place: Any, name: str) -> Any:
 
 def _list(files: Any, place: Any, log: Path) -> None:
     """The Parquet files of a trace by name, and the first of them so that its columns can be told."""
-    above = place.toUri().getPath().rstrip("/") + "/"
-    held, listed = {}, files.listFiles(place, True)
+    prefix = place.toUri().getPath().rstrip("/") + "/"
+    statuses, listed = {}, files.listFiles(place, True)
     while listed.hasNext():
         status = listed.next()
-        inside = log / status.getPath().toUri().getPath().removeprefix(above)
+        inside = log / status.getPath().toUri().getPath().removeprefix(prefix)
         if inside.suffix == ".parquet":
             inside.parent.mkdir(parents=True, exist_ok=True)
             inside.touch()
-            held[inside] = status
+            statuses[inside] = status
     for first in parquet_files(log)[:1]:
-        _copy(files, held[first], first)
+        _copy(files, statuses[first], first)
 
 
 def _copy(files: Any, status: Any, out: Path) -> None:
@@ -114,16 +114,16 @@ def _copy(files: Any, status: Any, out: Path) -> None:
         stream.close()
 
 
-def _told(url: str, fault: Exception) -> BurstlensError:
+def _error_of(url: str, fault: Exception) -> BurstlensError:
     """What Java says, in one line; where it lacks the connector, what mends it."""
     java = getattr(fault, "java_exception", None)
-    said = str(java.toString() if java is not None else fault).split("\n")[0]
-    if "java.io.FileNotFoundException" in said:
+    text = str(java.toString() if java is not None else fault).split("\n")[0]
+    if "java.io.FileNotFoundException" in text:
         return InputError.at(url, "no such file")
-    if "No FileSystem for scheme" in said or NO_CLASS.search(said):
+    if "No FileSystem for scheme" in text or NO_CLASS.search(text):
         return MissingExtraError(
             f"{url}: Spark has no connector for {url.partition(':')[0]}:// here; name its package with "
             "Spark's setting "
             "spark.jars.packages=…"
         )
-    return DiskError.at(url, f"cannot be read by Spark: {said.partition(': ')[2] or said}"[:400])
+    return DiskError.at(url, f"cannot be read by Spark: {text.partition(': ')[2] or text}"[:400])

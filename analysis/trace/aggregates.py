@@ -52,8 +52,8 @@ def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl
     values = [c for c in counts.columns if c != "stream_id" and c not in by]
     kind = members.schema["selection_id"]
     parts = []
-    for (selection,), held in members.sort("selection_id").group_by("selection_id", maintain_order=True):
-        rows = counts.join(held, on="stream_id", how="semi")
+    for (selection,), streams in members.sort("selection_id").group_by("selection_id", maintain_order=True):
+        rows = counts.join(streams, on="stream_id", how="semi")
         total = pl.col(*values).sum()
         summed = rows.group_by(by).agg(total).sort(by) if by else rows.select(total).head(rows.height)
         parts.append(summed.select(pl.lit(selection, dtype=kind).alias("selection_id"), *by, *values))

@@ -184,18 +184,18 @@ class Ingested(Displayable):
         """What to tell a person."""
         info = self.info
         logs = info.sources[0].name if len(info.sources) == 1 else f"{len(info.sources)} files"
-        told = [f"{self.out}: {counted(info.rows, 'request')} from {logs}, format {info.format}"]
+        lines = [f"{self.out}: {counted(info.rows, 'request')} from {logs}, format {info.format}"]
         if info.synthetic:
-            told[0] += ", synthetic"
+            lines[0] += ", synthetic"
         if info.rejected:
             which = "" if self.listed >= info.rejected else f"the first {self.listed:,} "
             where = f", {which}listed in {self.rejects}" if self.rejects else ""
-            told.append(f"{counted(info.rejected, 'row')} rejected{where}")
+            lines.append(f"{counted(info.rejected, 'row')} rejected{where}")
         if info.resorted:
-            told.append(f"{counted(info.resorted, 'row')} stood after a later arrival, now sorted in")
+            lines.append(f"{counted(info.resorted, 'row')} stood after a later arrival, now sorted in")
         if info.spread:
-            told.append("arrivals were spread evenly inside the minutes that the log counts")
-        return told
+            lines.append("arrivals were spread evenly inside the minutes that the log counts")
+        return lines
 
 
 def open_trace(
