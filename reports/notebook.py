@@ -14,7 +14,7 @@ from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Part, number
 from .figures.base import Figure
 from .figures.registry import figures_of
-from .pages.base import fill
+from .pages.rendering import fill
 
 ROWS_SHOWN = 12
 FIRST = "arrivals"

@@ -1,39 +1,31 @@
-"""The page: figures, tables and claims of one or several traces in one HTML file that needs no network.
+"""The page of one or several traces, and the sections of parts that every page is made of.
 
-Beside it `figures/` (SVG and PNG) and `tables/` (CSV). Not here: what is drawn (`figures.registry`), what is
-claimed (`claims.ledger`), words and layout (`templates/`).
+Not here: what is drawn (`figures.registry`), what is claimed (`claims.ledger`), HTML (`rendering`), files in
+the same folder (`files`), words and layout (`templates/`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import platform
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from ...analysis.core.claims import Claim
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import LEVEL, Part, Progress, listing, silent
+from ...analysis.core.result import Part, Progress, listing, silent
 from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
 from ...analysis.trace.trace import TraceInfo
 from ...bench.provisioning.result import Disaggregation
-from ..figures import theme
-from ..figures.base import Figure, plain_columns
+from ..figures.base import Figure
 from ..figures.registry import figures_of
-from .glossary import words_on_page
+from .files import write_images, write_tables
 from .key_numbers import facts, identity
+from .rendering import environment, render
 
 if TYPE_CHECKING:
     from ...analysis.characterize import Characterization
@@ -90,7 +82,6 @@ FIGURE_OF_CLAIM = {
 """The figure of its part that a claim's ledger line links to, where the check names none."""
 FINDINGS_SHOWN = 4
 ROWS_SHOWN = 12
-LIBRARIES = ("burstlens", "polars", "duckdb", "numpy", "scipy", "statsmodels", "altair", "vl-convert-python")
 VERDICTS = (AGREES, PARTLY, DIFFERS, UNTOLD)
 
 
@@ -223,98 +214,6 @@ def _loud(mark: str) -> str:
     return f"{what.upper()}{by}{name}"
 
 
-def write_tables(folder: Path, blocks: Sequence[Block]) -> None:
-    """Every table of these blocks as CSV, columns of lists left out."""
-    folder.mkdir(exist_ok=True)
-    for block in blocks:
-        for name, table in block.tables.items():
-            flat = [c for c, kind in table.schema.items() if not kind.is_nested()]
-            table.select(flat).write_csv(folder / f"{block.prefix}{block.part.name}-{name}.csv")
-
-
-def write_images(folder: Path, drawn: Sequence[Drawn], show: Progress) -> None:
-    """Every figure as SVG and as PNG at twice its size."""
-    import vl_convert
-
-    folder.mkdir(exist_ok=True)
-    for i, each in enumerate(drawn):
-        show("figures as SVG and PNG", 0.05 + 0.9 * i / len(drawn))
-        svg = vl_convert.vegalite_to_svg(json.dumps(each.figure.drawn(each.subtitle)))
-        (folder / f"{each.file}.svg").write_text(svg, encoding="utf-8")
-        (folder / f"{each.file}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
-
-
-def _json(value: Any) -> Markup:
-    """JSON that no HTML parser can take for markup, ready to stand in a data block."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for mark in "&<>\u2028\u2029":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return Markup(text)
-
-
-@cache
-def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, from what vl-convert holds: nothing is fetched."""
-    import vl_convert
-
-    made: str = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
-    return "(()=>{" + made.replace("</script", "<\\/script") + "})();"
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("burstlens.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _policy(*scripts: str) -> str:
-    """A content security policy: these scripts, inline styles, and not one request."""
-    hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
-    allowed = " ".join(f"'sha256-{h}'" for h in hashes)
-    # Vega compiles the expressions of a specification, all of them ours, to functions: hence unsafe-eval.
-    return (
-        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def fill(template: str, **values: Any) -> str:
-    """One of the templates with these values in it, escaped."""
-    return _environment().get_template(template).render(**values)
-
-
-def render(template: str, title: str, blocks: Sequence[Block], **more: Any) -> str:
-    """A whole page from one of the templates that extend `base.html`, with the figures of `blocks` in it."""
-    environment = _environment()
-    source = environment.loader
-    assert source is not None
-    css, js = (source.get_source(environment, name)[0] for name in ("page.css", "page.js"))
-    bundle = _bundle()
-    datasets, specs = _inlined(blocks)
-    return environment.get_template(template).render(
-        title=title,
-        policy=_policy(bundle, js),
-        font=Markup(theme.FONT),
-        light=Markup(theme.css_variables(theme.LIGHT)),
-        dark=Markup(theme.css_variables(theme.DARK)),
-        css=Markup(css),
-        js=Markup(js),
-        bundle=Markup(bundle),
-        theme=_json({"config": theme.config(), "variables": theme.variables()}),
-        datasets=_json(datasets),
-        specs=_json(specs),
-        level=f"{100 * LEVEL:g}",
-        versions={name: metadata.version(name) for name in LIBRARIES} | {"Python": platform.python_version()},
-        words_on_page=words_on_page,
-        **more,
-    )
-
-
 def _html(
     characterizations: Sequence[Characterization],
     claims: Sequence[Sequence[Claim]],
@@ -355,44 +254,9 @@ def _html(
     )
 
 
-def _inlined(blocks: Sequence[Block]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Datasets by name, each once however many figures draw from it, and the figures' specifications."""
-    datasets: dict[str, Any] = {}
-    names: dict[str, str] = {}
-    specs: dict[str, dict[str, Any]] = {}
-
-    def dataset(columns: dict[str, list[Any]]) -> str:
-        digest = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
-        name = names.setdefault(digest, f"d{len(names) + 1}")
-        datasets[name] = columns
-        return name
-
-    for each in (d for block in blocks for d in block.drawn):
-        specs[each.anchor] = {
-            "spec": each.figure.spec(),
-            "data": dataset(each.figure.values()),
-            "file": each.file,
-            "columns": each.figure.columns,
-            "panel": each.figure.panel_px,
-            "title": each.figure.heading(each.subtitle),
-        }
-        if each.figure.choice is not None:
-            specs[each.anchor]["states"] = [
-                {
-                    "options": options,
-                    "data": dataset(plain_columns(state.data)),
-                    "sentence": state.sentence,
-                    "alt": state.alt_text,
-                    "title": each.figure.heading(each.subtitle, options),
-                }
-                for options, state in each.figure.choice.states.items()
-            ]
-    return datasets, specs
-
-
 def sections(blocks: Sequence[Block], several: bool) -> list[dict[str, Any]]:
     """What the template shows of each part: one section, one block a trace."""
-    methods = _environment().get_template("methods.html").module
+    methods = environment().get_template("methods.html").module
     out: dict[str, dict[str, Any]] = {}
     for block in blocks:
         name = block.part.name

@@ -15,8 +15,10 @@ from markupsafe import Markup, escape
 from ...analysis.core.claims import Claim
 from ...analysis.core.errors import DiskError
 from ...analysis.core.result import Progress
-from .base import Block, render, sections, write_images, write_tables
+from .base import Block, sections
+from .files import write_images, write_tables
 from .key_numbers import Fact
+from .rendering import render
 
 
 @dataclass(frozen=True)
