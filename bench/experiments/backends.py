@@ -24,8 +24,8 @@ from ..prompts.token_ids import FIRST, LAST, Prompts, TokenPrompts
 from ..record.run_folder import read_record, read_server
 from ..server.calibrate import plateau
 from ..settings import Settings, Status, Target
-from ..simulated.engine import Scheduling
 from ..simulated.presets import Preset
+from ..simulated.request import Scheduling
 from ..workload.table import Workload
 
 MEASURES: dict[str, tuple[str, str]] = {

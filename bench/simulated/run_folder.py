@@ -15,8 +15,8 @@ from ...analysis.core.result import Progress, silent
 from ..record.models import Manifest, RunSettings
 from ..record.run_folder import begin, write_manifest, write_record
 from ..workload.table import Workload, notes_on
-from .engine import Scheduling
 from .presets import Preset
+from .request import Scheduling
 from .virtual import simulate_frame
 
 

@@ -19,8 +19,9 @@ from ...analysis.core.result import Progress, silent
 from ..client.send_plan import SendPlan
 from ..record.models import SCHEMA, SERVER_SCHEMA, Outcome
 from ..workload.table import Workload
-from .engine import BatchingEngine, EngineState, Request, Scheduling
+from .engine import BatchingEngine
 from .presets import Preset
+from .request import EngineState, Request, Scheduling
 from .step_times import StepTimes
 
 PIECE = 8192

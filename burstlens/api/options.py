@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..analysis.core.result import Progress
     from ..analysis.trace.trace import Cluster, Trace
     from ..bench.settings import Api
-    from ..bench.simulated.engine import Scheduling
+    from ..bench.simulated.request import Scheduling
 
 EngineName = Literal["duckdb", "spark"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)

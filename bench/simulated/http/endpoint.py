@@ -25,8 +25,9 @@ from aiohttp import web
 
 from ....analysis.core.errors import EndpointError
 from ....analysis.core.option_names import option
-from ..engine import BatchingEngine, Scheduling
+from ..engine import BatchingEngine
 from ..presets import Preset
+from ..request import Scheduling
 from .metrics_page import MetricsPage
 from .protocol import DONE, AnswerWriter, GenerationRequest, Refusal, parse, words
 from .real_time import Live, Pace

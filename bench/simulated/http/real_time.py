@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ..engine import BatchingEngine, EngineState, Request
+from ..engine import BatchingEngine
+from ..request import EngineState, Request
 from .metrics_page import MetricsPage
 
 LEAST_WAIT_S = 0.001

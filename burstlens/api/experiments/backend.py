@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...bench.experiments.backends import Backend, EndpointBackend, VirtualBackend
     from ...bench.prompts.token_ids import Prompts
     from ...bench.settings import Settings, Status, Target
-    from ...bench.simulated.engine import Scheduling
+    from ...bench.simulated.request import Scheduling
     from ...bench.workload.table import Workload
 
     Watch = Callable[[Status], object]

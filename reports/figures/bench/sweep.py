@@ -1,6 +1,6 @@
 """Figures of a sweep: the paper's Fig. 15, small changes of the shape, how runs go on, pairs as heat maps.
 
-Not here: what was measured (see `burstlens.bench.experiments.sweep`).
+Not here: what was measured (see `burstlens.bench.experiments.sweep_parts`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ....bench.experiments.grid import (
     SHAPE,
     WITH,
 )
-from ....bench.experiments.sweep import (
+from ....bench.experiments.sweep_parts import (
     FIRST_THIRD,
     HARDLY,
     SMALL,

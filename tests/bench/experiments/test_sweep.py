@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.api.experiments.backend import BackendOptions
 from burstlens.api.experiments.sweep import run_sweep as experiment
-from burstlens.bench.experiments import sweep, sweep_trials
+from burstlens.bench.experiments import sweep, sweep_parts, sweep_trials
 from burstlens.bench.experiments.backends import MEASURES
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.grid import (
@@ -177,7 +177,7 @@ def test_at_equal_rate_a_smaller_shape_waits_longer(tmp_path: Path) -> None:
     for seed in range(4):
         assert wait[0.1, seed] > wait[0.5, seed] > wait[2.0, seed]
     varied = sweep.parts(busy)[0]
-    assert sweep.NO_FAILURE in varied.missing
+    assert sweep_parts.NO_FAILURE in varied.missing
     found = varied.differs(SHAPE, CONSTANT, EQUAL, 0.1, "e2e_s")
     assert found is not None
     assert found.word == "higher"
@@ -316,8 +316,8 @@ def test_what_is_not_as_the_paper_says_is_found_not_to_be() -> None:
 
 def test_a_decline_that_comes_back_is_no_lasting_one() -> None:
     _, _, thirds, _ = sweep.parts(planted(as_the_paper))
-    dip = thirds.drift(FIXED_SCALE, QUADRATIC, 0.1, "failure_rate", sweep.FIRST_THIRD)
-    decline = thirds.drift(FIXED_SCALE, LINEAR, 0.1, "failure_rate", sweep.FIRST_THIRD)
+    dip = thirds.drift(FIXED_SCALE, QUADRATIC, 0.1, "failure_rate", sweep_parts.FIRST_THIRD)
+    decline = thirds.drift(FIXED_SCALE, LINEAR, 0.1, "failure_rate", sweep_parts.FIRST_THIRD)
     assert dip is not None
     assert decline is not None
     assert dip.difference.value == pytest.approx(0.0, abs=1e-9)

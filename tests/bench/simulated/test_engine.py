@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from burstlens.bench.simulated.engine import BatchingEngine, Request, Scheduling
+from burstlens.bench.simulated.engine import BatchingEngine
 from burstlens.bench.simulated.presets import Preset, StepCosts, load_preset
+from burstlens.bench.simulated.request import Request, Scheduling
 
 from .stepwise import Asked, run
 

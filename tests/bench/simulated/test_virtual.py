@@ -11,8 +11,8 @@ import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.bench.record.models import SCHEMA, SERVER_SCHEMA
-from burstlens.bench.simulated.engine import Scheduling
 from burstlens.bench.simulated.presets import load_preset
+from burstlens.bench.simulated.request import Scheduling
 from burstlens.bench.simulated.virtual import simulate_frame
 
 from . import stepwise
