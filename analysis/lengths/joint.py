@@ -34,7 +34,7 @@ class Marginal:
 
     @classmethod
     def of_law(cls, name: str, parameters: Mapping[str, float], maximum: int) -> Marginal:
-        """The law of that name in `length_families.BUILDERS` on 1..maximum; KeyError for an unknown one."""
+        """The law of that name in `families.BUILDERS` on 1..maximum; KeyError for an unknown one."""
         return cls(np.arange(1, maximum + 1), np.cumsum(masses(name, dict(parameters), maximum)))
 
     @classmethod

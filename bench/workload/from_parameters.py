@@ -1,13 +1,13 @@
 """Load drawn from parameters instead of copied from a log: the paper's modelled scaling (section 4.2).
 
-Arrivals are one time-changed Gamma renewal process (`analysis.renewal`). Its operational time is the
+Arrivals are one time-changed Gamma renewal process (`analysis.stats.renewal`). Its operational time is the
 integral of the request rate, one unit an expected request; there the gaps are independent and Gamma
 distributed with mean one and the shape of the window in which they begin, and the inverse of that integral
 turns them into seconds. So a gap that reaches over a window's border is stretched by the rate of each
 window that it passes: the process goes on through borders, and no request is lost or added at one. Scaling
 multiplies the rates and leaves windows and shapes as they are, which is to divide the Gamma's scale.
 
-Request and response lengths are drawn together from a copula and two laws (`analysis.copula`). Not here:
+Request and response lengths are drawn together from a copula and two laws (`analysis.lengths.joint`). Not here:
 the fits, how shape, scale or exponent vary over time (`schedules`), which requests are turns of one
 conversation (`conversations`), and the requests of a trace as they are (`from_trace`).
 """

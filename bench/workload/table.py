@@ -1,6 +1,6 @@
 """What is to be sent: one row a request, with its instant, lengths and session.
 
-A workload is plain data, made by `from_trace` and `modelled`, sent by the client or run in virtual time
+A workload is plain data, made by `from_trace` and `from_parameters`, sent by the client or run in virtual time
 by the simulated engine, and written beside the record of either. Not here: prompts and sending.
 """
 

@@ -1,7 +1,7 @@
 """Figures of response length against request length: bands, ridges, the dependence between ranks.
 
 Drawn for `figures_lengths`, from the tables of the same part. Not here: how they are measured (see
-`burstlens.analysis.lengths.by_request` and `copula`).
+`burstlens.analysis.lengths.by_request` and `joint`).
 """
 
 from __future__ import annotations
