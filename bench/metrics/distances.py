@@ -26,7 +26,7 @@ RESOLUTION_S = 0.001
 
 @dataclass(frozen=True)
 class ArrivalLaw:
-    """Gamma windows that arrivals were drawn from (see `analysis.stats.renewal`), one element each, in order."""
+    """Gamma windows that arrivals were drawn from (see `stats.renewal`), one element each, in order."""
 
     start_s: Array
     end_s: Array

@@ -7,7 +7,7 @@ turns them into seconds. So a gap that reaches over a window's border is stretch
 window that it passes: the process goes on through borders, and no request is lost or added at one. Scaling
 multiplies the rates and leaves windows and shapes as they are, which is to divide the Gamma's scale.
 
-Request and response lengths are drawn together from a copula and two laws (`analysis.lengths.joint`). Not here:
+Request and response lengths are drawn together from a copula and two laws (`lengths.joint`). Not here:
 the fits, how shape, scale or exponent vary over time (`schedules`), which requests are turns of one
 conversation (`conversations`), and the requests of a trace as they are (`from_trace`).
 """

@@ -1,7 +1,7 @@
 """What is to be sent: one row a request, with its instant, lengths and session.
 
-A workload is plain data, made by `from_trace` and `from_parameters`, sent by the client or run in virtual time
-by the simulated engine, and written beside the record of either. Not here: prompts and sending.
+A workload is plain data. `from_trace` and `from_parameters` make it; the client sends it, or the simulated
+engine runs it in virtual time, and it is written next to the record of either. Not here: prompts and sending.
 """
 
 from __future__ import annotations
