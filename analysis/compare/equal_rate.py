@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from ..characterize import Characterization
 
 HIGHER, LOWER, UNTOLD = "higher", "lower", "cannot tell"
-WHOLE = "whole record"
+WHOLE_RECORD = "whole record"
 GAPS, LOCAL_GAPS = "CV of gaps", "CV of gaps inside windows"
 RATE, COUNTS = "rate variation", "index of dispersion at equal count"
 
 COMPARABLE = 2.0
 """Records whose lengths differ by at most this factor are compared as wholes."""
-WHOLE_CYCLE_S = 6.9 * DAY_S
+FULL_CYCLE_S = 6.9 * DAY_S
 """So are records of a week and more each, but for a little at their ends: both hold the hours of the week."""
 EQUAL_COUNTS = (1.0, 10.0, 100.0)
 """Mean counts of a bin that indices of dispersion are compared at when clocks are run at another speed."""
@@ -75,15 +75,17 @@ class Outcome:
                 self.value.low / self.other.high if self.value.low > 0 else 0.0,
                 self.value.high / self.other.low if self.other.low > 0 else inf,
             )
-        apart = difference(_log(self.value), _log(self.other))
-        return Interval(exp(apart.value), exp(apart.low), exp(apart.high))
+        contrast = difference(_log(self.value), _log(self.other))
+        return Interval(exp(contrast.value), exp(contrast.low), exp(contrast.high))
 
     @property
     def outcome(self) -> str:
         """`higher` or `lower` where the interval of the difference says so, else `cannot tell`."""
         logs = min(self.value.low, self.other.low) > 0
-        apart = difference(_log(self.value), _log(self.other)) if logs else difference(self.value, self.other)
-        return HIGHER if apart.low > 0 else LOWER if apart.high < 0 else UNTOLD
+        contrast = (
+            difference(_log(self.value), _log(self.other)) if logs else difference(self.value, self.other)
+        )
+        return HIGHER if contrast.low > 0 else LOWER if contrast.high < 0 else UNTOLD
 
 
 def difference(one: Interval, other: Interval) -> Interval:
@@ -92,11 +94,11 @@ def difference(one: Interval, other: Interval) -> Interval:
     Square-and-add, also called MOVER: Zou and Donner, Statistics in Medicine 27 (2008) 1693–1702. Estimates
     that rise together, as those of one trace at two widths do, have a narrower interval than this.
     """
-    apart = one.value - other.value
+    contrast = one.value - other.value
     return Interval(
-        apart,
-        apart - sqrt(_reach(one.value - one.low) + _reach(other.high - other.value)),
-        apart + sqrt(_reach(one.high - one.value) + _reach(other.value - other.low)),
+        contrast,
+        contrast - sqrt(_reach(one.value - one.low) + _reach(other.high - other.value)),
+        contrast + sqrt(_reach(one.high - one.value) + _reach(other.value - other.low)),
     )
 
 
@@ -107,11 +109,11 @@ def within(inner: Interval, outer: Interval) -> Interval:
     where w is the variance inside a stretch over its squared mean, the mean weighted by that square. The
     two estimates come from one record, so the interval is on the wide side.
     """
-    apart = difference(
+    contrast = difference(
         _log(Interval(*(1 + max(v, -0.999) for v in (inner.value, inner.low, inner.high)))),
         _log(Interval(*(1 + max(v, -0.999) for v in (outer.value, outer.low, outer.high)))),
     )
-    return Interval(exp(apart.value) - 1, exp(apart.low) - 1, exp(apart.high) - 1)
+    return Interval(exp(contrast.value) - 1, exp(contrast.low) - 1, exp(contrast.high) - 1)
 
 
 def _reach(side: float) -> float:
@@ -147,38 +149,44 @@ def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
 
 def outcomes(one: Characterization, other: Characterization, selection: str = "all") -> Iterator[Outcome]:
     """Every measure that both traces tell, of all their requests or of a selection that both have."""
-    shorter, longer = sorted(said.part(Volume).observed_s for said in (one, other))
-    wholes = longer <= COMPARABLE * shorter or shorter >= WHOLE_CYCLE_S
-    gaps = [_row(said.part(Burstiness).gaps, selection) for said in (one, other)]
+    shorter, longer = sorted(characterization.part(Volume).observed_s for characterization in (one, other))
+    decides = longer <= COMPARABLE * shorter or shorter >= FULL_CYCLE_S
+    gaps = [_row(characterization.part(Burstiness).gaps, selection) for characterization in (one, other)]
     if all(row and row["cv"] is not None for row in gaps):
         yield Outcome(
-            GAPS, WHOLE, None, None, _interval(gaps[0], "cv"), _interval(gaps[1], "cv"), decides=wholes
+            GAPS,
+            WHOLE_RECORD,
+            None,
+            None,
+            _interval(gaps[0], "cv"),
+            _interval(gaps[1], "cv"),
+            decides=decides,
         )
     shapes = [
-        median_shape(said.part(Arrivals).windows.filter(pl.col("selection") == selection))[0]
-        for said in (one, other)
+        median_shape(characterization.part(Arrivals).windows.filter(pl.col("selection") == selection))[0]
+        for characterization in (one, other)
     ]
     if shapes[0] and shapes[1]:
         yield Outcome(LOCAL_GAPS, "inside windows", None, None, _cv(shapes[0]), _cv(shapes[1]), decides=True)
-    told = [_told(said, selection) for said in (one, other)]
-    common = [width for width in told[0] if width in told[1]]
+    by_width = [_indices_by_width(characterization, selection) for characterization in (one, other)]
+    common = [width for width in by_width[0] if width in by_width[1]]
     for width in common:
-        first, second = (_interval(side[width], "rate_cv2") for side in told)
-        yield Outcome(RATE, WHOLE, width, None, first, second, decides=wholes)
-    if not wholes:
-        yield from _inside(told, common, shorter)
+        first, second = (_interval(side[width], "rate_cv2") for side in by_width)
+        yield Outcome(RATE, WHOLE_RECORD, width, None, first, second, decides=decides)
+    if not decides:
+        yield from _inside(by_width, common, shorter)
     for mean_count in EQUAL_COUNTS:
-        indices = [_at_count(side, mean_count) for side in told]
+        indices = [_at_count(side, mean_count) for side in by_width]
         if indices[0] and indices[1]:
-            yield Outcome(COUNTS, WHOLE, None, mean_count, indices[0], indices[1], decides=wholes)
+            yield Outcome(COUNTS, WHOLE_RECORD, None, mean_count, indices[0], indices[1], decides=decides)
 
 
-def _inside(told: list[dict[float, _Row]], common: list[float], shorter_s: float) -> Iterator[Outcome]:
+def _inside(by_width: list[dict[float, _Row]], common: list[float], shorter_s: float) -> Iterator[Outcome]:
     """Rates inside the widest stretches that the shorter record is as long as.
 
     A record that holds too few of them to tell how they differ is as good as one of them.
     """
-    widths = sorted({w for side in told for w in side if w <= shorter_s})
+    widths = sorted({w for side in by_width for w in side if w <= shorter_s})
     if not widths:
         return
     stretch = widths[-1]
@@ -188,7 +196,7 @@ def _inside(told: list[dict[float, _Row]], common: list[float], shorter_s: float
                 within(_interval(side[width], "rate_cv2"), _interval(side[stretch], "rate_cv2"))
                 if stretch in side
                 else _interval(side[width], "rate_cv2")
-                for side in told
+                for side in by_width
             ]
             yield Outcome(
                 RATE,
@@ -201,20 +209,24 @@ def _inside(told: list[dict[float, _Row]], common: list[float], shorter_s: float
             )
 
 
-def _told(said: Characterization, selection: str) -> dict[float, _Row]:
+def _indices_by_width(characterization: Characterization, selection: str) -> dict[float, _Row]:
     """The rows of dispersion by width, of widths that tell it."""
-    rows = said.part(Burstiness).dispersion.filter(pl.col("selection") == selection).drop_nulls("rate_cv2")
+    rows = (
+        characterization.part(Burstiness)
+        .dispersion.filter(pl.col("selection") == selection)
+        .drop_nulls("rate_cv2")
+    )
     return {row["width_s"]: row for row in rows.sort("width_s").iter_rows(named=True)}
 
 
-def _at_count(told: dict[float, _Row], mean_count: float) -> Interval | None:
+def _at_count(by_width: dict[float, _Row], mean_count: float) -> Interval | None:
     """Index of dispersion in bins of that mean count: between the widths around it, on logarithms."""
-    counts = [row["mean_count"] for row in told.values()]
+    counts = [row["mean_count"] for row in by_width.values()]
     if len(counts) < 2 or not min(counts) <= mean_count <= max(counts):
         return None
     ends = []
     for name in ("idc", "idc_low", "idc_high"):
-        known = np.array([row[name] for row in told.values()], dtype=float)
+        known = np.array([row[name] for row in by_width.values()], dtype=float)
         if not (known > 0).all():
             return None
         ends.append(exp(np.interp(log(mean_count), np.log(counts), np.log(known))))

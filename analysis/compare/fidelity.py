@@ -28,7 +28,7 @@ from ..traffic.volume import Volume
 from .equal_rate import difference
 from .pairs import ends
 from .side_by_side import Comparison, compare_traces
-from .time_blocks import SIDES, Sample, pooled, sample_of, samples_asked, samples_in
+from .time_blocks import SIDES, Sample, pooled, sample_of, samples_in, samples_of_trace
 
 if TYPE_CHECKING:
     from ..characterize import Characterization
@@ -72,13 +72,13 @@ class Fidelity(Part):
 
     def sentences(self) -> list[str]:
         """How many statistics agree, then each that differs."""
-        told = self.statistics.drop_nulls("agrees")
-        differs = told.filter(~pl.col("agrees"))
-        said = (
-            f"{len(told) - len(differs)} of {len(told)} statistics of {self.other} agree with {self.one} "
-            f"within noise; at this level {number(round((1 - LEVEL) * len(told), 1))} would differ by chance."
+        decided = self.statistics.drop_nulls("agrees")
+        differs, n = decided.filter(~pl.col("agrees")), len(decided)
+        summary = (
+            f"{n - len(differs)} of {n} statistics of {self.other} agree with {self.one} within noise; "
+            f"at this level {number(round((1 - LEVEL) * n, 1))} would differ by chance."
         )
-        return [said, *(_sentence(row) for row in differs.iter_rows(named=True))]
+        return [summary, *(_sentence(row) for row in differs.iter_rows(named=True))]
 
 
 def _sentence(row: _Row) -> str:
@@ -93,8 +93,8 @@ def _sentence(row: _Row) -> str:
 
 
 def compare_fidelity(
-    said: tuple[Characterization, Characterization],
-    held: tuple[pl.DataFrame | Trace, pl.DataFrame | Trace],
+    characterizations: tuple[Characterization, Characterization],
+    sources: tuple[pl.DataFrame | Trace, pl.DataFrame | Trace],
     *,
     seed: int = 0,
 ) -> Fidelity:
@@ -103,25 +103,25 @@ def compare_fidelity(
     Of requests that stay on a cluster the opened trace is given. Both must be on one clock. Services that
     only one has, and what only one tells, are named in `missing`.
     """
-    names = tuple(each.info.name for each in said)
-    services = [_services(each) for each in held]
+    names = tuple(each.info.name for each in characterizations)
+    services = [_services(each) for each in sources]
     shared = sorted(services[0] & services[1])
-    afar = any(isinstance(each, Trace) for each in held)
-    clock_s = max(each.info.resolution_s for each in said) if afar else None
+    afar = any(isinstance(each, Trace) for each in sources)
+    clock_s = max(each.info.resolution_s for each in characterizations) if afar else None
     selections = ["all", *(shared if any(len(each) > 1 for each in services) else [])]
     rows, missing = [], []
     for only, name, lacking in ((0, 0, 1), (1, 1, 0)):
         more = sorted(services[only] - services[lacking])
         if more:
             missing.append(f"Only {names[name]} has the service {', '.join(more)}.")
-    rng, side_by_side = np.random.default_rng(seed), compare_traces(said)
+    rng, side_by_side = np.random.default_rng(seed), compare_traces(characterizations)
     for selection in selections:
-        samples = [_samples(each, selection, clock_s) for each in held]
-        for row in (*_estimates(said, side_by_side, selection), *_distances(samples, rng)):
+        samples = [_samples(each, selection, clock_s) for each in sources]
+        for row in (*_estimates(characterizations, side_by_side, selection), *_distances(samples, rng)):
             if row.get("lacks") is not None:
                 where = "" if selection == "all" else f"{selection}: "
                 lacking_names = " and ".join(names[i] for i in row["lacks"])
-                missing.append(f"{where}{row['statistic']}: not told by {lacking_names}.")
+                missing.append(f"{where}{row['statistic']}: unknown for {lacking_names}.")
             else:
                 rows.append({"selection": selection, **row})
     return Fidelity(
@@ -132,11 +132,13 @@ def compare_fidelity(
     )
 
 
-def _estimates(said: Sequence[Characterization], side_by_side: Comparison, selection: str) -> Iterator[_Row]:
+def _estimates(
+    characterizations: Sequence[Characterization], side_by_side: Comparison, selection: str
+) -> Iterator[_Row]:
     """Every estimate that has an interval, of one selection."""
     names = side_by_side.traces["trace"].to_list()
     # A trace of one service is characterized as a whole only.
-    labels = [selection if selection in held else "all" for held in map(_characterized, said)]
+    labels = [selection if selection in known else "all" for known in map(_characterized, characterizations)]
     measures = [
         _row(side_by_side.measures, label, trace=name) for name, label in zip(names, labels, strict=True)
     ]
@@ -159,58 +161,59 @@ def _estimates(said: Sequence[Characterization], side_by_side: Comparison, selec
                 f"rate variation in bins of {time_span(width)}", [_interval(row, "rate_cv2") for row in rows]
             )
     joint = [
-        _row(each.part(Lengths).frames["joint"], label) for each, label in zip(said, labels, strict=True)
+        _row(each.part(Lengths).frames["joint"], label)
+        for each, label in zip(characterizations, labels, strict=True)
     ]
     yield _estimate(
         "rank correlation of request and response tokens", [_interval(row, "spearman") for row in joint]
     )
-    turns = [each.part(Conversations).tables().get("turns_summary") for each in said]
+    turns = [each.part(Conversations).tables().get("turns_summary") for each in characterizations]
     if all(table is not None and table.height for table in turns):
-        told = [(table, label) for table, label in zip(turns, labels, strict=True) if table is not None]
-        table, label = told[0]
+        tables = [(table, label) for table, label in zip(turns, labels, strict=True) if table is not None]
+        table, label = tables[0]
         for measure in table.filter(pl.col("selection") == label)["measure"].to_list():
-            rows = [_row(table, label, measure=measure) for table, label in told]
+            rows = [_row(table, label, measure=measure) for table, label in tables]
             yield _estimate(f"turns: {measure.replace('_', ' ')}", [_interval(row, "value") for row in rows])
 
 
-def _services(held: pl.DataFrame | Trace) -> set[str]:
+def _services(source: pl.DataFrame | Trace) -> set[str]:
     """The services of a trace; of one on a cluster those that are characterized."""
-    if isinstance(held, pl.DataFrame):
-        return set(held["service"].drop_nulls().unique())
-    told = {each.service for each in held.selections if each.service is not None}
-    return told or set(held.engine.table("streams")["service"].drop_nulls().unique())
+    if isinstance(source, pl.DataFrame):
+        return set(source["service"].drop_nulls().unique())
+    services = {each.service for each in source.selections if each.service is not None}
+    return services or set(source.engine.table("streams")["service"].drop_nulls().unique())
 
 
-def _samples(held: pl.DataFrame | Trace, selection: str, clock_s: float | None) -> dict[str, Sample]:
+def _samples(source: pl.DataFrame | Trace, selection: str, clock_s: float | None) -> dict[str, Sample]:
     """Gaps and lengths of all requests or one service."""
-    if isinstance(held, pl.DataFrame):
-        own = held if selection == "all" else held.filter(pl.col("service") == selection)
+    if isinstance(source, pl.DataFrame):
+        own = source if selection == "all" else source.filter(pl.col("service") == selection)
         return samples_in(own, clock_s)
-    ids = {each.label: each.selection_id for each in held.selections}
+    ids = {each.label: each.selection_id for each in source.selections}
     # A trace of one service is characterized as a whole only.
-    return samples_asked(held, ids.get(selection, ids["all"]))
+    return samples_of_trace(source, ids.get(selection, ids["all"]))
 
 
-def _characterized(said: Characterization) -> set[str]:
+def _characterized(characterization: Characterization) -> set[str]:
     """The labels of a trace's selections."""
-    return set(said.part(Volume).sizes["selection"])
+    return set(characterization.part(Volume).sizes["selection"])
 
 
 def _estimate(statistic: str, values: Sequence[Interval | None]) -> _Row:
-    """One row; or which of the two does not tell it, where only one does. Neither: nothing to say."""
+    """One row; or which of the two lacks the statistic. No row if both lack it."""
     lacks = [i for i, value in enumerate(values) if value is None]
     if lacks:
         return {"statistic": statistic, "lacks": lacks}
     one, other = (value for value in values if value is not None)
-    apart = difference(other, one)
-    told = np.isfinite([apart.low, apart.high]).all()
+    contrast = difference(other, one)
+    known = np.isfinite([contrast.low, contrast.high]).all()
     return {
         "statistic": statistic,
         "kind": "estimate",
         **ends("one", one),
         **ends("other", other),
-        **ends("difference", apart),
-        "agrees": bool(apart.low <= 0 <= apart.high) if told else None,
+        **ends("difference", contrast),
+        "agrees": bool(contrast.low <= 0 <= contrast.high) if known else None,
     }
 
 
@@ -237,13 +240,13 @@ def _distance(what: str, samples: Sequence[Sample], rng: np.random.Generator) ->
     lacks = [i for i, each in enumerate(samples) if each.n < FEWEST]
     if lacks:
         return {"statistic": f"distribution of {what}", "lacks": lacks}
-    apart, p_value = _block_test(samples[0], samples[1], rng)
+    distance, p_value = _block_test(samples[0], samples[1], rng)
     return {
         "statistic": f"distribution of {what}",
         "kind": "distance",
         "one": samples[0].median,
         "other": samples[1].median,
-        "difference": apart,
+        "difference": distance,
         "p_value": p_value,
         "agrees": p_value >= 1 - LEVEL,
     }
@@ -274,5 +277,5 @@ def _block_test(one: Sample, other: Sample, rng: np.random.Generator) -> tuple[f
         row[rng.choice(len(table), first, replace=False)] = 1
     mine = labels @ table
     rest = table.sum(axis=0) - mine
-    apart = np.abs(mine[:, :-1] / mine[:, -1:] - rest[:, :-1] / rest[:, -1:]).max(axis=1)
-    return float(apart[0]), float((apart >= apart[0] - 1e-12).mean())
+    distances = np.abs(mine[:, :-1] / mine[:, -1:] - rest[:, :-1] / rest[:, -1:]).max(axis=1)
+    return float(distances[0]), float((distances >= distances[0] - 1e-12).mean())

@@ -14,7 +14,7 @@ import polars as pl
 
 from ..core.result import Interval, estimates, listing
 from ..core.units import per_span, time_span
-from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE, Outcome
+from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE_RECORD, Outcome
 
 _Row = dict[str, Any]
 
@@ -40,7 +40,7 @@ def pair_row(name: str, other: str, found: Outcome) -> _Row:
 
 
 def ends(measure: str, estimate: Interval | None) -> _Row:
-    """An estimate as three columns; what is not finite is null, what is not told has no columns."""
+    """An estimate as three columns; null if it is not finite, no columns if it is unknown."""
     if estimate is None:
         return {}
     values = zip(("", "_low", "_high"), (estimate.value, estimate.low, estimate.high), strict=True)
@@ -53,7 +53,7 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
     fair = both.filter(pl.col("decides")).to_dicts()
     if not fair:
         return None
-    stretches = "" if fair[0]["scope"] == WHOLE else f" and {fair[0]['scope']}"
+    stretches = "" if fair[0]["scope"] == WHOLE_RECORD else f" and {fair[0]['scope']}"
     widths = {
         outcome: [row["width_s"] for row in fair if row["outcome"] == outcome]
         for outcome in (HIGHER, LOWER, UNTOLD)
@@ -65,22 +65,22 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
     elif widths[LOWER]:
         verdict = f"{one} is less bursty than {other} {_at(widths[LOWER])}"
     else:
-        verdict = f"{one} and {other} cannot be told apart {_at(widths[UNTOLD])}"
+        verdict = f"{one} and {other} do not differ beyond noise {_at(widths[UNTOLD])}"
     if widths[UNTOLD] and len(widths[UNTOLD]) < len(fair):
-        verdict += f", not told apart {_at(widths[UNTOLD])}"
+        verdict += f", with no difference beyond noise {_at(widths[UNTOLD])}"
     row = max((row for row in fair if row["outcome"] != UNTOLD), key=_width, default=fair[-1])
-    said = (
+    sentence = (
         f"At equal mean rate{stretches}, {verdict}. {per_span(row['width_s']).capitalize()} the squared "
         f"variation of the rate is {shown(row, 'value')} against {shown(row, 'other_value')}{_times(row)}."
     )
     aside = both.filter(~pl.col("decides"), pl.col("outcome") != UNTOLD).to_dicts()
     if aside and not (widths[HIGHER] or widths[LOWER]):
         row = max(aside, key=_width)
-        said += (
+        sentence += (
             f" Over the whole of their unequal records it is {shown(row, 'value')} against "
             f"{shown(row, 'other_value')} {per_span(row['width_s'])}."
         )
-    return said
+    return sentence
 
 
 def _width(row: _Row) -> float:
@@ -129,9 +129,9 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     none is lower; `cannot tell` where no interval decides, or the traces are not there. Of several traces of
     a kind the longest record is taken, a synthetic one only where there is no other.
     """
-    told = traces.sort("synthetic", -pl.col("covered_s").fill_null(0), maintain_order=True).to_dicts()
-    functions = [row for row in told if is_functions(row["format"])]
-    burst = [row for row in told if is_burstgpt(row["format"]) and not is_functions(row["format"])]
+    rows = traces.sort("synthetic", -pl.col("covered_s").fill_null(0), maintain_order=True).to_dicts()
+    functions = [row for row in rows if is_functions(row["format"])]
+    burst = [row for row in rows if is_burstgpt(row["format"]) and not is_functions(row["format"])]
     if not functions or not burst:
         lacking = [
             name
@@ -155,10 +155,10 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     )
     why = (
         f"{_sized(functions[0])} against {_sized(burst[0])} at equal mean rate, "
-        f"{len(fair)} measures fair to both: "
-        f"{len(lower)} lower, {len(higher)} higher, {len(fair) - len(lower) - len(higher)} not told apart."
+        f"{len(fair)} measures fair to both: {len(lower)} lower, {len(higher)} higher, "
+        f"{len(fair) - len(lower) - len(higher)} within noise."
         if fair
-        else "No measure of arrivals is told by both traces."
+        else "The traces have no measure of arrivals in common."
     )
     if lower and not higher and not much:
         why += f" Lower, but not typically by a factor of {MUCH:g}."

@@ -123,26 +123,26 @@ class Comparison(Part):
 
     def sentences(self) -> list[str]:
         """Who is burstier at equal rate, what each trace holds and lacks, then the measures one by one."""
-        whole = self.measures.filter(pl.col("selection") == "all")
+        of_all = self.measures.filter(pl.col("selection") == "all")
         return [
             *self._burstier(),
             *_coverage_sentences(self.coverage),
-            *_side_by_side(whole),
+            *_side_by_side(of_all),
         ]
 
     def _burstier(self) -> Iterator[str]:
         names = self.traces["trace"].to_list()
         for one, other in combinations(names, 2):
             if len(names) <= ALL_PAIRS or one == names[0]:
-                said = pair_sentence(self.pairs, one, other)
-                if said:
-                    yield said
+                sentence = pair_sentence(self.pairs, one, other)
+                if sentence:
+                    yield sentence
 
 
-def compare_traces(said: Sequence[Characterization]) -> Comparison:
+def compare_traces(characterizations: Sequence[Characterization]) -> Comparison:
     """Put characterized traces side by side, in their order; one trace alone gets its rows and no pairs."""
-    names = _unique([one.info for one in said])
-    named = list(zip(names, said, strict=True))
+    names = _unique([one.info for one in characterizations])
+    named = list(zip(names, characterizations, strict=True))
     pairs = [
         pair_row(name, other_name, outcome)
         for (name, one), (other_name, other) in combinations(named, 2)
@@ -159,7 +159,7 @@ def compare_traces(said: Sequence[Characterization]) -> Comparison:
         ),
         dispersion=_stacked([_dispersion(*each) for each in named], DISPERSION_SCHEMA),
         pairs=pl.DataFrame(pairs, schema=PAIRS_SCHEMA),
-        marks=tuple(dict.fromkeys(mark for one in said for mark in one.info.marks)),
+        marks=tuple(dict.fromkeys(mark for one in characterizations for mark in one.info.marks)),
     )
 
 
@@ -173,8 +173,8 @@ def _unique(infos: Sequence[TraceInfo]) -> list[str]:
     seen: Counter[str] = Counter()
     out = []
     for info in infos:
-        told = info.synthetic and "synthetic" not in info.name.casefold()
-        name = f"{info.name} (synthetic)" if told else info.name
+        marked = info.synthetic and "synthetic" not in info.name.casefold()
+        name = f"{info.name} (synthetic)" if marked else info.name
         seen[name] += 1
         out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return out
@@ -184,29 +184,29 @@ def _stacked(frames: Sequence[pl.DataFrame], schema: dict[str, Any]) -> pl.DataF
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def _trace_row(name: str, said: Characterization) -> _Row:
-    info = said.info
+def _trace_row(name: str, characterization: Characterization) -> _Row:
+    info = characterization.info
     return {
         "trace": name, "format": info.format, "synthetic": info.synthetic, "rows": info.rows,
-        "rejected": info.rejected, "covered_s": said.part(Volume).observed_s, "day0": info.day0,
+        "rejected": info.rejected, "covered_s": characterization.part(Volume).observed_s, "day0": info.day0,
         "resolution_s": info.resolution_s, "spread": info.spread, "failure_rule": info.failure_rule,
     }  # fmt: skip
 
 
-def _coverage_rows(name: str, said: Characterization) -> Iterator[_Row]:
+def _coverage_rows(name: str, characterization: Characterization) -> Iterator[_Row]:
     """The paper's Table 1 for one trace, from what it holds."""
-    info = said.info
-    lengths = said.part(Lengths).frames["quantiles"]
+    info = characterization.info
+    lengths = characterization.part(Lengths).frames["quantiles"]
     responses = lengths.filter(pl.col("column") == RESPONSE).height > 0
     if is_functions(info.format):
         requests = (NO, "its arrivals are invocations of functions, not requests to a language model")
     elif info.spread:
         requests = (NO, "it counts requests per minute; when each arrived is unknown")
-    elif info.has_tokens or _names_models(said):
+    elif info.has_tokens or _names_models(characterization):
         requests = (YES, f"{info.rows:,} requests, each with its arrival to {_step(info.resolution_s)}")
     else:
-        requests = (UNTOLD, "nothing in it says that a language model was asked")
-    told = {
+        requests = (UNTOLD, "nothing in it says that the requests go to a language model")
+    coverage = {
         REQUESTS: requests,
         CONVERSATIONS: (YES, "requests name their session")
         if info.has_sessions
@@ -214,13 +214,13 @@ def _coverage_rows(name: str, said: Characterization) -> Iterator[_Row]:
         RESPONSES: (YES, "requests have response tokens")
         if responses
         else (NO, "no request has response tokens"),
-        FAILURES: (YES, f"a failure is told: {info.failure_rule or 'the log marks it'}")
+        FAILURES: (YES, f"the log shows failures: {info.failure_rule or 'it marks them'}")
         if info.has_failures
-        else (NO, "it does not tell failures"),
+        else (NO, "the log does not show failures"),
     }
     for each in PROPERTIES:
-        held, why = told[each]
-        yield {"property": each, "trace": name, "held": held, "why": why}
+        verdict, why = coverage[each]
+        yield {"property": each, "trace": name, "held": verdict, "why": why}
 
 
 def _step(resolution_s: float) -> str:
@@ -228,9 +228,9 @@ def _step(resolution_s: float) -> str:
     return "the second" if resolution_s == 1 else f"{resolution_s:g} s"
 
 
-def _names_models(said: Characterization) -> bool:
+def _names_models(characterization: Characterization) -> bool:
     """Whether any selection is one model's requests; traces of one model only do not tell it."""
-    return bool(said.part(Volume).sizes["model"].is_not_null().any())
+    return bool(characterization.part(Volume).sizes["model"].is_not_null().any())
 
 
 def _main(table: pl.DataFrame) -> pl.DataFrame:
@@ -238,24 +238,28 @@ def _main(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("model").is_null())
 
 
-def _measure_rows(name: str, said: Characterization) -> Iterator[_Row]:
+def _measure_rows(name: str, characterization: Characterization) -> Iterator[_Row]:
     """The measures of all requests and of each service, from the parts that tell them."""
-    volume, burstiness, lengths = said.part(Volume), said.part(Burstiness), said.part(Lengths).frames
+    volume, burstiness, lengths = (
+        characterization.part(Volume),
+        characterization.part(Burstiness),
+        characterization.part(Lengths).frames,
+    )
     for size in _main(volume.sizes).iter_rows(named=True):
         label = size["selection"]
         row: _Row = {"trace": name, **size, "rows": size["n"], "covered_s": volume.observed_s}
         row |= {key: value for key, value in _first(burstiness.gaps, label).items() if key.startswith("cv")}
-        windows = said.part(Arrivals).windows.filter(pl.col("selection") == label)
+        windows = characterization.part(Arrivals).windows.filter(pl.col("selection") == label)
         shape, row["windows"] = median_shape(windows)
         row |= ends("shape", shape)
         for counts in burstiness.dispersion.filter(pl.col("selection") == label).iter_rows(named=True):
             row |= {f"{kind}_{counts['width_s']:g}s": counts[kind] for kind in ("idc", "rate_cv2")}
         for side in SIDES:
-            told = _first(lengths["quantiles"].filter(pl.col("column") == side), label)
-            row |= {token_column(side, quantile): told.get(quantile) for quantile in QUANTILES}
+            quantiles = _first(lengths["quantiles"].filter(pl.col("column") == side), label)
+            row |= {token_column(side, quantile): quantiles.get(quantile) for quantile in QUANTILES}
             zipf = _first(lengths["zipf"].filter(pl.col("column") == side), label)
             row |= {f"{side}_zipf{end}": zipf.get(f"exponent{end}") for end in ENDS}
-        row |= _failure_rate(_first(said.part(Failures).rates, label))
+        row |= _failure_rate(_first(characterization.part(Failures).rates, label))
         yield {column: row.get(column) for column in MEASURES_SCHEMA}
 
 
@@ -277,9 +281,9 @@ def _first(table: pl.DataFrame, selection: str) -> _Row:
     return rows.row(0, named=True) if rows.height else {}
 
 
-def _dispersion(name: str, said: Characterization) -> pl.DataFrame:
+def _dispersion(name: str, characterization: Characterization) -> pl.DataFrame:
     """Dispersion of the main selections, as `DISPERSION_SCHEMA` has it."""
-    table = _main(said.part(Burstiness).dispersion).drop_nulls("rate_cv2")
+    table = _main(characterization.part(Burstiness).dispersion).drop_nulls("rate_cv2")
     floor = (pl.col("idc_poisson_high") - 1) / pl.col("mean_count")
     named = table.with_columns(pl.lit(name).alias("trace"), floor.alias("rate_cv2_poisson_high"))
     return named.select(pl.col(column).cast(kind) for column, kind in DISPERSION_SCHEMA.items())
@@ -289,10 +293,10 @@ def _missing(named: Sequence[tuple[str, Characterization]], pairs: Sequence[_Row
     """What cannot be compared, and why."""
     if len(named) < 2:
         yield "It takes two traces or more to put them side by side; this report has fewer."
-    for name, said in named:
-        if said.info.spread:
+    for name, characterization in named:
+        if characterization.info.spread:
             yield f"{name} counts requests per minute: its gaps and everything under a minute are unknown."
-    lengths = {name: said.part(Volume).observed_s for name, said in named}
+    lengths = {name: characterization.part(Volume).observed_s for name, characterization in named}
     if any(not row["decides"] for row in pairs):
         covered = "; ".join(f"{name}: {time_span(length)}" for name, length in lengths.items())
         yield (
@@ -308,20 +312,20 @@ def _coverage_sentences(coverage: pl.DataFrame) -> Iterator[str]:
         for (trace,), frame in coverage.group_by("trace", maintain_order=True)
     }
     full = [trace for trace, lacking in lacks.items() if not lacking]
-    asked = listing(PROPERTIES)
+    properties = listing(PROPERTIES)
     if full:
-        verb = "holds" if len(full) == 1 else "hold"
-        yield f"{listing(full)} {verb} all that Table 1 of the paper asks for: {asked}."
+        verb = "has" if len(full) == 1 else "have"
+        yield f"{listing(full)} {verb} all that Table 1 of the paper asks for: {properties}."
     elif lacks:
-        yield f"None of these traces holds all that Table 1 of the paper asks for: {asked}."
+        yield f"None of these traces has all that Table 1 of the paper asks for: {properties}."
     for trace, lacking in lacks.items():
         if lacking:
             yield f"{trace} lacks {listing(lacking)}."
 
 
-def _side_by_side(whole: pl.DataFrame) -> Iterator[str]:
+def _side_by_side(of_all: pl.DataFrame) -> Iterator[str]:
     """One sentence a measure, the traces in their order; traces that lack it are named."""
-    for told, measure in (
+    for title, measure in (
         ("Mean rate in requests/s", "rate_rps"),
         ("CV of the gaps, of the whole record", "cv"),
         ("Median shape of the windows, where 1 is Poisson", "shape"),
@@ -329,8 +333,8 @@ def _side_by_side(whole: pl.DataFrame) -> Iterator[str]:
         *((f"Zipf exponent of {side} tokens", f"{side}_zipf") for side in SIDES),
         ("Share of requests that failed", "failure_rate"),
     ):
-        rows = whole.drop_nulls(measure).to_dicts()
+        rows = of_all.drop_nulls(measure).to_dicts()
         if rows:
             values = "; ".join(f"{row['trace']} {shown(row, measure)}" for row in rows)
-            without = whole.filter(pl.col(measure).is_null())["trace"].to_list()
-            yield f"{told}: {values}{f'; not told by {listing(without)}' if without else ''}."
+            without = of_all.filter(pl.col(measure).is_null())["trace"].to_list()
+            yield f"{title}: {values}{f'; unknown for {listing(without)}' if without else ''}."

@@ -30,7 +30,7 @@ class Sample:
     n: int
     median: float
     stretches: tuple[tuple[Array, Array], ...]
-    """Of each stretch the values in ascending order, and how often each stands there."""
+    """The values of each time block in ascending order, and how often each occurs in it."""
 
 
 def sample_of(series: Array) -> Sample:
@@ -54,14 +54,14 @@ def samples_in(frame: pl.DataFrame, clock_s: float | None) -> dict[str, Sample]:
     With `clock_s` gaps are whole ticks of that clock, to be held against those of a cluster.
     """
     gaps = np.diff(frame["arrival_s"].to_numpy())
-    told = {"gaps": sample_of(gaps if clock_s is None else np.rint(gaps / clock_s) * clock_s)}
+    samples = {"gaps": sample_of(gaps if clock_s is None else np.rint(gaps / clock_s) * clock_s)}
     for side in SIDES:
-        kept = frame.filter(~pl.col("failed"))[f"{side}_tokens"].drop_nulls()
-        told[f"{side} tokens"] = sample_of(kept.to_numpy().astype(float))
-    return told
+        tokens = frame.filter(~pl.col("failed"))[f"{side}_tokens"].drop_nulls()
+        samples[f"{side} tokens"] = sample_of(tokens.to_numpy().astype(float))
+    return samples
 
 
-def samples_asked(trace: Trace, selection_id: int) -> dict[str, Sample]:
+def samples_of_trace(trace: Trace, selection_id: int) -> dict[str, Sample]:
     """The same of one selection of a trace whose requests stay on a cluster."""
     engine, tick_s = trace.engine, trace.info.resolution_s
     slot_ticks = max(round((trace.end_s - trace.start_s) / tick_s / SLOTS), 1)
@@ -72,22 +72,22 @@ def samples_asked(trace: Trace, selection_id: int) -> dict[str, Sample]:
     stretch = ((ended - own["n"].to_numpy() / 2) * blocks // ended[-1]).astype(int)
     slots = list(zip(own["number"].to_list(), stretch.tolist(), strict=True))
     engine.fill("stretches", "slot BIGINT, stretch INTEGER", slots)
-    asked = {"slot_ticks": slot_ticks, "selection_id": selection_id}
-    lengths = engine.ask("stretch_lengths", **asked)
-    told = {"gaps": _counted(engine.ask("stretch_gaps", **asked), tick_s)}
+    options = {"slot_ticks": slot_ticks, "selection_id": selection_id}
+    lengths = engine.ask("stretch_lengths", **options)
+    samples = {"gaps": _counted(engine.ask("stretch_gaps", **options), tick_s)}
     for number, side in enumerate(SIDES, start=1):
-        told[f"{side} tokens"] = _counted(lengths.filter(pl.col("side") == number), 1.0)
-    return told
+        samples[f"{side} tokens"] = _counted(lengths.filter(pl.col("side") == number), 1.0)
+    return samples
 
 
 def _counted(rows: pl.DataFrame, unit: float) -> Sample:
-    """A sample from rows of stretch, size and how often it stands there."""
-    held = rows.filter(pl.col("n") > 0).sort("stretch", "size")
+    """A sample from rows of time block, value and how often it occurs."""
+    filled = rows.filter(pl.col("n") > 0).sort("stretch", "size")
     stretches = tuple(
         (part["size"].to_numpy() * unit, part["n"].to_numpy().astype(float))
-        for part in held.partition_by("stretch", maintain_order=True)
+        for part in filled.partition_by("stretch", maintain_order=True)
     )
-    n = int(held["n"].sum())
+    n = int(filled["n"].sum())
     if not n:
         return Sample(0, np.nan, ())
     return Sample(n, float(pooled(stretches, np.array([(n - 1) // 2, n // 2])).mean()), stretches)

@@ -25,7 +25,7 @@ METHOD = "xgboost_poisson"
 
 
 def forecast_parameters(
-    part: Forecasts, said: Characterization, bin_s: float | None = None
+    part: Forecasts, characterization: Characterization, bin_s: float | None = None
 ) -> dict[str, Any]:
     """The content of a parameter file whose windows are the held-out bins of `bin_s`, by default the widest.
 
@@ -39,16 +39,17 @@ def forecast_parameters(
         raise InputError(
             f"{part.info.name}: no request count was forecast in bins of {bin_name(bin_s)} to export"
         )
-    content = parameters(said)
+    content = parameters(characterization)
     fitted = {one["selection"]["label"]: one for one in content["selections"]}
     content["source"]["name"] += ", forecast"
     content["window_s"] = bin_s
     content["estimator"] = (
         f"rates: {LABELS[METHOD]}, forecast of bins after the origin; shapes: medians of the windows before "
-        f"it at the same hour of day, of {bin_name(said.window_s)} and fitted by {content['estimator']}"
+        f"it at the same hour of day, of {bin_name(characterization.window_s)} and fitted by "
+        f"{content['estimator']}"
     )
     content["selections"] = [
-        _selection(fitted[str(label)], rows.sort("start_s"), bin_s, said)
+        _selection(fitted[str(label)], rows.sort("start_s"), bin_s, characterization)
         for (label,), rows in counts.group_by("selection", maintain_order=True)
     ]
     validate(content, "the forecast's parameters")
@@ -56,14 +57,14 @@ def forecast_parameters(
 
 
 def _selection(
-    fitted: dict[str, Any], rows: pl.DataFrame, bin_s: float, said: Characterization
+    fitted: dict[str, Any], rows: pl.DataFrame, bin_s: float, characterization: Characterization
 ) -> dict[str, Any]:
     """One selection as it was fitted, its windows replaced by forecasts."""
     out = deepcopy(fitted)
     begin_s, end_s = float(rows["start_s"][0]), float(rows["start_s"][-1]) + bin_s
     label = out["selection"]["label"]
     out["selection"] |= {"start_s": begin_s, "end_s": end_s}
-    shapes, usual = _shapes(said, label, begin_s)
+    shapes, usual = _shapes(characterization, label, begin_s)
     out["arrivals"]["windows"] = [
         _window(start_s, forecast / bin_s, bin_s, shapes.get(int(start_s // HOUR_S) % DAY_H, usual))
         for start_s, forecast in rows.select("start_s", "forecast").iter_rows()
@@ -71,11 +72,13 @@ def _selection(
     return out
 
 
-def _shapes(said: Characterization, label: str, origin_s: float) -> tuple[dict[int, float], float | None]:
+def _shapes(
+    characterization: Characterization, label: str, origin_s: float
+) -> tuple[dict[int, float], float | None]:
     """Median shape of the windows before the origin, by hour of day and of all."""
-    windows = said.part(Arrivals).windows.filter(
+    windows = characterization.part(Arrivals).windows.filter(
         pl.col("selection") == label,
-        pl.col("start_s") + said.window_s <= origin_s,
+        pl.col("start_s") + characterization.window_s <= origin_s,
         pl.col("shape").is_finite(),
     )
     hour = (pl.col("start_s") // HOUR_S).cast(pl.Int64) % DAY_H

@@ -31,7 +31,7 @@ from .models import Forecaster, forecasters, load_xgboost
 from .scores import calibrated, errors, plain_row
 from .sentences import tell
 from .series import TARGETS, Series, load_series
-from .tables import PAPER, ROLLING, WIDTHS_S, Cut, Found, Held
+from .tables import PAPER, ROLLING, WIDTHS_S, Cut, Found, HeldOutForecast
 
 BINS_S = (MINUTE_S, 10 * MINUTE_S)
 ORIGINS = 4
@@ -41,11 +41,11 @@ PAPER_SHARE = 5 / 7
 """Five days against two."""
 CALIBRATION = 0.25
 """Last share of the training that bands are calibrated on."""
-FEWEST_TRAINING = 40
-MOST_TRAINING = 20_160
+MIN_TRAINING_BINS = 40
+MAX_TRAINING_BINS = 20_160
 """Methods learn from the newest bins before the origin, at most so many: two weeks of minutes. More of them
 cost minutes a fit and tell of a load that has moved on."""
-FEWEST_HELD_OUT = 10
+MIN_HELD_OUT_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Forecasts(Part):
     """What of a trace's load can be forecast, by which method, and how well."""
 
     name: ClassVar[str] = "forecast"
-    lead: ClassVar[str] = "How well the load of the next minutes is told from what came before."
+    lead: ClassVar[str] = "How well the load of the next minutes can be forecast from the load before."
 
     info: TraceInfo
     bins_s: tuple[float, ...]
@@ -127,7 +127,7 @@ def describe_forecast(
     load_xgboost()
     show = progress or silent
     bins = tuple(dict.fromkeys(bins_s))
-    selections = chosen(trace, service, model)
+    selections = selections_of(trace, service, model)
     methods = forecasters(seed)
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     missing: list[str] = []
@@ -151,19 +151,19 @@ def describe_forecast(
                     show(f"{step}, bin widths", begun)
                     found.widths += list(_widths(series, selection, methods, span_s))
                     continue
-                told = _cuts(series, selection, bin_s, origins, span_s)
+                cuts = _cuts(series, selection, bin_s, origins, span_s)
             except BurstlensError as why:
                 if not sweep:
                     missing.append(str(why))
                 continue
-            found.cuts.update({(bin_s, *cut): None for cut in told})
+            found.cuts.update({(bin_s, *cut): None for cut in cuts})
             for j, (target, one) in enumerate(series.items()):
 
                 def within(share: float, at: int = j, begun: float = begun, own: float = own) -> None:
                     show(step, begun + own * (at + share) / len(series))  # noqa: B023
 
                 try:
-                    found.add(_evaluated(one, told, methods, within), selection, target, bin_s, seed)
+                    found.add(_evaluated(one, cuts, methods, within), selection, target, bin_s, seed)
                 except BurstlensError as why:
                     missing.append(f"{selection.label}, {TARGETS[target]}: {why}")
             missing += [
@@ -183,7 +183,7 @@ def describe_forecast(
     )
 
 
-def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selection]:
+def selections_of(trace: Trace, service: str | None, model: str | None) -> list[Selection]:
     """The selections asked for, by default each service; BurstlensError naming the ones there are.
 
     The busiest comes first. They are found by the streams that they hold: a service that is all of its trace
@@ -195,40 +195,40 @@ def chosen(trace: Trace, service: str | None, model: str | None) -> list[Selecti
     for each in trace.selections:
         own = members.filter(pl.col("selection_id") == each.selection_id)["stream_id"]
         holding.setdefault(frozenset(own.to_list()), each)
-    held = []
+    selected = []
     for name in dict.fromkeys(row["service"] for row in streams if service in (None, row["service"])):
-        asked = [row for row in streams if row["service"] == name and model in (None, row["model"])]
-        held += [s for ids, s in holding.items() if ids == {row["stream_id"] for row in asked}]
-    if not held:
+        matching = [row for row in streams if row["service"] == name and model in (None, row["model"])]
+        selected += [s for ids, s in holding.items() if ids == {row["stream_id"] for row in matching}]
+    if not selected:
         known = ", ".join(" · ".join(filter(None, (row["service"], row["model"]))) for row in streams[:20])
         named = " · ".join(filter(None, (service, model)))
         raise InputError(f"{trace.info.name}: no service or model {named!r}; it has: {known}")
-    return sorted(held, key=lambda selection: -selection.n)
+    return sorted(selected, key=lambda selection: -selection.n)
 
 
 def _cuts(
     series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int, span_s: float
 ) -> list[Cut]:
     """What to hold out: the paper's split, and after each of the rolling origins up to the next."""
-    whole = series.get("requests")
-    held = 0 if whole is None else len(whole)
-    fewest = math.ceil(max(FEWEST_TRAINING / PAPER_SHARE, FEWEST_HELD_OUT / (1 - PAPER_SHARE)))
-    if whole is None:
+    requests = series.get("requests")
+    n_bins = 0 if requests is None else len(requests)
+    fewest = math.ceil(max(MIN_TRAINING_BINS / PAPER_SHARE, MIN_HELD_OUT_BINS / (1 - PAPER_SHARE)))
+    if requests is None:
         raise InputError(
             f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
             f"in the record of {time_span(span_s)}: use shorter {option('bins_s')}, a shorter "
             f"{option('horizon_s')}, or a longer trace"
         )
-    if held < fewest:
+    if n_bins < fewest:
         raise InputError(
-            f"{selection.label}: the record holds {held} bins of {bin_name(bin_s)} that can be forecast, "
+            f"{selection.label}: the record holds {n_bins} bins of {bin_name(bin_s)} that can be forecast, "
             f"{fewest} are needed: use shorter {option('bins_s')} or a longer trace"
         )
-    starts = whole.start_s
-    days = held * bin_s / DAY_S >= 3
+    starts = requests.start_s
+    days = n_bins * bin_s / DAY_S >= 3
 
     def at(share: float) -> float:
-        instant = float(starts[min(round(share * held), held - 1)])
+        instant = float(starts[min(round(share * n_bins), n_bins - 1)])
         near = round(instant / DAY_S) * DAY_S
         return near if days and abs(near - instant) < DAY_S / 4 else instant
 
@@ -238,14 +238,14 @@ def _cuts(
     for begun, ended in pairwise(walk):
         n_before = int(np.searchsorted(starts + bin_s, begun + 1e-6, side="right"))
         n_after = int(np.searchsorted(starts + bin_s, ended + 1e-6, side="right")) - n_before
-        if n_before >= FEWEST_TRAINING and n_after >= 1:
+        if n_before >= MIN_TRAINING_BINS and n_after >= 1:
             cuts.append((ROLLING, begun, ended))
     return cuts
 
 
 def _evaluated(
     series: Series, cuts: Sequence[Cut], methods: Sequence[Forecaster], show: Any
-) -> dict[Cut, list[Held]]:
+) -> dict[Cut, list[HeldOutForecast]]:
     """Every method's forecasts of what each cut holds out; one fit serves all cuts of one origin.
 
     Fits need nothing of each other and are made on as many threads as there are cores: trees grow outside of
@@ -254,23 +254,23 @@ def _evaluated(
     by_origin: dict[float, list[Cut]] = {}
     for cut in cuts:
         by_origin.setdefault(cut[1], []).append(cut)
-    asked: list[tuple[list[Cut], list[Series], Forecaster, Future[list[Told | None]]]] = []
+    jobs: list[tuple[list[Cut], list[Series], Forecaster, Future[list[MethodForecast | None]]]] = []
     pool = ThreadPoolExecutor(cores())
     try:
         for origin_s, own in by_origin.items():
             known = _known(series, origin_s)
-            if len(known) < FEWEST_TRAINING or not known.value.max() > 0:
+            if len(known) < MIN_TRAINING_BINS or not known.value.max() > 0:
                 continue
             early, late = known.parted(len(known) - int(CALIBRATION * len(known)))
             ahead = [series.between(origin_s, end_s) for _, _, end_s in own]
             for method in methods:
-                asked.append((own, ahead, method, pool.submit(_held, method, known, early, late, ahead)))
-        out: dict[Cut, list[Held]] = {}
-        for i, (own, ahead, method, told) in enumerate(asked):
-            show(i / len(asked))
-            for cut, rows, held in zip(own, ahead, told.result(), strict=True):
-                if held is not None and len(rows):
-                    out.setdefault(cut, []).append(Held(method, rows, *held))
+                jobs.append((own, ahead, method, pool.submit(_forecasts, method, known, early, late, ahead)))
+        out: dict[Cut, list[HeldOutForecast]] = {}
+        for i, (own, ahead, method, job) in enumerate(jobs):
+            show(i / len(jobs))
+            for cut, rows, forecast in zip(own, ahead, job.result(), strict=True):
+                if forecast is not None and len(rows):
+                    out.setdefault(cut, []).append(HeldOutForecast(method, rows, *forecast))
     finally:
         pool.shutdown(cancel_futures=True)
     if not out:
@@ -281,32 +281,32 @@ def _evaluated(
 def _known(series: Series, origin_s: float) -> Series:
     """What is learned from at an origin."""
     before = series.between(-np.inf, origin_s)
-    return before.parted(max(0, len(before) - MOST_TRAINING))[1]
+    return before.parted(max(0, len(before) - MAX_TRAINING_BINS))[1]
 
 
-Told = tuple[Array, tuple[Array, Array] | None]
+MethodForecast = tuple[Array, tuple[Array, Array] | None]
 """Point forecasts, and the ends of a band where there is one."""
 
 
-def _held(
+def _forecasts(
     method: Forecaster, known: Series, early: Series, late: Series, ahead: Sequence[Series]
-) -> list[Told | None]:
+) -> list[MethodForecast | None]:
     """Point forecasts from all that is known, bands from its early part, calibrated on the late one."""
     fitted = method.fit(known)
     if fitted is None:
         return [None for _ in ahead]
     part = method.fit(early) if early.value.max() > 0 else None
     before = None if part is None else _ends(part(late))
-    out: list[Told | None] = []
+    out: list[MethodForecast | None] = []
     for rows in ahead:
         if not len(rows):
             out.append(None)
             continue
-        told = fitted(rows)
+        values = fitted(rows)
         band = None
         if part is not None and before is not None:
             band = calibrated(late.value, *before, *_ends(part(rows)))
-        out.append((told if told.ndim == 1 else told[:, 1], band))
+        out.append((values if values.ndim == 1 else values[:, 1], band))
     return out
 
 
@@ -319,16 +319,16 @@ def _widths(
     series: Mapping[str, Series], selection: Selection, methods: Sequence[Forecaster], span_s: float
 ) -> Iterator[dict[str, Any]]:
     """Errors of request counts on the paper's split at one bin width, without bands."""
-    whole = series.get("requests")
-    bin_s = 0.0 if whole is None else whole.bin_s
+    requests = series.get("requests")
+    bin_s = 0.0 if requests is None else requests.bin_s
     _, origin_s, end_s = _cuts(series, selection, bin_s, 1, span_s)[0]
-    assert whole is not None
-    known, rows = _known(whole, origin_s), whole.between(origin_s, end_s)
+    assert requests is not None
+    known, rows = _known(requests, origin_s), requests.between(origin_s, end_s)
     for method in methods:
         fitted = method.fit(known) if known.value.max() > 0 else None
         if fitted is None or not len(rows):
             continue
-        told = fitted(rows)
+        values = fitted(rows)
         yield plain_row(
             selection=selection.label,
             bin_s=bin_s,
@@ -336,5 +336,5 @@ def _widths(
             naive=method.naive,
             bins=len(rows),
             mean=float(rows.value.mean()),
-            **errors(rows.value, told if told.ndim == 1 else told[:, 1]),
+            **errors(rows.value, values if values.ndim == 1 else values[:, 1]),
         )

@@ -28,8 +28,8 @@ def tell(part: Forecasts) -> Iterator[str]:
     for (selection,), rows in lost.group_by("selection", maintain_order=True):
         best = rows.sort("skill", nulls_last=False).row(-1, named=True)
         yield (
-            f"{selection}{ahead}: cannot be forecast from its past: none of {rows.height} series of targets "
-            "and bins is shown to be forecast better than by a naive method; the highest skill is "
+            f"{selection}{ahead}: cannot be forecast from its past. In none of {rows.height} series of "
+            "targets and bins does a method beat a naive one beyond noise; the highest skill is "
             f"{_interval(best, 'skill')}, of {TARGETS[best['target']]} per {bin_name(best['bin_s'])}."
         )
     for row in part.verdicts.join(lost, on="selection", how="anti").iter_rows(named=True):
@@ -42,8 +42,8 @@ def tell(part: Forecasts) -> Iterator[str]:
             )
         else:
             yield (
-                f"{_what(row)}{ahead}: cannot be forecast from its past: no method is shown to beat the best "
-                f"naive one; the best that learns, {method}, has {gained}."
+                f"{_what(row)}{ahead}: cannot be forecast from its past: no method beats the best naive one "
+                f"beyond noise; the best that learns, {method}, has {gained}."
             )
     paper = (pl.col("split") == PAPER) & (pl.col("method") == "xgboost_squared")
     for row in part.scores.filter(paper, pl.col("nmae").is_not_null()).iter_rows(named=True):
@@ -55,7 +55,7 @@ def tell(part: Forecasts) -> Iterator[str]:
     quantiles = (pl.col("split") == ROLLING) & (pl.col("method") == "xgboost_quantile")
     for row in part.scores.filter(quantiles, pl.col("coverage").is_not_null()).iter_rows(named=True):
         yield (
-            f"{_what(row)}: the nominal {100 * COVERAGE:g} % band of XGBoost's quantiles held "
+            f"{_what(row)}: the nominal {100 * COVERAGE:g} % band of XGBoost's quantiles contained "
             f"{100 * row['coverage']:.0f} % of the bins."
         )
 
@@ -67,5 +67,5 @@ def _what(row: Mapping[str, Any]) -> str:
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
     """`0.54 [0.51, 0.58]`; without the brackets where no interval is known."""
-    told = [number(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
-    return told[0] if row[f"{name}_low"] is None else f"{told[0]} [{told[1]}, {told[2]}]"
+    ends = [number(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
+    return ends[0] if row[f"{name}_low"] is None else f"{ends[0]} [{ends[1]}, {ends[2]}]"

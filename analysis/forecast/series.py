@@ -33,7 +33,7 @@ FEATURES = (
     "hour",
     "weekday",
 )
-MOST_BINS = 1_000_000
+MAX_BINS = 1_000_000
 """What the query can number."""
 
 
@@ -71,8 +71,8 @@ class Series:
 
     def between(self, start_s: float, end_s: float) -> Series:
         """The bins that lie wholly in this span."""
-        held = pl.col("start_s").is_between(start_s - 1e-6, end_s - self.bin_s + 1e-6)
-        return Series(self.target, self.bin_s, self.lead, self.rows.filter(held))
+        inside = pl.col("start_s").is_between(start_s - 1e-6, end_s - self.bin_s + 1e-6)
+        return Series(self.target, self.bin_s, self.lead, self.rows.filter(inside))
 
     def parted(self, first: int) -> tuple[Series, Series]:
         """The first rows, and the rest."""
@@ -96,9 +96,9 @@ def load_series(
             "stamps are "
             f"{bin_name(trace.info.resolution_s)} apart"
         )
-    if span_s / bin_s > MOST_BINS:
+    if span_s / bin_s > MAX_BINS:
         raise InputError(
-            f"{option('bins_s')} {bin_name(bin_s)}: more than {MOST_BINS:,} bins in {trace.info.name}; "
+            f"{option('bins_s')} {bin_name(bin_s)}: more than {MAX_BINS:,} bins in {trace.info.name}; "
             "use longer ones"
         )
     windows = [

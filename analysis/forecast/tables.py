@@ -95,7 +95,7 @@ Cut = tuple[str, float, float]
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOutForecast:
     """One method's forecasts after one origin."""
 
     method: Forecaster
@@ -116,7 +116,12 @@ class Found:
         self.forecasts: list[pl.DataFrame] = []
 
     def add(
-        self, held: Mapping[Cut, list[Held]], selection: Selection, target: str, bin_s: float, seed: int
+        self,
+        by_cut: Mapping[Cut, list[HeldOutForecast]],
+        selection: Selection,
+        target: str,
+        bin_s: float,
+        seed: int,
     ) -> None:
         """Score one series: origin by origin, and all bins of each split together."""
         keys = {
@@ -127,11 +132,11 @@ class Found:
             "bin_s": bin_s,
         }
         for split in (PAPER, ROLLING):
-            cuts = [cut for cut in held if cut[0] == split]
-            names = [each.method.name for each in held[cuts[0]]] if cuts else []
+            cuts = [cut for cut in by_cut if cut[0] == split]
+            names = [each.method.name for each in by_cut[cuts[0]]] if cuts else []
             # A method that some origin could not fit is compared on no origin.
             pooled = {
-                name: [each for cut in cuts for each in held[cut] if each.method.name == name]
+                name: [each for cut in cuts for each in by_cut[cut] if each.method.name == name]
                 for name in names
             }
             full = {name: parts for name, parts in pooled.items() if len(parts) == len(cuts)}
@@ -141,7 +146,7 @@ class Found:
             self.scores += [plain_row(**keys, split=split, **row) for row in rows]
             if split == ROLLING:
                 self._verdict(keys, rows)
-        for (split, origin_s, end_s), methods in held.items():
+        for (split, origin_s, end_s), methods in by_cut.items():
             for each in methods:
                 values = {
                     "bins": len(each.rows),
@@ -150,21 +155,21 @@ class Found:
                     **_band(each.rows.value, each.forecast, each.band),
                 }
                 if split == ROLLING:
-                    told = {"origin_s": origin_s, "end_s": end_s, "method": each.method.name}
-                    self.origins.append(plain_row(**keys, **told, **values))
+                    place = {"origin_s": origin_s, "end_s": end_s, "method": each.method.name}
+                    self.origins.append(plain_row(**keys, **place, **values))
                 else:
                     self.forecasts.append(_as_frame(keys, each))
 
     @staticmethod
-    def _scored(full: Mapping[str, list[Held]], seed: int) -> list[dict[str, Any]]:
+    def _scored(full: Mapping[str, list[HeldOutForecast]], seed: int) -> list[dict[str, Any]]:
         """A row a method over the bins of all its parts."""
         first = next(iter(full.values()))
         seen = np.concatenate([each.rows.value for each in first])
         start_s = np.concatenate([each.rows.start_s for each in first])
         block, block_s = block_of(start_s, first[0].rows.bin_s)
-        told = {name: np.concatenate([each.forecast for each in parts]) for name, parts in full.items()}
+        forecasts = {name: np.concatenate([each.forecast for each in parts]) for name, parts in full.items()}
         naive = [name for name, parts in full.items() if parts[0].method.naive]
-        against = min(naive, key=lambda name: float(np.abs(seen - told[name]).mean()))
+        against = min(naive, key=lambda name: float(np.abs(seen - forecasts[name]).mean()))
         out = []
         for name, parts in full.items():
             bands = [each.band for each in parts]
@@ -177,12 +182,13 @@ class Found:
                     "naive": parts[0].method.naive,
                     "bins": len(seen),
                     "mean": float(seen.mean()),
-                    **errors(seen, told[name]),
-                    **flat("nmae", nmae_interval(np.random.default_rng(seed), block, seen, told[name])),
-                    **_band(seen, told[name], band),
+                    **errors(seen, forecasts[name]),
+                    **flat("nmae", nmae_interval(np.random.default_rng(seed), block, seen, forecasts[name])),
+                    **_band(seen, forecasts[name], band),
                     "against": against,
                     **flat(
-                        "skill", skill(np.random.default_rng(seed), block, seen, told[name], told[against])
+                        "skill",
+                        skill(np.random.default_rng(seed), block, seen, forecasts[name], forecasts[against]),
                     ),
                     "resampled_s": block_s,
                 }
@@ -219,13 +225,13 @@ class Found:
 
     def _over_widths(self, scores: pl.DataFrame) -> pl.DataFrame:
         """Errors by bin width: those gathered for it, and those of bins that are forecast anyway."""
-        told = (
+        in_order = (
             scores.filter(split=PAPER, target="requests")
             .filter(pl.col("bin_s").is_in(WIDTHS_S))
             .select(*WIDTHS)
         )
         rows = pl.DataFrame(self.widths, schema=WIDTHS)
-        return pl.concat([told, rows]).sort("selection", "bin_s", maintain_order=True)
+        return pl.concat([in_order, rows]).sort("selection", "bin_s", maintain_order=True)
 
 
 def _band(seen: Array, forecast: Array, band: Any) -> dict[str, float]:
@@ -241,22 +247,22 @@ def _band(seen: Array, forecast: Array, band: Any) -> dict[str, float]:
     }
 
 
-def _as_frame(keys: Mapping[str, Any], held: Held) -> pl.DataFrame:
+def _as_frame(keys: Mapping[str, Any], one: HeldOutForecast) -> pl.DataFrame:
     """One method's forecasts as rows of `forecasts`."""
-    n = len(held.rows)
-    low, high = held.band or (np.full(n, np.nan),) * 2
+    n = len(one.rows)
+    low, high = one.band or (np.full(n, np.nan),) * 2
     return (
         pl.DataFrame(
             {
-                "start_s": held.rows.start_s,
-                "seen": held.rows.value,
-                "forecast": held.forecast,
+                "start_s": one.rows.start_s,
+                "seen": one.rows.value,
+                "forecast": one.forecast,
                 "low": low,
                 "high": high,
             }
         )
         .with_columns(pl.lit(v, dtype=KEYS[k]).alias(k) for k, v in keys.items())
-        .with_columns(method=pl.lit(held.method.name))
+        .with_columns(method=pl.lit(one.method.name))
         .select(pl.col(c).cast(kind) for c, kind in FORECASTS.items())
         .with_columns(pl.col("low", "high").fill_nan(None))
     )

@@ -18,7 +18,7 @@ from .requests import Requests, lost, ticks, with_tokens
 PER_S = 10_000_000
 """Stamps are in steps of 100 ns."""
 UNDATED = date(2000, 1, 1)
-"""Day 0 of a trace whose date is not known: the format cannot do without."""
+"""Day 0 of a trace without a date: the format needs one."""
 
 
 def write_azure(
@@ -37,10 +37,10 @@ def write_azure(
     write_csv(frame, out)
     if load:
         return lost(requests)
-    told = lost(requests, per_s=PER_S, dated=True)
+    losses = lost(requests, per_s=PER_S, dated=True)
     if requests.info.day0 is None:
-        told.append(f"that the date is not known: stamps count from {UNDATED.isoformat()}")
-    return told
+        losses.append(f"that the date is unknown: stamps count from {UNDATED.isoformat()}")
+    return losses
 
 
 AZURE = RequestExport("CSV of Azure's LLM inference traces", "log", ".csv", write_azure)

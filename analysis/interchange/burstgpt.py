@@ -21,7 +21,7 @@ DAY0 = date(2023, 11, 1)
 """Second 0 of the published files."""
 LOG_TYPES = {"conversation": "Conversation log", "api": "API log"}
 UNNAMED = "unknown"
-"""What stands for a model or a service that is not known: the format needs a word."""
+"""Name of an unknown model or service: the format needs a word."""
 
 
 def write_burstgpt(
@@ -39,10 +39,10 @@ def write_burstgpt(
     long = not load and any(frame[column].null_count() < len(frame) for column in ("session", "elapsed_s"))
     if load:
         frame = frame.with_columns(pl.col("arrival_s").round(6))
-    whole = bool((frame["arrival_s"] == frame["arrival_s"].round()).all())
+    whole_seconds = bool((frame["arrival_s"] == frame["arrival_s"].round()).all())
     response = pl.when("failed").then(0).otherwise("response_tokens").alias("Response tokens")
     columns = [
-        pl.col("arrival_s").cast(pl.Int64 if whole else pl.Float64).alias("Timestamp"),
+        pl.col("arrival_s").cast(pl.Int64 if whole_seconds else pl.Float64).alias("Timestamp"),
         pl.col("session").alias("Session ID"),
         pl.col("elapsed_s").alias("Elapsed time"),
         pl.col("model").fill_null(UNNAMED).alias("Model"),
@@ -54,33 +54,33 @@ def write_burstgpt(
     write_csv(frame.select(columns if long else [columns[0], *columns[3:]]), out)
     if load:
         return lost(requests)
-    return [*_lost(requests), *lost(requests, _kept(long), dated=True)]
+    return [*_lost(requests), *lost(requests, _kept_columns(long), dated=True)]
 
 
-def _kept(long: bool) -> set[str]:
+def _kept_columns(long: bool) -> set[str]:
     return {"failed", "service", "model"} | ({"session", "elapsed_s"} if long else set())
 
 
 def _lost(requests: Requests) -> list[str]:
     """What only this format loses."""
     frame, day0 = requests.frame, requests.info.day0
-    told = []
+    losses = []
     partly = int(frame.select((pl.col("failed") & (pl.col("response_tokens") > 0)).sum()).item())
     if partly:
-        told.append(
-            f"what {counted(partly, 'failed request')} had answered: 0 tokens is how a failure is told"
+        losses.append(
+            f"what {counted(partly, 'failed request')} had answered: the format marks a failure by 0 tokens"
         )
     silent = int(frame.select((~pl.col("failed") & (pl.col("response_tokens") == 0)).sum()).item())
     if silent:
-        told.append(f"that {counted(silent, 'request')} without response tokens did not fail")
+        losses.append(f"that {counted(silent, 'request')} without response tokens did not fail")
     for column in ("model", "service"):
         absent = frame[column].null_count()
         if absent:
-            told.append(f"that {counted(absent, 'request')} had no {column}: it is written as {UNNAMED!r}")
+            losses.append(f"that {counted(absent, 'request')} had no {column}: it is written as {UNNAMED!r}")
     if day0 != DAY0:
-        was = f"day 0 was {day0.isoformat()}" if day0 else "it is not known"
-        told.append(f"the date: {was}, readers take it for {DAY0.isoformat()}")
-    return told
+        was = f"day 0 was {day0.isoformat()}" if day0 else "it is unknown"
+        losses.append(f"the date: {was}, readers take it for {DAY0.isoformat()}")
+    return losses
 
 
 BURSTGPT = RequestExport(

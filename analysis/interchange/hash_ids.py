@@ -48,7 +48,7 @@ def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.S
             pl.int_ranges("new_begin", pl.col("new_begin") + pl.col("new")),
         ).alias("hash_ids")
     ).to_series()
-    told = []
+    notes = []
     length = pl.col("prefix").list.len()
     for what, wrong in (
         ("more prefix blocks than its tokens fill: the rest is cut off", length > pl.col("needed")),
@@ -56,5 +56,5 @@ def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.S
     ):
         n = int(plan.select(((length > 0) & wrong).sum()).item() or 0)
         if n:
-            told.append(f"{counted(n, 'request')} had {what}")
-    return numbers, told
+            notes.append(f"{counted(n, 'request')} had {what}")
+    return numbers, notes

@@ -44,8 +44,8 @@ def write_mooncake(
         numbers,
     )
     write_jsonl(frame, out)
-    kept = {"prefix"} | ({"session"} if options.share_sessions else set())
-    return [*mended, *lost(since, kept, per_s=None if load else PER_S)]
+    columns = {"prefix"} | ({"session"} if options.share_sessions else set())
+    return [*mended, *lost(since, columns, per_s=None if load else PER_S)]
 
 
 MOONCAKE = RequestExport("JSON lines of the Mooncake traces, with hash_ids", "log", ".jsonl", write_mooncake)

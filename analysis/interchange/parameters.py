@@ -65,14 +65,14 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def parameters(said: Characterization) -> Parameters:
+def parameters(characterization: Characterization) -> Parameters:
     """The content of `parameters.json` for one characterization; valid by construction and checked."""
-    info = said.info
-    arrivals = said.part(Arrivals).tables()
-    lengths = said.part(Lengths).tables()
-    conversations = said.part(Conversations).tables()
-    failures = said.part(Failures).tables()
-    volume = said.part(Volume)
+    info = characterization.info
+    arrivals = characterization.part(Arrivals).tables()
+    lengths = characterization.part(Lengths).tables()
+    conversations = characterization.part(Conversations).tables()
+    failures = characterization.part(Failures).tables()
+    volume = characterization.part(Volume)
     selections = []
     for name in arrivals["overall"]["selection"]:
         of = pl.col("selection") == name
@@ -107,7 +107,7 @@ def parameters(said: Characterization) -> Parameters:
     content = {
         "schema_version": VERSION,
         "generator": "burstlens",
-        "engine": said.engine,
+        "engine": characterization.engine,
         "source": {
             "name": info.name,
             "format": info.format,
@@ -119,8 +119,8 @@ def parameters(said: Characterization) -> Parameters:
             "resolution_s": info.resolution_s,
             "synthetic": info.synthetic,
         },
-        "window_s": said.window_s,
-        "estimator": _estimator(said.part(Arrivals)),
+        "window_s": characterization.window_s,
+        "estimator": _estimator(characterization.part(Arrivals)),
         "selections": selections,
     }
     validate(content, "the fitted parameters")
@@ -173,9 +173,9 @@ def _estimator(part: Arrivals) -> str:
 def _window(row: dict[str, Any]) -> dict[str, Any]:
     """One window as the schema wants it: the interval as a pair, the flags as names."""
     interval = [row["shape_low"], row["shape_high"]] if row["shape"] is not None else None
-    kept = ("start_s", "n", "rate_rps", "shape", "rate", "scale", "cv")
+    fields = ("start_s", "n", "rate_rps", "shape", "rate", "scale", "cv")
     return {
-        **{field: row[field] for field in kept},
+        **{field: row[field] for field in fields},
         "shape_interval": interval,
         "flags": [flag for flag in FLAGS if row.get(flag)],
     }

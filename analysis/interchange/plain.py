@@ -22,8 +22,8 @@ MADE_KEY = "burstlens_export"
 
 def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
     """Write a canonical Parquet trace that says in its metadata how it was made; it loses nothing."""
-    held = requests.frame[PREFIX].null_count() < len(requests)
-    frame = requests.frame.select(*COLUMNS, *([PREFIX] if held else []))
+    has_prefixes = requests.frame[PREFIX].null_count() < len(requests)
+    frame = requests.frame.select(*COLUMNS, *([PREFIX] if has_prefixes else []))
     made = {"generator": "burstlens", "made": list(options.made)}
     metadata = {METADATA_KEY: requests.info.to_json(), MADE_KEY: json.dumps(made)}
     write_atomically(out, lambda draft: frame.write_parquet(draft, compression="zstd", metadata=metadata))
@@ -36,9 +36,9 @@ def write_plain_csv(requests: Requests, out: Path, _options: WriteOptions = DEFA
     Columns without a single value are left out; `arrival_s` is seconds since midnight of day 0.
     """
     frame = requests.frame
-    kept = [name for name in COLUMNS if frame[name].null_count() < len(frame)]
-    write_csv(frame.select(kept), out)
-    return lost(requests, kept)
+    columns = [name for name in COLUMNS if frame[name].null_count() < len(frame)]
+    write_csv(frame.select(columns), out)
+    return lost(requests, columns)
 
 
 def write_guidellm(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
@@ -53,7 +53,7 @@ def write_guidellm(requests: Requests, out: Path, options: WriteOptions = DEFAUL
     return lost(requests)
 
 
-PARQUET = RequestExport("canonical trace of burstlens, everything kept", "log", ".parquet", write_parquet)
+PARQUET = RequestExport("canonical trace of burstlens, which loses nothing", "log", ".parquet", write_parquet)
 CSV = RequestExport("plain CSV of arrivals under our column names", "log", ".csv", write_plain_csv)
 GUIDELLM = RequestExport(
     "trace_synthetic JSON lines for GuideLLM",

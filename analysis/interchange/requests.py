@@ -17,7 +17,7 @@ from ..core.units import counted
 from ..logs.trace_info import TraceInfo
 
 NAMES_SHOWN = 4
-WHOLE = 1e-4
+STEP_TOLERANCE = 1e-4
 """Share of a step by which a stamp may miss a whole one and still count as on it; floats miss by their own
 spacing too."""
 
@@ -73,30 +73,30 @@ def lost(
     (None: all), `dated` whether it tells the day.
     """
     frame, info = requests.frame, requests.info
-    told = []
+    losses = []
     for column, what in (
         ("session", "the session of {}"),
         ("elapsed_s", "the latency of {}"),
         ("prefix", "the prefix blocks of {}"),
     ):
-        held = len(frame) - frame[column].null_count()
-        if column not in keeps and held:
-            told.append(f"{what.format(counted(held, 'request'))}: the format has no place for it")
+        filled = len(frame) - frame[column].null_count()
+        if column not in keeps and filled:
+            losses.append(f"{what.format(counted(filled, 'request'))}: the format has no place for it")
     failed = int(frame["failed"].sum())
     if "failed" not in keeps and failed:
-        told.append(f"which {counted(failed, 'request')} failed: the format does not tell them from others")
+        losses.append(f"which {counted(failed, 'request')} failed: the format has no mark for failures")
     for column in ("service", "model"):
         names = sorted(frame[column].drop_nulls().unique().to_list())
         if column not in keeps and names:
             more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-            told.append(f"the {column} of each request ({', '.join(names[:NAMES_SHOWN])}{more})")
+            losses.append(f"the {column} of each request ({', '.join(names[:NAMES_SHOWN])}{more})")
     if not dated and info.day0 is not None:
-        told.append(f"the date: day 0 was {info.day0.isoformat()}")
+        losses.append(f"the date: day 0 was {info.day0.isoformat()}")
     if per_s is not None:
         at = frame["arrival_s"].to_numpy() * per_s
-        off = int((np.abs(at - np.round(at)) > WHOLE + 4 * np.spacing(np.abs(at))).sum())
+        off = int((np.abs(at - np.round(at)) > STEP_TOLERANCE + 4 * np.spacing(np.abs(at))).sum())
         if off:
-            told.append(f"time below {1 / per_s:g} s: {counted(off, 'stamp')} rounded to the nearest step")
+            losses.append(f"time below {1 / per_s:g} s: {counted(off, 'stamp')} rounded to the nearest step")
     if info.synthetic:
-        told.append("that it is synthetic: only the file's name can say so")
-    return told
+        losses.append("that it is synthetic: only the file's name can say so")
+    return losses

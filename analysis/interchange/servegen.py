@@ -93,10 +93,10 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
     ]
     if unfitted:
         few = counted(unfitted, "window")
-        lost.append(f"that {few} had too few gaps for a fit: the client's median shape stands there")
+        lost.append(f"that {few} had too few gaps for a fit: they get the client's median shape")
     for part, (_, _, label) in zip(parts, laws, strict=True):
         if label != (own := part.label):
-            lost.append(f"the lengths of {own}, too few for a law: those of {label} stand there")
+            lost.append(f"the lengths of {own}, too few for a law: it gets those of {label}")
     source = f"{file.source.name}{', synthetic' if file.source.synthetic else ''}"
     text = [f"Client windows of {source}, made by burstlens.", *clients, *(f"lost: {each}" for each in lost)]
     write_text("\n".join(text) + "\n", out / "README.txt")
@@ -106,9 +106,9 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
 def _shares(law: Marginal) -> dict[int, float]:
     """Shares by token count, summing to 1."""
     share = np.diff(law.cumulative, prepend=0.0) / law.cumulative[-1]
-    kept = share > SMALLEST
-    share = share[kept] / share[kept].sum()
-    return dict(zip(law.values[kept].tolist(), share.tolist(), strict=True))
+    mask = share > SMALLEST
+    share = share[mask] / share[mask].sum()
+    return dict(zip(law.values[mask].tolist(), share.tolist(), strict=True))
 
 
 def is_servegen(path: Path) -> bool:
@@ -232,19 +232,19 @@ def _window_s(folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]]) 
 
 def _window(row: Mapping[str, Any], window_s: float) -> dict[str, Any]:
     """A window as the schema has it."""
-    held = row["pattern"] != "" and row["rate_rps"] > 0
-    shape, scale = (row["shape"], row["scale"]) if held else (None, None)
-    if held and row["pattern"] == "Weibull":
+    fitted = row["pattern"] != "" and row["rate_rps"] > 0
+    shape, scale = (row["shape"], row["scale"]) if fitted else (None, None)
+    if fitted and row["pattern"] == "Weibull":
         shape = 1 / _weibull_cv2(row["shape"])
         scale = 1 / (shape * row["rate_rps"])
     return {
         "start_s": row["start_s"],
-        "n": round(row["rate_rps"] * window_s) if held else 0,
-        "rate_rps": row["rate_rps"] if held else 0.0,
+        "n": round(row["rate_rps"] * window_s) if fitted else 0,
+        "rate_rps": row["rate_rps"] if fitted else 0.0,
         "shape": shape,
         "rate": 1 / scale if scale else None,
         "scale": scale,
-        "cv": row["cv"] if held else None,
+        "cv": row["cv"] if fitted else None,
         "shape_interval": None,
         "flags": ["not_gamma"] if row["pattern"] == "Weibull" else [],
     }
@@ -299,14 +299,14 @@ def _fitted(
         tables = describe_lengths(trace).tables()
     finally:
         trace.engine.close()
-    kept = ("zipf", "fits", "parameters", "joint", "joint_grid")
+    written = ("zipf", "fits", "parameters", "joint", "joint_grid")
     only = len(clients) == 1
     out = {}
     for number in clients:
         of = pl.col("selection") == ("all" if only else str(number))
         out[number] = {
             name: tables[name].filter(of).drop("selection", "service", "model", strict=False).to_dicts()
-            for name in kept
+            for name in written
         }
     return out
 
@@ -314,10 +314,12 @@ def _fitted(
 def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> list[Marginal]:
     """Shares of request and of response tokens over all windows, each stretch by its requests."""
     try:
-        said = {int(start): shares for start, shares in json.loads(path.read_text("utf-8")).items()}
+        shares_by_start = {
+            int(start): shares for start, shares in json.loads(path.read_text("utf-8")).items()
+        }
         parsed = {
             start: [_parsed(shares[name]) for name in FIELDS]
-            for start, shares in said.items()
+            for start, shares in shares_by_start.items()
             if all(name in shares for name in FIELDS)
         }
     except OSError as fault:
@@ -330,8 +332,8 @@ def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> lis
     starts = sorted(parsed)
     weight = dict.fromkeys(starts, 0.0)
     for row in rows:
-        held = [start for start in starts if start <= row["start_s"]]
-        weight[held[-1] if held else starts[0]] += row["rate_rps"] * window_s
+        earlier = [start for start in starts if start <= row["start_s"]]
+        weight[earlier[-1] if earlier else starts[0]] += row["rate_rps"] * window_s
     laws = []
     for side in range(len(FIELDS)):
         total: dict[int, float] = {}
@@ -348,8 +350,8 @@ def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> lis
 
 def _parsed(text: Any) -> tuple[Integers, Array]:
     """Values and shares of `{12: 0.5, 13: 0.5}`; never evaluated as code."""
-    said = ast.literal_eval(text) if isinstance(text, str) else text
-    pairs = sorted((int(value), float(share)) for value, share in said.items())
+    share_by_tokens = ast.literal_eval(text) if isinstance(text, str) else text
+    pairs = sorted((int(value), float(share)) for value, share in share_by_tokens.items())
     return np.array([value for value, _ in pairs], dtype=np.int64), np.array([share for _, share in pairs])
 
 

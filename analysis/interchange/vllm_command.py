@@ -40,8 +40,8 @@ def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> 
         f"--burstiness {window.shape:.6g}"
     )
     lost = [
-        f"every window but the one from {window.start_s / HOUR_S:.2f} h: one rate and one shape hold all "
-        "the time",
+        f"every window but the one from {window.start_s / HOUR_S:.2f} h: one rate and one shape apply "
+        "all the time",
         "the laws of lengths: every request has the mean length, and every response",
         "sessions and failures",
     ]

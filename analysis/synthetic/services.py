@@ -136,10 +136,10 @@ def _session_sizes(n: int, rng: np.random.Generator) -> Integers:
     tail = sizes > len(head)
     sizes[tail] = len(head) + rng.geometric(1 / (tail_mean - len(head)), int(tail.sum()))
     total = np.cumsum(sizes)
-    held = int(np.searchsorted(total, n)) + 1 if n else 0
-    sizes = sizes[:held]
-    if held:
-        sizes[-1] -= total[held - 1] - n
+    n_full = int(np.searchsorted(total, n)) + 1 if n else 0
+    sizes = sizes[:n_full]
+    if n_full:
+        sizes[-1] -= total[n_full - 1] - n
     return sizes
 
 

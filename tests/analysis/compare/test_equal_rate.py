@@ -34,8 +34,8 @@ DAY_S = 86_400
 
 
 def test_difference_of_symmetric_intervals_adds_their_squares() -> None:
-    apart = difference(Interval(5.0, 2.0, 8.0), Interval(1.0, -3.0, 5.0))
-    assert (apart.value, apart.low, apart.high) == (4.0, -1.0, 9.0)
+    contrast = difference(Interval(5.0, 2.0, 8.0), Interval(1.0, -3.0, 5.0))
+    assert (contrast.value, contrast.low, contrast.high) == (4.0, -1.0, 9.0)
 
 
 def test_difference_of_skewed_estimates_holds_the_truth_95_times_of_100() -> None:
@@ -99,8 +99,8 @@ def test_a_trace_is_as_bursty_as_its_own_thinned_copy() -> None:
     n = 72 * 14
     rate = np.exp(rng.normal(-2, 0.6, n))
     times = sample_arrivals(np.arange(n) * 1200.0, np.ones(n), rate, 1200.0, rng)
-    kept = times[rng.random(len(times)) < 0.3]
-    found = list(outcomes(_said(times), _said(kept)))
+    thinned = times[rng.random(len(times)) < 0.3]
+    found = list(outcomes(characterization_of(times), characterization_of(thinned)))
     rates = [each for each in found if each.measure == RATE]
     assert [each.width_s for each in rates] == [1, 10, 60, 600, 3600]
     assert all(each.outcome == UNTOLD for each in rates if each.width_s and each.width_s >= 60)
@@ -116,7 +116,7 @@ def test_a_trace_run_at_another_speed_is_as_bursty_by_gaps_and_by_equal_counts()
     times = sample_arrivals(np.arange(n) * 1200.0, np.full(n, 0.4), np.full(n, 0.02), 1200.0, rng)
     found = {
         (each.measure, each.mean_count): each
-        for each in outcomes(_said(times), _said(times / 10, digits=1))
+        for each in outcomes(characterization_of(times), characterization_of(times / 10, digits=1))
         if each.measure in (GAPS, COUNTS)
     }
     assert (GAPS, None) in found
@@ -127,19 +127,21 @@ def test_a_trace_run_at_another_speed_is_as_bursty_by_gaps_and_by_equal_counts()
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_bursty_gaps_are_told_from_poisson_gaps_at_every_measure(swapped: bool) -> None:
+def test_bursty_gaps_differ_from_poisson_gaps_at_every_measure(swapped: bool) -> None:
     rng = np.random.default_rng(3)
     n = 72 * 8
     pair = [
-        _said(sample_arrivals(np.arange(n) * 1200.0, np.full(n, shape), np.full(n, rate), 1200.0, rng))
+        characterization_of(
+            sample_arrivals(np.arange(n) * 1200.0, np.full(n, shape), np.full(n, rate), 1200.0, rng)
+        )
         for shape, rate in ((0.3, 0.05), (1.0, 0.2))
     ]
     found = list(outcomes(*(pair[::-1] if swapped else pair)))
-    told = {(each.measure, each.width_s): each.outcome for each in found}
+    by_measure = {(each.measure, each.width_s): each.outcome for each in found}
     expected = LOWER if swapped else HIGHER
-    assert told[GAPS, None] == expected
-    assert told[LOCAL_GAPS, None] == expected
-    assert told[RATE, 60] == expected
+    assert by_measure[GAPS, None] == expected
+    assert by_measure[LOCAL_GAPS, None] == expected
+    assert by_measure[RATE, 60] == expected
     assert all(each.outcome != (HIGHER if swapped else LOWER) for each in found)
     assert all(each.decides for each in found)
 
@@ -151,10 +153,10 @@ def test_a_week_is_not_called_burstier_than_an_hour_for_its_nights() -> None:
     awake = (np.arange(n) % 72) >= 24
     week = sample_arrivals(np.arange(n) * 1200.0, np.ones(n), np.where(awake, 0.2, 0.001), 1200.0, rng)
     hour = np.cumsum(rng.exponential(1 / 0.5, 1800))
-    found = list(outcomes(_said(week), _said(hour)))
-    by_whole = [each for each in found if each.scope == "whole record" and each.measure == RATE]
-    assert any(each.outcome == HIGHER for each in by_whole)
-    assert not any(each.decides for each in by_whole)
+    found = list(outcomes(characterization_of(week), characterization_of(hour)))
+    of_record = [each for each in found if each.scope == "whole record" and each.measure == RATE]
+    assert any(each.outcome == HIGHER for each in of_record)
+    assert not any(each.decides for each in of_record)
     fair = [each for each in found if each.decides]
     assert {each.measure for each in fair} == {LOCAL_GAPS, RATE}
     assert {each.scope for each in fair if each.measure == RATE} == {"inside stretches of 10 minutes"}
@@ -166,7 +168,7 @@ def test_records_of_a_week_and_of_a_month_are_compared_as_wholes() -> None:
     rng = np.random.default_rng(4)
     week, month = (np.cumsum(rng.exponential(60.0, days * 1440)) for days in (7, 28))
     inside = week[week < 7 * DAY_S - 100]
-    found = list(outcomes(_said(inside), _said(month)))
+    found = list(outcomes(characterization_of(inside), characterization_of(month)))
     assert all(each.decides for each in found)
     assert {each.scope for each in found if each.measure == RATE} == {"whole record"}
 
@@ -187,7 +189,7 @@ def test_median_shape_leaves_out_windows_that_tell_none() -> None:
 
 def test_interval_of_the_median_shape_holds_it_95_times_of_100() -> None:
     rng = np.random.default_rng(6)
-    held = 0
+    n_covered = 0
     for _ in range(400):
         shape = np.exp(rng.normal(0, 0.5, 25))
         frame = pl.DataFrame({"shape_raw": shape, "shape": shape}).with_columns(
@@ -196,11 +198,11 @@ def test_interval_of_the_median_shape_holds_it_95_times_of_100() -> None:
         found, n = median_shape(frame)
         assert found is not None
         assert n == 25
-        held += found.low <= 1 <= found.high
-    assert 0.93 < held / 400 < 0.99
+        n_covered += found.low <= 1 <= found.high
+    assert 0.93 < n_covered / 400 < 0.99
 
 
-def _said(times: np.ndarray, digits: int = 0) -> Characterization:
+def characterization_of(times: np.ndarray, digits: int = 0) -> Characterization:
     """Arrivals and burstiness of a trace with these arrival times, stamped to so many decimal digits."""
     trace = trace_of(times, digits)
     arrivals = describe_arrivals(trace)

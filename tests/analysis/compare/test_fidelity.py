@@ -33,16 +33,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return folder
 
 
-def outcomes(told: Any) -> dict[str, bool | None]:
-    rows = told.to_frame().filter(pl.col("selection") == "all").select("statistic", "agrees").rows()
+def outcomes(result: Any) -> dict[str, bool | None]:
+    rows = result.to_frame().filter(pl.col("selection") == "all").select("statistic", "agrees").rows()
     return dict(rows)
 
 
 def test_a_trace_agrees_with_itself_in_everything(folder: Any) -> None:
-    told = bl.compare(folder / "source.parquet", folder / "source.parquet")
-    assert told.agrees
-    assert (told.to_frame()["difference"] == 0).all()
-    assert told.synthetic == ("source", "source")
+    result = bl.compare(folder / "source.parquet", folder / "source.parquet")
+    assert result.agrees
+    assert (result.to_frame()["difference"] == 0).all()
+    assert result.synthetic == ("source", "source")
 
 
 def test_what_was_changed_differs_and_nothing_else(folder: Any) -> None:
@@ -55,20 +55,20 @@ def test_what_was_changed_differs_and_nothing_else(folder: Any) -> None:
 
 def test_a_draw_from_its_parameters_has_the_rate_and_lengths_of_its_source(folder: Any) -> None:
     bl.fit(folder / "source.parquet", folder / "parameters.json")
-    told = bl.compare(folder / "source.parquet", folder / "parameters.json", seed=2)
-    found = outcomes(told)
+    result = bl.compare(folder / "source.parquet", folder / "parameters.json", seed=2)
+    found = outcomes(result)
     for name in ("arrival rate, 1/s", "rate variation in bins of 1 hour", "distribution of response tokens"):
         assert found[name] is True
-    assert any("drawn by its laws, seed 2" in note for note in told.notes)
+    assert any("drawn by its laws, seed 2" in note for note in result.notes)
 
 
-def test_two_runs_are_told_apart_by_their_folders(tmp_path: Any) -> None:
+def test_two_runs_are_named_by_their_folders(tmp_path: Any) -> None:
     for seed, name in enumerate(("before", "after")):
         load = bl.workload("shape=0.5,scale=2,exponent=1.1", first=100, seed=seed)
         bl.simulate(load, "llama-2-13b-a100", tmp_path / name)
-    told = bl.compare(tmp_path / "before", tmp_path / "after")
-    assert (told.part.one, told.part.other) == told.synthetic == ("before", "after")
-    assert "statistics of after agree with before" in " ".join(told.part.sentences())
+    result = bl.compare(tmp_path / "before", tmp_path / "after")
+    assert (result.part.one, result.part.other) == result.synthetic == ("before", "after")
+    assert "statistics of after agree with before" in " ".join(result.part.sentences())
 
 
 def test_turns_are_compared_where_only_one_trace_has_a_second_service(folder: Any) -> None:
@@ -81,8 +81,8 @@ def test_turns_are_compared_where_only_one_trace_has_a_second_service(folder: An
     calls = talk.head(80).with_columns(service=pl.lit("api"), session=pl.lit(None, pl.String))
     for name, frame in {"alone": talk, "both": pl.concat([talk, calls]).sort("arrival_s")}.items():
         write_trace(frame, folder / f"{name}.parquet", replace(source.info, name=name, rows=len(frame)))
-    told = bl.compare(folder / "alone.parquet", folder / "both.parquet").to_frame()
-    turns = told.filter(pl.col("statistic").str.starts_with("turns: "))
+    result = bl.compare(folder / "alone.parquet", folder / "both.parquet").to_frame()
+    turns = result.filter(pl.col("statistic").str.starts_with("turns: "))
     assert "conversation" in set(turns["selection"])
     assert turns.filter(pl.col("selection") == "conversation")["agrees"].all()
 
@@ -92,8 +92,8 @@ def test_what_cannot_be_compared_is_refused_in_one_line(folder: Any, traces: Any
     few.write_text("arrival_s,request_tokens,response_tokens\n0,5,5\n9,5,5\n")
     with pytest.raises(bl.BurstlensError, match=r"few\.csv: 2 requests, too few to compare; 50 are needed"):
         bl.compare(folder / "source.parquet", few)
-    told = bl.compare(folder / "source.parquet", traces("maf2_azure_functions_2021_200.csv"))
-    assert "distribution of request tokens: not told by maf2_azure_functions_2021_200." in told.part.missing
+    result = bl.compare(folder / "source.parquet", traces("maf2_azure_functions_2021_200.csv"))
+    assert "distribution of request tokens: unknown for maf2_azure_functions_2021_200." in result.part.missing
 
 
 def test_the_block_test_keeps_its_level_where_neighbours_are_alike_and_finds_a_shift() -> None:
@@ -105,6 +105,6 @@ def test_the_block_test_keeps_its_level_where_neighbours_are_alike_and_finds_a_s
 
     p_values = [block_test(series(3000, 0), series(2000, 0), rng)[1] for _ in range(40)]
     assert sum(p < 0.05 for p in p_values) <= 7
-    apart, p = block_test(series(3000, 0), series(2000, 0.5), rng)
+    distance, p = block_test(series(3000, 0), series(2000, 0.5), rng)
     assert p < 0.05
-    assert 0.1 < apart < 0.3
+    assert 0.1 < distance < 0.3

@@ -49,8 +49,8 @@ def together(real: dict[str, Characterization]) -> Comparison:
     return compare_traces(list(real.values()))
 
 
-def test_table_1_of_the_real_traces_is_told_by_what_they_hold(together: Comparison) -> None:
-    held = {(row["trace"], row["property"]): row["held"] == "yes" for row in together.coverage.to_dicts()}
+def test_table_1_of_the_real_traces_follows_from_their_columns(together: Comparison) -> None:
+    coverage = {(row["trace"], row["property"]): row["held"] == "yes" for row in together.coverage.to_dicts()}
     expected = {
         "burstgpt_1_first7days": {REQUESTS, RESPONSES, FAILURES},
         "maf2_azure_functions_2021_200": set(),
@@ -58,30 +58,30 @@ def test_table_1_of_the_real_traces_is_told_by_what_they_hold(together: Comparis
         "mooncake_conversation_trace": {REQUESTS, RESPONSES},
         "burstgpt_3_first400": set(PROPERTIES),
     }
-    assert held == {(t, p): p in has for t, has in expected.items() for p in PROPERTIES}
+    assert coverage == {(t, p): p in has for t, has in expected.items() for p in PROPERTIES}
     assert together.coverage["why"].str.len_chars().min() > 10  # type: ignore[operator]
-    said = " ".join(together.sentences())
-    assert "burstgpt_3_first400 holds all that Table 1 of the paper asks for" in said
-    assert "burstgpt_1_first7days lacks conversation patterns." in said
+    text = " ".join(together.sentences())
+    assert "burstgpt_3_first400 has all that Table 1 of the paper asks for" in text
+    assert "burstgpt_1_first7days lacks conversation patterns." in text
 
 
 def test_measures_are_those_of_the_parts(together: Comparison, real: dict[str, Characterization]) -> None:
-    for said in real.values():
-        row = _row(together.measures, trace=said.info.name, selection="all")
-        assert row["rows"] == said.info.rows
-        assert row["covered_s"] == said.part(Volume).observed_s
-        size = _row(said.part(Volume).sizes, selection="all")
+    for characterization in real.values():
+        row = _row(together.measures, trace=characterization.info.name, selection="all")
+        assert row["rows"] == characterization.info.rows
+        assert row["covered_s"] == characterization.part(Volume).observed_s
+        size = _row(characterization.part(Volume).sizes, selection="all")
         assert row["rate_rps_low"] == size["rate_rps_low"] < row["rate_rps"] < row["rate_rps_high"]
         assert row["rate_rps"] == pytest.approx(row["rows"] / row["covered_s"], rel=0.01)
-        assert row["cv"] == _row(said.part(Burstiness).gaps, selection="all")["cv"]
-        minute = _row(said.part(Burstiness).dispersion, selection="all", width_s=60.0)
+        assert row["cv"] == _row(characterization.part(Burstiness).gaps, selection="all")["cv"]
+        minute = _row(characterization.part(Burstiness).dispersion, selection="all", width_s=60.0)
         assert row["idc_60s"] == minute["idc"]
         assert row["rate_cv2_60s"] == pytest.approx((minute["idc"] - 1) / minute["mean_count"])
-        lengths = said.part(Lengths).frames["quantiles"].filter(pl.col("selection") == "all")
+        lengths = characterization.part(Lengths).frames["quantiles"].filter(pl.col("selection") == "all")
         assert lengths.is_empty() == (row["request_tokens_p50"] is None)
-        for told in lengths.to_dicts():
-            assert row[f"{told['column']}_tokens_p50"] == told["p50"]
-        if not said.info.has_failures:
+        for quantiles in lengths.to_dicts():
+            assert row[f"{quantiles['column']}_tokens_p50"] == quantiles["p50"]
+        if not characterization.info.has_failures:
             assert row["failure_rate"] is None
 
 
@@ -99,7 +99,7 @@ def test_quantiles_and_failures_of_the_week_equal_plain_polars(
     assert row["failure_rate_low"] < row["failure_rate"] < row["failure_rate_high"]
 
 
-def test_services_of_a_trace_stand_beside_the_whole(together: Comparison) -> None:
+def test_services_of_a_trace_are_compared_too(together: Comparison) -> None:
     week = together.measures.filter(pl.col("trace") == "burstgpt_1_first7days")
     assert week["selection"].to_list() == ["all", "api", "conversation"]
     assert week["rows"][0] == week["rows"][1:].sum()
@@ -123,18 +123,20 @@ def test_the_sample_of_functions_is_burstier_than_the_week_and_the_verdict_says_
     assert verdict_maf(together) == verdict_maf(both)
 
 
-def test_even_functions_are_told_to_be_much_less_bursty() -> None:
+def test_even_functions_are_much_less_bursty() -> None:
     """The paper's claim on planted traces of the same length: it agrees where it is true."""
     rng = np.random.default_rng(1)
     n = 72 * 8
     storms = np.exp(rng.normal(-3.5, 1.0, n))
     burst = sample_arrivals(np.arange(n) * 1200.0, np.full(n, 0.3), storms, 1200.0, rng)
     even = sample_arrivals(np.arange(n) * 1200.0, np.full(n, 1.0), np.full(n, 0.2), 1200.0, rng)
-    said = [
-        _said(_requests(burst), name="bursty", format="burstgpt"),
-        _said(_requests(even, tokens=False), name="even", format="azure_functions_2021", has_tokens=False),
+    characterizations = [
+        characterization_of(_requests(burst), name="bursty", format="burstgpt"),
+        characterization_of(
+            _requests(even, tokens=False), name="even", format="azure_functions_2021", has_tokens=False
+        ),
     ]
-    comparison = compare_traces(said)
+    comparison = compare_traces(characterizations)
     verdict, value, why = verdict_maf(comparison)
     assert verdict == "agrees"
     assert "0 higher" in why
@@ -142,12 +144,12 @@ def test_even_functions_are_told_to_be_much_less_bursty() -> None:
     assert not comparison.missing
     reversed_roles = [
         replace(one, info=replace(one.info, format=other.info.format))
-        for one, other in zip(said, said[::-1], strict=True)
+        for one, other in zip(characterizations, characterizations[::-1], strict=True)
     ]
     assert verdict_maf(compare_traces(reversed_roles))[0] == "differs"
 
 
-def test_without_both_kinds_of_trace_the_claim_cannot_be_told(real: dict[str, Characterization]) -> None:
+def test_without_both_kinds_of_trace_there_is_no_verdict(real: dict[str, Characterization]) -> None:
     assert verdict_maf(compare_traces([real["week"], real["azure"]])) == (
         "cannot tell", "", "It takes an Azure Functions trace on the same page.",
     )  # fmt: skip
@@ -159,7 +161,9 @@ def test_without_both_kinds_of_trace_the_claim_cannot_be_told(real: dict[str, Ch
 
 def test_a_synthetic_burstgpt_is_named_as_such(real: dict[str, Characterization]) -> None:
     """It stands in where there is no recorded one, and only then."""
-    synthetic = _said(_requests(np.arange(0.0, 4000.0, 3.0)), name="made", format="synthetic", synthetic=True)
+    synthetic = characterization_of(
+        _requests(np.arange(0.0, 4000.0, 3.0)), name="made", format="synthetic", synthetic=True
+    )
     comparison = compare_traces([synthetic, real["functions"]])
     assert comparison.traces["trace"][0] == "made (synthetic)"
     assert verdict_maf(comparison)[2].endswith("The BurstGPT here is synthetic.")
@@ -177,7 +181,7 @@ def test_one_trace_alone_is_described_and_compared_with_nothing(real: dict[str, 
     assert none.sentences() == []
 
 
-def test_a_trace_beside_itself_is_told_from_itself_by_name_only(real: dict[str, Characterization]) -> None:
+def test_a_trace_and_itself_differ_by_name_only(real: dict[str, Characterization]) -> None:
     twice = compare_traces([real["azure"], real["azure"]])
     assert twice.traces["trace"].to_list() == ["azure_llm_2023_conv", "azure_llm_2023_conv (2)"]
     assert (twice.pairs["outcome"] == "cannot tell").all()
@@ -185,23 +189,23 @@ def test_a_trace_beside_itself_is_told_from_itself_by_name_only(real: dict[str, 
 
 
 def test_more_traces_than_four_are_each_compared_with_the_first(together: Comparison) -> None:
-    said = [sentence for sentence in together.sentences() if sentence.startswith("At equal mean rate")]
-    assert len(said) == 4
-    assert all("burstgpt_1_first7days" in sentence for sentence in said)
+    sentences = [sentence for sentence in together.sentences() if sentence.startswith("At equal mean rate")]
+    assert len(sentences) == 4
+    assert all("burstgpt_1_first7days" in sentence for sentence in sentences)
     assert together.pairs.select("trace", "other").unique().height == 10
 
 
-def test_counts_per_minute_are_compared_by_minute_and_said_to_be_counts() -> None:
+def test_counts_per_minute_are_compared_by_minute_and_marked_as_counts() -> None:
     rng = np.random.default_rng(5)
     times = np.sort(rng.uniform(0, 2 * 86_400, 6000))
-    said = [
-        _said(_requests(times), name="fine", format="burstgpt"),
-        _said(
+    characterizations = [
+        characterization_of(_requests(times), name="fine", format="burstgpt"),
+        characterization_of(
             _requests(np.floor(times / 60) * 60, tokens=False),
             name="counts", format="azure_functions_2019", spread=True, has_tokens=False,
         ),
     ]  # fmt: skip
-    comparison = compare_traces(said)
+    comparison = compare_traces(characterizations)
     assert any("counts requests per minute" in sentence for sentence in comparison.missing)
     row = _row(comparison.measures, trace="counts", selection="all")
     assert row["cv"] is None
@@ -212,15 +216,17 @@ def test_counts_per_minute_are_compared_by_minute_and_said_to_be_counts() -> Non
 
 def test_what_a_log_does_not_say_is_not_assumed() -> None:
     """Neither tokens nor models nor a known format: nobody knows whether a language model was asked."""
-    said = _said(_requests(np.arange(0.0, 4000.0, 2.0), tokens=False), format="canonical", has_tokens=False)
-    coverage = compare_traces([said]).coverage
+    characterization = characterization_of(
+        _requests(np.arange(0.0, 4000.0, 2.0), tokens=False), format="canonical", has_tokens=False
+    )
+    coverage = compare_traces([characterization]).coverage
     assert _row(coverage, property=REQUESTS)["held"] == "cannot tell"
     assert _row(coverage, property=CONVERSATIONS)["held"] == "no"
     assert _row(coverage, property=RESPONSES)["held"] == "no"
 
 
 def test_a_handful_of_requests_is_no_error(real: dict[str, Characterization]) -> None:
-    few = compare_traces([_said(_requests(np.array([0.0, 30.0, 31.0]))), real["week"]])
+    few = compare_traces([characterization_of(_requests(np.array([0.0, 30.0, 31.0]))), real["week"]])
     assert few.measures["rows"][0] == 3
     assert all(np.isfinite(row["value"]) for row in few.pairs.to_dicts())
 
@@ -258,7 +264,7 @@ def _requests(times: Sequence[float] | np.ndarray, tokens: bool = True) -> pl.Da
     )
 
 
-def _said(frame: pl.DataFrame, **known: Any) -> Characterization:
+def characterization_of(frame: pl.DataFrame, **known: Any) -> Characterization:
     """The characterization of planted requests; `known` are fields of its identity."""
     info = TraceInfo(
         "planted", "planted", (), len(frame), 0, 0, 1.0, date(2024, 1, 1), False, has_failures=False
@@ -266,6 +272,6 @@ def _said(frame: pl.DataFrame, **known: Any) -> Characterization:
     trace: Trace = open_frame(frame, replace(info, **known))
     # What the file's columns cannot tell is told by its identity.
     trace = replace(trace, info=replace(trace.info, **known))
-    said = characterize(trace)
+    characterization = characterize(trace)
     trace.engine.close()
-    return said
+    return characterization

@@ -27,8 +27,8 @@ def made() -> tuple[Forecasts, Characterization]:
 def test_windows_are_the_held_out_bins_with_the_rates_forecast(
     made: tuple[Forecasts, Characterization],
 ) -> None:
-    part, said = made
-    content = forecast_parameters(part, said)
+    part, characterization = made
+    content = forecast_parameters(part, characterization)
     validate(content, "the forecast")
     assert content["window_s"] == 600.0
     assert content["source"]["synthetic"]
@@ -38,7 +38,7 @@ def test_windows_are_the_held_out_bins_with_the_rates_forecast(
     assert [w["start_s"] for w in windows] == counts["start_s"].to_list()
     np.testing.assert_allclose([w["rate_rps"] * 600.0 for w in windows], counts["forecast"])
     assert one["selection"]["start_s"] == 3 * 86_400.0
-    fitted = said.part(Arrivals).windows.filter(
+    fitted = characterization.part(Arrivals).windows.filter(
         pl.col("selection") == "conversation", pl.col("start_s") + 1200 <= 3 * 86_400.0
     )
     noon = fitted.filter((pl.col("start_s") // 3600) % 24 == 12, pl.col("shape").is_finite())["shape"]
@@ -49,8 +49,8 @@ def test_windows_are_the_held_out_bins_with_the_rates_forecast(
 
 
 def test_load_drawn_from_it_has_the_forecast_s_rates(made: tuple[Forecasts, Characterization]) -> None:
-    part, said = made
-    content = forecast_parameters(part, said)
+    part, characterization = made
+    content = forecast_parameters(part, characterization)
     windows = content["selections"][0]["arrivals"]["windows"]
     expected = np.array([w["rate_rps"] for w in windows]) * 600.0
     drawn = [from_parameters(content, seed=seed) for seed in range(20)]

@@ -11,7 +11,7 @@ import pytest
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.core.units import DAY_S, HOUR_S
 from burstlens.analysis.forecast.models import forecasters
-from burstlens.analysis.forecast.part import Forecasts, chosen, describe_forecast
+from burstlens.analysis.forecast.part import Forecasts, describe_forecast, selections_of
 from burstlens.analysis.forecast.scores import COVERAGE, calibrated, covered, errors, pinball, skill
 from burstlens.analysis.forecast.series import FEATURES, load_series
 from burstlens.analysis.forecast.tables import ROLLING
@@ -29,12 +29,12 @@ def arrivals(mean_per_bin: np.ndarray, bin_s: float, rng: np.random.Generator) -
 
 
 def test_errors_by_hand() -> None:
-    told = errors(np.array([1.0, 2.0, 3.0, 6.0]), np.array([2.0, 2.0, 2.0, 4.0]))
-    assert told["mae"] == pytest.approx(1.0)
-    assert told["nmae"] == pytest.approx(1 / 3)
+    scores = errors(np.array([1.0, 2.0, 3.0, 6.0]), np.array([2.0, 2.0, 2.0, 4.0]))
+    assert scores["mae"] == pytest.approx(1.0)
+    assert scores["nmae"] == pytest.approx(1 / 3)
     # Squares of the misses 1, 0, 1, 4; the variance is 3.5, the mean square 12.5.
-    assert told["nmse_variance"] == pytest.approx(1.5 / 3.5)
-    assert told["nmse_mean_square"] == pytest.approx(1.5 / 12.5)
+    assert scores["nmse_variance"] == pytest.approx(1.5 / 3.5)
+    assert scores["nmse_mean_square"] == pytest.approx(1.5 / 12.5)
 
 
 def test_pinball_and_coverage_by_hand() -> None:
@@ -55,15 +55,15 @@ def test_skill_of_half_the_error_is_a_half() -> None:
 @pytest.mark.parametrize("point", [True, False])
 def test_conformal_bands_of_alike_bins_cover_what_they_say(point: bool) -> None:
     rng = np.random.default_rng(1)
-    held = []
+    coverages = []
     for _ in range(200):
         seen, new = rng.gamma(4.0, 25.0, size=(2, 400))
         ends = (100.0, 100.0) if point else (60.0, 130.0)
         low, high = (np.full(400, end) for end in ends)
         band = calibrated(seen, low, high, low, high)
         assert band is not None
-        held.append(covered(new, *band))
-    assert np.mean(held) == pytest.approx(COVERAGE, abs=0.01)
+        coverages.append(covered(new, *band))
+    assert np.mean(coverages) == pytest.approx(COVERAGE, abs=0.01)
 
 
 def test_too_few_bins_calibrate_no_band() -> None:
@@ -102,10 +102,10 @@ def test_bands_of_the_planted_pattern_cover_about_what_they_say(planted: Forecas
 
 def test_white_noise_has_no_skill(make_trace: MakeTrace) -> None:
     trace = make_trace(arrivals(np.full(6 * 96, 20.0), 900.0, np.random.default_rng(3)))
-    said = describe_forecast(trace, bins_s=[900.0])
-    verdict = said.verdicts.filter(pl.col("target") == "requests").row(0, named=True)
+    part = describe_forecast(trace, bins_s=[900.0])
+    verdict = part.verdicts.filter(pl.col("target") == "requests").row(0, named=True)
     assert not verdict["forecastable"]
-    assert any("cannot be forecast" in text for text in said.sentences())
+    assert any("cannot be forecast" in text for text in part.sentences())
 
 
 def test_the_future_changes_neither_features_nor_forecasts_of_the_past(make_trace: MakeTrace) -> None:
@@ -117,7 +117,7 @@ def test_the_future_changes_neither_features_nor_forecasts_of_the_past(make_trac
     other = np.sort(np.floor(rng.uniform(now_s, future[-1], len(future) * 3)))
     other[-1] = future[-1]
 
-    def told(arrival_s: np.ndarray) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:
+    def features_and_forecasts(arrival_s: np.ndarray) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:
         n = len(arrival_s)
         tokens = np.r_[np.arange(len(past)) % 90 + 1, rng.integers(1, 900, n - len(past))]
         trace = make_trace(arrival_s, request_tokens=tokens)
@@ -135,7 +135,10 @@ def test_the_future_changes_neither_features_nor_forecasts_of_the_past(make_trac
             },
         )
 
-    (features, forecasts), (same, again) = told(stamps), told(np.r_[past, other])
+    (features, forecasts), (same, again) = (
+        features_and_forecasts(stamps),
+        features_and_forecasts(np.r_[past, other]),
+    )
     assert features.equals(same)
     assert forecasts.keys() == again.keys()
     assert len(forecasts) == 3 * 8
@@ -182,7 +185,7 @@ def test_no_feature_reaches_over_a_hole(make_trace: MakeTrace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "words"),
     [
         ({"bins_s": [10 * DAY_S]}, "no whole bin of 10d"),
         ({"bins_s": [6 * HOUR_S]}, "bins of 6h"),
@@ -191,27 +194,27 @@ def test_no_feature_reaches_over_a_hole(make_trace: MakeTrace) -> None:
     ],
 )
 def test_what_cannot_be_forecast_is_one_clear_line(
-    make_trace: MakeTrace, asked: dict[str, Any], words: str
+    make_trace: MakeTrace, options: dict[str, Any], words: str
 ) -> None:
     trace = make_trace(np.arange(0, 2 * DAY_S, 60.0))
-    with pytest.raises(BurstlensError, match=words) as told:
-        describe_forecast(trace, **asked)
-    assert "\n" not in str(told.value)
+    with pytest.raises(BurstlensError, match=words) as error:
+        describe_forecast(trace, **options)
+    assert "\n" not in str(error.value)
 
 
 def test_the_real_week_is_forecast_as_well_as_the_paper_has_it(week_forecast: Forecasts) -> None:
     """Five days against two, the paper's features and model: the paper has 0.66 and 0.32 on its own days."""
-    said = week_forecast
-    minute = said.score("conversation", "requests", 60.0, "xgboost_squared")
-    ten = said.score("conversation", "requests", 600.0, "xgboost_squared")
+    part = week_forecast
+    minute = part.score("conversation", "requests", 60.0, "xgboost_squared")
+    ten = part.score("conversation", "requests", 600.0, "xgboost_squared")
     assert minute["nmae"] <= 0.54
     assert ten["nmae"] <= 0.30
-    assert said.score("conversation", "requests", 60.0, "last_value")["nmae"] == pytest.approx(0.64, abs=0.01)
-    assert said.score("conversation", "requests", 600.0, "last_value")["nmae"] == pytest.approx(
+    assert part.score("conversation", "requests", 60.0, "last_value")["nmae"] == pytest.approx(0.64, abs=0.01)
+    assert part.score("conversation", "requests", 600.0, "last_value")["nmae"] == pytest.approx(
         0.31, abs=0.01
     )
     assert minute["skill_low"] > 0
-    cuts = said.cuts.filter(pl.col("split") == "five sevenths")
+    cuts = part.cuts.filter(pl.col("split") == "five sevenths")
     assert cuts["origin_s"].to_list() == [5 * DAY_S] * 2
 
 
@@ -223,6 +226,7 @@ def test_the_api_side_of_the_real_week_cannot_be_forecast(week_forecast: Forecas
 
 
 def test_a_model_of_a_service_is_forecast_by_itself(week: Trace) -> None:
-    assert [s.label for s in chosen(week, "conversation", "GPT-4")] == ["conversation · GPT-4"]
-    assert {s.label for s in chosen(week, None, "ChatGPT")} == {"api · ChatGPT", "conversation · ChatGPT"}
-    assert [s.label for s in chosen(week, None, None)] == ["conversation", "api"]
+    assert [s.label for s in selections_of(week, "conversation", "GPT-4")] == ["conversation · GPT-4"]
+    both = {"api · ChatGPT", "conversation · ChatGPT"}
+    assert {s.label for s in selections_of(week, None, "ChatGPT")} == both
+    assert [s.label for s in selections_of(week, None, None)] == ["conversation", "api"]

@@ -121,12 +121,12 @@ def test_burstgpt_of_six_columns_keeps_what_has_no_sessions(requests: Requests) 
 def test_azure_keeps_instants_and_lengths(requests: Requests) -> None:
     # The log has steps of 100 ns; our reader's doubles of Unix time tell about 2 microseconds apart.
     frame, info, lost = back(requests, ".csv", write_azure)
-    kept = ["request_tokens", "response_tokens"]
-    assert_frame_equal(frame.select(kept), requests.frame.select(kept))
+    columns = ["request_tokens", "response_tokens"]
+    assert_frame_equal(frame.select(columns), requests.frame.select(columns))
     assert info.day0 is not None
     days = (info.day0 - DAY0).days
-    apart = (frame["arrival_s"] + 86_400.0 * days - requests.frame["arrival_s"]).abs()
-    assert apart.max() < 1e-6  # type: ignore[operator]
+    gap = (frame["arrival_s"] + 86_400.0 * days - requests.frame["arrival_s"]).abs()
+    assert gap.max() < 1e-6  # type: ignore[operator]
     assert [each.split(":")[0].split(" (")[0] for each in lost] == [
         "the service of each request", "the model of each request",
     ]  # fmt: skip
@@ -136,8 +136,8 @@ def test_azure_keeps_instants_and_lengths(requests: Requests) -> None:
 @given(traces(per_s=1000, blocks=True))
 def test_mooncake_keeps_gaps_lengths_and_blocks(requests: Requests) -> None:
     frame, _, lost = back(requests, ".jsonl", write_mooncake)
-    kept = ["request_tokens", "response_tokens", "prefix"]
-    assert_frame_equal(frame.select(kept), requests.frame.select(kept))
+    columns = ["request_tokens", "response_tokens", "prefix"]
+    assert_frame_equal(frame.select(columns), requests.frame.select(columns))
     gaps = [one["arrival_s"].diff().drop_nulls().to_numpy() for one in (frame, requests.frame)]
     assert np.allclose(*gaps, atol=1e-6)
     assert not any("rounded" in each for each in lost)
@@ -206,19 +206,19 @@ def test_a_synthetic_trace_says_that_a_csv_cannot(tmp_path: Path) -> None:
     assert read(tmp_path / "a.parquet")[1].synthetic
 
 
-def test_other_dates_are_told(tmp_path: Path) -> None:
+def test_other_dates_are_named(tmp_path: Path) -> None:
     other = Requests(one().frame, identity(1, day0=date(2024, 5, 10)))
     assert write_burstgpt(other, tmp_path / "a.csv") == [
         "the date: day 0 was 2024-05-10, readers take it for 2023-11-01"
     ]
     assert read(tmp_path / "a.csv")[1].day0 == DAY0
     undated = Requests(one().frame, identity(1, day0=None))
-    assert "that the date is not known: stamps count from 2000-01-01" in write_azure(
+    assert "that the date is unknown: stamps count from 2000-01-01" in write_azure(
         undated, tmp_path / "b.csv"
     )
 
 
-def test_without_lengths_the_way_out_is_told(tmp_path: Path) -> None:
+def test_without_lengths_the_error_names_the_way_out(tmp_path: Path) -> None:
     bare = Requests(one(request_tokens=None, response_tokens=None).frame, identity(1, has_tokens=False))
     with pytest.raises(BurstlensError, match="tokens"):
         write_azure(bare, tmp_path / "a.csv")
@@ -251,10 +251,10 @@ def test_hash_ids_are_one_for_each_begun_block_and_shared_only_as_asked(
     owners: dict[int, set[tuple[str, int | str | None]]] = {}
     for i, ((tokens, session, prefix), ids) in enumerate(zip(rows, numbers.to_list(), strict=True)):
         assert len(ids) == -(-tokens // BLOCK)
-        kept = (prefix or [])[: len(ids)]
-        assert ids[: len(kept)] == kept
-        for at, number in enumerate(ids[len(kept) :], len(kept)):
-            shared = share and session is not None and not kept and at < tokens // BLOCK
+        own_ids = (prefix or [])[: len(ids)]
+        assert ids[: len(own_ids)] == own_ids
+        for at, number in enumerate(ids[len(own_ids) :], len(own_ids)):
+            shared = share and session is not None and not own_ids and at < tokens // BLOCK
             owners.setdefault(number, set()).add(("session", session) if shared else ("request", i))
     assert all(len(each) == 1 for each in owners.values())
     assert not set(owners) & {number for _, _, prefix in rows for number in prefix or []}

@@ -109,12 +109,14 @@ def properties(value: Any) -> Iterator[str]:
 
 
 def test_the_page_explains_every_field(fitted: Path, traces: Callable[[str], Path]) -> None:
-    told = set(re.findall(r"`([a-z_0-9.]+)`", PAGE.read_text(encoding="utf-8")))
-    told |= {part for name in told for part in name.split(".")}
+    documented = set(re.findall(r"`([a-z_0-9.]+)`", PAGE.read_text(encoding="utf-8")))
+    documented |= {part for name in documented for part in name.split(".")}
     sessions = bl.fit(traces("burstgpt_3_first400.csv"))
     known = {*keys(json.loads(fitted.read_text())), *keys(sessions), *properties(schema())}
     ends = ("_low", "_high")
     lacking = {
-        key for key in known if key not in told and not (key.endswith(ends) and key.rsplit("_", 1)[0] in told)
+        key
+        for key in known
+        if key not in documented and not (key.endswith(ends) and key.rsplit("_", 1)[0] in documented)
     }
     assert not lacking

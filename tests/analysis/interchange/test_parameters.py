@@ -21,14 +21,14 @@ from burstlens.analysis.interchange.parameters import parameters, read_parameter
 
 
 @pytest.fixture(scope="module")
-def said(synthetic_characterization: Callable[..., Characterization]) -> Characterization:
+def characterization(synthetic_characterization: Callable[..., Characterization]) -> Characterization:
     """Two synthetic days, characterized with hourly windows."""
     return synthetic_characterization(2, 5, 3600.0)
 
 
 @pytest.fixture(scope="module")
-def fitted(said: Characterization) -> dict[str, Any]:
-    return parameters(said)
+def fitted(characterization: Characterization) -> dict[str, Any]:
+    return parameters(characterization)
 
 
 def test_the_schema_is_valid_and_explains_every_field_of_a_window() -> None:
@@ -72,9 +72,9 @@ def test_the_typed_view_is_the_file_and_windows_of_a_span_are_written_as_they_we
     part = select_fitted(file, service="api", start_s=7200.0, end_s=14_400.0)
     export.write(FittedWindows(content, file, part, None), tmp_path / "part.json", DEFAULT_OPTIONS)
     (written,) = read_parameters(tmp_path / "part.json")["selections"]
-    whole = next(one for one in content["selections"] if one["selection"]["label"] == "api")
-    assert written["arrivals"]["windows"] == whole["arrivals"]["windows"][2:4]
-    assert written["lengths"] == whole["lengths"]
+    original = next(one for one in content["selections"] if one["selection"]["label"] == "api")
+    assert written["arrivals"]["windows"] == original["arrivals"]["windows"][2:4]
+    assert written["lengths"] == original["lengths"]
 
 
 def test_what_is_written_is_what_is_read(fitted: dict[str, Any], tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_what_is_written_is_what_is_read(fitted: dict[str, Any], tmp_path: Path)
     assert read_parameters(tmp_path / "deep" / "parameters.json") == json.loads(json.dumps(fitted))
 
 
-def test_it_says_where_it_comes_from(fitted: dict[str, Any], said: Characterization) -> None:
+def test_it_says_where_it_comes_from(fitted: dict[str, Any], characterization: Characterization) -> None:
     assert fitted["source"]["synthetic"] is True
-    assert fitted["source"]["rows"] == said.info.rows
+    assert fitted["source"]["rows"] == characterization.info.rows
     assert fitted["window_s"] == 3600
     labels = [selection["selection"]["label"] for selection in fitted["selections"]]
     assert labels[0] == "all"

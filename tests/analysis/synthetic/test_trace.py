@@ -49,7 +49,7 @@ def truth(traces: Callable[[str], Path]) -> Truth:
 def scorecard(trace: pl.DataFrame, truth: Truth) -> pl.DataFrame:
     """Every target of a synthetic trace of 61 days: `target`, `wanted`, `tolerance`, `got`, `ok`."""
     published, real_conversation, real_api = truth
-    whole = published["BurstGPT_1"]
+    published_file = published["BurstGPT_1"]
     card: list[tuple[str, float, float, float]] = []
 
     def near(target: str, wanted: float, got: float, share: float) -> None:
@@ -58,14 +58,14 @@ def scorecard(trace: pl.DataFrame, truth: Truth) -> pl.DataFrame:
     def within(target: str, low: float, high: float, got: float) -> None:
         card.append((target, (low + high) / 2, (high - low) / 2, got))
 
-    near("rows", whole["rows"], len(trace), 0.15)
+    near("rows", published_file["rows"], len(trace), 0.15)
     for column, counts, names in (
-        ("service", whole["log_types"], {"api": "API log", "conversation": "Conversation log"}),
-        ("model", whole["models"], {"ChatGPT": "ChatGPT", "GPT-4": "GPT-4"}),
+        ("service", published_file["log_types"], {"api": "API log", "conversation": "Conversation log"}),
+        ("model", published_file["models"], {"ChatGPT": "ChatGPT", "GPT-4": "GPT-4"}),
     ):
         for name, in_log in names.items():
             share = (trace[column] == name).mean()
-            card.append((f"share of {name}", counts[in_log] / whole["rows"], 0.02, float(share)))  # type: ignore[arg-type]
+            card.append((f"share of {name}", counts[in_log] / published_file["rows"], 0.02, float(share)))  # type: ignore[arg-type]
     conversation = trace.filter(pl.col("service") == "conversation")
     api = trace.filter(pl.col("service") == "api")
     for part, rate, points in ((conversation, 0.0552, 0.005), (api, 0.0133, 0.003)):
@@ -73,7 +73,7 @@ def scorecard(trace: pl.DataFrame, truth: Truth) -> pl.DataFrame:
     failures = published["BurstGPT_1_fails_by_model"]
     for model in ("ChatGPT", "GPT-4"):
         got = trace.filter(pl.col("model") == model)["failed"].mean()
-        near(f"failures of {model}", failures[model] / whole["models"][model], float(got), 0.25)  # type: ignore[arg-type]
+        near(f"failures of {model}", failures[model] / published_file["models"][model], float(got), 0.25)  # type: ignore[arg-type]
 
     talk, calls = hourly_counts(conversation), hourly_counts(api)
     profile = np.corrcoef(talk.mean(axis=0), real_conversation.mean(axis=0))[0, 1]
@@ -85,9 +85,9 @@ def scorecard(trace: pl.DataFrame, truth: Truth) -> pl.DataFrame:
     near("p99 over mean of hourly counts, api", 12.9, np.quantile(calls, 0.99) / calls.mean(), 0.25)
 
     gaps = np.diff(trace["arrival_s"].to_numpy())
-    near("gap median", whole["iat_s"]["median"], float(np.median(gaps)), 0.30)
-    near("gap p95", whole["iat_s"]["p95"], np.quantile(gaps, 0.95), 0.30)
-    near("gap p99", whole["iat_s"]["p99"], np.quantile(gaps, 0.99), 0.30)
+    near("gap median", published_file["iat_s"]["median"], float(np.median(gaps)), 0.30)
+    near("gap p95", published_file["iat_s"]["p95"], np.quantile(gaps, 0.95), 0.30)
+    near("gap p99", published_file["iat_s"]["p99"], np.quantile(gaps, 0.99), 0.30)
 
     answered = trace.filter(~pl.col("failed"))
     tokens = published["BurstGPT_without_fails_1"]
@@ -303,7 +303,7 @@ def test_weekdays_follow_the_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"services": ["chat"]}, "chat"),
         ({"services": []}, "none"),
@@ -312,8 +312,8 @@ def test_weekdays_follow_the_start() -> None:
         ({"scale": -1.0}, "above zero"),
     ],
 )
-def test_impossible_wishes_are_refused(arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_impossible_wishes_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         synthesize(**arguments)
 
 
@@ -366,9 +366,9 @@ def test_csv_has_the_columns_of_file_3(traces: Callable[[str], Path]) -> None:
 
 def test_constants_name_their_sources() -> None:
     """Every block of constants says where it is from, in the words of `sources`."""
-    told = constants()
-    known = set(told["sources"]) | {"chosen"}
-    blocks = [told["failed_with_request_share"], told["elapsed"]]
-    blocks += [block for service in ("conversation", "api") for block in told[service].values()]
+    facts = constants()
+    known = set(facts["sources"]) | {"chosen"}
+    blocks = [facts["failed_with_request_share"], facts["elapsed"]]
+    blocks += [block for service in ("conversation", "api") for block in facts[service].values()]
     for block in blocks:
         assert block["source"].split(":")[0].split(" and ")[0] in known, block["source"]
