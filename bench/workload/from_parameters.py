@@ -25,6 +25,7 @@ import polars as pl
 from ...analysis.core.arrays import Array, Integers, Mask
 from ...analysis.core.errors import InputError, UnknownSelectionError
 from ...analysis.core.option_names import option
+from ...analysis.interchange.parameter_model import FittedSelection, ParameterFile
 from ...analysis.interchange.parameters import read_parameters, validate
 from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
 from ...analysis.lengths.part import SIDES, joint_model
@@ -119,15 +120,15 @@ def from_parameters(
     previous answer; `context` as `sessions.conversing` has it. Raises BurstlensError, naming the file and
     the field, where the parameters cannot make that load.
     """
-    content, name_in_errors = _opened(source)
+    file, name_in_errors = _opened(source)
     if rate_rps is not None and scale is not None:
         raise InputError(
             f"{option('rate_rps')} and {option('scale')} both multiply the rates: give one of them"
         )
     _positive({"rate_rps": rate_rps, "scale": scale})
-    chosen = _selection(content, name_in_errors, selection)
-    windows = _windows(content, chosen, name_in_errors)
-    label = chosen["selection"]["label"]
+    chosen = _selection(file, name_in_errors, selection)
+    windows = _windows(file, chosen, name_in_errors)
+    label = chosen.label
     begin = float(windows.start_s[0]) if start_s is None else start_s
     windows = windows.cut(begin, windows.end_s if end_s is None else end_s)
     if not windows.requests > 0:
@@ -144,8 +145,8 @@ def from_parameters(
         else sample_lengths(model, len(at_s), sizes)
     )
     recipe = {
-        "source": content["source"]["name"],
-        "sources": [{"name": file["name"], "sha256": file["sha256"]} for file in content["source"]["files"]],
+        "source": file.source.name,
+        "sources": [{"name": log.name, "sha256": log.sha256} for log in file.source.files],
         "construction": "time-changed Gamma renewal",
         "selection": label,
         "start_s": begin,
@@ -155,12 +156,11 @@ def from_parameters(
         "lengths": lengths if tokens is None else list(tokens),
         "seed": seed,
     }
-    named = {side: chosen["selection"][side] for side in ("service", "model")}
-    name = f"{content['source']['name']}, modelled"
-    load = Workload(_requests(at_s, drawn, **named), name, bool(content["source"]["synthetic"]), recipe)
+    requests = _requests(at_s, drawn, service=chosen.selection.service, model=chosen.selection.model)
+    load = Workload(requests, f"{file.source.name}, modelled", file.source.synthetic, recipe)
     if sessions == "off":
         return load
-    laws = SessionLaws.of(chosen["conversations"], f"{name_in_errors}: {label}")
+    laws = SessionLaws.of(chosen.conversations, f"{name_in_errors}: {label}")
     return with_conversations(load, laws, think=sessions == "think", context=context, seed=seed)
 
 
@@ -272,40 +272,41 @@ def _positive(values: Mapping[str, float | None]) -> None:
             raise InputError(f"{option(name)}: {value:g} is not above 0")
 
 
-def _opened(source: Path | str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def _opened(source: Path | str | Mapping[str, Any]) -> tuple[ParameterFile, str]:
     """The content of a parameter file, checked, and what to call it."""
     if isinstance(source, Mapping):
         validate(dict(source), "the parameters")
-        return source, "the parameters"
-    return read_parameters(Path(source)), str(source)
+        return ParameterFile.of(source), "the parameters"
+    return ParameterFile.of(read_parameters(Path(source))), str(source)
 
 
-def _selection(content: Mapping[str, Any], source: str, label: str | None) -> Mapping[str, Any]:
+def _selection(file: ParameterFile, source: str, label: str | None) -> FittedSelection:
     """The selection of that label; BurstlensError naming the ones there are."""
-    known = {str(part["selection"]["label"]): part for part in content["selections"]}
+    known = {part.label: part for part in file.selections}
     if label is None:
-        return dict(content["selections"][0])
+        return file.selections[0]
     if label not in known:
         raise UnknownSelectionError(f"{source}: no selection {label!r}; it has: {', '.join(known)}")
-    return dict(known[label])
+    return known[label]
 
 
-def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], source: str) -> ArrivalWindows:
+def _windows(file: ParameterFile, chosen: FittedSelection, source: str) -> ArrivalWindows:
     """The fitted windows, each as long as the record covers it."""
-    rows, named = chosen["arrivals"]["windows"], chosen["selection"]
-    label, window_s = named["label"], float(content["window_s"])
-    if not rows:
+    windows, label, window_s = chosen.windows, chosen.label, file.window_s
+    if not windows:
         raise InputError(
             f"{source}: {label}: arrivals.windows is empty, because its log had no gaps; draw a constant load"
         )
-    start, rate, n = (np.array([float(row[key]) for row in rows]) for key in ("start_s", "rate_rps", "n"))
+    start = np.array([window.start_s for window in windows])
+    rate = np.array([window.rate_rps for window in windows])
+    n = np.array([float(window.n) for window in windows])
     if np.any(np.diff(start) < window_s - 1e-6):
         raise InputError(f"{source}: {label}: arrivals.windows are not in order, or overlap")
-    fitted = [row["shape"] for row in rows if row["shape"] is not None]
-    fallback = float(np.median(fitted)) if fitted else chosen["arrivals"]["overall"].get("shape") or 1.0
-    shape = np.array([fallback if row["shape"] is None else row["shape"] for row in rows], dtype=float)
-    begin = np.maximum(start, named["start_s"])
-    end = np.minimum(start + window_s, named["end_s"] + content["source"]["resolution_s"])
+    fitted = [window.shape for window in windows if window.shape is not None]
+    fallback = float(np.median(fitted)) if fitted else chosen.arrivals.overall.get("shape") or 1.0
+    shape = np.array([fallback if window.shape is None else window.shape for window in windows], dtype=float)
+    begin = np.maximum(start, chosen.selection.start_s)
+    end = np.minimum(start + window_s, chosen.selection.end_s + file.source.resolution_s)
     # Beside a hole in the record a window is covered in part, of which its count and its rate tell.
     with np.errstate(divide="ignore", invalid="ignore"):
         covered_s = np.where((n > 0) & (rate > 0), n / rate, np.inf)
@@ -315,13 +316,13 @@ def _windows(content: Mapping[str, Any], chosen: Mapping[str, Any], source: str)
     end = np.where(after, np.minimum(end, begin + covered_s), end)
     length = end - begin
     mask = length > 0
-    not_gamma = np.array(["not_gamma" in row["flags"] for row in rows])
+    not_gamma = np.array(["not_gamma" in window.flags for window in windows])
     return ArrivalWindows(begin[mask], length[mask], shape[mask], rate[mask], not_gamma[mask])
 
 
-def _joint(chosen: Mapping[str, Any], source: str, lengths: Lengths) -> JointModel:
+def _joint(chosen: FittedSelection, source: str, lengths: Lengths) -> JointModel:
     """The fitted laws of lengths and their copula; BurstlensError where the selection has none."""
-    fitted, label = chosen["lengths"], chosen["selection"]["label"]
+    fitted, label = chosen.lengths, chosen.label
     try:
         model = joint_model(fitted)
         if lengths == "winner":
