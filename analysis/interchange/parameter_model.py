@@ -110,4 +110,5 @@ class ParameterFile(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> ParameterFile:
         """The typed view of a file's content, which was checked against the schema when it was read."""
-        return msgspec.convert(dict(content), cls)
+        # Whole numbers may be written 5.0, which the schema takes for integers.
+        return msgspec.convert(dict(content), cls, strict=False)
