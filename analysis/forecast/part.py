@@ -130,6 +130,7 @@ def describe_forecast(
     selections = selections_of(trace, service, model)
     methods = forecasters(seed)
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s
+    refusals: list[str] = []
     missing: list[str] = []
     found = Found()
     # At one bin ahead, bins that are forecast anyway tell the error at their width too.
@@ -155,6 +156,7 @@ def describe_forecast(
             except BurstlensError as why:
                 if not sweep:
                     missing.append(str(why))
+                    refusals.append(why.marked)
                 continue
             found.cuts.update({(bin_s, *cut): None for cut in cuts})
             for j, (target, one) in enumerate(series.items()):
@@ -172,7 +174,7 @@ def describe_forecast(
                 if target not in series and bin_s == bins[0]
             ]
     if not found.scores:
-        raise InputError(missing[0] if missing else f"{trace.info.name}: no load to forecast")
+        raise InputError(refusals[0] if refusals else f"{trace.info.name}: no load to forecast")
     return Forecasts(
         missing=tuple(dict.fromkeys(missing)),
         info=trace.info,

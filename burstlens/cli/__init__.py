@@ -199,7 +199,7 @@ def fit(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Fit parameters, and write them as JSON that matches the schema."""
+    """Fit parameters, and write them as JSON."""
     from ..bench.workload.table import NOTED
 
     with progress(quiet) as show:

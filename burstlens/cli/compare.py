@@ -32,7 +32,7 @@ Examples:
 @json_option
 @quiet_option
 def compare(one: str, other: str, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Tell whether B is a faithful copy of A, statistic by statistic.
+    """Compare two traces: is B a faithful copy of A?
 
     A and B are traces, folders of runs, or fitted parameters, which are drawn first. Each difference
     comes with what noise alone would make.

@@ -29,7 +29,7 @@ Examples:
   burstlens report out                                  the page of an experiment""",
 )
 def experiment() -> None:
-    """Run the paper's evaluations: workloads, parameters, schedulers.
+    """Run one of the paper's evaluations.
 
     They run in virtual time on the simulated engine, or on a real server (--url). Each trial is written when
     it ends: the same command goes on where it was stopped.

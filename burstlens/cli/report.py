@@ -100,7 +100,7 @@ def report(
     quiet: bool,
     **on: Any,
 ) -> None:
-    """Write page, figures, tables, claims and parameters of a trace.
+    """Write the page of a trace, with figures and claims.
 
     Several LOGs are compared on one page; a LOG of the form A+B is one trace in two files. LOG may also be a
     folder that `burstlens replay`, `experiment` or `disaggregate` wrote. The folders of all shards of a

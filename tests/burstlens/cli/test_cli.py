@@ -117,7 +117,7 @@ def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> N
         (("report", "nowhere.csv", "-o", "empty.csv"), "empty.csv"),
         (("fetch", "no-such-trace"), "no-such-trace"),
         (("forecast", "nowhere.csv"), "nowhere.csv"),
-        (("forecast", "short.csv"), "a shorter --bin or a longer trace"),
+        (("forecast", "short.csv"), "use shorter --bin or a longer trace"),
         (("forecast", "short.csv", "--bin", "1d"), "no whole bin of 1d"),
         (("forecast", "short.csv", "--service", "chat"), "it has: conversation"),
         (("frobnicate",), "frobnicate"),
