@@ -154,7 +154,7 @@
       try { await draw(id); } catch (fault) {
         state.errors.push(`${id}: ${fault.message}`);
         console.error(id, fault);
-        document.getElementById(id).querySelector(".chart").textContent = "This figure could not be drawn here; its image file lies in figures/.";
+        document.getElementById(id).querySelector(".chart").textContent = "This figure could not be drawn here; its image file is in figures/.";
       }
       state.drawn += 1;
       await new Promise((go) => setTimeout(go, 0));
@@ -306,7 +306,7 @@
     if (all.length > SHOWN) {
       const rest = document.createElement("p");
       rest.className = "fine";
-      rest.textContent = `First ${SHOWN} of ${all.length.toLocaleString("en")} rows; the CSV holds all of them.`;
+      rest.textContent = `First ${SHOWN} of ${all.length.toLocaleString("en")} rows; the CSV has all of them.`;
       box.append(rest);
     }
   };
