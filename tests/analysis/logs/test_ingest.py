@@ -67,7 +67,7 @@ REAL = {
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_files_are_read_whole(traces: Callable[[str], Path], name: str) -> None:
+def test_every_row_of_real_files_is_read(traces: Callable[[str], Path], name: str) -> None:
     trace = open_trace(traces(name))
     rows = requests(trace)
     assert (trace.info.rejected, trace.info.resorted, trace.info.synthetic) == (0, 0, False)
@@ -83,10 +83,10 @@ def test_real_files_are_read_whole(traces: Callable[[str], Path], name: str) -> 
 
 
 def test_what_the_real_files_lack_is_known(traces: Callable[[str], Path]) -> None:
-    held = {name: open_trace(traces(name)).info for name in REAL}
+    infos = {name: open_trace(traces(name)).info for name in REAL}
     lacks = {
         name: (info.has_failures, info.has_sessions, info.has_tokens, info.day0)
-        for name, info in held.items()
+        for name, info in infos.items()
     }
     assert lacks == {
         "burstgpt_1_first7days.csv": (True, False, True, date(2023, 11, 1)),
@@ -95,7 +95,7 @@ def test_what_the_real_files_lack_is_known(traces: Callable[[str], Path]) -> Non
         "mooncake_conversation_trace.jsonl": (False, False, True, None),
         "maf2_azure_functions_2021_200.csv": (False, False, False, date(2021, 1, 31)),
     }
-    assert held["burstgpt_3_first400.csv"].failure_rule == "Response tokens is 0"
+    assert infos["burstgpt_3_first400.csv"].failure_rule == "Response tokens is 0"
 
 
 def test_sessions_of_file_3_stand_on_conversation_rows_only(traces: Callable[[str], Path]) -> None:
@@ -157,7 +157,7 @@ def test_line_breaks_bom_and_packing_change_nothing(
 
 
 @pytest.mark.parametrize("far", [2**32 - 2, 2**32 - 1, 2**32, 8_999_999_999])
-def test_stamps_beyond_32_bits_are_kept(tmp_path: Path, far: int) -> None:
+def test_stamps_beyond_32_bits_are_read(tmp_path: Path, far: int) -> None:
     """Seconds are held in 32 bits where they fit; one late row has the whole log read in 64."""
     trace, rows = opened(tmp_path / "far.csv", SIX + ROWS + f"{far},GPT-4,1,2,3,API log\n")
     assert (trace.info.rejected, trace.info.resolution_s) == (0, 1.0)
@@ -186,7 +186,7 @@ def test_columns_in_another_order_case_and_quotes(tmp_path: Path) -> None:
     assert rows.row(0) == (12.0, "api", "GPT-4", None, 4, 3, None, False)
 
 
-def test_duplicates_are_kept_and_other_services_are_named_as_they_are(tmp_path: Path) -> None:
+def test_duplicates_are_read_and_other_services_have_their_own_names(tmp_path: Path) -> None:
     row = "7,m,1,2,3,Batch log\n"
     trace, rows = opened(tmp_path / "log.csv", SIX + row * 3)
     assert rows["service"].to_list() == ["Batch log"] * 3
@@ -410,8 +410,8 @@ def test_a_trace_file_gives_everything_back(traces: Callable[[str], Path], tmp_p
     stored = pl.read_parquet(done.out, glob=False)
     assert dict(stored.schema) == {name: kind() for name, kind in COLUMNS.items()}
     assert stored["arrival_s"].is_sorted()
-    said = json.loads(pl.read_parquet_metadata(done.out)[METADATA_KEY])
-    assert (said["rows"], said["day0"], said["synthetic"]) == (400, "2023-11-01", False)
+    message = json.loads(pl.read_parquet_metadata(done.out)[METADATA_KEY])
+    assert (message["rows"], message["day0"], message["synthetic"]) == (400, "2023-11-01", False)
 
 
 @pytest.mark.parametrize("name", list(REAL))

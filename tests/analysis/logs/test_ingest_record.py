@@ -20,10 +20,10 @@ from tests.bench.simulated.loads import bursty
 def a_run(folder: Path, *records: pl.DataFrame, synthetic: bool = False, engine: str | None = None) -> Path:
     """A run's folder, one record a worker."""
     load = bursty(1, 1.0)
-    asked = Manifest(
+    manifest = Manifest(
         "a load", synthetic, {}, load.sha256, 1, "http://h", "m", engine, None, RunSettings(), 1e9
     )
-    begin(folder, asked, load)
+    begin(folder, manifest, load)
     for worker, record in enumerate(records):
         record.write_ndjson(record_path(folder, worker))
     return folder
@@ -100,12 +100,12 @@ def test_the_records_of_all_workers_are_one_trace_under_the_name_of_the_run(tmp_
 
 
 @pytest.mark.parametrize(
-    ("said", "made_up"), [({}, False), ({"synthetic": True}, True), ({"engine": "a100"}, True)]
+    ("manifest", "made_up"), [({}, False), ({"synthetic": True}, True), ({"engine": "a100"}, True)]
 )
 def test_a_run_of_made_up_load_or_answers_is_synthetic(
-    said: dict[str, object], made_up: bool, tmp_path: Path
+    manifest: dict[str, object], made_up: bool, tmp_path: Path
 ) -> None:
-    run = a_run(tmp_path / "run", a_record(sent(0.0), sent(1.0)), **said)  # type: ignore[arg-type]
+    run = a_run(tmp_path / "run", a_record(sent(0.0), sent(1.0)), **manifest)  # type: ignore[arg-type]
     for path in (run, run / "record-0.jsonl"):
         trace = open_trace(path)
         assert trace.info.synthetic is made_up
@@ -113,7 +113,7 @@ def test_a_run_of_made_up_load_or_answers_is_synthetic(
         trace.engine.close()
 
 
-def test_a_record_by_itself_is_a_log_and_its_torn_last_line_is_told(tmp_path: Path) -> None:
+def test_a_record_by_itself_is_a_log_and_its_torn_last_line_is_a_reject(tmp_path: Path) -> None:
     run = a_run(tmp_path / "run", a_record(sent(0.0), sent(1.0)))
     path = tmp_path / "kept.jsonl"
     path.write_bytes((run / "record-0.jsonl").read_bytes() + b'{"request_id":2,"sent')
@@ -125,13 +125,13 @@ def test_a_run_in_virtual_time_reads_as_the_load_that_it_was_given(tmp_path: Pat
     load = bursty(500, 1.0)
     record, _ = simulate_frame(load, load_preset("llama-2-13b-a100"), gaps=True)
     found = pl.DataFrame(rows(a_run(tmp_path / "run", record), tmp_path))
-    asked = load.requests.sort("at_s")
-    assert found["arrival_s"].to_list() == pytest.approx(asked["at_s"].to_list())
-    assert found["request_tokens"].to_list() == asked["request_tokens"].to_list()
+    ordered = load.requests.sort("at_s")
+    assert found["arrival_s"].to_list() == pytest.approx(ordered["at_s"].to_list())
+    assert found["request_tokens"].to_list() == ordered["request_tokens"].to_list()
     assert not found["failed"].any()
-    assert found["response_tokens"].to_list() == asked["response_tokens"].to_list()
+    assert found["response_tokens"].to_list() == ordered["response_tokens"].to_list()
 
 
-def test_a_run_without_a_record_is_told(tmp_path: Path) -> None:
+def test_a_run_without_a_record_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BurstlensError, match="recorded no request"):
         open_trace(a_run(tmp_path / "run"))

@@ -20,7 +20,7 @@ MAPPING = "map its columns: columns='arrival=…,request_tokens=…,response_tok
 MANY = (HEADER + "".join(f"{i},ChatGPT,{i * 7919 % 4001},18,490,API log\n" for i in range(20_000))).encode()
 
 
-def said(*paths: Path, **options: object) -> str:
+def message_of(*paths: Path, **options: object) -> str:
     """The one line that opening these logs ends in, without their folder."""
     with pytest.raises(BurstlensError) as wrong:
         open_trace(list(paths), **options)  # type: ignore[arg-type]
@@ -98,44 +98,45 @@ CASES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_file_that_is_no_log_is_told_in_one_line(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_a_log_is_an_error_of_one_line(tmp_path: Path, name: str) -> None:
     data, line = CASES[name]
     (tmp_path / name).write_bytes(data)
-    assert said(tmp_path / name) == f"{name}: {line}"
+    assert message_of(tmp_path / name) == f"{name}: {line}"
 
 
 def test_missing_files_folders_and_nothing(tmp_path: Path) -> None:
-    assert said(tmp_path / "no.csv") == "no.csv: no such file"
+    assert message_of(tmp_path / "no.csv") == "no.csv: no such file"
     (tmp_path / "dir.csv").mkdir()
     assert (
-        said(tmp_path / "dir.csv") == "dir.csv: is a folder; name the log files in it, several make one trace"
+        message_of(tmp_path / "dir.csv")
+        == "dir.csv: is a folder; name the log files in it, several make one trace"
     )
-    assert said() == "no log given: name at least one file"
+    assert message_of() == "no log given: name at least one file"
     long = tmp_path / ("x" * 300)
-    assert said(long).endswith(("no such file", "file name too long"))
+    assert message_of(long).endswith(("no such file", "file name too long"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(HEADER + GOOD)
     (tmp_path / "log.csv").chmod(0)
-    assert said(tmp_path / "log.csv") == "log.csv: cannot be read: permission denied"
+    assert message_of(tmp_path / "log.csv") == "log.csv: cannot be read: permission denied"
 
 
 def test_a_pipe_is_no_log(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert said(tmp_path / "pipe") == (
+    assert message_of(tmp_path / "pipe") == (
         "pipe: is a pipe or a device; a log is read more than once, save it to a file"
     )
 
 
 def test_a_refusal_of_the_system_is_passed_on(tmp_path: Path) -> None:
-    assert said(Path("/proc/self/mem")).endswith("input/output error")
+    assert message_of(Path("/proc/self/mem")).endswith("input/output error")
 
 
 def test_a_path_cannot_break_the_line(tmp_path: Path) -> None:
     name = "a\nb\x1b[31m.csv"
-    assert said(tmp_path / name) == "a b\\x1b[31m.csv: no such file"
+    assert message_of(tmp_path / name) == "a b\\x1b[31m.csv: no such file"
 
 
 @pytest.mark.parametrize(
@@ -150,14 +151,14 @@ def test_a_path_cannot_break_the_line(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_mapping_is_told(tmp_path: Path, columns: dict[str, str], line: str) -> None:
+def test_a_wrong_mapping_is_an_error(tmp_path: Path, columns: dict[str, str], line: str) -> None:
     (tmp_path / "log.csv").write_text("ts,n\n1,2\n")
-    assert said(tmp_path / "log.csv", columns=columns).startswith(line)
+    assert message_of(tmp_path / "log.csv", columns=columns).startswith(line)
 
 
 def test_a_column_of_single_values_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("ts,id\n" + "".join(f"{i},id-{i}\n" for i in range(2500)))
-    assert said(tmp_path / "log.csv", columns={"arrival": "ts", "model": "id"}) == (
+    assert message_of(tmp_path / "log.csv", columns={"arrival": "ts", "model": "id"}) == (
         "log.csv: more than 2,000 pairs of service and model; "
         "is a column with a value of its own in every row taken for one of them?"
     )
@@ -166,19 +167,19 @@ def test_a_column_of_single_values_is_no_model(tmp_path: Path) -> None:
 def test_logs_with_and_without_a_calendar_do_not_mix(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEADER + GOOD)
     (tmp_path / "b.jsonl").write_text('{"timestamp": 1, "input_length": 3, "output_length": 4}\n')
-    assert said(tmp_path / "a.csv", tmp_path / "b.jsonl") == (
+    assert message_of(tmp_path / "a.csv", tmp_path / "b.jsonl") == (
         "a.csv has dates and b.jsonl has seconds from an unknown start; they cannot make one trace"
     )
 
 
-def test_a_trace_of_another_version_is_told(tmp_path: Path) -> None:
+def test_a_trace_of_another_version_is_an_error(tmp_path: Path) -> None:
     frame = pl.DataFrame({"arrival_s": [1.0]})
     frame.write_parquet(tmp_path / "t.parquet", metadata={METADATA_KEY: '{"version": 99}'})
-    assert said(tmp_path / "t.parquet") == (
+    assert message_of(tmp_path / "t.parquet") == (
         "t.parquet: not a trace of this version: its metadata has another version; ingest its log again"
     )
     frame.write_parquet(tmp_path / "t.parquet", metadata={METADATA_KEY: "nonsense"})
-    assert said(tmp_path / "t.parquet").startswith("t.parquet: not a trace of this version: ")
+    assert message_of(tmp_path / "t.parquet").startswith("t.parquet: not a trace of this version: ")
 
 
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:

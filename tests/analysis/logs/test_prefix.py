@@ -36,12 +36,12 @@ def prefixes(log: Path) -> list[Any]:
 def hits(prompts: Iterable[list[int]]) -> tuple[int, int, int]:
     """Blocks, blocks that a cache of everything before would hold, distinct blocks."""
     seen: set[int] = set()
-    blocks = held = 0
+    blocks = hit_blocks = 0
     for prompt in prompts:
         blocks += len(prompt)
-        held += next((i for i, block in enumerate(prompt) if block not in seen), len(prompt))
+        hit_blocks += next((i for i, block in enumerate(prompt) if block not in seen), len(prompt))
         seen.update(prompt)
-    return blocks, held, len(seen)
+    return blocks, hit_blocks, len(seen)
 
 
 def test_the_workload_of_the_real_trace_shares_as_the_log_does(
@@ -49,9 +49,9 @@ def test_the_workload_of_the_real_trace_shares_as_the_log_does(
 ) -> None:
     log = traces(MOONCAKE)
     rows = sorted((json.loads(line) for line in log.read_text().splitlines()), key=lambda r: r["timestamp"])
-    told = hits(row["hash_ids"] for row in rows)
-    assert told == (288_500, 105_710, 182_790)
-    assert hits(prefixes(log)) == told
+    log_hits = hits(row["hash_ids"] for row in rows)
+    assert log_hits == (288_500, 105_710, 182_790)
+    assert hits(prefixes(log)) == log_hits
     ingest(log, out=tmp_path / "trace.parquet")
     assert prefixes(tmp_path / "trace.parquet") == prefixes(log)
 
@@ -74,9 +74,9 @@ def test_prompts_of_the_real_trace_share_their_blocks_only_when_asked(traces: Ca
              for i in range(0, len(ids) - BLOCK + 1, BLOCK)]
             for ids in sent
         ]  # fmt: skip
-        whole = [row[: n // BLOCK] for row, n in rows.select("prefix", "request_tokens").iter_rows()]
-        assert hits(found)[1] == (hits(whole)[1] if share else 0)
-        assert hits(whole)[1] > 20
+        full = [row[: n // BLOCK] for row, n in rows.select("prefix", "request_tokens").iter_rows()]
+        assert hits(found)[1] == (hits(full)[1] if share else 0)
+        assert hits(full)[1] > 20
 
 
 @pytest.mark.parametrize("wrong", ["x", 7, [1, -2], [1.5], [1, None], ["a"], [10**20], {"a": 1}, [[1]], True])

@@ -29,11 +29,11 @@ def rows(trace: Trace) -> list[tuple[Any, ...]]:
     """Arrival, service, model and token counts of every request, in order; closes the trace."""
     names = {row[0]: row[1:3] for row in trace.engine.table("streams").rows()}
     assert isinstance(trace.engine, DuckDBEngine)
-    held = trace.engine.connection.execute(
+    answers = trace.engine.connection.execute(
         "SELECT arrival_s, stream_id, request_tokens, response_tokens, failed FROM requests"
     ).fetchall()
     trace.engine.close()
-    return [(r[0], *names[r[1]], *r[2:]) for r in held]
+    return [(r[0], *names[r[1]], *r[2:]) for r in answers]
 
 
 def rejects(path: Path, *lines: str | bytes, breaks: bytes = b"\n", **options: Any) -> tuple[Reject, ...]:
@@ -221,15 +221,15 @@ def test_the_rejects_file_tells_everything_and_can_be_read_back(tmp_path: Path) 
     done = ingest(tmp_path / "log.csv", out=tmp_path / "trace.parquet")
     assert done.rejects == tmp_path / "trace.rejects.csv"
     with done.rejects.open(newline="", encoding="utf-8") as file:
-        told = list(csv.DictReader(file))
-    assert [(t["file"], t["line"], t["reason"], t["column"]) for t in told] == [
+        listed = list(csv.DictReader(file))
+    assert [(t["file"], t["line"], t["reason"], t["column"]) for t in listed] == [
         ("log.csv", "3", "not UTF-8", "Model"),
         ("log.csv", "4", "1 column where the header has 6", ""),
     ]
-    assert told[0]["text"] == '6,"a\\\\b\\t\\xff",1,1,2,API log'
+    assert listed[0]["text"] == '6,"a\\\\b\\t\\xff",1,1,2,API log'
     assert done.info.rejected == 2
-    kept = TraceInfo.from_json(pl.read_parquet_metadata(done.out)[METADATA_KEY])
-    assert (kept.rejected, kept.rows) == (2, 1)
+    info = TraceInfo.from_json(pl.read_parquet_metadata(done.out)[METADATA_KEY])
+    assert (info.rejected, info.rows) == (2, 1)
     assert done.lines()[1] == f"2 rows rejected, listed in {done.rejects}"
 
 

@@ -46,7 +46,7 @@ SELECT segment_id, MIN(tick) AS start_tick, MAX(tick) AS end_tick FROM numbered 
 """
 
 
-def asked(trace: Trace, sql: str, keys: list[str]) -> pl.DataFrame:
+def answer(trace: Trace, sql: str, keys: list[str]) -> pl.DataFrame:
     """The answer of some SQL as integers, in the order of its keys."""
     parameters = {"hole_ticks": round(HOLE_S / trace.info.resolution_s)} if "$hole_ticks" in sql else {}
     assert isinstance(trace.engine, DuckDBEngine)
@@ -62,17 +62,17 @@ def check(trace: Trace) -> None:
         ("gaps", GAPS, ["selection_id", "tick"]),
         ("segments", SEGMENTS, ["segment_id"]),
     ):
-        assert_frame_equal(asked(trace, f"SELECT * FROM {table}", keys), asked(trace, sql, keys))
-    gaps = asked(
+        assert_frame_equal(answer(trace, f"SELECT * FROM {table}", keys), answer(trace, sql, keys))
+    gaps = answer(
         trace, "SELECT selection_id, tick, n, COALESCE(gap, 0) AS gap FROM gaps", ["selection_id", "tick"]
     )
     assert isinstance(trace.store, DuckDBStore)
-    for selection, held in trace.store.ticks.items():
+    for selection, ticks in trace.store.ticks.items():
         own = gaps.filter(pl.col("selection_id") == selection)
-        np.testing.assert_array_equal(held.tick + held.first, own["tick"].to_numpy())
-        np.testing.assert_array_equal(np.diff(held.start), own["n"].to_numpy())
-        np.testing.assert_array_equal(held.gaps(), own["gap"].to_numpy())
-    totals = asked(
+        np.testing.assert_array_equal(ticks.tick + ticks.first, own["tick"].to_numpy())
+        np.testing.assert_array_equal(np.diff(ticks.start), own["n"].to_numpy())
+        np.testing.assert_array_equal(ticks.gaps(), own["gap"].to_numpy())
+    totals = answer(
         trace,
         "SELECT selection_id, COUNT(*) AS n FROM requests JOIN members USING (stream_id) GROUP BY 1",
         ["selection_id"],
@@ -157,7 +157,7 @@ def test_a_table_made_elsewhere_is_opened_like_a_log() -> None:
 def test_of_many_models_the_busiest_are_selected_and_all_count_in_their_service() -> None:
     trace = planted(200)
     chat = [s for s in trace.selections if s.service == "chat" and s.model is not None]
-    others = asked(
+    others = answer(
         trace,
         "SELECT SUM(n) AS n FROM streams WHERE service = 'chat' GROUP BY model",
         ["n"],
