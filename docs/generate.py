@@ -115,7 +115,7 @@ def glossary_page() -> str:
     """The glossary in alphabetical order."""
     from burstlens.reports.pages.glossary import glossary
 
-    intro = "Every term that a page of a report uses, in one sentence. The page has the same list."
+    intro = "The terms of a report, a sentence each. A report explains those it uses in the same words."
     return (
         "\n\n".join(["# Glossary", intro, *(f"### {term}\n\n{text}" for term, text in glossary().items())])
         + "\n"
