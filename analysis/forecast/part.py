@@ -174,7 +174,7 @@ def describe_forecast(
                 if target not in series and bin_s == bins[0]
             ]
     if not found.scores:
-        raise InputError(refusals[0] if refusals else f"{trace.info.name}: no load to forecast")
+        raise InputError([*refusals, *missing, f"{trace.info.name}: no load to forecast"][0])
     return Forecasts(
         missing=tuple(dict.fromkeys(missing)),
         info=trace.info,
