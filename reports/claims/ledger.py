@@ -82,7 +82,7 @@ _ENTRIES = (
         "§2.2",
         "Burstiness is much lower in Azure Functions than in BurstGPT.",
         "burstiness",
-        "analysis/traffic/bin_counts.py",
+        "analysis/trace/bin_counts.py",
         checks.burstier_than_poisson,
     ),
     Entry(
