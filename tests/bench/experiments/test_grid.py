@@ -156,10 +156,10 @@ def test_a_wrong_option_is_named(
     ],
 )
 def test_a_slip_in_a_file_is_named_by_file_key_and_value(tmp_path: Path, text: str, line: str) -> None:
-    with pytest.raises(BurstlensError) as told:
+    with pytest.raises(BurstlensError) as raised:
         read(tmp_path, text)
-    assert str(told.value).startswith(f"{tmp_path / 'grid.toml'}: {line}")
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(f"{tmp_path / 'grid.toml'}: {line}")
+    assert "\n" not in str(raised.value)
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:

@@ -123,14 +123,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 
 def test_the_start_is_calibrated_and_what_is_run_is_said(done: Experiment) -> None:
-    asked = done.question
+    question = done.question
     start = done.trials.filter(parameter=ORIGIN)
     assert start["kv_cache_use"].mean() == pytest.approx(0.3, abs=0.021)
     assert done.trials.height == len(SMALL.settings()) * 3
-    assert asked.engine["preset"]["max_num_queued_reqs"] == sweep_trials.QUEUED
-    assert any("30 % of the KV cache" in note for note in asked.notes)
-    assert any(f"{sweep_trials.QUEUED} others" in note and "300 s" in note for note in asked.notes)
-    assert any("as many are expected" in note for note in asked.notes)
+    assert question.engine["preset"]["max_num_queued_reqs"] == sweep_trials.QUEUED
+    assert any("30 % of the KV cache" in note for note in question.notes)
+    assert any(f"{sweep_trials.QUEUED} others" in note and "300 s" in note for note in question.notes)
+    assert any("as many are expected" in note for note in question.notes)
 
 
 def test_far_below_saturation_throughput_is_the_offered_load(tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_trials_that_were_over_before_answers_came_are_told(tmp_path: Path) -> N
     notes = []
     for scale in (0.01, 100.0):
         start = grid_of({SHAPE: [1.0]}, profiles=[CONSTANT], start={SCALE: scale})
-        said = findings(experiment(tmp_path / str(scale), grid=start, kv=None, requests=200, seeds=1))
-        notes.append([note for note in said.notes if "send for longer" in note])
-        assert said.as_dict()["notes"] == said.notes
+        result = findings(experiment(tmp_path / str(scale), grid=start, kv=None, requests=200, seeds=1))
+        notes.append([note for note in result.notes if "send for longer" in note])
+        assert result.as_dict()["notes"] == result.notes
     assert notes[0][0].startswith("3 of 3 trials were sent in less time than the slowest tenth")
     assert notes[1] == []
 
@@ -202,10 +202,10 @@ def test_a_stopped_sweep_goes_on_with_the_scale_that_it_found(tmp_path: Path) ->
 
     with pytest.raises(KeyboardInterrupt):
         experiment(tmp_path, grid=SMALL, kv=0.1, requests=400, seeds=2, progress=stop)
-    kept = read(tmp_path)
-    assert 0 < kept.trials.height < kept.question.trials
-    assert kept.question.stopped == "stopped by Ctrl-C"
-    assert findings(kept).parts[0].sentences(), "what there is can be told"
+    stopped = read(tmp_path)
+    assert 0 < stopped.trials.height < stopped.question.trials
+    assert stopped.question.stopped == "stopped by Ctrl-C"
+    assert findings(stopped).parts[0].sentences(), "what there is can be told"
     before = (tmp_path / TRIALS).read_text()
     steps: list[str] = []
     done = experiment(
@@ -213,7 +213,7 @@ def test_a_stopped_sweep_goes_on_with_the_scale_that_it_found(tmp_path: Path) ->
     )
     assert (tmp_path / TRIALS).read_text().startswith(before)
     assert done.question.finished
-    assert done.question.facts == kept.question.facts
+    assert done.question.facts == stopped.question.facts
     assert not any("scale" in step for step in steps), "it is not calibrated again"
     with pytest.raises(BurstlensError, match="has another experiment"):
         experiment(tmp_path, grid=SMALL, kv=None, requests=400, seeds=2)
@@ -293,15 +293,15 @@ def against_the_paper(labels: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def told(done: Experiment) -> dict[str, bool | None]:
+def verdicts(done: Experiment) -> dict[str, bool | None]:
     varied, steps, thirds, _ = sweep.parts(done)
     return sweep.statements(varied, steps, thirds)
 
 
 def test_what_is_as_the_paper_says_is_found_so() -> None:
     done = planted(as_the_paper)
-    out = told(done)
-    wrong = {said for said, holds in out.items() if holds is not True}
+    out = verdicts(done)
+    wrong = {statement for statement, holds in out.items() if holds is not True}
     assert wrong == {"a larger β as a scale loads more"}
     assert out["a larger β as a scale loads more"] is False
     (claim,) = findings(done).claims
@@ -310,8 +310,10 @@ def test_what_is_as_the_paper_says_is_found_so() -> None:
 
 
 def test_what_is_not_as_the_paper_says_is_found_not_to_be() -> None:
-    out = told(planted(against_the_paper))
-    assert {said for said, holds in out.items() if holds is not False} == {"a larger β as a scale loads more"}
+    out = verdicts(planted(against_the_paper))
+    assert {statement for statement, holds in out.items() if holds is not False} == {
+        "a larger β as a scale loads more"
+    }
 
 
 def test_a_decline_that_comes_back_is_no_lasting_one() -> None:
@@ -327,12 +329,12 @@ def test_a_decline_that_comes_back_is_no_lasting_one() -> None:
 
 def test_one_seed_or_much_noise_tells_nothing() -> None:
     alone = planted(as_the_paper, seeds=1)
-    out = told(alone)
+    out = verdicts(alone)
     assert set(out.values()) == {None}
     assert ONE_SEED in sweep.parts(alone)[0].missing
     (claim,) = findings(alone).claims
     assert claim.verdict == "cannot tell"
-    noisy = told(planted(as_the_paper, noise=2.0))
+    noisy = verdicts(planted(as_the_paper, noise=2.0))
     assert noisy["a smaller λ loads more"] is None
     assert (
         noisy["the small change of α with most new failures hardly moves throughput (scale held)"] is not True
@@ -341,13 +343,13 @@ def test_one_seed_or_much_noise_tells_nothing() -> None:
 
 def test_a_grid_of_one_parameter_leaves_the_rest_untold() -> None:
     done = planted(as_the_paper, grid=grid_of({EXPONENT: [1.4]}, profiles=[CONSTANT]))
-    out = told(done)
+    out = verdicts(done)
     assert out.pop("a smaller λ loads more") is True
     assert set(out.values()) == {None}
-    said = findings(done)
-    assert [part.name for part in said.parts] == ["parameters", "steps", "thirds", "pairs"]
-    assert list(said.parts[0].tables()) == ["exponent", "contrasts"]
-    assert not said.parts[3].sentences()
+    result = findings(done)
+    assert [part.name for part in result.parts] == ["parameters", "steps", "thirds", "pairs"]
+    assert list(result.parts[0].tables()) == ["exponent", "contrasts"]
+    assert not result.parts[3].sentences()
 
 
 def test_both_together_are_set_against_the_sum_of_each_alone() -> None:

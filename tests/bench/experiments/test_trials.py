@@ -53,8 +53,8 @@ def values(done: Experiment) -> pl.DataFrame:
 
 def test_processes_change_nothing_and_each_trial_is_there_once(tmp_path: Path) -> None:
     alone = run(QUESTION, trials(), ENGINE, tmp_path / "one")
-    beside = run(QUESTION, trials(), ENGINE, tmp_path / "two", workers=2)
-    assert values(alone).equals(values(beside))
+    elsewhere = run(QUESTION, trials(), ENGINE, tmp_path / "two", workers=2)
+    assert values(alone).equals(values(elsewhere))
     assert alone.labels == ("shape", "seed")
     assert alone.trials.height == 4
     assert alone.question.finished
@@ -66,10 +66,10 @@ def test_processes_change_nothing_and_each_trial_is_there_once(tmp_path: Path) -
 def test_what_a_stop_leaves_is_kept_and_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(QUESTION, stopping(2), ENGINE, tmp_path)
-    kept = read(tmp_path)
-    assert kept.trials.height == 2
-    assert not kept.question.finished
-    assert kept.question.stopped == "stopped by Ctrl-C"
+    partial_run = read(tmp_path)
+    assert partial_run.trials.height == 2
+    assert not partial_run.question.finished
+    assert partial_run.question.stopped == "stopped by Ctrl-C"
     before = (tmp_path / TRIALS).read_text()
     done = run(QUESTION, trials(), ENGINE, tmp_path)
     assert (tmp_path / TRIALS).read_text().startswith(before), "what was done is not done again"
@@ -79,20 +79,20 @@ def test_what_a_stop_leaves_is_kept_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_costs_its_trial_only(tmp_path: Path) -> None:
-    whole = run(QUESTION, trials(), ENGINE, tmp_path)
+    complete = run(QUESTION, trials(), ENGINE, tmp_path)
     text = (tmp_path / TRIALS).read_text()
     (tmp_path / TRIALS).write_text(text[:-40])
     assert read(tmp_path).trials.height == 3
-    assert values(run(QUESTION, trials(), ENGINE, tmp_path)).equals(values(whole))
+    assert values(run(QUESTION, trials(), ENGINE, tmp_path)).equals(values(complete))
 
 
 def test_a_line_torn_within_a_character_is_a_torn_line(tmp_path: Path) -> None:
     named = [Trial({"load": "α", "seed": seed}, partial(load, 0.5, seed)) for seed in (0, 1)]
-    whole = run(QUESTION, named, ENGINE, tmp_path).trials.sort("seed")
+    complete = run(QUESTION, named, ENGINE, tmp_path).trials.sort("seed")
     written = (tmp_path / TRIALS).read_bytes()
     (tmp_path / TRIALS).write_bytes(written[: written.rindex("α".encode()) + 1])
-    assert read(tmp_path).trials.equals(whole.head(1))
-    assert run(QUESTION, named, ENGINE, tmp_path).trials.sort("seed").equals(whole)
+    assert read(tmp_path).trials.equals(complete.head(1))
+    assert run(QUESTION, named, ENGINE, tmp_path).trials.sort("seed").equals(complete)
 
 
 def test_another_question_is_refused_by_what_differs(tmp_path: Path) -> None:
@@ -170,15 +170,15 @@ def test_a_difference_is_called_by_its_interval(a: list[float], b: list[float], 
 
 def test_true_means_lie_in_the_interval_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
-    held = [mean_over_seeds(rng.normal(3.0, 1.0, 6)) for _ in range(2000)]
-    assert 0.935 <= np.mean([each.low <= 3.0 <= each.high for each in held]) <= 0.965
+    intervals = [mean_over_seeds(rng.normal(3.0, 1.0, 6)) for _ in range(2000)]
+    assert 0.935 <= np.mean([each.low <= 3.0 <= each.high for each in intervals]) <= 0.965
 
 
 def test_unmeasured_values_are_left_out_of_means() -> None:
-    told = means(
+    averages = means(
         pl.DataFrame({"kind": ["a", "a", "b"], "seed": [0, 1, 0], "e2e_s": [1.0, None, None]}),
         ["kind"],
         ["e2e_s"],
     )
-    assert told["e2e_s"].to_list() == [1.0, None]
-    assert told["e2e_s_low"].to_list() == [None, None]
+    assert averages["e2e_s"].to_list() == [1.0, None]
+    assert averages["e2e_s_low"].to_list() == [None, None]

@@ -193,10 +193,10 @@ def test_what_was_found_before_a_stop_is_kept(load: ScalableLoad, tmp_path: Path
         steps.search_ratios(
             SearchSpec((load,), None, SERVING, SPAN_S / 6, 2), Origin(), tmp_path, progress=stop
         )
-    kept = read_state(tmp_path)
-    assert not kept.finished
-    assert len(kept.fixed) == 3
-    assert kept.switch is None
+    stopped = read_state(tmp_path)
+    assert not stopped.finished
+    assert len(stopped.fixed) == 3
+    assert stopped.switch is None
 
 
 def test_no_ratio_for_a_crowd_that_comes_at_once(load: ScalableLoad) -> None:
@@ -214,11 +214,11 @@ def test_processes_give_what_one_gives_and_tell_how_far_they_are() -> None:
     pieces = [9.0, 16.0, 25.0]
     expected = [3.0, 4.0, 5.0]
     for workers in (1, 2):
-        told: list[float] = []
-        got: Iterator[tuple[int, float]] = each(_root, 0.5, pieces, workers, told.append)
+        shares: list[float] = []
+        got: Iterator[tuple[int, float]] = each(_root, 0.5, pieces, workers, shares.append)
         assert [value for _, value in sorted(got)] == expected
-        assert told[-1] == pytest.approx(1.0)
-        assert told == sorted(told)
+        assert shares[-1] == pytest.approx(1.0)
+        assert shares == sorted(shares)
 
 
 def _root(power: float, value: float, tell: Callable[[float], None]) -> float:

@@ -13,7 +13,7 @@ from burstlens.bench.simulated.presets import Preset
 
 
 @dataclass(eq=False)
-class Asked:
+class Arrival:
     """A request as it was submitted, and what became of it."""
 
     id: int
@@ -32,13 +32,13 @@ class Asked:
 
 
 def run(
-    preset: Preset, asked: Sequence[Asked], scheduling: str, seen: list[Mapping[str, float]] | None = None
+    preset: Preset, sent: Sequence[Arrival], scheduling: str, seen: list[Mapping[str, float]] | None = None
 ) -> None:
     """Serve all requests, filling in their ends; `seen` gets the state at the end of every step."""
     size = preset.block_size
-    running: list[Asked] = []
-    waiting: list[Asked] = []
-    coming = sorted(asked, key=lambda r: (r.arrival_s, r.id))
+    running: list[Arrival] = []
+    waiting: list[Arrival] = []
+    coming = sorted(sent, key=lambda r: (r.arrival_s, r.id))
     now = 0.0
 
     def blocks(tokens: int) -> int:
@@ -47,7 +47,7 @@ def run(
     def used() -> int:
         return sum(blocks(r.computed) for r in running)
 
-    def rank(r: Asked) -> tuple[int, float, int]:
+    def rank(r: Arrival) -> tuple[int, float, int]:
         return (r.priority, r.arrival_s, r.id)
 
     def arrive(until: float) -> None:
@@ -74,7 +74,7 @@ def run(
                 r.known = r.prompt
                 waiting.append(r)
 
-    def preempt(r: Asked) -> None:
+    def preempt(r: Arrival) -> None:
         running.remove(r)
         r.computed = 0
         r.decodes = False
@@ -92,7 +92,7 @@ def run(
             planned = now
         # Decide the step: running requests first, then waiting ones.
         budget = preset.max_num_batched_tokens
-        chunk: dict[Asked, int] = {}
+        chunk: dict[Arrival, int] = {}
         taken = used()
         preempted = False
         i = 0

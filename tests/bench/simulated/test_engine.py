@@ -15,7 +15,7 @@ from burstlens.bench.simulated.engine import BatchingEngine
 from burstlens.bench.simulated.presets import Preset, StepCosts, load_preset
 from burstlens.bench.simulated.request import Request, Scheduling
 
-from .stepwise import Asked, run
+from .stepwise import Arrival, run
 
 TINY = Preset(
     name="tiny",
@@ -32,14 +32,14 @@ TINY = Preset(
 
 
 def serve(
-    preset: Preset, asked: list[Asked], scheduling: Scheduling, pauses: list[float] | None = None
+    preset: Preset, sent: list[Arrival], scheduling: Scheduling, pauses: list[float] | None = None
 ) -> tuple[BatchingEngine, list[Request]]:
     """Feed the engine the same requests, stopping at further instants on the way."""
     engine = BatchingEngine(preset, scheduling=scheduling, keep_steps=True)
     done: list[Request] = []
     requests: dict[int, Request] = {}
-    events = [(r.arrival_s, 0, r) for r in asked] + [(r.abort_s, 1, r) for r in asked if r.abort_s < inf]
-    events += [(at, 2, asked[0]) for at in pauses or []]
+    events = [(r.arrival_s, 0, r) for r in sent] + [(r.abort_s, 1, r) for r in sent if r.abort_s < inf]
+    events += [(at, 2, sent[0]) for at in pauses or []]
     for at, kind, r in sorted(events, key=lambda e: (e[0], e[1], e[2].id)):
         done += engine.advance(at)
         if kind == 0:
@@ -50,16 +50,16 @@ def serve(
             assert 0 <= engine.sample(at).kv_cache_use <= 1
     done += engine.advance(inf)
     assert sorted(r.id for r in done) == [r.id for r in requests.values() if r.end == "finished"]
-    return engine, [requests[r.id] for r in asked]
+    return engine, [requests[r.id] for r in sent]
 
 
 def agree(
-    preset: Preset, asked: list[Asked], scheduling: Scheduling, pauses: list[float] | None = None
+    preset: Preset, sent: list[Arrival], scheduling: Scheduling, pauses: list[float] | None = None
 ) -> BatchingEngine:
     """Both versions tell the same of every request, to a nanosecond."""
-    engine, requests = serve(preset, asked, scheduling, pauses)
-    run(preset, asked, scheduling)
-    for r, expected in zip(requests, asked, strict=True):
+    engine, requests = serve(preset, sent, scheduling, pauses)
+    run(preset, sent, scheduling)
+    for r, expected in zip(requests, sent, strict=True):
         assert (r.id, r.end) == (expected.id, expected.end)
         assert r.ended_s == pytest.approx(expected.ended_s, rel=0, abs=1e-9)
         assert r.preemptions == expected.preemptions
@@ -72,33 +72,33 @@ def agree(
     return engine
 
 
-def overload(n: int, seed: int, preset: Preset, rate_rps: float, aborts: float = 0.0) -> list[Asked]:
+def overload(n: int, seed: int, preset: Preset, rate_rps: float, aborts: float = 0.0) -> list[Arrival]:
     """Requests that come faster than they can be served."""
     rng = random.Random(seed)
-    asked, at = [], 0.0
+    sent, at = [], 0.0
     for i in range(n):
         at += rng.expovariate(rate_rps)
         prompt = rng.randint(1, preset.max_model_len // 2)
-        asked.append(Asked(i, at, prompt, rng.randint(1, preset.max_model_len // 2), rng.randint(-2, 2)))
+        sent.append(Arrival(i, at, prompt, rng.randint(1, preset.max_model_len // 2), rng.randint(-2, 2)))
         if rng.random() < aborts:
-            asked[-1].abort_s = at + rng.expovariate(1.0)
-    return asked
+            sent[-1].abort_s = at + rng.expovariate(1.0)
+    return sent
 
 
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("scheduling", ["fcfs", "priority"])
 def test_agrees_with_single_steps_through_overload(scheduling: Scheduling, ahead: bool) -> None:
     preset = replace(TINY, max_num_queued_reqs=60, async_scheduling=ahead)
-    asked = overload(1500, 7, preset, 12.0, aborts=0.1)
-    engine = agree(preset, asked, scheduling, [i * 0.31 for i in range(300)])
-    ends = [r.end for r in asked]
+    sent = overload(1500, 7, preset, 12.0, aborts=0.1)
+    engine = agree(preset, sent, scheduling, [i * 0.31 for i in range(300)])
+    ends = [r.end for r in sent]
     assert engine.preemptions > 100
     assert engine.rejections == ends.count("rejected") > 100
     assert ends.count("aborted") > 20
 
 
 @st.composite
-def loads(draw: st.DrawFn) -> tuple[Preset, list[Asked], list[float]]:
+def loads(draw: st.DrawFn) -> tuple[Preset, list[Arrival], list[float]]:
     # Instants are multiples of an odd unit, so that simultaneous arrivals are common and ties with the
     # end of a step are not.
     unit = 0.0137931
@@ -112,11 +112,11 @@ def loads(draw: st.DrawFn) -> tuple[Preset, list[Asked], list[float]]:
         async_scheduling=draw(st.booleans()),
         latency=structs.replace(TINY.latency, h_ms=draw(st.sampled_from([0.0, 14.0]))),
     )
-    asked = []
+    sent = []
     for i in range(n):
         arrival = draw(st.integers(0, 200)) * unit
-        asked.append(
-            Asked(
+        sent.append(
+            Arrival(
                 i,
                 arrival,
                 draw(st.integers(1, 130)),
@@ -125,29 +125,31 @@ def loads(draw: st.DrawFn) -> tuple[Preset, list[Asked], list[float]]:
                 draw(st.one_of(st.just(inf), st.integers(1, 400).map(lambda k, a=arrival: a + k * unit))),
             )
         )
-    asked.sort(key=lambda r: r.arrival_s)
-    for i, r in enumerate(asked):
+    sent.sort(key=lambda r: r.arrival_s)
+    for i, r in enumerate(sent):
         r.id = i
     pauses = draw(st.lists(st.integers(0, 600).map(lambda k: k * unit * 0.71), max_size=10))
-    return preset, asked, pauses
+    return preset, sent, pauses
 
 
 @settings(max_examples=300)
 @given(loads(), st.sampled_from(["fcfs", "priority"]))
-def test_agrees_with_single_steps(load: tuple[Preset, list[Asked], list[float]], scheduling: str) -> None:
-    preset, asked, pauses = load
-    agree(preset, asked, "priority" if scheduling == "priority" else "fcfs", pauses)
+def test_agrees_with_single_steps(load: tuple[Preset, list[Arrival], list[float]], scheduling: str) -> None:
+    preset, sent, pauses = load
+    agree(preset, sent, "priority" if scheduling == "priority" else "fcfs", pauses)
 
 
 @pytest.mark.parametrize("scheduling", ["fcfs", "priority"])
 def test_agrees_with_single_steps_on_a_real_preset(scheduling: Scheduling) -> None:
     preset = load_preset("llama-2-13b-a100").limited(num_blocks=400, max_num_queued_reqs=200)
     rng = random.Random(3)
-    asked, at = [], 0.0
+    sent, at = [], 0.0
     for i in range(300):
         at += rng.gammavariate(0.3, 0.3)
-        asked.append(Asked(i, at, min(int(rng.lognormvariate(5.5, 1)) + 1, 3000), rng.randint(1, 400), i % 3))
-    assert agree(preset, asked, scheduling).preemptions > 20
+        sent.append(
+            Arrival(i, at, min(int(rng.lognormvariate(5.5, 1)) + 1, 3000), rng.randint(1, 400), i % 3)
+        )
+    assert agree(preset, sent, scheduling).preemptions > 20
 
 
 def test_one_request_takes_what_the_equation_says() -> None:
@@ -238,12 +240,12 @@ def test_progress_can_be_watched_step_by_step() -> None:
 
 
 def test_forgotten_steps_are_those_that_nobody_needs() -> None:
-    asked = overload(200, 1, TINY, 2.0)
+    sent = overload(200, 1, TINY, 2.0)
     kept, whole = BatchingEngine(TINY, keep_steps=True), BatchingEngine(TINY, keep_steps=True)
     times = []
     for engine in (kept, whole):
         told = {}
-        for r in asked:
+        for r in sent:
             done = engine.advance(r.arrival_s)
             told |= {d.id: engine.token_times(d) for d in done}
             if engine is kept:

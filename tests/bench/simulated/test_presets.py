@@ -53,7 +53,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "value", "said"),
+    ("where", "value", "words"),
     [
         (("latency", "b_ms"), None, "latency.b_ms: is missing"),
         (("latency", "b_ms"), "fast", 'latency.b_ms: a number of 0 or more is needed, not "fast"'),
@@ -74,7 +74,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_profile_is_told_by_file_and_field(
-    tmp_path: Path, where: tuple[str, ...], value: object, said: str
+    tmp_path: Path, where: tuple[str, ...], value: object, words: str
 ) -> None:
     wrong = json.loads(json.dumps(OWN))
     inner = wrong
@@ -86,20 +86,20 @@ def test_a_wrong_profile_is_told_by_file_and_field(
         inner[where[-1]] = value
     path = tmp_path / "own.json"
     path.write_text(json.dumps(wrong))
-    with pytest.raises(BurstlensError) as told:
+    with pytest.raises(BurstlensError) as raised:
         load_preset(path)
-    assert str(told.value).startswith(f"{path}: {said}")
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(f"{path}: {words}")
+    assert "\n" not in str(raised.value)
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
-    for name, said in [
+    for name, words in [
         ("gpt-9", "no preset 'gpt-9'; there are llama-2-7b-a100"),
         (tmp_path / "none.json", "no such file"),
         (tmp_path / "bad.json", "not JSON"),
     ]:
-        with pytest.raises(BurstlensError, match=said):
+        with pytest.raises(BurstlensError, match=words):
             load_preset(name)
 
 

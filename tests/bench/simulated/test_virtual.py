@@ -31,8 +31,8 @@ def test_the_record_is_that_of_single_steps(scheduling: Scheduling) -> None:
     preset, load = LLAMA.limited(num_blocks=500, max_num_queued_reqs=150), bursty(400, 12.0)
     load = replace(load, requests=load.requests.with_columns(priority=pl.col("request_tokens")))
     record, _ = simulate_frame(load, preset, timeout_s=40.0, scheduling=scheduling, gaps=True)
-    asked = [
-        stepwise.Asked(
+    sent = [
+        stepwise.Arrival(
             r["request_id"],
             r["at_s"],
             r["request_tokens"],
@@ -42,12 +42,12 @@ def test_the_record_is_that_of_single_steps(scheduling: Scheduling) -> None:
         )
         for r in load.requests.iter_rows(named=True)
     ]
-    stepwise.run(preset, asked, scheduling)
+    stepwise.run(preset, sent, scheduling)
     outcome = {"finished": "ok", "aborted": "timeout", "rejected": "rejected", "too_long": "http_4xx"}
-    assert record["outcome"].to_list() == [outcome[str(r.end)] for r in asked]
+    assert record["outcome"].to_list() == [outcome[str(r.end)] for r in sent]
     assert {"ok", "timeout", "rejected"} == set(record["outcome"])
-    assert record["ended_s"].to_list() == pytest.approx([r.ended_s for r in asked], abs=1e-9)
-    for row, r in zip(record.iter_rows(named=True), asked, strict=True):
+    assert record["ended_s"].to_list() == pytest.approx([r.ended_s for r in sent], abs=1e-9)
+    for row, r in zip(record.iter_rows(named=True), sent, strict=True):
         if r.token_s:
             assert row["first_token_s"] == pytest.approx(r.token_s[0], abs=1e-9)
             assert row["gaps_s"] == pytest.approx(np.diff(r.token_s).tolist(), abs=1e-9)
@@ -107,10 +107,10 @@ def test_what_is_outside_of_the_steps_is_seen_by_the_client_alone() -> None:
     assert second["ended_s"] - second["sent_s"] == pytest.approx(first["ended_s"])
     # An answer that is on its way when its client gives up comes too late.
     alone = workload([0.0], [100], [50])
-    whole = simulate_frame(alone, far)[0]["ended_s"].item()
-    for timeout_s, outcome in ((whole + 1e-6, "ok"), (whole - 1e-6, "timeout")):
+    complete = simulate_frame(alone, far)[0]["ended_s"].item()
+    for timeout_s, outcome in ((complete + 1e-6, "ok"), (complete - 1e-6, "timeout")):
         (row,) = simulate_frame(alone, far, timeout_s=timeout_s)[0].to_dicts()
-        assert (row["outcome"], row["ended_s"]) == (outcome, pytest.approx(min(whole, timeout_s)))
+        assert (row["outcome"], row["ended_s"]) == (outcome, pytest.approx(min(complete, timeout_s)))
     assert simulate_frame(alone, far, timeout_s=1e-3)[0]["outcome"].item() == "timeout"
     assert far.faster(5.0).outside_ms == 2.5
 

@@ -92,8 +92,8 @@ def test_a_streamed_completion_of_token_ids() -> None:
         assert last["usage"] == {"prompt_tokens": 3, "total_tokens": 43, "completion_tokens": 40}
         carried = [len(c["choices"][0]["token_ids"]) for c in chunks]
         assert sum(carried) == 40
-        told = [c["usage"]["completion_tokens"] for c in chunks]
-        assert told == [sum(carried[: i + 1]) for i in range(len(chunks))]
+        reply = [c["usage"]["completion_tokens"] for c in chunks]
+        assert reply == [sum(carried[: i + 1]) for i in range(len(chunks))]
         assert [c["choices"][0]["finish_reason"] for c in chunks] == [None] * (len(chunks) - 1) + ["length"]
         assert chunks[0]["choices"][0]["prompt_token_ids"] == [5, 6, 7]
         assert len("".join(c["choices"][0]["text"] for c in chunks).split()) == 40
@@ -126,10 +126,10 @@ def test_chat_in_whole_and_in_chunks() -> None:
             {"role": "user", "content": [{"type": "text", "text": "three more words"}]},
         ]
         ask = {"messages": messages, "max_completion_tokens": 7, "ignore_eos": True}
-        status, whole = await client.post(CHAT, **ask)
-        assert (status, whole["object"]) == (200, "chat.completion")
-        assert whole["usage"] == {"prompt_tokens": 5, "total_tokens": 12, "completion_tokens": 7}
-        choice = whole["choices"][0]
+        status, complete = await client.post(CHAT, **ask)
+        assert (status, complete["object"]) == (200, "chat.completion")
+        assert complete["usage"] == {"prompt_tokens": 5, "total_tokens": 12, "completion_tokens": 7}
+        choice = complete["choices"][0]
         assert (choice["message"]["role"], choice["finish_reason"]) == ("assistant", "length")
         assert len(choice["message"]["content"].split()) == 7
         _, events = await client.events(CHAT, **ask)
@@ -143,11 +143,11 @@ def test_chat_in_whole_and_in_chunks() -> None:
 
 def test_without_detokenize_there_are_ids_but_no_text() -> None:
     async def body(client: Client) -> None:
-        _, whole = await client.post(
+        _, complete = await client.post(
             COMPLETIONS, prompt=[1], max_tokens=5, ignore_eos=True, detokenize=False, return_token_ids=True
         )
-        assert whole["choices"][0]["text"] == ""
-        assert len(whole["choices"][0]["token_ids"]) == 5
+        assert complete["choices"][0]["text"] == ""
+        assert len(complete["choices"][0]["token_ids"]) == 5
 
     against(body)
 
@@ -177,11 +177,11 @@ def test_every_page_says_simulated() -> None:
                 assert answer.status == (404 if path == "/none" else 200)
                 assert path == "/health" or "simulated" in (await answer.text()).lower()
         for path, ask in ((COMPLETIONS, {"prompt": [1]}), (CHAT, {"messages": [{"content": "hi"}]})):
-            _, whole = await client.post(path, max_tokens=2, **ask)
+            _, complete = await client.post(path, max_tokens=2, **ask)
             _, events = await client.events(path, max_tokens=2, **ask)
-            for told in (whole, *events):
-                assert told["simulated"] is True
-                assert told["system_fingerprint"] == "simulated-llama-2-13b-h200"
+            for reply in (complete, *events):
+                assert reply["simulated"] is True
+                assert reply["system_fingerprint"] == "simulated-llama-2-13b-h200"
         async with client.http.get(client.url + "/v1/models") as answer:
             model = (await answer.json())["data"][0]
         assert (model["id"], model["owned_by"]) == ("tiny", "burstlens (simulated)")
@@ -221,17 +221,17 @@ def test_a_body_that_is_no_json_and_messages_that_are_none() -> None:
         async with client.http.post(client.url + COMPLETIONS, data=b"{") as answer:
             assert (answer.status, "JSON" in (await answer.text())) == (400, True)
         for messages in (None, [], ["hi"], [{"content": 3}]):
-            status, told = await client.post(CHAT, messages=messages)
-            assert (status, told["error"]["param"]) == (400, "messages")
+            status, reply = await client.post(CHAT, messages=messages)
+            assert (status, reply["error"]["param"]) == (400, "messages")
 
     against(body)
 
 
 def test_more_tokens_than_fit_are_answered_with_fewer() -> None:
     async def body(client: Client) -> None:
-        status, whole = await client.post(COMPLETIONS, prompt=[1] * 4090, max_tokens=50, ignore_eos=True)
-        assert (status, whole["usage"]["completion_tokens"]) == (200, 6)
-        assert whole["choices"][0]["finish_reason"] == "length"
+        status, complete = await client.post(COMPLETIONS, prompt=[1] * 4090, max_tokens=50, ignore_eos=True)
+        assert (status, complete["usage"]["completion_tokens"]) == (200, 6)
+        assert complete["choices"][0]["finish_reason"] == "length"
 
     against(body)
 
@@ -242,12 +242,12 @@ def test_a_full_queue_rejects_inside_a_stream_and_with_a_status() -> None:
             client.url + COMPLETIONS,
             json={"prompt": [1], "max_tokens": 4000, "ignore_eos": True, "stream": True},
         )
-        async with long as held:
-            await held.content.readline()
+        async with long as open_stream:
+            await open_stream.content.readline()
             status, events = await client.events(COMPLETIONS, prompt=[1], max_tokens=2)
             assert (status, len(events), events[0]["error"]["code"]) == (200, 1, 503)
-            status, told = await client.post(COMPLETIONS, prompt=[1], max_tokens=2)
-            assert (status, told["error"]["code"]) == (503, 503)
+            status, reply = await client.post(COMPLETIONS, prompt=[1], max_tokens=2)
+            assert (status, reply["error"]["code"]) == (503, 503)
             await client.until("vllm:admission_rejections_total", 2.0)
 
     against(body, LLAMA.limited(max_num_queued_reqs=1), speedup=1.0)
@@ -368,7 +368,7 @@ def test_it_stops_when_told_with_streams_open(number: signal.Signals) -> None:
 
         try:
             asyncio.run(body())
-            _, told = server.communicate(timeout=20)
+            _, reply = server.communicate(timeout=20)
         finally:
             server.kill()
-    assert (server.returncode, told) == (0, "")
+    assert (server.returncode, reply) == (0, "")
