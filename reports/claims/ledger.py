@@ -116,7 +116,7 @@ _ENTRIES = (
         "Per 20 minutes of weekday working hours arrivals are Gamma; in conversation α varies sharply, "
         "in the API α and β.",
         "arrivals",
-        "analysis/traffic/windows.py",
+        "analysis/trace/window_gaps.py",
         checks.gamma,
     ),
     Entry(
@@ -124,7 +124,7 @@ _ENTRIES = (
         "§4.2",
         "The coefficient of variation is 1/√α.",
         "arrivals",
-        "analysis/traffic/windows.py",
+        "analysis/trace/window_gaps.py",
         checks.cv,
     ),
     Entry(
