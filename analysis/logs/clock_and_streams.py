@@ -1,4 +1,4 @@
-"""What has to be known of a trace before its rows are read: streams, clock, day 0; guessed, then mended.
+"""What a reader must know before it reads rows: streams, clock, day 0. Guessed first, then corrected.
 
 The guess is made from the head of each log; reading checks it over all of them. Not here: the reading
 (`burstlens.analysis.logs.load_duckdb`).
@@ -37,7 +37,7 @@ STEPS_S = tuple(float(f"1e-{digits}") for digits in range(10))
 
 @dataclass
 class ReadPlan:
-    """What is guessed about the whole trace before it is read, and corrected after."""
+    """What the reader assumes about the trace before it reads rows, and corrects after."""
 
     readings: Sequence[Reading]
     streams: list[Stream]

@@ -1,4 +1,4 @@
-"""Running the readings of the logs into one table, `stamped`, and finding the rows that cannot be used.
+"""Reads all logs into one table, `stamped`, and finds the rows that cannot be used.
 
 The rows are read once, checked as they pass, and written with small integers for their stream and their
 stamp. A wrong guess at what must be known before (see `clock_and_streams`) costs another pass. Not here: the
@@ -41,7 +41,7 @@ UNREADABLE_NAME = "NUL byte in the name of a service or model"
 
 @dataclass(frozen=True)
 class Check:
-    """A condition that a bad row meets, in SQL, and what to say of it."""
+    """A condition in SQL that an invalid row meets, and the reason that the reject gives."""
 
     condition: str
     reason: str
@@ -50,7 +50,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The `stamped` table is filled; this is what is known of it."""
+    """What is known of the table `stamped` after loading."""
 
     streams: list[Stream]
     resolution_s: float
@@ -67,7 +67,18 @@ class Loaded:
 def load(
     connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading], *, strict: bool = False
 ) -> Loaded:
-    """Fill `stamped` from the logs, sorted by arrival; BurstlensError where no row is left."""
+    """Fill the table `stamped` from the logs, sorted by arrival.
+
+    Parameters
+    ----------
+    strict
+        Make the first row that cannot be used an error.
+
+    Raises
+    ------
+    InputError
+        If no row can be used, or a file is damaged.
+    """
     plan = guess_plan(connection, readings)
     while True:
         if len(plan.streams) > MAX_STREAMS:
@@ -111,7 +122,7 @@ def _numbers(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: Any)
 
 
 def checks(reading: Reading) -> list[Check]:
-    """What is wrong with a row that was read, in the order in which it is said."""
+    """The checks of a row, in order: the first that fails is the reason."""
     found = [
         Check("arrival_s IS NULL", "missing or not a time", "arrival_s"),
         Check("isnan(arrival_s) OR isinf(arrival_s)", "not finite", "arrival_s"),
@@ -147,7 +158,10 @@ def _read_logs(
 ) -> tuple[list[list[UnparseableRow]], list[tuple[int, int, int, int]]]:
     """Read every log into `stamped`.
 
-    Per log the torn rows, and how many rows were read, have an unseen stream, a flaw, a stamp off the clock.
+    Returns
+    -------
+    For each log: rows that could not be parsed, and counts of rows read, with a new stream, with an invalid
+    value, with a stamp outside the clock.
     """
     connection.execute("DROP TABLE IF EXISTS stamped")
     holds = {column for reading in plan.readings for column in reading.holds}

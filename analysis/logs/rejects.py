@@ -1,4 +1,4 @@
-"""Rows of a log that cannot be used: where they stand, why, and the file that tells.
+"""Rows of a log that cannot be used: where they are, why, and the file that lists them.
 
 A reject is data, kept and counted; `strict` turns the first into an error. Not here: finding out that a row
 is bad, which the reading does (`burstlens.analysis.logs.load_duckdb`).
@@ -48,7 +48,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class UnparseableRow:
-    """A row that the reader could not take apart: its place in bytes and what was wrong."""
+    """A row that the reader could not parse: where it begins, in bytes, and the reason."""
 
     start: int
     """Offset of the row's first byte in the unpacked file, or of a line break just before it."""
@@ -60,7 +60,7 @@ class UnparseableRow:
 
 @dataclass(frozen=True)
 class InvalidRow:
-    """A row that was read and whose values cannot be: its number among the rows that were read, from 0."""
+    """A row that was parsed and has an invalid value: its number among the parsed rows, from 0."""
 
     row: int
     reason: str

@@ -60,7 +60,7 @@ class Record:
 
 
 def record_files(paths: Iterable[Path]) -> list[Record]:
-    """The paths, each run's folder replaced by its records; BurstlensError where it holds none.
+    """The paths, with each run folder replaced by its record files; InputError if it has none.
 
     Folders of shards must be all those of one workload (see `shards_of`).
     """
@@ -96,7 +96,7 @@ def shards_of(paths: Sequence[Path]) -> list[ShardFolder]:
     first = parts[0]
     others = [path for path in paths if path not in {part.folder for part in parts}]
     if others:
-        raise InputError(f"{others[0]}: is no shard, and cannot make one trace with {first.name}")
+        raise InputError(f"{others[0]}: is not a shard, and cannot be one trace with {first.name}")
     for key, words in SHARED.items():
         for part in parts[1:]:
             if part.manifest.get(key) != first.manifest.get(key):

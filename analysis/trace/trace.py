@@ -1,7 +1,7 @@
 """A trace: its identity, and opening it for questions; turning logs into a trace file.
 
-How logs are read is in `formats`, `logs`, `reading` and `loading`, the tables that questions are put to are
-made in `tables`, and how files are written in `trace_files`. Not here: what a trace says (the other modules).
+`logs` reads the log files, `store` holds the rows, `parquet` writes files. Not here: what a trace shows
+(`traffic`, `lengths`, `conversations`).
 """
 
 from __future__ import annotations
