@@ -47,7 +47,7 @@ class Faulty:
     """Counts what it was asked, by way."""
 
     def __init__(self, way_of: Callable[[int], str]) -> None:
-        self.asked: dict[str, int] = {}
+        self.requests: dict[str, int] = {}
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[str] = []
         self.writers: list[asyncio.StreamWriter] = []
@@ -74,21 +74,21 @@ class Faulty:
         body = await reader.readexactly(length)
         if head.startswith("GET"):
             found = head.split()[1] == "/v1/models"
-            said = json.dumps({"data": [{"id": "m"}]}).encode() if found else b"{}"
+            answer = json.dumps({"data": [{"id": "m"}]}).encode() if found else b"{}"
             status = "200 OK" if found else "404 Not Found"
-            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said)
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
             await writer.drain()
             return True
-        asked = json.loads(body)
-        self.bodies.append(asked)
-        way = self._way_of(asked["max_tokens"])
-        self.asked[way] = self.asked.get(way, 0) + 1
-        return await self._answer(way, asked["max_tokens"], len(asked["prompt"]), writer)
+        request = json.loads(body)
+        self.bodies.append(request)
+        way = self._way_of(request["max_tokens"])
+        self.requests[way] = self.requests.get(way, 0) + 1
+        return await self._answer(way, request["max_tokens"], len(request["prompt"]), writer)
 
     async def _answer(self, way: str, tokens: int, prompt: int, writer: asyncio.StreamWriter) -> bool:
         if way.startswith("http_"):
-            said = json.dumps({"error": {"message": f"no, {way}", "code": int(way[5:])}}).encode()
-            writer.write(f"HTTP/1.1 {way[5:]} No\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said)
+            answer = json.dumps({"error": {"message": f"no, {way}", "code": int(way[5:])}}).encode()
+            writer.write(f"HTTP/1.1 {way[5:]} No\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
             await writer.drain()
             return True
         if way == "bare_503":

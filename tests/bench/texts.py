@@ -72,22 +72,22 @@ def stems(path: Path) -> Path:
     return path
 
 
-def spoken(n: int, *, most: int = 200, seed: int = 0) -> list[str]:
-    """So many different texts of up to `most` words, with letters of several scripts."""
+def spoken(n: int, *, max_words: int = 200, seed: int = 0) -> list[str]:
+    """So many different texts of up to `max_words` words, with letters of several scripts."""
     rng = random.Random(seed)
     known = ["".join(rng.choices("abcdeéoßи語", k=rng.randint(1, 7))) for _ in range(600)]
     ends = (".", "!", "\n- a list", " 👩‍🚀", "  ", " 東京")
-    lengths = [rng.randint(1, most) for _ in range(n)]
+    lengths = [rng.randint(1, max_words) for _ in range(n)]
     return [f"{i} " + " ".join(rng.choices(known, k=k)) + rng.choice(ends) for i, k in enumerate(lengths)]
 
 
 def sharegpt(path: Path, texts: Sequence[str]) -> Path:
     """A file in ShareGPT's form, two texts a conversation."""
-    said: list[list[dict[str, str]]] = [
+    conversations: list[list[dict[str, str]]] = [
         [part for text in texts[i : i + 2] for part in ({"from": "human", "value": text}, ANSWER)]
         for i in range(0, len(texts), 2)
     ]
-    return written(path, [{"id": str(i), "conversations": each} for i, each in enumerate(said)])
+    return written(path, [{"id": str(i), "conversations": each} for i, each in enumerate(conversations)])
 
 
 def written(path: Path, entries: Any) -> Path:

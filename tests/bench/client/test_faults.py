@@ -62,13 +62,13 @@ def test_every_request_is_recorded_once_with_its_class(tmp_path: Path, workers: 
         run(load, TokenPrompts(), Target(url), replace(QUICK, workers=workers), tmp_path / "run")
     record = read_record(tmp_path / "run")
     assert record["request_id"].to_list() == load.requests["request_id"].to_list()
-    told = record.select("response_tokens_asked", "outcome").rows()
-    assert {(WAYS[asked - BASE], outcome) for asked, outcome in told} == set(EXPECTED.items())
+    outcomes = record.select("response_tokens_asked", "outcome").rows()
+    assert {(WAYS[planned - BASE], outcome) for planned, outcome in outcomes} == set(EXPECTED.items())
     # Nothing is retried: the server saw each once.
-    assert server.asked == dict.fromkeys(WAYS, 4)
-    said = summarize(tmp_path / "run").metrics
-    assert said.outcomes == {**dict.fromkeys(said.outcomes, 0), **Counter(o for _, o in told)}
-    assert said.failure_rate.value == pytest.approx(13 / 15)
+    assert server.requests == dict.fromkeys(WAYS, 4)
+    metrics = summarize(tmp_path / "run").metrics
+    assert metrics.outcomes == {**dict.fromkeys(metrics.outcomes, 0), **Counter(o for _, o in outcomes)}
+    assert metrics.failure_rate.value == pytest.approx(13 / 15)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -77,12 +77,12 @@ def test_a_run_is_sent_from_any_thread_and_ends_when_who_watches_has_seen_enough
 ) -> None:
     load = workload([0.02 * i for i in range(1000)], [5] * 1000, [BASE] * 1000)
     settings = replace(QUICK, workers=workers)
-    with faulty() as (url, server), ThreadPoolExecutor(1) as apart:
-        sent = apart.submit(
+    with faulty() as (url, server), ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(
             run, load, TokenPrompts(), Target(url), settings, tmp_path / "run", watch=lambda s: s.sent >= 40
         )
         assert (sent.result().finished, sent.result().stopped) == (False, "stopped by Ctrl-C")
-    assert 40 <= sum(server.asked.values()) == read_record(tmp_path / "run").height < 1000
+    assert 40 <= sum(server.requests.values()) == read_record(tmp_path / "run").height < 1000
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -90,12 +90,12 @@ def test_a_stop_does_not_wait_for_the_next_request(tmp_path: Path, workers: int)
     load = workload([0.0, 0.0, 86_400.0, 86_400.0], [5] * 4, [BASE] * 4)
     settings = replace(QUICK, workers=workers)
     with faulty() as (url, server):
-        told = run(
+        manifest = run(
             load, TokenPrompts(), Target(url), settings, tmp_path / "run",
             watch=lambda s: sum(s.ended.values()) == 2,
         )  # fmt: skip
-    assert (told.finished, told.stopped) == (False, "stopped by Ctrl-C")
-    assert sum(server.asked.values()) == read_record(tmp_path / "run").height == 2
+    assert (manifest.finished, manifest.stopped) == (False, "stopped by Ctrl-C")
+    assert sum(server.requests.values()) == read_record(tmp_path / "run").height == 2
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -158,17 +158,17 @@ def test_a_server_that_dies_and_comes_back_fails_only_what_it_missed(tmp_path: P
     assert record["request_id"].to_list() == list(range(150))
     assert ended.keys() <= {"ok", "refused", "reset"}
     assert ended["refused"] >= 10
-    assert ended["ok"] == sum(server.asked.get("ok", 0) for server in servers)
-    assert servers[2].asked["ok"] > 0
+    assert ended["ok"] == sum(server.requests.get("ok", 0) for server in servers)
+    assert servers[2].requests["ok"] > 0
 
 
 def test_nothing_is_sent_where_the_endpoint_cannot_be(tmp_path: Path) -> None:
-    for target, said in (
+    for target, message in (
         (Target(f"http://127.0.0.1:{free_port()}"), "connection refused"),
         (Target("http://nowhere.invalid"), "no such host"),
         (Target("127.0.0.1:8000"), "is not a base URL"),
     ):
-        with pytest.raises(BurstlensError, match=said):
+        with pytest.raises(BurstlensError, match=message):
             run(of_each_way(1), TokenPrompts(), target, QUICK, tmp_path / "run")
         assert not (tmp_path / "run").exists()
     with faulty() as (url, server):
@@ -185,7 +185,7 @@ def test_nothing_is_sent_where_the_endpoint_cannot_be(tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(BurstlensError, match="cannot be written"):
             run(of_each_way(1), TokenPrompts(), Target(url), QUICK, tmp_path / "file" / "run")
-        assert server.asked == {}
+        assert server.requests == {}
 
 
 def test_a_full_disk_is_one_line_and_what_was_written_stays(tmp_path: Path) -> None:
@@ -206,9 +206,9 @@ from burstlens.bench.settings import Settings, Target
 from tests.bench.simulated.loads import workload
 
 load = workload([0.02 * i for i in range(300)], [5] * 300, [4] * 300)
-said = run(load, TokenPrompts(), Target(sys.argv[1]), Settings(grace_s=1.0), Path(sys.argv[2]),
+manifest = run(load, TokenPrompts(), Target(sys.argv[1]), Settings(grace_s=1.0), Path(sys.argv[2]),
            resume=sys.argv[3] == "resume", watch=lambda s: print(s.sent, flush=True))
-print(said.finished, said.stopped)
+print(manifest.finished, manifest.stopped)
 """
 
 
@@ -230,21 +230,21 @@ def test_a_run_that_was_cut_goes_on_where_its_record_ends(tmp_path: Path, number
         while int(begun.stdout.readline()) < 60:
             pass
         begun.send_signal(number)
-        said = begun.communicate()[0]
-        kept = read_record(tmp_path / "run")
-        assert 0 < kept.height < 300
+        output = begun.communicate()[0]
+        before = read_record(tmp_path / "run")
+        assert 0 < before.height < 300
         if number == signal.SIGINT:
             assert begun.returncode == 0
-            assert said.splitlines()[-1] == "False stopped by Ctrl-C"
-            assert sum(server.asked.values()) == kept.height
+            assert output.splitlines()[-1] == "False stopped by Ctrl-C"
+            assert sum(server.requests.values()) == before.height
         else:
             # At most what was sent since the last flush, half a second, is lost.
-            assert sum(server.asked.values()) - kept.height <= 60
+            assert sum(server.requests.values()) - before.height <= 60
         went_on = start(url, tmp_path / "run", "resume")
         assert went_on.communicate()[0].splitlines()[-1] == "True None"
     record = read_record(tmp_path / "run")
     assert record["request_id"].to_list() == list(range(300))
-    assert record.filter(pl.col("request_id").is_in(kept["request_id"].implode())).equals(kept)
+    assert record.filter(pl.col("request_id").is_in(before["request_id"].implode())).equals(before)
     assert read_manifest(tmp_path / "run").finished
 
 
@@ -260,7 +260,7 @@ def test_a_run_goes_on_only_with_its_own_options(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is True
 
 
-def test_what_was_turned_away_is_sent_again_where_that_is_asked(
+def test_a_rejected_request_is_sent_again_if_retries_are_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("burstlens.bench.client.http.BACKOFF_S", 0.0)
@@ -278,21 +278,21 @@ def test_what_was_turned_away_is_sent_again_where_that_is_asked(
         run(load, TokenPrompts(), Target(url), replace(QUICK, retries=2), tmp_path / "run")
     record = read_record(tmp_path / "run")
     assert record["request_id"].to_list() == load.requests["request_id"].to_list()
-    told = {WAYS[asked - BASE]: (outcome, tries) for asked, outcome, tries in record.select(
+    outcomes = {WAYS[planned - BASE]: (outcome, tries) for planned, outcome, tries in record.select(
         "response_tokens_asked", "outcome", "tries").rows()}  # fmt: skip
     again = {"http_429": ("http_429", 3), **dict.fromkeys(turned_away[1:], ("ok", 2))}
-    assert told == {way: (EXPECTED[way], 1) for way in WAYS} | again
+    assert outcomes == {way: (EXPECTED[way], 1) for way in WAYS} | again
     good = record.filter(outcome="ok")
     assert good["gap_tokens"].list.len().to_list() == [n - 1 for n in good["response_tokens"]]
     assert summarize(tmp_path / "run").metrics.retried == len(turned_away)
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("header", "seconds"),
     [("7", 7.0), ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0), (None, None), ("soon", None), ("-1", None)],
 )
-def test_a_server_says_when_to_come_again(told: str | None, seconds: float | None) -> None:
-    assert retry_after(told, now_unix_s=10.0) == seconds
+def test_a_server_says_when_to_come_again(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, now_unix_s=10.0) == seconds
 
 
 def test_the_pause_doubles_and_heeds_the_server() -> None:

@@ -39,7 +39,7 @@ def a_load(sessions: list[int | None]) -> Workload:
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 9)), min_size=1, max_size=60), st.integers(1, 9))
-def test_shards_have_each_request_once_and_whole_sessions(sessions: list[int | None], of: int) -> None:
+def test_shards_have_each_request_once_and_complete_sessions(sessions: list[int | None], of: int) -> None:
     load = a_load(sessions)
     parts = [Shard(i, of).cut(load).requests for i in range(of)]
     assert pl.concat(parts).sort("request_id").equals(load.requests)
@@ -59,23 +59,23 @@ def test_shards_and_the_workers_of_each_are_about_as_large() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("4/4", "0/4 to 3/4"), ("-1/4", "out of range"), ("0/0", "at least one"), ("1of4", "write INDEX/N")],
 )
-def test_what_is_no_shard_is_told(text: str, told: str) -> None:
-    with pytest.raises(BurstlensError, match=told):
+def test_a_text_that_is_not_a_shard_is_refused(text: str, message: str) -> None:
+    with pytest.raises(BurstlensError, match=message):
         Shard.parse(text)
 
 
 def test_an_instant_is_the_same_everywhere() -> None:
     assert parse_start("2026-03-01T12:00:00Z") == parse_start("2026-03-01T13:00:00+01:00") == 1772366400
     assert parse_start("1772366400.5") == 1772366400.5
-    for text, told in (
+    for text, message in (
         ("2026-03-01T12:00:00", "no time zone"),
         ("tomorrow", "not an instant"),
         ("-5", "not an instant"),
     ):
-        with pytest.raises(BurstlensError, match=told):
+        with pytest.raises(BurstlensError, match=message):
             parse_start(text)
     with pytest.raises(BurstlensError, match=r"passed 9\d.* s ago"):
         left_s(time.time() - 99)
@@ -86,8 +86,8 @@ def test_a_clock_is_known_as_well_as_its_sights_allow() -> None:
     seen = []
     for i in range(30):
         before = 1000 + 0.05 * i
-        told = int(before + 0.01 - 100)
-        seen.append((before, before + 0.02, told, told + 1.0))
+        other_s = int(before + 0.01 - 100)
+        seen.append((before, before + 0.02, other_s, other_s + 1.0))
     offset = bounded("a clock", seen)
     assert offset is not None
     assert offset.low_s <= 100 <= offset.high_s
@@ -126,12 +126,12 @@ def the_shards(
                 "clock": ClockOffset("a clock", middle - 0.02, middle + 0.02),
             }
         )  # fmt: skip
-        asked = Manifest(
+        manifest = Manifest(
             "a load", True, {"seed": 3}, part.sha256, len(part.requests), "http://h", "m", None, None,
             RunSettings(workers=1, prompts={"kind": "ids"}), 1e9, True, shard=shard,
         )  # fmt: skip
         folder = tmp_path / f"run-{i}"
-        begin(folder, asked, part)
+        begin(folder, manifest, part)
         rows = [
             {"request_id": r, "intended_s": at, "sent_s": at + 0.01, "ended_s": at + 1.0, "service": "chat"}
             for r, at in part.requests.select("request_id", "at_s").iter_rows()
@@ -143,14 +143,14 @@ def the_shards(
 
 def test_the_records_of_all_shards_are_one_run(tmp_path: Path) -> None:
     folders = the_shards(tmp_path)
-    whole = gather(folders, tmp_path / "whole")
-    assert whole.finished
-    assert whole.requests == 30
-    assert whole.workload_sha256 == a_load([None] * 30).sha256
-    assert any("agree within what could be seen" in note for note in whole.notes)
-    said = summarize(tmp_path / "whole")
-    assert said.verdict.trustworthy
-    assert said.metrics.answered == 30
+    manifest = gather(folders, tmp_path / "whole")
+    assert manifest.finished
+    assert manifest.requests == 30
+    assert manifest.workload_sha256 == a_load([None] * 30).sha256
+    assert any("agree within what could be seen" in note for note in manifest.notes)
+    summary = summarize(tmp_path / "whole")
+    assert summary.verdict.trustworthy
+    assert summary.metrics.answered == 30
     # It can be made anew, but not over a run of its own.
     gather(folders[::-1], tmp_path / "whole")
     assert read_record(tmp_path / "whole").height == 30
@@ -158,7 +158,7 @@ def test_the_records_of_all_shards_are_one_run(tmp_path: Path) -> None:
         gather(folders, folders[0])
 
 
-def test_a_run_that_was_gathered_in_part_does_not_pass_for_the_whole(tmp_path: Path) -> None:
+def test_a_run_gathered_in_part_is_not_taken_for_finished(tmp_path: Path) -> None:
     folders, out = the_shards(tmp_path), tmp_path / "whole"
     out.mkdir()
     record_path(out, 1).symlink_to("/dev/full")
@@ -175,8 +175,8 @@ def test_clocks_that_differ_are_put_on_one_and_the_lateness_tells(tmp_path: Path
     """The sender of shard 2 has a clock 3 s ahead: it sent 3 s before the others by any one clock."""
     folders = the_shards(tmp_path, offsets={2: 3.0})
     early = set(read_record(folders[2])["request_id"])
-    whole = gather(folders, tmp_path / "whole")
-    assert any("differed by 3,000 ms, ± 20 ms" in note for note in whole.notes)
+    manifest = gather(folders, tmp_path / "whole")
+    assert any("differed by 3,000 ms, ± 20 ms" in note for note in manifest.notes)
     record = read_record(tmp_path / "whole")
     late = dict(record.select("request_id", pl.col("sent_s") - pl.col("intended_s")).iter_rows())
     assert {i for i, seconds in late.items() if seconds < 1} == early
@@ -194,7 +194,7 @@ def changed(folder: Path, **fields: object) -> None:
     path.write_text(json.dumps(manifest | {"shard": manifest["shard"] | fields}))
 
 
-def test_shards_that_are_not_one_whole_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_shards_that_do_not_make_one_workload_are_refused_in_one_line(tmp_path: Path) -> None:
     folders = the_shards(tmp_path, of=4)
     one_run = tmp_path / "other"
     begin(
@@ -205,24 +205,24 @@ def test_shards_that_are_not_one_whole_are_refused_in_one_line(tmp_path: Path) -
     copy.mkdir()
     for file in folders[1].iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    for given_, told in (
+    for given_, message in (
         (folders[:3], r"3/4 is missing"),
         ([folders[0], folders[3]], r"1/4, 2/4 are missing"),
         ([*folders, copy], "are the same shard"),
         ([*folders, one_run], "is no shard"),
     ):
-        with pytest.raises(BurstlensError, match=told) as fault:
+        with pytest.raises(BurstlensError, match=message) as fault:
             open_trace(given_)
         assert "\n" not in str(fault.value)
-    for said, told in (
+    for fields, message in (
         ({"workload_sha256": "0"}, "another workload"),
         ({"seed": 4}, "another --seed"),
         ({"start_unix_s": 2e9}, "another --start-at"),
         ({"of": 5}, "another number of shards"),
     ):
         before = json.loads((folders[2] / "run.json").read_text())["shard"]
-        changed(folders[2], **said)
-        with pytest.raises(BurstlensError, match=told):
+        changed(folders[2], **fields)
+        with pytest.raises(BurstlensError, match=message):
             open_trace(folders)
         changed(folders[2], **before)
 
@@ -258,8 +258,8 @@ def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) 
     folders = [tmp_path / f"run-{i}" for i in range(4)]
     made = burstlens("ingest", *folders, "-o", tmp_path / "trace.parquet", "--json")
     assert made.returncode == 0, made.stderr
-    said = json.loads(made.stdout)
-    assert (said["rows"], said["load"]["requests"], said["load"]["shards"]) == (300, 300, 4)
+    content = json.loads(made.stdout)
+    assert (content["rows"], content["load"]["requests"], content["load"]["shards"]) == (300, 300, 4)
     paged = burstlens("report", *folders, "-o", tmp_path / "whole", "--no-images", "-q")
     assert paged.returncode == 0, paged.stderr
     assert (tmp_path / "whole" / "index.html").is_file()

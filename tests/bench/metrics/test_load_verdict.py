@@ -36,7 +36,7 @@ def drawn(shape: float, rate: float, n: int, rng: np.random.Generator) -> tuple[
     return sample_arrivals([0.0], [shape], [rate], span, rng), ArrivalLaw(*one)
 
 
-def asked(instants: Array) -> pl.DataFrame:
+def workload_of(instants: Array) -> pl.DataFrame:
     """The workload that asks for these instants."""
     known = {"request_id": np.arange(len(instants)), "at_s": instants}
     rest = (
@@ -54,9 +54,9 @@ def test_a_client_on_time_is_trusted(
     for _ in range(6):
         at, law = drawn(shape, rate, n, rng)
         late = {"none": 0.0, "a few ms": rng.exponential(0.005, len(at)), "the same 40 ms": 0.04}[lateness]
-        said = judge_load(sent_load(at, at + late), asked(at), law=law)
-        assert str(said) == "trustworthy", said.table
-        assert said.trustworthy
+        verdict = judge_load(sent_load(at, at + late), workload_of(at), law=law)
+        assert str(verdict) == "trustworthy", verdict.table
+        assert verdict.trustworthy
 
 
 def test_a_right_process_is_taken_for_another_one_time_in_a_thousand(sent_load: SentLoad) -> None:
@@ -74,8 +74,8 @@ def poisson(at: Array, rng: np.random.Generator) -> Array:
 
 
 def stall(at: Array, rng: np.random.Generator) -> Array:
-    held = (at > 20) & (at < 23)
-    return np.where(held, 23.0, at)
+    stalled = (at > 20) & (at < 23)
+    return np.where(stalled, 23.0, at)
 
 
 def slow(at: Array, rng: np.random.Generator) -> Array:
@@ -109,36 +109,36 @@ def test_every_way_of_sending_another_load_is_named(sent_load: SentLoad, fault: 
     rng = np.random.default_rng(3)
     for _ in range(10):
         at, _ = drawn(0.2, 20.0, 1500, rng)
-        said = judge_load(sent_load(at, fault(at, rng)))
-        assert not said.trustworthy
-        assert str(said).startswith("not trustworthy: ")
+        verdict = judge_load(sent_load(at, fault(at, rng)))
+        assert not verdict.trustworthy
+        assert str(verdict).startswith("not trustworthy: ")
         for words in why:
-            assert any(words in reason for reason in said.reasons), said.reasons
+            assert any(words in reason for reason in verdict.reasons), verdict.reasons
 
 
 def test_requests_that_the_record_lacks_were_never_sent(sent_load: SentLoad) -> None:
     at = np.arange(100) * 0.5
-    said = judge_load(sent_load(at[:90], at[:90]), asked(at))
-    assert said.reasons[0] == "10 of 100 requests were never sent"
+    verdict = judge_load(sent_load(at[:90], at[:90]), workload_of(at))
+    assert verdict.reasons[0] == "10 of 100 requests were never sent"
     assert judge_load(sent_load(at[:90], at[:90])).trustworthy
 
 
 def test_a_server_that_fails_does_not_make_the_load_another(sent_load: SentLoad) -> None:
     at, _ = drawn(0.5, 5.0, 300, np.random.default_rng(1))
     for outcome in ("refused", "http_5xx", "timeout", "rejected"):
-        assert judge_load(sent_load(at, at + 0.001, outcome=outcome), asked(at)).trustworthy
+        assert judge_load(sent_load(at, at + 0.001, outcome=outcome), workload_of(at)).trustworthy
 
 
-def test_a_load_held_back_by_a_limit_says_so(sent_load: SentLoad) -> None:
+def test_a_load_delayed_by_the_limit_of_concurrency_says_so(sent_load: SentLoad) -> None:
     at = np.arange(200) * 0.1
-    said = judge_load(sent_load(at, at + 0.3, waited_s=0.3))
-    assert "late or more because the limit of concurrent requests was reached" in str(said)
+    verdict = judge_load(sent_load(at, at + 0.3, waited_s=0.3))
+    assert "late or more because the limit of concurrent requests was reached" in str(verdict)
 
 
-def test_answers_cut_by_the_client_are_no_load_as_asked(sent_load: SentLoad) -> None:
+def test_a_load_whose_answers_the_client_cut_is_not_the_planned_one(sent_load: SentLoad) -> None:
     at = np.arange(100) * 0.5
-    said = judge_load(sent_load(at, at, outcome=np.where(at > 48, "aborted", "ok")))
-    assert said.reasons == ("3 of 100 requests were cut short by the client",)
+    verdict = judge_load(sent_load(at, at, outcome=np.where(at > 48, "aborted", "ok")))
+    assert verdict.reasons == ("3 of 100 requests were cut short by the client",)
 
 
 def test_a_planned_law_is_tested(sent_load: SentLoad) -> None:
@@ -169,11 +169,11 @@ def test_a_law_of_many_windows_follows_each(sent_load: SentLoad) -> None:
         ({"response_tokens": 12}, False),
     ],
 )
-def test_lengths_are_those_asked(sent_load: SentLoad, given: dict[str, int], trusted: bool) -> None:
+def test_lengths_are_the_planned_ones(sent_load: SentLoad, given: dict[str, int], trusted: bool) -> None:
     at = np.arange(100) * 0.5
-    said = judge_load(sent_load(at, at, **given))
-    assert said.trustworthy == trusted
-    assert trusted or "lengths differ" in str(said)
+    verdict = judge_load(sent_load(at, at, **given))
+    assert verdict.trustworthy == trusted
+    assert trusted or "lengths differ" in str(verdict)
 
 
 def test_lengths_that_were_left_to_the_model_are_not_judged(sent_load: SentLoad) -> None:
@@ -191,14 +191,14 @@ def test_a_clock_that_turns_back_is_seen(sent_load: SentLoad) -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
 def test_a_handful_of_requests_can_be_judged(sent_load: SentLoad, n: int) -> None:
     at = np.arange(n) * 0.5
-    said = judge_load(sent_load(at, at))
-    assert said.trustworthy == (n > 0)
-    assert dict(said.table.schema) == LOAD_SCHEMA
+    verdict = judge_load(sent_load(at, at))
+    assert verdict.trustworthy == (n > 0)
+    assert dict(verdict.table.schema) == LOAD_SCHEMA
 
 
 def test_all_at_once_is_a_load_too(sent_load: SentLoad) -> None:
-    said = judge_load(sent_load(np.zeros(200), np.linspace(0, 0.03, 200)))
-    assert said.trustworthy, said.reasons
+    verdict = judge_load(sent_load(np.zeros(200), np.linspace(0, 0.03, 200)))
+    assert verdict.trustworthy, verdict.reasons
 
 
 def test_a_verdict_reads_as_one_line() -> None:

@@ -32,34 +32,34 @@ def three(record_of: RecordOf) -> pl.DataFrame:
 
 
 def test_a_chunks_time_is_spread_over_its_tokens(three: pl.DataFrame) -> None:
-    came = tokens(three)
-    assert came["request_id"].to_list() == [0, 0, 0, 1, 1, 1]
-    assert came["at_s"].to_list() == pytest.approx([0.5, 0.9, 1.5, 1.2, 1.7, 2.2])
+    chunks = tokens(three)
+    assert chunks["request_id"].to_list() == [0, 0, 0, 1, 1, 1]
+    assert chunks["at_s"].to_list() == pytest.approx([0.5, 0.9, 1.5, 1.2, 1.7, 2.2])
     # The first two wait from the intended instants; two tokens of one chunk share its 0.4 s.
-    assert came["latency_s"].to_list() == pytest.approx([0.5, 0.2, 0.6, 0.2, 0.5, 0.5])
-    assert came["tokens"].to_list() == pytest.approx([1, 2, 1, 1, 1, 1])
+    assert chunks["latency_s"].to_list() == pytest.approx([0.5, 0.2, 0.6, 0.2, 0.5, 0.5])
+    assert chunks["tokens"].to_list() == pytest.approx([1, 2, 1, 1, 1, 1])
 
 
 def test_averages_of_a_run(three: pl.DataFrame) -> None:
-    said = measure(three, Slo(ttft_s=0.3, tpot_s=0.6))
-    assert (said.requests, said.answered, said.failed, said.aborted) == (3, 2, 1, 0)
-    assert said.failure_rate.value == pytest.approx(1 / 3)
-    assert said.span_s == pytest.approx(2.1)
-    assert said.throughput_tps == pytest.approx(7 / 2.1)
-    assert said.throughput_rps == pytest.approx(2 / 2.1)
-    assert said.prompt_tps == pytest.approx(20 / 2.1)
+    metrics = measure(three, Slo(ttft_s=0.3, tpot_s=0.6))
+    assert (metrics.requests, metrics.answered, metrics.failed, metrics.aborted) == (3, 2, 1, 0)
+    assert metrics.failure_rate.value == pytest.approx(1 / 3)
+    assert metrics.span_s == pytest.approx(2.1)
+    assert metrics.throughput_tps == pytest.approx(7 / 2.1)
+    assert metrics.throughput_rps == pytest.approx(2 / 2.1)
+    assert metrics.prompt_tps == pytest.approx(20 / 2.1)
     each = [0.5, 0.2, 0.2, 0.6, 0.2, 0.5, 0.5]
-    assert said.latencies["token_latency_s"].mean == pytest.approx(np.mean(each))
-    assert said.latencies["token_latency_s"].sd == pytest.approx(np.std(each))
-    assert said.latencies["itl_s"].mean == pytest.approx(np.mean([0.2, 0.2, 0.6, 0.5, 0.5]))
-    assert said.latencies["ttft_s"].max == pytest.approx(0.5)
-    assert said.latencies["ttft_from_sent_s"].max == pytest.approx(0.4)
-    assert said.latencies["tpot_s"].p50 == pytest.approx(1 / 3)
-    assert said.latencies["e2e_s"].mean == pytest.approx((1.5 + 1.2) / 2)
-    assert said.latencies["e2e_from_sent_s"].mean == pytest.approx((1.4 + 1.2) / 2)
-    assert said.latencies["normalized_s"].mean == pytest.approx((1.5 / 4 + 1.2 / 3) / 2)
-    assert said.goodput is not None
-    assert (said.goodput.requests, said.goodput.share.value) == (1, pytest.approx(1 / 3))
+    assert metrics.latencies["token_latency_s"].mean == pytest.approx(np.mean(each))
+    assert metrics.latencies["token_latency_s"].sd == pytest.approx(np.std(each))
+    assert metrics.latencies["itl_s"].mean == pytest.approx(np.mean([0.2, 0.2, 0.6, 0.5, 0.5]))
+    assert metrics.latencies["ttft_s"].max == pytest.approx(0.5)
+    assert metrics.latencies["ttft_from_sent_s"].max == pytest.approx(0.4)
+    assert metrics.latencies["tpot_s"].p50 == pytest.approx(1 / 3)
+    assert metrics.latencies["e2e_s"].mean == pytest.approx((1.5 + 1.2) / 2)
+    assert metrics.latencies["e2e_from_sent_s"].mean == pytest.approx((1.4 + 1.2) / 2)
+    assert metrics.latencies["normalized_s"].mean == pytest.approx((1.5 / 4 + 1.2 / 3) / 2)
+    assert metrics.goodput is not None
+    assert (metrics.goodput.requests, metrics.goodput.share.value) == (1, pytest.approx(1 / 3))
 
 
 def test_each_second_of_a_run(three: pl.DataFrame) -> None:
@@ -93,7 +93,7 @@ def test_a_quiet_stretch_has_no_latency(record_of: RecordOf) -> None:
 def test_complaints_that_differ_in_numbers_are_counted_as_one_in_the_words_of_the_first(
     record_of: RecordOf,
 ) -> None:
-    said = [
+    failures = [
         ("http_4xx", "400: your prompt has 5001 tokens"),
         ("reset", "Connection lost"),
         ("http_4xx", "400: your prompt has 70 tokens"),
@@ -101,9 +101,9 @@ def test_complaints_that_differ_in_numbers_are_counted_as_one_in_the_words_of_th
         ("ok", None),
         ("stream_error", "400: your prompt has 6 tokens"),
     ]
-    record = record_of(*({"outcome": outcome, "error": error} for outcome, error in said))
-    told = complaints(record)
-    assert told.select("outcome", "error", "n").rows() == [
+    record = record_of(*({"outcome": outcome, "error": error} for outcome, error in failures))
+    table = complaints(record)
+    assert table.select("outcome", "error", "n").rows() == [
         ("http_4xx", "400: your prompt has 5001 tokens", 2),
         ("reset", "Connection lost", 1),
         ("http_4xx", "404: no such model", 1),
@@ -113,12 +113,12 @@ def test_complaints_that_differ_in_numbers_are_counted_as_one_in_the_words_of_th
 
 
 @pytest.mark.parametrize("window_s", [0, -1, 1.5])
-def test_a_window_is_whole_seconds(record_of: RecordOf, window_s: float) -> None:
+def test_a_window_has_an_integer_number_of_seconds(record_of: RecordOf, window_s: float) -> None:
     with pytest.raises(ValueError, match="whole seconds"):
         seconds(record_of(), window_s=window_s)  # type: ignore[arg-type]
 
 
-def test_the_servers_gauges_stand_beside_and_its_counters_tell_what_they_rose(record_of: RecordOf) -> None:
+def test_seconds_have_the_servers_gauges_and_the_increase_of_its_counters(record_of: RecordOf) -> None:
     record = record_of({"intended_s": 0.0, "sent_s": 0.0, "first_token_s": 3.5, "ended_s": 3.5})
     sampled = {
         "at_s": [0.2, 0.7, 1.2, 3.1],
@@ -135,7 +135,7 @@ def test_the_servers_gauges_stand_beside_and_its_counters_tell_what_they_rose(re
     assert table["preemptions"].to_list() == [None, 5, None, 3]
 
 
-def test_answers_that_are_not_streamed_or_hardly_told(record_of: RecordOf) -> None:
+def test_answers_that_are_not_streamed_or_not_counted(record_of: RecordOf) -> None:
     record = record_of(
         {"intended_s": 1.0, "sent_s": 1.0, "ended_s": 2.2, "response_tokens": 3},
         {"intended_s": 1.0, "sent_s": 1.0, "first_token_s": 1.1, "ended_s": 3.1, "response_tokens": 3},
@@ -143,29 +143,29 @@ def test_answers_that_are_not_streamed_or_hardly_told(record_of: RecordOf) -> No
         {"intended_s": 1.0, "sent_s": 1.0, "first_token_s": 1.1, "ended_s": 2.1, "response_tokens": 2,
          "gaps_s": [0.4, 0.6], "gap_tokens": [0, 1]},
     )  # fmt: skip
-    came = tokens(record)
-    assert came["request_id"].to_list() == [0, 1, 1, 1, 3, 3]
+    chunks = tokens(record)
+    assert chunks["request_id"].to_list() == [0, 1, 1, 1, 3, 3]
     # Between a first and a last token that is all there is tokens come evenly; an empty chunk lends its time.
-    assert came["latency_s"].to_list() == pytest.approx([0.4, 0.1, 1.0, 1.0, 0.1, 1.0])
-    said = measure(record)
-    assert said.answers_without_token_count == 1
-    assert said.latencies["ttft_s"].n == 3
-    assert said.latencies["e2e_s"].n == 4
+    assert chunks["latency_s"].to_list() == pytest.approx([0.4, 0.1, 1.0, 1.0, 0.1, 1.0])
+    metrics = measure(record)
+    assert metrics.answers_without_token_count == 1
+    assert metrics.latencies["ttft_s"].n == 3
+    assert metrics.latencies["e2e_s"].n == 4
 
 
 def test_what_the_client_aborts_neither_fails_nor_succeeds(record_of: RecordOf) -> None:
     rows = [{"intended_s": 0.0, "sent_s": 0.0, "ended_s": 1.0, "outcome": name} for name in OUTCOMES]
-    said = measure(record_of(*rows, {"intended_s": 2.0, "sent_s": None, "outcome": "aborted"}))
-    assert said.aborted == 2
+    metrics = measure(record_of(*rows, {"intended_s": 2.0, "sent_s": None, "outcome": "aborted"}))
+    assert metrics.aborted == 2
     failures = len(OUTCOMES) - 1 - len(ANSWERED)
-    assert said.failure_rate.value == pytest.approx(failures / (failures + len(ANSWERED)))
+    assert metrics.failure_rate.value == pytest.approx(failures / (failures + len(ANSWERED)))
 
 
 @pytest.mark.parametrize("rows", [[], [{"intended_s": 0.0, "outcome": "aborted"}]])
 def test_a_run_without_an_answer_has_no_latency(record_of: RecordOf, rows: list[dict[str, object]]) -> None:
-    said = measure(record_of(*rows), Slo(e2e_s=1.0))
-    assert math.isnan(said.failure_rate.value)
-    assert all(each.n == 0 and math.isnan(each.p99) for each in said.latencies.values())
+    metrics = measure(record_of(*rows), Slo(e2e_s=1.0))
+    assert math.isnan(metrics.failure_rate.value)
+    assert all(each.n == 0 and math.isnan(each.p99) for each in metrics.latencies.values())
     assert seconds(record_of(*rows)).height == 1
 
 
@@ -192,8 +192,8 @@ def test_latencies_add_up_and_seconds_to_totals(drawn: list[tuple[float, float, 
     record = pl.DataFrame(
         rows, schema_overrides={"gaps_s": pl.List(pl.Float64), "gap_tokens": pl.List(pl.Int64)}
     )
-    came = tokens(record)
-    total = came.group_by("request_id", maintain_order=True).agg(
+    chunks = tokens(record)
+    total = chunks.group_by("request_id", maintain_order=True).agg(
         pl.col("tokens").sum(),
         (pl.col("tokens") * pl.col("latency_s")).sum().alias("time"),
         pl.col("at_s").last(),

@@ -18,7 +18,7 @@ from burstlens.bench.metrics.token_latency import TokenSums, WeightedValues
 QUANTILES = ("p50", "p90", "p95", "p99")
 
 
-def came(n: int, seed: int) -> pl.DataFrame:
+def chunks(n: int, seed: int) -> pl.DataFrame:
     """Chunks as `metrics.tokens` tells them, with latencies over five orders of magnitude."""
     rng = default_rng(seed)
     return pl.DataFrame(
@@ -33,11 +33,11 @@ def came(n: int, seed: int) -> pl.DataFrame:
 
 
 @given(cuts=st.lists(st.integers(0, 500), max_size=5), seed=st.integers(0, 100))
-def test_pieces_in_any_order_are_the_whole(cuts: list[int], seed: int) -> None:
-    whole = came(500, seed)
+def test_pieces_in_any_order_sum_to_the_table(cuts: list[int], seed: int) -> None:
+    table = chunks(500, seed)
     edges = [0, *sorted(cuts), 500]
-    pieces = [whole[a:b] for a, b in pairwise(edges)][::-1]
-    one, many = TokenSums.of([whole]), TokenSums.of(pieces)
+    pieces = [table[a:b] for a, b in pairwise(edges)][::-1]
+    one, many = TokenSums.of([table]), TokenSums.of(pieces)
     for a, b in ((one.all, many.all), (one.later, many.later)):
         assert Distribution.over(a).as_dict() == pytest.approx(Distribution.over(b).as_dict(), rel=1e-12)
     for a, b in zip(one.by_second.within(20)[:2], many.by_second.within(20)[:2], strict=True):
@@ -49,12 +49,12 @@ def test_pieces_in_any_order_are_the_whole(cuts: list[int], seed: int) -> None:
 def test_too_many_to_keep_are_right_to_a_thousandth_in_bounded_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pieces = [came(5_000, seed) for seed in range(40)]
-    kept = TokenSums.of(pieces)
+    pieces = [chunks(5_000, seed) for seed in range(40)]
+    exact_sums = TokenSums.of(pieces)
     monkeypatch.setattr(token_sums, "EXACT", 20_000)
     few = TokenSums.of(pieces)
-    assert len(few.all.arrays()[0]) < 30_000 < 200_000 == len(kept.all.arrays()[0])
-    exact, near = Distribution.over(kept.all), Distribution.over(few.all)
+    assert len(few.all.arrays()[0]) < 30_000 < 200_000 == len(exact_sums.all.arrays()[0])
+    exact, near = Distribution.over(exact_sums.all), Distribution.over(few.all)
     assert (near.n, near.max) == (exact.n, exact.max)
     assert near.mean == pytest.approx(exact.mean, rel=1e-12)
     assert near.sd == pytest.approx(exact.sd, rel=1e-5)

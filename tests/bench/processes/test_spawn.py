@@ -47,7 +47,7 @@ print(done.experiment.question.finished)
 """
 
 
-def told(tmp_path: Path, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_script(tmp_path: Path, script: str, *words: str) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "script.py"
     path.write_text(script)
     return subprocess.run([sys.executable, path, *words], capture_output=True, text=True, cwd=tmp_path)
@@ -59,7 +59,7 @@ def told(tmp_path: Path, script: str, *words: str) -> subprocess.CompletedProces
 def test_a_script_that_sends_by_several_processes_runs_once(tmp_path: Path, call: str, prompts: str) -> None:
     """What is the script's own wants the script in each process: then a main guard is needed, and enough."""
     with faulty(lambda _: "ok") as (url, _):
-        done = told(tmp_path, REPLAY + call, url, "run", prompts)
+        done = run_script(tmp_path, REPLAY + call, url, "run", prompts)
     assert (done.returncode, done.stderr) == (0, "")
     own = ["once"] * 2 if prompts == "own" else []
     assert sorted(done.stdout.split()) == sorted([*own, "once", "True"])
@@ -69,5 +69,5 @@ def test_a_script_that_sends_by_several_processes_runs_once(tmp_path: Path, call
 
 
 def test_a_script_whose_trials_run_on_several_processes_runs_once(tmp_path: Path) -> None:
-    done = told(tmp_path, SWEEP, "sweep")
+    done = run_script(tmp_path, SWEEP, "sweep")
     assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["once", "True"])

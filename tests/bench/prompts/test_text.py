@@ -54,7 +54,9 @@ def of_words(folder: Path, texts: list[str], **how: Any) -> TextPrompts:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**40), st.integers(3, 6000))
-def test_a_prompt_has_exactly_the_tokens_asked_for(prompts: TextPrompts, request: int, tokens: int) -> None:
+def test_a_prompt_has_exactly_as_many_tokens_as_planned(
+    prompts: TextPrompts, request: int, tokens: int
+) -> None:
     assert prompts.count(prompts.prompt(request, tokens, None, None)) == tokens
 
 
@@ -110,7 +112,7 @@ def test_equals_are_picked_equally_often(tmp_path: Path) -> None:
     assert 60 < same < 140
 
 
-def test_texts_are_joined_where_none_is_long_enough_and_that_is_said(tmp_path: Path) -> None:
+def test_texts_are_joined_if_none_is_long_enough_and_a_note_says_so(tmp_path: Path) -> None:
     few = of_words(tmp_path, ["a b c", "d e", "f"])
     notes = few.prepare(workload([0, 1], [2, 40], [1, 1]))
     assert [note for note in notes if "joined" in note] == [
@@ -159,7 +161,7 @@ def test_no_two_prompts_begin_alike_however_few_texts_there_are(
         assert notes[0].startswith("299 requests take a text that an earlier one took")
 
 
-def test_turns_of_a_session_grow_only_when_asked(folder: Path) -> None:
+def test_turns_of_a_session_grow_only_with_the_option(folder: Path) -> None:
     shared = text_prompts(folder / "talk.json", folder / "pieces.json", share=True)
     turns = [shared.prompt(i, n, 5, None) for i, n in enumerate((60, 300, 301, 900))]
     for before, after in pairwise(turns):
@@ -169,21 +171,21 @@ def test_turns_of_a_session_grow_only_when_asked(folder: Path) -> None:
     assert alike(shared.prompt(0, 60, 5, None), shared.prompt(1, 900, 5, None)) < 20
 
 
-def test_blocks_of_one_number_are_one_text_only_when_asked(folder: Path) -> None:
+def test_blocks_of_one_number_are_one_text_only_with_the_option(folder: Path) -> None:
     shared = text_prompts(folder / "talk.json", folder / "pieces.json", share=True)
     tokenizer = load_tokenizer(folder / "pieces.json")
 
-    def held(share: bool) -> int:
+    def shared_tokens(share: bool) -> int:
         """Tokens with which two prompts of three common blocks begin alike."""
         shared.share = share
         ids = [tokenizer.encode(shared.prompt(i, 2300, None, [1, 2, 3, 10 + i, 20 + i])).ids for i in (0, 1)]
         return alike(*ids)
 
-    assert held(True) == pytest.approx(3 * BLOCK, abs=8)
-    assert held(False) < 16
+    assert shared_tokens(True) == pytest.approx(3 * BLOCK, abs=8)
+    assert shared_tokens(False) < 16
 
 
-def test_sharing_without_anything_to_share_is_said(prompts: TextPrompts) -> None:
+def test_a_note_says_that_nothing_can_be_shared(prompts: TextPrompts) -> None:
     shared = pickle.loads(pickle.dumps(prompts))
     shared.share = True
     assert "neither sessions nor prefix blocks" in shared.prepare(workload([0], [5], [1]))[0]
@@ -197,11 +199,11 @@ def test_a_file_larger_than_the_memory_is_used_within_it(tmp_path: Path) -> None
     filler = "and so on " * 150
     with file.open("w") as out:
         for i in range(20_000):
-            said = [
+            messages = [
                 {"from": "human", "value": f"{i} {'word ' * (i % 400)}"},
                 {"from": "gpt", "value": filler},
             ]
-            out.write(json.dumps({"conversations": said}) + "\n")
+            out.write(json.dumps({"conversations": messages}) + "\n")
     memory = 4_000_000
     assert file.stat().st_size > 10 * memory
     tokenizer = words(tmp_path / "words.json")
@@ -274,7 +276,7 @@ def test_forms_and_layouts_give_the_same_texts(
     assert (pool.repeated, pool.unusable) == (0, 1)
 
 
-def test_texts_that_repeat_are_kept_once(tmp_path: Path) -> None:
+def test_a_repeated_text_is_stored_once(tmp_path: Path) -> None:
     few = of_words(tmp_path, ["continue", "a b", "continue", " continue\n"])
     assert (len(few.pool), few.pool.repeated) == (2, 2)
     assert "2 different prompts; left out: 2 that occur again" in few.prepare(workload([0], [1], [1]))[0]
@@ -315,7 +317,7 @@ def test_entries_are_what_the_file_holds_where_they_say(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('[{"a": 1},\n {"a" 2}]', r"line 2, column 7: is no JSON: Expecting ':' delimiter"),
         ('[{"a": 1}\n {"a": 2}]', r"line 2, column 2: is no JSON: a comma is missing here"),
@@ -331,16 +333,18 @@ def test_entries_are_what_the_file_holds_where_they_say(
         ('{"data": [{"instruction": "x"}]}', "has no prompts"),
     ],
 )
-def test_a_file_that_is_none_is_told_with_its_place(text: str | bytes, told: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_json_is_refused_with_the_place(
+    text: str | bytes, message: str, tmp_path: Path
+) -> None:
     file = tmp_path / "bad.json"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(BurstlensError, match=told) as fault:
+    with pytest.raises(BurstlensError, match=message) as fault:
         TextPool(file, load_tokenizer(words(tmp_path / "words.json")))
     assert str(fault.value).startswith(str(file))
     assert "\n" not in str(fault.value)
 
 
-def test_a_fault_far_into_a_file_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_fault_far_into_a_file_is_reported_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "bad.jsonl"
     line = json.dumps({"instruction": "x" * 1000}) + "\n"
     file.write_text(line * 3000 + '{"instruction": nothing}\n' + line * 3000)
@@ -349,7 +353,7 @@ def test_a_fault_far_into_a_file_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda path: path, "no such file"),
         (
@@ -359,8 +363,10 @@ def test_a_fault_far_into_a_file_is_told_with_its_line(tmp_path: Path) -> None:
         (lambda path: written(path, [1]), "is not a tokenizer.json of Hugging Face"),
     ],
 )
-def test_a_tokenizer_that_is_none_is_refused(make: Callable[[Path], Path], told: str, tmp_path: Path) -> None:
-    with pytest.raises(BurstlensError, match=told):
+def test_a_tokenizer_that_is_none_is_refused(
+    make: Callable[[Path], Path], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BurstlensError, match=message):
         load_tokenizer(make(tmp_path / "tokenizer.json"))
 
 
@@ -369,7 +375,7 @@ def test_a_folder_stands_for_the_tokenizer_in_it(folder: Path, tmp_path: Path) -
     assert text_prompts(folder / "talk.json", tmp_path).count("a b c") == 3
 
 
-def test_a_file_that_changes_under_the_run_is_told(tmp_path: Path) -> None:
+def test_a_file_that_changes_during_the_run_is_an_error(tmp_path: Path) -> None:
     few = of_words(tmp_path, ["a b c", "d e f g"], memory=200)
     (tmp_path / "few.json").write_text("[]")
     with pytest.raises(BurstlensError, match=r"few\.json: changed while its prompts were sent"):
@@ -377,10 +383,10 @@ def test_a_file_that_changes_under_the_run_is_told(tmp_path: Path) -> None:
 
 
 def test_counting_tells_how_far_it_is(folder: Path) -> None:
-    told: list[tuple[str, float]] = []
+    steps: list[tuple[str, float]] = []
     tokenizer = load_tokenizer(folder / "words.json")
-    TextPool(folder / "talk.json", tokenizer, progress=lambda step, share: told.append((step, share)))
-    assert len(told) > 2
-    assert {step for step, _ in told} == {"counting tokens of talk.json"}
-    assert [share for _, share in told] == sorted(share for _, share in told)
-    assert told[-1][1] == 1.0
+    TextPool(folder / "talk.json", tokenizer, progress=lambda step, share: steps.append((step, share)))
+    assert len(steps) > 2
+    assert {step for step, _ in steps} == {"counting tokens of talk.json"}
+    assert [share for _, share in steps] == sorted(share for _, share in steps)
+    assert steps[-1][1] == 1.0

@@ -12,7 +12,7 @@ from tests.bench.simulated.loads import workload
 
 
 @given(st.integers(0, 2**40), st.integers(1, 5000), st.integers(0, 2**31))
-def test_a_prompt_has_exactly_the_tokens_asked_for_from_the_vocabulary(
+def test_a_prompt_has_exactly_as_many_tokens_of_the_vocabulary_as_planned(
     request_id: int, tokens: int, seed: int
 ) -> None:
     ids = TokenPrompts(seed, vocabulary=(7, 500)).prompt(request_id, tokens, None, None)
@@ -28,11 +28,11 @@ def test_prompts_are_the_same_for_the_same_seed_and_no_two_begin_alike() -> None
     assert TokenPrompts(4).prompt(0, 32, None, None) != list(prompts[0])
 
 
-def test_turns_of_a_session_share_their_beginning_only_when_asked() -> None:
-    shared, apart = TokenPrompts(share=True), TokenPrompts()
+def test_turns_of_a_session_share_their_beginning_only_with_the_option() -> None:
+    shared, unshared = TokenPrompts(share=True), TokenPrompts()
     assert shared.prompt(9, 900, 5, None)[:300] == shared.prompt(1, 300, 5, None)
     assert shared.prompt(9, 300, 6, None) != shared.prompt(1, 300, 5, None)
-    assert apart.prompt(9, 900, 5, None)[:300] != apart.prompt(1, 300, 5, None)
+    assert unshared.prompt(9, 900, 5, None)[:300] != unshared.prompt(1, 300, 5, None)
 
 
 def test_blocks_of_one_number_hold_the_same_tokens_and_the_rest_differs() -> None:
@@ -48,7 +48,7 @@ def test_a_vocabulary_that_is_none_is_refused() -> None:
         TokenPrompts(vocabulary=(9, 9))
 
 
-def test_a_trace_that_shares_and_a_run_that_does_not_are_told_apart() -> None:
+def test_a_note_says_where_trace_and_run_share_differently() -> None:
     blocks = workload([0.0, 1.0], [600, 600], [1, 1], prefix=[[1, 2], None])
     plain = workload([0.0], [5], [1])
     assert "neither sessions nor prefix blocks" in TokenPrompts(share=True).prepare(plain)[0]

@@ -23,24 +23,26 @@ from burstlens.bench.record.run_folder import (
 from tests.bench.simulated.loads import workload
 
 LOAD = workload([0.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
-ASKED = Manifest("a load", True, {"seed": 1}, LOAD.sha256, 3, "http://h", "m", None, None, RunSettings(), 1e9)
+MANIFEST = Manifest(
+    "a load", True, {"seed": 1}, LOAD.sha256, 3, "http://h", "m", None, None, RunSettings(), 1e9
+)
 
 
 def line(request_id: int) -> RecordLine:
     return RecordLine(request_id=request_id, worker=0, outcome="ok", gaps_s=[0.1, 0.2], error="é\n")
 
 
-def test_what_was_asked_is_read_back(tmp_path: Path) -> None:
+def test_a_manifest_and_its_workload_are_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
-    begin(folder, ASKED, LOAD)
-    assert read_manifest(folder) == structs.replace(ASKED, notes=[])
+    begin(folder, MANIFEST, LOAD)
+    assert read_manifest(folder) == structs.replace(MANIFEST, notes=[])
     assert read_workload(folder).requests.equals(LOAD.requests)
-    assert read_workload(folder).sha256 == ASKED.workload_sha256
+    assert read_workload(folder).sha256 == MANIFEST.workload_sha256
     assert read_record(folder).schema == pl.Schema(SCHEMA)
     assert read_server(folder).is_empty()
 
 
-def test_every_cut_of_a_record_reads_as_its_whole_lines_and_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_record_cut_anywhere_reads_as_its_complete_lines_and_can_be_continued(tmp_path: Path) -> None:
     path = record_path(tmp_path, 0)
     writer = Writer(path)
     for i in range(3):
@@ -49,12 +51,12 @@ def test_every_cut_of_a_record_reads_as_its_whole_lines_and_is_gone_on_with(tmp_
     data = path.read_bytes()
     for cut in range(len(data) + 1):
         path.write_bytes(data[:cut])
-        whole = data[:cut].count(b"\n")
-        assert read_record(tmp_path)["request_id"].to_list() == list(range(whole))
+        lines_left = data[:cut].count(b"\n")
+        assert read_record(tmp_path)["request_id"].to_list() == list(range(lines_left))
         again = Writer(path)
         again.add(line(7))
         again.close()
-        assert read_record(tmp_path)["request_id"].to_list() == [*range(whole), 7]
+        assert read_record(tmp_path)["request_id"].to_list() == [*range(lines_left), 7]
     assert read_record(tmp_path)["gaps_s"].to_list()[0] == [0.1, 0.2]
 
 
@@ -67,9 +69,9 @@ def test_a_line_of_something_else_is_named(tmp_path: Path) -> None:
 def test_a_folder_is_a_run_once(tmp_path: Path) -> None:
     with pytest.raises(BurstlensError, match="so it is not a run"):
         read_manifest(tmp_path)
-    begin(tmp_path, ASKED, LOAD)
+    begin(tmp_path, MANIFEST, LOAD)
     with pytest.raises(BurstlensError, match="has a run already"):
-        begin(tmp_path, ASKED, LOAD)
+        begin(tmp_path, MANIFEST, LOAD)
     (tmp_path / "run.json").write_text('{"version": 99}')
     with pytest.raises(BurstlensError, match="version 99"):
         read_manifest(tmp_path)
@@ -85,12 +87,12 @@ def test_a_record_read_in_pieces_is_the_record_read_at_once(
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     path = record_path(tmp_path, 0)
     path.write_bytes(b"".join(lines) + b'{"request_id":500,"out')
-    whole = read_record(tmp_path)
-    assert whole["request_id"].to_list() == list(range(500))
+    record = read_record(tmp_path)
+    assert record["request_id"].to_list() == list(range(500))
     # Pieces shorter than a line, of a line exactly, and of several.
     for size in (7, len(lines[0]), 1000):
         monkeypatch.setattr("burstlens.bench.record.run_folder.PIECE", size)
-        assert read_record(tmp_path).equals(whole)
+        assert read_record(tmp_path).equals(record)
     path.write_bytes(b"".join(lines[:300]) + b"{\n" + b"".join(lines[300:]))
     with pytest.raises(BurstlensError, match=r"record-0\.jsonl:301: is not a line of a record"):
         read_record(tmp_path)

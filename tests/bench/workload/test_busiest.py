@@ -41,32 +41,34 @@ def test_one_that_is_busy_throughout_is_cut_to_its_first_requests() -> None:
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=200), st.integers(1, 3000))
 def test_the_longest_that_is_half_full_is_taken_and_none_of_its_length_is_fuller(
-    counts: list[int], most: int
+    counts: list[int], max_requests: int
 ) -> None:
-    found = busiest(np.array(counts), 0.0, most)
+    found = busiest(np.array(counts), 0.0, max_requests)
     if found is None:
-        assert sum(counts) <= most
+        assert sum(counts) <= max_requests
         return
-    assert found.requests <= most
+    assert found.requests <= max_requests
 
     def fullest(length_s: float) -> int:
         slots = min(round(length_s / SLOT_S), len(counts))
-        held = [sum(counts[i : i + slots]) for i in range(len(counts) - slots + 1)]
-        return max((n for n in held if n <= most), default=0)
+        counts_within = [sum(counts[i : i + slots]) for i in range(len(counts) - slots + 1)]
+        return max((n for n in counts_within if n <= max_requests), default=0)
 
     if found.first is None:
         assert found.requests == fullest(found.length_s)
-        assert all(fullest(longer) < most / 2 for longer in LENGTHS_S if longer > found.length_s)
+        assert all(fullest(longer) < max_requests / 2 for longer in LENGTHS_S if longer > found.length_s)
     else:
         assert not any(map(fullest, LENGTHS_S))
 
 
 @pytest.mark.parametrize(("service", "model"), [(None, None), ("conversation", None), (None, "GPT-4")])
-def test_the_real_week_holds_what_is_told(week: Trace, service: str | None, model: str | None) -> None:
+def test_the_busiest_span_of_the_real_week_has_as_many_requests_as_it_says(
+    week: Trace, service: str | None, model: str | None
+) -> None:
     found = busiest_of_trace(week, service=service, model=model, max_requests=800)
     assert found is not None
-    held = from_trace(week, service=service, model=model, start_s=found.start_s, end_s=found.end_s)
-    assert len(held.requests) == found.requests <= 800
+    load = from_trace(week, service=service, model=model, start_s=found.start_s, end_s=found.end_s)
+    assert len(load.requests) == found.requests <= 800
     assert found.of == len(from_trace(week, service=service, model=model).requests)
 
 

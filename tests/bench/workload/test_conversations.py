@@ -70,10 +70,10 @@ def test_a_refit_gives_back_the_laws_of_turns_and_intervals(turns: FittedLaw, in
     plain = constant(0.8, 2, 1.1, duration_s=100_000, rate_rps=2.0, seed=2)
     found = describe_conversations(as_trace(with_conversations(plain, SessionLaws(turns, interval))))
     for law, table in ((turns, found.turn_models), (interval, found.interval_models)):
-        told = {row["parameter"]: row for row in table.filter(pl.col("family") == law.name).to_dicts()}
+        fitted = {row["parameter"]: row for row in table.filter(pl.col("family") == law.name).to_dicts()}
         assert {row["family"] for row in table.filter("best").to_dicts()} == {law.name}
         for name, truth in law.parameters.items():
-            assert told[name]["value"] == pytest.approx(truth, rel=0.05)
+            assert fitted[name]["value"] == pytest.approx(truth, rel=0.05)
 
 
 def test_arrivals_and_pairs_of_lengths_stay_as_they_were() -> None:
@@ -112,15 +112,15 @@ def test_prompts_grow_with_the_conversation() -> None:
     assert in_turn(with_conversations(plain, LAWS), "request_tokens").min() >= 0  # type: ignore[operator]
 
 
-def test_with_a_context_prompts_hold_all_that_was_said() -> None:
+def test_with_a_context_prompts_contain_the_conversation_so_far() -> None:
     plain = constant(0.5, 2, 0.8, duration_s=5000, rate_rps=1.0, max_tokens=(300, 200))
     talking = with_conversations(plain, LAWS, context=1000)
     rows = talking.requests.join(plain.requests.select("request_id", new="request_tokens"), on="request_id")
     for session in rows.sort("session", "turn").partition_by("session"):
-        said = 0
+        history = 0
         for new, request, response in session.select("new", "request_tokens", "response_tokens").iter_rows():
-            assert request == max(1, min(said + new, 1000 - response))
-            said += new + response
+            assert request == max(1, min(history + new, 1000 - response))
+            history += new + response
     assert (
         talking.requests.select(pl.sum_horizontal("request_tokens", "response_tokens").max()).item() <= 1000
     )
@@ -161,7 +161,7 @@ def test_a_selection_without_sessions_is_refused(fitted: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ({"family": "zeta", "parameter": "s", "value": 2.0, "best": True}, "'zeta' is none of geometric"),
         ({"family": "geometric", "parameter": "p", "value": 0.5, "best": True}, "geometric lacks stop"),
@@ -169,8 +169,8 @@ def test_a_selection_without_sessions_is_refused(fitted: dict[str, Any]) -> None
         ({"family": "geometric", "parameter": "stop", "value": 0.5, "best": False}, "no fitted law"),
     ],
 )
-def test_laws_that_cannot_be_drawn_from_are_refused(row: dict[str, Any], told: str) -> None:
-    with pytest.raises(BurstlensError, match=told):
+def test_laws_that_cannot_be_drawn_from_are_refused(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(BurstlensError, match=message):
         SessionLaws.of({"turn_models": [row]}, "file")
 
 

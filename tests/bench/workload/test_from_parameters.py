@@ -157,8 +157,8 @@ def test_a_refit_gives_back_the_zipf_exponent_and_its_interval() -> None:
         drawn = constant(0.5, 2, 1.1, requests=1500, seed=seed).requests
         for side in ("request_tokens", "response_tokens"):
             fit = fit_lengths(Zipf(2048), Histogram.of(drawn[side].to_numpy().astype(float)))
-            told = fit.parameters["exponent"]
-            found.append((told.value, told.low <= 1.1 <= told.high))
+            exponent = fit.parameters["exponent"]
+            found.append((exponent.value, exponent.low <= 1.1 <= exponent.high))
     value, inside = np.mean(found, axis=0)
     assert value == pytest.approx(1.1, rel=0.05)
     assert 0.90 <= inside <= 0.97
@@ -184,13 +184,13 @@ def test_the_process_goes_on_through_borders() -> None:
 def test_scaling_multiplies_rates_and_leaves_shapes_and_windows() -> None:
     truth = known([0.5, 2.0, 0.5, 2.0], [0.5, 1.0, 2.0, 4.0])
     plain, tripled = from_parameters(truth), from_parameters(truth, scale=3.0)
-    asked = from_parameters(truth, rate_rps=20.0)
+    scaled = from_parameters(truth, rate_rps=20.0)
     assert len(tripled.requests) / len(plain.requests) == pytest.approx(3.0, rel=0.1)
-    assert len(asked.requests) / 2400 == pytest.approx(20.0, rel=0.05)
-    assert asked.span_s == pytest.approx(plain.span_s, rel=0.02)
-    counts = np.histogram(asked.requests["at_s"], bins=np.arange(5) * WINDOW_S)[0]
+    assert len(scaled.requests) / 2400 == pytest.approx(20.0, rel=0.05)
+    assert scaled.span_s == pytest.approx(plain.span_s, rel=0.02)
+    counts = np.histogram(scaled.requests["at_s"], bins=np.arange(5) * WINDOW_S)[0]
     assert counts / counts.sum() == pytest.approx(np.array([1, 2, 4, 8]) / 15, rel=0.15)
-    window, _ = refit({"asked": asked})
+    window, _ = refit({"asked": scaled})
     assert window["shape"].to_numpy() == pytest.approx([0.5, 2.0, 0.5, 2.0], rel=0.15)
 
 
@@ -238,7 +238,7 @@ def test_a_workload_is_the_same_for_the_same_seed_and_lengths_do_not_move_arriva
     assert json.loads(json.dumps(first.recipe)) == first.recipe
 
 
-def test_a_constant_load_lasts_as_long_as_it_is_asked_to() -> None:
+def test_a_constant_load_has_the_given_duration() -> None:
     assert len(constant(0.1, 2, 1.1, requests=777).requests) == 777
     timed = constant(0.5, 2, 1.1, duration_s=500, rate_rps=40)
     assert timed.span_s <= 500
@@ -280,7 +280,7 @@ def _spoil(change: Callable[[Content], Any]) -> Content:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: from_parameters(known([1.0], [1.0]), selection="chat"), "no selection 'chat'; it has: all"),
         (lambda: from_parameters(known([1.0], [1.0]), rate_rps=1, scale=2), "rate_rps and scale"),
@@ -299,10 +299,10 @@ def _spoil(change: Callable[[Content], Any]) -> Content:
         (lambda: constant(1, 2, 1.1, requests=5, duration_s=5), "a duration and a number of requests"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_one_line(make: Callable[[], Workload], told: str) -> None:
+def test_what_cannot_be_drawn_is_refused_in_one_line(make: Callable[[], Workload], message: str) -> None:
     with pytest.raises(BurstlensError) as refused:
         make()
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -79,7 +79,7 @@ def test_a_selection_holds_what_it_names(talk: Trace, choice: dict[str, object],
 
 
 @pytest.mark.parametrize(
-    ("choice", "said"),
+    ("choice", "message"),
     [
         ({"service": "web"}, "no requests of service 'web'; it has: api, chat"),
         ({"service": "api", "model": "C"}, "no requests of model 'C' in service 'api'; it has: A, B"),
@@ -88,8 +88,10 @@ def test_a_selection_holds_what_it_names(talk: Trace, choice: dict[str, object],
         ({"speedup": 0.0}, "speedup: 0 is not above 0"),
     ],
 )
-def test_what_cannot_be_selected_is_said(talk: Trace, choice: dict[str, float], said: str) -> None:
-    with pytest.raises(bl.BurstlensError, match=said):
+def test_a_selection_that_does_not_exist_is_refused(
+    talk: Trace, choice: dict[str, float], message: str
+) -> None:
+    with pytest.raises(bl.BurstlensError, match=message):
         from_trace(talk, **choice)  # type: ignore[arg-type]
 
 

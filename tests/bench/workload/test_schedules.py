@@ -81,7 +81,7 @@ def test_a_load_follows_the_schedules_of_its_shape_its_rate_and_its_lengths() ->
     assert load.recipe["shape"] == "linear:0.5..2"
 
 
-def test_a_mean_rate_can_be_asked_of_a_load_that_varies() -> None:
+def test_a_load_that_varies_can_have_a_given_mean_rate() -> None:
     load = varying(*parse_schedules("shape=1,scale=quadratic:1..9,exponent=1"), duration_s=2000, rate_rps=5)
     assert load.rate_rps == pytest.approx(5, rel=0.05)
     at_s = load.requests["at_s"].to_numpy()
@@ -94,7 +94,7 @@ def test_a_schedule_that_does_not_vary_draws_what_constants_draw() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("much", "'much' is no schedule"),
         ("cubic:1..2", "is no schedule"),
@@ -109,15 +109,15 @@ def test_a_schedule_that_does_not_vary_draws_what_constants_draw() -> None:
         ("nowhere.csv", "nowhere.csv: cannot be read"),
     ],
 )
-def test_a_text_that_is_no_schedule_is_refused_in_one_line(text: str, told: str) -> None:
+def test_a_text_that_is_no_schedule_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(BurstlensError) as refused:
         parse_schedule("shape", text)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("at_s,value\n", "has a header but no rows"),
@@ -129,18 +129,18 @@ def test_a_text_that_is_no_schedule_is_refused_in_one_line(text: str, told: str)
         ("at_s,shape\n0,1\n9,-1\n", "passes -1, which is not above 0"),
     ],
 )
-def test_a_table_that_is_none_is_refused_by_its_line(tmp_path: Path, content: str, told: str) -> None:
+def test_a_table_that_is_none_is_refused_by_its_line(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(content)
     with pytest.raises(BurstlensError) as refused:
         parse_schedule("shape", str(path))
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "bad.csv" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("shape=1,scale=2", "no exponent"),
         ("shape=1,shape=2,scale=2,exponent=1", "shape is given twice"),
@@ -148,8 +148,8 @@ def test_a_table_that_is_none_is_refused_by_its_line(tmp_path: Path, content: st
         ("shape=1,scale=two,exponent=1", "scale: 'two' is no schedule"),
     ],
 )
-def test_three_schedules_are_wanted(text: str, told: str) -> None:
-    with pytest.raises(BurstlensError, match=told):
+def test_three_schedules_are_wanted(text: str, message: str) -> None:
+    with pytest.raises(BurstlensError, match=message):
         parse_schedules(text)
 
 
