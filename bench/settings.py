@@ -1,4 +1,4 @@
-"""What a person decides about a run, where it goes, and what is shown while it lasts: plain data.
+"""How a run is sent, to which endpoint, and its status while it lasts: plain data.
 
 Not here: the workload, and what the client does with all this.
 """
@@ -17,7 +17,7 @@ Api = Literal["completions", "chat"]
 
 @dataclass(frozen=True)
 class Target:
-    """The endpoint: base URL without `/v1`, served model, and the key, which no text of it shows."""
+    """The endpoint: base URL without `/v1`, served model, and the key, which is never shown."""
 
     url: str
     model: str | None = None
@@ -27,31 +27,37 @@ class Target:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of every request."""
+        """Headers of every request."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a workload is sent. Raises BurstlensError where a value cannot be."""
+    """How a workload is sent.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
 
     timeout_s: float = 600.0
-    """After which a request is given up, counted from its send."""
+    """A request without an answer is given up this long after it was sent."""
     grace_s: float = 30.0
     """How long open requests may go on after Ctrl-C."""
     max_concurrency: int | None = None
-    """Requests in flight at most, per run; None for the open loop."""
+    """Limit of requests in flight, of all workers together; None for the open loop."""
     workers: int = 1
     ignore_eos: bool = True
-    """Ask for exactly the response lengths of the workload; otherwise the model ends, with a cap."""
+    """Ask for exactly the response lengths of the workload; otherwise the model decides when to end."""
     max_tokens: int | None = None
-    """Cap of response tokens."""
+    """Limit of response tokens."""
     retries: int = 0
-    """How often a request is sent again that the server turned away or never began to answer."""
+    """How often a request is sent again if the server rejects it or never begins to answer."""
     sample_s: float | None = 1.0
-    """Step of the samples of the server's metrics; None for none."""
+    """Time between samples of the server's metrics; None for no samples."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of each request's body, such as `temperature`."""
+    """More fields of each request's body, such as `temperature`."""
 
     def __post_init__(self) -> None:
         for name in ("timeout_s", "workers", "max_tokens", "max_concurrency"):
@@ -69,13 +75,13 @@ class Settings:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as a manifest holds them."""
+        """Plain values, as in the manifest."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Status:
-    """A run in progress, for whoever watches."""
+    """A run in progress, as `watch` gets it."""
 
     elapsed_s: float
     span_s: float

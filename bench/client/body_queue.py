@@ -1,7 +1,7 @@
-"""Requests made some way ahead of their instant, beside the loop, within a bound on memory.
+"""Bodies of requests, made before their instant on a thread of their own, within a limit of memory.
 
-A prompt of text takes milliseconds, and arrivals come in bursts: made one by one when they are due, they
-would be late. Not here: what is made, and when it is sent (`sender`).
+A prompt of text takes milliseconds, and arrivals come in bursts: if each was made when it is due, many
+requests would be late. Not here: what is made, and when it is sent (`sender`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BEFORE_S = 2.0
 
 
 class BodyPrefetcher:
-    """Makes the bodies of `rows` in order, on one thread; `tokens` says how long the prompt of each is."""
+    """Makes the bodies of `rows` in order, on one thread; `tokens` are the lengths of their prompts."""
 
     def __init__(self, make: Callable[[int], bytes], rows: Sequence[int], tokens: Sequence[int]) -> None:
         self._make, self._rows, self._tokens = make, rows, tokens
@@ -35,7 +35,7 @@ class BodyPrefetcher:
             self._early.append(self._make(self._take()))
 
     async def next(self) -> bytes:
-        """The body of the next row; whatever its making raises."""
+        """The body of the next row; raises what making it raises."""
         loop = asyncio.get_running_loop()
         while self._room():
             self._begun.append(loop.run_in_executor(self._thread, self._make, self._take()))
@@ -45,7 +45,7 @@ class BodyPrefetcher:
         return body
 
     async def out_of_turn(self, row: int) -> bytes:
-        """The body of a row that is none of `rows`."""
+        """The body of a row that is not among `rows`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._make, row)
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ ENDPOINT = "endpoint"
 STEP_S = 0.05
 """Between two questions for the endpoint's time."""
 DURATION_S = 1.5
-"""For so long: a `Date` counts whole seconds, and is exact only where it is seen to change."""
+"""How long to ask: a `Date` has whole seconds, and is exact only when it changes."""
 FILES = 5
 TICK_S = 0.01
 """A kernel gives a file the time of its last tick, up to 10 ms ago."""
@@ -42,7 +42,7 @@ def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> 
     """What all sights of another clock allow.
 
     A sight is this machine's time before and after it, and the least and most that the other clock showed
-    in between. None where there was none, or no offset fits all (a clock was set meanwhile).
+    in between. None without sights, or if no offset fits all (a clock was set meanwhile).
     """
     low, high = -math.inf, math.inf
     for before, after, earliest, latest in seen:
@@ -51,9 +51,19 @@ def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> 
 
 
 def measure_offset(how: str, target: Target) -> ClockOffset | None:
-    """The offset against the `endpoint`, or the server of the folder that `how` names.
+    """Measure the offset against the endpoint, or the server of the folder that `how` names.
 
-    None where the endpoint tells no `Date`; BurstlensError where the folder cannot be written.
+    Returns
+    -------
+    ClockOffset or None
+        None if the endpoint sends no `Date`.
+
+    Raises
+    ------
+    InputError
+        If `how` is neither `endpoint` nor a folder.
+    DiskError
+        If the folder cannot be written.
     """
     if how == ENDPOINT:
         return asyncio.run(_endpoint(target))

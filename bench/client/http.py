@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 SHOWN = 200
-"""Characters of a server's complaint that are kept."""
+"""Characters of a server's error message that go into the record."""
 OVERLOADED = (429, 503)
 """Codes of an error inside a 200 with which a server turns a request away before it began."""
 AT_THE_DOOR = 503
 """Code of an error object in a plain answer of that status with which a server does the same.
 
-vLLM looks for room before it answers and again after the 200 is out; which of the two says no is chance.
+vLLM looks for room before it answers and again after the 200 is out; which of the two refuses is chance.
 A 503 without such an object is a proxy's or a broken server's.
 """
 AGAIN: tuple[Outcome, ...] = ("refused", "reset", "http_429", "http_5xx", "rejected")
@@ -74,7 +74,7 @@ def max_response_tokens(settings: Settings, response_tokens: int) -> int:
 
 @dataclass(slots=True)
 class StreamedAnswer:
-    """What came back. Instants in seconds on the run's clock."""
+    """What the server answered. Instants are seconds on the run's clock."""
 
     sent_s: float | None = None
     first_token_s: float | None = None
@@ -89,7 +89,7 @@ class StreamedAnswer:
     tries: int = 0
     """How often the request was sent."""
     retry_after_s: float | None = None
-    """How long the server wants to be left alone, where it says so."""
+    """How long the server wants no request, if it says so."""
 
     def forget(self) -> None:
         """Make room for the answer to another try; when it was first sent, and how often, stays."""
@@ -99,17 +99,17 @@ class StreamedAnswer:
 
 
 class Stream:
-    """Reads server-sent events as they come; `answer` holds what they said so far."""
+    """Reads server-sent events as they arrive and fills `answer`."""
 
     def __init__(self, answer: StreamedAnswer) -> None:
         self.answer = answer
         self.finished = False
-        """Whether the server said that this is the whole answer."""
+        """Whether the server said that the answer is complete."""
         self._rest = b""
         self._last_s = 0.0
 
     def feed(self, data: bytes, at_s: float) -> bool:
-        """Take bytes that came at `at_s`; false once the stream is in error, and `answer` says why."""
+        """Read bytes that arrived at `at_s`; false if the stream has an error, which `answer` then has."""
         lines = (self._rest + data if self._rest else data).split(b"\n")
         self._rest = lines.pop()
         # A plain loop: this is what most of a client's time goes to. Every event ends in an empty line.
@@ -119,13 +119,13 @@ class Stream:
         return True
 
     def close(self, at_s: float) -> bool:
-        """The server ended the answer; false where that is no end."""
+        """Handle the end of the response; false if the answer is not complete."""
         if self._rest.strip() and not self.feed(b"\n", at_s):
             return False
         return self.finished or self._fault("the stream ended before the answer did")
 
     def _line(self, line: bytes, at_s: float) -> bool:
-        """One line: an event's data, or what an event stream holds beside it."""
+        """Read one line: an event's data, or another field of an event stream."""
         if line.startswith(b"data:"):
             data = line[5:].lstrip()
             if data == b"[DONE]":
@@ -192,7 +192,7 @@ def _has_text(choice: Choice) -> bool:
 
 
 def complaint(error: object) -> tuple[str, int | None]:
-    """What an error object says, in one line, and its code."""
+    """The message of an error object in one line, and its code."""
     if not isinstance(error, dict):
         return _shown(str(error).encode()), None
     info = from_dict(ErrorInfo, error)
@@ -241,7 +241,7 @@ async def exchange(
 
 
 async def _read(response: ClientResponse, answer: StreamedAnswer, clock: Callable[[], float]) -> None:
-    """Read a response to its end; an outcome other than `aborted` says what was wrong with it."""
+    """Read a response to its end; if something is wrong with it, set the outcome."""
     answer.status = status = response.status
     if status != 200:
         answer.outcome = "http_429" if status == 429 else "http_4xx" if 400 <= status < 500 else "http_5xx"
@@ -259,13 +259,13 @@ async def _read(response: ClientResponse, answer: StreamedAnswer, clock: Callabl
 
 
 def pause_s(answer: StreamedAnswer) -> float | None:
-    """How long to wait before the same request is sent again; None where that would be no use.
+    """How long to wait before the same request is sent again; None if that would not help.
 
-    Only what the server turned away or never began to answer: everything else cost it work, or would end
-    the same way. The pause doubles from try to try, and is as long as the server wants at least.
+    Only what the server rejected or never began to answer is sent again: everything else cost it work, or
+    would end the same way. The pause doubles with each try, and is at least as long as the server wants.
     """
-    begun = answer.first_token_s is not None
-    if answer.outcome not in AGAIN or begun:
+    answer_began = answer.first_token_s is not None
+    if answer.outcome not in AGAIN or answer_began:
         return None
     return max(min(BACKOFF_S * 2.0 ** (answer.tries - 1), LONGEST_S), answer.retry_after_s or 0.0)
 
@@ -283,7 +283,7 @@ def retry_after(header: str | None, now_unix_s: float) -> float | None:
 
 
 def _complaint_in(data: bytes, status: int) -> tuple[str, int | None]:
-    """The complaint in the body of a response that is no 200, and the code that it holds."""
+    """The error message in the body of a response whose status is not 200, and its code."""
     try:
         content = loads(data)
         return complaint(content.get("error") or content.get("detail") or content)

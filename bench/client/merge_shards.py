@@ -37,7 +37,7 @@ AS_PLANNED_S = 1e-5
 
 
 def is_merged(folder: Path) -> bool:
-    """Whether a folder is a run that `gather` made."""
+    """Whether a folder is a run that `gather` made from shards."""
     if not is_run(folder):
         return False
     shard = read_manifest(folder).shard
@@ -47,13 +47,18 @@ def is_merged(folder: Path) -> bool:
 def gather(folders: Sequence[Path], out: Path) -> Manifest:
     """Make one run folder `out` of the folders of all shards of a workload, and return its manifest.
 
-    Instants of senders whose clocks are known to differ are moved to the clock that is farthest ahead; the
-    instants that the schedule set stay, so that the lateness tells. An earlier folder of this kind is written
-    anew. BurstlensError where shards are missing, mixed or double, or `out` holds another run.
+    If clocks of senders are known to differ, instants are moved to the clock that is farthest ahead. Instants
+    that the schedule set stay, so the difference counts as lateness. An earlier merged run in `out` is
+    replaced.
+
+    Raises
+    ------
+    InputError
+        If shards are missing, mixed or double, or `out` has another run.
     """
     parts = shards_of(folders)
     if not parts:
-        raise InputError(f"{folders[0] if folders else 'no folder'}: is no shard of a workload")
+        raise InputError(f"{folders[0] if folders else 'no folder'}: is not a shard of a workload")
     manifests = [read_manifest(part.folder) for part in parts]
     workload = _joined(parts)
     manifest = _manifest(parts, manifests, workload)
@@ -106,7 +111,7 @@ def _joined(parts: Sequence[ShardFolder]) -> Workload:
 
 
 def _manifest(parts: Sequence[ShardFolder], manifests: Sequence[Manifest], workload: Workload) -> Manifest:
-    """What all of them were asked."""
+    """The manifest of all shards together."""
     first = manifests[0]
     shards = [manifest.shard for manifest in manifests if manifest.shard is not None]
     clocks = [shard.clock or None for shard in shards]
@@ -134,7 +139,7 @@ def _clock_note(parts: Sequence[ShardFolder], clocks: Sequence[ClockOffset | Non
     """How far the senders' clocks differ, as far as that is known."""
     known = [clock for clock in clocks if clock is not None]
     if len(known) < len(parts):
-        return "how far the senders' clocks are apart is not known: not all could be compared with another"
+        return "how much the senders' clocks differ is not known: not all could be compared with another"
     worst = max(offset.precision_s for offset in known)
     against = known[0].against
     behind = max(part.behind_s for part in parts)
@@ -145,7 +150,7 @@ def _clock_note(parts: Sequence[ShardFolder], clocks: Sequence[ClockOffset | Non
         )
     return (
         f"the senders' clocks agree within what could be seen, ± {1000 * worst:,.0f} ms against {against}; "
-        "gaps between requests of different senders are no surer than that"
+        "gaps between requests of different senders are not more exact than that"
     )
 
 

@@ -1,4 +1,4 @@
-"""Before load is sent: is the endpoint there, does it serve the model, does it tell its metrics?
+"""Checks before load is sent: is the endpoint there, does it serve the model, does it have metrics?
 
 Everything that would make a run worthless is one line here, a BurstlensError. Not here: sending.
 """
@@ -29,13 +29,13 @@ KEY = "OPENAI_API_KEY"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What a server says of itself."""
+    """What a server says about itself."""
 
     target: Target
     """With the served model named."""
     version: str | None
     simulated: str | None
-    """Preset of the simulated engine, where it is one."""
+    """Preset of the simulated engine; None for a real server."""
     counts_words: bool
     """Whether it takes words for tokens, as the simulated endpoint does without a tokenizer."""
     max_model_len: int | None
@@ -43,7 +43,7 @@ class Endpoint:
 
 
 def base_url(text: str) -> str:
-    """A URL without the trailing slash and `/v1`; BurstlensError where it is none."""
+    """A URL without the trailing slash and `/v1`; raises InputError if it is not a URL."""
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -55,7 +55,7 @@ def base_url(text: str) -> str:
 
 
 def preflight(target: Target) -> Endpoint:
-    """Ask the endpoint who it is; BurstlensError where it cannot take the load."""
+    """Ask the endpoint what it is; raises EndpointError if it cannot take the load."""
     return asyncio.run(_ask(replace(target, url=base_url(target.url))))
 
 
@@ -79,7 +79,7 @@ async def _ask(target: Target) -> Endpoint:
 
 
 async def _models(http: ClientSession, target: Target) -> list[ServedModel]:
-    """The models that the server lists; none where it lists none."""
+    """The models that the server lists; empty if it has no list."""
     import aiohttp
 
     url = target.url
@@ -130,7 +130,7 @@ def _served(listed: list[ServedModel], target: Target) -> str:
 
 
 async def _about(http: ClientSession, target: Target) -> ServerVersion:
-    """What `/version` says; no field is set if there is no such page."""
+    """The answer of `/version`; no field is set if there is no such page."""
     import aiohttp
 
     try:
@@ -142,7 +142,7 @@ async def _about(http: ClientSession, target: Target) -> ServerVersion:
 
 
 async def _has_metrics(http: ClientSession, target: Target) -> bool:
-    """Whether `/metrics` tells anything that is known here."""
+    """Whether `/metrics` has any metric of `ServerSample`."""
     import aiohttp
 
     from .server_metrics import has_values, parse

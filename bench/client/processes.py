@@ -55,8 +55,8 @@ def send(
 ) -> bool:
     """Send by `settings.workers` processes, from `start_unix_s` on if given; whether everything was sent.
 
-    `prompts` is sent to the workers, so it must be picklable. A `watch` that returns True stops them all, and
-    so does one that fails. Raises BurstlensError where a worker cannot write its record, or dies.
+    `prompts` must be picklable, because it goes to the workers. A `watch` that returns True or raises stops
+    them all. Raises DiskError if a worker cannot write its record, BurstlensError if one dies.
     """
     shares = _shares(workload, prompts, target, settings, folder, done)
     pipes: list[Connection] = []
@@ -151,7 +151,7 @@ def _shares(
     folder: Path,
     done: Mapping[int, float],
 ) -> list[_Share]:
-    """The workload cut by session, or by request where there is none."""
+    """The workload cut by session; requests without a session one by one."""
     count = settings.workers
     owner = (pl.coalesce("session", "request_id") % count).alias("worker")
     parts = workload.requests.with_columns(owner).partition_by("worker", as_dict=True, include_key=False)
@@ -187,7 +187,7 @@ def _receive(pipe: Connection) -> Status | bool | str:
 
 
 def _work(pipe: Connection, share: _Share) -> None:
-    """In the worker: say ready, wait for the start, send, say how it ended."""
+    """In the worker: report that it is ready, wait for the start, send, report whether all was sent."""
     import aiohttp  # noqa: F401 - loaded before the clock starts, not when the first request is due
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -22,7 +22,7 @@ class StreamOptions(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True):
-    """What the user says in a chat."""
+    """A message of a chat."""
 
     role: str
     content: str
@@ -76,7 +76,7 @@ class Chunk(Struct):
 
 
 class ErrorInfo(Struct):
-    """What a server says about a request that it did not answer."""
+    """Why a server did not answer a request."""
 
     message: Any = None
     type: Any = None

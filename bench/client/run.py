@@ -49,13 +49,45 @@ def run(
 ) -> Manifest:
     """Send the workload to the target, each request once, and return the manifest of the run.
 
-    With `resume` the run in `folder` goes on with the requests that its record lacks. Ctrl-C ends the run
-    after `settings.grace_s` at most, and so does a `watch` that returns True; the manifest then says so.
-    With `start_unix_s` the run's second 0 is that instant of this machine's clock, and with `shard` that part
-    of the workload is sent; how far the clock is from that of `clock` (see `clocks.measure`) is then kept,
-    and `waiting` is told in a line what will begin. Raises BurstlensError before load is sent where the
-    endpoint or the folder cannot be used or the start has passed, and later where the disk refuses the
-    record.
+    Parameters
+    ----------
+    workload
+        The requests.
+    prompts
+        Makes the prompt of each request shortly before it is sent.
+    target
+        The endpoint.
+    settings
+        How to send.
+    folder
+        The new run folder.
+    resume
+        Continue the run in `folder` with the requests that are not in its record.
+    shard
+        Send only this part of the workload; needs `start_unix_s`.
+    start_unix_s
+        The run's second 0, by this machine's clock; by default now.
+    clock
+        What a shard compares this machine's clock with (see `clocks.measure_offset`).
+    waiting
+        Gets one line before a common start: what will begin, and when.
+    watch
+        Gets the status twice a second. If it returns True, the run ends as with Ctrl-C: within
+        `settings.grace_s`, and the manifest says so.
+
+    Returns
+    -------
+    Manifest
+        The manifest of the run.
+
+    Raises
+    ------
+    InputError
+        Before anything is sent: the options, the folder or the start cannot be used.
+    EndpointError
+        Before anything is sent: the endpoint cannot take the load.
+    DiskError
+        The record cannot be written.
     """
     if workload.requests.is_empty():
         raise InputError(f"{workload.name}: has no requests to send")
@@ -133,7 +165,7 @@ def _sharded(
     start_unix_s: float,
     clock: str,
 ) -> tuple[Manifest, Workload, Settings]:
-    """What one of several senders does of the whole, on which clock."""
+    """The manifest, workload and settings of one of several senders."""
     left_s(start_unix_s)
     offset, part = measure_offset(clock, endpoint.target), shard.cut(workload)
     info = ShardInfo(
@@ -181,7 +213,7 @@ def _waited(
 
 
 def _origin_s(sender: Sender, start_unix_s: float) -> float:
-    """The common start on the loop's clock; BurstlensError where it cannot be kept any more."""
+    """The common start on the loop's clock; raises InputError if it has passed."""
     import aiohttp  # noqa: F401 - loaded before the clock starts, not when the first request is due
 
     sender.prepare()
@@ -190,7 +222,7 @@ def _origin_s(sender: Sender, start_unix_s: float) -> float:
 
 
 def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompts: Prompts) -> Manifest:
-    """What is asked of whom."""
+    """The manifest of a new run."""
     notes = prompts.prepare(workload)
     if endpoint.simulated is not None and prompts.share:
         notes.append(NO_PREFIX_CACHE)
@@ -219,7 +251,7 @@ def _manifest(workload: Workload, endpoint: Endpoint, settings: Settings, prompt
 
 
 def _resumed(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest of the run that goes on; BurstlensError where it is another's."""
+    """The manifest of the run that continues; raises InputError if it is another run."""
     before, prompts = read_manifest(folder), manifest.settings.prompts
     for what, was, now in (
         ("workload", before.workload_sha256, manifest.workload_sha256),

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 LEAD_S = 0.05
 """From the start of the clock to the run's second 0: time to build the first requests."""
 FLUSH_S = 0.5
-"""Step in which the record is written and the display told: what a kill can lose."""
+"""Time between writes of the record and updates of the display: what a kill can lose."""
 KEEPALIVE_S = 2.0
 """Idle connections are closed before a server does: uvicorn does after 5 s, and a request sent at that
 moment would be lost."""
 REMEMBERED = 2000
-"""Sends whose lateness makes the quantile on the display."""
+"""Number of last sends that the display's quantile of lateness covers."""
 
 
 class Sender:
@@ -165,7 +165,7 @@ class Sender:
             await asyncio.gather(*helpers, return_exceptions=True)
             if server is not None:
                 server.close()
-            self._tell()
+            self._report()
 
     def _rows(self) -> Iterator[int]:
         """Rows that are sent at their instant and are not done, in order."""
@@ -330,19 +330,19 @@ class Sender:
         self._kv_cache_use = sample.kv_cache_use
 
     async def _tick(self) -> None:
-        """Write the record and tell the display, step by step."""
+        """Write the record and update the display, again and again."""
         while True:
             await asyncio.sleep(FLUSH_S)
             try:
                 self._record.flush()
                 if self._server is not None:
                     self._server.flush()
-                self._tell()
+                self._report()
             except BaseException as fault:
                 self._broke(fault)
                 raise
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         now = self.now()
         for instants in (self._recent, self._due):
             while instants and instants[0] < now - RECENT_S:

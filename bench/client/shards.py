@@ -23,12 +23,12 @@ MIX = np.uint64(0x9E3779B97F4A7C15)
 """An odd number near 2^64 over the golden ratio: the upper bits of its multiples are spread evenly."""
 SHIFT = np.uint64(40)
 LAST_S = 1.0
-"""Before a common start: the clock is read then, lest what NTP does to it while senders wait be missed."""
+"""Before a common start: the clock is read this late, because NTP may set it while senders wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Part `index` of `of`, counted from 0. Raises BurstlensError where there is no such part."""
+    """Part `index` of `of`, counted from 0. Raises InputError if there is no such part."""
 
     index: int
     of: int
@@ -42,7 +42,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """`2/4`; BurstlensError where it is none."""
+        """Read `2/4`; raises InputError if it is not a shard."""
         found = re.fullmatch(r"\s*(-?\d+)\s*/\s*(-?\d+)\s*", text)
         if found is None:
             raise InputError(
@@ -70,7 +70,7 @@ class Shard:
 def parse_start(text: str) -> float:
     """An instant as Unix seconds, from those or from ISO 8601 with its offset from UTC.
 
-    BurstlensError where it is none, or names no offset: senders may stand in different time zones.
+    Raises InputError if it is not an instant or has no offset: senders may be in different time zones.
     """
     wrong = f"{option('start_at')}: {text!r} is not an instant; write 2026-03-01T12:00:00Z or Unix seconds"
     try:
@@ -94,7 +94,7 @@ def parse_start(text: str) -> float:
 
 
 def left_s(start_unix_s: float) -> float:
-    """Seconds until the start by this machine's clock; BurstlensError where it has passed."""
+    """Seconds until the start by this machine's clock; raises InputError if it has passed."""
     left = start_unix_s - time.time()
     if left <= 0:
         raise InputError(
@@ -105,6 +105,6 @@ def left_s(start_unix_s: float) -> float:
 
 
 def wait_for(start_unix_s: float, until_s: float) -> None:
-    """Sleep until so many seconds before the start; BurstlensError where that has passed by then."""
+    """Sleep until `until_s` seconds before the start; raises InputError if that has passed."""
     while (left := left_s(start_unix_s) - until_s) > 0:
         time.sleep(min(left, 60.0))

@@ -26,7 +26,7 @@ from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import BurstlensError, DiskError, InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
-from ..processes.parallel import Tell, each
+from ..processes.parallel import ReportShare, each
 from ..record.versioned_json import from_dict, read_versioned_json, to_dict
 from ..workload.table import Workload
 from .backends import MEASURES, Backend, TrialMeasurement, measures_of
@@ -191,7 +191,7 @@ def _key(labels: Mapping[str, Label]) -> str:
     return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False)
 
 
-def _serve(shared: tuple[Backend, Path], piece: tuple[int, Trial], _tell: Tell) -> TrialMeasurement:
+def _serve(shared: tuple[Backend, Path], piece: tuple[int, Trial], _tell: ReportShare) -> TrialMeasurement:
     """What a trial measures, given the engine and the folder of the experiment."""
     (engine, folder), (number, trial) = shared, piece
     return engine.serve(trial.make(), folder / RUNS / str(number), course=trial.course)

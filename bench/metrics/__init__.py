@@ -1,1 +1,1 @@
-"""What a record says: measures, seconds, token latencies, and whether to believe the load."""
+"""Measures of a record, by run and by second, and whether the load was the planned one."""

@@ -19,9 +19,9 @@ from ...analysis.stats.gamma import GapSums, Likelihood
 TICK_S = 0.1
 """Shapes are fitted to gaps in whole ticks of this length: what lies below is jitter, not burstiness."""
 PHASES = 8
-"""The fits are averaged over so many places where the ticks may begin."""
+"""The fits are averaged over this many places where the ticks may begin."""
 RESOLUTION_S = 0.001
-"""Shorter gaps are not told apart from one another when they are held against their law."""
+"""Shorter gaps count as equal when gaps are compared with their law."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def cv(gaps: Array) -> Interval:
 
 def shape(instants: Array) -> Interval:
     """Shape of one Gamma for all gaps in whole ticks of `TICK_S`, and its interval by curvature."""
-    # Averaged over where the ticks begin, lest jitter at their borders look like another shape.
+    # Averaged over where the ticks begin: jitter at their borders would look like another shape.
     begins = np.arange(PHASES)[:, None] / PHASES
     gaps = GapSums.of(np.diff(np.floor(instants / TICK_S + begins), axis=1))
     fit = Likelihood(gaps.pooled(np.full(PHASES, 1 / PHASES)), discrete=True).maximum()
@@ -86,10 +86,10 @@ def from_law(instants: Array, law: ArrivalLaw) -> tuple[float, float]:
     """Kolmogorov–Smirnov distance and p-value of `instants`, in order, against the law they came from.
 
     With Λ(t) the requests expected up to t, u = F(Λ(t') − Λ(t)) is uniform where F is the Gamma of mean 1
-    whose shape is that of the window where the gap begins. Gaps below `RESOLUTION_S`, where laws of small
+    with the shape of the window where the gap begins. Gaps below `RESOLUTION_S`, where laws of small
     shapes have much of their mass and the stamps no digits, count as any such gap (a randomized transform).
     """
-    # Loaded only where there is a law: it takes longer than everything else that ends a run.
+    # Loaded only if there is a law: it takes longer than everything else at the end of a run.
     from scipy import stats
 
     busy = law.rate_rps > 0

@@ -24,7 +24,7 @@ from .models import LOAD_SCHEMA, LoadMeasure
 FEWEST = 30
 """Distributions of fewer gaps, counts or lengths are not judged."""
 RESOLVED_S = 0.04
-"""CV and shape are judged where the mean gap is as long; where it is shorter, the dispersion of counts is."""
+"""CV and shape are judged if the mean gap is at least this long; else the dispersion of counts is."""
 EARLY_S = 0.005
 """A request sent sooner before its instant shows that the clock or the schedule is wrong."""
 SCALES_S = (1.0, 10.0, 60.0)
@@ -92,7 +92,7 @@ class _Check:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the limit is kept, None where there is none or nothing to hold against it."""
+        """Whether the difference is within the limit; None without a limit or a difference."""
         if self.limit is None or self.difference is None or not np.isfinite(self.difference):
             return None
         return bool(self.difference <= self.limit)
@@ -123,10 +123,18 @@ def judge_load(
 ) -> LoadVerdict:
     """Judge the load of a run by its record (columns of `record.SCHEMA`).
 
-    `workload` (columns of `workload.SCHEMA`) tells what was planned where the record does not reach: without
-    it, requests that are not in the record are not missed. `law` is the process that the arrivals were
-    drawn from, where they were. `forced_lengths` says that responses were to have the planned lengths
-    (`ignore_eos`), so that theirs are judged too.
+    Parameters
+    ----------
+    record
+        Columns of `record.models.SCHEMA`.
+    workload
+        Columns of `workload.table.SCHEMA`; without it, requests that are not in the record are not missed.
+    law
+        The process that the arrivals were drawn from, if they were.
+    forced_lengths
+        Whether responses were to have the planned lengths (`ignore_eos`), so that they are judged too.
+    limits
+        How far the load may be from the planned one.
     """
     within = limits or LoadLimits()
     missing = _missing(record, workload)

@@ -1,9 +1,9 @@
-"""What a run's record says: failure rate, token latency and its jitter, throughput, TTFT, TPOT, ITL, goodput.
+"""Measures of a run: failure rate, token latency and its jitter, throughput, TTFT, TPOT, ITL, goodput.
 
 Plain functions from the frames of `record` to numbers and tables; every definition stands with its formula
 in `docs/explanation/metrics.md`. Latencies count from the intended instant, so that a late client cannot
 flatter the server; those with `_from_sent` count from the send. Not here: whether the load was
-the one asked for (see `load_verdict`), the table by second (see `per_second`), files and rendering.
+the planned one (see `load_verdict`), the table by second (see `per_second`), files and rendering.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .token_latency import TokenSums, WeightedValues
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 COMPLAINTS = 3
-"""Kinds of complaints that are told in words; the table has all."""
+"""Kinds of complaints that are shown in words; the table has all."""
 LATENCIES = {
     "ttft_s": "time to first token",
     "tpot_s": "time per output token",
@@ -87,7 +87,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Goodput:
-    """How many requests kept the service level, a failed one never."""
+    """How many requests met the service level; a failed one never does."""
 
     slo: Slo
     requests: int
@@ -98,7 +98,7 @@ class Goodput:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The averages of a whole run."""
+    """The averages of a run."""
 
     requests: int
     outcomes: Mapping[str, int]
@@ -117,13 +117,13 @@ class Metrics:
     """By the keys of `LATENCIES`; token latency L is `token_latency_s`, its jitter σ_L the `sd` of it."""
     goodput: Goodput | None
     retried: int
-    """Requests that were sent more than once: so many more at least arrived at the server than were asked."""
+    """Requests that were sent more than once: at least as many more reached the server than were planned."""
     answers_without_token_count: int
     """Answers for which the server sent no token count; no measure of tokens counts them."""
 
     @property
     def answered(self) -> int:
-        """Requests with an answer, whole or truncated."""
+        """Requests with an answer, complete or truncated."""
         return sum(self.outcomes[name] for name in ANSWERED)
 
     @property
@@ -150,7 +150,7 @@ def failed() -> pl.Expr:
 def requests(record: pl.DataFrame) -> pl.DataFrame:
     """The record without its lists, and with lateness and latencies in seconds, one row a request.
 
-    Latencies are null where a request was not answered, or the server did not tell what they need.
+    Latencies are null if a request was not answered, or the server did not send what they need.
     """
     first, ended, n = pl.col("first_token_s"), pl.col("ended_s"), pl.col("response_tokens")
     latencies = {
@@ -172,9 +172,9 @@ def requests(record: pl.DataFrame) -> pl.DataFrame:
 
 
 def complaints(record: pl.DataFrame) -> pl.DataFrame:
-    """What was said of requests that failed: `outcome`, `error` and how many (`n`), the most frequent first.
+    """Error messages of requests that failed: `outcome`, `error` and how many (`n`), the most frequent first.
 
-    Complaints that differ in their numbers alone are one, told in the words of the first request.
+    Messages that differ only in their numbers count as one, with the text of the first request.
     """
     return (
         record.filter(pl.col("error").is_not_null())
@@ -189,7 +189,7 @@ def complaints(record: pl.DataFrame) -> pl.DataFrame:
 def tokens(record: pl.DataFrame) -> pl.DataFrame:
     """When the tokens of answers came, one row a chunk that carried any, in the record's order.
 
-    Columns: `request_id`, `at_s`, `tokens` (fractions where the server does not tell which chunk carried
+    Columns: `request_id`, `at_s`, `tokens` (fractions if the server does not say which chunk carried
     what: all but the first token are then spread evenly over the later chunks), `latency_s` (the time since
     the request's previous tokens, or since the intended instant, spread over the chunk's own) and `first`.
     So a request's latencies times tokens add up to the time from its intended instant to its last token.
@@ -256,9 +256,16 @@ def tokens(record: pl.DataFrame) -> pl.DataFrame:
 
 
 def measure(record: pl.DataFrame, slo: Slo | None = None, token_sums: TokenSums | None = None) -> Metrics:
-    """The averages of a run from its record (columns of `record.SCHEMA`), goodput where an SLO is given.
+    """Compute the averages of a run from its record.
 
-    `token_sums` sums up what `tokens` returns for the record; with it the record may lack its lists.
+    Parameters
+    ----------
+    record
+        Columns of `record.models.SCHEMA`, one row a request.
+    slo
+        The service level; without one there is no goodput.
+    token_sums
+        The sums of what `tokens` returns for the record; with them the record may lack its lists.
     """
     rows = requests(record)
     token_sums = TokenSums.of([tokens(record)]) if token_sums is None else token_sums

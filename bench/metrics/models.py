@@ -69,7 +69,7 @@ class RequestCounts(Struct, kw_only=True):
 
 
 class Complaint(Struct, kw_only=True):
-    """What a server said about requests that failed, and about how many it said so."""
+    """An error message about requests that failed, and of how many."""
 
     outcome: str
     error: str

@@ -1,4 +1,4 @@
-"""A run second by second: what was asked, sent and ended, the paper's sliding metrics, the server's gauges.
+"""A run second by second: requests planned, sent and ended, the paper's sliding metrics, the server's gauges.
 
 Not here: averages over the whole run (see `measures`), and drawing. Definitions:
 `docs/explanation/metrics.md`.
@@ -36,7 +36,7 @@ def seconds(
     `window_s` seconds up to the end of this one (null where nothing came, shorter at the start of the run);
     the server's gauges as means of the samples in the second and its counters as what they rose, null where
     there are none. `token_sums` sums up what `measures.tokens` returns for the record; the record may then
-    lack its lists. Raises ValueError where the window is no whole number of seconds.
+    lack its lists. Raises ValueError if the window is not an integer number of seconds.
     """
     if window_s != int(window_s) or window_s < 1:
         raise ValueError(f"the sliding window must be whole seconds, 1 or more, not {window_s:g}")
@@ -124,7 +124,7 @@ def _in_flight(record: pl.DataFrame, n: int) -> Array:
 
 
 def _with_server(table: pl.DataFrame, server: pl.DataFrame | None) -> pl.DataFrame:
-    """The table with the server's samples beside it, null where it was not sampled."""
+    """The table with the server's samples, null for seconds without a sample."""
     if server is None or server.is_empty():
         return table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in GAUGES + COUNTERS)
     sampled = (
@@ -132,7 +132,7 @@ def _with_server(table: pl.DataFrame, server: pl.DataFrame | None) -> pl.DataFra
         .group_by(pl.col("at_s").floor().cast(pl.Int64).alias("second"))
         .agg(pl.col(GAUGES).mean(), pl.col(COUNTERS).last())
         .sort("second")
-        # A counter that falls was started anew: it has risen from zero.
+        # A counter that falls was restarted: it has risen from zero.
         .with_columns(
             pl.when(pl.col(name).diff() < 0).then(name).otherwise(pl.col(name).diff()).alias(name)
             for name in COUNTERS

@@ -1,4 +1,4 @@
-"""What a finished run says, gathered once: metrics, verdict, server; `summary.json` and two Parquet files.
+"""The summary of a run: metrics, verdict, server; `summary.json` and two Parquet files.
 
 The terminal's screen and the page are renderings of the `Summary` made here. Not here: what the numbers
 mean (`measures`, `per_second`, `load_verdict`), and how they look (`burstlens.cli.screens.run`,
@@ -45,7 +45,7 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything that a run's record says."""
+    """Everything that is computed from a run's record."""
 
     folder: Path
     manifest: Manifest
@@ -56,21 +56,21 @@ class Summary:
     in_flight: Distribution
     """Mean requests in flight of each second."""
     server: Mapping[str, Distribution]
-    """KV-cache use (a share of 1), running and waiting requests, by sample; empty where none was taken."""
+    """KV-cache use (a share of 1), running and waiting requests, by sample; empty without samples."""
     preemptions: float | None
-    """How many the server counted during the run; None where it tells none."""
+    """How many the server counted during the run; None if it does not count them."""
     requests: pl.DataFrame
-    """One row a request (see `metrics.requests`)."""
+    """One row a request (see `measures.requests`)."""
     seconds: pl.DataFrame
-    """One row a second (see `timeline.seconds`)."""
+    """One row a second (see `per_second.seconds`)."""
     complaints: pl.DataFrame
-    """What was said of requests that failed (see `metrics.complaints`)."""
+    """Error messages of requests that failed (see `measures.complaints`)."""
     window_s: int
     """Length of the sliding window of `seconds`."""
 
     @property
     def rates_rps(self) -> tuple[float, float]:
-        """Mean rate asked and sent, requests per second; NaN where there were not two instants."""
+        """Mean rate planned and sent, requests per second; NaN with fewer than two instants."""
         table = self.verdict.table.filter(pl.col("measure") == "rate, 1/s")
         return (table["asked"][0], table["sent"][0]) if table.height else (math.nan, math.nan)
 
@@ -119,7 +119,24 @@ class Summary:
 def summarize(
     folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: LoadLimits | None = None
 ) -> Summary:
-    """Read a run folder and say what happened; BurstlensError where there is no run in it."""
+    """Read a run folder and summarize it.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    slo
+        The service level for the goodput.
+    window_s
+        Length of the sliding window of `seconds`.
+    limits
+        How far the load may be from the planned one.
+
+    Raises
+    ------
+    InputError
+        If the folder has no run.
+    """
     manifest, server, workload = read_manifest(folder), read_server(folder), read_workload(folder)
     record, token_sums = _read(folder)
     rows = requests(record)
@@ -146,7 +163,7 @@ def summarize(
 
 
 def _read(folder: Path) -> tuple[pl.DataFrame, TokenSums]:
-    """The record by `request_id` without its lists, which are most of it, and what these held, summed up."""
+    """The record by `request_id` without its lists, which are most of it, and the sums of these lists."""
     pieces: list[pl.DataFrame] = []
 
     def token_tables() -> Iterator[pl.DataFrame]:
@@ -184,7 +201,7 @@ def last_slo(folder: Path) -> Slo | None:
 
 
 def _rise(counter: pl.Series) -> float | None:
-    """How much a counter rose over its samples; from zero where it fell, since then it was started anew."""
+    """How much a counter rose over its samples; after a fall from zero, because it was restarted."""
     if counter.is_empty():
         return None
     values = counter.to_numpy()

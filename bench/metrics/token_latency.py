@@ -1,4 +1,4 @@
-"""What came of a run's answers, summed up as its record is read: token latencies by size, and by second.
+"""Token latencies of a run, summed up while its record is read: by size, and by second.
 
 A long run has more tokens than fit into memory. Up to `EXACT` chunks every latency is kept; beyond, latencies
 that agree in their first ten binary digits are put together at their mean, so that sums and means stay exact,
@@ -49,7 +49,7 @@ class WeightedValues:
             self._compress()
 
     def arrays(self) -> tuple[Array, Array]:
-        """Values and weights as they are held now."""
+        """Values and weights as they are stored now."""
         return np.concatenate([np.empty(0), *self._values]), np.concatenate([np.empty(0), *self._weights])
 
     def _compress(self) -> None:
@@ -87,7 +87,7 @@ class BySecond:
 
 @dataclass(frozen=True)
 class TokenSums:
-    """Everything that is told of the tokens of a run."""
+    """Sums over the tokens of a run."""
 
     all: WeightedValues
     """Latency of every token, in seconds, weighted by the tokens that came at once."""
@@ -97,7 +97,7 @@ class TokenSums:
 
     @classmethod
     def of(cls, pieces: Iterable[pl.DataFrame]) -> TokenSums:
-        """Sum up what `metrics.tokens` tells of each piece of a record, in any order."""
+        """Sum up what `measures.tokens` returns for each piece of a record, in any order."""
         every, later = WeightedValues(), WeightedValues()
         sums = np.zeros((4, 0))
         centre_s: float | None = None

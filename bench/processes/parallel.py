@@ -20,29 +20,50 @@ from .spawn import SPAWNED
 Shared = TypeVar("Shared")
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
-Tell = Callable[[float], None]
+ReportShare = Callable[[float], None]
 
 POLL_S = 0.5
-"""How often it is looked at how far pieces have come."""
+"""Seconds between reports of the share that is done."""
 _worker_state: list[Any] = []
 
 
 def each(
-    work: Callable[[Shared, Piece, Tell], Result],
+    work: Callable[[Shared, Piece, ReportShare], Result],
     shared: Shared,
     pieces: Sequence[Piece],
     workers: int,
-    tell: Tell = lambda _share: None,
+    report: ReportShare = lambda _share: None,
 ) -> Iterator[tuple[int, Result]]:
-    """`work(shared, piece, tell)` of every piece, each with its index, in the order in which they end.
+    """Run `work(shared, piece, report)` for every piece on several processes.
 
-    A piece tells the share of it that is done, and `tell` is told that of the whole.
+    Parameters
+    ----------
+    work
+        A function that can be pickled; it may report the share of its piece that is done, from 0 to 1.
+    shared
+        What all pieces need; it is sent to each process once.
+    pieces
+        One piece a call.
+    workers
+        Number of processes; with 1 the work runs in this process.
+    report
+        Gets the share of all the work that is done, about twice a second.
+
+    Yields
+    ------
+    tuple of int and Result
+        The index of a piece and its result, in the order in which pieces end.
+
+    Raises
+    ------
+    BurstlensError
+        If a process was killed.
     """
     n = len(pieces)
     if workers <= 1 or n <= 1:
         for i, piece in enumerate(pieces):
-            yield i, work(shared, piece, partial(_within, tell, i, n))
-            tell((i + 1) / n)
+            yield i, work(shared, piece, partial(_within, report, i, n))
+            report((i + 1) / n)
         return
     # A forked process would share the threads of Polars without running them.
     shares = SPAWNED.RawArray("d", n)
@@ -55,13 +76,13 @@ def each(
                 for ended in done:
                     shares[number[ended]] = 1.0
                     yield number[ended], ended.result()
-                tell(sum(shares) / n)
+                report(sum(shares) / n)
         except BrokenProcessPool:
             raise BurstlensError(
                 f"a process was killed, perhaps because memory ran out; try fewer {option('workers')}"
             ) from None
         except BaseException:
-            # Nobody waits for what a piece of minutes would give.
+            # The results are not needed any more, and a piece may take minutes.
             for process in list(pool._processes.values()):
                 process.terminate()
             raise
@@ -69,8 +90,8 @@ def each(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _within(tell: Tell, i: int, n: int, share: float) -> None:
-    tell((i + share) / n)
+def _within(report: ReportShare, i: int, n: int, share: float) -> None:
+    report((i + share) / n)
 
 
 def _begin(shared: Any, shares: Any) -> None:
@@ -80,6 +101,6 @@ def _begin(shared: Any, shares: Any) -> None:
     _worker_state[:] = [shared, shares]
 
 
-def _do(work: Callable[[Any, Any, Tell], Any], i: int, piece: Any) -> Any:
+def _do(work: Callable[[Any, Any, ReportShare], Any], i: int, piece: Any) -> Any:
     shared, shares = _worker_state
     return work(shared, piece, partial(shares.__setitem__, i))

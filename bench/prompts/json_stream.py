@@ -27,7 +27,7 @@ Entry = tuple[int, int, Any]
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """Every entry in order; BurstlensError naming line and column where the file is no JSON."""
+    """Read every entry in order; raises InputError with line and column if the file is not JSON."""
     try:
         if path.is_dir():
             raise InputError(f"{shown(path)}: is a folder; name the file of prompts in it")
@@ -75,7 +75,7 @@ class _Window:
         """Offset in the file of what stands at `_at`."""
 
     def upcoming(self) -> str:
-        """The next character that is no blank; none at the end of the file."""
+        """The next character that is not a blank; empty at the end of the file."""
         while True:
             blanks = BLANKS.match(self._text, self._at)
             self._pass(blanks.end() if blanks else self._at)
@@ -110,12 +110,12 @@ class _Window:
                     return begin, self._byte - begin, value
 
     def wrong(self, why: str, ahead: int = 0) -> NoReturn:
-        """The file is no JSON so many characters ahead of where the window stands."""
+        """Raise that the file is not JSON, `ahead` characters after the position of the window."""
         passed = self._text[self._at : self._at + ahead]
-        self._blame(self._byte + len(passed.encode()), f"is no JSON: {why}")
+        self._blame(self._byte + len(passed.encode()), f"is not JSON: {why}")
 
     def _blame(self, offset: int, why: str) -> NoReturn:
-        """A fault at an offset, told with line and column (in bytes)."""
+        """Raise a fault at an offset, with line and column (in bytes)."""
         self._file.seek(0)
         line, start, read = 1, 0, 0
         while read < offset and (data := self._file.read(min(STEP, offset - read))):

@@ -1,7 +1,7 @@
 """Prompts of text for the requests of a workload, cut to the number of tokens that each asks for.
 
 A request gets a text of the nearest length at or above its own, one of those at random, cut to length;
-where no text is long enough, several are joined. Which one depends on the seed and the request alone.
+if no text is long enough, several are joined. Which one depends only on the seed and the request.
 No two requests begin alike, since a server's prefix cache would answer part of the second: a text that an
 earlier request of the workload took begins with a few letters of its own the second time (always, where
 the workload is not known). Not here: where texts come from (`text_pool`), prompts of token ids (`token_ids`).
@@ -40,7 +40,7 @@ FILL = (" the", " a", "\n1")
 SLACKS = (1.5, float("inf"))
 """To how many times the tokens needed a text is first cut, by its letters; the second time it is not."""
 SPARE = 64
-"""Letters that are left to it beside."""
+"""Letters that are left to it in addition."""
 AT_ONCE = 1 << 20
 """Requests that are looked through at once."""
 
@@ -68,7 +68,7 @@ class TextPrompts:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a manifest says of these prompts, in plain values."""
+        """What the prompts are made from, in plain values for the manifest."""
         return {
             "text": self.pool.path.name,
             "tokenizer": self._path.name,
@@ -218,7 +218,7 @@ class TextPrompts:
     def _fitted(self, make: Callable[[float], str], wanted: int) -> str:
         """The beginning of a text that has the wanted number of tokens when it is counted again.
 
-        `make` gives the text, with so many times the tokens that are likely to do.
+        `make` returns the text, with a number of times the tokens that are likely to suffice.
         """
         for slack in SLACKS:
             text = make(slack)

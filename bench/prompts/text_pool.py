@@ -41,7 +41,7 @@ class TextPool:
     """The different texts of a file, in order of their tokens; text `i` has `tokens[i]` of them.
 
     Building it reads and counts the whole file, `memory` bytes bound what it takes besides a few MB. Raises
-    BurstlensError where the file cannot be read, is no JSON, holds no texts, or too many for `memory`.
+    InputError if the file is not JSON, has no texts, or too many for `memory`.
     """
 
     def __init__(
@@ -66,19 +66,19 @@ class TextPool:
         return sum(each.nbytes for each in self._index()) + self._buffer_bytes
 
     def text(self, i: int) -> str:
-        """Text `i`; BurstlensError where the file is no longer what it was."""
+        """Text `i`; raises InputError if the file has changed."""
         found = self.cached(i)
         return self.cache(i, self._fetch(i)) if found is None else found
 
     def cached(self, key: int) -> str | None:
-        """What was kept under that key, if it still is."""
+        """The text stored under that key, if it still is."""
         found = self._buffer.get(key)
         if found is not None:
             self._buffer.move_to_end(key)
         return found
 
     def cache(self, key: int, text: str) -> str:
-        """Keep a text while there is room; what was not asked for longest makes room. Gives the text back."""
+        """Store a text, drop the least recently used ones if there is no room, and return the text."""
         self._buffer[key] = text
         self._buffer_bytes += _size(text)
         while self._buffer_bytes > self._room and self._buffer:
@@ -180,7 +180,7 @@ def _texts(entry: object) -> Iterator[tuple[int, str]]:
 
 
 def _clean(text: object) -> str:
-    """Text without outer blanks and halves of characters; nothing where it is none."""
+    """Text without outer blanks and halves of characters; empty if it is not a text."""
     if isinstance(text, list):
         parts = (part.get("text") for part in text if isinstance(part, dict))
         text = "\n".join(part for part in parts if isinstance(part, str))

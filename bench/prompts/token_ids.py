@@ -1,6 +1,6 @@
 """Prompts of exact length for the requests of a workload, as token ids.
 
-No tokenizer is needed, and the server counts as many tokens as were asked for. Not here: prompts of text
+They need no tokenizer, and the server counts exactly the planned tokens. Not here: prompts of text
 (`text`).
 """
 
@@ -119,7 +119,7 @@ def shared_rows(requests: pl.DataFrame) -> pl.Series:
 
 
 def sharing_notes(share: bool, workload: Workload) -> list[str]:
-    """What to tell where prefixes are to be shared and there are none, or the other way round."""
+    """Notes if prompts should share prefixes but the load has none, or the other way round."""
     if share and not shared_rows(workload.requests).any():
         return ["no prompts share a prefix, because the load has neither sessions nor prefix blocks"]
     if not share and workload.requests["prefix"].null_count() < len(workload.requests):

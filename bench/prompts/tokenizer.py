@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer of a `tokenizer.json`, or of the folder that holds one; it neither cuts nor pads.
 
-    Raises BurstlensError where there is none, or the tokenizers package is missing.
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not a tokenizer.
+    MissingExtraError
+        If the tokenizers package is not installed.
     """
     path = path / "tokenizer.json" if path.is_dir() else path
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from ..processes.parallel import Tell
+from ..processes.parallel import ReportShare
 from .goodput import TOLERANCE, ScalableLoad, Serving, Turns, goodput
 from .policies import beam, switch, switches, windows
 
@@ -59,7 +59,7 @@ class Task(Protocol):
         """About how many runs of a load it takes."""
         ...
 
-    def do(self, spec: SearchSpec, tell: Tell) -> Any:
+    def do(self, spec: SearchSpec, tell: ReportShare) -> Any:
         """Do it; `tell` gets the share that is done."""
         ...
 
@@ -73,7 +73,7 @@ class GoodputTask:
     turns: Turns
     guess_rps: float
 
-    def do(self, spec: SearchSpec, tell: Tell) -> float:  # noqa: ARG002
+    def do(self, spec: SearchSpec, tell: ReportShare) -> float:  # noqa: ARG002
         """Goodput in requests/s."""
         return goodput(spec.all_loads[self.load], spec.serving, self.turns, self.guess_rps, spec.tolerance)
 
@@ -88,7 +88,7 @@ class SwitchTask:
     rate_rps: float
     moments_s: tuple[float, ...]
 
-    def do(self, spec: SearchSpec, tell: Tell) -> tuple[int, Turns] | None:  # noqa: ARG002
+    def do(self, spec: SearchSpec, tell: ReportShare) -> tuple[int, Turns] | None:  # noqa: ARG002
         """Requests lost and the turns; None where there is no switch."""
         load = spec.all_loads[self.load]
         ranked = switches(load, spec.serving, self.rate_rps, self.before, self.moments_s)
@@ -104,7 +104,7 @@ class SequenceTask:
     known: tuple[RatedTurns, ...]
     """The best fixed ratio and the best switch: one of them is the answer if beam search finds no better."""
 
-    def do(self, spec: SearchSpec, tell: Tell) -> tuple[Turns, float]:
+    def do(self, spec: SearchSpec, tell: ReportShare) -> tuple[Turns, float]:
         """The turns and their goodput in requests/s."""
         load, serving = spec.all_loads[self.load], spec.serving
         best_rps, best = max(self.known, key=lambda rated: rated[0])
@@ -120,7 +120,7 @@ class SequenceTask:
         return best, best_rps
 
 
-def do_task(spec: SearchSpec, task: Task, tell: Tell) -> Any:
+def do_task(spec: SearchSpec, task: Task, tell: ReportShare) -> Any:
     """What `parallel.each` calls in a process."""
     return task.do(spec, tell)
 

@@ -29,7 +29,7 @@ Outcome = Literal[
     "reset",
     "aborted",
 ]
-"""How a request ended. A `truncated` answer has fewer tokens than the request asked for."""
+"""How a request ended. A `truncated` answer has fewer tokens than planned."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 ANSWERED: tuple[Outcome, ...] = ("ok", "truncated")
 

@@ -1,6 +1,6 @@
 """The record of a run: one line a request as it ends, in a folder that later steps read.
 
-A run folder holds `run.json` (what was asked of which server, see `Manifest`), `workload.parquet`,
+A run folder holds `run.json` (what was sent to which server, see `Manifest`), `workload.parquet`,
 `record-<worker>.jsonl` (append-only, one JSON object a request, columns of `SCHEMA`) and `server.jsonl`
 (the server's own metrics, columns of `SERVER_SCHEMA`). Not here: sending, and what the numbers mean.
 """
@@ -35,12 +35,12 @@ PIECE = 1 << 21
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `run.json`, whole or not at all; BurstlensError where the disk refuses."""
+    """Write `run.json` completely or not at all; raises DiskError."""
     write_json(to_dict(manifest), folder / RUN)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a run folder; BurstlensError where there is none or it is damaged."""
+    """Read the manifest of a run folder; raises InputError if there is none or it is damaged."""
     return read_versioned_json(
         folder / RUN,
         VERSION,
@@ -51,7 +51,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:
-    """Make a new run folder; BurstlensError where it holds a run already, or cannot be written."""
+    """Make a new run folder; raises InputError if it has a run already, DiskError if it cannot be written."""
     if (folder / RUN).exists():
         raise InputError(
             f"{folder}: has a run already; continue it with {option('resume')}, or name another folder"
@@ -65,7 +65,7 @@ def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:
 
 
 def read_workload(folder: Path) -> Workload:
-    """What a run was to send."""
+    """The workload that a run was to send."""
     manifest, path = read_manifest(folder), folder / WORKLOAD
     try:
         requests = pl.read_parquet(path).select(*SENT)
@@ -77,19 +77,19 @@ def read_workload(folder: Path) -> Workload:
 
 
 def read_record(folder: Path) -> pl.DataFrame:
-    """The record of all workers (columns of `SCHEMA`) by `request_id`; a torn last line is left out."""
+    """Read the record of all workers (columns of `SCHEMA`) by `request_id`, without a torn last line."""
     return pl.concat(read_pieces(folder)).sort("request_id")
 
 
 def read_pieces(folder: Path) -> Iterator[pl.DataFrame]:
-    """The same, some thousand requests at a time as they were written; at least one, which may be empty."""
+    """The same in pieces of some thousand requests, in the order of the files; at least one piece."""
     yield pl.DataFrame(schema=SCHEMA)
     for path in sorted(folder.glob("record-*.jsonl")):
         yield from _lines(path, SCHEMA)
 
 
 def read_server(folder: Path) -> pl.DataFrame:
-    """The server's samples, columns of `SERVER_SCHEMA`; no rows where none was taken."""
+    """Read the server's samples, columns of `SERVER_SCHEMA`; no rows if none was taken."""
     path = folder / SERVER
     samples = [pl.DataFrame(schema=SERVER_SCHEMA)]
     if path.exists():

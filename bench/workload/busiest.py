@@ -1,4 +1,4 @@
-"""The busiest stretch of a load that is small enough for a search: which hours stand for the whole.
+"""The busiest span of a load that is small enough for a search: which hours represent all of it.
 
 Not here: the requests of it (`from_trace`, `from_parameters`), what is searched on them
 (`provisioning.search`).
@@ -22,9 +22,9 @@ from .table import Workload
 LENGTHS_S = tuple(hours * HOUR_S for hours in (24, 12, 6, 3, 2, 1)) + tuple(
     minutes * MINUTE_S for minutes in (30, 20, 10)
 )
-"""Stretches that are tried, the longest first."""
+"""Lengths that are tried, the longest first."""
 SLOT_S = 600.0
-"""They begin at multiples of it."""
+"""A span begins at a multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class BusySpan:
     start_s: float
     end_s: float
     requests: int
-    """In it, as they were counted."""
+    """Requests in it."""
     of: int
-    """In all that it was chosen from."""
+    """Requests of the load that it was chosen from."""
     max_requests: int
-    """The number of requests that it was to stay within."""
+    """Limit of its requests."""
     first: int | None = None
-    """So many of its requests, where even the shortest stretches have more than `max_requests`."""
+    """How many of its first requests are taken, if even the shortest span has more than `max_requests`."""
 
     @property
     def length_s(self) -> float:
-        """Of the span."""
+        """Length of the span."""
         return self.end_s - self.start_s
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,11 +54,24 @@ class BusySpan:
 
 
 def busiest(counts: Integers, begin_s: float, max_requests: int) -> BusySpan | None:
-    """A stretch of at most a day with at most `max_requests` requests: the longest that holds half of these.
+    """Find the busiest span of a load with at most `max_requests` requests, and at most a day long.
 
-    Of one length it is the busiest that stays within them; where none holds half of them, the one that holds
-    the most. `counts` are requests in slots of `SLOT_S` seconds from `begin_s` on. None where nothing is cut:
-    all of them are few enough, and no longer than a day.
+    The longest span that has at least half of `max_requests` is taken, and of one length the busiest. If no
+    span has that many, it is the one with most requests.
+
+    Parameters
+    ----------
+    counts
+        Requests in slots of `SLOT_S` seconds, shape (slots,).
+    begin_s
+        Start of the first slot.
+    max_requests
+        Limit of the requests in the span.
+
+    Returns
+    -------
+    BusySpan or None
+        None if the load as it is has few enough requests and is not longer than a day.
     """
     of = int(counts.sum())
     if of <= max_requests and len(counts) * SLOT_S <= LENGTHS_S[0]:
@@ -75,7 +88,7 @@ def busiest(counts: Integers, begin_s: float, max_requests: int) -> BusySpan | N
             break
     first = None
     if not requests:
-        # No slot that holds any is small enough: so many requests of the busiest.
+        # Even the busiest slot has too many: the first requests of it.
         at, slots, requests, first = int(np.argmax(counts)), 1, max_requests, max_requests
     start_s = begin_s + at * SLOT_S
     return BusySpan(start_s, start_s + slots * SLOT_S, requests, of, max_requests, first)
@@ -84,9 +97,12 @@ def busiest(counts: Integers, begin_s: float, max_requests: int) -> BusySpan | N
 def busiest_of_trace(
     trace: Trace, *, service: str | None = None, model: str | None = None, max_requests: int
 ) -> BusySpan | None:
-    """The same of the requests of a trace, all or those of a service and model.
+    """The same for the requests of a trace, all or those of a service and model.
 
-    Stamps coarser than a slot count where they stand. BurstlensError where there is no such service or model.
+    Raises
+    ------
+    InputError
+        If the trace does not have that service or model.
     """
     streams = streams_of(trace, service, model)
     width_s = max(SLOT_S, trace.info.resolution_s)
@@ -100,6 +116,6 @@ def busiest_of_trace(
 
 
 def busiest_of_load(load: Workload, start_s: float, max_requests: int) -> BusySpan | None:
-    """The same of a workload whose clock begins at `start_s`, such as a forecast."""
+    """The same for a workload whose clock begins at `start_s`, such as a forecast."""
     counts = np.bincount((load.requests["at_s"].to_numpy() // SLOT_S).astype(np.int64))
     return busiest(counts, start_s, max_requests)

@@ -56,13 +56,28 @@ def with_conversations(
 ) -> Workload:
     """The same load as conversations: with `session`, `turn`, and prompts that grow.
 
-    Each turn is sent at its stamp, or with `think` so long after the previous answer as the law of
-    intervals says. That law is of the time from request to request, which is all that most logs tell, so
-    thinking holds the time of an answer too. Logs count the conversation so far among a request's tokens:
-    the pairs of lengths drawn for a session are put in the order of their requests, which makes its prompts
-    grow and leaves the joint law as it is. With `context` the requests are new messages instead: before each
-    of them stands all that was said, as far as request and response fit into so many tokens. Raises
-    BurstlensError for a context without room.
+    Logs count the conversation so far among a request's tokens. Therefore the pairs of lengths drawn for a
+    session are sorted by their requests: its prompts grow, and the joint law stays.
+
+    Parameters
+    ----------
+    load
+        Requests without sessions.
+    laws
+        How many turns sessions have, and the time from one request of a session to the next.
+    think
+        Send a turn after the previous answer instead of at its instant. The time is drawn from the law of
+        intervals, which includes the time of an answer, because most logs have only requests.
+    context
+        If given, a drawn request is a new message, and the conversation so far is put before it, as far as
+        request and response fit into this many tokens.
+    seed
+        Seed of everything that is drawn.
+
+    Raises
+    ------
+    InputError
+        If `context` is below 2.
     """
     if context is not None and context < 2:
         raise InputError(f"{option('context')}: {context} tokens are too few for a request and a response")
@@ -98,7 +113,7 @@ def with_conversations(
 def _placed(at_s: Array, laws: SessionLaws, rng: np.random.Generator) -> tuple[Integers, Integers, Array]:
     """Session, turn and drawn time since the session's previous request of each arrival, shapes (n,).
 
-    Sessions are numbered in the order of their first requests; at a turn 0 the time says nothing.
+    Sessions are numbered in the order of their first requests; the time of a turn 0 has no meaning.
     """
     n = len(at_s)
     sizes = _sizes(n, laws.turns, rng)
@@ -140,7 +155,7 @@ def _sizes(n: int, law: FittedLaw, rng: np.random.Generator) -> Integers:
 
 
 def _with_history(lengths: Integers, new: Mask, context: int) -> Integers:
-    """Request tokens with all that was said before, rows in the order of sessions and turns.
+    """Request tokens with the conversation so far, rows in the order of sessions and turns.
 
     `new` marks the first row of each session.
     """

@@ -40,7 +40,7 @@ Sessions = Literal["stamps", "think", "off"]
 MAX_TOKENS = 2048
 """Longest request and longest response of a workload without a file: together they fit Llama 2's context."""
 MAX_REQUESTS = 50_000_000
-"""More requests than this are no workload but a slip of a unit, and would not fit into memory."""
+"""More requests than this are probably a mistake in a unit, and would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ArrivalWindows:
         return replace(self, rate_rps=self.rate_rps * factor)
 
     def arrivals(self, rng: np.random.Generator) -> Array:
-        """Instants of requests, increasing; BurstlensError where there are none, or too many of them."""
+        """Instants of requests, increasing; raises InputError if there are none, or too many."""
         if self.requests > MAX_REQUESTS:
             raise InputError(
                 f"{self.requests:,.0f} requests would be drawn, more than {MAX_REQUESTS:,}: lower the rate"
@@ -108,17 +108,42 @@ def from_parameters(
     context: int | None = None,
     seed: int = 0,
 ) -> Workload:
-    """Draw a workload from a parameter file, or from its content.
+    """Draw a workload from a parameter file.
 
-    `selection` is a label of the file, its first one (all requests) where none is given. `start_s` and
-    `end_s` choose a part of its windows, on the trace's clock (seconds since midnight of day 0).
-    Rates are multiplied by `scale`, or so that their mean over that part is `rate_rps`. A window without
-    a fit has the median shape of the others, as `Arrivals.schedule` has it. Lengths follow the fitted
-    winner of each side, or the bounded Zipf, joined by the fitted copula; `tokens` gives every request
-    and response one length instead. `sessions` makes conversations of the requests, by the fitted laws of
-    turns and of the time between them: turns are sent at their stamps, or with `"think"` after the
-    previous answer; `context` as `sessions.conversing` has it. Raises BurstlensError, naming the file and
-    the field, where the parameters cannot make that load.
+    Parameters
+    ----------
+    source
+        The file, or its content.
+    selection
+        A label of the file; by default the first, which is all requests.
+    rate_rps
+        Mean rate in requests per second; the rates of all windows are multiplied to reach it.
+    scale
+        Factor of all rates, instead of `rate_rps`.
+    start_s, end_s
+        The part of the windows to draw, in seconds since midnight of day 0 on the trace's clock.
+    lengths
+        Lengths by the best law of each side (`"winner"`) or the bounded Zipf (`"zipf"`), joined by the fitted
+        copula.
+    tokens
+        One length for all requests and one for all responses, instead of the laws.
+    sessions
+        `"stamps"` or `"think"` make conversations by the fitted laws of turns and intervals: turns are sent
+        at their instants, or after the previous answer and a time to think.
+    context
+        Tokens that a conversation so far may have (see `conversations.with_conversations`).
+    seed
+        Seed of everything that is drawn.
+
+    Returns
+    -------
+    Workload
+        The requests in order. A window without a fit has the median shape of the others.
+
+    Raises
+    ------
+    InputError
+        If the parameters cannot make that load; it names the file and the field.
     """
     file, name_in_errors = _opened(source)
     if rate_rps is not None and scale is not None:
@@ -175,9 +200,10 @@ def constant(
     max_tokens: tuple[int, int] = (MAX_TOKENS, MAX_TOKENS),
     seed: int = 0,
 ) -> Workload:
-    """A workload of one Gamma and one bounded Zipf, such as the paper's 0.5, 2, 1.1; needs no file.
+    """Draw a workload of one Gamma and one bounded Zipf, such as the paper's 0.5, 2, 1.1; it needs no file.
 
-    `scale` is the Gamma's, in seconds: the mean gap is shape × scale. The rest is as `varying` has it.
+    `scale` is the Gamma's, in seconds: the mean gap is shape × scale. The other parameters are those of
+    `varying`.
     """
     given = {"shape": shape, "scale": scale, "exponent": exponent}
     schedules = {name: Schedule.constant(name, value) for name, value in given.items()}
@@ -202,12 +228,30 @@ def varying(
     max_tokens: tuple[int, int] = (MAX_TOKENS, MAX_TOKENS),
     seed: int = 0,
 ) -> Workload:
-    """A workload whose shape, scale (seconds) and exponent follow schedules; needs no file.
+    """Draw a workload whose shape, scale and exponent follow schedules; it needs no file.
 
-    The run is cut into pieces in which nothing varies (`schedule.pieces`), and these are the windows of the
-    process. `rate_rps` sets the mean rate by multiplying the scales. Request and response lengths follow
-    the Zipf of `exponent` on 1..`max_tokens`, each by itself. The load lasts `duration_s`, or until so many
-    `requests` were sent, which only a constant one can tell. Raises BurstlensError for values that cannot be.
+    The run is cut into pieces in which nothing varies (`schedules.pieces`); these are the windows of the
+    process.
+
+    Parameters
+    ----------
+    shape, scale, exponent
+        Shape and scale (seconds) of the Gamma of gaps, exponent of the bounded Zipf of lengths.
+    duration_s
+        Length of the load in seconds.
+    requests
+        Number of requests, instead of `duration_s`; only if nothing varies.
+    rate_rps
+        Mean rate in requests per second; the scales are multiplied to reach it.
+    max_tokens
+        Largest request and response; both lengths are drawn from 1 up to these, independently.
+    seed
+        Seed of everything that is drawn.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range, or both or neither of `duration_s` and `requests` are given.
     """
     if (duration_s is None) == (requests is None):
         raise InputError("a duration and a number of requests both say how long a load lasts: give one")
@@ -225,7 +269,7 @@ def varying(
         factor = float(rate @ length / length.sum()) / rate_rps
         rate, scale = rate / factor, scale.times(factor)
     if requests is not None:
-        # So long that fewer requests than asked for are as good as impossible.
+        # Long enough that fewer requests than this are practically impossible.
         length = (requests + 8 * np.sqrt(requests / value["shape"]) + 25 / value["shape"]) / rate
     arrivals, sizes = _streams(seed)
     windows = ArrivalWindows(start, length, value["shape"], rate, np.zeros(len(start), bool))
@@ -307,7 +351,7 @@ def _windows(file: ParameterFile, chosen: FittedSelection, source: str) -> Arriv
     shape = np.array([fallback if window.shape is None else window.shape for window in windows], dtype=float)
     begin = np.maximum(start, chosen.selection.start_s)
     end = np.minimum(start + window_s, chosen.selection.end_s + file.source.resolution_s)
-    # Beside a hole in the record a window is covered in part, of which its count and its rate tell.
+    # Next to a hole in the record a window is covered in part: for its count divided by its rate.
     with np.errstate(divide="ignore", invalid="ignore"):
         covered_s = np.where((n > 0) & (rate > 0), n / rate, np.inf)
     hole = np.diff(start) > window_s + 1e-6

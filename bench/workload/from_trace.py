@@ -44,7 +44,7 @@ def from_trace(
     rate, `speedup` by that factor; one of them at most. With `spread` stamps of half a second or coarser
     are spread evenly inside their step, by `seed`; turns of one session stay in order. `sessions` sends a
     turn at its stamp, or with `"think"` after the previous answer plus the trace's own gap from that
-    answer's end (from its arrival, where the log tells no latency), unscaled: people do not type faster.
+    answer's end (from its arrival, if the log has no latency), unscaled: people do not type faster.
     `"off"` forgets sessions. `tokens` gives request and response lengths to a trace that has none.
 
     A failed request has no response tokens in a log; it is sent, and asks for one token.

@@ -95,7 +95,7 @@ class Schedule:
 
 
 def parse_schedule(quantity: str, text: str) -> Schedule:
-    """The schedule that a text describes; BurstlensError in one line where it is none.
+    """Read a schedule from a text; raises InputError if it is not one.
 
     The text is a number, `steps:A..B..C`, `linear:A..B` (or through more values), `quadratic:A..B`,
     `quadratic:A..B..C`, or the name of a CSV file (see `read_table`).
@@ -106,11 +106,11 @@ def parse_schedule(quantity: str, text: str) -> Schedule:
     if kind not in ("steps", "linear", "quadratic") or not colon:
         if text.strip().lower().endswith(".csv"):
             return read_table(quantity, Path(text.strip()))
-        raise InputError(f"{quantity}: {text!r} is no schedule; {FORMS}")
+        raise InputError(f"{quantity}: {text!r} is not a schedule; {FORMS}")
     values = [_number(part) for part in rest.split("..")]
     if None in values:
         wrong = rest.split("..")[values.index(None)]
-        raise InputError(f"{quantity}: {text!r}: {wrong!r} is no number; {FORMS}")
+        raise InputError(f"{quantity}: {text!r}: {wrong!r} is not a number; {FORMS}")
     max_values = 3 if kind == "quadratic" else len(values)
     if not 2 <= len(values) <= max_values:
         needs = "two or three values" if kind == "quadratic" else "two values or more"
@@ -122,7 +122,7 @@ def parse_schedule(quantity: str, text: str) -> Schedule:
 def parse_schedules(text: str) -> tuple[Schedule, Schedule, Schedule]:
     """Shape, scale and exponent as `modelled.varying` takes them, from `shape=…,scale=…,exponent=…`.
 
-    Each is a schedule's text. BurstlensError where one is missing, doubled, unknown, or is no schedule.
+    Each is a schedule's text. Raises InputError if one is missing, given twice, unknown, or not a schedule.
     """
     form = "write shape=0.5,scale=2,exponent=1.1 (scale in seconds), each a number or a schedule"
     found: dict[str, Schedule] = {}
@@ -141,7 +141,7 @@ def parse_schedules(text: str) -> tuple[Schedule, Schedule, Schedule]:
 
 
 def read_table(quantity: str, path: Path) -> Schedule:
-    """A schedule from a CSV: `at_s`, seconds after the start, from when on the value beside it holds.
+    """A schedule from a CSV: `at_s`, seconds after the start, from when the value in its row holds.
 
     The value's column is named as the quantity is, or `value`; so one file may hold several quantities. The
     first row is at 0, the last one holds to the end of the run. BurstlensError where that is not so.
@@ -189,7 +189,7 @@ def pieces(schedules: Mapping[str, Schedule], duration_s: float) -> tuple[Array,
 
 
 def _checked(schedule: Schedule) -> Schedule:
-    """The schedule itself; BurstlensError where it passes a value that the quantity cannot have."""
+    """The schedule itself; raises InputError if it passes a value that the quantity cannot have."""
     if not np.all(np.isfinite(schedule.values)):
         raise InputError(f"{schedule.quantity}: {schedule.text} is not a finite number")
     if schedule.quantity in POSITIVE:
@@ -215,5 +215,5 @@ def _floats(path: Path, column: pl.Series) -> Array:
     found = [_number(str(value)) for value in column]
     if None in found:
         at = found.index(None)
-        raise InputError(f"{shown(path)}:{at + 2}: {column.name} {column[at]!r} is no number")
+        raise InputError(f"{shown(path)}:{at + 2}: {column.name} {column[at]!r} is not a number")
     return np.array(cast("list[float]", found))

@@ -51,7 +51,7 @@ def requests_frame(known: pl.DataFrame) -> pl.DataFrame:
 
 
 NOTED = 0.1
-"""Share of a load in windows that are no Gamma from which on it is said."""
+"""A note is made if this share of a load lies in windows whose gaps are not Gamma distributed."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Workload(Displayable):
 
 
 def notes_on(workload: Workload, max_model_len: int | None) -> list[str]:
-    """What to know of a load for a model that takes `max_model_len` tokens; None where that is not told."""
+    """Notes on a load for a model that takes `max_model_len` tokens; None if that is not known."""
     notes = []
     if max_model_len is not None:
         prompt = pl.col("request_tokens")
@@ -113,7 +113,7 @@ def notes_on(workload: Workload, max_model_len: int | None) -> list[str]:
     share = workload.recipe.get("not_gamma") or 0.0
     if share >= NOTED:
         notes.append(
-            f"{100 * share:.0f} % of the load is drawn in windows whose gaps are no Gamma's (not_gamma): "
-            "arrivals differ from the trace's; burstlens compare tells how far"
+            f"{100 * share:.0f} % of the load is drawn in windows whose gaps are not Gamma distributed "
+            "(not_gamma): arrivals differ from the trace's; burstlens compare shows by how much"
         )
     return notes

@@ -1,7 +1,7 @@
 """A synthetic load that turns over: long answers to short prompts first, then the reverse.
 
-It stands for no trace. Its law is all here: Poisson arrivals at a constant rate, and log-normal lengths whose
-medians change at one instant. Not here: what serves it.
+It imitates no trace. Poisson arrivals have a constant rate, and the medians of log-normal lengths change at
+one instant. Not here: what serves it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_TOKENS = 2000
 
 
 def turnover(requests: int = REQUESTS, seed: int = 0) -> Workload:
-    """About so many requests over twelve hours, decode-heavy up to 6:00 and prefill-heavy from there on."""
+    """Draw about `requests` requests over twelve hours: decode-heavy up to 6:00, then prefill-heavy."""
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(0.0, SPAN_S, rng.poisson(requests)))
     medians = np.where((at < TURN_S)[:, None], BEFORE, AFTER)

@@ -319,12 +319,12 @@ def test_entries_are_what_the_file_holds_where_they_say(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[{"a": 1},\n {"a" 2}]', r"line 2, column 7: is no JSON: Expecting ':' delimiter"),
-        ('[{"a": 1}\n {"a": 2}]', r"line 2, column 2: is no JSON: a comma is missing here"),
-        ('[{"a": 1},\n', r"line 2, column 1: is no JSON: the file ends inside the array"),
-        ('{"a": 1}\n{"a": "never closed', r"line 2, column 7: is no JSON: Unterminated string"),
-        ("[{}] {}", r"line 1, column 6: is no JSON: something follows the array"),
-        ("[" * 100_000, r"line 1, column 2: is no JSON: nested too deeply"),
+        ('[{"a": 1},\n {"a" 2}]', r"line 2, column 7: is not JSON: Expecting ':' delimiter"),
+        ('[{"a": 1}\n {"a": 2}]', r"line 2, column 2: is not JSON: a comma is missing here"),
+        ('[{"a": 1},\n', r"line 2, column 1: is not JSON: the file ends inside the array"),
+        ('{"a": 1}\n{"a": "never closed', r"line 2, column 7: is not JSON: Unterminated string"),
+        ("[{}] {}", r"line 1, column 6: is not JSON: something follows the array"),
+        ("[" * 100_000, r"line 1, column 2: is not JSON: nested too deeply"),
         (b'{"a": "\xff"}', r"line 1, column 8: is not UTF-8 text"),
         (b"\x1f\x8b\x08 packed", r"line 1, column 2: is not UTF-8 text"),
         ("", "has no prompts"),
@@ -348,7 +348,7 @@ def test_a_fault_far_into_a_file_is_reported_with_its_line(tmp_path: Path) -> No
     file = tmp_path / "bad.jsonl"
     line = json.dumps({"instruction": "x" * 1000}) + "\n"
     file.write_text(line * 3000 + '{"instruction": nothing}\n' + line * 3000)
-    with pytest.raises(BurstlensError, match="line 3001, column 17: is no JSON: Expecting value"):
+    with pytest.raises(BurstlensError, match="line 3001, column 17: is not JSON: Expecting value"):
         TextPool(file, load_tokenizer(words(tmp_path / "words.json")))
 
 

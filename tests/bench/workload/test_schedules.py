@@ -96,13 +96,13 @@ def test_a_schedule_that_does_not_vary_draws_what_constants_draw() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("much", "'much' is no schedule"),
-        ("cubic:1..2", "is no schedule"),
-        ("linear", "is no schedule"),
+        ("much", "'much' is not a schedule"),
+        ("cubic:1..2", "is not a schedule"),
+        ("linear", "is not a schedule"),
         ("linear:1", "two values or more"),
         ("quadratic:1..2..3..4", "two or three values"),
-        ("linear:1..x", "'x' is no number"),
-        ("steps:1..nan", "'nan' is no number"),
+        ("linear:1..x", "'x' is not a number"),
+        ("steps:1..nan", "'nan' is not a number"),
         ("0", "shape: 0 is not above 0"),
         ("steps:1..0", "passes 0, which is not above 0"),
         ("quadratic:1..0.05..3", "which is not above 0"),
@@ -125,7 +125,7 @@ def test_a_text_that_is_no_schedule_is_refused_in_one_line(text: str, message: s
         ("at_s,beta\n0,1\n", "no column 'shape'"),
         ("at_s,shape\n5,1\n", ":2: at_s is 5; a schedule starts at 0"),
         ("at_s,shape\n0,1\n9,1\n9,2\n", ":4: at_s 9 is not after the row above"),
-        ("at_s,shape\n0,1\n9,much\n", ":3: shape 'much' is no number"),
+        ("at_s,shape\n0,1\n9,much\n", ":3: shape 'much' is not a number"),
         ("at_s,shape\n0,1\n9,-1\n", "passes -1, which is not above 0"),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_table_that_is_none_is_refused_by_its_line(tmp_path: Path, content: st
         ("shape=1,scale=2", "no exponent"),
         ("shape=1,shape=2,scale=2,exponent=1", "shape is given twice"),
         ("shape=1,rate=2,exponent=1", "'rate=2' is none of shape, scale, exponent"),
-        ("shape=1,scale=two,exponent=1", "scale: 'two' is no schedule"),
+        ("shape=1,scale=two,exponent=1", "scale: 'two' is not a schedule"),
     ],
 )
 def test_three_schedules_are_wanted(text: str, message: str) -> None:

@@ -140,7 +140,7 @@ def test_resuming_with_other_prompts_is_refused(url: str, folder: Path, tmp_path
         (["--prompts", "none.json", "--tokenizer", "words.json"], "none.json: no such file"),
         (
             ["--prompts", "broken.json", "--tokenizer", "words.json"],
-            "broken.json, line 1, column 2: is no JSON",
+            "broken.json, line 1, column 2: is not JSON",
         ),
         (["--prompts", "talk.json", "--tokenizer", "none.json"], "none.json: no such file"),
         (["--prompts", "talk.json", "--tokenizer", "talk.json"], "talk.json: is not a tokenizer.json"),

@@ -217,7 +217,9 @@ def test_a_log_of_batches_and_of_prompts_too_long_is_noted_on_the_screen(tmp_pat
     assert "note: 300 of 1,200 prompts leave no room for an answer in the model's 4,096 tokens" in screen
     drawn = burstlens("replay", tmp_path / "fit.json", "--simulate", "llama-2-13b-a100", "-q",
                       "-o", tmp_path / "drawn")  # fmt: skip
-    assert "100 % of the load is drawn in windows whose gaps are no Gamma's" in " ".join(drawn.stdout.split())
+    assert "100 % of the load is drawn in windows whose gaps are not Gamma distributed" in " ".join(
+        drawn.stdout.split()
+    )
     paged = burstlens("report", tmp_path / "run", "-q", "--no-images")
     assert paged.returncode == 0, paged.stderr
     page = (tmp_path / "run" / "index.html").read_text()
