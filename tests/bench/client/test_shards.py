@@ -216,8 +216,8 @@ def test_shards_that_do_not_make_one_workload_are_refused_in_one_line(tmp_path: 
         assert "\n" not in str(fault.value)
     for fields, message in (
         ({"workload_sha256": "0"}, "another workload"),
-        ({"seed": 4}, "another --seed"),
-        ({"start_unix_s": 2e9}, "another --start-at"),
+        ({"seed": 4}, "another seed"),
+        ({"start_unix_s": 2e9}, "another start_at"),
         ({"of": 5}, "another number of shards"),
     ):
         before = json.loads((folders[2] / "run.json").read_text())["shard"]
