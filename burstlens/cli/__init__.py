@@ -27,6 +27,7 @@ from . import gpu_evaluate as cli_gpu
 from . import replay as cli_replay
 from . import report as cli_report
 from .flags import VerbGroup
+from .log import faulty_plugins_shown
 from .options import engines, fitting, json_option, quiet_option, reading, spanning
 
 if TYPE_CHECKING:
@@ -364,7 +365,8 @@ def main() -> None:
     """Run the command line; every fault of the input is one line and exit code 2."""
     gc.set_threshold(COLLECTED_AFTER, 10, 10)
     try:
-        code = cli(standalone_mode=False, prog_name="burstlens")
+        with faulty_plugins_shown():
+            code = cli(standalone_mode=False, prog_name="burstlens")
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as wrong:

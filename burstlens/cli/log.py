@@ -1,4 +1,4 @@
-"""What the library logs, on the screen (`-v`) or in a file (`--log-file`). By default it is not shown.
+"""What the library logs, on the screen (`-v`) or in a file; by default only which plugins are left out.
 
 Not here: what is logged. Each module logs under its own name below `burstlens`.
 """
@@ -7,13 +7,31 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 LOGGER = logging.getLogger("burstlens")
+PLUGINS = logging.getLogger("burstlens.analysis.core.registry")
 IN_FILE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 ON_SCREEN = "%(message)s"
+
+
+@contextmanager
+def faulty_plugins_shown() -> Iterator[None]:
+    """Show on standard error, a line each, which plugins are left out; with `-v` the log shows it."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("burstlens: %(message)s"))
+
+    handler.addFilter(lambda _: all(type(other) is not logging.StreamHandler for other in LOGGER.handlers))
+    PLUGINS.addHandler(handler)
+    try:
+        yield
+    finally:
+        PLUGINS.removeHandler(handler)
 
 
 def show_log(ctx: click.Context, _param: click.Parameter, verbose: bool) -> None:
