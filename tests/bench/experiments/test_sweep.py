@@ -222,7 +222,7 @@ def test_a_stopped_sweep_goes_on_with_the_scale_that_it_found(tmp_path: Path) ->
 def test_wrong_options_are_named(tmp_path: Path) -> None:
     with pytest.raises(BurstlensError, match="requests: 10 is too few"):
         experiment(tmp_path, requests=10)
-    with pytest.raises(BurstlensError, match="is no share of the KV cache"):
+    with pytest.raises(BurstlensError, match="is not a share of the KV cache"):
         experiment(tmp_path, kv=1.5)
     with pytest.raises(BurstlensError, match="no such file"):
         experiment(tmp_path, grid=tmp_path / "none.toml")
