@@ -35,8 +35,8 @@ def real(characterized: Callable[[str], Characterization]) -> dict[str, Characte
     return {name: characterized(file) for name, file in LOGS.items()}
 
 
-def _all(said: dict[str, Characterization]) -> Iterator[tuple[str, Any, Figure]]:
-    for name, one in said.items():
+def _all(characterizations: dict[str, Characterization]) -> Iterator[tuple[str, Any, Figure]]:
+    for name, one in characterizations.items():
         for part in one.parts:
             for figure in figures_of(part):
                 yield f"{name}/{part.name}/{figure.name}", part, figure
@@ -168,23 +168,23 @@ def test_a_service_keeps_its_colour_in_any_company() -> None:
     st.floats(1.0, 1e12),
     st.integers(3, 9),
 )
-def test_ticks_are_few_and_lie_in_range(low: float, ratio: float, most: int) -> None:
-    ticks = log_ticks(low, low * ratio, most)
-    assert len(ticks) <= most
+def test_ticks_are_few_and_lie_in_range(low: float, ratio: float, limit: int) -> None:
+    ticks = log_ticks(low, low * ratio, limit)
+    assert len(ticks) <= limit
     assert all(low <= tick <= low * ratio for tick in ticks)
     assert all(a < b for a, b in pairwise(ticks))
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [
         (0, "0"), (878, "878"), (878.1, "878"), (1234.5, "1,234"), (0.0123456, "0.0123"), (-0.25, "−0.25"),
         (1e6, "1,000,000"), (0.0001, "0.0001"), (3.456e-7, "3.46e−07"), (None, "unknown"),
         (float("nan"), "unknown"),
     ],
 )  # fmt: skip
-def test_numbers_read_as_prose(value: float | None, said: str) -> None:
-    assert number(value) == said
+def test_numbers_read_as_prose(value: float | None, text: str) -> None:
+    assert number(value) == text
 
 
 def test_an_estimate_without_an_interval_is_said_without() -> None:
