@@ -209,7 +209,7 @@ def test_shards_that_do_not_make_one_workload_are_refused_in_one_line(tmp_path: 
         (folders[:3], r"3/4 is missing"),
         ([folders[0], folders[3]], r"1/4, 2/4 are missing"),
         ([*folders, copy], "are the same shard"),
-        ([*folders, one_run], "is no shard"),
+        ([*folders, one_run], "is not a shard"),
     ):
         with pytest.raises(BurstlensError, match=message) as fault:
             open_trace(given_)
