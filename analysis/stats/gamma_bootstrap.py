@@ -16,16 +16,10 @@ from scipy import special
 
 from ..core.arrays import Array
 from ..core.result import LEVEL, Interval
-from .gamma import MEANS, SINGLE, GapSums, Likelihood, ShapeFits
+from .gamma import MEANS, Likelihood, ShapeFits
+from .gap_sums import SINGLE, GapSums, lowest_ticks
 from .goodness_of_fit import Goodness, goodness_of_fit, ks_distance
 from .quantiles import student
-
-
-def lowest_ticks(n_cells: int) -> Array:
-    """The shortest gap of each cell in ticks; a cell ends one tick before the next begins."""
-    octaves = np.arange(max(n_cells - SINGLE, 0)) / 2
-    longer = np.ceil(SINGLE * 2.0**octaves - 1e-6)
-    return np.concatenate([np.arange(SINGLE), longer])[:n_cells]
 
 
 def sums_of_cells(cells: Array) -> GapSums:

@@ -22,8 +22,7 @@ from ...queries.engine import Engine
 from ..core.arrays import Array, Integers, Mask
 from ..core.units import DAY_H, HOUR_S
 from ..logs.tables import PIECE, Selection, Ticks
-from ..stats.gamma import SINGLE, GapSums
-from ..stats.gamma_bootstrap import lowest_ticks
+from ..stats.gap_sums import SINGLE, GapSums, lowest_ticks
 
 if TYPE_CHECKING:
     from .trace import Trace

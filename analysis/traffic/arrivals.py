@@ -18,8 +18,9 @@ import polars as pl
 from ..core.arrays import Array, Integers, Mask
 from ..core.result import LEVEL, Z
 from ..core.units import DAY_S, time_span
-from ..stats.gamma import GapSums, Likelihood
+from ..stats.gamma import Likelihood
 from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
+from ..stats.gap_sums import GapSums
 from ..stats.proportions import wilson
 from ..stats.quantiles import binomial, spearman
 from ..trace.trace import Selection, Trace

@@ -14,7 +14,8 @@ from scipy import special
 
 from ...analysis.core.arrays import Array
 from ...analysis.core.result import Interval, Z
-from ...analysis.stats.gamma import GapSums, Likelihood
+from ...analysis.stats.gamma import Likelihood
+from ...analysis.stats.gap_sums import GapSums
 
 TICK_S = 0.1
 """Shapes are fitted to gaps in whole ticks of this length: what lies below is jitter, not burstiness."""

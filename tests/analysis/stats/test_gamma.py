@@ -10,8 +10,6 @@ from scipy import interpolate, optimize, stats
 
 from burstlens.analysis.stats.gamma import (
     SHAPES,
-    SINGLE,
-    GapSums,
     Likelihood,
     Prior,
     cumulative,
@@ -20,6 +18,7 @@ from burstlens.analysis.stats.gamma import (
     monotone_slopes,
     survival,
 )
+from burstlens.analysis.stats.gap_sums import SINGLE, GapSums
 
 shapes = st.floats(0.02, 50.0)
 means = st.floats(np.log(0.05), np.log(1e5)).map(np.exp)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from burstlens.analysis.stats.gamma import SINGLE, cumulative
+from burstlens.analysis.stats.gamma import cumulative
 from burstlens.analysis.stats.gamma_bootstrap import (
     cell_cumulative,
     excess_spread,
     goodness_of_windows,
-    lowest_ticks,
     redraw,
     refit,
     sums_of_cells,
 )
+from burstlens.analysis.stats.gap_sums import SINGLE, lowest_ticks
 
 
 def test_cells_are_those_of_the_query() -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from burstlens.analysis.stats.gamma import SINGLE
-from burstlens.analysis.stats.gamma_bootstrap import lowest_ticks
+from burstlens.analysis.stats.gap_sums import SINGLE, lowest_ticks
 from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.analysis.trace.trace import Trace
 from burstlens.analysis.trace.window_gaps import windows_of
