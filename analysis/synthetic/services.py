@@ -39,7 +39,7 @@ def constants() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Requests:
+class SyntheticRequests:
     """The requests of one service in arrival order, every array of shape (n,)."""
 
     second: Integers
@@ -55,7 +55,9 @@ class Requests:
 # Conversation: a daily and weekly profile, and sessions.
 
 
-def conversation_requests(days: float, start: date, scale: float, rng: np.random.Generator) -> Requests:
+def conversation_requests(
+    days: float, start: date, scale: float, rng: np.random.Generator
+) -> SyntheticRequests:
     """The conversation requests of a trace."""
     facts = constants()["conversation"]
     expected = _conversation_windows(max(ceil(days), QUOTA_DAYS), start, rng) * scale
@@ -76,7 +78,7 @@ def conversation_requests(days: float, start: date, scale: float, rng: np.random
     until_next = _gap_to_next(second, session)
     elapsed = np.where(until_next > 0, np.minimum(elapsed, until_next), elapsed)
     _blank_failed(failed, request_tokens, response_tokens, rng)
-    return Requests(second, gpt4, session, request_tokens, response_tokens, elapsed, failed)
+    return SyntheticRequests(second, gpt4, session, request_tokens, response_tokens, elapsed, failed)
 
 
 def _conversation_windows(days: int, start: date, rng: np.random.Generator) -> Array:
@@ -199,7 +201,7 @@ def _conversation_lengths(
 # API: storms.
 
 
-def api_requests(days: float, scale: float, rng: np.random.Generator) -> Requests:
+def api_requests(days: float, scale: float, rng: np.random.Generator) -> SyntheticRequests:
     """The API requests of a trace."""
     facts = constants()["api"]
     per_hour = _api_hours(max(ceil(days), QUOTA_DAYS), rng) * scale
@@ -238,7 +240,7 @@ def api_requests(days: float, scale: float, rng: np.random.Generator) -> Request
     request_tokens, response_tokens = request_tokens[again], response_tokens[again]
     elapsed = _elapsed("api", gpt4, response_tokens, failed, rng)
     _blank_failed(failed, request_tokens, response_tokens, rng)
-    return Requests(second, gpt4, np.full(n, -1), request_tokens, response_tokens, elapsed, failed)
+    return SyntheticRequests(second, gpt4, np.full(n, -1), request_tokens, response_tokens, elapsed, failed)
 
 
 def _repeats(second: Integers, gpt4: Mask, share: float, rng: np.random.Generator) -> Integers:

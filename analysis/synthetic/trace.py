@@ -35,7 +35,7 @@ from ..core.atomic_write import write_csv
 from ..core.errors import InputError
 from ..core.result import Progress, silent
 from ..trace.trace import COLUMNS, Trace, TraceInfo, open_frame, write_trace
-from .services import MODELS, Requests, api_requests, conversation_requests
+from .services import MODELS, SyntheticRequests, api_requests, conversation_requests
 
 SERVICES = ("conversation", "api")
 DAY0 = date(2023, 11, 1)
@@ -159,7 +159,7 @@ def as_burstgpt(trace: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _frame(drawn: dict[str, Requests]) -> pl.DataFrame:
+def _frame(drawn: dict[str, SyntheticRequests]) -> pl.DataFrame:
     """The services' requests as one frame in arrival order."""
     parts = list(drawn.values())
     second = np.concatenate([p.second for p in parts])
