@@ -19,7 +19,7 @@ from ..record.json_bytes import dumps, loads
 from ..record.models import Outcome
 from ..record.versioned_json import from_dict, to_dict
 from ..settings import Settings, Target
-from .protocol import AnswerChoice, Chunk, CompletionRequest, ErrorInfo, Message, read_chunk
+from .protocol import Chunk, CompletionRequest, ErrorInfo, Message, StreamedChoice, read_chunk
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -184,7 +184,7 @@ class Stream:
         return False
 
 
-def _has_text(choice: AnswerChoice) -> bool:
+def _has_text(choice: StreamedChoice) -> bool:
     """Whether a chunk adds text to the answer."""
     if choice.text:
         return True

@@ -56,7 +56,7 @@ class Delta(Struct):
     reasoning: Any = None
 
 
-class AnswerChoice(Struct):
+class StreamedChoice(Struct):
     """What a chunk adds to an answer."""
 
     text: Any = None
@@ -70,7 +70,7 @@ class AnswerChoice(Struct):
 class Chunk(Struct):
     """An event of a stream: a piece of the answer, the usage at its end, or an error."""
 
-    choices: list[AnswerChoice] | None = None
+    choices: list[StreamedChoice] | None = None
     usage: Usage | None = None
     error: Any = None
 
