@@ -27,11 +27,30 @@ ENOUGH = 2000
 
 
 def dip(sample: Array) -> float:
-    """The dip statistic of a sample, 1/(2n) to 1/4.
+    """Compute the dip statistic of a sample.
 
     Narrows down the modal interval: the greatest convex minorant of the lower steps and the least concave
     majorant of the upper ones are compared where they touch the steps, until the interval that is left
-    cannot hold a larger misfit than the parts outside it. Raises ValueError for fewer than 4 values.
+    cannot contain a larger misfit than the parts outside it.
+
+    Parameters
+    ----------
+    sample : array, shape (n,)
+        At least 4 values, in any order and unit.
+
+    Returns
+    -------
+    float
+        From 1/(2n) to 1/4.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 4 values.
+
+    References
+    ----------
+    Hartigan and Hartigan, Annals of Statistics 13 (1985).
     """
     x = np.sort(np.asarray(sample, dtype=float))
     n = len(x)
@@ -65,7 +84,24 @@ def dip(sample: Array) -> float:
 
 
 def p_value(statistic: float, n: int, seed: int = 0) -> float:
-    """Share of uniform samples of size `n` that dip at least as much, the sample counted among them."""
+    """Compute the p-value of a dip: the share of uniform samples that dip at least as much.
+
+    The sample itself counts among the `DRAWS` uniform ones, so the smallest p-value is 1/301.
+
+    Parameters
+    ----------
+    statistic : float
+        What `dip` returned.
+    n : int
+        Size of the sample. Above `ENOUGH`, uniform samples of that size stand for larger ones (√n·dip).
+    seed : int
+        Of the uniform samples.
+
+    Returns
+    -------
+    float
+        Above 0, at most 1.
+    """
     size = min(n, ENOUGH)
     drawn = _uniform_dips(size, seed) * np.sqrt(size / n)
     return float((np.sum(drawn >= statistic) + 1) / (len(drawn) + 1))

@@ -44,7 +44,19 @@ class FittedLaw:
     parameters: Parameters
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw `n` values, shape (n,): numbers of turns from 1 on, or seconds."""
+        """Draw values from the law.
+
+        Parameters
+        ----------
+        n : int
+            How many values.
+        rng : Generator
+
+        Returns
+        -------
+        array, shape (n,)
+            Numbers of turns from 1 on, or seconds, as the law has them.
+        """
         return np.asarray(_DRAWS[self.name](self.parameters, n, rng), dtype=float)
 
 

@@ -36,7 +36,22 @@ MEANS = np.exp(np.arange(np.log(0.05), np.log(1e5) + 0.1, 0.1))
 
 
 def expected_shortfall(x: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
-    """K(x) = E[(x − X)+] in ticks, the integral of the distribution function; arguments broadcast."""
+    """Compute K(x) = E[(x − X)+], the integral of the distribution function of X.
+
+    Parameters
+    ----------
+    x : array
+        In ticks; K is 0 for x <= 0.
+    shape : array
+        Gamma shape α of the gap X.
+    mean : array
+        Mean gap in ticks. The three arguments broadcast.
+
+    Returns
+    -------
+    array, the broadcast shape
+        In ticks.
+    """
     at = np.maximum(np.asarray(x, dtype=float), 0.0)
     shape, mean = np.asarray(shape, dtype=float), np.asarray(mean, dtype=float)
     z = shape * at / mean
@@ -45,7 +60,22 @@ def expected_shortfall(x: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array
 
 
 def expected_excess(x: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
-    """H(x) = E[(X − x)+] in ticks, precise where K(x) is nearly x − mean; x < 0 gives mean − x."""
+    """Compute H(x) = E[(X − x)+], which is precise where K(x) is nearly x − mean.
+
+    Parameters
+    ----------
+    x : array
+        In ticks; x < 0 gives mean − x.
+    shape : array
+        Gamma shape α of the gap X.
+    mean : array
+        Mean gap in ticks. The three arguments broadcast.
+
+    Returns
+    -------
+    array, the broadcast shape
+        In ticks.
+    """
     at = np.asarray(x, dtype=float)
     shape, mean = np.asarray(shape, dtype=float), np.asarray(mean, dtype=float)
     z = shape * np.maximum(at, 0.0) / mean
@@ -54,21 +84,57 @@ def expected_excess(x: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
 
 
 def cumulative(ticks: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
-    """P(D <= ticks); 0 below zero; arguments broadcast."""
+    """Compute P(D <= ticks) of a gap between whole-tick stamps.
+
+    Parameters
+    ----------
+    ticks : array
+        Rounded down; below zero the probability is 0.
+    shape, mean : array
+        Gamma shape, and mean gap in ticks. The three arguments broadcast.
+
+    Returns
+    -------
+    array, the broadcast shape
+    """
     k = np.floor(np.asarray(ticks, dtype=float))
     out: Array = expected_shortfall(k + 1, shape, mean) - expected_shortfall(k, shape, mean)
     return out
 
 
 def survival(ticks: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
-    """P(D > ticks), precise in the far tail where 1 − `cumulative` is not."""
+    """Compute P(D > ticks), precise in the far tail where 1 − `cumulative` is not.
+
+    Parameters
+    ----------
+    ticks : array
+        Rounded down.
+    shape, mean : array
+        Gamma shape, and mean gap in ticks. The three arguments broadcast.
+
+    Returns
+    -------
+    array, the broadcast shape
+    """
     k = np.floor(np.asarray(ticks, dtype=float))
     out: Array = expected_excess(k, shape, mean) - expected_excess(k + 1, shape, mean)
     return out
 
 
 def log_density(gap: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
-    """Log of the plain Gamma density at gaps above zero, per tick."""
+    """Compute the log of the plain Gamma density, per tick.
+
+    Parameters
+    ----------
+    gap : array
+        In ticks, above zero.
+    shape, mean : array
+        Gamma shape, and mean gap in ticks. The three arguments broadcast.
+
+    Returns
+    -------
+    array, the broadcast shape
+    """
     gap, shape, mean = (np.asarray(v, dtype=float) for v in (gap, shape, mean))
     rate = shape / mean
     out: Array = shape * np.log(rate) + (shape - 1) * np.log(gap) - rate * gap - special.gammaln(shape)
@@ -76,7 +142,19 @@ def log_density(gap: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
 
 
 def log_probability(ticks: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
-    """Log P(D = ticks) for whole ticks from 0 on: exact below `SINGLE`, the density from there."""
+    """Compute log P(D = ticks): exact below `SINGLE` ticks, the plain density from there on.
+
+    Parameters
+    ----------
+    ticks : array
+        Whole ticks from 0 on.
+    shape, mean : array
+        Gamma shape, and mean gap in ticks. The three arguments broadcast.
+
+    Returns
+    -------
+    array, the broadcast shape
+    """
     k, shape, mean = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (ticks, shape, mean)))
     out = np.empty(k.shape)
     # K and H differ by a straight line, which the second difference removes: take the one that is small.
@@ -231,12 +309,24 @@ def _tabled(i: int) -> Array:
 
 
 def monotone_slopes(values: Array, step: float) -> Array:
-    """Slopes along the first axis at evenly spaced points, of cubics that never overshoot between them.
+    """Compute slopes at evenly spaced points for cubics that never overshoot between the points.
 
     Harmonic means of the neighbouring secants, zero at a turn; at the ends a three-point formula that keeps
     the shape. `scipy.interpolate.PchipInterpolator` has the same slopes up to rounding, which would move last
     digits; its import (0.1 s) is 4 % of a characterization, and longer than all else that ends a replay. A
-    test holds ours to its answer.
+    test compares ours with its answer.
+
+    Parameters
+    ----------
+    values : array, shape (k, ...)
+        Heights at the points, at least 3 along the first axis.
+    step : float
+        Distance between two points.
+
+    Returns
+    -------
+    array, shape (k, ...)
+        Slopes along the first axis.
 
     References
     ----------

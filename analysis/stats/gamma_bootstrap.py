@@ -37,7 +37,20 @@ def refit(cells: Array) -> tuple[ShapeFits, Array]:
 
 
 def cell_cumulative(shape: Array, mean: Array, n_cells: int) -> Array:
-    """P(a gap lies in this cell or a shorter one), shape (n_windows, n_cells); 1 for the last cell."""
+    """Compute P(a gap lies in this cell or a shorter one) for each window's Gamma law.
+
+    Parameters
+    ----------
+    shape, mean : array, shape (n_windows,)
+        Gamma shape, and mean gap in ticks.
+    n_cells : int
+        Number of cells, more than `SINGLE`; the last takes all longer gaps.
+
+    Returns
+    -------
+    array, shape (n_windows, n_cells)
+        Increasing along the cells; 1 in the last.
+    """
     a, m = shape[:, None], mean[:, None]
     # K(x) = x P(α, z) − m P(α + 1, z), and P(α + 1, z) = P(α, z) − z^α e^−z / Γ(α + 1).
     x = np.arange(1, SINGLE + 1)
@@ -53,13 +66,43 @@ def cell_cumulative(shape: Array, mean: Array, n_cells: int) -> Array:
 def redraw(
     n: ArrayLike, shape: Array, mean: Array, n_cells: int, rng: np.random.Generator, times: int
 ) -> NDArray:
-    """Counts by cell of `times` redraws of each window, shape (times, n_windows, n_cells)."""
+    """Draw each window's counts by cell again from its Gamma law.
+
+    Parameters
+    ----------
+    n : array, shape (n_windows,)
+        Gaps of each window.
+    shape, mean : array, shape (n_windows,)
+        Gamma shape, and mean gap in ticks.
+    n_cells : int
+        Number of cells.
+    rng : Generator
+    times : int
+        Redraws of each window.
+
+    Returns
+    -------
+    array, shape (times, n_windows, n_cells)
+        Counts of gaps.
+    """
     mass = np.diff(cell_cumulative(shape, mean, n_cells), axis=1, prepend=0.0)
     return rng.multinomial(np.asarray(n, dtype=np.int64), mass, size=(times, len(shape)))
 
 
 def distances(cells: Array, shape: Array, mean: Array) -> Array:
-    """Kolmogorov–Smirnov distance of each window's gaps by cell from a law, shape (n_windows,)."""
+    """Compute the Kolmogorov–Smirnov distance of each window's gaps from a Gamma law.
+
+    Parameters
+    ----------
+    cells : array, shape (n_windows, n_cells)
+        Counts of gaps by cell.
+    shape, mean : array, shape (n_windows,)
+        Gamma shape, and mean gap in ticks.
+
+    Returns
+    -------
+    array, shape (n_windows,)
+    """
     return ks_distance(cells, cell_cumulative(shape, mean, cells.shape[1]))
 
 
@@ -100,11 +143,24 @@ class ExcessSpread:
 
 
 def excess_spread(values: Array, errors: Array) -> ExcessSpread:
-    """Compare the variance of `values` (n_windows,) with that of `errors` (n_redraws, n_windows), in logs.
+    """Estimate how far values vary between windows beyond their sampling error, in logs.
 
-    The excess variance is their difference: a mean over windows, so the scatter of the windows' shares in
-    it gives its interval. Zero if chance explains as much or more. Errors of NaN are of windows that were
-    not redrawn; those that were, a random part, then stand for all, and their own scatter is added.
+    The excess variance is the variance of the values minus that of the errors. It is a mean over windows, so
+    the scatter of the windows' shares in it gives its interval (Student's t). It is zero if chance explains
+    as much or more.
+
+    Parameters
+    ----------
+    values : array, shape (n_windows,)
+        Logs of the fitted quantity; at least two windows.
+    errors : array, shape (n_redraws, n_windows)
+        Errors of the refits of redraws, in logs. NaN marks windows that were not redrawn; the redrawn ones,
+        a random part, then stand for all, and their own scatter is added.
+
+    Returns
+    -------
+    ExcessSpread
+        Standard deviations on the log scale.
     """
     n = len(values)
     observed = (values - values.mean()) ** 2 * n / (n - 1)

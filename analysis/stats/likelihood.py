@@ -69,11 +69,33 @@ class Family(Protocol):
         ...
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Log of probability mass (or density) at each value, the shape of `values`."""
+        """Compute the log of the probability mass (or density) at each value.
+
+        Parameters
+        ----------
+        theta : array, shape (p,)
+            On the optimizer's scale.
+        values : array, shape (k,)
+
+        Returns
+        -------
+        array, shape (k,)
+        """
         ...
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """P(X <= value) at each value, the shape of `values`."""
+        """Compute P(X <= value) at each value.
+
+        Parameters
+        ----------
+        theta : array, shape (p,)
+            On the optimizer's scale.
+        values : array, shape (k,)
+
+        Returns
+        -------
+        array, shape (k,)
+        """
         ...
 
     def parameters(self, theta: Array) -> dict[str, float]:
@@ -86,7 +108,19 @@ class WithGradient(Protocol):
     """A family that knows its gradient, which makes a fit several times faster."""
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
-        """Log-probability at each value, shape (k,), and its derivatives by `theta`, shape (p, k)."""
+        """Compute the log-probability at each value, and its derivatives by `theta`.
+
+        Parameters
+        ----------
+        theta : array, shape (p,)
+            On the optimizer's scale.
+        values : array, shape (k,)
+
+        Returns
+        -------
+        log_probability : array, shape (k,)
+        derivatives : array, shape (p, k)
+        """
         ...
 
 
@@ -115,10 +149,24 @@ class Fit:
 
 
 def fit(family: Family, data: Histogram) -> Fit:
-    """Fit `family` by maximum likelihood; Wald intervals on the unconstrained scale, mapped back.
+    """Fit a family by maximum likelihood, with Wald intervals mapped back from the optimizer's scale.
 
-    ValueError where there is nothing to fit, or where the family gives some of the data no probability at
-    its own starting point.
+    Parameters
+    ----------
+    family : Family
+        With a gradient (`WithGradient`) the fit is several times faster.
+    data : Histogram
+        At least one observation.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to fit, or if the family gives some of the data no probability at its own
+        starting point.
     """
     if not data.n > 0:
         raise ValueError(f"no observations to fit {family.name} to")
@@ -166,7 +214,20 @@ def fit(family: Family, data: Histogram) -> Fit:
 
 
 def distance_from_law(family: Family, theta: Array, data: Histogram) -> float:
-    """Kolmogorov–Smirnov distance of a fitted law from a histogram, on the histogram's values."""
+    """Compute the Kolmogorov–Smirnov distance of a law from a histogram, on the histogram's values.
+
+    Parameters
+    ----------
+    family : Family
+    theta : array, shape (p,)
+        The law's parameters, on the optimizer's scale.
+    data : Histogram
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
     return float(ks_distance(data.counts, family.cumulative(theta, data.values)))
 
 

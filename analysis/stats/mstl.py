@@ -46,10 +46,30 @@ class Decomposition:
 
 
 def mstl(series: Array, periods: Sequence[int]) -> Decomposition:
-    """Decompose series of shape (..., n) into trend, a component for each period, and a remainder.
+    """Decompose series into trend, one seasonal component for each period, and remainder.
 
-    Spans are MSTL's own: 11 cycles for the first period, 15 for the second, and so on. Needs at least
-    two cycles of each period, else ValueError.
+    Spans are MSTL's own: 11 cycles for the first period, 15 for the second, and so on.
+
+    Parameters
+    ----------
+    series : array, shape (..., n)
+        Evenly sampled values, without holes.
+    periods : sequence of int
+        In steps of the series, in any order.
+
+    Returns
+    -------
+    Decomposition
+        Parts of shape (..., n).
+
+    Raises
+    ------
+    ValueError
+        Without periods, or for fewer than two cycles of the longest one.
+
+    References
+    ----------
+    Bandara, Hyndman and Bergmeir, "MSTL" (2021).
     """
     n = series.shape[-1]
     ordered = sorted(periods)
@@ -67,7 +87,25 @@ def mstl(series: Array, periods: Sequence[int]) -> Decomposition:
 
 
 def stl(series: Array, period: int, span: int) -> tuple[Array, Array]:
-    """Seasonal component and trend of series of shape (..., n); `span` cycles wide, odd."""
+    """Split series into a seasonal component and a trend by STL without robustness weights.
+
+    Parameters
+    ----------
+    series : array, shape (..., n)
+        Evenly sampled values, without holes.
+    period : int
+        In steps of the series.
+    span : int
+        Width of the loess along the cycles, in cycles; odd.
+
+    Returns
+    -------
+    seasonal, trend : array, shape (..., n)
+
+    References
+    ----------
+    Cleveland, Cleveland, McRae and Terpenning, J. Official Statistics 6 (1990).
+    """
     n = series.shape[-1]
     wide = _odd(int(np.ceil(1.5 * period / (1 - 1.5 / span))))
     narrow = _odd(period + 1)

@@ -15,9 +15,25 @@ STEPS = 30
 
 
 def normal_mixture(y: Array, share: Array, k: int, narrowest: float) -> tuple[Array, Array, Array]:
-    """Weights, means and standard deviations of a normal mixture near the maximum of its likelihood.
+    """Find a normal mixture near the maximum of its likelihood.
 
-    From components at quantiles, and from the mixture of one fewer with a narrow one where it misses most.
+    Starts from components at quantiles, and from the mixture of one component fewer with a narrow one added
+    where it misses most; returns the better result.
+
+    Parameters
+    ----------
+    y : array, shape (n,)
+        Points.
+    share : array, shape (n,)
+        Weights of the points, summing to 1.
+    k : int
+        Number of components.
+    narrowest : float
+        Lower bound of the standard deviations, in the unit of `y`.
+
+    Returns
+    -------
+    weights, means, standard_deviations : array, shape (k,)
     """
     mean = float(share @ y)
     spread = max(float(np.sqrt(share @ (y - mean) ** 2)), narrowest)

@@ -14,7 +14,17 @@ from ..core.result import Interval, Z
 
 
 def wilson(hits: float, n: float) -> Interval:
-    """A proportion with Wilson's score interval; NaN and the whole of [0, 1] when `n` is 0.
+    """Estimate a proportion with Wilson's score interval.
+
+    Parameters
+    ----------
+    hits, n : float
+        Hits among `n` trials; both may be fractions (effective sample sizes).
+
+    Returns
+    -------
+    Interval
+        NaN with the ends 0 and 1 when `n` is 0.
 
     References
     ----------
@@ -30,7 +40,18 @@ def wilson(hits: float, n: float) -> Interval:
 
 
 def wilson_bounds(hits: Array, n: Array) -> tuple[Array, Array]:
-    """Lower and upper bounds of Wilson's intervals for many proportions, each the shape of `n`."""
+    """Compute lower and upper bounds of Wilson's intervals for many proportions.
+
+    Parameters
+    ----------
+    hits, n : array, one shape
+        Hits among trials.
+
+    Returns
+    -------
+    low, high : array, the shape of `n`
+        0 and 1 where `n` is 0.
+    """
     safe_n = np.maximum(n, 1e-9)
     share = hits / safe_n
     squared = Z * Z / safe_n
@@ -42,7 +63,16 @@ def wilson_bounds(hits: Array, n: Array) -> tuple[Array, Array]:
 
 
 def newcombe(hits: tuple[float, float], n: tuple[float, float]) -> Interval:
-    """First proportion minus the second, with Newcombe's hybrid score interval.
+    """Estimate the first proportion minus the second, with Newcombe's hybrid score interval.
+
+    Parameters
+    ----------
+    hits, n : tuple of two floats
+        Hits and trials of the first and of the second sample.
+
+    Returns
+    -------
+    Interval
 
     References
     ----------

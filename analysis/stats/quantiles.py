@@ -20,17 +20,49 @@ def normal(probability: float) -> float:
 
 
 def student(probability: float, freedom: float) -> float:
-    """Quantile of Student's t."""
+    """Compute a quantile of Student's t.
+
+    Parameters
+    ----------
+    probability : float
+    freedom : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    float
+    """
     return float(special.stdtrit(freedom, probability))
 
 
 def chi_square(probability: ArrayLike, freedom: float) -> Array:
-    """Quantiles of χ²."""
+    """Compute quantiles of χ².
+
+    Parameters
+    ----------
+    probability : array of any shape
+    freedom : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    array, the shape of `probability`
+    """
     return np.asarray(2 * special.gammaincinv(freedom / 2, np.asarray(probability)), dtype=float)
 
 
 def poisson(probability: ArrayLike, mean: float) -> Array:
-    """Smallest counts whose cumulative probability reaches each of `probability`."""
+    """Find the smallest Poisson counts whose cumulative probability reaches each of `probability`.
+
+    Parameters
+    ----------
+    probability : array of any shape
+    mean : float
+
+    Returns
+    -------
+    array, the shape of `probability`
+    """
     wanted = np.asarray(probability, dtype=float)
     above = np.ceil(special.pdtrik(wanted, mean))
     below = np.maximum(above - 1, 0)
@@ -39,7 +71,20 @@ def poisson(probability: ArrayLike, mean: float) -> Array:
 
 
 def binomial(probability: float, n: int, share: float) -> int:
-    """Smallest number of hits whose cumulative probability reaches `probability`."""
+    """Find the smallest number of hits whose cumulative probability reaches `probability`.
+
+    Parameters
+    ----------
+    probability : float
+    n : int
+        Trials.
+    share : float
+        Probability of a hit.
+
+    Returns
+    -------
+    int
+    """
     above = np.ceil(special.bdtrik(probability, n, share))
     below = max(above - 1, 0)
     return int(below if special.bdtr(below, n, share) >= probability else above)
@@ -58,5 +103,15 @@ def ranks(values: ArrayLike) -> Array:
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Spearman's rank correlation of two samples of shape (n,)."""
+    """Compute Spearman's rank correlation of two samples; equal values get their middle rank.
+
+    Parameters
+    ----------
+    x, y : array, shape (n,)
+
+    Returns
+    -------
+    float
+        From −1 to 1; NaN if a sample has one distinct value only.
+    """
     return float(np.corrcoef(ranks(x), ranks(y))[0, 1])

@@ -29,15 +29,33 @@ def sample_arrivals(
     window_s: ArrayLike,
     rng: np.random.Generator,
 ) -> Array:
-    """Arrival times in seconds, increasing, drawn from windows of Gamma gaps.
+    """Draw arrival times from windows of Gamma gaps.
 
-    `start_s`, `shape` and `rate_rps` have one element a window, windows in order and not overlapping;
-    `window_s` is their length, one number or one a window. Time that no window covers has no requests. Nor
-    has a window of rate zero; its shape may be NaN. The first gap is drawn as seen from
-    an instant that falls anywhere in it (the stationary start: a uniform share of a gap of shape
-    α + 1), so a sequence of equal windows has the mean rate from its first second on.
+    The first gap is drawn as seen from an instant that falls anywhere in it (the stationary start: a uniform
+    share of a gap of shape α + 1), so a sequence of equal windows has the mean rate from its first second on.
+    Time that no window covers has no requests.
 
-    Raises ValueError when windows overlap, a rate is negative, or a window with requests has no shape.
+    Parameters
+    ----------
+    start_s : array, shape (n_windows,)
+        Start of each window in seconds, in order; windows do not overlap.
+    shape : array, shape (n_windows,) or ()
+        Gamma shape; may be NaN in a window of rate zero.
+    rate_rps : array, shape (n_windows,) or ()
+        Requests per second; a window of rate zero has no requests.
+    window_s : array, shape (n_windows,) or ()
+        Length of the windows in seconds.
+    rng : Generator
+
+    Returns
+    -------
+    array, shape (n_requests,)
+        Arrival times in seconds, increasing.
+
+    Raises
+    ------
+    ValueError
+        When windows overlap, a rate is negative, or a window with requests has no shape.
     """
     start = np.asarray(start_s, dtype=float)
     length = np.broadcast_to(np.asarray(window_s, dtype=float), start.shape)
@@ -86,11 +104,27 @@ def _operational(ends: Array, alpha: Array, rng: np.random.Generator) -> Array:
 
 
 def count_variance(expected: ArrayLike, shape: ArrayLike) -> Array:
-    """Variance of the requests in an interval where `expected` ones are, gaps being Gamma of `shape`.
+    """Compute the variance of the requests in an interval of a process of Gamma gaps.
 
     For a stationary renewal process with unit-mean gaps it is V(x) = x + 2 Σ_k E[(x − S_k)+] − x², S_k
-    the sum of k gaps (Cox, Renewal Theory, 1962, ch. 4); for x over 20/α its asymptote,
-    x/α + (1 − 1/α²)/6, is as good. Interpolated from a table to 2 %; shapes are held in 0.02 to 50.
+    the sum of k gaps; for x over 20/α its asymptote, x/α + (1 − 1/α²)/6, is as good. Interpolated from a
+    table to 2 %.
+
+    Parameters
+    ----------
+    expected : array
+        Expected requests x in the interval.
+    shape : array
+        Gamma shape α, clipped to 0.02 to 50. Both arguments broadcast.
+
+    Returns
+    -------
+    array, the broadcast shape
+        In squared requests.
+
+    References
+    ----------
+    Cox, Renewal Theory (1962), ch. 4.
     """
     x, a = np.broadcast_arrays(np.asarray(expected, dtype=float), np.clip(shape, 0.02, 50.0))
     table = _variance_ratio()

@@ -25,10 +25,21 @@ class Segment:
 
 
 def autocorrelation(segments: list[Segment], lags: int) -> Array:
-    """Autocorrelation at lags 0..`lags`, shape (lags + 1,), pairs within segments only.
+    """Estimate the autocorrelation of a series with holes, from pairs within segments only.
 
     Each segment is centred on its own mean; products are divided by the sum of all squares (the biased
-    estimator, which is a positive definite sequence). Zero beyond lag 0 for a constant series.
+    estimator, which is a positive definite sequence).
+
+    Parameters
+    ----------
+    segments : list of Segment
+    lags : int
+        Largest lag, in steps.
+
+    Returns
+    -------
+    array, shape (lags + 1,)
+        At lags 0 to `lags`; zero beyond lag 0 for a constant series.
     """
     total = np.zeros(lags + 1)
     for segment in segments:
@@ -42,7 +53,25 @@ def autocorrelation(segments: list[Segment], lags: int) -> Array:
 
 
 def bartlett(correlation: Array, lag: int, n: int) -> float:
-    """Standard error of the autocorrelation at `lag` if it is zero from there on (Bartlett 1946)."""
+    """Compute the standard error of the autocorrelation at a lag if it is zero from there on.
+
+    Parameters
+    ----------
+    correlation : array, shape (lags + 1,)
+        As `autocorrelation` returns it.
+    lag : int
+        In steps, from 1.
+    n : int
+        Values of the series.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Bartlett (1946).
+    """
     return float(np.sqrt((1 + 2 * np.sum(correlation[1:lag] ** 2)) / n))
 
 
@@ -67,7 +96,20 @@ class YuleWalkerFit:
 
 
 def fit_autoregression(correlation: Array, n: int) -> YuleWalkerFit:
-    """Yule–Walker fit of the order up to `LARGEST_ORDER` with the least AIC."""
+    """Fit an autoregression by Yule–Walker, of the order up to `LARGEST_ORDER` with the least AIC.
+
+    Parameters
+    ----------
+    correlation : array, shape (lags + 1,)
+        As `autocorrelation` returns it.
+    n : int
+        Values of the series.
+
+    Returns
+    -------
+    YuleWalkerFit
+        Of order 0 (white noise) if no order improves the AIC.
+    """
     best, least = YuleWalkerFit(np.zeros(0), 1.0), 0.0
     for order in range(1, LARGEST_ORDER + 1):
         if len(correlation) <= order or n <= 2 * order:
@@ -82,12 +124,26 @@ def fit_autoregression(correlation: Array, n: int) -> YuleWalkerFit:
 
 
 def lomb_scargle(segments: list[Segment], size: int) -> Array:
-    """Normalized Lomb–Scargle power at k/`size` cycles per step, k = 1..size // 2 − 1.
+    """Compute the normalized Lomb–Scargle power of a series with holes.
 
     White noise has mean power 1, exponentially distributed. Exact across holes, since on a common clock
     the sums are Fourier transforms of the values and of the record's own presence; agrees with
-    `scipy.signal.lombscargle` divided by the variance. `size` must cover the clock from first to last.
-    Source: Scargle, Astrophys. J. 263 (1982).
+    `scipy.signal.lombscargle` divided by the variance.
+
+    Parameters
+    ----------
+    segments : list of Segment
+    size : int
+        Steps of the transform; must cover the clock from the first value to the last.
+
+    Returns
+    -------
+    array, shape (size // 2 − 1,)
+        At k/`size` cycles per step, k = 1..size // 2 − 1; zero for a constant series.
+
+    References
+    ----------
+    Scargle, Astrophys. J. 263 (1982).
     """
     first = min(s.start for s in segments)
     values, present = np.zeros(size), np.zeros(size)
@@ -123,7 +179,24 @@ class FisherTest:
 
 
 def fisher_test(values: Array, background: YuleWalkerFit) -> FisherTest:
-    """Fisher's g of one segment after its autoregressive background is taken out (Fisher 1929)."""
+    """Test one segment for any one period by Fisher's g, after removing its autoregressive background.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        Evenly sampled, without holes.
+    background : YuleWalkerFit
+        Of the same series.
+
+    Returns
+    -------
+    FisherTest
+        NaN with p = 1 for a series that is too short or constant.
+
+    References
+    ----------
+    Fisher (1929).
+    """
     x = background.residuals(values)
     n = len(x)
     ordinates = (n - 1) // 2
