@@ -135,9 +135,9 @@ def measure(path: Path, million: float, runs: int, pandas: bool) -> Iterator[Fig
     yield Figure("bare scan, CPU s", scan.cpu_s)
     yield Figure("characterization, s", ours.seconds)
     yield Figure("characterization, CPU s", ours.cpu_s)
-    yield Figure("characterization over bare scan", ours.seconds / scan.seconds, at_most=3 if large else None)
+    yield Figure("characterization over bare scan", ours.seconds / scan.seconds, maximum=3 if large else None)
     yield Figure("characterization over bare scan, CPU", ours.cpu_s / scan.cpu_s)
-    yield Figure("characterization, peak MB", ours.peak_mb, at_most=1200 if large else None)
+    yield Figure("characterization, peak MB", ours.peak_mb, maximum=1200 if large else None)
     if pandas:
         theirs = Measured()
         theirs.run([str(Path(__file__).with_name("yardstick.py")), str(path)])
@@ -145,7 +145,7 @@ def measure(path: Path, million: float, runs: int, pandas: bool) -> Iterator[Fig
         yield Figure("pandas + SciPy, CPU s", theirs.cpu_s)
         yield Figure("pandas + SciPy, peak MB", theirs.peak_mb)
         ratio = theirs.seconds / ours.seconds
-        yield Figure("pandas + SciPy over characterization", ratio, at_least=20 if large else None)
+        yield Figure("pandas + SciPy over characterization", ratio, minimum=20 if large else None)
         yield Figure("pandas + SciPy over characterization, CPU", theirs.cpu_s / ours.cpu_s)
     yield from _windows(path)
     if small:
@@ -161,7 +161,7 @@ def _windows(path: Path) -> Iterator[Figure]:
     yield Figure("windows: gaps asked and shapes fitted, s", fit["fit_s"])
     yield Figure("windows: also priors, redraws, goodness of fit, s", fit["all_s"])
     for call, key in (("gamma.fit(x)", "scipy_s"), ("gamma.fit(x, floc=0)", "scipy_floc_s")):
-        yield Figure(f"loop over {call} over shapes fitted", fit[key] / fit["fit_s"], at_least=200)
+        yield Figure(f"loop over {call} over shapes fitted", fit[key] / fit["fit_s"], minimum=200)
         yield Figure(f"loop over {call} over all of it", fit[key] / fit["all_s"])
 
 
@@ -171,8 +171,8 @@ def _report(path: Path, ours: Measured) -> Iterator[Figure]:
         report = Measured()
         report.run(["-c", REPORT, str(path), folder])
         yield Figure("report, s", report.seconds)
-        yield Figure("report over characterization", report.seconds / ours.seconds, at_most=10)
-        yield Figure("page, MB", (Path(folder) / "index.html").stat().st_size / 1e6, at_most=15)
+        yield Figure("report over characterization", report.seconds / ours.seconds, maximum=10)
+        yield Figure("page, MB", (Path(folder) / "index.html").stat().st_size / 1e6, maximum=15)
 
 
 def simulator() -> Iterator[Figure]:
@@ -180,7 +180,7 @@ def simulator() -> Iterator[Figure]:
     rates = json.loads(ran(["-m", "tests.benchmarks.simulator_bench"]).output)
     for load, figures in rates.items():
         speed = figures["requests_per_s"]
-        yield Figure(f"simulator, {load} load: requests per s", speed, at_least=SIMULATED_RPS)
+        yield Figure(f"simulator, {load} load: requests per s", speed, minimum=SIMULATED_RPS)
         yield Figure(f"simulator, {load} load: with every gap", figures["requests_per_s_with_gaps"])
 
 

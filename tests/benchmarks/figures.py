@@ -16,23 +16,23 @@ class Figure:
 
     name: str
     value: float
-    at_most: float | None = None
-    at_least: float | None = None
+    maximum: float | None = None
+    minimum: float | None = None
 
     @property
     def reached(self) -> bool | None:
         """Whether the target is reached; None where there is none."""
-        if self.at_most is not None:
-            return self.value <= self.at_most
-        return self.value >= self.at_least if self.at_least is not None else None
+        if self.maximum is not None:
+            return self.value <= self.maximum
+        return self.value >= self.minimum if self.minimum is not None else None
 
     def line(self) -> str:
         """Name, value, target, yes or no."""
         target = ""
-        if self.at_most is not None:
-            target = f"at most {self.at_most:,g}"
-        elif self.at_least is not None:
-            target = f"at least {self.at_least:,g}"
+        if self.maximum is not None:
+            target = f"at most {self.maximum:,g}"
+        elif self.minimum is not None:
+            target = f"at least {self.minimum:,g}"
         reached = {None: "", True: "yes", False: "NO"}[self.reached]
         return f"{self.name:<58} {self.value:>14,.4g} {target:>16} {reached:>4}"
 

@@ -55,20 +55,20 @@ class Answer:
         self._transport = transport
         self._tokens = int(match[1]) if match else 16
         self._prompt_tokens = body.count(b",", body.find(b'"prompt"'), body.find(b"]") + 1) + 1
-        self._told = 0
+        self._sent_tokens = 0
         self._usage = b'"continuous_usage_stats":true' in body.replace(b": ", b":")
 
     def step(self) -> bool:
         """Send the next token; false after the last."""
         if self._transport.is_closing():
             return False
-        out = HEAD if self._told == 0 else b""
-        self._told += 1
-        last = self._told == self._tokens
+        out = HEAD if self._sent_tokens == 0 else b""
+        self._sent_tokens += 1
+        last = self._sent_tokens == self._tokens
         usage = {
             "prompt_tokens": self._prompt_tokens,
-            "total_tokens": self._prompt_tokens + self._told,
-            "completion_tokens": self._told,
+            "total_tokens": self._prompt_tokens + self._sent_tokens,
+            "completion_tokens": self._sent_tokens,
         }
         choice = {"index": 0, "text": " a", "logprobs": None, "finish_reason": "length" if last else None}
         out += _event({**NAMED, "choices": [choice], **({"usage": usage} if self._usage else {})})
@@ -100,22 +100,22 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._held += data
-        while (end := self._held.find(b"\r\n\r\n")) >= 0:
-            head = bytes(self._held[:end])
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self._buffer[:end])
             length = LENGTH.search(head)
             request_end = end + 4 + (int(length[1]) if length else 0)
-            if len(self._held) < request_end:
+            if len(self._buffer) < request_end:
                 return
-            body = bytes(self._held[end + 4 : request_end])
-            del self._held[:request_end]
+            body = bytes(self._buffer[end + 4 : request_end])
+            del self._buffer[:request_end]
             self._answer(head.split(b" ", 2)[1], body)
 
     def _answer(self, path: bytes, body: bytes) -> None:

@@ -109,18 +109,22 @@ async def _listen(
 ) -> None:
     """Hand answers to who waits for them; keep errors of the console and every request."""
     async for message in socket:
-        said = json.loads(message.data)
-        given = said.get("params", {})
-        if "id" in said:
-            waiting[said["id"]].set_result(said)
-        elif said["method"] == "Network.requestWillBeSent":
-            visit.requests.append(given["request"]["url"])
-        elif said["method"] == "Runtime.exceptionThrown":
-            visit.console.append(json.dumps(given["exceptionDetails"])[:2000])
-        elif said["method"] == "Runtime.consoleAPICalled" and given["type"] in ("error", "warning", "assert"):
-            visit.console.append(json.dumps(given["args"])[:2000])
-        elif said["method"] == "Log.entryAdded" and given["entry"]["level"] in ("error", "warning"):
-            visit.console.append(given["entry"]["text"])
+        event = json.loads(message.data)
+        params = event.get("params", {})
+        if "id" in event:
+            waiting[event["id"]].set_result(event)
+        elif event["method"] == "Network.requestWillBeSent":
+            visit.requests.append(params["request"]["url"])
+        elif event["method"] == "Runtime.exceptionThrown":
+            visit.console.append(json.dumps(params["exceptionDetails"])[:2000])
+        elif event["method"] == "Runtime.consoleAPICalled" and params["type"] in (
+            "error",
+            "warning",
+            "assert",
+        ):
+            visit.console.append(json.dumps(params["args"])[:2000])
+        elif event["method"] == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            visit.console.append(params["entry"]["text"])
 
 
 @pytest.fixture(scope="session")

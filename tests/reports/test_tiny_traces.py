@@ -26,10 +26,10 @@ def rows(n: int, kind: str) -> list[str]:
 def test_every_part_answers_or_says_what_is_missing(tmp_path: Path, n: int, kind: str) -> None:
     log = tmp_path / "tiny.csv"
     log.write_text("\n".join([HEADER, *rows(n, kind)]) + "\n")
-    said = characterize(open_trace([log]))
-    assert parameters(said)["source"]["rows"] == n
-    assert all(claim.verdict for claim in check(said))
-    for part in said.parts:
+    characterization = characterize(open_trace([log]))
+    assert parameters(characterization)["source"]["rows"] == n
+    assert all(claim.verdict for claim in check(characterization))
+    for part in characterization.parts:
         assert all(sentence.endswith((".", "…")) for sentence in (*part.sentences(), *part.missing))
         for figure in figures_of(part):
             assert figure.data.height, figure.name
@@ -39,6 +39,6 @@ def test_every_part_answers_or_says_what_is_missing(tmp_path: Path, n: int, kind
 def test_two_arrivals_of_a_fine_clock(tmp_path: Path) -> None:
     log = tmp_path / "two.csv"
     log.write_text("ts,in\n1.5,3\n2.25,4\n")
-    said = characterize(open_trace([log], columns={"arrival": "ts", "request_tokens": "in"}))
-    assert said.info.rows == 2
-    assert parameters(said)["selections"][0]["arrivals"]["windows"][0]["n"] == 2
+    characterization = characterize(open_trace([log], columns={"arrival": "ts", "request_tokens": "in"}))
+    assert characterization.info.rows == 2
+    assert parameters(characterization)["selections"][0]["arrivals"]["windows"][0]["n"] == 2

@@ -103,7 +103,7 @@ def opened(
     return opened
 
 
-def as_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+def comparable(frame: pl.DataFrame) -> pl.DataFrame:
     """Rows in an order of their own, whole numbers as one type, lists as text."""
     kinds = {
         name: pl.Int64 if kind.is_integer() else pl.String if kind.is_nested() else kind
@@ -124,7 +124,7 @@ def test_every_question_is_asked_of_both_engines(opened: Both) -> None:
 def test_both_engines_answer_alike(opened: Both, name: str) -> None:
     parameters = parameters_of(opened.duckdb)[name]
     mine, theirs = (
-        as_whole_numbers(trace.engine.ask(name, **parameters)) for trace in (opened.duckdb, opened.spark)
+        comparable(trace.engine.ask(name, **parameters)) for trace in (opened.duckdb, opened.spark)
     )
     assert mine.columns == theirs.columns
     assert mine.height == theirs.height

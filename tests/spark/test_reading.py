@@ -108,8 +108,8 @@ def test_json_lines_bad_lines_and_prefix_blocks_are_read_alike(
     blocks = "SELECT tick, prefix FROM requests ORDER BY tick, prefix"
     assert isinstance(opened.duckdb.engine, DuckDBEngine)
     assert isinstance(opened.spark.engine, SparkEngine)
-    asked = opened.duckdb.engine.connection.execute(blocks).fetchall()
-    assert asked == [(tick, prefix) for tick, prefix in opened.spark.engine.rows(blocks)]
+    rows = opened.duckdb.engine.connection.execute(blocks).fetchall()
+    assert rows == [(tick, prefix) for tick, prefix in opened.spark.engine.rows(blocks)]
 
 
 def test_mapped_columns_in_other_units_are_read_alike(both: Open, tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ def test_an_answer_too_large_for_the_driver_is_one_line_that_says_what_to_raise(
     traces: Callable[[str], Path],
 ) -> None:
     spark: dict[str, Any] = {"engine": "spark", "conf": {**QUICK, "spark.driver.maxResultSize": "2k"}}
-    with pytest.raises(bl.BurstlensError, match=r"raise that with the setting spark\.driver\.max") as told:
+    with pytest.raises(bl.BurstlensError, match=r"raise that with the setting spark\.driver\.max") as caught:
         bl.describe(traces("burstgpt_3_first400.csv"), **spark)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 CUT = """
@@ -172,7 +172,7 @@ def test_an_interrupt_while_spark_works_shows_no_stack(traces: Callable[[str], P
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("message", "line"),
     [
         (
             "SparkOutOfMemoryError: [AGGREGATE_OUT_OF_MEMORY] No enough memory for aggregation",
@@ -183,10 +183,12 @@ def test_an_interrupt_while_spark_works_shows_no_stack(traces: Callable[[str], P
         ("Answer from Java side is empty", "Java process or its master is gone"),
     ],
 )
-def test_a_cluster_that_gives_up_is_one_line_with_what_mends_it(local: Cluster, said: str, line: str) -> None:
+def test_a_cluster_that_gives_up_is_one_line_with_what_mends_it(
+    local: Cluster, message: str, line: str
+) -> None:
     engine = start(local.master, local.conf, bl.BurstlensError)
     with pytest.raises(bl.BurstlensError, match=line), engine.guarded():
-        raise RuntimeError(said)
+        raise RuntimeError(message)
     with pytest.raises(RuntimeError, match="something else"), engine.guarded():
         raise RuntimeError("something else")
 
@@ -251,8 +253,8 @@ def test_a_url_that_cannot_be_read_is_one_line(local: Cluster, tmp_path: Path) -
         ),
         ("hdfs://127.0.0.1:1/log.csv", r"^hdfs://127\.0\.0\.1:1/log\.csv: cannot be read by Spark: "),
     ):
-        with pytest.raises(bl.BurstlensError, match=words) as told:
+        with pytest.raises(bl.BurstlensError, match=words) as caught:
             bl.trace(url, **spark)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(caught.value)
     with pytest.raises(bl.BurstlensError, match=r"^s3a://bucket/log\.csv: only Spark reads URLs"):
         bl.trace("s3a://bucket/log.csv")

@@ -93,21 +93,21 @@ def test_the_calibrated_rate_uses_the_cache_as_far_as_asked(tmp_path: Path) -> N
 
 def test_it_goes_on_at_the_rate_that_calibration_found(tmp_path: Path) -> None:
     """Stopped after one trial; a real server's calibration, unlike this one, finds another rate each time."""
-    asked = {"kv": [0.3], "requests": 100, "seeds": 1}
+    options = {"kv": [0.3], "requests": 100, "seeds": 1}
 
     def stop(step: str, _share: float) -> None:
         if step.endswith("trials"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        experiment(None, tmp_path, **asked, progress=stop)  # type: ignore[arg-type]
-    said = (tmp_path / EXPERIMENT).read_text()
-    rate = json.loads(said)["facts"]["calibrated"]["0.3"]
+        experiment(None, tmp_path, **options, progress=stop)  # type: ignore[arg-type]
+    text = (tmp_path / EXPERIMENT).read_text()
+    rate = json.loads(text)["facts"]["calibrated"]["0.3"]
     other = round(rate * 1.1, 6)
     for file in (tmp_path / EXPERIMENT, tmp_path / TRIALS):
         file.write_text(file.read_text().replace(str(rate), str(other)))
     steps: list[str] = []
-    done = experiment(None, tmp_path, **asked, progress=lambda step, _: steps.append(step))  # type: ignore[arg-type]
+    done = experiment(None, tmp_path, **options, progress=lambda step, _: steps.append(step))  # type: ignore[arg-type]
     assert done.trials["rate_rps"].to_list() == [other] * 4
     assert done.question.facts["calibrated"] == {"0.3": other}
     assert not any("scale" in step for step in steps), "it is not calibrated again"

@@ -58,7 +58,7 @@ class Recorded(VirtualBackend):
         )
         begin(folder, manifest, workload)
         at = workload.requests["at_s"]
-        told = {
+        columns = {
             "request_id": workload.requests["request_id"],
             "intended_s": at,
             "sent_s": at,
@@ -67,7 +67,7 @@ class Recorded(VirtualBackend):
             "response_tokens": tokens,
             "outcome": ["ok" if each is not None else "timeout" for each in tokens],
         }
-        record = pl.DataFrame({name: told.get(name, [None] * n) for name in SCHEMA}, schema=SCHEMA)
+        record = pl.DataFrame({name: columns.get(name, [None] * n) for name in SCHEMA}, schema=SCHEMA)
         write_record(folder, record, nothing)
         return measured(record, nothing, workload.span_s, course=course)
 
@@ -109,8 +109,8 @@ def test_a_planted_difference_is_found_in_every_bin_and_the_statements(tmp_path:
     request = 10 * np.arange(1, n + 1)
     theirs = np.maximum(100 + request // 20 + rng.integers(-20, 20, n), 1).tolist()
     own = np.maximum(500 - request // 20 + rng.integers(-20, 20, n), 1).tolist()
-    said = findings(served(tmp_path / "x", theirs, own))
-    answers = said.parts[0]
+    original = findings(served(tmp_path / "x", theirs, own))
+    answers = original.parts[0]
     assert isinstance(answers, asks.Answers)
     assert answers.bins.height > 3
     for row in answers.bins.iter_rows(named=True):
@@ -120,7 +120,7 @@ def test_a_planted_difference_is_found_in_every_bin_and_the_statements(tmp_path:
         planted = (400 - 2 * (request[within] // 20)).mean()
         assert row["difference"] == pytest.approx(planted, abs=3 * 16 / np.sqrt(row["n"]))
         assert row["difference_low"] < row["difference"] < row["difference_high"]
-    assert said.claims[0].verdict == "agrees", said.claims[0].why
+    assert original.claims[0].verdict == "agrees", original.claims[0].why
     turned = findings(served(tmp_path / "y", own, theirs))
     assert turned.claims[0].verdict == "differs", turned.claims[0].why
 
@@ -133,7 +133,7 @@ def test_who_has_no_lengths_of_its_own_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "mean"),
+    ("logprobs", "mean"),
     [
         ([None, {"7": {"logprob": -2.0}}, {"9": {"logprob": -4.0}}], -3.0),
         ([None, {"7": {"logprob": -1.0}, "8": {"logprob": -0.1}}], -1.0),
@@ -143,6 +143,6 @@ def test_who_has_no_lengths_of_its_own_is_refused(tmp_path: Path) -> None:
         ("x", None),
     ],
 )
-def test_likelihoods_are_read_where_a_server_tells_them(said: object, mean: float | None) -> None:
-    assert _mean({"choices": [{"prompt_logprobs": said}]}) == mean
-    assert _mean({"error": said}) is None
+def test_likelihoods_are_read_where_a_server_tells_them(logprobs: object, mean: float | None) -> None:
+    assert _mean({"choices": [{"prompt_logprobs": logprobs}]}) == mean
+    assert _mean({"error": logprobs}) is None

@@ -71,10 +71,10 @@ def test_a_burst_on_a_one_at_a_time_server_has_its_closed_form(tmp_path: Path) -
     assert throughput == pytest.approx(np.full(len(throughput), throughput[0]))
     ratio = dict(zip(done.trials["policy"], done.trials["wait_ratio"], strict=True))
     assert ratio[SRF] > ratio[FCFS] > ratio[LRF]
-    compared, told = schedulers.parts(done)
+    compared, waits_part = schedulers.parts(done)
     orders = {row["measure"]: row["order"] for row in compared.orders().to_dicts()}
     assert orders["ttft_s"] == "SRF, FCFS, LRF"
-    assert any("worst wait" in sentence for sentence in told.sentences())
+    assert any("worst wait" in sentence for sentence in waits_part.sentences())
     assert any("SRF" in sentence and "best first" in sentence for sentence in compared.sentences())
 
 
@@ -204,10 +204,10 @@ def test_requests_that_wait_before_the_scheduler_are_counted() -> None:
     server = pl.DataFrame(
         [{"at_s": i + 0.5, "running": 1.0, "waiting": 1.0} for i in range(12)], schema=SERVER_SCHEMA
     )
-    told = measured(record, server, 10.0, course=False).values
-    assert told["waiting_mean"] == 1.0
+    measures = measured(record, server, 10.0, course=False).values
+    assert measures["waiting_mean"] == 1.0
     # In flight are 10, 9, … 1, less one running and one waiting; after the end nothing is in flight.
-    assert told["outside_mean"] == pytest.approx(5.5 - 2)
+    assert measures["outside_mean"] == pytest.approx(5.5 - 2)
 
 
 def test_a_queue_before_the_scheduler_is_said_on_the_page(content: Content, tmp_path: Path) -> None:
@@ -216,14 +216,14 @@ def test_a_queue_before_the_scheduler_is_said_on_the_page(content: Content, tmp_
     done = experiment(
         str(file), tmp_path / "out", requests=60, seeds=2, load=1.0, range_s=7200.0, backend=BackendOptions()
     )
-    held = done.trials.with_columns(
+    trials = done.trials.with_columns(
         outside_mean=pl.when(pl.col("service") == "api").then(12.5).otherwise(0.2),
         waiting_mean=pl.lit(0.5),
     )
-    compared, _ = schedulers.parts(replace(done, trials=held))
-    (told,) = [text for text in compared.missing if "stood before it" in text]
-    assert told.startswith("api: of the requests in flight 12.5 on average")
-    assert "against 0.5 that its scheduler could choose from" in told
+    compared, _ = schedulers.parts(replace(done, trials=trials))
+    (sentence,) = [text for text in compared.missing if "stood before it" in text]
+    assert sentence.startswith("api: of the requests in flight 12.5 on average")
+    assert "against 0.5 that its scheduler could choose from" in sentence
 
 
 def test_two_levels_of_load_are_one_too_many(tmp_path: Path) -> None:

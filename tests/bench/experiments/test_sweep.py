@@ -259,7 +259,7 @@ def course(labels: Mapping[str, Any], truth: Truth) -> pl.DataFrame:
     goal, start = truth({**labels, "profile": CONSTANT}), truth({"parameter": ORIGIN, **START})
     gone = {m: start[m] + way * (goal[m] - start[m]) for m in start}
     rng = np.random.default_rng(labels["seed"])
-    told = {
+    columns = {
         "at_s": at_s,
         "sent": np.full(90, 4.0),
         "throughput_tps": np.full(90, 100.0),
@@ -267,7 +267,7 @@ def course(labels: Mapping[str, Any], truth: Truth) -> pl.DataFrame:
         "kv_cache_use": np.full(90, 0.3),
         "failed": 4.0 * gone["failure_rate"],
     }
-    return pl.DataFrame(told).select(*(pl.lit(v).alias(k) for k, v in labels.items()), pl.all())
+    return pl.DataFrame(columns).select(*(pl.lit(v).alias(k) for k, v in labels.items()), pl.all())
 
 
 def as_the_paper(labels: Mapping[str, Any]) -> dict[str, float]:

@@ -36,10 +36,10 @@ def test_goodput_is_where_the_count_turns(load: ScalableLoad) -> None:
     turns = ((0.0, 2),)
     found = goodput(load, SERVING, turns, guess(load, SERVING))
     assert found > 0
-    for rate, kept in ((found, True), (found * 1.1, False), (found * 1.5, False)):
+    for rate, meets_bounds in ((found, True), (found * 1.1, False), (found * 1.5, False)):
         good = course(load, SERVING, turns, rate)
-        assert bool(good.mean() >= SHARE) is kept
-        assert keeps(load, SERVING, turns, rate) is kept
+        assert bool(good.mean() >= SHARE) is meets_bounds
+        assert keeps(load, SERVING, turns, rate) is meets_bounds
 
 
 def test_the_first_guess_does_not_matter_beyond_the_tolerance(load: ScalableLoad) -> None:

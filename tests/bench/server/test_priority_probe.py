@@ -50,22 +50,22 @@ def test_the_order_of_first_tokens_tells(order: Callable[[int], pl.DataFrame], f
 
 
 def test_a_server_too_fast_for_few_requests_is_asked_with_more() -> None:
-    asked = []
+    counts = []
 
     def order(requests: int) -> pl.DataFrame:
-        asked.append(requests)
+        counts.append(requests)
         return reversed_but_the_first(requests) if requests == PROMPTS[-1] else in_order(requests)
 
     assert judged(order, "u") is True
-    assert asked == list(PROMPTS)
+    assert counts == list(PROMPTS)
 
 
 def test_a_server_that_refuses_priorities_says_why() -> None:
-    said = "400: Got priority 1 but priority scheduling is not enabled"
+    error = "400: Got priority 1 but priority scheduling is not enabled"
     with pytest.raises(
         BurstlensError, match=r"server u was not started with the scheduling policy priority: 400"
     ):
-        judged(lambda n: record([None] * n, said), "u")
+        judged(lambda n: record([None] * n, error), "u")
     with pytest.raises(BurstlensError, match=r"answers none of the requests .*: 404: no such model"):
         judged(lambda n: record([None] * n, "404: no such model"), "u")
 

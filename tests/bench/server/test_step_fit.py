@@ -19,8 +19,8 @@ from burstlens.bench.simulated.presets import StepCosts, load_preset, parse_pres
 from tests.helpers import serving
 
 PLANTED = load_preset("llama-2-13b-h200").latency
-TOLD = structs.replace(PLANTED, a_p_ms=12.0)
-"""With a least step of prefill that can be told: it is above that of decoding."""
+LONG_PREFILL = structs.replace(PLANTED, a_p_ms=12.0)
+"""A step of prefill takes at least 12 ms, longer than one of decoding, so that a fit can find it."""
 SLOW = {
     "model": "slow", "gpu": "none", "source": "made for a test",
     "latency": {"a_p_ms": 6, "b_ms": 0.1, "c_ms": 1e-5, "a_d_ms": 6, "d_us": 1.0, "e_us": 200},
@@ -49,11 +49,11 @@ def steps_of(latency: StepCosts, noise: float = 0.0) -> pl.DataFrame:
     for decoding in (1, 4, 16, 64, 200):
         for context in (16, 512, 2000):
             for prefill in (0, 0, 64, 512, 2048, 8000):
-                held = decoding * context
+                kv_tokens = decoding * context
                 step = latency.prefill_ms(prefill, prefill**2) if prefill else latency.a_d_ms
-                step += (latency.d_us * held + latency.e_us * decoding) / 1000
+                step += (latency.d_us * kv_tokens + latency.e_us * decoding) / 1000
                 noisy = step * (1 + noise * rng.standard_normal())
-                rows.append((prefill, float(prefill**2), decoding, float(held), noisy))
+                rows.append((prefill, float(prefill**2), decoding, float(kv_tokens), noisy))
     return pl.DataFrame(rows, schema=STEPS, orient="row")
 
 
@@ -73,7 +73,7 @@ def test_what_the_host_takes_for_a_short_prompt_is_told_from_what_its_tokens_tak
     assert found.h_ms == pytest.approx(16.5, rel=1e-6 if not noise else 0.05)
     assert found.b_ms == pytest.approx(0.0414, rel=1e-6 if not noise else 0.1)
     # Where there is no such least time, none is made up.
-    assert fit_steps(steps_of(TOLD, noise)).latency.h_ms == 0
+    assert fit_steps(steps_of(LONG_PREFILL, noise)).latency.h_ms == 0
 
 
 def test_noise_is_told_as_residuals_and_moves_the_steps_little() -> None:
@@ -85,11 +85,11 @@ def test_noise_is_told_as_residuals_and_moves_the_steps_little() -> None:
 
 
 def test_a_prompts_step_that_is_shorter_than_decoding_alone_is_left_out() -> None:
-    steps = steps_of(TOLD)
+    steps = steps_of(LONG_PREFILL)
     rows = [(64, 4096.0, 4, 2048.0, 1.5), (127, 16129.0, 16, 8192.0, 2.0)]
     found = fit_steps(pl.concat([steps, pl.DataFrame(rows, schema=STEPS, orient="row")]))
     assert found.left_out == 2
-    assert structs.asdict(found.latency) == pytest.approx(structs.asdict(TOLD), rel=1e-6)
+    assert structs.asdict(found.latency) == pytest.approx(structs.asdict(LONG_PREFILL), rel=1e-6)
 
 
 def test_steps_of_one_kind_fit_nothing() -> None:

@@ -87,8 +87,8 @@ def test_several_prefill_instances_wait_as_m_m_c(servers: int) -> None:
 def random_load(n: int, rate_rps: float, preset: Preset, seed: int) -> tuple[list[float], ...]:
     rng = np.random.default_rng(seed)
     at = np.round(np.cumsum(rng.exponential(1 / rate_rps, n)) * 2**12) / 2**12
-    most = preset.max_model_len // 2
-    return at.tolist(), rng.integers(1, most, n).tolist(), rng.integers(1, most, n).tolist()
+    max_tokens = preset.max_model_len // 2
+    return at.tolist(), rng.integers(1, max_tokens, n).tolist(), rng.integers(1, max_tokens, n).tolist()
 
 
 @pytest.mark.parametrize("name", ["llama-2-13b-a100", "llama-2-13b-h100-vllm"])
@@ -147,9 +147,9 @@ def test_bounds_decide_what_is_good() -> None:
     bounds = float(np.quantile(ttft, 0.8)) + 1e-6, float(np.quantile(tpot, 0.7)) + 1e-6
     cluster = Deployment(Rig(at, into, out, EXACT, transfer=FREE, ttft_s=bounds[0], tpot_s=bounds[1]), 1, 2)
     cluster.advance(inf)
-    kept = (ttft <= bounds[0]) & (tpot <= bounds[1])
-    assert cluster.good == kept.sum()
-    assert cluster.bad == (~kept).sum() == cluster.lost()
+    within_bounds = (ttft <= bounds[0]) & (tpot <= bounds[1])
+    assert cluster.good == within_bounds.sum()
+    assert cluster.bad == (~within_bounds).sum() == cluster.lost()
 
 
 turns = st.lists(st.tuples(st.floats(0.0, 20.0), st.integers(1, 3)), max_size=6)

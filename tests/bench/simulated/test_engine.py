@@ -241,17 +241,17 @@ def test_progress_can_be_watched_step_by_step() -> None:
 
 def test_forgotten_steps_are_those_that_nobody_needs() -> None:
     sent = overload(200, 1, TINY, 2.0)
-    kept, whole = BatchingEngine(TINY, keep_steps=True), BatchingEngine(TINY, keep_steps=True)
+    forgetful, complete = BatchingEngine(TINY, keep_steps=True), BatchingEngine(TINY, keep_steps=True)
     times = []
-    for engine in (kept, whole):
-        told = {}
+    for engine in (forgetful, complete):
+        times_by_id = {}
         for r in sent:
             done = engine.advance(r.arrival_s)
-            told |= {d.id: engine.token_times(d) for d in done}
-            if engine is kept:
+            times_by_id |= {d.id: engine.token_times(d) for d in done}
+            if engine is forgetful:
                 engine.forget_steps()
             engine.submit(r.arrival_s, r.id, r.prompt, r.answer)
-        times.append(told | {d.id: engine.token_times(d) for d in engine.advance(inf)})
+        times.append(times_by_id | {d.id: engine.token_times(d) for d in engine.advance(inf)})
     assert times[0] == times[1]
     with pytest.raises(ValueError, match="keep_steps"):
         BatchingEngine(TINY).token_times(BatchingEngine(TINY).submit(0.0, 0, 1, 1))

@@ -21,7 +21,7 @@ def ledger(week_characterization: Characterization) -> dict[str, Claim]:
 
 
 @pytest.mark.parametrize(
-    ("told", "verdict"),
+    ("statements", "verdict"),
     [
         ({"a": True, "b": True}, "agrees"),
         ({"a": True, "b": False}, "partly"),
@@ -32,8 +32,8 @@ def ledger(week_characterization: Characterization) -> dict[str, Claim]:
         ({}, "cannot tell"),
     ],
 )
-def test_one_verdict_of_several_statements(told: dict[str, bool | None], verdict: str) -> None:
-    assert overall_verdict(told) == verdict
+def test_one_verdict_of_several_statements(statements: dict[str, bool | None], verdict: str) -> None:
+    assert overall_verdict(statements) == verdict
 
 
 def test_every_claim_of_the_paper_has_a_line_with_verdict_and_reason(ledger: dict[str, Claim]) -> None:
@@ -59,8 +59,8 @@ def test_the_real_week_against_the_paper(ledger: dict[str, Claim]) -> None:
 def test_a_trace_with_sessions_gets_verdicts_on_conversations(
     synthetic_characterization: Callable[..., Characterization],
 ) -> None:
-    said = synthetic_characterization(8, 11)
-    ledger = {claim.id: claim for claim in check(said)}
+    characterization = synthetic_characterization(8, 11)
+    ledger = {claim.id: claim for claim in check(characterization)}
     assert ledger["turns"].verdict in {"agrees", "partly"}
     assert "over 35 % have one request: holds" in ledger["turns"].why
     assert ledger["long"].value

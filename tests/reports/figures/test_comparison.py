@@ -49,15 +49,15 @@ def test_titles_state_findings_of_the_tables(together: Comparison) -> None:
     titles = {figure.name: figure.title for figure in figures_of(together)}
     assert titles["coverage"].startswith("burstgpt_3_first400 alone holds all four")
     assert "maf2_azure_functions_2021_200 is burstiest in bins of 1 s" in titles["variation"]
-    whole = together.measures.filter(pl.col("selection") == "all")
-    longest = whole.drop_nulls("request_tokens_p50").sort("request_tokens_p50").row(-1, named=True)
+    measures = together.measures.filter(pl.col("selection") == "all")
+    longest = measures.drop_nulls("request_tokens_p50").sort("request_tokens_p50").row(-1, named=True)
     assert f"{longest['request_tokens_p50']:,.0f} tokens in {longest['trace']}" in titles["lengths"]
 
 
 def test_what_is_drawn_is_what_the_tables_hold(together: Comparison) -> None:
     drawn = {figure.name: figure.data for figure in figures_of(together)}
-    told = together.dispersion.filter(pl.col("selection") == "all", pl.col("rate_cv2") > 0)
-    assert drawn["variation"]["variation"].to_list() == told["rate_cv2"].to_list()
+    dispersion = together.dispersion.filter(pl.col("selection") == "all", pl.col("rate_cv2") > 0)
+    assert drawn["variation"]["variation"].to_list() == dispersion["rate_cv2"].to_list()
     # Bands of values that reach below zero end at the axis, not at a number that cannot be drawn.
     assert (drawn["variation"]["low"] > 0).all()
     assert (drawn["variation"]["low"] <= drawn["variation"]["variation"]).all()
@@ -79,9 +79,9 @@ def test_a_trace_without_tokens_is_named_and_not_drawn_among_lengths(together: C
 def test_cells_of_the_coverage_matrix_say_yes_and_no_in_words(together: Comparison) -> None:
     figure = next(figure for figure in figures_of(together) if figure.name == "coverage")
     svg = _svg(figure)
-    held = figure.data["held"]
-    assert svg.count(">yes<") == (held == "yes").sum()
-    assert svg.count(">no<") == (held == "no").sum()
+    coverage = figure.data["held"]
+    assert svg.count(">yes<") == (coverage == "yes").sum()
+    assert svg.count(">no<") == (coverage == "no").sum()
 
 
 def test_a_trace_has_one_colour_in_every_figure(together: Comparison) -> None:

@@ -147,7 +147,7 @@ EXPECTED = {
 }
 
 PRESET = "llama-2-13b-a100"
-BESIDE_SERIES = {"mode"}
+UNCOLOURED_ROWS = {"mode"}
 """Rows of the data that have a mark of their own, without a colour."""
 INTERVALS = (
     ("low", "high"),
@@ -290,7 +290,7 @@ def test_domains_hold_the_data(name: str, drawn: dict[str, list[Drawn]]) -> None
                     continue
                 values = each.figure.data[field].drop_nulls().to_list()
                 if definition["type"] == "nominal" and channel in ("color", "fill", "shape"):
-                    assert set(values) - BESIDE_SERIES <= set(domain), (channel, field)
+                    assert set(values) - UNCOLOURED_ROWS <= set(domain), (channel, field)
                     assert len(scale.get("range", domain)) == len(domain)
                 elif channel in ("x", "y"):
                     low, high = domain

@@ -47,12 +47,12 @@ def page(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(folder: Path, tmp_path: Path) -> Callable[..., Path]:
     """The experiment again, with some of its trials and other words in its question."""
 
-    def make(trials: int | None = None, **said: Any) -> Path:
+    def make(trials: int | None = None, **fields: Any) -> Path:
         lines = (folder / TRIALS).read_text(encoding="utf-8").splitlines(keepends=True)
         (tmp_path / TRIALS).write_text("".join(lines[:trials]), encoding="utf-8")
         shutil.copytree(folder / COURSES, tmp_path / COURSES, dirs_exist_ok=True)
         question = json.loads((folder / EXPERIMENT).read_text(encoding="utf-8"))
-        (tmp_path / EXPERIMENT).write_text(json.dumps({**question, **said}), encoding="utf-8")
+        (tmp_path / EXPERIMENT).write_text(json.dumps({**question, **fields}), encoding="utf-8")
         return tmp_path
 
     return make
@@ -91,15 +91,15 @@ def test_the_page_opens_without_a_fault_or_a_request(
 
 
 def test_verdicts_are_those_of_the_findings(page: Path, folder: Path) -> None:
-    said = findings(read(folder))
+    conclusions = findings(read(folder))
     text = page.read_text(encoding="utf-8")
-    for claim in said.claims:
+    for claim in conclusions.claims:
         found = re.search(rf'id="claim-{claim.id}">.*?<span class="chip [^"]*">([^<]*)</span>', text, re.S)
         assert found is not None
         assert found[1] == claim.verdict
         assert f'href="#fig-experiment-{claim.part}-{claim.figure}"' in text
     assert json.loads((page.parent / "report.json").read_text(encoding="utf-8"))["claims"][0]["verdict"] == (
-        said.claims[0].verdict
+        conclusions.claims[0].verdict
     )
     assert set(re.findall(r'href="#([^"]+)"', text)) <= set(re.findall(r'id="([^"]+)"', text))
     for link in re.findall(r'href="(tables/[^"]+)"', text):
@@ -115,11 +115,11 @@ def test_figures_hold_to_their_tables(folder: Path) -> None:
     dot = drawn["measures"].data.filter(workload=row["workload"], panel="Mean token latency L, ms")
     assert dot.row(0, named=True)["value"] == pytest.approx(1000 * row["token_latency_s"])
     assert dot.row(0, named=True)["high"] == pytest.approx(1000 * row["token_latency_s_high"])
-    kept = loaded.pairs.table().filter(pl.col("relative").is_not_null() & (pl.col("rate_rps") == 0.5))
-    shown = drawn["differences"].data
-    assert shown["percent"].to_list() == pytest.approx((100 * kept["relative"]).to_list())
-    assert shown["word"].to_list() == kept["word"].to_list()
-    for low, high, word in shown.select("low", "high", "word").iter_rows():
+    differences = loaded.pairs.table().filter(pl.col("relative").is_not_null() & (pl.col("rate_rps") == 0.5))
+    figure_rows = drawn["differences"].data
+    assert figure_rows["percent"].to_list() == pytest.approx((100 * differences["relative"]).to_list())
+    assert figure_rows["word"].to_list() == differences["word"].to_list()
+    for low, high, word in figure_rows.select("low", "high", "word").iter_rows():
         assert (low > 0) == (word == HIGHER)
         assert word != NOISE or low <= 0 <= high
     over = drawn["over-time"].data.filter(measure="sent", workload="MAF2")
@@ -178,8 +178,8 @@ def test_a_stopped_experiment_is_shown_and_said_to_be(copied: Callable[..., Path
 
 
 def test_names_are_shown_as_text(copied: Callable[..., Path], chromium: Any) -> None:
-    asked = {"sources": {HOSTILE: [{"name": HOSTILE, "sha256": "0" * 64}]}, "option": HOSTILE}
-    folder = copied(asked=asked, notes=[HOSTILE], title=HOSTILE, simulated=HOSTILE)
+    options = {"sources": {HOSTILE: [{"name": HOSTILE, "sha256": "0" * 64}]}, "option": HOSTILE}
+    folder = copied(asked=options, notes=[HOSTILE], title=HOSTILE, simulated=HOSTILE)
     page = write_experiment_page(folder, images=False, command=HOSTILE)
     seen: dict[str, Any] = {}
 

@@ -53,9 +53,9 @@ def test_figures_are_the_paper_s_panels_and_the_error_over_widths(week_forecast:
 
 
 def test_json_and_tables_hold_the_scores(folder: Path, week_forecast: Forecasts) -> None:
-    told = json.loads((folder / "forecast.json").read_text(encoding="utf-8"))
-    assert len(told["tables"]["scores"]) == week_forecast.scores.height
-    assert told["claim"]["verdict"] == "agrees"
+    document = json.loads((folder / "forecast.json").read_text(encoding="utf-8"))
+    assert len(document["tables"]["scores"]) == week_forecast.scores.height
+    assert document["claim"]["verdict"] == "agrees"
     bins = pl.read_csv(folder / "tables" / "forecast-forecasts.csv", infer_schema_length=None)
     assert bins.height == week_forecast.forecasts.height
 

@@ -35,7 +35,7 @@ def page(week_characterization: Characterization, tmp_path_factory: pytest.TempP
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of two small synthetic logs whose models are named to break out of HTML and SQL."""
     folder = tmp_path_factory.mktemp("hostile & <b>")
-    said = []
+    characterizations = []
     for number in range(2):
         log = folder / f"log <i>{number}.csv"
         with log.open("w", newline="") as file:
@@ -44,20 +44,35 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ["Timestamp", "Model", "Request tokens", "Response tokens", "Total tokens", "Log Type"]
             )
             for i in range(1500):
-                asked, given = 20 + i % 300, 5 + (i * 7) % 400
+                request_tokens, response_tokens = 20 + i % 300, 5 + (i * 7) % 400
                 model = HOSTILE[i % len(HOSTILE)]
-                writer.writerow([i * 180 + i % 11, model, asked, given, asked + given, "Conversation log"])
+                writer.writerow(
+                    [
+                        i * 180 + i % 11,
+                        model,
+                        request_tokens,
+                        response_tokens,
+                        request_tokens + response_tokens,
+                        "Conversation log",
+                    ]
+                )
         trace = open_trace(log)
-        one = characterize(trace)
+        characterization = characterize(trace)
         trace.engine.close()
-        said.append(replace(one, info=replace(one.info, synthetic=True)))
+        characterizations.append(
+            replace(characterization, info=replace(characterization.info, synthetic=True))
+        )
     return write_page(
-        folder / "out", said, [check(one) for one in said], "burstlens report '<u>'", images=False
+        folder / "out",
+        characterizations,
+        [check(characterization) for characterization in characterizations],
+        "burstlens report '<u>'",
+        images=False,
     )
 
 
-def _figures(said: Characterization) -> int:
-    return sum(len(figures_of(part)) for part in said.parts)
+def _figures(characterization: Characterization) -> int:
+    return sum(len(figures_of(part)) for part in characterization.parts)
 
 
 def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
@@ -89,8 +104,8 @@ def test_the_page_tells_who_the_trace_is_and_how_it_was_made(
 ) -> None:
     text = page.read_text(encoding="utf-8")
     assert week_characterization.info.sources[0].sha256 in text
-    for said in ("burstlens report week.csv", "19,431", "Wednesday, 2023-11-01", "polars", "<math"):
-        assert said in text
+    for phrase in ("burstlens report week.csv", "19,431", "Wednesday, 2023-11-01", "polars", "<math"):
+        assert phrase in text
     for claim in check(week_characterization):
         assert f'id="claim-burstgpt-1-first7days-{claim.id}"' in text
 
