@@ -29,7 +29,7 @@ def pieces(path: Path) -> Path:
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=1500, special_tokens=["<s>"], initial_alphabet=level.alphabet(), show_progress=False
     )
-    made.train_from_iterator(spoken(400, seed=9), trainer)
+    made.train_from_iterator(random_texts(400, seed=9), trainer)
     made.post_processor = tokenizers.processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 0)]
     )
@@ -45,7 +45,7 @@ def joined(path: Path) -> Path:
     )
     special = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = tokenizers.trainers.BpeTrainer(vocab_size=1000, special_tokens=special, show_progress=False)
-    made.train_from_iterator(spoken(150, seed=9), trainer)
+    made.train_from_iterator(random_texts(150, seed=9), trainer)
     made.post_processor = tokenizers.processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 1)]
     )
@@ -62,7 +62,7 @@ def stems(path: Path) -> Path:
     trainer = tokenizers.trainers.WordPieceTrainer(
         vocab_size=1500, special_tokens=special, show_progress=False
     )
-    made.train_from_iterator(spoken(400, seed=9), trainer)
+    made.train_from_iterator(random_texts(400, seed=9), trainer)
     made.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
@@ -72,13 +72,15 @@ def stems(path: Path) -> Path:
     return path
 
 
-def spoken(n: int, *, max_words: int = 200, seed: int = 0) -> list[str]:
+def random_texts(n: int, *, max_words: int = 200, seed: int = 0) -> list[str]:
     """So many different texts of up to `max_words` words, with letters of several scripts."""
     rng = random.Random(seed)
-    known = ["".join(rng.choices("abcdeéoßи語", k=rng.randint(1, 7))) for _ in range(600)]
+    vocabulary = ["".join(rng.choices("abcdeéoßи語", k=rng.randint(1, 7))) for _ in range(600)]
     ends = (".", "!", "\n- a list", " 👩‍🚀", "  ", " 東京")
     lengths = [rng.randint(1, max_words) for _ in range(n)]
-    return [f"{i} " + " ".join(rng.choices(known, k=k)) + rng.choice(ends) for i, k in enumerate(lengths)]
+    return [
+        f"{i} " + " ".join(rng.choices(vocabulary, k=k)) + rng.choice(ends) for i, k in enumerate(lengths)
+    ]
 
 
 def sharegpt(path: Path, texts: Sequence[str]) -> Path:

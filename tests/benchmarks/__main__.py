@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from . import client_bench
-from .figures import Figure, Measured, ran
+from .figures import Figure, Measured, run_python
 
 ROWS_PER_DAY = 23_595
 """Mean rows per day of the synthetic trace."""
@@ -60,18 +60,18 @@ trace = open_trace(Path(sys.argv[1]))
 # Tables that are made once a process are made before the clock starts.
 Likelihood(next(trace.window_gaps(windows_of(trace, 86400.0)))[1].own.sums, True)
 rng = np.random.default_rng(0)
-begun = time.perf_counter()
-asked = list(trace.window_gaps(windows_of(trace, 1200.0)))
-asked_s = time.perf_counter() - begun
-begun = time.perf_counter()
-fitted = [fit_windows(gaps, trace.info.resolution_s, rng) for _, gaps in asked]
-all_s = asked_s + time.perf_counter() - begun
+start_s = time.perf_counter()
+windows_gaps = list(trace.window_gaps(windows_of(trace, 1200.0)))
+read_s = time.perf_counter() - start_s
+start_s = time.perf_counter()
+fitted = [fit_windows(gaps, trace.info.resolution_s, rng) for _, gaps in windows_gaps]
+all_s = read_s + time.perf_counter() - start_s
 count = sum(int(np.isfinite(fit.raw.log_shape).sum()) for fit in fitted)
-begun = time.perf_counter()
+start_s = time.perf_counter()
 for fit in fitted:
     sums = fit.gaps.own.sums
     Likelihood(sums[(sums.n >= FEWEST) & (sums.mean > 0)], fit.discrete).maximum()
-fit_s = asked_s + time.perf_counter() - begun
+fit_s = read_s + time.perf_counter() - start_s
 
 connection = trace.engine.connection
 samples = []
@@ -85,10 +85,10 @@ for s in trace.selections:
 chosen = [samples[i] for i in rng.choice(len(samples), min(int(sys.argv[2]), len(samples)), replace=False)]
 
 def looped_s(**fixed):
-    begun = time.perf_counter()
+    start_s = time.perf_counter()
     for window in chosen:
         stats.gamma.fit(window, **fixed)
-    return (time.perf_counter() - begun) / len(chosen) * count
+    return (time.perf_counter() - start_s) / len(chosen) * count
 
 print(json.dumps({"windows": count, "fit_s": fit_s, "all_s": all_s,
                   "scipy_s": looped_s(), "scipy_floc_s": looped_s(floc=0)}))
@@ -100,7 +100,7 @@ def generated(folder: Path, million: float) -> Path:
     path = folder / f"synthetic_{million:g}m.csv"
     if not path.exists():
         days = str(million * 1e6 / ROWS_PER_DAY)
-        begun = path.with_name(f"synthetic_{os.getpid()}.csv")
+        partial = path.with_name(f"synthetic_{os.getpid()}.csv")
         command = [
             sys.executable,
             "-m",
@@ -110,10 +110,10 @@ def generated(folder: Path, million: float) -> Path:
             "--days",
             days,
             "-o",
-            str(begun),
+            str(partial),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        begun.rename(path)
+        partial.rename(path)
     return path
 
 
@@ -177,7 +177,7 @@ def _report(path: Path, ours: Measured) -> Iterator[Figure]:
 
 def simulator() -> Iterator[Figure]:
     """The engine model in virtual time, in a process of its own."""
-    rates = json.loads(ran(["-m", "tests.benchmarks.simulator_bench"]).output)
+    rates = json.loads(run_python(["-m", "tests.benchmarks.simulator_bench"]).output)
     for load, figures in rates.items():
         speed = figures["requests_per_s"]
         yield Figure(f"simulator, {load} load: requests per s", speed, minimum=SIMULATED_RPS)

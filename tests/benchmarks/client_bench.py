@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .figures import Figure, ran
+from .figures import Figure, run_python
 
 REQUESTS, RATE_RPS, CV = 1200, 20.0, 3.2
 SUSTAINED_RPS, SUSTAINED_S = 800.0, 20.0
@@ -108,7 +108,7 @@ def script_sends(log: Path, url: str, folder: Path, cores: set[int]) -> Sent:
 
 
 def _sent(arguments: list[str], url: str, cores: set[int], records: Callable[[], list[Path]]) -> Sent:
-    once = ran(arguments, cores)
+    once = run_python(arguments, cores)
     rows = [json.loads(line) for path in records() for line in path.read_text().splitlines()]
     with urllib.request.urlopen(f"{url}/arrivals") as response:
         arrivals: list[float] = sorted(json.load(response))
@@ -120,7 +120,7 @@ def _sent(arguments: list[str], url: str, cores: set[int], records: Callable[[],
         seconds=once.seconds,
         cpu_s=once.cpu_s,
         peak_mb=once.peak_mb,
-        first_s=arrivals[0] - once.begun_s,
+        first_s=arrivals[0] - once.started_s,
         late_p50_s=_quantile(late, 0.5),
         late_p99_s=_quantile(late, 0.99),
         seen_p99_s=_quantile(seen, 0.99) - min(seen),

@@ -38,10 +38,10 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Ran:
+class Run:
     """One run of a process of its own, start and imports included."""
 
-    begun_s: float
+    started_s: float
     """On the machine's monotonic clock."""
     seconds: float
     cpu_s: float
@@ -49,7 +49,7 @@ class Ran:
     output: str
 
 
-def ran(arguments: list[str], cores: set[int] | None = None) -> Ran:
+def run_python(arguments: list[str], cores: set[int] | None = None) -> Run:
     """Run Python with these arguments, on these cores only where any are given; SystemExit if it fails.
 
     Linux counts what the parent holds into a child's peak: a caller that wants small peaks stays small.
@@ -58,19 +58,19 @@ def ran(arguments: list[str], cores: set[int] | None = None) -> Ran:
     with tempfile.TemporaryFile() as out:
         if cores:
             os.sched_setaffinity(0, cores)
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         try:
             process = subprocess.Popen([sys.executable, *arguments], stdout=out)
         finally:
             os.sched_setaffinity(0, before)
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - begun_s
+        seconds = time.monotonic() - started_s
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"a contestant failed with exit code {process.returncode}: {arguments[:3]}")
         out.seek(0)
         output = out.read().decode()
-    return Ran(begun_s, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    return Run(started_s, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Measured:
 
     def run(self, arguments: list[str]) -> None:
         """One more run of a Python process with these arguments."""
-        once = ran(arguments)
+        once = run_python(arguments)
         self.output = once.output
         self.seconds = min(self.seconds, once.seconds)
         self.cpu_s = min(self.cpu_s, once.cpu_s)

@@ -23,10 +23,10 @@ ENGINES = ("duckdb", "spark")
 def children(pid: int) -> list[int]:
     """A process and all that it began."""
     try:
-        begun = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        child_pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return []
-    return [pid, *(each for child in begun for each in children(int(child)))]
+    return [pid, *(each for child in child_pids for each in children(int(child)))]
 
 
 def used(pid: int) -> tuple[float, float]:
@@ -40,7 +40,7 @@ def used(pid: int) -> tuple[float, float]:
 
 def measured(log: str, engine: str, *conf: str) -> str:
     """One fit in a process of its own, watched from here; `conf` are settings of Spark's, as `KEY=VALUE`."""
-    begun = time.monotonic()
+    start_s = time.monotonic()
     command = [sys.executable, "-m", "burstlens.cli", "fit", log, "-o", os.devnull, "-q", "--engine", engine]
     settings = conf or ("spark.driver.maxResultSize=32m",)
     more = [word for pair in settings for word in ("--spark-conf", pair)] if engine == "spark" else []
@@ -56,7 +56,7 @@ def measured(log: str, engine: str, *conf: str) -> str:
             break
         except subprocess.TimeoutExpired:
             continue
-    wall, code = time.monotonic() - begun, process.returncode
+    wall, code = time.monotonic() - start_s, process.returncode
     return f"{engine:7} {wall:7.0f} s {sum(processor.values()):7.0f} cpu-s {peak:7.0f} MB  exit {code}"
 
 

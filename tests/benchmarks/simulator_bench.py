@@ -27,9 +27,9 @@ def simulator_speed(requests: int = 50_000) -> dict[str, dict[str, float]]:
         workload = bursty(requests, rate)
         figures[load] = {"rate_rps": rate, "requests": float(requests)}
         for name, gaps in (("requests_per_s", False), ("requests_per_s_with_gaps", True)):
-            begun = time.perf_counter()
+            start_s = time.perf_counter()
             _, server = simulate_frame(workload, preset, gaps=gaps)
-            figures[load][name] = requests / (time.perf_counter() - begun)
+            figures[load][name] = requests / (time.perf_counter() - start_s)
         figures[load]["preemptions"] = float(server["preemptions"][-1])
     return figures
 

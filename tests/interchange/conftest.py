@@ -43,9 +43,9 @@ def installed(tool: str) -> Path:
     home = HOMES / tool
     if not (home / ".installed").exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        for wanted in TOOLS[tool]:
+        for requirements in TOOLS[tool]:
             done = subprocess.run(
-                [home / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted],
+                [home / "bin" / "python", "-m", "pip", "install", "--quiet", *requirements],
                 capture_output=True,
                 text=True,
             )

@@ -62,8 +62,8 @@ def pairs(load: pl.DataFrame) -> Pairs:
 
 def paced(starts_s: Any, load: pl.DataFrame) -> bool:
     """Whether requests began on their schedule: a tool that ignores it sends them all at once."""
-    begun = np.sort(np.asarray(starts_s, dtype=float))
-    return bool(begun[-1] - begun[0] > 0.9 * (load["at_s"].to_numpy()[len(begun) - 1]))
+    starts = np.sort(np.asarray(starts_s, dtype=float))
+    return bool(starts[-1] - starts[0] > 0.9 * (load["at_s"].to_numpy()[len(starts) - 1]))
 
 
 @pytest.mark.parametrize(

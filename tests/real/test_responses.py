@@ -13,8 +13,8 @@ import pytest
 from burstlens import text_prompts
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import write_synthetic
-from burstlens.api.experiments.responses import run_responses as responses
-from burstlens.bench.experiments import responses as asks
+from burstlens.api.experiments.responses import run_responses
+from burstlens.bench.experiments import responses
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import PASSAGES
 from tests.helpers import ROOT, ended, free_port
@@ -76,7 +76,7 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
     server: str, learnt: Path, texts: Path, log: str, tmp_path: Path
 ) -> None:
     prompts = text_prompts(texts, learnt)
-    done = responses(
+    done = run_responses(
         log,
         tmp_path,
         url=server,
@@ -88,7 +88,7 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
     )
     found = findings(done)
     answers, lengths = found.parts
-    assert isinstance(answers, asks.Answers)
+    assert isinstance(answers, responses.Answers)
     trace, model = answers.sides.to_dicts()
     assert trace["n"] == model["n"] > 140
     # It was taught to end within 31 tokens of its own accord after short prompts; nothing forced a length.
@@ -105,5 +105,5 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
 
 def test_dummy_weights_are_found_out(dummy: str, learnt: Path, texts: Path, log: str, tmp_path: Path) -> None:
     with pytest.raises(BurstlensError, match="dummy weights"):
-        responses(log, tmp_path / "out", url=dummy, prompts=text_prompts(texts, learnt), requests=20)
+        run_responses(log, tmp_path / "out", url=dummy, prompts=text_prompts(texts, learnt), requests=20)
     assert not (tmp_path / "out").exists()

@@ -44,7 +44,7 @@ class Standalone:
         victim.wait()
 
 
-def begun(name: str, folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+def start_process(name: str, folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
     """One of Spark's own processes, and the file with what it says."""
     import pyspark
 
@@ -86,12 +86,14 @@ def wait_for(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
 def cluster(tmp_path: Path) -> Iterator[Standalone]:
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        master, log = begun("master", tmp_path, f"{DEPLOYED}.master.Master", *ALONE, "--port", "0")
+        master, log = start_process("master", tmp_path, f"{DEPLOYED}.master.Master", *ALONE, "--port", "0")
         processes.append(master)
         url = wait_for(master, log, r"spark://127\.0\.0\.1:\d+")
         for i in (1, 2):
             room = ("--cores", "1", "--memory", "2g", "--work-dir", str(tmp_path / f"work_{i}"))
-            worker, log = begun(f"worker_{i}", tmp_path, f"{DEPLOYED}.worker.Worker", url, *ALONE, *room)
+            worker, log = start_process(
+                f"worker_{i}", tmp_path, f"{DEPLOYED}.worker.Worker", url, *ALONE, *room
+            )
             processes.append(worker)
             wait_for(worker, log, "Successfully registered with master")
         yield Standalone(url, processes[1:])

@@ -45,12 +45,14 @@ def real(characterized: Callable[[str], Characterization]) -> dict[str, Characte
 
 
 @pytest.fixture(scope="module")
-def together(real: dict[str, Characterization]) -> Comparison:
+def comparison(real: dict[str, Characterization]) -> Comparison:
     return compare_traces(list(real.values()))
 
 
-def test_table_1_of_the_real_traces_follows_from_their_columns(together: Comparison) -> None:
-    coverage = {(row["trace"], row["property"]): row["held"] == "yes" for row in together.coverage.to_dicts()}
+def test_table_1_of_the_real_traces_follows_from_their_columns(comparison: Comparison) -> None:
+    coverage = {
+        (row["trace"], row["property"]): row["held"] == "yes" for row in comparison.coverage.to_dicts()
+    }
     expected = {
         "burstgpt_1_first7days": {REQUESTS, RESPONSES, FAILURES},
         "maf2_azure_functions_2021_200": set(),
@@ -59,15 +61,15 @@ def test_table_1_of_the_real_traces_follows_from_their_columns(together: Compari
         "burstgpt_3_first400": set(PROPERTIES),
     }
     assert coverage == {(t, p): p in has for t, has in expected.items() for p in PROPERTIES}
-    assert together.coverage["why"].str.len_chars().min() > 10  # type: ignore[operator]
-    text = " ".join(together.sentences())
+    assert comparison.coverage["why"].str.len_chars().min() > 10  # type: ignore[operator]
+    text = " ".join(comparison.sentences())
     assert "burstgpt_3_first400 has all that Table 1 of the paper asks for" in text
     assert "burstgpt_1_first7days lacks conversation patterns." in text
 
 
-def test_measures_are_those_of_the_parts(together: Comparison, real: dict[str, Characterization]) -> None:
+def test_measures_are_those_of_the_parts(comparison: Comparison, real: dict[str, Characterization]) -> None:
     for characterization in real.values():
-        row = _row(together.measures, trace=characterization.info.name, selection="all")
+        row = _row(comparison.measures, trace=characterization.info.name, selection="all")
         assert row["rows"] == characterization.info.rows
         assert row["covered_s"] == characterization.part(Volume).observed_s
         size = _row(characterization.part(Volume).sizes, selection="all")
@@ -86,11 +88,11 @@ def test_measures_are_those_of_the_parts(together: Comparison, real: dict[str, C
 
 
 def test_quantiles_and_failures_of_the_week_equal_plain_polars(
-    together: Comparison, traces: Callable[[str], Path]
+    comparison: Comparison, traces: Callable[[str], Path]
 ) -> None:
     rows = pl.read_csv(traces(REAL["week"]))
     answered = rows.filter(pl.col("Response tokens") > 0)
-    row = _row(together.measures, trace="burstgpt_1_first7days", selection="all")
+    row = _row(comparison.measures, trace="burstgpt_1_first7days", selection="all")
     for side in ("Request", "Response"):
         for name, share in (("p10", 0.1), ("p50", 0.5), ("p90", 0.9)):
             expected = answered[f"{side} tokens"].quantile(share, "lower")
@@ -99,15 +101,15 @@ def test_quantiles_and_failures_of_the_week_equal_plain_polars(
     assert row["failure_rate_low"] < row["failure_rate"] < row["failure_rate_high"]
 
 
-def test_services_of_a_trace_are_compared_too(together: Comparison) -> None:
-    week = together.measures.filter(pl.col("trace") == "burstgpt_1_first7days")
+def test_services_of_a_trace_are_compared_too(comparison: Comparison) -> None:
+    week = comparison.measures.filter(pl.col("trace") == "burstgpt_1_first7days")
     assert week["selection"].to_list() == ["all", "api", "conversation"]
     assert week["rows"][0] == week["rows"][1:].sum()
     assert week["model"].is_null().all()
 
 
 def test_the_sample_of_functions_is_burstier_than_the_week_and_the_verdict_says_so(
-    together: Comparison, real: dict[str, Characterization]
+    comparison: Comparison, real: dict[str, Characterization]
 ) -> None:
     """Invocations of 20 minutes come in clumps; nights of the week do not count against them."""
     both = compare_traces([real["week"], real["functions"]])
@@ -120,7 +122,7 @@ def test_the_sample_of_functions_is_burstier_than_the_week_and_the_verdict_says_
     assert any("unequal length" in s for s in both.missing)
     # The order of the traces changes nothing, nor do others on the page.
     assert verdict_maf(compare_traces([real["functions"], real["week"]]))[0] == verdict
-    assert verdict_maf(together) == verdict_maf(both)
+    assert verdict_maf(comparison) == verdict_maf(both)
 
 
 def test_even_functions_are_much_less_bursty() -> None:
@@ -188,11 +190,11 @@ def test_a_trace_and_itself_differ_by_name_only(real: dict[str, Characterization
     assert twice.pairs["ratio"].to_list() == pytest.approx([1.0] * len(twice.pairs))
 
 
-def test_more_traces_than_four_are_each_compared_with_the_first(together: Comparison) -> None:
-    sentences = [sentence for sentence in together.sentences() if sentence.startswith("At equal mean rate")]
+def test_more_traces_than_four_are_each_compared_with_the_first(comparison: Comparison) -> None:
+    sentences = [sentence for sentence in comparison.sentences() if sentence.startswith("At equal mean rate")]
     assert len(sentences) == 4
     assert all("burstgpt_1_first7days" in sentence for sentence in sentences)
-    assert together.pairs.select("trace", "other").unique().height == 10
+    assert comparison.pairs.select("trace", "other").unique().height == 10
 
 
 def test_counts_per_minute_are_compared_by_minute_and_marked_as_counts() -> None:
@@ -242,8 +244,8 @@ def test_the_failure_rate_takes_days_as_independent_where_there_are_enough(
     assert row["failure_rate_high"] - row["failure_rate_low"] > rates["rate_high"] - rates["rate_low"]
 
 
-def _row(table: pl.DataFrame, **wanted: Any) -> dict[str, Any]:
-    for name, value in wanted.items():
+def _row(table: pl.DataFrame, **labels: Any) -> dict[str, Any]:
+    for name, value in labels.items():
         table = table.filter(pl.col(name) == value)
     assert table.height == 1
     return table.row(0, named=True)
@@ -264,14 +266,14 @@ def _requests(times: Sequence[float] | np.ndarray, tokens: bool = True) -> pl.Da
     )
 
 
-def characterization_of(frame: pl.DataFrame, **known: Any) -> Characterization:
-    """The characterization of planted requests; `known` are fields of its identity."""
+def characterization_of(frame: pl.DataFrame, **fields: Any) -> Characterization:
+    """The characterization of planted requests; `fields` replace those of its identity."""
     info = TraceInfo(
         "planted", "planted", (), len(frame), 0, 0, 1.0, date(2024, 1, 1), False, has_failures=False
     )
-    trace: Trace = open_frame(frame, replace(info, **known))
-    # What the file's columns cannot tell is told by its identity.
-    trace = replace(trace, info=replace(trace.info, **known))
+    trace: Trace = open_frame(frame, replace(info, **fields))
+    # The identity holds what the file's columns cannot tell.
+    trace = replace(trace, info=replace(trace.info, **fields))
     characterization = characterize(trace)
     trace.engine.close()
     return characterization

@@ -31,9 +31,9 @@ SCHEMA: dict[str, Any] = {**COLUMNS, "prefix": pl.List(pl.Int64)}
 words = st.sampled_from(["ChatGPT", "GPT-4", 'a "quoted", name', "модель", "x:y"])
 
 
-def identity(n: int, **known: Any) -> TraceInfo:
+def identity(n: int, **fields: Any) -> TraceInfo:
     plain: dict[str, Any] = {"resolution_s": 1e-7, "day0": DAY0, "synthetic": False, "name": "made"}
-    return TraceInfo(format="made", sources=(), rows=n, rejected=0, resorted=0, **{**plain, **known})
+    return TraceInfo(format="made", sources=(), rows=n, rejected=0, resorted=0, **{**plain, **fields})
 
 
 @st.composite

@@ -49,9 +49,9 @@ def test_survival_and_distribution_function_complement_each_other(shape: float, 
 def test_exponential_gaps_give_a_geometric_law(mean: float) -> None:
     """Closed form at α = 1: with q = e^(−1/m), P(0) = 1 − m (1 − q) and P(k) = m (1 − q)² q^(k−1)."""
     q = np.exp(-1 / mean)
-    gone = -np.expm1(-1 / mean)
+    decay = -np.expm1(-1 / mean)
     k = np.arange(1, SINGLE)
-    expected = np.concatenate([[1 - mean * gone], mean * gone**2 * q ** (k - 1.0)])
+    expected = np.concatenate([[1 - mean * decay], mean * decay**2 * q ** (k - 1.0)])
     computed = np.exp(log_probability(np.arange(SINGLE), 1.0, mean))
     np.testing.assert_allclose(computed, expected, rtol=1e-9, atol=1e-14)
 
@@ -62,9 +62,9 @@ def test_the_law_is_that_of_floored_arrivals(shape: float, mean: float) -> None:
     rng = np.random.default_rng(7)
     n = 200_000
     ticks = np.floor(rng.random(n) + rng.gamma(shape, mean / shape, n))
-    seen = np.bincount(ticks[ticks < SINGLE].astype(int), minlength=SINGLE) / n
+    shares = np.bincount(ticks[ticks < SINGLE].astype(int), minlength=SINGLE) / n
     mass = np.exp(log_probability(np.arange(SINGLE), shape, mean))
-    assert np.all(np.abs(seen - mass) <= 4.5 * np.sqrt(mass * (1 - mass) / n) + 1e-9)
+    assert np.all(np.abs(shares - mass) <= 4.5 * np.sqrt(mass * (1 - mass) / n) + 1e-9)
 
 
 @pytest.mark.parametrize("shape", [0.1, 0.5, 1.0, 2.0, 5.0])
@@ -76,8 +76,8 @@ def test_from_sixteen_ticks_the_density_is_as_good(shape: float, mean: float) ->
         cumulative(k, shape, mean) - cumulative(k - 1, shape, mean),
         survival(k - 1, shape, mean) - survival(k, shape, mean),
     )
-    seen = exact > 1e-12
-    ratio = np.exp(log_density(k, shape, mean))[seen] / exact[seen]
+    likely = exact > 1e-12
+    ratio = np.exp(log_density(k, shape, mean))[likely] / exact[likely]
     # The triangle kernel adds a twelfth of the density's second derivative: more, the narrower the law.
     np.testing.assert_allclose(ratio, 1, atol=0.002 + (shape / mean) ** 2 / 6)
 

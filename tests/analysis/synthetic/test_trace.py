@@ -47,13 +47,13 @@ def truth(traces: Callable[[str], Path]) -> Truth:
 
 
 def scorecard(trace: pl.DataFrame, truth: Truth) -> pl.DataFrame:
-    """Every target of a synthetic trace of 61 days: `target`, `wanted`, `tolerance`, `got`, `ok`."""
+    """Every target of a synthetic trace of 61 days: `target`, `expected`, `tolerance`, `got`, `ok`."""
     published, real_conversation, real_api = truth
     published_file = published["BurstGPT_1"]
     card: list[tuple[str, float, float, float]] = []
 
-    def near(target: str, wanted: float, got: float, share: float) -> None:
-        card.append((target, wanted, abs(wanted) * share, got))
+    def near(target: str, expected: float, got: float, share: float) -> None:
+        card.append((target, expected, abs(expected) * share, got))
 
     def within(target: str, low: float, high: float, got: float) -> None:
         card.append((target, (low + high) / 2, (high - low) / 2, got))
@@ -105,8 +105,8 @@ def scorecard(trace: pl.DataFrame, truth: Truth) -> pl.DataFrame:
     near(
         "session gap median", published["BurstGPT_3"]["intra_session_gap_p50_s"], float(waits.median()), 0.20
     )  # type: ignore[arg-type]
-    return pl.DataFrame(card, schema=["target", "wanted", "tolerance", "got"], orient="row").with_columns(
-        ok=((pl.col("got") - pl.col("wanted")).abs() <= pl.col("tolerance") + 1e-9)
+    return pl.DataFrame(card, schema=["target", "expected", "tolerance", "got"], orient="row").with_columns(
+        ok=((pl.col("got") - pl.col("expected")).abs() <= pl.col("tolerance") + 1e-9)
     )
 
 
@@ -163,8 +163,8 @@ def ten(truth: Truth) -> pl.DataFrame:
     return (
         pl.concat(cards)
         .group_by("target", maintain_order=True)
-        .agg(pl.col("wanted", "tolerance").first(), pl.col("got").median())
-        .with_columns(ok=((pl.col("got") - pl.col("wanted")).abs() <= pl.col("tolerance") + 1e-9))
+        .agg(pl.col("expected", "tolerance").first(), pl.col("got").median())
+        .with_columns(ok=((pl.col("got") - pl.col("expected")).abs() <= pl.col("tolerance") + 1e-9))
     )
 
 
@@ -238,8 +238,8 @@ def test_storms_last_and_hours_follow_the_clock(default: pl.DataFrame, truth: Tr
     busy = hourly_counts(default.filter(pl.col("service") == "api")).ravel() > 0
     real = truth[2].ravel() > 0
     for lag in (1, 24):
-        got, wanted = (np.corrcoef(x[lag:], x[:-lag])[0, 1] for x in (busy, real))
-        assert got == pytest.approx(wanted, abs=0.2)
+        measured, expected = (np.corrcoef(x[lag:], x[:-lag])[0, 1] for x in (busy, real))
+        assert measured == pytest.approx(expected, abs=0.2)
 
 
 def test_responses_dip_then_grow_with_requests(default: pl.DataFrame) -> None:
@@ -367,8 +367,8 @@ def test_csv_has_the_columns_of_file_3(traces: Callable[[str], Path]) -> None:
 def test_constants_name_their_sources() -> None:
     """Every block of constants says where it is from, in the words of `sources`."""
     facts = constants()
-    known = set(facts["sources"]) | {"chosen"}
+    sources = set(facts["sources"]) | {"chosen"}
     blocks = [facts["failed_with_request_share"], facts["elapsed"]]
     blocks += [block for service in ("conversation", "api") for block in facts[service].values()]
     for block in blocks:
-        assert block["source"].split(":")[0].split(" and ")[0] in known, block["source"]
+        assert block["source"].split(":")[0].split(" and ")[0] in sources, block["source"]

@@ -225,16 +225,16 @@ def start(url: str, folder: Path, how: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_was_cut_goes_on_where_its_record_ends(tmp_path: Path, number: signal.Signals) -> None:
     with faulty(lambda _: "ok") as (url, server):
-        begun = start(url, tmp_path / "run", "new")
-        assert begun.stdout is not None
-        while int(begun.stdout.readline()) < 60:
+        process = start(url, tmp_path / "run", "new")
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 60:
             pass
-        begun.send_signal(number)
-        output = begun.communicate()[0]
+        process.send_signal(number)
+        output = process.communicate()[0]
         before = read_record(tmp_path / "run")
         assert 0 < before.height < 300
         if number == signal.SIGINT:
-            assert begun.returncode == 0
+            assert process.returncode == 0
             assert output.splitlines()[-1] == "False stopped by Ctrl-C"
             assert sum(server.requests.values()) == before.height
         else:
@@ -265,13 +265,13 @@ def test_a_rejected_request_is_sent_again_if_retries_are_allowed(
 ) -> None:
     monkeypatch.setattr("burstlens.bench.client.http.BACKOFF_S", 0.0)
     turned_away = ("http_429", "http_500", "rejected_in_200", "close", "http_503", "bare_503")
-    begun: Counter[int] = Counter()
+    attempts: Counter[int] = Counter()
 
     def way(tokens: int) -> str:
-        begun[tokens] += 1
+        attempts[tokens] += 1
         named = WAYS[tokens - BASE]
         # The second time the server has room, except for one that is always full.
-        return "ok" if named in turned_away[1:] and begun[tokens] > 1 else named
+        return "ok" if named in turned_away[1:] and attempts[tokens] > 1 else named
 
     with faulty(way) as (url, _):
         load = of_each_way(1)

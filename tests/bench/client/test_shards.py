@@ -205,14 +205,14 @@ def test_shards_that_do_not_make_one_workload_are_refused_in_one_line(tmp_path: 
     copy.mkdir()
     for file in folders[1].iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    for given_, message in (
+    for paths, message in (
         (folders[:3], r"3/4 is missing"),
         ([folders[0], folders[3]], r"1/4, 2/4 are missing"),
         ([*folders, copy], "are the same shard"),
         ([*folders, one_run], "is not a shard"),
     ):
         with pytest.raises(BurstlensError, match=message) as fault:
-            open_trace(given_)
+            open_trace(paths)
         assert "\n" not in str(fault.value)
     for fields, message in (
         ({"workload_sha256": "0"}, "another workload"),

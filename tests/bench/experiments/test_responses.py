@@ -11,8 +11,8 @@ import pytest
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import Trace
-from burstlens.api.experiments.responses import run_responses as responses
-from burstlens.bench.experiments import responses as asks
+from burstlens.api.experiments.responses import run_responses
+from burstlens.bench.experiments import responses
 from burstlens.bench.experiments.backends import TrialMeasurement, VirtualBackend, measured
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.genuine import _mean
@@ -31,16 +31,16 @@ def trace() -> Trace:
 
 
 def test_requests_of_the_trace_are_drawn_without_failures(trace: Trace) -> None:
-    load = asks.sample(trace, None, 300, 4.0, seed=5)
-    again = asks.sample(trace, None, 300, 4.0, seed=5)
-    other = asks.sample(trace, None, 300, 4.0, seed=6)
+    load = responses.sample(trace, None, 300, 4.0, seed=5)
+    again = responses.sample(trace, None, 300, 4.0, seed=5)
+    other = responses.sample(trace, None, 300, 4.0, seed=6)
     assert load.requests.equals(again.requests)
     assert not load.requests["request_tokens"].equals(other.requests["request_tokens"])
     assert set(load.requests["service"]) == {"conversation"}
     assert load.requests["response_tokens"].min() >= 1  # type: ignore[operator]
     assert np.diff(load.requests["at_s"]) == pytest.approx(0.25)
     with pytest.raises(BurstlensError, match="no requests of service 'code'; it has: api, conversation"):
-        asks.sample(trace, "code", 10, 1.0, seed=0)
+        responses.sample(trace, "code", 10, 1.0, seed=0)
 
 
 class Recorded(VirtualBackend):
@@ -84,13 +84,13 @@ def served(folder: Path, theirs: list[int], own: list[int | None]) -> Experiment
     load = Workload(requests.cast(SENT), "week", synthetic=False)  # type: ignore[arg-type]
     engine = Recorded(load_preset("llama-2-7b-a100")).answering(own)
     question = Question("responses", {}, {}, "m at x", None, False, [0], 1, {"cap": 900})
-    return run(question, asks.trials(load, 0), engine, folder)
+    return run(question, responses.trials(load, 0), engine, folder)
 
 
 def test_both_sides_by_hand(tmp_path: Path) -> None:
     theirs = [100, 200, 300, 400, 500, 600]
     own: list[int | None] = [150, 210, 330, 900, None, 640]
-    answers, _ = asks.parts(served(tmp_path / "x", theirs, own))
+    answers, _ = responses.parts(served(tmp_path / "x", theirs, own))
     trace, model = answers.sides.to_dicts()
     assert trace["n"] == model["n"] == 5, "what failed is on neither side"
     assert trace["mean"] == pytest.approx(320)
@@ -111,7 +111,7 @@ def test_a_planted_difference_is_found_in_every_bin_and_the_statements(tmp_path:
     own = np.maximum(500 - request // 20 + rng.integers(-20, 20, n), 1).tolist()
     original = findings(served(tmp_path / "x", theirs, own))
     answers = original.parts[0]
-    assert isinstance(answers, asks.Answers)
+    assert isinstance(answers, responses.Answers)
     assert answers.bins.height > 3
     for row in answers.bins.iter_rows(named=True):
         within = (request >= row["request_low"]) & (request < row["request_high"])
@@ -127,9 +127,9 @@ def test_a_planted_difference_is_found_in_every_bin_and_the_statements(tmp_path:
 
 def test_who_has_no_lengths_of_its_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BurstlensError, match="needs a real model"):
-        responses(None, tmp_path, url=None, prompts=TokenPrompts())
+        run_responses(None, tmp_path, url=None, prompts=TokenPrompts())
     with pytest.raises(BurstlensError, match="needs prompts of text"):
-        responses(None, tmp_path, url="http://127.0.0.1:1", prompts=TokenPrompts())
+        run_responses(None, tmp_path, url="http://127.0.0.1:1", prompts=TokenPrompts())
 
 
 @pytest.mark.parametrize(

@@ -257,15 +257,15 @@ def course(labels: Mapping[str, Any], truth: Truth) -> pl.DataFrame:
     u = at_s / 89
     way = {CONSTANT: 0 * u, LINEAR: u, QUADRATIC: 4 * u * (1 - u)}[labels["profile"]]
     goal, start = truth({**labels, "profile": CONSTANT}), truth({"parameter": ORIGIN, **START})
-    gone = {m: start[m] + way * (goal[m] - start[m]) for m in start}
+    levels = {m: start[m] + way * (goal[m] - start[m]) for m in start}
     rng = np.random.default_rng(labels["seed"])
     columns = {
         "at_s": at_s,
         "sent": np.full(90, 4.0),
         "throughput_tps": np.full(90, 100.0),
-        "token_latency_s": gone["token_latency_s"] * (1 + 0.01 * rng.normal(size=90)),
+        "token_latency_s": levels["token_latency_s"] * (1 + 0.01 * rng.normal(size=90)),
         "kv_cache_use": np.full(90, 0.3),
-        "failed": 4.0 * gone["failure_rate"],
+        "failed": 4.0 * levels["failure_rate"],
     }
     return pl.DataFrame(columns).select(*(pl.lit(v).alias(k) for k, v in labels.items()), pl.all())
 

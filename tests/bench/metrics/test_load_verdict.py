@@ -38,11 +38,11 @@ def drawn(shape: float, rate: float, n: int, rng: np.random.Generator) -> tuple[
 
 def workload_of(instants: Array) -> pl.DataFrame:
     """The workload that asks for these instants."""
-    known = {"request_id": np.arange(len(instants)), "at_s": instants}
+    columns = {"request_id": np.arange(len(instants)), "at_s": instants}
     rest = (
-        pl.lit(None, dtype=kind).alias(name) for name, kind in workload.SCHEMA.items() if name not in known
+        pl.lit(None, dtype=kind).alias(name) for name, kind in workload.SCHEMA.items() if name not in columns
     )
-    return pl.DataFrame(known).with_columns(*rest)
+    return pl.DataFrame(columns).with_columns(*rest)
 
 
 @pytest.mark.parametrize("lateness", ["none", "a few ms", "the same 40 ms"])

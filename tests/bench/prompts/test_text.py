@@ -24,9 +24,9 @@ from burstlens.bench.prompts.text_pool import TextPool
 from burstlens.bench.prompts.token_ids import BLOCK
 from burstlens.bench.prompts.tokenizer import load_tokenizer
 from tests.bench.simulated.loads import workload
-from tests.bench.texts import joined, pieces, sharegpt, spoken, stems, words, written
+from tests.bench.texts import joined, pieces, random_texts, sharegpt, stems, words, written
 
-TEXTS = spoken(1500)
+TEXTS = random_texts(1500)
 
 
 @pytest.fixture(scope="module")

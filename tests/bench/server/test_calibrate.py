@@ -25,9 +25,9 @@ from burstlens.bench.workload.table import SCHEMA, Workload
 
 def evenly(scale: float) -> Workload:
     """Ten requests, a second apart at scale 1."""
-    known = {"request_id": np.arange(11), "at_s": np.arange(11) / scale}
-    rest = (pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in known)
-    return Workload(pl.DataFrame(known).with_columns(*rest), "evenly", True)
+    columns = {"request_id": np.arange(11), "at_s": np.arange(11) / scale}
+    rest = (pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in columns)
+    return Workload(pl.DataFrame(columns).with_columns(*rest), "evenly", True)
 
 
 def linear(rate: float) -> float:
@@ -45,29 +45,29 @@ def cliff(rate: float) -> float:
 
 
 @pytest.mark.parametrize("endpoint", [linear, saturating])
-@pytest.mark.parametrize("wanted", [0.05, 0.35, 0.9])
-def test_the_scale_is_found_in_few_trials(endpoint: Callable[[float], float], wanted: float) -> None:
-    found = calibrate(wanted, evenly, lambda load: endpoint(load.rate_rps))
+@pytest.mark.parametrize("target", [0.05, 0.35, 0.9])
+def test_the_scale_is_found_in_few_trials(endpoint: Callable[[float], float], target: float) -> None:
+    found = calibrate(target, evenly, lambda load: endpoint(load.rate_rps))
     assert found.reached
     assert found.trials.height <= 7
-    assert endpoint(evenly(found.scale).rate_rps) == pytest.approx(wanted, abs=0.02)
+    assert endpoint(evenly(found.scale).rate_rps) == pytest.approx(target, abs=0.02)
     assert str(found).startswith("KV-cache use ")
     assert found.trials["scale"][0] == 1
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**31), st.sampled_from([linear, saturating]), st.floats(0.1, 0.8), st.floats(1, 20))
-def test_noise_does_not_lead_astray(seed: int, endpoint: Any, wanted: float, start: float) -> None:
+def test_noise_does_not_lead_astray(seed: int, endpoint: Any, target: float, start: float) -> None:
     rng = np.random.default_rng(seed)
     noisy = 0.04
 
     def measure(load: Workload) -> float:
         return float(np.clip(endpoint(load.rate_rps) * (1 + noisy * rng.standard_normal()), 0, 1))
 
-    found = calibrate(wanted, lambda scale: evenly(start * scale), measure)
+    found = calibrate(target, lambda scale: evenly(start * scale), measure)
     assert found.trials.height <= 12
     assert endpoint(evenly(start * found.scale).rate_rps) == pytest.approx(
-        wanted, abs=0.02 + 4 * noisy * wanted
+        target, abs=0.02 + 4 * noisy * target
     )
 
 

@@ -60,8 +60,8 @@ def steps_of(latency: StepCosts, noise: float = 0.0) -> pl.DataFrame:
 def test_planted_constants_come_back() -> None:
     for planted in (PLANTED, StepCosts(12.0, 0.05, 0.0, 8.0, 0.4, 0.0)):
         found = fit_steps(steps_of(planted))
-        wanted = structs.asdict(planted) | {"a_p_ms": max(planted.a_p_ms, planted.a_d_ms)}
-        assert structs.asdict(found.latency) == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+        expected = structs.asdict(planted) | {"a_p_ms": max(planted.a_p_ms, planted.a_d_ms)}
+        assert structs.asdict(found.latency) == pytest.approx(expected, rel=1e-6, abs=1e-9)
         assert found.p90 < 1e-9
 
 

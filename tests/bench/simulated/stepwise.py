@@ -93,7 +93,7 @@ def run(
         # Decide the step: running requests first, then waiting ones.
         budget = preset.max_num_batched_tokens
         chunk: dict[Arrival, int] = {}
-        taken = used()
+        used_blocks = used()
         preempted = False
         i = 0
         while i < len(running) and budget > 0:
@@ -101,9 +101,9 @@ def run(
             n = min(r.known - r.computed, budget)
             more = blocks(r.computed + n) - blocks(r.computed)
             fits = True
-            while taken + more > preset.num_blocks:
+            while used_blocks + more > preset.num_blocks:
                 victim = running[-1] if scheduling == "fcfs" else max(running, key=rank)
-                taken -= blocks(victim.computed + chunk.get(victim, 0))
+                used_blocks -= blocks(victim.computed + chunk.get(victim, 0))
                 if victim in chunk:
                     budget += chunk.pop(victim)
                     i -= 1
@@ -114,7 +114,7 @@ def run(
                     break
             if not fits:
                 break
-            taken += more
+            used_blocks += more
             budget -= n
             chunk[r] = n
             i += 1
@@ -124,10 +124,10 @@ def run(
                 if not known:
                     break
                 r = known[0] if scheduling == "fcfs" else min(known, key=rank)
-                if taken + blocks(r.known) > preset.num_blocks:
+                if used_blocks + blocks(r.known) > preset.num_blocks:
                     break
                 n = min(r.known, budget)
-                taken += blocks(n)
+                used_blocks += blocks(n)
                 budget -= n
                 waiting.remove(r)
                 running.append(r)
@@ -150,10 +150,10 @@ def run(
         step_ms = (
             base_ms + cost.d_us / 1e3 * sum(r.computed + 1 for r in decode) + cost.e_us / 1e3 * len(decode)
         )
-        begun = planned = now
+        start_s = planned = now
         now += step_ms / 1e3
         if seen is not None:
-            seen.append({"begun": begun, "ended": now, "taken": taken, "running": len(running)})
+            seen.append({"begun": start_s, "ended": now, "taken": used_blocks, "running": len(running)})
         # What came in the midst of the step waits for its end; what came at its end waits for the tokens.
         arrive(_before(now))
         for r, n in chunk.items():

@@ -173,13 +173,13 @@ def test_every_request_ends_once_and_no_block_is_lost(
     plain = Deployment(rig, prefill, 4 - prefill)
     instants = sorted([*((t, p) for t, p in changes), *((t / 3, 0) for t in range(60))])
     before = 0
-    for t, wanted in instants:
+    for t, prefill_servers in instants:
         cluster.advance(t)
-        if wanted:
-            cluster.turn(wanted)
+        if prefill_servers:
+            cluster.turn(prefill_servers)
             plain.advance(t)
-            plain.turn(wanted)
-            assert cluster.ratio == (wanted, 4 - wanted)
+            plain.turn(prefill_servers)
+            assert cluster.ratio == (prefill_servers, 4 - prefill_servers)
         assert all(0 <= d.free <= TINY.num_blocks for d in cluster.decodes)
         assert cluster.lost() >= before
         before = cluster.lost()

@@ -13,7 +13,7 @@ import pytest
 
 from burstlens.bench.record.run_folder import read_manifest, read_record
 from burstlens.console import Size, progress
-from tests.bench.texts import pieces, sharegpt, spoken, words
+from tests.bench.texts import pieces, random_texts, sharegpt, words
 from tests.helpers import burstlens, serving
 
 CONSTANT = "shape=1,scale=0.01,exponent=1.1"
@@ -22,7 +22,7 @@ CONSTANT = "shape=1,scale=0.01,exponent=1.1"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("texts")
-    sharegpt(made / "talk.json", spoken(300))
+    sharegpt(made / "talk.json", random_texts(300))
     words(made / "words.json")
     (made / "model").mkdir()
     pieces(made / "model" / "tokenizer.json")
@@ -127,9 +127,11 @@ def test_a_server_that_counts_words_is_noted_and_calibrated_against(folder: Path
 
 
 def test_resuming_with_other_prompts_is_refused(url: str, folder: Path, tmp_path: Path) -> None:
-    begun = ("replay", CONSTANT, "--url", url, "-o", tmp_path / "run", "--first", "5")
-    assert burstlens(*begun).returncode == 0
-    done = burstlens(*begun, "--resume", "--prompts", folder / "talk.json", "--tokenizer", folder / "model")
+    arguments = ("replay", CONSTANT, "--url", url, "-o", tmp_path / "run", "--first", "5")
+    assert burstlens(*arguments).returncode == 0
+    done = burstlens(
+        *arguments, "--resume", "--prompts", folder / "talk.json", "--tokenizer", folder / "model"
+    )
     assert done.returncode == 2
     assert "has another kind of prompts" in done.stderr
 

@@ -18,8 +18,7 @@ from msgspec import structs
 import burstlens as bl
 from burstlens import BurstlensError
 from burstlens.analysis.core.result import silent
-from burstlens.bench.experiments import against, schedulers
-from burstlens.bench.experiments import sweep_trials as asks
+from burstlens.bench.experiments import against, schedulers, sweep_trials
 from burstlens.bench.experiments.backends import EndpointBackend, VirtualBackend, is_brief
 from burstlens.bench.experiments.grid import START, grid_of
 from burstlens.bench.experiments.trials import Experiment, Question, Trial, read, run
@@ -157,7 +156,7 @@ def test_a_sweep_sends_for_as_long_as_answers_take(tmp_path: Path) -> None:
     engine = VirtualBackend(load_preset("llama-2-13b-h100-vllm"), 300.0)
     near, requests = lasting(plan_of(tmp_path), engine)
     assert requests == 800
-    start = asks.load(grid_of().settings()[0], START, 1 / near, requests, 0)
+    start = sweep_trials.load(grid_of().settings()[0], START, 1 / near, requests, 0)
     found = engine.serve(start, tmp_path, course=False).values
     assert found["kv_cache_use"] == pytest.approx(0.35, abs=0.02)
     assert not is_brief(found)

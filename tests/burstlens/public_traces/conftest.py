@@ -22,7 +22,7 @@ CUT = 100_000
 
 
 def trace_of(
-    content: bytes = CONTENT, url: str = "http://127.0.0.1:9/log.csv", **known: object
+    content: bytes = CONTENT, url: str = "http://127.0.0.1:9/log.csv", **overrides: object
 ) -> PublicTrace:
     fields: dict[str, object] = {
         "name": "test",
@@ -36,7 +36,7 @@ def trace_of(
         "home": "http://127.0.0.1",
         "checksum_from": "measured by the test",
     }
-    return PublicTrace(**{**fields, **known})  # type: ignore[arg-type]
+    return PublicTrace(**{**fields, **overrides})  # type: ignore[arg-type]
 
 
 def left_in(folder: Path) -> list[str]:

@@ -30,38 +30,38 @@ def real(characterized: Callable[[str], Characterization]) -> dict[str, Characte
 
 
 @pytest.fixture(scope="module")
-def together(real: dict[str, Characterization]) -> Comparison:
+def comparison(real: dict[str, Characterization]) -> Comparison:
     return compare_traces(list(real.values()))
 
 
-def test_the_page_finds_four_figures_each_with_its_finding(together: Comparison) -> None:
-    drawn = figures_of(together)
+def test_the_page_finds_four_figures_each_with_its_finding(comparison: Comparison) -> None:
+    drawn = figures_of(comparison)
     assert [figure.name for figure in drawn] == ["variation", "coverage", "measures", "lengths"]
     for figure in drawn:
-        assert figure.table_name in together.tables()
+        assert figure.table_name in comparison.tables()
         assert len(figure.title) < 110
         assert figure.sentence.endswith(".")
         assert len(figure.alt_text) > 80
         assert _svg(figure).count("<path") > 4
 
 
-def test_titles_state_findings_of_the_tables(together: Comparison) -> None:
-    titles = {figure.name: figure.title for figure in figures_of(together)}
+def test_titles_state_findings_of_the_tables(comparison: Comparison) -> None:
+    titles = {figure.name: figure.title for figure in figures_of(comparison)}
     assert titles["coverage"].startswith("burstgpt_3_first400 alone holds all four")
     assert "maf2_azure_functions_2021_200 is burstiest in bins of 1 s" in titles["variation"]
-    measures = together.measures.filter(pl.col("selection") == "all")
+    measures = comparison.measures.filter(pl.col("selection") == "all")
     longest = measures.drop_nulls("request_tokens_p50").sort("request_tokens_p50").row(-1, named=True)
     assert f"{longest['request_tokens_p50']:,.0f} tokens in {longest['trace']}" in titles["lengths"]
 
 
-def test_what_is_drawn_is_what_the_tables_hold(together: Comparison) -> None:
-    drawn = {figure.name: figure.data for figure in figures_of(together)}
-    dispersion = together.dispersion.filter(pl.col("selection") == "all", pl.col("rate_cv2") > 0)
+def test_what_is_drawn_is_what_the_tables_hold(comparison: Comparison) -> None:
+    drawn = {figure.name: figure.data for figure in figures_of(comparison)}
+    dispersion = comparison.dispersion.filter(pl.col("selection") == "all", pl.col("rate_cv2") > 0)
     assert drawn["variation"]["variation"].to_list() == dispersion["rate_cv2"].to_list()
     # Bands of values that reach below zero end at the axis, not at a number that cannot be drawn.
     assert (drawn["variation"]["low"] > 0).all()
     assert (drawn["variation"]["low"] <= drawn["variation"]["variation"]).all()
-    assert drawn["coverage"].height == together.coverage.height == 16
+    assert drawn["coverage"].height == comparison.coverage.height == 16
     lengths = drawn["lengths"]
     assert (lengths["low"] <= lengths["median"]).all()
     assert (lengths["median"] <= lengths["high"]).all()
@@ -70,30 +70,30 @@ def test_what_is_drawn_is_what_the_tables_hold(together: Comparison) -> None:
     assert (dots["value"] <= dots["high"]).all()
 
 
-def test_a_trace_without_tokens_is_named_and_not_drawn_among_lengths(together: Comparison) -> None:
-    figure = next(figure for figure in figures_of(together) if figure.name == "lengths")
+def test_a_trace_without_tokens_is_named_and_not_drawn_among_lengths(comparison: Comparison) -> None:
+    figure = next(figure for figure in figures_of(comparison) if figure.name == "lengths")
     assert "maf2_azure_functions_2021_200" not in set(figure.data["trace"])
     assert "maf2_azure_functions_2021_200 has no tokens." in figure.sentence
 
 
-def test_cells_of_the_coverage_matrix_say_yes_and_no_in_words(together: Comparison) -> None:
-    figure = next(figure for figure in figures_of(together) if figure.name == "coverage")
+def test_cells_of_the_coverage_matrix_say_yes_and_no_in_words(comparison: Comparison) -> None:
+    figure = next(figure for figure in figures_of(comparison) if figure.name == "coverage")
     svg = _svg(figure)
     coverage = figure.data["held"]
     assert svg.count(">yes<") == (coverage == "yes").sum()
     assert svg.count(">no<") == (coverage == "no").sum()
 
 
-def test_a_trace_has_one_colour_in_every_figure(together: Comparison) -> None:
+def test_a_trace_has_one_colour_in_every_figure(comparison: Comparison) -> None:
     """Also where a figure leaves some traces out: colours go by place among all traces."""
     ranges = set()
-    for figure in figures_of(together):
+    for figure in figures_of(comparison):
         ranges.update(
             (tuple(domain), tuple(colours)) for domain, colours in _scales(figure) if "yes" not in domain
         )
     assert len(ranges) == 1
     domain, colours = ranges.pop()
-    assert list(domain) == together.traces["trace"].to_list()
+    assert list(domain) == comparison.traces["trace"].to_list()
     assert len(set(colours)) == len(domain)
 
 

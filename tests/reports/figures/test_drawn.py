@@ -320,8 +320,8 @@ def test_intervals_are_in_order(name: str, drawn: dict[str, list[Drawn]]) -> Non
     for each in drawn[name]:
         for low, high in INTERVALS:
             if {low, high} <= set(each.figure.data.columns):
-                known = each.figure.data.drop_nulls([low, high])
-                assert known.filter(pl.col(low) > pl.col(high)).is_empty(), (low, high)
+                rows = each.figure.data.drop_nulls([low, high])
+                assert rows.filter(pl.col(low) > pl.col(high)).is_empty(), (low, high)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

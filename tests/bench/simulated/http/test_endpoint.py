@@ -111,10 +111,10 @@ def test_tokens_that_are_due_together_come_in_one_chunk() -> None:
 
 def test_an_answer_is_never_early() -> None:
     async def body(client: Client) -> None:
-        begun = asyncio.get_running_loop().time()
+        start_s = asyncio.get_running_loop().time()
         await client.post(COMPLETIONS, prompt=[1] * 100, max_tokens=20, ignore_eos=True)
         least_s = 20 * LLAMA.latency.a_d_ms / 1e3
-        assert asyncio.get_running_loop().time() - begun >= least_s
+        assert asyncio.get_running_loop().time() - start_s >= least_s
 
     against(body, speedup=1.0)
 
@@ -290,7 +290,7 @@ def test_priority_is_kept_to() -> None:
 
 def test_many_at_once_are_all_answered_and_counted() -> None:
     async def body(client: Client) -> None:
-        asks = [
+        streams = [
             client.events(
                 COMPLETIONS,
                 prompt=[1] * (i % 50 + 1),
@@ -300,7 +300,7 @@ def test_many_at_once_are_all_answered_and_counted() -> None:
             )
             for i in range(300)
         ]
-        for i, (status, events) in enumerate(await asyncio.gather(*asks)):
+        for i, (status, events) in enumerate(await asyncio.gather(*streams)):
             assert (status, events[-1]["usage"]["completion_tokens"]) == (200, i % 20 + 1)
         metrics = await client.metrics()
         labels = '{engine="0",model_name="tiny"}'
