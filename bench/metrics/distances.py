@@ -57,17 +57,44 @@ def shape(instants: Array) -> Interval:
 
 
 def dispersion(instants: Array, first: float, last: float, scale_s: float) -> float:
-    """Variance over mean of the counts in whole bins of `scale_s` from `first` on."""
+    """Compute the variance over the mean of counts in whole bins.
+
+    Parameters
+    ----------
+    instants
+        Instants in seconds, shape (n,).
+    first, last
+        The bins lie between these instants, in seconds; they begin at `first`.
+    scale_s
+        Length of a bin.
+
+    Returns
+    -------
+    float
+        1 for Poisson arrivals; 0 if there is nothing to count.
+    """
     n = int((last - first) / scale_s)
     counts, _ = np.histogram(instants, bins=n, range=(first, first + n * scale_s))
     return float(counts.var() / counts.mean()) if counts.any() else 0.0
 
 
 def distance(planned: Array, sent: Array, moved: Callable[[Array], Array]) -> float:
-    """Kolmogorov–Smirnov distance that is left after every value may move up to `moved(value)`.
+    """Compute the Kolmogorov–Smirnov distance that is left after every value may move up to `moved(value)`.
 
-    The largest x-wise excess of one distribution function over the other at the moved value, either way
-    round: 0 where the samples are of the same things and none has moved farther (cf. Lévy's metric).
+    It is the largest excess of one distribution function over the other at the moved value, in either
+    direction: 0 if both samples are of the same things and none has moved farther (cf. Lévy's metric).
+
+    Parameters
+    ----------
+    planned, sent
+        The two samples, shapes (n,) and (m,), in any order.
+    moved
+        Gives for each value how far up it may have moved.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
     """
 
     def excess(one: Array, other: Array) -> float:
@@ -79,16 +106,36 @@ def distance(planned: Array, sent: Array, moved: Callable[[Array], Array]) -> fl
 
 
 def two_sample(distance: float, n: int, m: int) -> float:
-    """Asymptotic p-value of the two-sample test of Kolmogorov and Smirnov."""
+    """Compute the asymptotic p-value of the two-sample test of Kolmogorov and Smirnov.
+
+    Parameters
+    ----------
+    distance
+        Distance of the two distribution functions.
+    n, m
+        Sizes of the samples.
+    """
     return float(special.kolmogorov(distance * np.sqrt(n * m / (n + m))))
 
 
 def from_law(instants: Array, law: ArrivalLaw) -> tuple[float, float]:
-    """Kolmogorov–Smirnov distance and p-value of `instants`, in order, against the law they came from.
+    """Test instants against the law that they were drawn from.
 
-    With Λ(t) the requests expected up to t, u = F(Λ(t') − Λ(t)) is uniform where F is the Gamma of mean 1
-    with the shape of the window where the gap begins. Gaps below `RESOLUTION_S`, where laws of small
+    With Λ(t) the requests expected up to t, u = F(Λ(t') − Λ(t)) is uniform if F is the Gamma of mean 1
+    with the shape of the window in which the gap begins. Gaps below `RESOLUTION_S`, where laws of small
     shapes have much of their mass and the stamps no digits, count as any such gap (a randomized transform).
+
+    Parameters
+    ----------
+    instants
+        Instants in seconds, in order, shape (n,).
+    law
+        The windows of the law, on the same clock.
+
+    Returns
+    -------
+    tuple of (float, float)
+        Kolmogorov–Smirnov distance and p-value.
     """
     # Loaded only if there is a law: it takes longer than everything else at the end of a run.
     from scipy import stats
@@ -106,7 +153,15 @@ def from_law(instants: Array, law: ArrivalLaw) -> tuple[float, float]:
 
 
 def critical_distance(n: int, p_value: float) -> float:
-    """The distance from their law that `n` gaps exceed with this probability."""
+    """Compute the distance from their law that `n` gaps exceed with a given probability.
+
+    Parameters
+    ----------
+    n
+        Number of gaps.
+    p_value
+        The probability.
+    """
     from scipy import stats
 
     return float(stats.kstwo.isf(p_value, n))

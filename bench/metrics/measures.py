@@ -59,7 +59,21 @@ class Distribution:
 
     @classmethod
     def of(cls, values: ArrayLike, weights: ArrayLike | None = None) -> Distribution:
-        """Of finite `values`, each counted once or by its weight; what is not finite is left out."""
+        """Describe finite values; others are left out.
+
+        Parameters
+        ----------
+        values
+            Shape (n,).
+        weights
+            How often each value counts, shape (n,); once if not given. Values without a positive weight are
+            left out.
+
+        Returns
+        -------
+        Distribution
+            All but the count are NaN if no value is left.
+        """
         x = np.asarray(values, dtype=float)
         w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
         counted = np.isfinite(x) & (w > 0)

@@ -28,15 +28,33 @@ def seconds(
     window_s: int = WINDOW_S,
     token_sums: TokenSums | None = None,
 ) -> pl.DataFrame:
-    """One row a second of the run, from 0 to the last instant in the record.
+    """Tabulate a run second by second, from 0 to the last instant in the record.
 
-    Columns: `second` (its start); `asked`, `sent`, `ended` and one column an outcome, requests counted by
-    their intended instant, send, end; `failed`; `tokens` that came; `in_flight`, its mean over the second;
-    `failure_rate`, `token_latency_s`, `token_latency_sd_s`, `throughput_tps`, `throughput_rps`, over the
-    `window_s` seconds up to the end of this one (null where nothing came, shorter at the start of the run);
-    the server's gauges as means of the samples in the second and its counters as what they rose, null where
-    there are none. `token_sums` sums up what `measures.tokens` returns for the record; the record may then
-    lack its lists. Raises ValueError if the window is not an integer number of seconds.
+    Parameters
+    ----------
+    record
+        Columns of `record.models.SCHEMA`; with `token_sums`, its lists may be missing.
+    server
+        Samples of the server, columns of `record.models.SERVER_SCHEMA`.
+    window_s
+        Length of the sliding window, whole seconds.
+    token_sums
+        Sums of what `measures.tokens` returns for the record; computed if not given.
+
+    Returns
+    -------
+    pl.DataFrame
+        One row a second. `second` is its start; `asked`, `sent`, `ended` and one column an outcome count
+        requests by their intended instant, send and end; then `failed`; `tokens` that came; `in_flight`, the
+        mean over the second. `failure_rate`, `token_latency_s`, `token_latency_sd_s`, `throughput_tps` and
+        `throughput_rps` are over the `window_s` seconds up to the end of this one (null if nothing came,
+        fewer seconds at the start of the run). The server's gauges are means of the samples in the second,
+        its counters what they rose by, null without samples.
+
+    Raises
+    ------
+    ValueError
+        If the window is not an integer number of seconds, or below 1.
     """
     if window_s != int(window_s) or window_s < 1:
         raise ValueError(f"the sliding window must be whole seconds, 1 or more, not {window_s:g}")

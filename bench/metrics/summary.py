@@ -179,7 +179,27 @@ def _read(folder: Path) -> tuple[pl.DataFrame, TokenSums]:
 def write_summary(
     folder: Path, *, slo: Slo | None = None, window_s: int = WINDOW_S, limits: LoadLimits | None = None
 ) -> Summary:
-    """`summarize`, and write `requests.parquet`, `seconds.parquet` and `summary.json` into the folder."""
+    """Summarize a run and write `requests.parquet`, `seconds.parquet` and `summary.json` into its folder.
+
+    Parameters
+    ----------
+    folder
+        A run folder.
+    slo, window_s, limits
+        As in `summarize`.
+
+    Returns
+    -------
+    Summary
+        What was written.
+
+    Raises
+    ------
+    InputError
+        If the folder does not have a run, or its record is damaged.
+    DiskError
+        If a file cannot be read or written.
+    """
     summary = summarize(folder, slo=slo, window_s=window_s, limits=limits)
     try:
         summary.requests.write_parquet(folder / REQUESTS)

@@ -35,7 +35,13 @@ class WeightedValues:
     _size: int = 0
 
     def add(self, values: ArrayLike, weights: ArrayLike) -> None:
-        """Take finite `values` with positive `weights`, arrays of one length; what is neither is left out."""
+        """Add finite values with positive weights; all others are left out.
+
+        Parameters
+        ----------
+        values, weights
+            Arrays of one length.
+        """
         x, w = np.asarray(values, dtype=float), np.asarray(weights, dtype=float)
         mask = np.isfinite(x) & (w > 0)
         x, w = x[mask], w[mask]

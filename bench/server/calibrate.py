@@ -178,9 +178,21 @@ def _stride(ratio: float) -> float:
 
 
 def plateau(server: pl.DataFrame, until_s: float, warm_up: float = WARM_UP) -> float:
-    """Mean KV-cache use of the samples (columns of `record.SERVER_SCHEMA`) after warm-up, up to `until_s`.
+    """Compute the mean KV-cache use after warm-up.
 
-    `until_s` is the last send: after it the cache only empties. NaN where no sample lies there.
+    Parameters
+    ----------
+    server
+        Samples of the server, columns of `record.models.SERVER_SCHEMA`.
+    until_s
+        Instant of the last send, in seconds: after it the cache only empties.
+    warm_up
+        Share of `until_s` that is left out at the start.
+
+    Returns
+    -------
+    float
+        NaN if no sample lies between.
     """
     inside = server.filter(pl.col("at_s").is_between(warm_up * until_s, until_s))
     mean = inside["kv_cache_use"].mean()
@@ -188,11 +200,27 @@ def plateau(server: pl.DataFrame, until_s: float, warm_up: float = WARM_UP) -> f
 
 
 def scaled(parameters: dict[str, Any], factor: float) -> dict[str, Any]:
-    """The content of a parameter file with every arrival rate multiplied by `factor`, shapes as they are.
+    """Multiply every arrival rate of a parameter file; shapes stay as they are.
 
-    Mean gaps and scales are divided, `rate_rps` and `rate` multiplied, and so is the `n` that they are the
-    rates of; CV, intervals of shapes, lengths and conversations stay. BurstlensError where the factor is
-    not above zero.
+    Mean gaps and scales are divided, `rate_rps` and `rate` multiplied, and so is the `n` of each row.
+    CV, intervals of shapes, lengths and conversations stay.
+
+    Parameters
+    ----------
+    parameters
+        Content of a parameter file; it is not changed.
+    factor
+        Factor of the rates.
+
+    Returns
+    -------
+    dict
+        Content of the scaled parameter file; its estimator names the factor.
+
+    Raises
+    ------
+    InputError
+        If the factor is not above zero or not finite.
     """
     if not 0 < factor < math.inf:
         raise InputError(f"a rate cannot be scaled by {factor:g}; the factor must be above 0")

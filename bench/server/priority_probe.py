@@ -35,9 +35,26 @@ REMEDY = "was not started with the scheduling policy priority"
 
 
 def serves_by_priority(target: Target, vocabulary: tuple[int, int], max_model_len: int | None) -> bool | None:
-    """Whether the more urgent of waiting requests are served first; None where no queue could be made.
+    """Find out whether a server serves the more urgent of waiting requests first.
 
-    BurstlensError where the server refuses a request for its priority, or answers none.
+    Parameters
+    ----------
+    target
+        The server.
+    vocabulary
+        Lowest and highest token id of the prompts.
+    max_model_len
+        Tokens that the model takes; None if that is not known.
+
+    Returns
+    -------
+    bool or None
+        None if no queue could be made.
+
+    Raises
+    ------
+    EndpointError
+        If the server refuses a request because of its priority, or does not answer.
     """
 
     def order(requests: int) -> pl.DataFrame:
@@ -57,7 +74,25 @@ def serves_by_priority(target: Target, vocabulary: tuple[int, int], max_model_le
 
 
 def judged(order: Callable[[int], pl.DataFrame], url: str) -> bool | None:
-    """The answer from records of so many requests, each more urgent than the one before it."""
+    """Judge the order of serving by records of requests, each more urgent than the one before it.
+
+    Parameters
+    ----------
+    order
+        Sends so many requests and returns their record (columns of `record.models.SCHEMA`).
+    url
+        URL of the server, for errors.
+
+    Returns
+    -------
+    bool or None
+        Whether the more urgent are served first; None if no queue could be made.
+
+    Raises
+    ------
+    EndpointError
+        If the server refuses a request because of its priority, or answers fewer than three.
+    """
     queued = False
     for requests in PROMPTS:
         record = order(requests)

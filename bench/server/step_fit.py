@@ -94,7 +94,35 @@ class StepFit:
         async_scheduling: bool,
         outside_ms: float,
     ) -> dict[str, Any]:
-        """A preset file's content with these constants, checked as one that is read."""
+        """Make the content of a preset file with these constants, and check it as a file that is read.
+
+        Parameters
+        ----------
+        model, gpu
+            Names of what was measured.
+        source
+            Where the constants come from; the fit's own words follow it.
+        block_size
+            Tokens of a KV block.
+        num_blocks
+            KV blocks of the server.
+        limits
+            Limits of the server by the names in `presets.Limits`.
+        async_scheduling
+            Whether the server plans a step while the one before it runs.
+        outside_ms
+            Milliseconds that a request spends outside of its steps; below 0 counts as 0.
+
+        Returns
+        -------
+        dict
+            Plain values, for JSON.
+
+        Raises
+        ------
+        InputError
+            If the content is not a valid preset.
+        """
         rounded = {name: float(f"{ms:.5g}") for name, ms in structs.asdict(self.latency).items()}
         content = to_dict(
             PresetFile(
@@ -113,11 +141,20 @@ class StepFit:
 
 
 def fit_steps(steps: pl.DataFrame) -> StepFit:
-    """Fit the constants to steps (columns of `STEPS`).
+    """Fit the constants to measured steps.
 
     A server that sends the tokens of two steps together makes the gap before a short prompt's first token
-    less than a step: what took less than the same batch without prefill is left out. BurstlensError where
-    there are too few steps, or none with prefill or none without.
+    less than a step: what took less than the same batch without prefill is left out.
+
+    Parameters
+    ----------
+    steps
+        Columns of `STEPS`, one row a step.
+
+    Raises
+    ------
+    InputError
+        If there are too few steps, none with prefill or none without, or they fit no least time of a step.
     """
     measured_steps = len(steps)
     steps = _possible(steps)

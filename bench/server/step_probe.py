@@ -1,11 +1,11 @@
-"""Steps of a running server, measured from outside by batches whose content is known.
+"""Measure the steps of a running server from outside, by batches with known content.
 
 The gaps of a stream of tokens are the steps of the engine behind it. Requests that only decode together give
-the steps of a batch; prompts sent while others decode make one of their gaps longer, by their prefill, and
-their own first tokens come at that gap's end. A server that plans ahead may tell the tokens of a step late,
-so the gaps around it count together, less what they take without. Nothing of HTTP is in a step; what a
-request waits outside of its steps is told apart. The server must be idle otherwise and cache no prefixes.
-Not here: what the steps say (`step_fit`).
+the steps of a batch. A prompt that is sent while others decode makes one of their gaps longer, by its
+prefill, and its own first token comes at the end of that gap. A server that plans ahead may send the tokens
+of a step late, so the gaps around it count together, less what they take without a prompt. A step does not
+include HTTP; the time that a request waits outside of its steps is measured separately. The server must have
+no other load and must not cache prefixes. Not here: what the steps say (`step_fit`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ TOGETHER = 0.25
 
 @dataclass(frozen=True)
 class ServerLimits:
-    """What a server bears, as its flags and metrics tell."""
+    """Limits of a server, from its flags and metrics."""
 
     max_num_seqs: int
     max_num_batched_tokens: int
@@ -81,7 +81,13 @@ class ProbeResult:
 
 
 def batches(limits: ServerLimits) -> list[tuple[int, int]]:
-    """How many decode together, with prompts of how many tokens: all sizes from one to what fits."""
+    """Choose the batches that only decode: all sizes from one to what fits.
+
+    Returns
+    -------
+    list of (int, int)
+        Requests that decode together, and tokens of each prompt.
+    """
     out = []
     for context in sorted({SHORT, 256, 1024, limits.max_model_len // 2}):
         for count in (1, 2, 4, 8, 16, 32, 64, 128, 256):
@@ -93,14 +99,40 @@ def batches(limits: ServerLimits) -> list[tuple[int, int]]:
 
 
 def prompts(limits: ServerLimits, decoding: int) -> list[int]:
-    """Lengths of the prompts that are sent while `decoding` others decode, each prefilled in one step."""
+    """Choose the lengths of prompts that are sent while others decode, each prefilled in one step.
+
+    Parameters
+    ----------
+    limits
+        Limits of the server.
+    decoding
+        Requests that decode meanwhile.
+
+    Returns
+    -------
+    list of int
+        Tokens of each prompt, in increasing order.
+    """
     longest = min(limits.max_num_batched_tokens - 2 * decoding, limits.max_model_len - 8)
     lengths = [longest >> i for i in range(6)] + [3 * longest // 4]
     return sorted({length for length in lengths if length >= SHORT})
 
 
 def crowds(limits: ServerLimits, decoding: int) -> list[tuple[int, int]]:
-    """How many prompts of which length are sent at once while `decoding` others decode, to be in one step."""
+    """Choose how many prompts of which length are sent at once while others decode, to be in one step.
+
+    Parameters
+    ----------
+    limits
+        Limits of the server.
+    decoding
+        Requests that decode meanwhile.
+
+    Returns
+    -------
+    list of (int, int)
+        Number of prompts, and tokens of each.
+    """
     out = [(1, n) for n in prompts(limits, decoding)]
     for count in CROWDS:
         n = min((limits.max_num_batched_tokens - 2 * decoding) // count, limits.max_model_len - 8)
@@ -120,7 +152,35 @@ def probe(
     vocabulary: tuple[int, int] = (FIRST, LAST),
     progress: Progress = silent,
 ) -> ProbeResult:
-    """Measure steps of decoding and of prefill on an idle server; BurstlensError where it does not answer."""
+    """Measure steps of decoding and of prefill on an idle server.
+
+    Parameters
+    ----------
+    target
+        The server.
+    limits
+        Its limits.
+    settings
+        How requests are sent.
+    rounds
+        How often everything is measured.
+    seed
+        Seed of the prompts.
+    vocabulary
+        Lowest and highest token id of the prompts.
+    progress
+        Called with the step and the share that is done.
+
+    Returns
+    -------
+    ProbeResult
+        The measured steps, and the times of single requests.
+
+    Raises
+    ------
+    EndpointError
+        If a request fails.
+    """
     return asyncio.run(_Probe(target, limits, settings, rounds, seed, vocabulary, progress).run())
 
 
@@ -199,9 +259,10 @@ class _Probe:
     async def _ask(
         self, http: ClientSession, request_tokens: int, response_tokens: int
     ) -> transport.StreamedAnswer:
-        """One request, to its end; instants of its answer count from `sent_s`, which is the clock's.
+        """Send one request and wait for its end.
 
-        BurstlensError where it fails.
+        Instants of its answer count from `sent_s`, on the clock `time.perf_counter`. Raises EndpointError if it
+        fails.
         """
         answer = transport.StreamedAnswer()
         await self._stream(http, request_tokens, response_tokens, answer)
@@ -215,7 +276,7 @@ class _Probe:
     async def _stream(
         self, http: ClientSession, request_tokens: int, response_tokens: int, answer: transport.StreamedAnswer
     ) -> None:
-        """Send one request and let its answer grow; cut off, it holds what had come."""
+        """Send one request and fill its answer; if cancelled, the answer has what came before."""
         low, high = self._vocabulary
         prompt = self._random.choices(range(low, high + 1), k=request_tokens)
         data = transport.request_body(self._target, self._settings, prompt, response_tokens, 0)

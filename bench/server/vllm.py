@@ -99,11 +99,38 @@ def vllm(
     environment: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Iterator[Host]:
-    """Run a vLLM of the environment that `python` belongs to; its log is `folder/vllm.log`.
+    """Run a vLLM in the environment of `python` until the block ends, with all processes that it started.
 
-    Without `model` it serves Llama-2-13b's shape with dummy weights. The process and those that it started
-    are ended when the block is. BurstlensError where it does not come up within `patience_s`, with what its
-    log ends in.
+    Parameters
+    ----------
+    python
+        Interpreter of an environment that has vLLM.
+    model
+        Folder of a model; None serves Llama-2-13b's shape with dummy weights.
+    flags
+        Flags of the server.
+    folder
+        Where its log, `vllm.log`, is written.
+    name
+        Name under which the model is served.
+    patience_s
+        Seconds to wait until the server is up.
+    environment
+        Variables to add to the environment.
+    progress
+        Called with the share of `patience_s` that has passed.
+
+    Yields
+    ------
+    Host
+        URL, process and command.
+
+    Raises
+    ------
+    InputError
+        If the model's folder has no `config.json`, or `python` cannot be run.
+    EndpointError
+        If the server ends, or is not up within `patience_s`; it quotes the log's last error.
     """
     served, weights = model, []
     if served is None:
@@ -213,7 +240,7 @@ def gpu_name() -> str | None:
 
 
 def metrics_page(url: str) -> str:
-    """The server's `/metrics` as it stands; BurstlensError where it is not there."""
+    """Read the server's `/metrics` page; raises EndpointError if it cannot be read."""
     try:
         with urlopen(f"{url}/metrics", timeout=30) as page:
             return str(page.read().decode("utf-8", "replace"))
@@ -222,7 +249,13 @@ def metrics_page(url: str) -> str:
 
 
 def cache_of(page: str) -> tuple[int, int]:
-    """Tokens of a KV block and number of blocks, from a page of metrics; BurstlensError where it has none."""
+    """Read tokens of a KV block and number of blocks from a page of metrics.
+
+    Raises
+    ------
+    EndpointError
+        If the page does not have them.
+    """
     line = next((text for text in page.splitlines() if text.startswith("vllm:cache_config_info{")), "")
     labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
     try:
@@ -234,7 +267,20 @@ def cache_of(page: str) -> tuple[int, int]:
 
 
 def limits_of(flags: Flags, page: str) -> ServerLimits:
-    """What the server bears."""
+    """Gather the limits of a server.
+
+    Parameters
+    ----------
+    flags
+        Flags that it was started with.
+    page
+        Its `/metrics` page, which has the size of the KV cache.
+
+    Raises
+    ------
+    EndpointError
+        If the page does not have the size of the cache.
+    """
     block_size, blocks = cache_of(page)
     return ServerLimits(
         flags.max_num_seqs, flags.max_num_batched_tokens, flags.max_model_len, block_size * blocks

@@ -97,7 +97,21 @@ def busiest(counts: Integers, begin_s: float, max_requests: int) -> BusySpan | N
 def busiest_of_trace(
     trace: Trace, *, service: str | None = None, model: str | None = None, max_requests: int
 ) -> BusySpan | None:
-    """The same for the requests of a trace, all or those of a service and model.
+    """Find the busiest span of a trace's requests, as `busiest` does.
+
+    Parameters
+    ----------
+    trace
+        An opened trace.
+    service, model
+        Count only requests of this service and model; None counts all.
+    max_requests
+        Limit of the requests in the span.
+
+    Returns
+    -------
+    BusySpan or None
+        None if the chosen requests are few enough and not longer than a day.
 
     Raises
     ------
@@ -116,6 +130,21 @@ def busiest_of_trace(
 
 
 def busiest_of_load(load: Workload, start_s: float, max_requests: int) -> BusySpan | None:
-    """The same for a workload whose clock begins at `start_s`, such as a forecast."""
+    """Find the busiest span of a workload, such as a forecast, as `busiest` does.
+
+    Parameters
+    ----------
+    load
+        The workload; its instants count from 0.
+    start_s
+        Instant of the workload's second 0, in seconds since midnight of day 0.
+    max_requests
+        Limit of the requests in the span.
+
+    Returns
+    -------
+    BusySpan or None
+        None if the workload has few enough requests and is not longer than a day.
+    """
     counts = np.bincount((load.requests["at_s"].to_numpy() // SLOT_S).astype(np.int64))
     return busiest(counts, start_s, max_requests)

@@ -40,7 +40,20 @@ class SessionLaws:
 
     @classmethod
     def of(cls, conversations: Mapping[str, Rows], source: str) -> SessionLaws:
-        """The best laws by AIC, from `conversations` of a parameter file; `source` names it in errors."""
+        """Choose the best laws by AIC from a parameter file.
+
+        Parameters
+        ----------
+        conversations
+            The `conversations` of a selection of the file.
+        source
+            Name of the file and selection in errors.
+
+        Raises
+        ------
+        InputError
+            If turns or intervals do not have a best law that can be drawn from.
+        """
         return cls(
             _best(conversations.get("turn_models", ()), TURN_LAWS, f"{source}: conversations.turn_models"),
             _best(
@@ -166,7 +179,7 @@ def _with_history(lengths: Integers, new: Mask, context: int) -> Integers:
 
 
 def _best(rows: Rows, laws: Sequence[str], place: str) -> FittedLaw:
-    """The law marked best; BurstlensError, naming its place in the file, where none can be drawn from."""
+    """Find the law that is marked best; raises InputError, with its place, if it cannot be drawn from."""
     best = [row for row in rows if row.get("best")]
     if not best:
         raise InputError(f"{place} has no fitted law; choose a selection of a service whose log has sessions")

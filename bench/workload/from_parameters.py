@@ -65,7 +65,18 @@ class ArrivalWindows:
         return float(self.start_s[-1] + self.length_s[-1])
 
     def cut(self, begin_s: float, end_s: float) -> ArrivalWindows:
-        """What lies between two instants, on a clock that starts at the first."""
+        """Cut the windows to the part between two instants.
+
+        Parameters
+        ----------
+        begin_s, end_s
+            First and last instant of the part, seconds on the clock of these windows.
+
+        Returns
+        -------
+        ArrivalWindows
+            Its clock starts at `begin_s`.
+        """
         begins = np.maximum(self.start_s, begin_s)
         length = np.minimum(self.start_s + self.length_s, end_s) - begins
         mask = length > 1e-9
@@ -202,8 +213,26 @@ def constant(
 ) -> Workload:
     """Draw a workload of one Gamma and one bounded Zipf, such as the paper's 0.5, 2, 1.1; it needs no file.
 
-    `scale` is the Gamma's, in seconds: the mean gap is shape × scale. The other parameters are those of
-    `varying`.
+    Parameters
+    ----------
+    shape
+        Shape of the Gamma distribution of gaps.
+    scale
+        Its scale in seconds: the mean gap is shape × scale.
+    exponent
+        Exponent of the bounded Zipf distribution of lengths.
+    duration_s, requests, rate_rps, max_tokens, seed
+        As in `varying`.
+
+    Returns
+    -------
+    Workload
+        The requests in order.
+
+    Raises
+    ------
+    InputError
+        If the values cannot make a load.
     """
     given = {"shape": shape, "scale": scale, "exponent": exponent}
     schedules = {name: Schedule.constant(name, value) for name, value in given.items()}
@@ -365,7 +394,7 @@ def _windows(file: ParameterFile, chosen: FittedSelection, source: str) -> Arriv
 
 
 def _joint(chosen: FittedSelection, source: str, lengths: Lengths) -> JointModel:
-    """The fitted laws of lengths and their copula; BurstlensError where the selection has none."""
+    """Read the fitted laws of lengths and their copula; raises InputError if there are none."""
     fitted, label = chosen.lengths, chosen.label
     try:
         model = joint_model(fitted)

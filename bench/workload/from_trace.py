@@ -37,18 +37,45 @@ def from_trace(
     tokens: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Workload:
-    """The trace's requests as a workload (paper 4.1: RPS scaling keeps the pattern, time is squeezed).
+    """Make a workload of the trace's requests (paper 4.1: RPS scaling keeps the pattern and squeezes time).
 
-    `start_s` and `end_s` are on the trace's clock, seconds since midnight of day 0, the end not included;
-    `first` keeps so many requests of what is left. `rate_rps` squeezes or stretches time to that mean
-    rate, `speedup` by that factor; one of them at most. With `spread` stamps of half a second or coarser
-    are spread evenly inside their step, by `seed`; turns of one session stay in order. `sessions` sends a
-    turn at its stamp, or with `"think"` after the previous answer plus the trace's own gap from that
-    answer's end (from its arrival, if the log has no latency), unscaled: people do not type faster.
-    `"off"` forgets sessions. `tokens` gives request and response lengths to a trace that has none.
+    A failed request has no response tokens in a log; it is sent and asks for one token.
 
-    A failed request has no response tokens in a log; it is sent, and asks for one token.
-    Raises BurstlensError where nothing is selected or an option cannot be.
+    Parameters
+    ----------
+    trace
+        An opened trace.
+    service, model
+        Take only requests of this service and model; None takes all.
+    start_s, end_s
+        The part to take, in seconds since midnight of day 0 on the trace's clock; `end_s` is not included.
+    first
+        Take only this many requests of that part, the first ones.
+    rate_rps
+        Mean rate in requests per second, to which time is squeezed or stretched. Not with `speedup`.
+    speedup
+        Factor by which time is squeezed.
+    spread
+        Spread stamps of half a second or coarser evenly inside their step; turns of one session stay in
+        order.
+    sessions
+        `"stamps"` sends a turn at its stamp. `"think"` sends it after the previous answer plus the trace's
+        own gap from the end of that answer (from its arrival, if the log has no latency); that gap is not
+        scaled, because people do not type faster. `"off"` forgets sessions.
+    tokens
+        Request and response tokens of every request, for a trace that has no lengths.
+    seed
+        Seed of the spread.
+
+    Returns
+    -------
+    Workload
+        The requests in the order of their instants.
+
+    Raises
+    ------
+    InputError
+        If no request is selected, or an option is not valid for this trace.
     """
     if rate_rps is not None and speedup is not None:
         raise InputError(f"{option('rate_rps')} and {option('speedup')} both scale time: give one of them")
@@ -102,7 +129,22 @@ def from_trace(
 
 
 def workloads_by_seed(trace: Trace, seeds: Sequence[int], **choice: Any) -> list[Workload]:
-    """The load by each seed; only by the first, where fine stamps leave a seed nothing to draw."""
+    """Make the load of each seed; only that of the first if the stamps are too fine for a seed to change.
+
+    Parameters
+    ----------
+    trace
+        An opened trace.
+    seeds
+        One or more seeds.
+    **choice
+        Other arguments of `from_trace`.
+
+    Returns
+    -------
+    list of Workload
+        One for each seed, or one.
+    """
     first = from_trace(trace, seed=seeds[0], **choice)
     if not first.recipe["spread"]:
         return [first]

@@ -42,7 +42,20 @@ class Schedule:
 
     @classmethod
     def constant(cls, quantity: str, value: float) -> Schedule:
-        """The same all the time; BurstlensError for a value that the quantity cannot have."""
+        """Make a schedule that has one value all the time.
+
+        Parameters
+        ----------
+        quantity
+            Name of the parameter, such as one of `QUANTITIES`.
+        value
+            Its value.
+
+        Raises
+        ------
+        InputError
+            If the quantity cannot have that value.
+        """
         return _checked(cls(quantity, "constant", np.array([float(value)]), text=f"{value:g}"))
 
     @property
@@ -71,11 +84,23 @@ class Schedule:
         return np.asarray(starts[(starts > 0) & (starts < duration_s)])
 
     def at(self, at_s: Array, duration_s: float) -> Array:
-        """The value at each instant of a run of that length, the shape of `at_s`.
+        """Compute the value at each instant of a run.
 
-        Steps hold equal parts of the run. A line passes its values at equal distances, from the first instant
-        to the last. A parabola of two values leaves the first one level and ends at the second,
-        a + (b − a)·u² at the share u of the run; one of three passes start, middle and end.
+        Steps last for equal parts of the run. A line passes its values at equal distances, from the first
+        instant to the last. A parabola of two values leaves the first one level and ends at the second, a +
+        (b − a)·u² at the share u of the run; one of three passes start, middle and end.
+
+        Parameters
+        ----------
+        at_s
+            Seconds after the start of the run, any shape.
+        duration_s
+            Length of the run in seconds.
+
+        Returns
+        -------
+        Array
+            The values, in the shape of `at_s`.
         """
         share = np.clip(np.asarray(at_s, dtype=float) / duration_s, 0.0, 1.0)
         values = self.values
@@ -95,10 +120,22 @@ class Schedule:
 
 
 def parse_schedule(quantity: str, text: str) -> Schedule:
-    """Read a schedule from a text; raises InputError if it is not one.
+    """Read a schedule from a text.
 
-    The text is a number, `steps:A..B..C`, `linear:A..B` (or through more values), `quadratic:A..B`,
-    `quadratic:A..B..C`, or the name of a CSV file (see `read_table`).
+    Parameters
+    ----------
+    quantity
+        Name of the parameter that varies, such as one of `QUANTITIES`.
+    text
+        A number, `steps:A..B..C`, `linear:A..B` (or through more values), `quadratic:A..B`,
+        `quadratic:A..B..C`, or the name of a CSV file (see `read_table`).
+
+    Raises
+    ------
+    InputError
+        If the text is not a schedule, or has a value that the quantity cannot have.
+    DiskError
+        If the CSV file cannot be read.
     """
     kind, colon, rest = text.strip().partition(":")
     if not colon and _number(text) is not None:
@@ -141,10 +178,23 @@ def parse_schedules(text: str) -> tuple[Schedule, Schedule, Schedule]:
 
 
 def read_table(quantity: str, path: Path) -> Schedule:
-    """A schedule from a CSV: `at_s`, seconds after the start, from when the value in its row holds.
+    """Read a schedule from a CSV file: each row has an instant and the value from then on.
 
-    The value's column is named as the quantity is, or `value`; so one file may hold several quantities. The
-    first row is at 0, the last one holds to the end of the run. BurstlensError where that is not so.
+    Parameters
+    ----------
+    quantity
+        Name of the parameter that varies.
+    path
+        A CSV file with the column `at_s`, seconds after the start of the run, and a column with the name of
+        the quantity, or `value`; so one file may have several quantities. The first row is at 0, instants
+        increase, and the last value lasts to the end of the run.
+
+    Raises
+    ------
+    InputError
+        If the file is not such a table.
+    DiskError
+        If the file cannot be read.
     """
     try:
         table = pl.read_csv(path)
@@ -174,9 +224,20 @@ def read_table(quantity: str, path: Path) -> Schedule:
 
 
 def pieces(schedules: Mapping[str, Schedule], duration_s: float) -> tuple[Array, Array, dict[str, Array]]:
-    """A run cut where anything jumps, and finely where anything varies smoothly.
+    """Cut a run where a schedule jumps, and finely (`PIECES`) where one varies smoothly.
 
-    Returns start and length of each piece in seconds, and the value of each schedule at its middle.
+    Parameters
+    ----------
+    schedules
+        Schedules by the names of their quantities.
+    duration_s
+        Length of the run in seconds.
+
+    Returns
+    -------
+    tuple of (Array, Array, dict)
+        Start and length of each piece in seconds, and each schedule's value at the middle of each piece;
+        every array has the shape (pieces,).
     """
     cuts = [np.array([0.0, duration_s]), *(each.jumps_s(duration_s) for each in schedules.values())]
     if any(each.smooth for each in schedules.values()):
@@ -211,7 +272,7 @@ def _number(text: str) -> float | None:
 
 
 def _floats(path: Path, column: pl.Series) -> Array:
-    """A column as numbers; BurstlensError naming the first line that has none."""
+    """Convert a column to numbers; raises InputError with the first line that does not have one."""
     found = [_number(str(value)) for value in column]
     if None in found:
         at = found.index(None)

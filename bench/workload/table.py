@@ -91,7 +91,20 @@ class Workload(Displayable):
 
 
 def notes_on(workload: Workload, max_model_len: int | None) -> list[str]:
-    """Notes on a load for a model that takes `max_model_len` tokens; None if that is not known."""
+    """Note what a reader should know of a load: texts too long for the model, windows not Gamma.
+
+    Parameters
+    ----------
+    workload
+        The load.
+    max_model_len
+        Tokens that the model takes, prompt and answer together; None if that is not known.
+
+    Returns
+    -------
+    list of str
+        One clause for each note.
+    """
     notes = []
     if max_model_len is not None:
         prompt = pl.col("request_tokens")

@@ -25,7 +25,20 @@ MAX_TOKENS = 2000
 
 
 def turnover(requests: int = REQUESTS, seed: int = 0) -> Workload:
-    """Draw about `requests` requests over twelve hours: decode-heavy up to 6:00, then prefill-heavy."""
+    """Draw about `requests` requests over twelve hours: decode-heavy up to 6:00, then prefill-heavy.
+
+    Parameters
+    ----------
+    requests
+        Expected number of requests.
+    seed
+        Seed of instants and lengths.
+
+    Returns
+    -------
+    Workload
+        Requests without a service; it is marked as synthetic.
+    """
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(0.0, SPAN_S, rng.poisson(requests)))
     medians = np.where((at < TURN_S)[:, None], BEFORE, AFTER)
