@@ -39,10 +39,20 @@ LAGGING = ("uvicorn",)
 
 
 def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> ClockOffset | None:
-    """What all sights of another clock allow.
+    """Bound the offset of another clock by all sights of it.
 
-    A sight is this machine's time before and after it, and the least and most that the other clock showed
-    in between. None without sights, or if no offset fits all (a clock was set meanwhile).
+    Parameters
+    ----------
+    against
+        Name of the other clock.
+    seen
+        Sights, each this machine's time before and after, and the least and the most that the other clock
+        showed in between; all in seconds.
+
+    Returns
+    -------
+    ClockOffset or None
+        None without sights, or if no offset fits all (a clock was set meanwhile).
     """
     low, high = -math.inf, math.inf
     for before, after, earliest, latest in seen:
@@ -51,12 +61,19 @@ def bounded(against: str, seen: Iterable[tuple[float, float, float, float]]) -> 
 
 
 def measure_offset(how: str, target: Target) -> ClockOffset | None:
-    """Measure the offset against the endpoint, or the server of the folder that `how` names.
+    """Measure the offset of this machine's clock against one that all senders see.
+
+    Parameters
+    ----------
+    how
+        `endpoint`, or a folder that all senders share.
+    target
+        The endpoint.
 
     Returns
     -------
     ClockOffset or None
-        None if the endpoint sends no `Date`.
+        None if the endpoint sends no `Date`, or if no offset fits all sights.
 
     Raises
     ------

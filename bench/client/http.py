@@ -50,7 +50,21 @@ def request_url(target: Target) -> str:
 def request_body(
     target: Target, settings: Settings, prompt: list[int] | str, response_tokens: int, priority: int
 ) -> bytes:
-    """The JSON of a streaming request that asks for `response_tokens`, or lets the model end before them."""
+    """Build the JSON of a streaming request.
+
+    Parameters
+    ----------
+    target
+        The endpoint.
+    settings
+        How requests are sent; `extra` is added to the body.
+    prompt
+        Token ids or text; a chat needs text.
+    response_tokens
+        Tokens that the workload has for the answer (see `max_response_tokens`).
+    priority
+        Priority of the request; 0 is left out.
+    """
     request = CompletionRequest(
         model=target.model,
         max_tokens=max_response_tokens(settings, response_tokens),
@@ -65,7 +79,21 @@ def request_body(
 
 
 def max_response_tokens(settings: Settings, response_tokens: int) -> int:
-    """Tokens that an answer may have: the workload's up to the cap, or the cap if the model may end."""
+    """Compute how many tokens an answer may have.
+
+    Parameters
+    ----------
+    settings
+        Its cap is `max_tokens`.
+    response_tokens
+        Tokens that the workload has for the answer.
+
+    Returns
+    -------
+    int
+        The workload's tokens, up to the cap; the cap if there is one and the model may end before
+        (no `ignore_eos`).
+    """
     cap = settings.max_tokens
     if cap is None:
         return response_tokens
@@ -109,7 +137,20 @@ class Stream:
         self._last_s = 0.0
 
     def feed(self, data: bytes, at_s: float) -> bool:
-        """Read bytes that arrived at `at_s`; false if the stream has an error, which `answer` then has."""
+        """Read bytes of the stream.
+
+        Parameters
+        ----------
+        data
+            The bytes.
+        at_s
+            Instant at which they arrived.
+
+        Returns
+        -------
+        bool
+            False if the stream has an error; `answer` then has it too.
+        """
         lines = (self._rest + data if self._rest else data).split(b"\n")
         self._rest = lines.pop()
         # A plain loop: this is what most of a client's time goes to. Every event ends in an empty line.
@@ -209,9 +250,26 @@ async def exchange(
     clock: Callable[[], float],
     answer: StreamedAnswer,
 ) -> None:
-    """Send a request and fill `answer`; every fault of the server or the network is an outcome.
+    """Send a request and fill its answer; every fault of the server or the network is an outcome.
 
-    `response_tokens` is the number that `data` asks for. If cancelled, it leaves the outcome `aborted`.
+    If cancelled, it leaves the outcome `aborted`.
+
+    Parameters
+    ----------
+    http
+        An open session.
+    target
+        The endpoint.
+    data
+        What `request_body` returned.
+    response_tokens
+        The number of tokens that `data` asks for.
+    settings
+        Its timeout ends the request.
+    clock
+        Gives the instants of the answer, in seconds.
+    answer
+        Is filled as the answer comes.
     """
     import aiohttp
 
@@ -271,7 +329,20 @@ def pause_s(answer: StreamedAnswer) -> float | None:
 
 
 def retry_after(header: str | None, now_unix_s: float) -> float | None:
-    """The seconds that a `Retry-After` header asks for, as a number or a date; None if it is neither."""
+    """Read the seconds that a `Retry-After` header asks for.
+
+    Parameters
+    ----------
+    header
+        A number of seconds, or a date.
+    now_unix_s
+        The present Unix time, from which a date counts.
+
+    Returns
+    -------
+    float or None
+        None if there is no header, or if it is neither.
+    """
     if header is None:
         return None
     if header.strip().isdigit():

@@ -45,16 +45,30 @@ def is_merged(folder: Path) -> bool:
 
 
 def gather(folders: Sequence[Path], out: Path) -> Manifest:
-    """Make one run folder `out` of the folders of all shards of a workload, and return its manifest.
+    """Make one run folder of the folders of all shards of a workload.
 
     If clocks of senders are known to differ, instants are moved to the clock that is farthest ahead. Instants
     that the schedule set stay, so the difference counts as lateness. An earlier merged run in `out` is
     replaced.
 
+    Parameters
+    ----------
+    folders
+        Run folders of the shards.
+    out
+        The run folder that is made.
+
+    Returns
+    -------
+    Manifest
+        What its `run.json` has.
+
     Raises
     ------
     InputError
         If shards are missing, mixed or double, or `out` has another run.
+    DiskError
+        If a folder cannot be read or written.
     """
     parts = shards_of(folders)
     if not parts:
@@ -97,7 +111,7 @@ def merged_shards(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _joined(parts: Sequence[ShardFolder]) -> Workload:
-    """The workload that the shards are parts of; BurstlensError where they are not all of it."""
+    """Join the shards to their workload; raises InputError if they are not all of it."""
     loads = [read_workload(part.folder) for part in parts]
     requests = pl.concat([load.requests for load in loads]).sort("request_id")
     expected = int(parts[0].manifest["requests"])

@@ -53,10 +53,40 @@ def send(
     start_unix_s: float | None = None,
     watch: Callable[[Status], object] | None = None,
 ) -> bool:
-    """Send by `settings.workers` processes, from `start_unix_s` on if given; whether everything was sent.
+    """Send a workload by `settings.workers` processes.
 
-    `prompts` must be picklable, because it goes to the workers. A `watch` that returns True or raises stops
-    them all. Raises DiskError if a worker cannot write its record, BurstlensError if one dies.
+    Parameters
+    ----------
+    workload
+        What is sent.
+    prompts
+        Prompts; they go to the workers, so they must be picklable.
+    target
+        The endpoint.
+    settings
+        How requests are sent.
+    folder
+        A run folder that was begun.
+    done
+        Ids of requests that ended in an earlier run, with the seconds at which they did.
+    start_unix_s
+        Unix time of the run's second 0; at once if not given.
+    watch
+        Called with the status; stops all workers if it returns True or raises.
+
+    Returns
+    -------
+    bool
+        Whether everything was sent.
+
+    Raises
+    ------
+    InputError
+        If the start has passed.
+    DiskError
+        If a worker cannot write its record.
+    BurstlensError
+        If a worker dies.
     """
     shares = _shares(workload, prompts, target, settings, folder, done)
     pipes: list[Connection] = []
@@ -174,7 +204,7 @@ def _elapsed(workload: Workload, done: Mapping[int, float]) -> float:
 
 
 def _receive(pipe: Connection) -> Status | bool | str:
-    """The next message of a worker; raises its fault, or BurstlensError if the worker is gone."""
+    """Receive the next message of a worker; raises its fault, or BurstlensError if the worker has died."""
     try:
         message: Status | bool | str | BurstlensError = pipe.recv()
     except EOFError:

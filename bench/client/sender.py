@@ -89,10 +89,22 @@ class Sender:
             self._prefetcher.prepare()
 
     async def run(self, origin_s: float | None = None) -> bool:
-        """Send everything that is not done; whether it was sent, or stopped by SIGINT or SIGTERM.
+        """Send everything that is not done.
 
-        `origin_s` is the loop's time of the run's second 0, if it is not now. Raises BurstlensError where
-        the record cannot be written.
+        Parameters
+        ----------
+        origin_s
+            The loop's time of the run's second 0; now if not given.
+
+        Returns
+        -------
+        bool
+            False if SIGINT or SIGTERM stopped it.
+
+        Raises
+        ------
+        DiskError
+            If the record cannot be written.
         """
         import aiohttp
 
@@ -397,7 +409,20 @@ def _handle(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> list[s
 
 
 def main(sender: Sender, origin_s: float | None = None) -> bool:
-    """Run a sender to its end in a loop of its own, on uvloop where that is installed."""
+    """Run a sender to its end in a loop of its own, on uvloop if that is installed.
+
+    Parameters
+    ----------
+    sender
+        The sender.
+    origin_s
+        As in `Sender.run`.
+
+    Returns
+    -------
+    bool
+        Whether everything was sent.
+    """
     try:
         import uvloop
     except ImportError:

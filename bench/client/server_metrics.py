@@ -30,7 +30,20 @@ MEANS = ("kv_cache_use",)
 
 
 def parse(page: str, at_s: float = 0.0) -> ServerSample:
-    """Read the metrics of `ServerSample` from a page in Prometheus' text format; None if one is not there."""
+    """Read the metrics of `ServerSample` from a page.
+
+    Parameters
+    ----------
+    page
+        A page in Prometheus' text format.
+    at_s
+        Instant of the sample, in seconds of the run.
+
+    Returns
+    -------
+    ServerSample
+        None for a metric that the page does not have.
+    """
     found: dict[str, list[float]] = {}
     names_read = {name for names in NAMES.values() for name in names}
     for line in page.splitlines():
@@ -64,7 +77,25 @@ async def sample(
     writer: Writer,
     watch: Callable[[ServerSample], None],
 ) -> None:
-    """Append a sample every `step_s` until cancelled; a page that does not come leaves a hole."""
+    """Append samples until cancelled; a page that does not come leaves a hole.
+
+    Parameters
+    ----------
+    http
+        An open session.
+    url
+        Base URL of the server.
+    headers
+        Headers of every request.
+    step_s
+        Seconds between samples.
+    clock
+        Gives the run's time in seconds.
+    writer
+        Writes the samples.
+    watch
+        Called with each sample.
+    """
     import aiohttp
 
     limit = aiohttp.ClientTimeout(total=max(step_s, 1.0) * 5)

@@ -105,6 +105,19 @@ def left_s(start_unix_s: float) -> float:
 
 
 def wait_for(start_unix_s: float, until_s: float) -> None:
-    """Sleep until `until_s` seconds before the start; raises InputError if that has passed."""
+    """Sleep until shortly before the start.
+
+    Parameters
+    ----------
+    start_unix_s
+        Unix time of the start.
+    until_s
+        Seconds before it at which to wake up.
+
+    Raises
+    ------
+    InputError
+        If the start has passed.
+    """
     while (left := left_s(start_unix_s) - until_s) > 0:
         time.sleep(min(left, 60.0))

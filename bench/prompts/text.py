@@ -107,7 +107,24 @@ class TextPrompts:
         session: int | None,
         prefix: Sequence[int] | None,
     ) -> str:
-        """Text of `tokens` tokens, or as near as the tokenizer allows."""
+        """Make the prompt of a request.
+
+        Parameters
+        ----------
+        request_id
+            The request's id in the workload.
+        tokens
+            Tokens that it asks for.
+        session
+            Number of its session, or None.
+        prefix
+            Numbers of the shared blocks that it begins with, or None.
+
+        Returns
+        -------
+        str
+            Text of `tokens` tokens, or as near as the tokenizer allows.
+        """
         wanted = int(self._content(np.array([tokens]))[0])
         if self.share and prefix:
             blocks = prefix[: -(-wanted // BLOCK)]
@@ -259,10 +276,33 @@ def text_prompts(
     api: Api = "completions",
     progress: Progress = silent,
 ) -> TextPrompts:
-    """Prompts from a file of texts, counted by a tokenizer's `tokenizer.json` or the folder that holds one.
+    """Make prompts from a file of texts.
 
-    `memory` in bytes bounds index and buffer, in each process that sends. Raises BurstlensError where one of
-    the files cannot be used or the tokenizers package is missing.
+    Parameters
+    ----------
+    path
+        A JSON file of texts (see `text_pool`).
+    tokenizer
+        A `tokenizer.json` by which tokens are counted, or the folder that has one.
+    memory
+        Bytes that index and buffer may take, in each process that sends.
+    seed
+        Seed of the choice of texts.
+    share
+        Whether requests that began alike in the trace begin alike now.
+    api
+        Whether prompts are for `completions` or `chat`.
+    progress
+        Called with the step and the share that is done.
+
+    Raises
+    ------
+    InputError
+        If a file is not of its kind, has no texts, or too many for `memory`.
+    DiskError
+        If a file cannot be read.
+    MissingExtraError
+        If the tokenizers package is not installed.
     """
     if memory <= 0:
         raise InputError(f"{option('prompt_memory')}: {memory:,} bytes is not above 0")

@@ -78,7 +78,20 @@ class TextPool:
         return found
 
     def cache(self, key: int, text: str) -> str:
-        """Store a text, drop the least recently used ones if there is no room, and return the text."""
+        """Store a text, and drop the least recently used ones if there is no room.
+
+        Parameters
+        ----------
+        key
+            Key under which `cached` finds it.
+        text
+            The text.
+
+        Returns
+        -------
+        str
+            The same text.
+        """
         self._buffer[key] = text
         self._buffer_bytes += _size(text)
         while self._buffer_bytes > self._room and self._buffer:

@@ -51,7 +51,24 @@ class Prompts(Protocol):
         session: int | None,
         prefix: Sequence[int] | None,
     ) -> list[int] | str:
-        """The prompt of that many tokens."""
+        """Make the prompt of a request.
+
+        Parameters
+        ----------
+        request_id
+            The request's id in the workload.
+        tokens
+            Tokens of the prompt.
+        session
+            Number of its session, or None.
+        prefix
+            Numbers of the shared blocks that it begins with, or None.
+
+        Returns
+        -------
+        list of int, or str
+            Token ids or text.
+        """
         ...
 
 
@@ -89,7 +106,18 @@ class TokenPrompts:
         session: int | None,
         prefix: Sequence[int] | None,
     ) -> list[int]:
-        """Token ids, `tokens` of them."""
+        """Make the prompt of a request.
+
+        Parameters
+        ----------
+        request_id, tokens, session, prefix
+            As in `Prompts.prompt`.
+
+        Returns
+        -------
+        list of int
+            Token ids, `tokens` of them.
+        """
         if self.share and prefix:
             ids: list[int] = []
             for block in prefix:
@@ -119,7 +147,15 @@ def shared_rows(requests: pl.DataFrame) -> pl.Series:
 
 
 def sharing_notes(share: bool, workload: Workload) -> list[str]:
-    """Notes if prompts should share prefixes but the load has none, or the other way round."""
+    """Note if prompts should share prefixes but the load has none, or the other way round.
+
+    Parameters
+    ----------
+    share
+        Whether prompts share what requests had in common in the trace.
+    workload
+        The load.
+    """
     if share and not shared_rows(workload.requests).any():
         return ["no prompts share a prefix, because the load has neither sessions nor prefix blocks"]
     if not share and workload.requests["prefix"].null_count() < len(workload.requests):

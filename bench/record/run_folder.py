@@ -35,7 +35,20 @@ PIECE = 1 << 21
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `run.json` completely or not at all; raises DiskError."""
+    """Write `run.json` completely or not at all.
+
+    Parameters
+    ----------
+    folder
+        A run folder.
+    manifest
+        Its content.
+
+    Raises
+    ------
+    DiskError
+        If the folder cannot be written.
+    """
     write_json(to_dict(manifest), folder / RUN)
 
 
@@ -51,7 +64,24 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:
-    """Make a new run folder; raises InputError if it has a run already, DiskError if it cannot be written."""
+    """Make a new run folder.
+
+    Parameters
+    ----------
+    folder
+        The folder; it may exist without a run.
+    manifest
+        Content of `run.json`.
+    workload
+        What is to be sent.
+
+    Raises
+    ------
+    InputError
+        If the folder has a run already.
+    DiskError
+        If it cannot be written.
+    """
     if (folder / RUN).exists():
         raise InputError(
             f"{folder}: has a run already; continue it with {option('resume')}, or name another folder"
@@ -98,7 +128,22 @@ def read_server(folder: Path) -> pl.DataFrame:
 
 
 def write_record(folder: Path, record: pl.DataFrame, server: pl.DataFrame) -> None:
-    """Write a record and the server's samples at once, as a run in virtual time has them."""
+    """Write a whole record and the server's samples, for a run in virtual time.
+
+    Parameters
+    ----------
+    folder
+        A run folder.
+    record
+        Columns of `models.SCHEMA`.
+    server
+        Columns of `models.SERVER_SCHEMA`.
+
+    Raises
+    ------
+    DiskError
+        If the folder cannot be written.
+    """
     try:
         record.select(*SCHEMA).write_ndjson(record_path(folder, 0))
         server.select(*SERVER_SCHEMA).write_ndjson(folder / SERVER)
@@ -107,7 +152,15 @@ def write_record(folder: Path, record: pl.DataFrame, server: pl.DataFrame) -> No
 
 
 def record_path(folder: Path, worker: int) -> Path:
-    """Where a worker's record lies."""
+    """Name the file of a worker's record.
+
+    Parameters
+    ----------
+    folder
+        A run folder.
+    worker
+        Number of the worker.
+    """
     return folder / f"record-{worker}.jsonl"
 
 

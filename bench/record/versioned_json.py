@@ -61,6 +61,13 @@ def read_versioned_json(
 def from_dict(kind: type[Model], content: dict[str, Any]) -> Model:
     """Build a msgspec struct or a dataclass from plain values; unknown keys are ignored.
 
+    Parameters
+    ----------
+    kind
+        The class.
+    content
+        Values by the names of the fields.
+
     Raises
     ------
     msgspec.ValidationError

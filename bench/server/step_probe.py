@@ -261,8 +261,7 @@ class _Probe:
     ) -> transport.StreamedAnswer:
         """Send one request and wait for its end.
 
-        Instants of its answer count from `sent_s`, on the clock `time.perf_counter`. Raises EndpointError if it
-        fails.
+        Instants of its answer are those of `time.perf_counter`. Raises EndpointError if it fails.
         """
         answer = transport.StreamedAnswer()
         await self._stream(http, request_tokens, response_tokens, answer)

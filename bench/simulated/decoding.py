@@ -1,10 +1,11 @@
-"""One decode instance: requests come with their prompt cached and get a token in every step.
+"""One decode instance: requests arrive with their prompt cached and get a token in every step.
 
-It steps as `engine` does: a step with B requests that attend to ΣL tokens takes a_d + d·ΣL + e·B, requests
-are admitted in order of arrival while blocks and `max_num_seqs` allow it, and steps that need no decision
-are passed in one go, up to the first finish, shortage of blocks, or arrival that can be admitted. Out of
-blocks, the one admitted last gives its blocks back and is to be computed anew (no swapping). A copy costs
-as much as the lists of living requests are long. Not here: where requests come from (`disaggregation`).
+It steps as `engine` does: a step with B requests that attend to ΣL tokens takes a_d + d·ΣL + e·B. The
+instance admits requests in order of arrival while blocks and `max_num_seqs` allow it. It passes steps without
+a decision in one go, up to the first finish, shortage of blocks, or arrival that can be admitted. If blocks
+run out, the request that was admitted last gives its blocks back and must be computed anew (no swapping). A
+copy costs as much as the lists of living requests are long. Not here: where requests come from
+(`disaggregation`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .presets import Preset
 
 @dataclass(frozen=True, slots=True)
 class DecodeCosts:
-    """What the steps of every decode instance take, in seconds, and its limits."""
+    """Times of the steps of every decode instance, in seconds, and its limits."""
 
     step_s: float
     token_s: float
@@ -30,7 +31,7 @@ class DecodeCosts:
 
     @classmethod
     def of(cls, preset: Preset) -> DecodeCosts:
-        """Those of a preset."""
+        """Take the constants and limits of a preset."""
         cost = preset.latency
         return cls(
             cost.a_d_ms / 1e3,
@@ -43,7 +44,7 @@ class DecodeCosts:
 
 
 class Decode:
-    """State of one instance. `end_s` is when anything may happen by itself next, inf when it is idle."""
+    """State of one instance; `end_s` is when its steps under way end, inf if it is idle."""
 
     __slots__ = (
         "_ends",
@@ -82,7 +83,7 @@ class Decode:
         self._ends: list[tuple[int, int]] = []
 
     def copy(self) -> Decode:
-        """The same state, to be carried on apart."""
+        """Copy the state, so that the copy goes on independently."""
         new = Decode.__new__(Decode)
         new.costs, new.end_s, new.free = self.costs, self.end_s, self.free
         new.queue, new.running = self.queue.copy(), self.running.copy()
@@ -92,7 +93,17 @@ class Decode:
         return new
 
     def add(self, at_s: float, request: int, cached: int) -> None:
-        """A request that comes at `at_s`; it joins with the next step if there is room."""
+        """Add a request; it joins with the next step if there is room.
+
+        Parameters
+        ----------
+        at_s
+            Instant at which it arrives.
+        request
+            Its number.
+        cached
+            Tokens that it has cached.
+        """
         first = not self.queue
         self.queue.append((request, cached))
         if first and self._m > 1 and len(self.running) < self.costs.seqs:
@@ -102,9 +113,19 @@ class Decode:
                 self._cut(at_s)
 
     def begin(self, at_s: float, last: list[int]) -> list[tuple[int, int]]:
-        """Begin the next steps; returns who was preempted for lack of blocks, with the tokens it had cached.
+        """Begin the next steps, and preempt requests if blocks run out.
 
-        `last` holds the tokens that each request has cached when it is done.
+        Parameters
+        ----------
+        at_s
+            Instant at which the steps begin.
+        last
+            Tokens that each request has cached when it is done, by its number.
+
+        Returns
+        -------
+        list of (int, int)
+            The preempted requests, each with the tokens that it had cached.
         """
         costs, block, k = self.costs, self.costs.block, self._k
         running, phase = self.running, self._phase

@@ -1,14 +1,15 @@
-"""Serving with prefill and decode on instances of their own, in virtual time, from one engine model.
+"""Serving with separate prefill and decode instances, in virtual time, from one engine model.
 
 Requests wait in one queue. A prefill instance takes prompts from it, in order, until the token budget of a
-step is full (a prompt that does not fit goes on in the instance's next step), which takes
-max(h, a + b·N_p + c·Σ n(2·ctx + n)). That brings the first token; the KV cache then goes to the decode
-instance that holds the fewest prompt tokens of unfinished requests, in latency + bytes/bandwidth (links are
-not shared), and waits there for room, in memory that is not counted. Decode is `decoding`'s. Who is
-preempted there goes back to the head of the prefill queue and is computed anew, with what it had generated.
+step is full (a prompt that does not fit goes on in the instance's next step). The step takes
+max(h, a + b·N_p + c·Σ n(2·ctx + n)) and brings the first token. The KV cache then goes to the decode instance
+that has the fewest prompt tokens of unfinished requests, which takes latency + bytes/bandwidth (requests do
+not share links), and waits there for room, in memory that is not counted. `decoding` does the rest. A request
+that is preempted there goes back to the head of the prefill queue and is computed anew, with the tokens that
+it had generated.
 
-The ratio of roles can change at any instant: an instance that changes takes nothing new, ends what it has
-begun, and then needs the launch time. What waits for a decode instance that leaves is sent to another.
+The ratio of roles can change at any instant: an instance that changes takes no new requests, ends those that
+it has begun, and then needs the launch time. What waits for a decode instance that leaves goes to another.
 
 A cluster can be copied cheaply, since a search carries many: all that requests have in common is in one
 `Rig`, and the prefill queue is two indices into it. Not here: rates and service levels over whole loads
@@ -36,14 +37,27 @@ HEADS_PREFILL = (PREFILL, LEAVES_DECODE, STARTS_PREFILL)
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What moving a KV cache takes."""
+    """Time to move a KV cache from a prefill to a decode instance."""
 
     bandwidth_gbps: float = 25.0
     """Gigabytes a second, each way and each request by itself; 25 is a 200 Gbit/s network card."""
     latency_s: float = 0.005
 
     def seconds(self, tokens: Array, bytes_per_token: float) -> Array:
-        """Time that caches of so many tokens take, each by itself."""
+        """Compute the time of each transfer by itself.
+
+        Parameters
+        ----------
+        tokens
+            Cached tokens of each request, shape (n,).
+        bytes_per_token
+            Bytes of a cached token.
+
+        Returns
+        -------
+        Array
+            Seconds, shape (n,).
+        """
         return self.latency_s + tokens * bytes_per_token / (self.bandwidth_gbps * 1e9)
 
 

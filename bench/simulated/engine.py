@@ -96,11 +96,26 @@ class BatchingEngine:
     def submit(
         self, at_s: float, id: int, request_tokens: int, response_tokens: int, priority: int = 0
     ) -> Request:
-        """A request that arrives at `at_s`, to which the engine was advanced.
+        """Submit a request.
 
-        It may be over at once: `too_long` if the prompt leaves no room for a token under `max_model_len`,
-        `rejected` if as many requests as `max_num_queued_reqs` are waiting or running. Raises ValueError
-        for fewer than one token either way.
+        It may end at once: as `too_long` if the prompt leaves no room for a token under `max_model_len`, as
+        `rejected` if `max_num_queued_reqs` requests are waiting or running.
+
+        Parameters
+        ----------
+        at_s
+            Instant at which it arrives, to which the engine was advanced.
+        id
+            Its id.
+        request_tokens, response_tokens
+            Lengths of prompt and answer; the answer is cut to the room under `max_model_len`.
+        priority
+            Smaller is sooner, under priority scheduling.
+
+        Raises
+        ------
+        ValueError
+            If a length is below one token.
         """
         if request_tokens < 1 or response_tokens < 1:
             raise ValueError(f"request {id}: {request_tokens} tokens in and {response_tokens} out")
@@ -138,10 +153,16 @@ class BatchingEngine:
         return request
 
     def abort(self, at_s: float, request: Request) -> None:
-        """Give a request up at `at_s`, to which the engine was advanced.
+        """Abort a request; one that has ended stays as it is.
 
-        Its tokens stop at once, its blocks are free when the step under way ends. One that has ended
-        stays as it is.
+        Its tokens stop at once, and its blocks are free when the step under way ends.
+
+        Parameters
+        ----------
+        at_s
+            The instant, to which the engine was advanced.
+        request
+            What `submit` returned.
         """
         if request.end is not None:
             return
@@ -197,7 +218,15 @@ class BatchingEngine:
         return min(self._step_end(j + 1), self._end_s)
 
     def generated(self, request: Request, at_s: float) -> int:
-        """Tokens that the request has got by `at_s`, to which the engine was advanced."""
+        """Count the tokens that a request has by now.
+
+        Parameters
+        ----------
+        request
+            What `submit` returned.
+        at_s
+            The instant, to which the engine was advanced.
+        """
         if request._state != DECODE or request.end is not None:
             return request.generated
         k = self._k + (self._steps_by(at_s) if self._m else 0)

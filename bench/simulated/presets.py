@@ -53,7 +53,15 @@ class StepCosts(Struct, frozen=True, forbid_unknown_fields=True):
         return self.a_p_ms if self.h_ms else max(self.a_d_ms, self.a_p_ms)
 
     def prefill_ms(self, tokens: float, attention: float) -> float:
-        """A step of prefill alone, of so many tokens and Σ n(2·ctx + n)."""
+        """Compute the time of a step of prefill alone, in milliseconds.
+
+        Parameters
+        ----------
+        tokens
+            Prefill tokens of the step.
+        attention
+            Σ n(2·ctx + n) over its chunks of n tokens after ctx.
+        """
         return max(self.h_ms, self.a_ms + self.b_ms * tokens + self.c_ms * attention)
 
 
@@ -153,10 +161,19 @@ class Preset:
             )
 
     def limited(self, **limits: int | None) -> Preset:
-        """With other limits (`max_num_seqs`, `max_num_batched_tokens`, `max_model_len`,
-        `max_num_queued_reqs`, `num_blocks`); those that are None stay as they are.
+        """Change limits; those that are None stay as they are.
 
-        Raises BurstlensError where they are no positive integers or contradict each other.
+        Parameters
+        ----------
+        **limits
+            `max_num_seqs`, `max_num_batched_tokens`, `max_model_len`, `max_num_queued_reqs` or `num_blocks`.
+
+        Raises
+        ------
+        InputError
+            If a limit is not a positive integer, or limits contradict each other.
+        TypeError
+            If there is no such limit.
         """
         given = {name: value for name, value in limits.items() if value is not None}
         unknown = given.keys() - {*LIMITS, "num_blocks"}

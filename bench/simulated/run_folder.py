@@ -32,10 +32,28 @@ def simulate(
     notes: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Manifest:
-    """Serve the workload in virtual time and write the run folder; arguments as in `simulate_frame`.
+    """Serve a workload in virtual time and write the run folder.
 
-    `notes` go into the manifest.
-    Raises BurstlensError where the folder holds a run already or cannot be written.
+    Parameters
+    ----------
+    workload, preset, scheduling, speedup, timeout_s, gaps, progress
+        As in `simulate_frame`.
+    folder
+        The new run folder.
+    notes
+        Further notes of the manifest.
+
+    Returns
+    -------
+    Manifest
+        What `run.json` has.
+
+    Raises
+    ------
+    InputError
+        If the folder has a run already.
+    DiskError
+        If it cannot be written.
     """
     manifest = Manifest(
         name=workload.name,

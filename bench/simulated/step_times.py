@@ -1,6 +1,6 @@
-"""When each step of the engine ended, kept as stretches of steps rather than one by one.
+"""When each step of the engine ended, as blocks of steps rather than one by one.
 
-Only what is needed to tell the instants of single tokens afterwards; nothing here decides anything.
+Only for the instants of single tokens, which are computed afterwards; nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -21,13 +21,36 @@ class StepTimes:
         self._steps = 0
 
     def add(self, before: int, start_s: float, steps: int, first_s: float, increment_s: float) -> None:
-        """`steps` steps after step `before`, the first of `first_s`, each next longer by `increment_s`."""
+        """Add a block of steps, each longer than the one before it by the same time.
+
+        Parameters
+        ----------
+        before
+            Number of the step before the first of them.
+        start_s
+            Instant at which the first step begins.
+        steps
+            How many steps there are.
+        first_s, increment_s
+            Length of the first step, and how much longer each next one is, in seconds.
+        """
         self._before.append(before)
         self._timing.append((start_s, first_s, increment_s))
         self._steps = before + steps
 
     def ends_s(self, first: int, last: int) -> Array:
-        """Ends of the steps `first` to `last`, both included, which must be known; one element a step."""
+        """Compute when steps ended.
+
+        Parameters
+        ----------
+        first, last
+            Numbers of the first and the last step; both must have been added.
+
+        Returns
+        -------
+        Array
+            Instants in seconds, one element a step.
+        """
         if last < first:
             return np.empty(0)
         low, high = bisect_left(self._before, first) - 1, bisect_left(self._before, last)

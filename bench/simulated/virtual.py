@@ -45,11 +45,31 @@ def simulate_frame(
     sample_s: float = 1.0,
     progress: Progress = silent,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The record of the workload (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`).
+    """Serve a workload in virtual time.
 
-    `timeout_s` gives a request up so long after it was sent. `speedup` makes every step that much shorter.
-    `gaps` fills `gaps_s` and `gap_tokens`, one token a gap; without it they are null and the record stays
-    small. Samples are `sample_s` apart, from the start of the run to its end.
+    Parameters
+    ----------
+    workload
+        What is sent.
+    preset
+        Model and GPU.
+    timeout_s
+        Seconds after its send at which a request is aborted; None waits for ever.
+    scheduling
+        `"fcfs"` or `"priority"`.
+    speedup
+        Factor by which every step is shorter.
+    gaps
+        Fill `gaps_s` and `gap_tokens`, one token a gap; without it they are null and the record stays small.
+    sample_s
+        Seconds between samples of the server, from the start of the run to its end.
+    progress
+        Called with the step and the share that is done.
+
+    Returns
+    -------
+    tuple of (pl.DataFrame, pl.DataFrame)
+        The record (columns of `record.models.SCHEMA`) and the server's samples (`SERVER_SCHEMA`).
     """
     record: list[pl.DataFrame] = []
     ended: list[Request] = []
@@ -104,11 +124,27 @@ def serve(
     sample_s: float = 1.0,
     sampled: Callable[[float, EngineState], None] | None = None,
 ) -> Iterator[Request]:
-    """Send the workload to the engine; yields each request once, in the order in which they end.
+    """Send a workload to an engine in virtual time.
 
-    A request's `id` is its `request_id`; one that was given up has the end `aborted`. Its instants are the
-    engine's: who sent it sees all but its arrival the preset's `outside_ms` later. `sampled` is called every
-    `sample_s` seconds with the instant and the engine's state.
+    Parameters
+    ----------
+    workload
+        What is sent.
+    engine
+        A new engine.
+    timeout_s
+        Seconds after its send at which a request is aborted; None waits for ever.
+    sample_s
+        Seconds between calls of `sampled`.
+    sampled
+        Called with the instant and the engine's state.
+
+    Yields
+    ------
+    Request
+        Each request once, in the order in which they end. Its `id` is its `request_id`; one that was given up
+        has the end `aborted`. Its instants are the engine's: the sender sees all but its arrival the preset's
+        `outside_ms` later.
     """
     plan, outside_s = SendPlan.of(workload), engine.preset.outside_ms / 1e3
     given_up_s = None if timeout_s is None else max(timeout_s - outside_s, 0.0)

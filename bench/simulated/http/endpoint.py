@@ -52,10 +52,33 @@ def serve(
     tokenizer: Path | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is called with the base URL once the socket listens.
+    """Serve until SIGINT or SIGTERM.
 
-    Limits such as `max_num_queued_reqs` are the preset's: see `Preset.limited`. Raises BurstlensError where
-    the address cannot be had.
+    Parameters
+    ----------
+    preset
+        Model and GPU; limits such as `max_num_queued_reqs` are the preset's (see `Preset.limited`).
+    host, port
+        Address to listen on; port 0 takes a free one.
+    speedup
+        Factor by which every step is shorter.
+    scheduling
+        `"fcfs"` or `"priority"`.
+    served_model
+        Name of the model; the preset's if not given.
+    seed
+        Seed of what is drawn, such as lengths of answers.
+    tokenizer
+        A `tokenizer.json` by which text is counted; by words if not given.
+    ready
+        Called with the base URL once the socket listens.
+
+    Raises
+    ------
+    EndpointError
+        If it cannot listen on that address.
+    InputError, MissingExtraError
+        If the tokenizer cannot be used.
     """
 
     async def run() -> None:
@@ -92,7 +115,25 @@ async def endpoint(
     seed: int = 0,
     tokenizer: Path | None = None,
 ) -> AsyncIterator[str]:
-    """The server in this event loop while the block lasts; gives its base URL. Port 0 takes a free one."""
+    """Run the server in this event loop while the block lasts.
+
+    Parameters
+    ----------
+    preset, host, port, speedup, scheduling, served_model, seed, tokenizer
+        As in `serve`; the port is a free one if not given.
+
+    Yields
+    ------
+    str
+        Its base URL.
+
+    Raises
+    ------
+    EndpointError
+        If it cannot listen on that address.
+    InputError, MissingExtraError
+        If the tokenizer cannot be used.
+    """
     server = _Server(preset.faster(speedup), scheduling, served_model or preset.model, seed, tokenizer)
     runner = web.AppRunner(server.app(), handler_cancellation=True, access_log=None, shutdown_timeout=GRACE_S)
     await runner.setup()

@@ -52,12 +52,28 @@ class BucketCounts:
         self._sum = 0.0
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Count a value, so many times."""
+        """Count a value.
+
+        Parameters
+        ----------
+        value
+            The value.
+        times
+            How often it counts.
+        """
         self._counts[bisect_left(self.bounds, value)] += times
         self._sum += value * times
 
     def lines(self, name: str, labels: str) -> Iterator[str]:
-        """Its lines on the page."""
+        """Write its lines on the page.
+
+        Parameters
+        ----------
+        name
+            Name of the metric.
+        labels
+            Labels in Prometheus' text format, without braces.
+        """
         below = 0
         for bound, counted in zip((*map(float, self.bounds), "+Inf"), self._counts, strict=True):
             below += counted
@@ -78,7 +94,15 @@ class MetricsPage:
         self._finished = dict.fromkeys(FINISHED, 0)
 
     def tokens(self, gap_s: float, tokens: int) -> None:
-        """So many tokens came a gap after the request's last ones: the gap is spread over them."""
+        """Count tokens of a request; the gap before them is spread over them.
+
+        Parameters
+        ----------
+        gap_s
+            Seconds since the request's last tokens.
+        tokens
+            How many came.
+        """
         self._histograms["inter_token_latency_seconds"].observe(gap_s / tokens, tokens)
 
     def first_token(self, after_s: float) -> None:
@@ -86,7 +110,17 @@ class MetricsPage:
         self._histograms["time_to_first_token_seconds"].observe(after_s)
 
     def ended(self, request: Request, reason: str, max_tokens: int) -> None:
-        """A request that was admitted is over; the reason is one of `FINISHED`."""
+        """Count the end of a request that was admitted.
+
+        Parameters
+        ----------
+        request
+            The request.
+        reason
+            One of `FINISHED`.
+        max_tokens
+            `max_tokens` of the request.
+        """
         self._finished[reason] += 1
         if request.admitted_s is None or request.first_token_s is None or request.ended_s is None:
             return

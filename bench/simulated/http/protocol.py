@@ -289,12 +289,28 @@ class AnswerWriter:
         self._model, self._fingerprint = model, f"simulated-{preset}"
 
     def complete(self, tokens: int, finish: str) -> dict[str, Any]:
-        """The body of an answer that is not streamed."""
+        """Build the body of an answer that is not streamed.
+
+        Parameters
+        ----------
+        tokens
+            Length of the answer.
+        finish
+            The finish reason.
+        """
         payload = self._payload(0, tokens, finish, first=True, usage=True)
         return dict(msgspec.to_builtins(payload))
 
     def chunk(self, before: int, tokens: int, finish: str | None) -> bytes:
-        """The event that carries tokens from `before` up to `tokens`; a chat's first opens with the role."""
+        """Build the event of a part of an answer; a chat's first one opens with the role.
+
+        Parameters
+        ----------
+        before, tokens
+            Tokens of the answer before this part, and with it.
+        finish
+            The finish reason, None before the end.
+        """
         request = self._request
         usage = request.continuous_usage
         event = _event(self._payload(before, tokens, finish, first=before == 0, usage=usage))

@@ -42,7 +42,17 @@ class Pace:
         self._ids = 0
 
     def submit(self, prompt_tokens: int, response_tokens: int, priority: int, streamed: bool) -> Live:
-        """A request that arrives now; it may be over at once, see `BatchingEngine.submit`."""
+        """Submit a request that arrives now; it may end at once, see `BatchingEngine.submit`.
+
+        Parameters
+        ----------
+        prompt_tokens, response_tokens
+            Lengths of prompt and answer.
+        priority
+            Smaller is sooner, under priority scheduling.
+        streamed
+            Whether its answer is streamed.
+        """
         now = self._advance()
         self._ids += 1
         request = self._engine.submit(now, self._ids, prompt_tokens, response_tokens, priority)
@@ -53,7 +63,15 @@ class Pace:
         return live
 
     def abort(self, live: Live, max_tokens: int) -> None:
-        """Give a request up now, unless it has ended."""
+        """Abort a request now, unless it has ended.
+
+        Parameters
+        ----------
+        live
+            What `submit` returned.
+        max_tokens
+            `max_tokens` of the request, for the metrics.
+        """
         now = self._advance()
         request = live.request
         if request.end is None:
