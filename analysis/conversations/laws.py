@@ -193,7 +193,20 @@ def interval_laws(step_s: float) -> tuple[Family, ...]:
 
 
 def coarse_histogram(values: Array, step_s: float) -> Histogram:
-    """A histogram with values above 100 steps rounded to 1 %, so that it stays small."""
+    """Count values on a clock, those above 100 steps rounded to 1 %, so that the histogram stays small.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        In seconds; negative ones count as 0.
+    step_s : float
+        Step of the clock in seconds.
+
+    Returns
+    -------
+    Histogram
+        In seconds.
+    """
     seconds = np.maximum(np.asarray(values, dtype=float), 0.0)
     far = seconds > 100 * step_s
     rounded = np.round(seconds / step_s)

@@ -137,7 +137,22 @@ class Conversations(TracePart):
         }
 
     def measure(self, selection: str, measure: str) -> Interval:
-        """One value of `turns_summary`; KeyError when it was not measured."""
+        """Look up one value of `turns_summary`.
+
+        Parameters
+        ----------
+        selection, measure : str
+            As the table's columns name them.
+
+        Returns
+        -------
+        Interval
+
+        Raises
+        ------
+        KeyError
+            When it was not measured.
+        """
         of = self.turns_summary.filter(pl.col("selection") == selection, pl.col("measure") == measure)
         if of.is_empty():
             raise KeyError(f"no {measure!r} of {selection!r}")

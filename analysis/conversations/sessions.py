@@ -62,7 +62,17 @@ class Sessions:
 
     @classmethod
     def of(cls, rows: pl.DataFrame, step_s: float, edges: list[tuple[float, float]]) -> Sessions:
-        """From `session_number`, `tick`, `elapsed_s` in any order."""
+        """Build sessions from requests.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            With `session_number`, `tick` and `elapsed_s`, in any order.
+        step_s : float
+            Length of a tick in seconds.
+        edges : list of (float, float)
+            First and last second of each range of time that the record covers.
+        """
         ordered = rows.sort("session_number", "tick", "elapsed_s")
         number = ordered["session_number"].to_numpy()
         tick = ordered["tick"].to_numpy().astype(np.int64)
@@ -117,7 +127,20 @@ def _near_edge(first_s: Array, last_s: Array, edges: list[tuple[float, float]], 
 
 
 def mean_over(sessions: Sessions, values: Array, known: Mask | None = None) -> Interval:
-    """Mean of non-negative values over intervals, with the error that sessions drawn anew would give it."""
+    """Estimate the mean of non-negative values over intervals, with sessions as clusters.
+
+    Parameters
+    ----------
+    sessions : Sessions
+    values : array, shape (intervals,)
+    known : mask, shape (intervals,), optional
+        Intervals that count; all by default.
+
+    Returns
+    -------
+    Interval
+        Its ends show what sessions drawn anew would change; NaN for fewer than two sessions.
+    """
     mean, error, clusters = _cluster_mean(sessions, values, known)
     if clusters < 2:
         return Interval(mean, float("nan"), float("nan"))
@@ -126,9 +149,21 @@ def mean_over(sessions: Sessions, values: Array, known: Mask | None = None) -> I
 
 
 def share_over(sessions: Sessions, hits: Mask, known: Mask | None = None) -> Interval:
-    """Share of intervals, by Wilson's formula at the number of independent intervals that errors amount to.
+    """Estimate a share of intervals, with sessions as clusters.
 
-    That number lies between the sessions' and the intervals'; it is the sessions' where all agree.
+    Wilson's formula at the number of independent intervals that errors amount to. That number lies between
+    the sessions' and the intervals'; it is the sessions' where all agree.
+
+    Parameters
+    ----------
+    sessions : Sessions
+    hits : mask, shape (intervals,)
+    known : mask, shape (intervals,), optional
+        Intervals that count; all by default.
+
+    Returns
+    -------
+    Interval
     """
     share, error, clusters = _cluster_mean(sessions, hits.astype(float), known)
     n = len(hits) if known is None else int(known.sum())
@@ -138,7 +173,20 @@ def share_over(sessions: Sessions, hits: Mask, known: Mask | None = None) -> Int
 
 
 def quantile_over(sessions: Sessions, values: Array, probability: float) -> Interval:
-    """Lower quantile of values over intervals with Woodruff's interval; NaN where an end lies outside."""
+    """Estimate a lower quantile of values over intervals, with Woodruff's interval and sessions as clusters.
+
+    Parameters
+    ----------
+    sessions : Sessions
+    values : array, shape (intervals,)
+        NaN where unknown; at least one is known.
+    probability : float
+
+    Returns
+    -------
+    Interval
+        In the unit of `values`; an end at or beyond the largest value is NaN, since nothing bounds the tail.
+    """
     known = np.isfinite(values)
     ordered = np.sort(values[known])
     n = len(ordered)
@@ -196,12 +244,25 @@ def mean_of(values: Array) -> Interval:
 
 
 def relation(turns: Integers, values: Array) -> Interval:
-    """Correlation of one value a session with the rank of its turns, errors robust to unequal spread.
+    """Correlate one value a session with the rank of its turns, with errors robust to unequal spread.
 
     Where the value is a mean over the session's intervals and intervals do not depend on turns, this is zero
     in expectation. Spearman's coefficient is not: a share of one interval is 0 or 1, of many in between, and
     a mean of few skewed intervals ranks lower than a mean of many. With ranks as values it is Spearman's.
-    Errors are White's (Econometrica 48, 1980).
+
+    Parameters
+    ----------
+    turns : array of int, shape (sessions,)
+    values : array, shape (sessions,)
+
+    Returns
+    -------
+    Interval
+        From −1 to 1; NaN for fewer than 4 sessions or if either side is constant.
+
+    References
+    ----------
+    White, Econometrica 48 (1980).
     """
     unknown = Interval(float("nan"), float("nan"), float("nan"))
     if len(turns) < 4:

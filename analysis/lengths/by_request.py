@@ -49,7 +49,19 @@ PROBABILITIES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.9
 
 
 def first_tokens(cell: Integers | Array, cells_per_e: float) -> Integers:
-    """The smallest token count in each cell of equal width in log tokens."""
+    """Find the smallest token count in each cell of equal width in log tokens.
+
+    Parameters
+    ----------
+    cell : array of any shape
+        Indices of cells.
+    cells_per_e : float
+        Cells to a factor of e.
+
+    Returns
+    -------
+    array of int, the shape of `cell`
+    """
     cells: Integers = np.ceil(np.exp(np.asarray(cell) / cells_per_e) - 1e-9).astype(np.int64)
     return cells
 
@@ -274,11 +286,22 @@ class Joint:
 
 
 def relate(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None:
-    """Rank correlation and copulas from counts in fine cells and, per block of time, in coarser ones.
+    """Estimate the rank correlation and copulas of request and response tokens.
 
-    The copulas are compared on the cells of the request bins, on both sides.
+    Compares the copulas on the cells of the request bins, on both sides.
 
-    None where either side has one value, or one bin of values, only.
+    Parameters
+    ----------
+    fine : array, shape (rows, columns)
+        Requests by fine cell of request and response tokens.
+    blocks : array, shape (n_blocks, rows, columns)
+        The same per block of time, in coarser cells.
+    rng : Generator
+
+    Returns
+    -------
+    Joint or None
+        None if either side has one value, or one bin of values, only.
     """
     value = float(spearman(fine))
     coarse = _merged(_merged(fine, CELLS_MERGED).T, CELLS_MERGED).T

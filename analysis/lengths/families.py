@@ -308,7 +308,18 @@ class LogNormals:
         return self._pack(weight[order], mu[order], sigma[order])
 
     def density(self, theta: Array, log_tokens: Array) -> Array:
-        """Density of log tokens, without the bound: where its modes are."""
+        """Compute the density of log tokens without the bound, to find its modes.
+
+        Parameters
+        ----------
+        theta : array, shape (p,)
+            On the optimizer's scale.
+        log_tokens : array, shape (k,)
+
+        Returns
+        -------
+        array, shape (k,)
+        """
         weight, mu, sigma = self._unpack(theta)
         return np.asarray((weight / sigma) @ _normal((log_tokens - mu[:, None]) / sigma[:, None]))
 
@@ -354,7 +365,23 @@ TITLES = {
 
 
 def fit_lengths(family: Family, data: Histogram, coarse: Histogram | None = None) -> Fit:
-    """Fit on the coarsened histogram; likelihood and distance are those of the full one at that point."""
+    """Fit a law of token counts on a coarsened histogram.
+
+    Components of a mixture come out by increasing median.
+
+    Parameters
+    ----------
+    family : Family
+    data : Histogram
+        Of token counts from 1 to the family's maximum.
+    coarse : Histogram, optional
+        `coarsen(data)`, if the caller has it already.
+
+    Returns
+    -------
+    Fit
+        Likelihood and distance are those of the full histogram at the fitted point.
+    """
     coarse = coarsen(data) if coarse is None else coarse
     found = fit(family, coarse)
     if isinstance(family, LogNormals) and (sorted_theta := family.ordered(found.theta)) is not None:
@@ -364,7 +391,27 @@ def fit_lengths(family: Family, data: Histogram, coarse: Histogram | None = None
 
 
 def masses(name: str, parameters: dict[str, float], maximum: int) -> Array:
-    """Probability of each token count 1..maximum under a law given by name and parameters."""
+    """Compute the probability of each token count under a law given by name and parameters.
+
+    Parameters
+    ----------
+    name : str
+        A key of `BUILDERS`.
+    parameters : dict
+        Natural parameters by name, as `Fit.parameters` names them.
+    maximum : int
+        Largest token count.
+
+    Returns
+    -------
+    array, shape (maximum,)
+        Of 1, 2, … `maximum` tokens, summing to 1.
+
+    Raises
+    ------
+    KeyError
+        For an unknown law.
+    """
     if name not in BUILDERS:
         raise KeyError(f"no length law {name!r}; there are: {', '.join(BUILDERS)}")
     family = BUILDERS[name](maximum)
@@ -412,11 +459,21 @@ def _normal(z: Array) -> Array:
 
 
 def at_bound(found: Fit, maximum: int) -> set[str]:
-    """Parameters that ran to the end of their range, or carry no information because another one did.
+    """Find parameters that ran to the end of their range, or carry no information because another one did.
 
-    A Zipf–Mandelbrot with its offset at a bound is an exponential law: only the ratio of both is
-    determined. A log-normal with its sigma at a bound stands on a single token count. Their intervals mean
-    nothing.
+    A Zipf–Mandelbrot with its offset at a bound is an exponential law: the data determine only the ratio of
+    both. A log-normal with its sigma at a bound stands on a single token count. Their intervals mean nothing.
+
+    Parameters
+    ----------
+    found : Fit
+    maximum : int
+        Largest token count of the law.
+
+    Returns
+    -------
+    set of str
+        Names of parameters.
     """
     low, high = _range(maximum)
     reached = set()

@@ -34,12 +34,35 @@ class Marginal:
 
     @classmethod
     def of_law(cls, name: str, parameters: Mapping[str, float], maximum: int) -> Marginal:
-        """The law of that name in `families.BUILDERS` on 1..maximum; KeyError for an unknown one."""
+        """Tabulate a law on 1..maximum.
+
+        Parameters
+        ----------
+        name : str
+            A key of `families.BUILDERS`.
+        parameters : mapping
+            Natural parameters by name.
+        maximum : int
+            Largest token count.
+
+        Raises
+        ------
+        KeyError
+            For an unknown law.
+        """
         return cls(np.arange(1, maximum + 1), np.cumsum(masses(name, dict(parameters), maximum)))
 
     @classmethod
     def of_counts(cls, values: Array, counts: Array) -> Marginal:
-        """What was seen, and nothing else."""
+        """Tabulate the observed token counts, without smoothing.
+
+        Parameters
+        ----------
+        values : array, shape (k,)
+            Distinct token counts, increasing.
+        counts : array, shape (k,)
+            Requests with each.
+        """
         return cls(values.astype(np.int64), np.cumsum(counts) / np.sum(counts))
 
     def quantile(self, share: Array) -> Integers:
@@ -59,7 +82,20 @@ class JointModel:
 
 
 def sample_lengths(model: JointModel, n: int, rng: np.random.Generator) -> Integers:
-    """Draw `n` pairs of request and response tokens, shape (n, 2)."""
+    """Draw pairs of request and response tokens.
+
+    Parameters
+    ----------
+    model : JointModel
+    n : int
+        How many pairs.
+    rng : Generator
+
+    Returns
+    -------
+    array of int, shape (n, 2)
+        Request tokens, response tokens.
+    """
     if model.grid is None:
         z = rng.standard_normal((n, 2))
         z[:, 1] = model.correlation * z[:, 0] + np.sqrt(1 - model.correlation**2) * z[:, 1]
@@ -73,9 +109,16 @@ def sample_lengths(model: JointModel, n: int, rng: np.random.Generator) -> Integ
 
 
 def spearman(counts: Array) -> Array:
-    """Spearman's rank correlation of tables of counts (…, rows, columns), ties at their middle rank.
+    """Compute Spearman's rank correlation of tables of counts, ties at their middle rank.
 
-    NaN where a side has one value only.
+    Parameters
+    ----------
+    counts : array, shape (..., rows, columns)
+
+    Returns
+    -------
+    array, shape (...)
+        NaN where a side has one value only.
     """
     n = counts.sum(axis=(-2, -1), keepdims=True)
     share = counts / n
@@ -89,11 +132,29 @@ def spearman(counts: Array) -> Array:
 
 
 def spearman_interval(value: float, blocks: Array, rng: np.random.Generator, draws: int = 200) -> Interval:
-    """A rank correlation with an interval that allows for requests of one block of time being alike.
+    """Put an interval around a rank correlation that allows for requests of one block of time being alike.
 
-    `blocks` has shape (blocks, rows, columns): counts per block in cells, coarse ones suffice. Blocks
-    are drawn with replacement; their spread on Fisher's z scale, but never less than that of independent
-    requests (Bonett and Wright, 2000), makes a symmetric interval there.
+    Blocks are drawn with replacement. Their spread on Fisher's z scale, but never less than that of
+    independent requests, gives an interval that is symmetric on that scale.
+
+    Parameters
+    ----------
+    value : float
+        The rank correlation.
+    blocks : array, shape (n_blocks, rows, columns)
+        Counts of requests per block, in cells; coarse ones suffice.
+    rng : Generator
+    draws : int
+        Resamples.
+
+    Returns
+    -------
+    Interval
+        Ends are NaN for fewer than 10 requests or an undefined value.
+
+    References
+    ----------
+    Bonett and Wright (2000).
     """
     n = float(blocks.sum())
     if not np.isfinite(value) or n < 10:
@@ -112,11 +173,27 @@ def spearman_interval(value: float, blocks: Array, rng: np.random.Generator, dra
 
 
 def gaussian_correlation(counts: Array, rank_correlation: Interval) -> Interval:
-    """Correlation of the Gaussian copula that has this Spearman correlation on a table's own ties.
+    """Find the Gaussian copula that has a given Spearman correlation on a table's own ties.
 
     Without ties Spearman = (6/π)·asin(r/2); with them the covariance of mid-ranks is the sum over the
     table's inner borders of (C(u, v) − u·v) times the steps of both mid-ranks (Hoeffding), and
-    dC/dr is the bivariate normal density (Plackett, 1954), here integrated over t = asin(r).
+    dC/dr is the bivariate normal density (Plackett), here integrated over t = asin(r).
+
+    Parameters
+    ----------
+    counts : array, shape (rows, columns)
+        Requests by cell.
+    rank_correlation : Interval
+        Spearman's correlation with its ends.
+
+    Returns
+    -------
+    Interval
+        NaN if a side has one value only.
+
+    References
+    ----------
+    Plackett (1954).
     """
     rows, columns = _shares(counts)
     u, v = np.cumsum(rows)[:-1], np.cumsum(columns)[:-1]
@@ -143,7 +220,19 @@ def _integrals(values: Array, step: float) -> Array:
 
 
 def gaussian_cells(counts: Array, correlation: float) -> Array:
-    """Probabilities of a table's cells under its own margins and a Gaussian copula."""
+    """Compute the probabilities of a table's cells under its own margins and a Gaussian copula.
+
+    Parameters
+    ----------
+    counts : array, shape (rows, columns)
+        Requests by cell; only the margins matter.
+    correlation : float
+        Of the copula.
+
+    Returns
+    -------
+    array, shape (rows, columns)
+    """
     rows, columns = _shares(counts)
     u, v = np.cumsum(rows)[:-1], np.cumsum(columns)[:-1]
     copula = np.outer(np.append(u, 1.0), np.append(v, 1.0))
@@ -157,7 +246,19 @@ def gaussian_cells(counts: Array, correlation: float) -> Array:
 
 
 def rank_grid(counts: Array, k: int) -> Array:
-    """Shares of requests by cell of k × k equal rank shares, ties spread evenly; shape (k, k)."""
+    """Compute the shares of requests by cell of k × k equal rank shares, ties spread evenly.
+
+    Parameters
+    ----------
+    counts : array, shape (rows, columns)
+        Requests by cell.
+    k : int
+        Cells to a side.
+
+    Returns
+    -------
+    array, shape (k, k)
+    """
     rows, columns = _shares(counts)
     with np.errstate(invalid="ignore"):
         left = np.nan_to_num(_overlap(rows, k) / rows)
@@ -166,7 +267,20 @@ def rank_grid(counts: Array, k: int) -> Array:
 
 
 def best_grid(fine: Array, coarse: Array) -> tuple[Array, float]:
-    """The rank grid of a fine table whose cells describe the coarse one best, and its BIC there."""
+    """Choose the rank grid of a fine table whose cells describe a coarse table best.
+
+    Compares the sizes in `GRIDS` with at least 25 requests a cell on average, and always the smallest.
+
+    Parameters
+    ----------
+    fine, coarse : array, shape (rows, columns)
+        Counts of requests; the grid comes from the fine cells, the BIC from the coarse ones.
+
+    Returns
+    -------
+    grid : array, shape (k, k)
+    bic : float
+    """
     sizes = [k for k in GRIDS if k == GRIDS[-1] or 25 * k * k <= coarse.sum()]
     grids = [rank_grid(fine, sizes[0])]
     for k in sizes[1:]:
@@ -177,24 +291,69 @@ def best_grid(fine: Array, coarse: Array) -> tuple[Array, float]:
 
 
 def grid_cells(counts: Array, grid: Array) -> Array:
-    """Probabilities of a table's cells under its own margins and a rank grid."""
+    """Compute the probabilities of a table's cells under its own margins and a rank grid.
+
+    Parameters
+    ----------
+    counts : array, shape (rows, columns)
+        Requests by cell; only the margins matter.
+    grid : array, shape (k, k)
+        As `rank_grid` returns it.
+
+    Returns
+    -------
+    array, shape (rows, columns)
+    """
     rows, columns = _shares(counts)
     k = len(grid)
     return np.asarray((k * _overlap(rows, k)).T @ grid @ (k * _overlap(columns, k)))
 
 
 def total_variation(first: Array, second: Array) -> float:
-    """Total variation distance of two tables of probabilities: the share that would have to move."""
+    """Compute the total variation distance of two tables: the share that would have to move.
+
+    Parameters
+    ----------
+    first, second : array, one shape
+        Probabilities.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
     return float(np.abs(first - second).sum() / 2)
 
 
 def expected_variation(probability: Array, n: float) -> float:
-    """Total variation that a sample of `n` has from its own law, on average (normal approximation)."""
+    """Compute the total variation that a sample has from its own law, on average (normal approximation).
+
+    Parameters
+    ----------
+    probability : array of any shape
+    n : float
+        Size of the sample.
+
+    Returns
+    -------
+    float
+    """
     return float(np.sqrt(2 * probability * (1 - probability) / (np.pi * n)).sum() / 2)
 
 
 def information(counts: Array, probability: Array, parameters: int) -> float:
-    """Schwarz's criterion of a table of counts under cell probabilities, p log n − 2 log L."""
+    """Compute Schwarz's criterion (BIC) of a table under cell probabilities, p log n − 2 log L.
+
+    Parameters
+    ----------
+    counts, probability : array, one shape
+    parameters : int
+        Free parameters p.
+
+    Returns
+    -------
+    float
+    """
     seen = counts > 0
     value = float(counts[seen] @ np.log(np.maximum(probability[seen], 1e-300)))
     return float(parameters * np.log(counts.sum()) - 2 * value)

@@ -57,7 +57,23 @@ class Modality:
 
 
 def modality(data: Histogram, mixtures: Sequence[Fit], maximum: int, seed: Sequence[int]) -> list[Modality]:
-    """Test log tokens and tokens for several modes; `mixtures` are fits of 1, 2, … log-normals, in order."""
+    """Test log tokens and tokens for several modes, by the dip and by mixtures.
+
+    Parameters
+    ----------
+    data : Histogram
+        Of token counts.
+    mixtures : sequence of Fit
+        Fits of 1, 2, … log-normals, in order.
+    maximum : int
+        Largest token count of the laws.
+    seed : sequence of int
+
+    Returns
+    -------
+    list of Modality
+        For log tokens, then for tokens.
+    """
     tokens = dequantised(data, np.random.default_rng(list(seed)))
     best = int(np.argmin([fit.bic for fit in mixtures]))
     law, theta = LogNormals(maximum, best + 1), mixtures[best].theta
@@ -86,7 +102,19 @@ def modality(data: Histogram, mixtures: Sequence[Fit], maximum: int, seed: Seque
 
 
 def dequantised(data: Histogram, rng: np.random.Generator) -> Array:
-    """At most `TESTED` observations, each moved evenly within ±½ token, which undoes the rounding."""
+    """Undo the rounding of token counts: move each evenly within ±½ token.
+
+    Parameters
+    ----------
+    data : Histogram
+        Of token counts.
+    rng : Generator
+
+    Returns
+    -------
+    array, shape (n,)
+        At most `TESTED` observations, drawn without replacement if there are more.
+    """
     counts = data.counts.astype(np.int64)
     if data.n > TESTED:
         counts = rng.multivariate_hypergeometric(counts, TESTED, method="marginals")

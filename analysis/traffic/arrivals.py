@@ -353,7 +353,19 @@ def _missing(trace: Trace, windows: Windows, spreads: list[_Row], batched: list[
 
 
 def shape_sentence(row: _Row, window_s: float) -> str:
-    """A row of `Arrivals.spread` for shapes in words: the median, and how far it varies beyond chance."""
+    """Say how far the shape varies between windows beyond chance, and the median shape.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of `Arrivals.spread` for shapes.
+    window_s : float
+        Length of the windows in seconds.
+
+    Returns
+    -------
+    str
+    """
     if row["excess_log_sd_low"] > 0:
         factors = np.exp([row["excess_log_sd"], row["excess_log_sd_low"], row["excess_log_sd_high"]])
         change = "burstiness changes over time: the shape varies beyond chance by a factor of "

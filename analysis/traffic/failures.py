@@ -313,11 +313,28 @@ def _load_bins(load: Array, n: Array) -> Iterator[tuple[float, float, Mask]]:
 
 
 def odds_per_doubling(load: Array, n: Array, failed: Array, day: NDArray[np.intp]) -> Interval:
-    """Factor of the odds of failing per doubling of load: logistic regression on log2 of load.
+    """Estimate the factor of the odds of failing per doubling of load.
 
-    Grouped rows of shape (k,). The error takes days as clusters (Liang and Zeger, Biometrika 73, 1986). NaN
-    where nothing or everything failed or the load never changes; NaN ends with fewer than `FEWEST_DAYS` days
-    or `FEWEST_FAILURES` failures.
+    Logistic regression on log2 of load, with days as clusters for the error.
+
+    Parameters
+    ----------
+    load : array, shape (k,)
+        Above zero, one a group of requests.
+    n, failed : array, shape (k,)
+        Requests of the group, and failed ones among them.
+    day : array of int, shape (k,)
+        Index of the day, from 0.
+
+    Returns
+    -------
+    Interval
+        NaN if nothing or everything failed or the load never changes; NaN ends with fewer than `FEWEST_DAYS`
+        days or `FEWEST_FAILURES` failures.
+
+    References
+    ----------
+    Liang and Zeger, Biometrika 73 (1986).
     """
     unknown = Interval(float("nan"), float("nan"), float("nan"))
     x = np.log2(load)

@@ -119,7 +119,20 @@ class Hours:
         return max((s.stop - s.start for s in self.segments()), default=0)
 
     def named(self, rows: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
-        """Put the selections' names before the columns of `schema`."""
+        """Put the selections' names before other columns.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            With `selection_id`; may be empty.
+        schema : mapping
+            Columns of the result and their types.
+
+        Returns
+        -------
+        DataFrame
+            With the columns of `schema`, in their order.
+        """
         if rows.is_empty():
             return pl.DataFrame(schema=schema)
         named = self.names.join(rows, on="selection_id", maintain_order="left_right")
@@ -127,7 +140,19 @@ class Hours:
 
 
 def calendar_of(hours: Hours, day0: date | None) -> pl.DataFrame:
-    """Requests per selection and day."""
+    """Count requests per selection and day.
+
+    Parameters
+    ----------
+    hours : Hours
+    day0 : date, optional
+        Date of day 0; without it dates, weeks and weekdays are null.
+
+    Returns
+    -------
+    DataFrame
+        One row a selection and day; `whole` is true if all 24 hours were observed.
+    """
     days = (
         hours.frame()
         .with_columns(day=pl.col("hour") // DAY_H)
@@ -148,7 +173,19 @@ def calendar_of(hours: Hours, day0: date | None) -> pl.DataFrame:
 
 
 def profile_of(hours: Hours, day0: date | None) -> pl.DataFrame:
-    """Box plots by hour of the day, over all days, and by kind of day where weekdays are known."""
+    """Compute box plots of hourly requests by hour of the day.
+
+    Parameters
+    ----------
+    hours : Hours
+    day0 : date, optional
+        Date of day 0; with it also by kind of day (weekdays, weekend).
+
+    Returns
+    -------
+    DataFrame
+        One row a selection, kind of day and hour of the day, from observed hours only.
+    """
     observed = (
         hours.frame()
         .filter(pl.col("whole"))
@@ -163,7 +200,23 @@ def profile_of(hours: Hours, day0: date | None) -> pl.DataFrame:
 
 
 def weekday_ratios(hours: Hours, calendar: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Mean weekday over mean weekend day, by resampling ISO weeks, or days where weeks are few."""
+    """Compare the mean weekday with the mean weekend day, in requests.
+
+    The interval comes from resampling ISO weeks, or days if there are fewer than `WEEKS_TO_RESAMPLE` weeks
+    with both kinds of day.
+
+    Parameters
+    ----------
+    hours : Hours
+    calendar : DataFrame
+        What `calendar_of` returned; only whole days with a known weekday count.
+    rng : Generator
+
+    Returns
+    -------
+    DataFrame
+        One row a selection that has both kinds of day; empty without any.
+    """
     days = calendar.filter(pl.col("whole"), pl.col("weekday").is_not_null())
     rows = []
     for selection_id, of in days.group_by("selection_id", maintain_order=True):
@@ -210,7 +263,19 @@ def _ratio(sums: Array) -> Array:
 
 
 def keyed(rows: list[dict[str, object]], hours: Hours) -> pl.DataFrame:
-    """Rows as a frame keyed as the selections are."""
+    """Make a frame of rows that names selections with the type of the selections' own ids.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Each with `selection_id`.
+    hours : Hours
+
+    Returns
+    -------
+    DataFrame
+        Without columns if there are no rows.
+    """
     if not rows:
         return pl.DataFrame()
     return pl.DataFrame(rows).with_columns(pl.col("selection_id").cast(hours.names.schema["selection_id"]))

@@ -75,7 +75,22 @@ class WindowFits:
 
 
 def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) -> WindowFits:
-    """Fit all windows of a selection at once, by themselves and after their common prior."""
+    """Fit all windows of a selection at once, each by itself and after their common prior.
+
+    Parameters
+    ----------
+    gaps : SelectionGaps
+        Sums of the gaps of each window.
+    tick_s : float
+        Length of a tick in seconds.
+    rng : Generator
+        For the redraws that give goodness of fit and errors.
+
+    Returns
+    -------
+    WindowFits
+        NaN in windows that have too few requests for a fit.
+    """
     sums = gaps.own.sums
     pooled = gaps.full.sums.pooled()
     n_windows = len(sums.n)

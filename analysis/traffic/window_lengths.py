@@ -66,7 +66,19 @@ class Sequences(Part):
         return out
 
     def sentence(self, window_s: float, selection: str) -> str:
-        """How far the shape of one sequence varies beyond chance, if there are enough windows to say."""
+        """Say how far the shape of one sequence varies beyond chance, or that it has too few windows.
+
+        Parameters
+        ----------
+        window_s : float
+            Length of its windows in seconds.
+        selection : str
+            Name of the selection.
+
+        Returns
+        -------
+        str
+        """
         rows = self.spread.filter(
             (pl.col("window_s") == window_s)
             & (pl.col("selection") == selection)
@@ -88,7 +100,22 @@ class Sequences(Part):
 def describe_sequences(
     trace: Trace, arrivals: Arrivals, lengths_s: Sequence[float] = LENGTHS_S, seed: int = 0
 ) -> Sequences:
-    """Fit windows of each length in seconds; those of `arrivals` are taken as they are."""
+    """Fit windows of several lengths.
+
+    Parameters
+    ----------
+    trace : Trace
+    arrivals : Arrivals
+        Its windows are reused, not fitted again.
+    lengths_s : sequence of float
+        Lengths of windows in seconds.
+    seed : int
+
+    Returns
+    -------
+    Sequences
+        For each of `lengths_s` and the length of `arrivals`.
+    """
     frames: dict[str, list[pl.DataFrame]] = {"windows": [], "spread": []}
     for window_s in sorted({*lengths_s, arrivals.window_s}):
         one = arrivals
