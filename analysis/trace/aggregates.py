@@ -41,13 +41,39 @@ def named_members(trace: Trace) -> pl.DataFrame:
 
 
 def ticks_in(trace: Trace, span_s: float) -> float:
-    """How many ticks of the stamps' clock a span is; whole wherever the clock is finer than the span."""
+    """Convert a span into ticks of the stamps' clock.
+
+    Parameters
+    ----------
+    trace : Trace
+    span_s : float
+        In seconds.
+
+    Returns
+    -------
+    float
+        A whole number unless the span is shorter than a tick.
+    """
     ticks = span_s / trace.info.resolution_s
     return float(round(ticks)) if ticks >= 1 else ticks
 
 
 def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Roll counts per `stream_id` and `by` up to the selections; the other columns are summed."""
+    """Sum counts per stream up to the selections.
+
+    Parameters
+    ----------
+    trace : Trace
+    counts : DataFrame
+        With `stream_id`, the columns `by`, and columns to sum.
+    by : sequence of str
+        Columns that stay apart.
+
+    Returns
+    -------
+    DataFrame
+        `selection_id`, `by`, then the summed columns.
+    """
     members = trace.engine.table("members")
     values = [c for c in counts.columns if c != "stream_id" and c not in by]
     kind = members.schema["selection_id"]
@@ -61,11 +87,22 @@ def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl
 
 
 def boxes(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
-    """Box plot statistics of `value` in each group of `by`, quartiles by linear interpolation.
+    """Compute box plot statistics of a column in each group, quartiles by linear interpolation.
 
-    Columns: `by`, `values` (how many there are), `mean`, `low` and `high` (whiskers: the outermost values
-    within `WHISKER_IQR` interquartile ranges of the box), `q1`, `median`, `q3`, `outliers` (how many lie
-    beyond the whiskers).
+    Parameters
+    ----------
+    rows : DataFrame
+    by : sequence of str
+        Columns that name the groups.
+    value : str
+        The column to describe.
+
+    Returns
+    -------
+    DataFrame
+        `by`, `values` (how many there are), `mean`, `low` and `high` (whiskers: the outermost values within
+        `WHISKER_IQR` interquartile ranges of the box), `q1`, `median`, `q3`, `outliers` (how many lie beyond
+        the whiskers).
     """
     x = pl.col(value).cast(pl.Float64)
     fenced = (
@@ -92,9 +129,18 @@ def boxes(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
 
 
 def resampled_sums(rng: np.random.Generator, blocks: Array, draws: int) -> Array:
-    """Sums over blocks drawn with replacement, as many as there are.
+    """Sum over blocks drawn with replacement, as many as there are.
 
-    Blocks of shape (..., blocks, columns) give (..., draws, columns), the same draws for all that lead.
+    Parameters
+    ----------
+    rng : Generator
+    blocks : array, shape (..., blocks, columns)
+    draws : int
+
+    Returns
+    -------
+    array, shape (..., draws, columns)
+        The leading axes share the same draws.
     """
     n = blocks.shape[-2]
     drawn = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
@@ -103,7 +149,19 @@ def resampled_sums(rng: np.random.Generator, blocks: Array, draws: int) -> Array
 
 
 def spread_of(value: float, resampled: Array) -> Interval:
-    """A value with the percentile interval of its resampled copies, undefined copies left out."""
+    """Put the percentile interval of resampled copies around a value.
+
+    Parameters
+    ----------
+    value : float
+    resampled : array, shape (draws,)
+        Copies that are not finite do not count.
+
+    Returns
+    -------
+    Interval
+        NaN ends for fewer than two finite copies.
+    """
     known = resampled[np.isfinite(resampled)]
     if len(known) < 2:
         return Interval(value, float("nan"), float("nan"))
@@ -118,10 +176,32 @@ def spoken(sentence: str) -> str:
 
 
 def flat(name: str, interval: Interval) -> dict[str, Any]:
-    """An interval as three columns."""
+    """Write an interval as three columns, the inverse of `interval_of`.
+
+    Parameters
+    ----------
+    name : str
+        Of the value's column; its ends get `_low` and `_high`.
+    interval : Interval
+
+    Returns
+    -------
+    dict
+    """
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def interval_of(row: dict[str, Any], name: str) -> Interval:
-    """Back from three columns."""
+    """Read an interval from the three columns that `flat` writes.
+
+    Parameters
+    ----------
+    row : dict
+    name : str
+        Of the value's column.
+
+    Returns
+    -------
+    Interval
+    """
     return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])

@@ -50,7 +50,20 @@ class Blocks:
     end_tick: Integers
 
     def borders(self, bins: Integers, width: float) -> NDArray[np.intp]:
-        """Where each block begins among sorted bins of that width, and where the last one ends."""
+        """Find where each block begins among sorted bins, and where the last one ends.
+
+        Parameters
+        ----------
+        bins : array of int, shape (n,)
+            Increasing, in bins from `origin_tick`.
+        width : float
+            Of a bin, in ticks.
+
+        Returns
+        -------
+        array of int, shape (blocks + 1,)
+            Indices into `bins`.
+        """
         first = np.ceil(np.arange(self.blocks + 1) * (self.block_ticks / width) - 1e-9)
         return _placed(bins, first)
 
@@ -58,7 +71,23 @@ class Blocks:
 def ask_blocks(
     engine: Engine, selections: Sequence[Selection], blocks: Blocks, widths_ticks: Sequence[float]
 ) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
-    """The same from small tables that the engine makes, one row a selection and block."""
+    """Count requests and gaps by block from small tables of the engine, one row a selection and block.
+
+    Parameters
+    ----------
+    engine : Engine
+    selections : sequence of Selection
+    blocks : Blocks
+    widths_ticks : sequence of float
+        Widths of the bins in ticks.
+
+    Yields
+    ------
+    selection : Selection
+    counts : list of BlockCounts
+        One for each width.
+    gaps : BlockGaps
+    """
     origin = {"origin_tick": blocks.origin_tick}
     answers = [
         engine.ask("block_counts", width_ticks=w, block_bins=blocks.block_ticks / w, **origin)
@@ -82,7 +111,22 @@ def ask_blocks(
 def count_blocks(
     ticks: Ticks, blocks: Blocks, widths_ticks: Sequence[float]
 ) -> tuple[list[BlockCounts], BlockGaps]:
-    """Counts of one selection in bins of each width, and its gaps, in one pass over its ticks."""
+    """Count one selection's requests and gaps by block, in one pass over its ticks.
+
+    Parameters
+    ----------
+    ticks : Ticks
+        Of the selection.
+    blocks : Blocks
+    widths_ticks : sequence of float
+        Widths of the bins in ticks, ascending.
+
+    Returns
+    -------
+    counts : list of BlockCounts
+        One for each width.
+    gaps : BlockGaps
+    """
     tick, start = ticks.tick, ticks.start
     if ticks.first != blocks.origin_tick:
         tick = tick + (ticks.first - blocks.origin_tick)

@@ -37,9 +37,25 @@ PREFIX = "prefix"
 
 
 def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None = None) -> None:
-    """Write a canonical Parquet trace, whole or not at all, sorted by arrival, identity in its metadata.
+    """Write a canonical Parquet trace, sorted by arrival, with its identity in the file's metadata.
 
-    `trace` is an opened trace, or a frame with the columns `COLUMNS` and then its `info` beside it.
+    The file appears complete or not at all.
+
+    Parameters
+    ----------
+    trace : Trace or DataFrame
+        An opened trace, or a frame with the columns `COLUMNS` and maybe `PREFIX`.
+    out : Path
+        An existing file is replaced.
+    info : TraceInfo, optional
+        Identity of the trace; a frame needs it.
+
+    Raises
+    ------
+    TypeError
+        For a frame without `info`.
+    DiskError
+        If the file cannot be written.
     """
     begun = out.with_name(f".{out.name}.part")
     try:
@@ -63,10 +79,24 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
 
 
 def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
-    """Write an opened trace as a folder, whole or not at all: Parquet files and, beside them, its identity.
+    """Write an opened trace as a folder of Parquet files, with its identity in a file of the folder.
 
-    With `by_day` they lie in folders `day=000012`, days since midnight of day 0. Files sort by name as their
-    requests by arrival. A folder that was such a trace is replaced, any other is an error.
+    The folder appears complete or not at all. Files sort by name as their requests by arrival.
+
+    Parameters
+    ----------
+    trace : Trace
+    out : Path
+        A folder that is such a trace is replaced.
+    by_day : bool
+        Put the files into folders `day=000012`, days since midnight of day 0.
+
+    Raises
+    ------
+    InputError
+        If something else than such a trace is at `out`.
+    DiskError
+        If the folder cannot be written.
     """
     begun = out.with_name(f".{out.name}.part")
     try:

@@ -16,7 +16,24 @@ EVERYTHING = 2**62
 
 
 def streams_of(trace: Trace, service: str | None = None, model: str | None = None) -> pl.DataFrame:
-    """The streams of that service and model; BurstlensError naming the ones there are."""
+    """Find the streams of a service and a model.
+
+    Parameters
+    ----------
+    trace : Trace
+    service, model : str, optional
+        All by default.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the table `streams`.
+
+    Raises
+    ------
+    UnknownSelectionError
+        If there is no such service or model; the message names the known ones.
+    """
     streams = trace.engine.table("streams")
     chosen = streams
     for column, wanted in (("service", service), ("model", model)):
@@ -40,9 +57,27 @@ def found_in(
     end_s: float | None = None,
     first: int | None = None,
 ) -> pl.DataFrame:
-    """The requests of those streams in a half-open span, in order of arrival; BurstlensError where none is.
+    """Fetch the requests of some streams in a half-open span of time, in order of arrival.
 
-    The columns are those of `queries/sql/requests/load.sql`; `start_s` and `end_s` are on the trace's clock.
+    Parameters
+    ----------
+    trace : Trace
+    streams : DataFrame
+        As `streams_of` returns them.
+    start_s, end_s : float, optional
+        Seconds on the trace's clock; the whole trace by default.
+    first : int, optional
+        At most so many requests.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `queries/sql/requests/load.sql`.
+
+    Raises
+    ------
+    InputError
+        If there is no request in that time.
     """
     found = trace.engine.ask(
         "load",
@@ -68,7 +103,30 @@ def requests_of(
     end_s: float | None = None,
     first: int | None = None,
 ) -> pl.DataFrame:
-    """The chosen requests with the columns of a trace, `trace.COLUMNS` and then `prefix`."""
+    """Fetch the chosen requests as rows of a trace, in order of arrival.
+
+    Parameters
+    ----------
+    trace : Trace
+    service, model : str, optional
+        All by default.
+    start_s, end_s : float, optional
+        Half-open span in seconds on the trace's clock.
+    first : int, optional
+        At most so many requests.
+
+    Returns
+    -------
+    DataFrame
+        With `parquet.COLUMNS` and then `prefix`.
+
+    Raises
+    ------
+    UnknownSelectionError
+        If there is no such service or model.
+    InputError
+        If there is no request in that time.
+    """
     streams = streams_of(trace, service, model)
     found = found_in(trace, streams, start_s, end_s, first)
     named = found.join(

@@ -86,7 +86,21 @@ class Trace(Displayable):
     def block_counts(
         self, blocks: Blocks, widths_ticks: Sequence[float]
     ) -> Iterator[tuple[Selection, list[BlockCounts], BlockGaps]]:
-        """Counts of every selection in bins of each width (ascending), and its gaps, by block."""
+        """Count every selection's requests and gaps by block.
+
+        Parameters
+        ----------
+        blocks : Blocks
+        widths_ticks : sequence of float
+            Widths of the bins in ticks, ascending.
+
+        Yields
+        ------
+        selection : Selection
+        counts : list of BlockCounts
+            One for each width.
+        gaps : BlockGaps
+        """
         return self.store.block_counts(self.selections, blocks, widths_ticks)
 
     @property
@@ -100,7 +114,18 @@ class Trace(Displayable):
         return float(self.segments["end_s"].max())  # type: ignore[arg-type]
 
     def selection(self, service: str | None = None, model: str | None = None) -> Selection:
-        """The selection of that service and model; KeyError naming the ones there are."""
+        """Find the selection of a service and a model.
+
+        Parameters
+        ----------
+        service, model : str, optional
+            None stands for all of them.
+
+        Raises
+        ------
+        KeyError
+            If there is no such selection; the message names the ones of this trace.
+        """
         for candidate in self.selections:
             if (candidate.service, candidate.model) == (service, model):
                 return candidate
@@ -212,13 +237,36 @@ def open_trace(
     """Read one log, or several that make one trace, and prepare the tables that questions are put to.
 
     A log is a canonical Parquet trace, a file in a known format, the folder of a run (for its records; the
-    shards of one workload are one trace together), or anything whose `columns` are mapped to those of a trace
-    (`{"arrival": "ts"}`). Bad rows are counted in the trace's identity, kept in its `rejects` and written to
-    the file `rejects` if one is named and there are any; `strict` makes the first an error. `span`
-    reads only the requests of that time, in seconds from midnight of day 0; where a trace is partitioned by
-    day, no file of another day is opened. With `cluster` Spark reads and answers, and no row of the logs
-    reaches this process; stamps that are finer than `clock_s` are put on that clock there. Every fault of the
-    input is a BurstlensError.
+    shards of one workload are one trace together), or any table with a column map.
+
+    Parameters
+    ----------
+    logs : Path or sequence of Path
+    columns : mapping, optional
+        Names of a log's columns by those of a trace: `{"arrival": "ts"}`.
+    strict : bool
+        Raise the first bad row as an error. By default bad rows are counted in the trace's identity and
+        listed in its `rejects`.
+    rejects : Path, optional
+        File for the bad rows, written if there are any.
+    span : Span
+        Read only requests of that time, in seconds from midnight of day 0. If a trace is partitioned by day,
+        no file of another day is opened.
+    cluster : Cluster, optional
+        Let Spark read and answer: no row of the logs reaches this process.
+    clock_s : float
+        With Spark, put finer stamps on a clock of this tick, in seconds.
+    progress : callable, optional
+
+    Returns
+    -------
+    Trace
+        The caller closes it.
+
+    Raises
+    ------
+    BurstlensError
+        For every fault of the input.
     """
     records = record_files([logs] if isinstance(logs, Path) else logs)
     if not records:
@@ -320,7 +368,19 @@ def _loaded(store: Store, readings: Sequence[Reading], strict: bool, clock_s: fl
 
 
 def prepare(engine: DuckDBEngine, info: TraceInfo) -> Trace:
-    """Open what the engine holds in a table `trace` with the columns `COLUMNS`, in any order of rows."""
+    """Open what an engine has in a table `trace`.
+
+    Parameters
+    ----------
+    engine : DuckDBEngine
+        Its table has the columns `COLUMNS`, with rows in any order.
+    info : TraceInfo
+        Identity of the trace, with the resolution of its clock.
+
+    Returns
+    -------
+    Trace
+    """
     return _prepared(DuckDBStore(engine), info, stamp(engine, info.resolution_s))
 
 
@@ -396,10 +456,32 @@ def ingest(
 ) -> Ingested:
     """Turn any known log into a canonical Parquet trace, with its identity in the file's metadata.
 
-    Without `out` the trace lies beside the first log, as `<its name>.parquet`. Rejected rows go to
-    `<out's stem>.rejects.csv` beside the trace, only when there are any; a file of that name from an earlier
-    run is removed otherwise, so that it never tells of another trace. With `by_day`, and from Spark, `out`
-    is a folder of Parquet files (see `write_folder`).
+    Rejected rows go to `<out's stem>.rejects.csv` in the same folder, only when there are any; otherwise a
+    file of that name from an earlier run is removed, so that it never describes another trace.
+
+    Parameters
+    ----------
+    logs : Path or sequence of Path
+    out : Path, optional
+        `<name of the first log>.parquet`, next to that log, by default.
+    columns : mapping, optional
+        Names of a log's columns by those of a trace.
+    strict : bool
+        Raise the first bad row as an error.
+    by_day : bool
+        Write a folder partitioned by day (see `write_folder`). Spark always writes a folder.
+    cluster : Cluster, optional
+        Let Spark read and write.
+    progress : callable, optional
+
+    Returns
+    -------
+    Ingested
+
+    Raises
+    ------
+    BurstlensError
+        For every fault of the input, or if `out` is one of the logs or cannot be written.
     """
     listed_logs = [logs] if isinstance(logs, Path) else list(logs)
     paths = [record.path for record in record_files(listed_logs)]
@@ -425,7 +507,19 @@ def ingest(
 
 
 def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:
-    """Open a frame with the columns `COLUMNS` as a trace; rows, clock and order are found anew."""
+    """Open a frame as a trace; rows, clock and order are found anew.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns `COLUMNS`.
+    info : TraceInfo
+        Its sources stay those of the trace.
+
+    Returns
+    -------
+    Trace
+    """
     with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
         path = Path(folder) / "trace.parquet"
         write_trace(frame, path, info)

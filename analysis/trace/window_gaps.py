@@ -82,7 +82,20 @@ class SelectionGaps:
 
 
 def cv_of(sums: GapSums, square_sum: Array) -> Array:
-    """Coefficient of variation of each window's gaps; NaN below two gaps or where all are zero."""
+    """Compute the coefficient of variation of each window's gaps.
+
+    Parameters
+    ----------
+    sums : GapSums
+        Of n_windows windows, in ticks.
+    square_sum : array, shape (n_windows,)
+        Sums of squared gaps, in square ticks.
+
+    Returns
+    -------
+    array, shape (n_windows,)
+        NaN for fewer than two gaps, or if all are zero.
+    """
     known = (sums.n >= 2) & (sums.mean > 0)
     out = np.full(len(known), np.nan)
     n, mean = sums.n[known], sums.mean[known]
@@ -91,7 +104,18 @@ def cv_of(sums: GapSums, square_sum: Array) -> Array:
 
 
 def windows_of(trace: Trace, window_s: float) -> Windows:
-    """The windows of `window_s` seconds, counted from midnight of day 0, that the trace's segments touch."""
+    """List the windows that the trace's segments touch, counted from midnight of day 0.
+
+    Parameters
+    ----------
+    trace : Trace
+    window_s : float
+        Length of a window in seconds.
+
+    Returns
+    -------
+    Windows
+    """
     resolution = trace.info.resolution_s
     ticks = window_s / resolution
     numbers, covered = [], []
@@ -114,7 +138,20 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
 
 
 def count_gaps(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
-    """One selection's requests and gaps in each of the windows, from its ticks in this process."""
+    """Count one selection's requests and gaps in each window, from its ticks in this process.
+
+    Parameters
+    ----------
+    ticks : Ticks
+        Of the selection.
+    windows : Windows
+    tick_s : float
+        Length of a tick in seconds.
+
+    Returns
+    -------
+    SelectionGaps
+    """
     border = _borders(ticks, windows, windows.window_s / tick_s)
     occupied = np.diff(border)
     requests = np.diff(ticks.start[border]).astype(float)
@@ -131,7 +168,23 @@ def count_gaps(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:
 def ask_gaps(
     engine: Engine, selections: Sequence[Selection], windows: Windows, tick_s: float
 ) -> Iterator[tuple[Selection, SelectionGaps]]:
-    """The same from small tables that the engine makes: a row per window, or per window and size of gap."""
+    """Count requests and gaps in each window from small tables of the engine.
+
+    The tables have one row a window, or one a window and size of gap.
+
+    Parameters
+    ----------
+    engine : Engine
+    selections : sequence of Selection
+    windows : Windows
+    tick_s : float
+        Length of a tick in seconds.
+
+    Yields
+    ------
+    selection : Selection
+    gaps : SelectionGaps
+    """
     ticks = windows.window_s / tick_s
     counts, summed, crossing = (
         engine.ask(name, window_ticks=ticks) for name in ("window_counts", "window_sums", "border_gaps")
