@@ -1,23 +1,48 @@
-"""The verb `report` for traces: page, figures, tables, claims and parameters in a folder.
+"""The verb `report`: the page of traces, and of every folder that another verb wrote.
 
-Not here: the pages (`burstlens.reports.pages`). A run, an experiment and a search have `.report()`.
+Not here: what is on a page (`burstlens.reports.pages`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from ..analysis.core.errors import InputError
 from .options import Log, ReadOptions, paths
 
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
     from ..reports.pages.trace import Report
 
+FolderKind = Literal["run", "experiment", "search"]
+
+FOLDER_KINDS: dict[str, FolderKind] = {
+    "experiment.json": "experiment",
+    "disaggregate.json": "search",
+    "run.json": "run",
+}
+"""Which verb wrote a folder, by the file that marks it."""
+KIND_NAMES: dict[FolderKind, str] = {
+    "run": "a run",
+    "experiment": "an experiment",
+    "search": "a search of the prefill:decode ratio",
+}
+TRACE_OPTIONS = (
+    "window_s", "seed", "columns", "strict", "forecast", "disaggregate", "engine", "master", "conf",
+    "start_s", "end_s",
+)  # fmt: skip
+"""Options that the page of a folder does not take."""
+MERGED_FOLDER = "whole"
+"""Name of the folder for the run of all shards, next to theirs, without `out`."""
+
 
 def report(
-    logs: Sequence[Log | Sequence[Log]] = (),
+    logs: Log | Sequence[Log | Sequence[Log]] = (),
     out: Log | None = None,
     *,
     window_s: float = 1200.0,
@@ -37,13 +62,18 @@ def report(
 ) -> Report:
     """Write page, figures, tables, claims and parameters of each log into folder `out`.
 
+    For a folder that `replay`, `experiment` or `disaggregate` wrote, only the page, with its tables and
+    figures, is written again. The folders of all shards of one replay become one run.
+
     Parameters
     ----------
     logs
         Paths of logs; several are compared on one page. A list of paths among them is one trace in several
-        files. Without any log the embedded synthetic trace is used.
+        files. Without any log the embedded synthetic trace is used. Or one folder of another verb, or the
+        folders of all shards of a replay.
     out
-        Folder to write, by default `reports/build`.
+        Folder to write, by default `reports/build` for traces and the folder itself for any other; for
+        shards, `whole` next to the first of them.
     window_s, seed, columns, strict, start_s, end_s, engine, master, conf
         As in `describe`.
     images
@@ -56,6 +86,17 @@ def report(
     command
         What the page says it was made by.
 
+    Returns
+    -------
+    Report
+        Where the page is. Characterizations and claims are those of the traces; a folder of another verb has
+        none.
+
+    Raises
+    ------
+    BurstlensError
+        If a log cannot be read, `out` cannot be written, or an option is for traces and `logs` has none.
+
     Examples
     --------
     >>> done = bl.report(["synthetic.csv"], "page", images=False)
@@ -64,9 +105,22 @@ def report(
     """
     from ..reports.pages.trace import write_report
 
+    groups = [paths(log) for log in ([logs] if isinstance(logs, str | PathLike) else logs)]
+    written = written_folder(groups)
+    if written is not None:
+        values: dict[str, object] = {
+            "window_s": window_s, "seed": seed, "columns": columns, "strict": strict, "forecast": forecast,
+            "disaggregate": disaggregate, "engine": engine, "master": master, "conf": conf,
+            "start_s": start_s, "end_s": end_s,
+        }  # fmt: skip
+        defaults = inspect.signature(report).parameters
+        written.refuse(
+            name for name, value in values.items() if value not in (defaults[name].default, None, (), {})
+        )
+        return _folder_report(written, None if out is None else Path(out), images, command, progress)
     read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf)
     return write_report(
-        [paths(log) for log in logs],
+        groups,
         Path("reports/build" if out is None else out),
         window_s=window_s,
         seed=seed,
@@ -80,3 +134,64 @@ def report(
         cluster=read.cluster,
         progress=progress,
     )
+
+
+@dataclass(frozen=True)
+class WrittenFolder:
+    """A folder that another verb wrote, or the shards of one replay."""
+
+    kind: FolderKind
+    folder: Path
+    what: str
+    """The folder and its kind, for a message."""
+    shards: tuple[Path, ...] = ()
+
+    def refuse(self, given: Iterable[str]) -> None:
+        """InputError for a given option that is about traces: the page shows what was measured, as it was."""
+        for name in given:
+            if name in TRACE_OPTIONS:
+                raise InputError.of_option(name, f"is for traces, but {self.what}", remedy="leave it out")
+
+
+def written_folder(groups: Sequence[Sequence[Path]]) -> WrittenFolder | None:
+    """The folder of another verb that is to be reported; None for traces."""
+    if any(len(group) != 1 for group in groups):
+        return None
+    folders = [group[0] for group in groups]
+    if len(folders) == 1:
+        for file, kind in FOLDER_KINDS.items():
+            if (folders[0] / file).is_file():
+                return WrittenFolder(kind, folders[0], f"{folders[0]} is {KIND_NAMES[kind]}")
+    from ..analysis.logs.run_folders import shards_of
+
+    shards = tuple(part.folder for part in shards_of(folders))
+    if not shards:
+        return None
+    return WrittenFolder("run", shards[0], f"{folders[0]} and others are shards of a run", shards)
+
+
+def _folder_report(
+    written: WrittenFolder, out: Path | None, images: bool, command: str, progress: Progress | None
+) -> Report:
+    """Write the page of a folder that another verb wrote, into it or into `out`."""
+    from ..reports.pages.trace import Report
+
+    folder = written.folder
+    if written.shards:
+        from .replay import gather
+
+        folder, out = out or folder.parent / MERGED_FOLDER, None
+        gather(written.shards, folder)
+    if written.kind == "run":
+        from ..reports.pages.run import write_run_page
+
+        page = write_run_page(folder, out, images=images, command=command, progress=progress)
+    elif written.kind == "experiment":
+        from ..reports.pages.experiment import write_experiment_page
+
+        page = write_experiment_page(folder, out, images=images, command=command, progress=progress)
+    else:
+        from .disaggregate import read
+
+        page = read(folder).report(out, images=images, command=command)
+    return Report(page.parent, page, (), (), ())

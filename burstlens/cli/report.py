@@ -1,12 +1,10 @@
-"""The verb `report`: of traces, and of every folder that another verb wrote.
+"""The command `report`.
 
-Not here: how a page is made (`burstlens.reports`), the other verbs (`cli` and its kin).
+Not here: which page is written (`burstlens.api.report`), how it is made (`burstlens.reports`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +12,11 @@ import click
 
 import burstlens as bl
 
+from ..api.report import written_folder
 from ..api.workload import files_of
 from ..console import progress, say_json
 from .flags import Verb
 from .options import engines, fitting, json_option, quiet_option, reading, spanning, typed_command
-from .replay import shards_of
-
-JOINED = "whole"
-"""Name of the folder for the run of all shards, next to theirs, without -o."""
-UNUSED = (
-    "window_s", "seed", "columns", "strict", "forecast", "disaggregate", "engine", "master", "conf",
-    "start_s", "end_s",
-)  # fmt: skip
-"""Options that are about traces: the page of anything else shows what was measured, as it was."""
-
-
-def _run(folder: Path, out: Path | None, **how: Any) -> Path:
-    from ..reports.pages.run import write_run_page
-
-    return write_run_page(folder, out, **how)
-
-
-def _experiment(folder: Path, out: Path | None, **how: Any) -> Path:
-    from ..reports.pages.experiment import write_experiment_page
-
-    return write_experiment_page(folder, out, **how)
-
-
-def _disaggregation(folder: Path, out: Path | None, *, images: bool, command: str, **_: Any) -> Path:
-    from ..api.disaggregate import read
-
-    return read(folder).report(out, images=images, command=command)
-
-
-PAGES: dict[str, tuple[str, Callable[..., Path]]] = {
-    "experiment.json": ("an experiment", _experiment),
-    "disaggregate.json": ("a search of the prefill:decode ratio", _disaggregation),
-    "run.json": ("a run", _run),
-}
-"""By the file that marks a folder: what the folder is, and what writes its page, there or into another."""
 
 
 @click.command(
@@ -106,24 +70,18 @@ def report(
     folder that `burstlens replay`, `experiment` or `disaggregate` wrote. The folders of all shards of a
     replay become one run in OUT.
     """
-    folder = Path(log[0]) if len(log) == 1 else None
-    mark = next((each for each in PAGES if folder is not None and (folder / each).is_file()), None)
-    shards = [] if mark else shards_of(log)
-    if shards:
-        _refuse_unused(f"{log[0]} and others are shards of a run")
-        folder, mark = out or shards[0].parent / JOINED, "run.json"
-        bl.gather(shards, folder)
-        out = None
-    if folder is not None and mark is not None:
-        what, write = PAGES[mark]
-        _refuse_unused(f"{folder} is {what}")
-        with progress(quiet) as show:
-            page = write(folder, out, images=images, command=typed_command(), progress=show)
-        click.echo(json.dumps({"page": str(page)}) if as_json else str(page))
-        return
+    groups = [files_of(each) for each in log]
+    if (folder := written_folder(groups)) is not None:
+        # Also where the value that was typed is the default, which the function cannot tell.
+        context = click.get_current_context()
+        folder.refuse(
+            name
+            for name in context.params
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        )
     with progress(quiet) as show:
         written = bl.report(
-            [files_of(each) for each in log],
+            groups,
             out,
             window_s=window_s,
             seed=seed,
@@ -141,12 +99,3 @@ def report(
         return
     for line in written.lines():
         click.echo(line)
-
-
-def _refuse_unused(what: str) -> None:
-    """BurstlensError for an option that was given and would be dropped."""
-    here = click.get_current_context()
-    given = {param.name: param.opts[0] for param in here.command.params}
-    for name in UNUSED:
-        if here.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise bl.InputError(f"{given[name]}: is for traces, but {what}; leave it out")

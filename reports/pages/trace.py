@@ -35,17 +35,20 @@ from .plain_json import plain, summary
 
 @dataclass(frozen=True)
 class Report(Displayable):
-    """What the main job wrote, and what it found."""
+    """What the verb `report` wrote, and what it found in traces."""
 
     folder: Path
     page: Path
     characterizations: tuple[Characterization, ...]
+    """Of each trace; none where the page is of a run, an experiment or a search of ratios."""
     claims: tuple[tuple[Claim, ...], ...]
     """The ledger of each trace, in the order of the traces."""
     rejects: tuple[Path, ...]
 
     def lines(self) -> list[str]:
         """What a person wants to read when the job is done."""
+        if not self.characterizations:
+            return [str(self.page)]
         out = []
         for characterization, ledger in zip(self.characterizations, self.claims, strict=True):
             info = characterization.info

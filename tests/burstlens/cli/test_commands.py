@@ -130,18 +130,27 @@ CASES: dict[str, tuple[list[str], Callable[[str], object]]] = {
         ["report", "log.csv", "-o", "out", "--window", "1h", "--no-images"],
         lambda typed: bl.report(["log.csv"], "out", window_s=3600.0, images=False, command=typed),
     ),
+    "report of a run": (
+        ["report", "run", "-o", "out", "--no-images"],
+        lambda typed: bl.report("run", "out", images=False, command=typed),
+    ),
+    "report of an experiment": (
+        ["report", "maf2", "-o", "out", "--no-images"],
+        lambda typed: bl.report(["maf2"], "out", images=False, command=typed),
+    ),
 }  # fmt: skip
-"""By name: what is typed and what is called, in a folder with a log, parameters and a run."""
+"""By name: what is typed and what is called, in a folder with a log, parameters, a run and an experiment."""
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three days of the synthetic trace, parameters of one, and a run."""
+    """Three days of the synthetic trace, parameters of one, a run and an experiment."""
     folder = tmp_path_factory.mktemp("inputs")
     bl.synth(folder / "synthetic.csv", days=3, seed=1).close()
     (folder / "synthetic.csv").rename(folder / "log.csv")
     bl.fit(folder / "log.csv", folder / "p.json", window_s=3600.0, end_s=86_400.0)
     bl.replay(CONSTANT, folder / "run", simulate=PRESET, first=50)
+    bl.experiment("maf2", folder / "maf2", log=folder / "log.csv", rates_rps=[1.0], requests=100, seeds=2)
     return folder
 
 

@@ -141,6 +141,13 @@ def test_the_page_of_a_run_takes_no_options_of_traces(
     assert not (tmp_path / "page").exists()
 
 
+def test_python_refuses_options_of_traces_for_a_run_too(run: str, tmp_path: Path) -> None:
+    with pytest.raises(bl.InputError, match=r"is for traces, but .* is a run; leave it out") as error:
+        bl.report(run, tmp_path / "page", window_s=300.0)
+    assert error.value.parameter == "window_s"
+    assert not (tmp_path / "page").exists()
+
+
 def test_a_run_is_sent_again_as_it_was_or_squeezed(run: str) -> None:
     load, faster = bl.workload(run), bl.workload(run, speedup=2.0, seed=3)
     assert len(load.requests) == len(faster.requests) == 50
