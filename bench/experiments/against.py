@@ -65,7 +65,31 @@ SUMMARY: dict[str, type[pl.DataType]] = {
 def simulated(
     folder: Path, preset: Preset, timeout_s: float | None, progress: Progress = silent
 ) -> Experiment:
-    """The experiment in a folder with what the preset gives in place of what was measured."""
+    """Serve every trial of an experiment on the simulated engine.
+
+    Parameters
+    ----------
+    folder
+        Folder of an experiment on a real server.
+    preset
+        Model and GPU of the simulated engine.
+    timeout_s
+        Seconds after its send at which a request is aborted; None waits for ever.
+    progress
+        Called with the step and the share that is done.
+
+    Returns
+    -------
+    Experiment
+        The same trials with the simulated measures instead of the measured ones.
+
+    Raises
+    ------
+    InputError
+        If the folder does not have an experiment, or it is damaged.
+    DiskError
+        If a file cannot be read.
+    """
     measured = read(folder)
     engine, runs = VirtualBackend(preset, timeout_s, "priority"), run_folders(folder)
     rows = []
@@ -79,7 +103,20 @@ def simulated(
 
 
 def errors(measured: Experiment, model: Experiment) -> pl.DataFrame:
-    """Each trial's measures beside those of the simulated engine; columns of `ERRORS`."""
+    """Compare each trial's measures with those of the simulated engine.
+
+    Parameters
+    ----------
+    measured
+        The experiment on the real server.
+    model
+        What `simulated` returned for it.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of `ERRORS`, one row for each trial and measure of `COMPARED`.
+    """
     rows = []
     for real, modelled in zip(
         measured.trials.iter_rows(named=True), model.trials.iter_rows(named=True), strict=True
@@ -106,7 +143,20 @@ def saturated(trial: Mapping[str, Any]) -> bool:
 
 
 def orders(measured: Experiment, model: Experiment) -> pl.DataFrame:
-    """The order of the schedulers by both; columns of `ORDERS`, no rows for another experiment."""
+    """Compare the order of the schedulers on the server and on the simulated engine.
+
+    Parameters
+    ----------
+    measured
+        The experiment on the real server.
+    model
+        What `simulated` returned for it.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of `ORDERS`; no rows if it is not the experiment `schedulers`.
+    """
     if measured.question.kind != "schedulers":
         return pl.DataFrame(schema=ORDERS)
     one, other = (schedulers.parts(each)[0].orders() for each in (measured, model))
@@ -117,7 +167,13 @@ def orders(measured: Experiment, model: Experiment) -> pl.DataFrame:
 
 
 def agree(one: str, other: str) -> bool:
-    """Whether two orders, such as `SRF, FCFS ≈ LRF`, agree on every pair that both tell apart."""
+    """Check whether two orders agree on every pair that both of them order.
+
+    Parameters
+    ----------
+    one, other
+        Orders such as `SRF, FCFS ≈ LRF`.
+    """
 
     def ordered_pairs(order: str) -> set[tuple[str, str]]:
         groups = [group.replace(" = ", " ≈ ").split(" ≈ ") for group in order.split(", ")]

@@ -80,7 +80,17 @@ class Backend(Protocol):
     """Something that serves a workload."""
 
     def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:
-        """Run it; `folder` may hold what the run writes."""
+        """Serve a workload and measure it.
+
+        Parameters
+        ----------
+        workload
+            What is sent.
+        folder
+            Where the run may write its files.
+        course
+            Whether to measure its course over time too.
+        """
         ...
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,7 +142,13 @@ class VirtualBackend:
         }
 
     def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:  # noqa: ARG002
-        """Thousands of times faster than real time; writes nothing."""
+        """Serve in virtual time, thousands of times faster than real time; writes no files.
+
+        Parameters
+        ----------
+        workload, folder, course
+            As in `Backend.serve`.
+        """
         from ..simulated.virtual import simulate_frame
 
         record, server = simulate_frame(
@@ -171,7 +187,26 @@ class EndpointBackend:
         prompts: Prompts | None = None,
         watch: Callable[[Status], object] | None = None,
     ) -> EndpointBackend:
-        """The endpoint at a URL, asked who it is; BurstlensError where it cannot take load."""
+        """Ask the endpoint at a URL who it is.
+
+        Parameters
+        ----------
+        target
+            The endpoint.
+        settings
+            How requests are sent.
+        vocabulary
+            Lowest and highest token id of the prompts.
+        prompts
+            Prompts to send instead of token ids.
+        watch
+            Called with the status of each run; stops it if it returns True.
+
+        Raises
+        ------
+        EndpointError
+            If the endpoint cannot take load.
+        """
         from ..client.preflight import preflight
 
         found = preflight(target)
@@ -200,9 +235,21 @@ class EndpointBackend:
         return self.prompts or TokenPrompts(vocabulary=self.vocabulary)
 
     def serve(self, workload: Workload, folder: Path, *, course: bool) -> TrialMeasurement:
-        """Send it in real time. KeyboardInterrupt where Ctrl-C or `watch` stopped it.
+        """Send in real time; a run that was stopped in `folder` goes on.
 
-        BurstlensError where the endpoint is gone, before or after: what was sent to none measures nothing.
+        If the endpoint does not answer after the run, its folder is removed: such a run measures nothing.
+
+        Parameters
+        ----------
+        workload, folder, course
+            As in `Backend.serve`.
+
+        Raises
+        ------
+        EndpointError
+            If the endpoint does not answer, before or after.
+        KeyboardInterrupt
+            If Ctrl-C or `watch` stopped it.
         """
         from ...analysis.logs.run_folders import RUN
         from ..client.preflight import preflight
@@ -229,7 +276,19 @@ class EndpointBackend:
 
 
 def measured(record: pl.DataFrame, server: pl.DataFrame, span_s: float, *, course: bool) -> TrialMeasurement:
-    """The measures of a record (columns of `record.SCHEMA`) and the server's samples (`SERVER_SCHEMA`)."""
+    """Compute the measures of a run.
+
+    Parameters
+    ----------
+    record
+        Columns of `record.models.SCHEMA`.
+    server
+        Samples of the server, columns of `record.models.SERVER_SCHEMA`.
+    span_s
+        Instant of the last request of the workload, in seconds.
+    course
+        Whether to measure the course over time too.
+    """
     token_sums = TokenSums.of([tokens(record)])
     summary = measure(record, None, token_sums)
     token, e2e, first = (summary.latencies[key] for key in ("token_latency_s", "e2e_s", "ttft_s"))

@@ -58,7 +58,22 @@ class Contrast:
 def contrast(
     trials: pl.DataFrame, measure: str, of: Mapping[str, Label], against: Mapping[str, Label]
 ) -> Contrast:
-    """The measure of the trials with these labels against that of others, paired by seed."""
+    """Compare a measure of trials with that of others, paired by seed.
+
+    Parameters
+    ----------
+    trials
+        One row a trial: labels and measures.
+    measure
+        Column of the measure.
+    of, against
+        Labels of the trials on either side.
+
+    Returns
+    -------
+    Contrast
+        Both means, and the mean difference over the seeds that both sides have.
+    """
     one, other = (_where(trials, labels).select(SEED, measure).drop_nulls() for labels in (of, against))
     both = one.join(other, on=SEED, suffix="_other").drop_nulls()
     a, b = both[measure].to_numpy(), both[f"{measure}_other"].to_numpy()
@@ -76,7 +91,22 @@ def _where(trials: pl.DataFrame, labels: Mapping[str, Label]) -> pl.DataFrame:
 
 
 def means(trials: pl.DataFrame, by: Sequence[str], measures: Sequence[str] = tuple(MEASURES)) -> pl.DataFrame:
-    """Mean of every measure over the seeds of each setting: `by`, `seeds`, then `m`, `m_low`, `m_high`."""
+    """Average every measure over the seeds of each setting.
+
+    Parameters
+    ----------
+    trials
+        One row a trial: labels and measures.
+    by
+        Labels that make a setting.
+    measures
+        Columns of the measures.
+
+    Returns
+    -------
+    pl.DataFrame
+        One row a setting: `by`, `seeds`, then `m`, `m_low` and `m_high` of each measure m.
+    """
     rows = []
     for key, group in trials.group_by(by, maintain_order=True):
         row: dict[str, object] = {**dict(zip(by, key, strict=True)), "seeds": group.height}
@@ -140,7 +170,21 @@ class PairedContrasts:
         pairs: Sequence[tuple[str, str]],
         measures: Sequence[str],
     ) -> PairedContrasts:
-        """Those of the pairs that have been run, in every measure that a place has."""
+        """Compare the pairs of settings that were run, in every measure that a place has.
+
+        Parameters
+        ----------
+        trials
+            One row a trial: labels and measures.
+        place
+            Label of the places in which settings are compared.
+        setting
+            Label of the settings.
+        pairs
+            Settings to compare, each with the one against which.
+        measures
+            Columns of the measures.
+        """
         found = []
         for at in trials[place].unique(maintain_order=True) if trials.height else []:
             here = trials.filter(pl.col(place) == at)
@@ -155,7 +199,22 @@ class PairedContrasts:
         return cls(place, setting, tuple(found))
 
     def of(self, at: Label, of: str, against: str, measure: str) -> Contrast | None:
-        """One contrast; None where there is none."""
+        """Find one contrast.
+
+        Parameters
+        ----------
+        at
+            The place.
+        of, against
+            The settings on either side.
+        measure
+            The measure.
+
+        Returns
+        -------
+        Contrast or None
+            None if it was not run.
+        """
         for pair in self.all:
             if (pair.at, pair.of, pair.against, pair.found.measure) == (at, of, against, measure):
                 return pair.found

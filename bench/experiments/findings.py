@@ -92,7 +92,13 @@ class Findings(Displayable):
 
 
 def findings(experiment: Experiment) -> Findings:
-    """What the experiment's trials say; BurstlensError where it has none or is of no known kind."""
+    """Gather what an experiment's trials say.
+
+    Raises
+    ------
+    InputError
+        If no trial has ended, or this burstlens does not know the kind of the experiment.
+    """
     kind = experiment.question.kind
     if kind not in KINDS:
         raise InputError(

@@ -100,7 +100,22 @@ class WorkloadPools:
 
 
 def pool_of(trace: Trace, service: str | None, seed: int = 0) -> Pool:
-    """The requests of a trace's service, whole-second stamps spread in their second by `seed`."""
+    """Take the requests of a trace's service.
+
+    Parameters
+    ----------
+    trace
+        An opened trace.
+    service
+        The service; None takes all.
+    seed
+        Seed by which whole-second stamps are spread in their second.
+
+    Raises
+    ------
+    InputError
+        If the trace does not have that service.
+    """
     tokens = None if trace.info.has_tokens else (1, 1)
     found = from_trace(trace, service=service, sessions="off", tokens=tokens, seed=seed).requests
     return Pool(
@@ -113,14 +128,39 @@ def pool_of(trace: Trace, service: str | None, seed: int = 0) -> Pool:
 
 
 def synthetic_functions(requests: int, seed: int = 0) -> Pool:
-    """A stand-in for Azure Functions: Poisson instants at its published rate, the only fact that is used."""
+    """Draw a stand-in for Azure Functions: Poisson instants at its published rate, the only fact used.
+
+    Parameters
+    ----------
+    requests
+        Number of requests.
+    seed
+        Seed of the instants.
+    """
     gaps = np.random.default_rng(seed).exponential(1 / PUBLISHED_RPS, requests)
     ones = np.ones(requests, dtype=np.int64)
     return Pool("synthetic MAF2", True, np.cumsum(gaps), ones, ones)
 
 
 def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, seed: int = 0) -> WorkloadPools:
-    """The pools of the four workloads; BurstlensError where a trace lacks what it must have."""
+    """Make the pools of the four workloads.
+
+    Parameters
+    ----------
+    burst
+        A BurstGPT trace with the services `conversation` and `api`, and with token counts.
+    functions
+        A trace of Azure Functions; None draws a synthetic one.
+    requests
+        Requests of each workload.
+    seed
+        Seed by which stamps are spread in their second, and of the synthetic trace.
+
+    Raises
+    ------
+    InputError
+        If a trace lacks a service or token counts, or has too few requests.
+    """
     known = set(burst.engine.table("streams")["service"].to_list())
     for service in ("conversation", "api"):
         if service not in known:
@@ -158,10 +198,28 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
 
 
 def cut(pools: Mapping[str, Pool], kind: str, requests: int, rate_rps: float, seed: int) -> Workload:
-    """One workload: `requests` requests at mean rate `rate_rps`, from instant 0; lasts (n − 1)/rate seconds.
+    """Cut one workload from its pool: it begins at instant 0 and lasts (n − 1)/rate seconds.
 
-    Every workload of one seed cuts its block of conversation at the same place, so that lengths are shared.
-    A block whose requests all come at one instant cannot be brought to a rate: BurstlensError.
+    Every workload of one seed cuts its block of the conversation at the same place, so that lengths are
+    shared.
+
+    Parameters
+    ----------
+    pools
+        What `loads` made, by kind.
+    kind
+        The workload.
+    requests
+        Number of requests, n.
+    rate_rps
+        Mean rate in requests per second.
+    seed
+        Seed of the place.
+
+    Raises
+    ------
+    InputError
+        If all requests of the block come at one instant, so that they cannot be brought to a rate.
     """
     pool = pools[kind]
     mine = np.random.default_rng([seed, sorted(pools).index(kind)])
@@ -202,7 +260,19 @@ def _begin(rows: int, requests: int, rng: np.random.Generator, seed: int) -> int
 def trials(
     found: WorkloadPools, rates_rps: Sequence[float], seeds: Sequence[int], requests: int
 ) -> list[Trial]:
-    """Every workload at every rate and seed; those of the first seed keep their course over time."""
+    """List every workload at every rate and seed; those of the first seed record their course over time.
+
+    Parameters
+    ----------
+    found
+        What `loads` made.
+    rates_rps
+        Mean rates in requests per second.
+    seeds
+        Seeds.
+    requests
+        Requests of each workload.
+    """
     return [
         Trial(
             {"workload": kind, "rate_rps": rate, "seed": seed},
@@ -302,7 +372,20 @@ def parts(experiment: Experiment) -> tuple[LoadComparison, Courses]:
 
 
 def statements(loaded: LoadComparison, rate_rps: float) -> dict[str, bool | None]:
-    """What the paper says of BurstGPT conversation against MAF2 at that rate: holds, does not, or None."""
+    """Judge what the paper says of BurstGPT conversation against MAF2.
+
+    Parameters
+    ----------
+    loaded
+        The compared loads.
+    rate_rps
+        The rate at which they are compared.
+
+    Returns
+    -------
+    dict
+        By statement: it holds (True), does not (False), or noise hides it (None).
+    """
     out: dict[str, bool | None] = {}
     for words, measure in STATEMENTS:
         found = loaded.pairs.of(rate_rps, CONVERSATION, FUNCTIONS, measure)
@@ -311,7 +394,15 @@ def statements(loaded: LoadComparison, rate_rps: float) -> dict[str, bool | None
 
 
 def value(loaded: LoadComparison, rate_rps: float) -> str:
-    """The measures of the statements: both means, and the difference with its interval."""
+    """Write the measures of the statements: both means, and the difference with its interval.
+
+    Parameters
+    ----------
+    loaded
+        The compared loads.
+    rate_rps
+        The rate at which they are compared.
+    """
     out = []
     for _, measure in STATEMENTS:
         found = loaded.pairs.of(rate_rps, CONVERSATION, FUNCTIONS, measure)

@@ -68,12 +68,27 @@ def check(engine: EndpointBackend) -> list[str]:
 
 
 def sample(trace: Trace, service: str | None, limit: int, rate_rps: float, seed: int) -> Workload:
-    """Answered requests of a trace in random order: `limit` of them, or all that there are,
-    evenly spaced at `rate_rps`.
+    """Draw answered requests of a trace in random order, evenly spaced.
 
     Their response lengths stay in the workload, as what the trace has; they are not what is asked for.
-    Without a `service` it is the conversation's requests, or all where the trace has no conversation.
-    Raises BurstlensError where a service is unknown or no request tells both lengths.
+
+    Parameters
+    ----------
+    trace
+        An opened trace.
+    service
+        The service; None takes the conversation's requests, or all if the trace has no conversation.
+    limit
+        Number of requests; all if there are fewer.
+    rate_rps
+        Rate at which they are sent, in requests per second.
+    seed
+        Seed of the draw.
+
+    Raises
+    ------
+    InputError
+        If the trace does not have the service, or no request has both lengths.
     """
     if not trace.info.has_tokens:
         raise InputError(f"{trace.info.name}: tells no token counts; experiment responses needs both lengths")
@@ -96,7 +111,15 @@ def sample(trace: Trace, service: str | None, limit: int, rate_rps: float, seed:
 
 
 def trials(load: Workload, seed: int) -> list[Trial]:
-    """One run."""
+    """List the one trial.
+
+    Parameters
+    ----------
+    load
+        What `sample` drew.
+    seed
+        Its seed.
+    """
     return [Trial({"seed": seed}, partial(at_hand, load), course=True)]
 
 
@@ -243,7 +266,20 @@ def _lengths(both: pl.DataFrame, experiment: Experiment) -> Lengths:
 
 
 def statements(answers: Answers, lengths: Lengths) -> dict[str, bool | None]:
-    """What the paper says of Llama-2-13b-chat beside ChatGPT, asked of the model in hand."""
+    """Judge what the paper says of Llama-2-13b-chat and ChatGPT, for the model in hand.
+
+    Parameters
+    ----------
+    answers
+        Response lengths of trace and model.
+    lengths
+        How response lengths depend on request lengths, for trace and model.
+
+    Returns
+    -------
+    dict
+        By statement: it holds (True), does not (False), or noise hides it (None).
+    """
     slopes = {row["service"]: row for row in lengths.frames["slope"].to_dicts() if row["range"] == "all"}
     outcomes: dict[str, bool | None] = {}
     shorter = answers.difference

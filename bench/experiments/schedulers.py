@@ -71,7 +71,7 @@ class Range:
 
 
 def services_of(content: Mapping[str, Any]) -> list[str]:
-    """The services of a parameter file that are compared; BurstlensError where it has none of them."""
+    """List the services of a parameter file that are compared; raises InputError if it has none of them."""
     labels = [str(part["selection"]["label"]) for part in content["selections"]]
     known = [service for service in SERVICES if service in labels]
     if not known:
@@ -89,10 +89,25 @@ def picked(
     seed: int,
     between: tuple[float | None, float | None] = (None, None),
 ) -> Range:
-    """A range of `length_s` from a window's start, drawn by `seed` among those that hold enough requests.
+    """Draw a range among those that have enough requests.
 
-    `between` fixes start and end; with one of the two, the other lies `length_s` away. BurstlensError
-    where no range holds `FEWEST` requests of every service, or the fixed one does not.
+    Parameters
+    ----------
+    content
+        Content of a parameter file.
+    services
+        Services that need at least `FEWEST` requests in the range.
+    length_s
+        Length of the range in seconds; it begins where a window does.
+    seed
+        Seed of the draw.
+    between
+        Fixed start and end, in seconds; if only one is given, the other is `length_s` away.
+
+    Raises
+    ------
+    InputError
+        If no range has enough requests of every service, or the fixed one does not.
     """
     windows = {service: _windows(content, service) for service in services}
     start, end = between
@@ -157,10 +172,17 @@ class ServiceLoad:
     requests: int
 
     def draw(self, rate_rps: float, seed: int) -> Workload:
-        """About `requests` requests, modelled over the range, at that mean rate.
+        """Draw about `requests` requests, modelled over the range.
 
         Time is squeezed with the rate, windows and all, so that a run of any length passes through the
         whole range; shapes stay as they were fitted.
+
+        Parameters
+        ----------
+        rate_rps
+            Mean rate in requests per second.
+        seed
+            Seed of instants and lengths.
         """
         span_s = self.end_s - self.start_s
         drawn = from_parameters(
@@ -185,7 +207,19 @@ class ServiceLoad:
 
 
 def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: int) -> ServiceLoad:
-    """The load of a service in a range, with no more of the parameters than it needs."""
+    """Take the load of a service in a range, with only the parameters that it needs.
+
+    Parameters
+    ----------
+    content
+        Content of a parameter file.
+    service
+        The service.
+    chosen
+        The range.
+    requests
+        Requests to draw.
+    """
     part = next(p for p in content["selections"] if p["selection"]["label"] == service)
     window_s = float(content["window_s"])
     rows = [
@@ -204,7 +238,15 @@ def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: i
 
 
 def ranked(load: Workload, policy: str) -> Workload:
-    """The workload with the priorities of a policy."""
+    """Set the priorities of a policy.
+
+    Parameters
+    ----------
+    load
+        The workload.
+    policy
+        One of `POLICIES`.
+    """
     rank = SIGN[policy] * pl.col("request_tokens")
     return replace(
         load,
@@ -220,7 +262,17 @@ def _made(load: ServiceLoad, policy: str, rate_rps: float, seed: int) -> Workloa
 def trials(
     loads: Mapping[str, ServiceLoad], rates_rps: Mapping[str, float], seeds: Sequence[int]
 ) -> list[Trial]:
-    """Every service under every policy and seed; the first seed keeps its course over time."""
+    """List every service under every policy and seed; the first seed records its course over time.
+
+    Parameters
+    ----------
+    loads
+        What is drawn, by service.
+    rates_rps
+        Mean rate by service, in requests per second.
+    seeds
+        Seeds.
+    """
     return [
         Trial(
             {"service": service, "policy": policy, "seed": seed},

@@ -231,7 +231,18 @@ def _interactions(
 
 
 def statements(varied: Varied, steps: Steps, thirds: Thirds) -> dict[str, bool | None]:
-    """What the paper says of α, β and λ: holds, does not, or None where noise hides it or it was not run."""
+    """Judge what the paper says of α, β and λ.
+
+    Parameters
+    ----------
+    varied, steps, thirds
+        The parts of the sweep.
+
+    Returns
+    -------
+    dict
+        By statement: it holds (True), does not (False), or noise hides it or it was not run (None).
+    """
     out: dict[str, bool | None] = {}
     for mode in WAYS:
         here = [s.sudden() for s in steps.steps if s.mode == mode]
@@ -257,7 +268,13 @@ def statements(varied: Varied, steps: Steps, thirds: Thirds) -> dict[str, bool |
 
 
 def value(varied: Varied, steps: Steps, thirds: Thirds) -> str:
-    """The measured values of the statements, with their intervals."""
+    """Write the measured values of the statements, with their intervals.
+
+    Parameters
+    ----------
+    varied, steps, thirds
+        The parts of the sweep.
+    """
     out = []
     for mode in WAYS:
         steep = steps.steepest(mode)

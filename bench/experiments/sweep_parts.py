@@ -143,7 +143,24 @@ class Varied(Part):
         return both.sort(*ranks, parameter)
 
     def differs(self, parameter: str, profile: str, mode: str, value: float, measure: str) -> Contrast | None:
-        """One setting's measure against the start; None where there is none."""
+        """Find a setting's contrast against the start.
+
+        Parameters
+        ----------
+        parameter
+            The parameter that varies.
+        profile, mode
+            How it varies, and a key of `WAYS`.
+        value
+            Its value.
+        measure
+            The measure.
+
+        Returns
+        -------
+        Contrast or None
+            None if it was not run.
+        """
         for labels, each in self.found:
             named = (labels["parameter"], labels["profile"], labels["mode"], labels[parameter])
             if named == (parameter, profile, mode, value) and each.measure == measure:
@@ -307,7 +324,24 @@ class Thirds(Part):
         return {"drifts": self.drifts}
 
     def drift(self, mode: str, profile: str, shape: float, measure: str, against: str) -> Contrast | None:
-        """One of them; None where there is none."""
+        """Find a contrast of the last third.
+
+        Parameters
+        ----------
+        mode, profile
+            Key of `WAYS`, and how the shape varies.
+        shape
+            The shape that it varies to.
+        measure
+            The measure.
+        against
+            One of `AGAINST`.
+
+        Returns
+        -------
+        Contrast or None
+            None if it was not run.
+        """
         wanted = {"mode": mode, "profile": profile, SHAPE: shape, "against": against}
         for labels, each in self.found:
             if each.measure == measure and dict(labels) == wanted:
@@ -315,7 +349,18 @@ class Thirds(Part):
         return None
 
     def lowest(self, mode: str, profile: str) -> float | None:
-        """The smallest shape below the start that was gone to."""
+        """Find the smallest shape below the start to which a load went.
+
+        Parameters
+        ----------
+        mode, profile
+            Key of `WAYS`, and how the shape varies.
+
+        Returns
+        -------
+        float or None
+            None if no load went below the start.
+        """
         known = (
             float(labels[SHAPE] or 0.0)
             for labels, _ in self.found
@@ -324,7 +369,20 @@ class Thirds(Part):
         return min((value for value in known if value < self.start_shape), default=None)
 
     def degrades(self, mode: str, measure: str) -> bool | None:
-        """Whether the deepest decline ends worse than it began, by more than the start drifts by itself."""
+        """Judge whether the deepest decline ends worse than it began, by more than the start drifts.
+
+        Parameters
+        ----------
+        mode
+            Key of `WAYS`.
+        measure
+            The measure.
+
+        Returns
+        -------
+        bool or None
+            None if noise hides it or it was not run.
+        """
         shape = self.lowest(mode, LINEAR)
         if shape is None:
             return None

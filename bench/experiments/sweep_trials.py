@@ -32,9 +32,24 @@ that takes all fails only by the client's time-out, which runs of minutes never 
 def schedules_of(
     setting: GridPoint, start: Mapping[str, float], factor: float, requests: int
 ) -> tuple[dict[str, Schedule], float | None]:
-    """How shape, scale (seconds) and exponent go, and for how many seconds: None where nothing varies.
+    """Make the schedules of a setting.
 
-    A load that varies is told by its duration: the one in which `requests` are expected.
+    Parameters
+    ----------
+    setting
+        A point of the grid.
+    start
+        Shape, scale and exponent of the start.
+    factor
+        Factor of all scales, which makes them seconds.
+    requests
+        Requests to send, or to expect if something varies.
+
+    Returns
+    -------
+    tuple of (dict, float or None)
+        Schedules of shape, scale (seconds) and exponent, and the duration in seconds in which `requests` are
+        expected; None if nothing varies.
     """
     made = {name: _schedule(name, start[name], setting.of(name), setting.profile) for name in PARAMETERS}
     gap_s = start[SHAPE] * start[SCALE] * factor
@@ -69,7 +84,17 @@ def _evened(shape: Schedule, gap_s: float, duration_s: float) -> Schedule:
 
 
 def load(setting: GridPoint, start: Mapping[str, float], factor: float, requests: int, seed: int) -> Workload:
-    """The load of a setting: `requests` requests, or about so many where something varies."""
+    """Draw the load of a setting.
+
+    Parameters
+    ----------
+    setting, start, factor
+        As in `schedules_of`.
+    requests
+        Number of requests; about so many if something varies.
+    seed
+        Seed of instants and lengths.
+    """
     made, duration_s = schedules_of(setting, start, factor, requests)
     shape, scale, exponent = (made[name] for name in PARAMETERS)
     if duration_s is None:
@@ -78,9 +103,21 @@ def load(setting: GridPoint, start: Mapping[str, float], factor: float, requests
 
 
 def trials(grid: Grid, factor: float, requests: int, seeds: Sequence[int]) -> list[Trial]:
-    """Every setting with every seed, all settings of a seed before the next: a part tells of the whole grid.
+    """List every setting with every seed; a seed is complete before the next begins.
 
-    The start and the shapes that vary keep their course over time.
+    So a part of the trials shows the whole grid. The start and the shapes that vary record their course over
+    time.
+
+    Parameters
+    ----------
+    grid
+        The settings.
+    factor
+        Factor of all scales, which makes them seconds.
+    requests
+        Requests of a trial.
+    seeds
+        Seeds.
     """
     start = dict(grid.start)
     return [
@@ -98,7 +135,23 @@ def trials(grid: Grid, factor: float, requests: int, seeds: Sequence[int]) -> li
 def notes(
     grid: Grid, factor: float, kv: float | None, requests: int, timeout_s: float, limit: int | None
 ) -> list[str]:
-    """What a reader must know of how it was run; `limit` is that of the simulated engine."""
+    """Write what a reader must know of how a sweep was run.
+
+    Parameters
+    ----------
+    grid
+        The settings.
+    factor
+        Factor of all scales.
+    kv
+        Share of the KV cache that the start uses; None if it was not calibrated.
+    requests
+        Requests of a trial.
+    timeout_s
+        Seconds after its send at which a request is given up.
+    limit
+        Requests in the simulated engine above which one is refused; None without a limit.
+    """
     given_up = f"without an answer after {number(timeout_s)} s is given up"
     return [
         "Scales are as given: the start was not calibrated."

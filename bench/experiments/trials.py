@@ -112,11 +112,33 @@ def run(
     workers: int = 1,
     progress: Progress = silent,
 ) -> Experiment:
-    """Run the trials that the folder lacks, on `workers` processes, and read the whole.
+    """Run the trials that the folder lacks, and read all of them.
 
-    Each trial is written as it ends, so that Ctrl-C, a kill or a fault loses what was running and no more.
-    Raises BurstlensError where the folder holds another question or cannot be written, or a trial cannot be
-    run.
+    Each trial is written as it ends, so that Ctrl-C, a kill or a fault loses only what was running.
+
+    Parameters
+    ----------
+    question
+        What is asked.
+    trials
+        All trials of the question.
+    engine
+        What serves them.
+    folder
+        The experiment's folder; it may have trials of the same question.
+    workers
+        Number of processes; 1 if the engine serves one trial at a time.
+    progress
+        Called with the step and the share that is done.
+
+    Raises
+    ------
+    InputError
+        If the folder has another question, or a trial fails after others have ended.
+    DiskError
+        If the folder cannot be read or written.
+    BurstlensError
+        If a trial fails before any has ended.
     """
     question = _begun(structs.replace(question, trials=len(trials), started_unix_s=time.time()), folder)
     done = {_key(row.labels) for row in _rows(folder)}
@@ -152,7 +174,15 @@ def run(
 
 
 def read(folder: Path) -> Experiment:
-    """An experiment's folder; BurstlensError where it is none or is damaged."""
+    """Read an experiment's folder.
+
+    Raises
+    ------
+    InputError
+        If it does not have an experiment, or is damaged.
+    DiskError
+        If it cannot be read.
+    """
     question = _question(folder)
     rows = _rows(folder)
     labels = tuple(rows[0].labels) if rows else ()

@@ -60,10 +60,22 @@ class ScalableLoad:
 
     @classmethod
     def of(cls, workload: Workload, preset: Preset, span_s: float | None = None) -> ScalableLoad:
-        """A workload as the model of this preset can take it; answers are cut to the room that there is.
+        """Take a workload as the model of a preset can; answers are cut to the room that there is.
 
-        `span_s` is the length of its clock, that of the last arrival where nothing is said. InputError
-        where it has no requests, all come at one instant, or too many are too long to be served.
+        Parameters
+        ----------
+        workload
+            The requests.
+        preset
+            Model and GPU.
+        span_s
+            Length of the load's clock in seconds; the last arrival if not given.
+
+        Raises
+        ------
+        InputError
+            If it has no requests, all come at one instant, or more than 1 − `SHARE` of the prompts are too
+            long.
         """
         from ..client.send_plan import SendPlan
 
@@ -116,9 +128,21 @@ class Serving:
 
     @classmethod
     def of(cls, preset: Preset, bytes_per_token: float | None = None, **more: Any) -> Serving:
-        """With the size of a cached token as the preset has it, unless it is given.
+        """Check the values, and take the size of a cached token from the preset unless it is given.
 
-        InputError for fewer than two instances, values that cannot be, or an unknown size.
+        Parameters
+        ----------
+        preset
+            Model and GPU.
+        bytes_per_token
+            Bytes of a cached token.
+        **more
+            Other fields of the class.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than two instances, a value is out of its range, or the size is not known.
         """
         size = preset.bytes_per_token if bytes_per_token is None else bytes_per_token
         if size is None:
@@ -157,7 +181,15 @@ class Serving:
         return f"{prefill}:{self.total - prefill}"
 
     def rig(self, load: ScalableLoad, rate_rps: float) -> Rig:
-        """The load at a rate, before these bounds."""
+        """Prepare a load for simulation.
+
+        Parameters
+        ----------
+        load
+            The load.
+        rate_rps
+            Rate to which it is scaled, in requests per second.
+        """
         factor = rate_rps / load.rate_rps
         return Rig(
             [t / factor for t in load.at_s],
@@ -229,7 +261,19 @@ def _up(value: float) -> float:
 
 
 def keeps(load: ScalableLoad, serving: Serving, turns: Turns, rate_rps: float) -> bool:
-    """Whether enough requests are within both bounds at a rate."""
+    """Simulate whether enough requests are within both bounds.
+
+    Parameters
+    ----------
+    load
+        The load.
+    serving
+        Instances and bounds.
+    turns
+        The ratio over time.
+    rate_rps
+        Rate to which the load is scaled, in requests per second.
+    """
     allowed = load.allowed
     factor = rate_rps / load.rate_rps
     cluster = Deployment(serving.rig(load, rate_rps), turns[0][1], serving.total - turns[0][1])
@@ -247,12 +291,34 @@ def keeps(load: ScalableLoad, serving: Serving, turns: Turns, rate_rps: float) -
 def goodput(
     load: ScalableLoad, serving: Serving, turns: Turns, guess_rps: float, tolerance: float = TOLERANCE
 ) -> float:
-    """The highest rate, requests/s, at which enough requests are within both bounds; 0 where none is.
+    """Find the highest rate at which enough requests are within both bounds.
 
-    InputError where all requests keep them even when they come at once: then no rate is too high.
-    Rates are tried from `guess_rps` on, in strides that grow until one is known that is too high and one that
-    is low enough: a good guess costs two runs. Whether bounds are kept need not fall with every step of the
-    rate; the rate that is found is one where it turns.
+    Rates are tried from `guess_rps` on, in strides that grow until one rate is known that is too high and one
+    that is low enough: a good guess costs two runs. Whether bounds are kept need not fall with every step of
+    the rate; the rate that is found is one where it turns.
+
+    Parameters
+    ----------
+    load
+        The load.
+    serving
+        Instances and bounds.
+    turns
+        The ratio over time.
+    guess_rps
+        The first rate to try, in requests per second.
+    tolerance
+        Relative distance of rates at which the search ends.
+
+    Returns
+    -------
+    float
+        Requests per second; 0 if no rate is low enough.
+
+    Raises
+    ------
+    InputError
+        If all requests keep the bounds even when they come at once: then no rate is too high.
     """
     low, high = 0.0, math.inf
     rate, stride = guess_rps, (1 + tolerance) ** 2
@@ -279,7 +345,20 @@ def goodput(
 
 
 def guess(load: ScalableLoad, serving: Serving) -> float:
-    """A rate to begin with: half of what all instances would do, in batches that are far from full."""
+    """Guess a rate: half of what all instances would serve in batches that are far from full.
+
+    Parameters
+    ----------
+    load
+        The load.
+    serving
+        Instances and bounds.
+
+    Returns
+    -------
+    float
+        Requests per second.
+    """
     cost = serving.preset.latency
     ttft, tpot = serving.alone(load)
     steps = np.array(load.response_tokens) - 1.0
@@ -289,7 +368,24 @@ def guess(load: ScalableLoad, serving: Serving) -> float:
 
 
 def course(load: ScalableLoad, serving: Serving, turns: Turns, rate_rps: float) -> Array:
-    """Which requests were good (1 or 0) in a whole run at a rate, in the load's order."""
+    """Simulate a whole run and tell which requests were good.
+
+    Parameters
+    ----------
+    load
+        The load.
+    serving
+        Instances and bounds.
+    turns
+        The ratio over time.
+    rate_rps
+        Rate to which the load is scaled, in requests per second.
+
+    Returns
+    -------
+    Array
+        1 for a request within both bounds, else 0, in the load's order.
+    """
     factor = rate_rps / load.rate_rps
     rig = serving.rig(load, rate_rps)
     cluster = Deployment(rig, turns[0][1], serving.total - turns[0][1], record=True)

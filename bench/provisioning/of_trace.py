@@ -30,9 +30,23 @@ SEEDS = 3
 def search_trace(
     trace: Trace, *, seed: int = 0, workers: int = 1, progress: Progress = silent
 ) -> SearchState:
-    """The search for 8 instances and the stated bounds, from the busiest stretch.
+    """Search 8 instances and the stated bounds on the busiest part of a trace.
 
-    InputError where the trace has no load that the preset can serve within them.
+    Parameters
+    ----------
+    trace
+        An opened trace.
+    seed
+        The first seed.
+    workers
+        Number of processes.
+    progress
+        Called with the step and the share that is done.
+
+    Raises
+    ------
+    InputError
+        If the trace does not have a load that the preset can serve within the bounds.
     """
     preset = load_preset(PRESET)
     cut = busiest_of_trace(trace, max_requests=REQUESTS)

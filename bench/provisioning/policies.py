@@ -37,12 +37,38 @@ def fixed(prefill: int) -> Turns:
 
 
 def switch(before: int, at_s: float, after: int) -> Turns:
-    """One ratio up to an instant, another from there on."""
+    """Make the turns of one switch.
+
+    Parameters
+    ----------
+    before, after
+        Prefill instances before and after it.
+    at_s
+        Its instant on the load's clock.
+    """
     return ((0.0, before), (at_s, after))
 
 
 def windows(span_s: float, length_s: float) -> list[float]:
-    """Begins of the windows of that length on the clock of a load; InputError for fewer than two."""
+    """Divide a load's clock into windows.
+
+    Parameters
+    ----------
+    span_s
+        Length of the clock in seconds.
+    length_s
+        Length of a window; the last one may be shorter.
+
+    Returns
+    -------
+    list of float
+        Start of each window.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two windows.
+    """
     if length_s >= span_s:
         raise InputError(
             f"{option('window_s')}: {number(length_s)} s is as long as the load, which lasts "
@@ -54,9 +80,27 @@ def windows(span_s: float, length_s: float) -> list[float]:
 def switches(
     load: ScalableLoad, serving: Serving, rate_rps: float, before: int, moments_s: Sequence[float]
 ) -> list[tuple[int, float, int]]:
-    """Requests lost, moment and ratio of every switch from `before` at one of the moments, best first.
+    """Try every switch from a ratio at some moments.
 
-    What is lost is counted up to the best so far: a switch that is worse is given up, and left out.
+    Lost requests are counted up to the best so far: a switch that is worse is given up, and left out.
+
+    Parameters
+    ----------
+    load
+        The load.
+    serving
+        Instances and bounds.
+    rate_rps
+        Rate to which the load is scaled, in requests per second.
+    before
+        Prefill instances before the switch.
+    moments_s
+        Moments on the load's clock, in order.
+
+    Returns
+    -------
+    list of (int, float, int)
+        Requests lost, moment, and prefill instances from then on; best first.
     """
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
     stem = Deployment(rig, before, serving.total - before)
@@ -94,11 +138,32 @@ def beam(
     known: Sequence[Turns] = (),
     lost_limit: float = math.inf,
 ) -> tuple[int, Turns] | None:
-    """Requests lost, and the sequence of ratios over windows that begin at `begins_s`, by beam search.
+    """Find a sequence of ratios over windows by beam search.
 
-    `known` sequences, whose turns are begins of windows, are kept whatever their rank: none of them loses
-    fewer requests than what is returned. None as soon as every state has lost more than `lost_limit`. `tell`
-    gets the share of the windows that are done.
+    Parameters
+    ----------
+    load
+        The load.
+    serving
+        Instances and bounds.
+    rate_rps
+        Rate to which the load is scaled, in requests per second.
+    begins_s
+        Start of each window on the load's clock.
+    width
+        States that go on after each window.
+    tell
+        Called with the share of the windows that are done.
+    known
+        Sequences with turns at starts of windows; they go on whatever their rank, so the result loses at
+        most as many requests as the best of them.
+    lost_limit
+        Give up as soon as every state has lost more requests than this.
+
+    Returns
+    -------
+    tuple of (int, Turns) or None
+        Requests lost, and the turns; None if it gave up.
     """
     carried = [path_of(turns, begins_s) for turns in known]
     rig, factor = serving.rig(load, rate_rps), rate_rps / load.rate_rps
@@ -218,22 +283,57 @@ def _rank(one: Grown) -> Rank:
 
 
 def foresight(load: ScalableLoad, serving: Serving, window_s: float) -> float:
-    """How far a state is looked at beyond its window, in the servers' time: until a change has paid its cost.
+    """Compute how far beyond its window a state is simulated: until a change has paid its cost.
 
     That is the launch, after a drain as long as the longest tenth of answers take at the bound; at most
     three windows.
+
+    Parameters
+    ----------
+    load
+        The load.
+    serving
+        Instances and bounds.
+    window_s
+        Length of a window in the servers' time.
+
+    Returns
+    -------
+    float
+        Seconds of the servers' time.
     """
     answer = sorted(load.response_tokens)[int(0.9 * (len(load.response_tokens) - 1))]
     return min(serving.launch_s + answer * serving.tpot_s, 3 * window_s)
 
 
 def path_of(turns: Turns, begins_s: Sequence[float]) -> tuple[int, ...]:
-    """The ratio in each window of turns at begins of windows: the reverse of `turns_of`."""
+    """Compute the ratio in each window: the reverse of `turns_of`.
+
+    Parameters
+    ----------
+    turns
+        Turns at starts of windows.
+    begins_s
+        Start of each window.
+
+    Returns
+    -------
+    tuple of int
+        Prefill instances in each window.
+    """
     return tuple([p for at, p in turns if at <= begin + 1e-9][-1] for begin in begins_s)
 
 
 def turns_of(path: Sequence[int], begins_s: Sequence[float]) -> Turns:
-    """A ratio a window as turns: windows that change nothing are left out."""
+    """Compute the turns of a path; windows that change nothing are left out.
+
+    Parameters
+    ----------
+    path
+        Prefill instances in each window.
+    begins_s
+        Start of each window.
+    """
     return tuple(
         (begin, prefill)
         for i, (begin, prefill) in enumerate(zip(begins_s, path, strict=True))

@@ -278,7 +278,15 @@ def _ends(value: Interval) -> str:
 
 
 def gained(one: Policy, best: Policy) -> str:
-    """`18 % more than the best fixed ratio, 4:4 (difference 4.4 [3.9, 4.9])`."""
+    """Write the gain of a policy: `18 % more than the best fixed ratio, 4:4 (difference 4.4 [3.9, 4.9])`.
+
+    Parameters
+    ----------
+    one
+        The policy.
+    best
+        The best fixed ratio.
+    """
     gain = one.gain(best)
     share = gain.value / best.mean.value if best.mean.value else 0.0
     word = "more" if gain.value >= 0 else "less"

@@ -202,7 +202,22 @@ class WindowPlan(Struct, frozen=True):
 
 
 def write_state(state: SearchState, plan: WindowPlan | None, folder: Path) -> None:
-    """Write what there is, each file whole or not at all; a plan of an earlier search is removed."""
+    """Write what was found so far, each file completely or not at all.
+
+    Parameters
+    ----------
+    state
+        Content of `disaggregate.json`.
+    plan
+        Content of `plan.json`; None removes that of an earlier search.
+    folder
+        Where the files are.
+
+    Raises
+    ------
+    DiskError
+        If a file cannot be written.
+    """
     write_json(state.as_dict(), folder / RESULT)
     if plan is not None:
         write_json(plan.as_dict(), folder / PLAN)

@@ -60,7 +60,15 @@ class Task(Protocol):
         ...
 
     def do(self, spec: SearchSpec, tell: ReportShare) -> Any:
-        """Do it; `tell` gets the share that is done."""
+        """Do the work.
+
+        Parameters
+        ----------
+        spec
+            The loads and how they are searched.
+        tell
+            Called with the share that is done.
+        """
         ...
 
 
@@ -74,7 +82,13 @@ class GoodputTask:
     guess_rps: float
 
     def do(self, spec: SearchSpec, tell: ReportShare) -> float:  # noqa: ARG002
-        """Goodput in requests/s."""
+        """Find the goodput, in requests/s.
+
+        Parameters
+        ----------
+        spec, tell
+            As in `Task.do`.
+        """
         return goodput(spec.all_loads[self.load], spec.serving, self.turns, self.guess_rps, spec.tolerance)
 
 
@@ -89,7 +103,18 @@ class SwitchTask:
     moments_s: tuple[float, ...]
 
     def do(self, spec: SearchSpec, tell: ReportShare) -> tuple[int, Turns] | None:  # noqa: ARG002
-        """Requests lost and the turns; None where there is no switch."""
+        """Find the best switch.
+
+        Parameters
+        ----------
+        spec, tell
+            As in `Task.do`.
+
+        Returns
+        -------
+        tuple of (int, Turns) or None
+            Requests lost, and the turns; None if there is no switch.
+        """
         load = spec.all_loads[self.load]
         ranked = switches(load, spec.serving, self.rate_rps, self.before, self.moments_s)
         return (ranked[0][0], switch(self.before, ranked[0][1], ranked[0][2])) if ranked else None
@@ -105,7 +130,18 @@ class SequenceTask:
     """The best fixed ratio and the best switch: one of them is the answer if beam search finds no better."""
 
     def do(self, spec: SearchSpec, tell: ReportShare) -> tuple[Turns, float]:
-        """The turns and their goodput in requests/s."""
+        """Find a sequence that is better than the known ones, or return the best of those.
+
+        Parameters
+        ----------
+        spec, tell
+            As in `Task.do`.
+
+        Returns
+        -------
+        tuple of (Turns, float)
+            The turns, and their goodput in requests/s.
+        """
         load, serving = spec.all_loads[self.load], spec.serving
         best_rps, best = max(self.known, key=lambda rated: rated[0])
         begins = windows(load.span_s, spec.window_s)
@@ -121,7 +157,17 @@ class SequenceTask:
 
 
 def do_task(spec: SearchSpec, task: Task, tell: ReportShare) -> Any:
-    """What `parallel.each` calls in a process."""
+    """Do a task in a process; `parallel.each` calls it.
+
+    Parameters
+    ----------
+    spec
+        The loads and how they are searched.
+    task
+        The task.
+    tell
+        Called with the share that is done.
+    """
     return task.do(spec, tell)
 
 
