@@ -61,7 +61,17 @@ class ReadPlan:
 
 
 def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading]) -> ReadPlan:
-    """Streams, clock and day 0 from the head of each log."""
+    """Guess streams, clock and day 0 from the head of each log.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    readings : sequence of Reading
+
+    Returns
+    -------
+    ReadPlan
+    """
     plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
     stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
     plan.earliest_s = [float(np.min(s["arrival_s"], initial=np.inf)) for s in stamps]
@@ -117,14 +127,36 @@ def set_dates(plan: ReadPlan) -> None:
 
 
 def rounded_s(plan: ReadPlan, i: int) -> float:
-    """What was subtracted from a log's stamps as doubles; instants are subtracted as whole numbers."""
+    """Return what was subtracted from a log's stamps as doubles, in seconds.
+
+    Parameters
+    ----------
+    plan : ReadPlan
+    i : int
+        Number of the log, from 0.
+
+    Returns
+    -------
+    float
+        0 for instants, which are subtracted as whole numbers.
+    """
     return 0.0 if plan.readings[i].clock == "instant" else abs(plan.origins_s[i])
 
 
 def clock_step(arrival_s: Array, origin_s: float = 0.0) -> float:
-    """The coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can tell.
+    """Find the coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can tell.
 
-    `origin_s` was subtracted from the stamps, whose rounding error is that of the larger number.
+    Parameters
+    ----------
+    arrival_s : array, shape (n,)
+        Stamps in seconds.
+    origin_s : float
+        What was subtracted from the stamps; their rounding error is that of the larger number.
+
+    Returns
+    -------
+    float
+        In seconds; the finest step if no other fits.
     """
     error_s = 4 * np.finfo(float).eps * (np.abs(arrival_s) + abs(origin_s))
     for step in STEPS_S[:-1]:
@@ -150,7 +182,24 @@ def in_order(found: Iterable[Stream]) -> list[Stream]:
 def ask(
     connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, sql: str, **parameters: Any
 ) -> duckdb.DuckDBPyConnection:
-    """Run SQL over the rows of one log, which stand for `$rows` in it."""
+    """Run SQL over the rows of one log.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    plan : ReadPlan
+    i : int
+        Number of the log, from 0.
+    sql : str
+        With `$rows` in place of the log's rows.
+    **parameters
+        Values for other `$name` in it.
+
+    Returns
+    -------
+    DuckDBPyConnection
+        With the answer, not fetched yet.
+    """
     reading = plan.readings[i]
     origin_s = plan.origins_s[i]
     rows = reading.select

@@ -97,7 +97,19 @@ def _load(plugin: Plugin) -> Format:
 
 
 def declared(name: str, sql: str) -> Format:
-    """The format that the comments of its SQL file declare."""
+    """Read the format that the comments of its SQL file declare.
+
+    Parameters
+    ----------
+    name : str
+        Of the format.
+    sql : str
+        Text of the file.
+
+    Returns
+    -------
+    Format
+    """
     declarations: dict[str, list[str]] = {}
     columns: list[Column] = []
     for key, value in DECLARED.findall(sql):
@@ -131,13 +143,37 @@ def _each(column: str) -> list[str]:
 
 
 def recognized(header: Sequence[str], kind: str) -> Format | None:
-    """The format that knows most of a header's columns, of those that find all they need."""
+    """Find the format that knows most of a header's columns, among those whose columns are all there.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the log's columns.
+    kind : str
+        Kind of the file, one of `KINDS`.
+
+    Returns
+    -------
+    Format or None
+    """
     fitting = [f for f in formats().values() if kind in f.kinds and not f.missing(header)]
     return max(fitting, key=lambda f: (len(header) - len(f.unknown(header)), f.name), default=None)
 
 
 def nearest(header: Sequence[str], kind: str) -> Format:
-    """The format of that kind whose columns differ least from the header's."""
+    """Find the format whose columns differ least from a header's.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the log's columns.
+    kind : str
+        Kind of the file, one of `KINDS`; formats of other kinds only if none has it.
+
+    Returns
+    -------
+    Format
+    """
     same_kind = [f for f in formats().values() if kind in f.kinds and (f.name != "canonical")]
     candidates = same_kind or list(formats().values())
 

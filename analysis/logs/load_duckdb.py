@@ -226,7 +226,20 @@ def _prefix(reading: Reading) -> str:
 
 
 def stream_of(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
-    """The number of a row's stream; the names go in as `parameters`, never as SQL."""
+    """Write SQL for the number of a row's stream.
+
+    Parameters
+    ----------
+    streams : sequence of Stream
+        Numbered from 1 in this order.
+    parameters : dict
+        Gets the names of services and models: they are bound, never part of the SQL.
+
+    Returns
+    -------
+    str
+        NULL for a row of another stream.
+    """
     services = list(dict.fromkeys(service for service, _ in streams))
     models = list(dict.fromkeys(model for _, model in streams))
 
@@ -257,9 +270,20 @@ def stream_of(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
 
 
 def tick_of(resolution_s: float, wide: bool) -> str:
-    """The tick of a stamp, the nearest; the engine works out an expression that is asked for twice once.
+    """Write SQL for the tick nearest to a stamp.
 
-    Not `wide` it has 32 bits, and a stamp that does not fit is none, so off the clock.
+    DuckDB works out an expression that is asked for twice only once.
+
+    Parameters
+    ----------
+    resolution_s : float
+        Length of a tick in seconds.
+    wide : bool
+        Use 64 bits. With 32 a stamp that does not fit is NULL, so off the clock.
+
+    Returns
+    -------
+    str
     """
     ticks = "arrival_s" if resolution_s == 1.0 else f"arrival_s / {resolution_s!r}"
     return f"TRY_CAST(FLOOR({ticks} + 0.5) AS {'BIGINT' if wide else 'UINTEGER'})"
@@ -271,7 +295,25 @@ def clock_error(origin_s: float) -> str:
 
 
 def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) -> str:
-    """0 for a good row, else the number of the first check that it fails; good rows pass in one glance."""
+    """Write SQL that is 0 for a good row, else the number of the first check that the row fails.
+
+    Good rows pass in one condition.
+
+    Parameters
+    ----------
+    reading : Reading
+        Of the log.
+    resolution_s : float
+        Length of a tick in seconds.
+    origin_s : float
+        What was subtracted from the stamps as doubles, in seconds.
+    wide : bool
+        As for `tick_of`.
+
+    Returns
+    -------
+    str
+    """
     error_s = clock_error(origin_s)
     nearest_s = f"FLOOR(arrival_s / {resolution_s!r} + 0.5) * {resolution_s!r}"
     if resolution_s == STEPS_S[-1]:

@@ -35,9 +35,25 @@ USABLE = f"COALESCE(flaw IN (0, {OFF_CLOCK}) AND stream_id IS NOT NULL, FALSE)"
 def load(
     engine: SparkEngine, readings: Sequence[Reading], *, strict: bool = False, clock_s: float = 0.0
 ) -> Loaded:
-    """Make `requests` on the cluster from the logs, stamped by a clock of `clock_s` where theirs is finer.
+    """Make the table `requests` on the cluster from the logs.
 
-    BurstlensError where no row is left.
+    Parameters
+    ----------
+    engine : SparkEngine
+    readings : sequence of Reading
+    strict : bool
+        Raise the first bad row as an error.
+    clock_s : float
+        Put finer stamps on a clock of this tick, in seconds.
+
+    Returns
+    -------
+    Loaded
+
+    Raises
+    ------
+    BurstlensError
+        If no row is left.
     """
     plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
     with engine.lenient():

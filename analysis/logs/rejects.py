@@ -115,10 +115,25 @@ class LineIndex:
         return escaped(self.raw(line)[: 4 * TEXT_LIMIT])
 
     def rows(self, wanted: Sequence[int], taken: int, header: bool, torn: Sequence[int]) -> list[int] | None:
-        """Line numbers of the wanted of the rows that were read; None if they cannot be told for sure.
+        """Find the line numbers of rows by their position among the rows that were read.
 
-        `torn` are the lines of the rows that were not read. A row is a line, unless quoted fields hold line
-        breaks; the count of rows `taken` says which of the two is the case.
+        A row is a line, unless quoted fields contain line breaks; the count `taken` says which is the case.
+
+        Parameters
+        ----------
+        wanted : sequence of int
+            Positions among the rows that were read, from 0.
+        taken : int
+            How many rows were read.
+        header : bool
+            Line 1 is a header.
+        torn : sequence of int
+            Lines of the rows that were not read.
+
+        Returns
+        -------
+        list of int or None
+            None if the lines are not certain.
         """
         skipped = np.union1d(self._blank(), np.array([*torn, *([1] if header else [])], np.int64))
         if len(self.breaks) - len(skipped) == taken:
@@ -154,7 +169,22 @@ def _visible(character: str) -> str:
 def located(
     log: LogFile, taken: int, torn: Sequence[UnparseableRow], flawed: Sequence[InvalidRow]
 ) -> list[Reject]:
-    """The rejects of one file in the order of its lines."""
+    """List the rejects of one file in the order of its lines.
+
+    Parameters
+    ----------
+    log : LogFile
+    taken : int
+        How many rows the reader returned.
+    torn : sequence of UnparseableRow
+    flawed : sequence of InvalidRow
+        Among the rows that were read.
+
+    Returns
+    -------
+    list of Reject
+        The line is None where it is not certain.
+    """
     name = log.path.name
     if log.kind == "parquet":
         return [Reject(name, flaw.row + 1, flaw.reason, flaw.column, "") for flaw in flawed]
@@ -189,7 +219,18 @@ def _is_json(line: bytes) -> bool:
 
 
 def write_rejects(rejects: Sequence[Reject], out: Path) -> None:
-    """The rejects as CSV: file, line, reason, column, text."""
+    """Write rejects as CSV: file, line, reason, column, text.
+
+    Parameters
+    ----------
+    rejects : sequence of Reject
+    out : Path
+
+    Raises
+    ------
+    DiskError
+        If the file cannot be written.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("w", encoding="utf-8", newline="") as file:

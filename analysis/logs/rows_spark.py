@@ -31,7 +31,27 @@ CORRUPT = "corrupt row"
 
 
 def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str, Any]) -> DataFrame:
-    """The log's rows as trace columns, with the three columns above; `known` binds what the SELECT asks."""
+    """Read the log's rows as trace columns, followed by `UNPARSEABLE`, `ROW_TEXT` and `PLACE`.
+
+    Parameters
+    ----------
+    engine : SparkEngine
+    reading : Reading
+    i : int
+        Number of the log; names its views.
+    known : mapping
+        Values that the format's SELECT asks for.
+
+    Returns
+    -------
+    DataFrame
+        Of Spark.
+
+    Raises
+    ------
+    InputError
+        If Spark cannot read the format or the compression.
+    """
     log = reading.log
     if "UNPIVOT" in reading.format.sql:
         raise InputError.not_on_spark(log.path, f"the format {reading.format.title}")
@@ -66,9 +86,18 @@ def faults(reading: Reading) -> list[tuple[str, str | None]]:
 
 
 def location(path: Path, log: LogFile | None = None) -> str:
-    """A path as Spark's readers want it: the characters of patterns stand for themselves.
+    """Write a path as Spark's readers want it: the characters of patterns stand for themselves.
 
-    `path` may be a file of the folder that is the `log`, where that lies at a URL.
+    Parameters
+    ----------
+    path : Path
+        A log, or a file of the folder that is the log.
+    log : LogFile, optional
+        The log; needed if it is at a URL.
+
+    Returns
+    -------
+    str
     """
     if log is None or log.url is None:
         place = f"file://{path.absolute()}"

@@ -103,10 +103,29 @@ class Reading:
 def read_as(
     path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float = 0.0, span: Span = ALL_TIME
 ) -> Reading:
-    """Look at a log and say how to read it; `position` is its place among the logs of the trace.
+    """Look at a log and decide how to read it.
 
-    `behind_s` is what the instants of a run's record are to be moved by. A `span` other than `ALL_TIME` reads
-    only requests of that time; BurstlensError where the log's clock has no known start.
+    Parameters
+    ----------
+    path : Path
+    columns : mapping or None
+        Names of the log's columns by those of a trace.
+    position : int
+        Place of the log among those of the trace, from 0.
+    behind_s : float
+        Seconds by which to move the instants of a run's record.
+    span : Span
+        Read only requests of that time, in seconds from midnight of day 0.
+
+    Returns
+    -------
+    Reading
+
+    Raises
+    ------
+    BurstlensError
+        If the log cannot be read so; with a `span`, also if its clock has no known start, or if a folder by
+        day has no file of that time.
     """
     if span != ALL_TIME and path.is_dir() and not parquet_files(path, *span):
         raise InputError.nothing_inside(path)

@@ -109,7 +109,19 @@ def look(path: Path) -> LogFile:
 
 @contextmanager
 def unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
-    """The file's bytes, decompressed as they are read; a damaged packing is a BurstlensError."""
+    """Open a file's bytes, decompressed as they are read.
+
+    Parameters
+    ----------
+    path : Path
+    packed : str
+        `gzip`, `zstd`, or anything else for a plain file.
+
+    Raises
+    ------
+    BurstlensError
+        If the compressed data are damaged.
+    """
     try:
         if packed == "gzip":
             with gzip.open(path) as file:
@@ -181,9 +193,18 @@ def _look_at_csv(path: Path, packed: str, text: bytes) -> LogFile:
 
 
 def parquet_files(path: Path, start_s: float | None = None, end_s: float | None = None) -> list[Path]:
-    """The files of a trace in order of arrival: itself, or those of its folder.
+    """List the files of a trace in order of arrival: itself, or those of its folder.
 
-    Where the folder is partitioned by day, only those of days that reach into the half-open span asked for.
+    Parameters
+    ----------
+    path : Path
+    start_s, end_s : float, optional
+        Half-open span in seconds from midnight of day 0. In a folder partitioned by day, only files of days
+        that reach into it count.
+
+    Returns
+    -------
+    list of Path
     """
     if not path.is_dir():
         return [path]
@@ -203,9 +224,28 @@ def unglobbed(path: Path) -> str:
 
 
 def checked_digest(path: Path, packed: str) -> str:
-    """SHA-256 of the file as it lies there; a packed file is also followed to its end.
+    """Compute the SHA-256 of a file as it is on disk, and read a compressed file to its end.
 
-    DuckDB takes a gzip file whose bytes were altered, and a zstd file that was cut short, without a word.
+    DuckDB reads a gzip file with altered bytes, and a zstd file that was cut short, without an error.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the folder of a trace, for which the digest is that of its identity.
+    packed : str
+        `gzip`, `zstd`, or anything else for a plain file.
+
+    Returns
+    -------
+    str
+        In hexadecimal.
+
+    Raises
+    ------
+    InputError
+        If the compressed data are damaged.
+    DiskError
+        If the file cannot be read.
     """
     try:
         with (path / IDENTITY if path.is_dir() else path).open("rb") as file:

@@ -137,7 +137,19 @@ def _runs(
 
 
 def stamp(engine: DuckDBEngine, resolution_s: float) -> list[Stream]:
-    """Make `stamped` and `requests` from a table `trace`; the streams, by `stream_id` from 1."""
+    """Make the tables `stamped` and `requests` from a table `trace`.
+
+    Parameters
+    ----------
+    engine : DuckDBEngine
+    resolution_s : float
+        Length of a tick in seconds.
+
+    Returns
+    -------
+    list of Stream
+        By `stream_id`, from 1.
+    """
     connection = engine.connection
     connection.execute(
         """
@@ -178,8 +190,20 @@ def build(
 ) -> tuple[tuple[Selection, ...], dict[int, Ticks]]:
     """Make streams, selections, members, segments, ticks and gaps from the `stamped` table.
 
-    `stamped` is sorted by tick; `stream_id` counts from 1 in the order of `streams`. Returns the selections,
-    and by their ids the same gaps as arrays.
+    Parameters
+    ----------
+    engine : DuckDBEngine
+        Its `stamped` is sorted by tick.
+    streams : sequence of Stream
+        `stream_id` counts from 1 in this order.
+    resolution_s : float
+        Length of a tick in seconds.
+
+    Returns
+    -------
+    selections : tuple of Selection
+    ticks : dict of int to Ticks
+        The same ticks and gaps as arrays, by `selection_id`.
     """
     rows = fetch(engine, len(streams))
     per_stream = np.bincount(rows.code, minlength=2 * len(streams)).reshape(-1, 2).sum(axis=1)
@@ -204,7 +228,22 @@ def build(
 def fill_selections(
     engine: Engine, streams: Sequence[Stream], per_stream: Integers
 ) -> tuple[tuple[Selection, ...], list[list[int]]]:
-    """Make streams, selections and members; the selections, and beside each the indices of its streams."""
+    """Make the tables streams, selections and members.
+
+    Parameters
+    ----------
+    engine : Engine
+    streams : sequence of Stream
+        `stream_id` counts from 1 in this order.
+    per_stream : array of int, shape (n_streams,)
+        Requests of each; streams without requests are dropped.
+
+    Returns
+    -------
+    selections : tuple of Selection
+    members : list of list of int
+        For each selection, the indices of its streams, from 0.
+    """
     engine.fill(
         "streams",
         "stream_id SMALLINT, service VARCHAR, model VARCHAR, n BIGINT",
@@ -226,7 +265,14 @@ def fill_selections(
 
 
 def fill_segments(engine: Engine, start: Integers, end: Integers) -> None:
-    """Make the contiguous stretches, from the first to the last tick of each."""
+    """Make the table of contiguous segments of the record.
+
+    Parameters
+    ----------
+    engine : Engine
+    start, end : array of int, shape (n_segments,)
+        First and last tick of each.
+    """
     engine.fill(
         "segments",
         "segment_id INTEGER, start_tick BIGINT, end_tick BIGINT",
@@ -235,7 +281,18 @@ def fill_segments(engine: Engine, start: Integers, end: Integers) -> None:
 
 
 def fetch(engine: DuckDBEngine, n_streams: int) -> Rows:
-    """Stamp, stream and failure of every request, of a `stamped` table sorted by tick."""
+    """Fetch stamp, stream and failure of every request.
+
+    Parameters
+    ----------
+    engine : DuckDBEngine
+        Its `stamped` is sorted by tick.
+    n_streams : int
+
+    Returns
+    -------
+    Rows
+    """
     connection = engine.connection
     first, last = connection.execute("SELECT MIN(tick), MAX(tick) FROM requests").fetchall()[0]
     narrow = "INTEGER" if last - first < 2**31 else "BIGINT"
@@ -255,9 +312,20 @@ def fetch(engine: DuckDBEngine, n_streams: int) -> Rows:
 def select(
     present: Sequence[tuple[Stream, int]], per_stream: Integers
 ) -> tuple[tuple[Selection, ...], list[list[int]]]:
-    """Everything, each service where there are several, each model where a service has several.
+    """List the selections: everything, each of several services, each of a service's several models.
 
-    Beside each selection the indices of the streams that it holds.
+    Parameters
+    ----------
+    present : sequence of (Stream, int)
+        Streams with requests, and their indices.
+    per_stream : array of int, shape (n_streams,)
+        Requests of each stream; the busiest `MAX_SELECTED` services, and models of each, get a selection.
+
+    Returns
+    -------
+    selections : tuple of Selection
+    members : list of list of int
+        For each selection, the indices of its streams.
     """
     groups: list[tuple[str | None, str | None, list[int]]] = [(None, None, [i for _, i in present])]
     services: dict[str, list[int]] = {}

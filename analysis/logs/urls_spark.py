@@ -30,7 +30,20 @@ def url_of(path: Path) -> str | None:
 
 
 def stand_in(engine: SparkEngine, url: str, folder: Path) -> Path:
-    """A file or folder of the log's name in `folder`, as far as `look` needs it, and of its size."""
+    """Make a local file or folder that stands for the log at a URL, as far as `look` needs it.
+
+    Parameters
+    ----------
+    engine : SparkEngine
+    url : str
+    folder : Path
+        An existing folder.
+
+    Returns
+    -------
+    Path
+        In `folder`, with the log's name and size.
+    """
     log = folder / url.rstrip("/").rpartition("/")[2]
     try:
         files, place = _opened(engine, url)
@@ -50,7 +63,20 @@ def stand_in(engine: SparkEngine, url: str, folder: Path) -> Path:
 
 
 def digest(engine: SparkEngine, url: str, folder: bool) -> str:
-    """SHA-256 of the log as it lies there, of a folder that of its identity; Spark's driver reads it."""
+    """Compute the SHA-256 of the log at a URL; Spark's driver reads it.
+
+    Parameters
+    ----------
+    engine : SparkEngine
+    url : str
+    folder : bool
+        The log is a folder: the digest is that of its identity.
+
+    Returns
+    -------
+    str
+        In hexadecimal.
+    """
     jvm: Any = engine.session.sparkContext._jvm
     try:
         files, place = _opened(engine, url)
