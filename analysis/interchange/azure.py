@@ -24,7 +24,28 @@ UNDATED = date(2000, 1, 1)
 def write_azure(
     requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS, *, load: bool = False
 ) -> list[str]:
-    """Write the CSV; what it cannot hold, in sentences. Of a `load` to be sent only its gaps count."""
+    """Write requests as the CSV of Azure's LLM inference traces.
+
+    Parameters
+    ----------
+    requests : Requests
+    out : Path
+    options : WriteOptions
+    load : bool
+        The file is a load to be sent: only its gaps count, so a lost date is no loss.
+
+    Returns
+    -------
+    list of str
+        What the file cannot contain, one sentence each.
+
+    Raises
+    ------
+    InputError
+        If requests have no token counts and `options` give none.
+    DiskError
+        If the file cannot be written.
+    """
     requests = with_tokens(requests, options.tokens)
     midnight = datetime.combine(requests.info.day0 or UNDATED, time(), UTC)
     zero = int(midnight.timestamp()) * PER_S

@@ -27,12 +27,30 @@ UNNAMED = "unknown"
 def write_burstgpt(
     requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS, *, load: bool = False
 ) -> list[str]:
-    """Write the CSV; what it cannot hold, in sentences.
-
-    With `load` it is for AIPerf, which reads three of its columns.
+    """Write requests as the CSV of BurstGPT.
 
     Stamps are seconds since midnight of day 0, whole ones as in the published files, with a fraction where
     the trace has one. A failure is `Response tokens` of 0: there is no other mark.
+
+    Parameters
+    ----------
+    requests : Requests
+    out : Path
+    options : WriteOptions
+    load : bool
+        The file is for AIPerf, which reads three of its columns.
+
+    Returns
+    -------
+    list of str
+        What the file cannot contain, one sentence each.
+
+    Raises
+    ------
+    InputError
+        If requests have no token counts and `options` give none.
+    DiskError
+        If the file cannot be written.
     """
     requests = with_tokens(requests, options.tokens)
     frame = requests.frame

@@ -74,10 +74,22 @@ def shapes(part: FittedSelection) -> list[float]:
 def length_laws(
     fitted: ParameterFile, part: FittedSelection, tokens: Sequence[int] | None
 ) -> tuple[Marginal, Marginal, str]:
-    """The laws of request and response tokens, and the label of the selection that they belong to.
+    """Find the laws of request and response tokens of a fitted selection.
 
-    A selection too small for laws gets those of the smallest one around it; `tokens`, if given, stand for
-    both.
+    A selection too small for laws gets those of the smallest one around it.
+
+    Parameters
+    ----------
+    fitted : ParameterFile
+    part : FittedSelection
+    tokens : sequence of two int, optional
+        Request and response tokens that stand for both laws.
+
+    Returns
+    -------
+    request, response : Marginal
+    label : str
+        Of the selection that the laws belong to.
 
     Raises
     ------

@@ -16,9 +16,22 @@ BLOCK = 512
 
 
 def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.Series, list[str]]:
-    """A list of numbers for each request, as many as it has begun blocks, and what had to be mended.
+    """Number the prefix blocks of each request, one number for each block that it has begun.
 
-    Takes `request_tokens`, `session` and `prefix`. AIPerf, vLLM and GuideLLM all want exactly so many.
+    AIPerf, vLLM and GuideLLM all want exactly so many.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With `request_tokens`, `session` and `prefix`.
+    share_sessions : bool
+        Let requests of a session without prefix blocks of their own share theirs.
+
+    Returns
+    -------
+    hash_ids : Series of list of int
+    notes : list of str
+        What had to be mended, one sentence each.
     """
     needed = (pl.col("request_tokens").cast(pl.Int64) + BLOCK - 1) // BLOCK
     full = pl.col("request_tokens").cast(pl.Int64) // BLOCK

@@ -27,10 +27,28 @@ AIPERF_RUN = (
 def write_mooncake(
     requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS, *, load: bool = False
 ) -> list[str]:
-    """Write the lines, the first request at 0; what they cannot hold, in sentences.
+    """Write requests as JSON lines of the Mooncake traces, the first request at 0.
 
-    Stamps are whole milliseconds, as in the published traces; of a `load` to be sent they have microseconds,
-    which AIPerf and vLLM read too.
+    Parameters
+    ----------
+    requests : Requests
+    out : Path
+    options : WriteOptions
+    load : bool
+        The file is a load to be sent: stamps have microseconds, which AIPerf and vLLM read too. By default
+        they are whole milliseconds, as in the published traces.
+
+    Returns
+    -------
+    list of str
+        What the file cannot contain, and what had to be mended, one sentence each.
+
+    Raises
+    ------
+    InputError
+        If requests have no token counts and `options` give none.
+    DiskError
+        If the file cannot be written.
     """
     requests = with_tokens(requests, options.tokens)
     zero = float(requests.frame["arrival_s"][0])

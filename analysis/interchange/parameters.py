@@ -128,7 +128,20 @@ def parameters(characterization: Characterization) -> Parameters:
 
 
 def validate(content: Any, what: str) -> None:
-    """Check against the schema; BurstlensError names `what`, the field and the fault in one line."""
+    """Check content against the schema of a parameter file.
+
+    Parameters
+    ----------
+    content
+        As read from JSON.
+    what : str
+        Names the content in an error.
+
+    Raises
+    ------
+    InputError
+        Names `what`, the field and the fault in one line.
+    """
     # In plain Python a look at the windows of a year took longer than all fits together.
     import jsonschema_rs
 
@@ -142,7 +155,20 @@ def validate(content: Any, what: str) -> None:
 
 
 def write_parameters(content: dict[str, Any], out: Path) -> None:
-    """Validate and write, whole or not at all; BurstlensError where the folder cannot be written."""
+    """Validate and write a parameter file; it appears complete or not at all.
+
+    Parameters
+    ----------
+    content : dict
+    out : Path
+
+    Raises
+    ------
+    InputError
+        If the content does not fit the schema.
+    DiskError
+        If the file cannot be written.
+    """
     validate(content, str(out))
     # Many times as fast as by the standard library, whose indenting writer is plain Python.
     text = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -21,7 +21,19 @@ MADE_KEY = "burstlens_export"
 
 
 def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
-    """Write a canonical Parquet trace that says in its metadata how it was made; it loses nothing."""
+    """Write a canonical Parquet trace that says in its metadata how it was made; it loses nothing.
+
+    Parameters
+    ----------
+    requests : Requests
+    out : Path
+    options : WriteOptions
+
+    Returns
+    -------
+    list of str
+        Empty.
+    """
     has_prefixes = requests.frame[PREFIX].null_count() < len(requests)
     frame = requests.frame.select(*COLUMNS, *([PREFIX] if has_prefixes else []))
     made = {"generator": "burstlens", "made": list(options.made)}
@@ -31,9 +43,19 @@ def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT
 
 
 def write_plain_csv(requests: Requests, out: Path, _options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
-    """Write arrivals and everything known of each request, under the names of our columns.
+    """Write arrivals and everything known of each request as CSV, under the names of our columns.
 
     Columns without a single value are left out; `arrival_s` is seconds since midnight of day 0.
+
+    Parameters
+    ----------
+    requests : Requests
+    out : Path
+
+    Returns
+    -------
+    list of str
+        What the file cannot contain, one sentence each.
     """
     frame = requests.frame
     columns = [name for name in COLUMNS if frame[name].null_count() < len(frame)]
@@ -42,7 +64,24 @@ def write_plain_csv(requests: Requests, out: Path, _options: WriteOptions = DEFA
 
 
 def write_guidellm(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
-    """Write GuideLLM's `trace_synthetic` lines: seconds from the first request, and lengths."""
+    """Write GuideLLM's `trace_synthetic` lines: seconds from the first request, and lengths.
+
+    Parameters
+    ----------
+    requests : Requests
+    out : Path
+    options : WriteOptions
+
+    Returns
+    -------
+    list of str
+        What the file cannot contain, one sentence each.
+
+    Raises
+    ------
+    InputError
+        If requests have no token counts and `options` give none.
+    """
     requests = with_tokens(requests, options.tokens)
     frame = requests.frame.select(
         (pl.col("arrival_s") - pl.col("arrival_s").first()).round(6).alias("timestamp"),

@@ -34,9 +34,24 @@ class Requests:
 
 
 def with_tokens(requests: Requests, tokens: tuple[int, int] | None = None) -> Requests:
-    """The requests, each with its lengths; failed ones without any have none, 0, as BurstGPT writes it.
+    """Return the requests, each with its lengths.
 
-    Where the log tells no lengths `tokens` gives them; BurstlensError where they are needed.
+    Failed requests without lengths get 0, as BurstGPT writes it.
+
+    Parameters
+    ----------
+    requests : Requests
+    tokens : tuple of two int, optional
+        Request and response tokens of each request if the log has no lengths.
+
+    Returns
+    -------
+    Requests
+
+    Raises
+    ------
+    InputError
+        If requests are left without token counts.
     """
     frame = requests.frame
     sides = ("request_tokens", "response_tokens")
@@ -60,17 +75,41 @@ def with_tokens(requests: Requests, tokens: tuple[int, int] | None = None) -> Re
 
 
 def ticks(requests: Requests, per_s: float) -> pl.Series:
-    """Arrivals in whole ticks, `per_s` of them a second, to the nearest; 64-bit integers."""
+    """Round arrivals to whole ticks.
+
+    Parameters
+    ----------
+    requests : Requests
+    per_s : float
+        Ticks per second.
+
+    Returns
+    -------
+    Series of 64-bit integers
+        Named `ticks`.
+    """
     return (requests.frame["arrival_s"] * per_s).round().cast(pl.Int64).alias("ticks")
 
 
 def lost(
     requests: Requests, keeps: Collection[str] = (), *, per_s: float | None = None, dated: bool = False
 ) -> list[str]:
-    """What a format drops, in sentences; nothing where the requests do not have it.
+    """Say what a format drops; nothing for what the requests do not have.
 
-    `keeps` names the columns that the format holds, `per_s` how many instants a second it tells apart
-    (None: all), `dated` whether it tells the day.
+    Parameters
+    ----------
+    requests : Requests
+    keeps : collection of str
+        Columns that the format has.
+    per_s : float, optional
+        Instants per second that it distinguishes; all by default.
+    dated : bool
+        Whether it has the day.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
     """
     frame, info = requests.frame, requests.info
     losses = []

@@ -46,10 +46,25 @@ CHUNK = re.compile(r"chunk-(\d+)-trace\.csv", re.ASCII)
 
 
 def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> WrittenWindows:
-    """Write a client for each selection, and a README.txt that tells which is which.
+    """Write a ServeGen client for each selection, and a README.txt that says which is which.
 
-    BurstlensError where windows are not whole seconds, a selection has no laws of lengths, or `out` holds
-    clients that would stay beside these: ServeGen takes all that lie in a folder.
+    Parameters
+    ----------
+    fitted : FittedWindows
+    out : Path
+        A folder.
+    options : WriteOptions
+
+    Returns
+    -------
+    WrittenWindows
+
+    Raises
+    ------
+    InputError
+        If windows are not whole seconds, or a selection has no laws of lengths.
+    DiskError
+        If `out` contains other clients that would stay there: ServeGen takes all of a folder.
     """
     file, parts, window_s = fitted.file, fitted.selections, fitted.file.window_s
     starts = sorted({window.start_s for part in parts for window in part.windows})

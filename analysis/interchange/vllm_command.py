@@ -17,9 +17,25 @@ from .fitted import length_laws, mean_tokens
 
 
 def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> WrittenWindows:
-    """Write the line, with what it leaves out as comments above it.
+    """Write the command of `vllm bench serve` for one window, with what it leaves out as comments above it.
 
-    It is of the window that holds `fitted.start_s` on the trace's clock, or of the busiest one with a fit.
+    The window is the one at `fitted.start_s` on the trace's clock, or the busiest one with a fit.
+
+    Parameters
+    ----------
+    fitted : FittedWindows
+        Its first selection counts.
+    out : Path
+    options : WriteOptions
+
+    Returns
+    -------
+    WrittenWindows
+
+    Raises
+    ------
+    InputError
+        If there is no window with a fitted shape, or no laws of lengths.
     """
     file, part, start_s = fitted.file, fitted.selections[0], fitted.start_s
     candidates = [one for one in part.windows if one.shape is not None and one.n > 0]

@@ -19,7 +19,19 @@ from ..core.arrays import Array
 
 
 def autoregression(n: int, correlation: float, rng: np.random.Generator) -> Array:
-    """A stationary Gaussian sequence of order one with variance 1, shape (n,)."""
+    """Draw a stationary Gaussian sequence of order one with variance 1.
+
+    Parameters
+    ----------
+    n : int
+    correlation : float
+        Of two neighbours.
+    rng : Generator
+
+    Returns
+    -------
+    array, shape (n,)
+    """
     noise = rng.standard_normal(n)
     noise[1:] *= np.sqrt(1 - correlation**2)
     return np.asarray(signal.lfilter([1.0], [1.0, -correlation], noise))
@@ -33,10 +45,22 @@ def even(values: Array) -> Array:
 
 
 def places_in_volume(volume: Array, correlation: float, rng: np.random.Generator) -> Array:
-    """A share in (0, 1) for each period, correlated with the next, even in `volume`, shape (n,).
+    """Draw a share in (0, 1) for each period, correlated with the next and even in the volume.
 
-    Periods stand in the order of a random score; each takes the middle of its part of the whole volume,
-    so that any law drawn at these shares has its own mean and spread over the *requests*.
+    A random score orders the periods; each takes the middle of its part of the whole volume, so that any
+    law drawn at these shares has its own mean and spread over the *requests*.
+
+    Parameters
+    ----------
+    volume : array, shape (n,)
+        Expected requests of each period.
+    correlation : float
+        Of the scores of two neighbours.
+    rng : Generator
+
+    Returns
+    -------
+    array, shape (n,)
     """
     order = np.argsort(autoregression(len(volume), correlation, rng))
     after = np.cumsum(volume[order])

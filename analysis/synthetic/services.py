@@ -58,7 +58,22 @@ class SyntheticRequests:
 def conversation_requests(
     days: float, start: date, scale: float, rng: np.random.Generator
 ) -> SyntheticRequests:
-    """The conversation requests of a trace."""
+    """Draw the conversation requests of a synthetic trace.
+
+    Parameters
+    ----------
+    days : float
+        Length of the trace.
+    start : date
+        Day 0; sets the weekdays.
+    scale : float
+        Factor of every request rate.
+    rng : Generator
+
+    Returns
+    -------
+    SyntheticRequests
+    """
     facts = constants()["conversation"]
     expected = _conversation_windows(max(ceil(days), QUOTA_DAYS), start, rng) * scale
     failure_factor = _failure_factor(facts["failures"], expected, rng)
@@ -202,7 +217,20 @@ def _conversation_lengths(
 
 
 def api_requests(days: float, scale: float, rng: np.random.Generator) -> SyntheticRequests:
-    """The API requests of a trace."""
+    """Draw the API requests of a synthetic trace.
+
+    Parameters
+    ----------
+    days : float
+        Length of the trace.
+    scale : float
+        Factor of every request rate.
+    rng : Generator
+
+    Returns
+    -------
+    SyntheticRequests
+    """
     facts = constants()["api"]
     per_hour = _api_hours(max(ceil(days), QUOTA_DAYS), rng) * scale
     windows, model, lengths = facts["windows"], facts["model"], facts["lengths"]

@@ -51,12 +51,31 @@ def synthesize(
     start: date = DAY0,
     scale: float = 1.0,
 ) -> pl.DataFrame:
-    """A synthetic BurstGPT of `days` days with the columns of `trace.COLUMNS`, sorted by arrival.
+    """Draw a synthetic BurstGPT.
 
-    `start` is day 0 and sets the weekdays; `scale` multiplies every request rate (7.4 makes 10.6 million
-    requests of 61 days). Same arguments, same trace; a service's requests do not depend on whether the
-    other one is asked for. Raises ValueError for a service that BurstGPT does not have, and for a length
-    or scale that is not above zero.
+    Same arguments, same trace; a service's requests do not depend on whether the other one is asked for.
+
+    Parameters
+    ----------
+    days : float
+        Length of the trace.
+    seed : int
+    services : sequence of str
+        Some of `SERVICES`.
+    start : date
+        Day 0; sets the weekdays.
+    scale : float
+        Factor of every request rate: 7.4 makes 10.6 million requests of 61 days.
+
+    Returns
+    -------
+    DataFrame
+        With the columns `trace.COLUMNS`, sorted by arrival.
+
+    Raises
+    ------
+    ValueError
+        For a service that BurstGPT does not have, and for a length or scale that is not above zero.
     """
     unknown = sorted(set(services) - set(SERVICES))
     if unknown or not services:
@@ -81,10 +100,28 @@ def open_synthetic(
     scale: float = 1.0,
     progress: Progress | None = None,
 ) -> Trace:
-    """Make a synthetic BurstGPT (see `synthesize`) and open it; with `out` it is written first.
+    """Make a synthetic BurstGPT (see `synthesize`) and open it.
 
-    `out` ends in `.parquet` for a trace, or in `.csv` for the 8 columns of BurstGPT file 3, which have no
-    place to say what they are: then the file's name must hold the word *synthetic*. Else BurstlensError.
+    Parameters
+    ----------
+    out : Path, optional
+        Write the trace there first: to `.parquet`, or to `.csv` with the 8 columns of BurstGPT file 3. A CSV
+        has no place to say what it is, so its name must contain the word *synthetic*.
+    days : float
+        Length of the trace.
+    seed : int
+    scale : float
+        Factor of every request rate.
+    progress : callable, optional
+
+    Returns
+    -------
+    Trace
+
+    Raises
+    ------
+    BurstlensError
+        For another name of the file, or if it cannot be written.
     """
     tell = progress or silent
     if out is not None:
@@ -102,7 +139,27 @@ def open_synthetic(
 
 
 def write_synthetic(out: Path, days: float = 61, seed: int = 7, *, scale: float = 1.0) -> TraceInfo:
-    """Write a synthetic BurstGPT without opening it, as `open_synthetic` does with `out`; its identity."""
+    """Write a synthetic BurstGPT without opening it.
+
+    Parameters
+    ----------
+    out : Path
+        As in `open_synthetic`.
+    days : float
+        Length of the trace.
+    seed : int
+    scale : float
+        Factor of every request rate.
+
+    Returns
+    -------
+    TraceInfo
+
+    Raises
+    ------
+    BurstlensError
+        For another name of the file, or if it cannot be written.
+    """
     _check_name(out)
     requests = synthesize(days, seed, scale=scale)
     info = synthetic_info(len(requests), days, seed)
@@ -111,7 +168,22 @@ def write_synthetic(out: Path, days: float = 61, seed: int = 7, *, scale: float 
 
 
 def synthetic_info(rows: int, days: float, seed: int, start: date = DAY0) -> TraceInfo:
-    """The identity of a synthetic BurstGPT: its name and its flag say what it is."""
+    """Describe a synthetic BurstGPT: name and flag say that it is synthetic.
+
+    Parameters
+    ----------
+    rows : int
+        Requests.
+    days : float
+        Length of the trace.
+    seed : int
+    start : date
+        Day 0.
+
+    Returns
+    -------
+    TraceInfo
+    """
     return TraceInfo(
         name=f"synthetic BurstGPT, {days:g} days, seed {seed}",
         format="synthetic",
