@@ -15,60 +15,62 @@ tokenizers = pytest.importorskip("tokenizers", reason="prompts of text need the 
 
 def words(path: Path) -> Path:
     """A tokenizer that counts what stands between blanks, as the simulated endpoint does."""
-    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
-    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    made.save(str(path))
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(path))
     return path
 
 
 def pieces(path: Path) -> Path:
     """Byte-level BPE with a special token at the beginning, as most served models have it."""
     level = tokenizers.pre_tokenizers.ByteLevel
-    made = tokenizers.Tokenizer(tokenizers.models.BPE())
-    made.pre_tokenizer = level(add_prefix_space=False)
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = level(add_prefix_space=False)
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=1500, special_tokens=["<s>"], initial_alphabet=level.alphabet(), show_progress=False
     )
-    made.train_from_iterator(random_texts(400, seed=9), trainer)
-    made.post_processor = tokenizers.processors.TemplateProcessing(
+    tokenizer.train_from_iterator(random_texts(400, seed=9), trainer)
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 0)]
     )
-    made.save(str(path))
+    tokenizer.save(str(path))
     return path
 
 
 def joined(path: Path) -> Path:
     """BPE on text whose blanks are letters, as Llama 2 has it: what does not occur falls back to bytes."""
-    made = tokenizers.Tokenizer(tokenizers.models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    made.normalizer = tokenizers.normalizers.Sequence(
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True)
+    )
+    tokenizer.normalizer = tokenizers.normalizers.Sequence(
         [tokenizers.normalizers.Prepend("▁"), tokenizers.normalizers.Replace(" ", "▁")]
     )
     special = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = tokenizers.trainers.BpeTrainer(vocab_size=1000, special_tokens=special, show_progress=False)
-    made.train_from_iterator(random_texts(150, seed=9), trainer)
-    made.post_processor = tokenizers.processors.TemplateProcessing(
+    tokenizer.train_from_iterator(random_texts(150, seed=9), trainer)
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 1)]
     )
-    made.save(str(path))
+    tokenizer.save(str(path))
     return path
 
 
 def stems(path: Path) -> Path:
     """WordPiece as BERT has it: lower case, two special tokens, and a file that says to cut and to pad."""
-    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
-    made.normalizer = tokenizers.normalizers.BertNormalizer()
-    made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     special = ["[UNK]", "[CLS]", "[SEP]"]
     trainer = tokenizers.trainers.WordPieceTrainer(
         vocab_size=1500, special_tokens=special, show_progress=False
     )
-    made.train_from_iterator(random_texts(400, seed=9), trainer)
-    made.post_processor = tokenizers.processors.TemplateProcessing(
+    tokenizer.train_from_iterator(random_texts(400, seed=9), trainer)
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
-    made.enable_truncation(64)
-    made.enable_padding(length=64)
-    made.save(str(path))
+    tokenizer.enable_truncation(64)
+    tokenizer.enable_padding(length=64)
+    tokenizer.save(str(path))
     return path
 
 
@@ -89,10 +91,12 @@ def sharegpt(path: Path, texts: Sequence[str]) -> Path:
         [part for text in texts[i : i + 2] for part in ({"from": "human", "value": text}, ANSWER)]
         for i in range(0, len(texts), 2)
     ]
-    return written(path, [{"id": str(i), "conversations": each} for i, each in enumerate(conversations)])
+    return write_json_to(
+        path, [{"id": str(i), "conversations": each} for i, each in enumerate(conversations)]
+    )
 
 
-def written(path: Path, entries: Any) -> Path:
+def write_json_to(path: Path, entries: Any) -> Path:
     path.write_text(json.dumps(entries), encoding="utf-8")
     return path
 

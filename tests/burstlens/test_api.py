@@ -90,10 +90,10 @@ def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch:
         bl.export("synthetic.csv", "vllm", "shown.jsonl", first=100),
     ]
     for result in results:
-        shown = result._repr_html_()
-        assert shown is not None
-        assert "– <strong>synthetic" in shown, type(result)
-        assert "<script" not in shown
+        markup = result._repr_html_()
+        assert markup is not None
+        assert "– <strong>synthetic" in markup, type(result)
+        assert "<script" not in markup
         assert isinstance(result.to_frame(), pl.DataFrame)
         assert result.to_frames()
     assert trace.to_frame().height == trace.info.rows

@@ -49,8 +49,8 @@ def test_a_run_is_reported_ingested_and_described(files: Path, tmp_path: Path) -
     assert {name: (run / name).read_bytes() for name in before} == before
     trace = bl.ingest(run, tmp_path / "sent.parquet")
     assert (trace.info.rows, trace.info.rejected, trace.info.synthetic) == (40, 0, True)
-    shown = burstlens("describe", run, "--json")
-    assert shown.returncode == 0, shown.stderr
+    completed = burstlens("describe", run, "--json")
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_an_experiment_goes_on_and_is_reported(files: Path, tmp_path: Path) -> None:

@@ -136,9 +136,9 @@ def test_an_array_sends_the_whole_load_once(slurm: Cluster, tmp_path: Path) -> N
             time.sleep(ASK_S)
     log = "\n".join(path.read_text() for path in sorted(tmp_path.glob("burstlens-*.log")))
     folders = [tmp_path / f"run-{i}" for i in range(4)]
-    made = burstlens("ingest", *folders, "-o", tmp_path / "whole.parquet", "--json")
-    assert made.returncode == 0, f"{made.stderr}\n{log}"
-    load = json.loads(made.stdout)["load"]
+    completed = burstlens("ingest", *folders, "-o", tmp_path / "whole.parquet", "--json")
+    assert completed.returncode == 0, f"{completed.stderr}\n{log}"
+    load = json.loads(completed.stdout)["load"]
     assert (load["requests"], load["shards"]) == (300, 4)
     columns = ["request_id", "intended_s", "request_tokens", "response_tokens"]
     sent = pl.concat([read_record(folder).select(columns) for folder in folders]).sort("request_id")

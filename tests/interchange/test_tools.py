@@ -30,19 +30,19 @@ Pairs = Counter[tuple[int, int]]
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few requests of the embedded synthetic trace, with lengths that a test can wait for."""
     path = tmp_path_factory.mktemp("trace") / "synthetic.parquet"
-    made = bl.synth(days=1, seed=3)
+    synthetic = bl.synth(days=1, seed=3)
     try:
         from burstlens.analysis.trace.subset import requests_of
         from burstlens.analysis.trace.trace import write_trace
 
-        frame = requests_of(made).filter(~pl.col("failed")).head(REQUESTS)
+        frame = requests_of(synthetic).filter(~pl.col("failed")).head(REQUESTS)
         lengths = [
             pl.col(side).clip(1, longest)
             for side, longest in zip(("request_tokens", "response_tokens"), LONGEST, strict=True)
         ]
-        write_trace(frame.with_columns(lengths).drop("prefix"), path, made.info)
+        write_trace(frame.with_columns(lengths).drop("prefix"), path, synthetic.info)
     finally:
-        made.engine.close()
+        synthetic.engine.close()
     return path
 
 
@@ -119,8 +119,8 @@ def test_vllm_replays_the_timed_trace(trace: Path, server: Server, tmp_path: Pat
 
 
 def test_vllm_draws_the_load_of_the_nearest_line(trace: Path, server: Server, tmp_path: Path) -> None:
-    made = bl.export(trace, "vllm-line", tmp_path / "synthetic.sh", window_s=86_400.0, tokens=(40, 20))
-    words = made.run.split()
+    export = bl.export(trace, "vllm-line", tmp_path / "synthetic.sh", window_s=86_400.0, tokens=(40, 20))
+    words = export.run.split()
     flags = {word: words[i + 1] for i, word in enumerate(words) if word.startswith("--random-")}
     gamma = {name: words[words.index(name) + 1] for name in ("--request-rate", "--burstiness")}
     assert flags == {"--random-input-len": "40", "--random-output-len": "20"}
@@ -203,10 +203,10 @@ def test_servegen_generates_from_our_windows(trace: Path, program: Program, tmp_
         [programs / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True
     )
     assert generated.returncode == 0, generated.stderr
-    made = json.loads(generated.stdout)
+    workload = json.loads(generated.stdout)
     # ServeGen rounds the requests of each window up, and drops the one that falls on its end.
     rows = [line.split(",") for each in folder.glob("*.csv") for line in each.read_text().splitlines()]
     planned = [math.ceil(float(row[1]) * 600 - 1e-9) for row in rows if row[3] == "Gamma"]
-    assert sum(planned) - len(planned) <= len(made) <= sum(planned) + len(planned)
+    assert sum(planned) - len(planned) <= len(workload) <= sum(planned) + len(planned)
     assert sum(planned) >= REQUESTS
-    assert {tuple(row[1:]) for row in made} == {(40, 20)}
+    assert {tuple(row[1:]) for row in workload} == {(40, 20)}

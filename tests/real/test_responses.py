@@ -59,9 +59,9 @@ def texts(learnt: Path) -> Path:
     """Texts of the words that the model knows, in ShareGPT's form."""
     source = random.Random(3)
     words = [word for passage in PASSAGES for word in passage.split()]
-    made = [" ".join(source.choice(words) for _ in range(source.randint(2, 300))) for _ in range(600)]
+    prompts = [" ".join(source.choice(words) for _ in range(source.randint(2, 300))) for _ in range(600)]
     path = learnt.parent / "sharegpt.json"
-    path.write_text(json.dumps([{"conversations": [{"from": "human", "value": text}]} for text in made]))
+    path.write_text(json.dumps([{"conversations": [{"from": "human", "value": text}]} for text in prompts]))
     return path
 
 

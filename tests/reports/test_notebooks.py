@@ -32,10 +32,10 @@ def run(name: str, *more: str, **parameters: Any) -> list[str]:
     first.source += "".join(f"\n{key} = {value!r}" for key, value in parameters.items())
     notebook.cells.extend(nbformat.v4.new_code_cell(source) for source in more)
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    return [_shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    return [output_of(cell) for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _shown(cell: Any) -> str:
+def output_of(cell: Any) -> str:
     texts = []
     for output in cell.outputs:
         assert output.output_type != "stream" or output.name == "stdout", output
@@ -52,27 +52,27 @@ def test_a_notebook_is_committed_without_outputs(name: str) -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
-def explored(shown: list[str], rows: int, synthetic: bool) -> None:
+def explored(outputs: list[str], rows: int, synthetic: bool) -> None:
     """What a person should have seen in `explore`."""
-    text = "\n".join(shown)
+    text = "\n".join(outputs)
     assert f"{rows:,} requests" in text
     assert text.count("<img alt=") >= 3
-    compared = [each for each in shown if "agree with" in each and "within noise" in each]
+    compared = [each for each in outputs if "agree with" in each and "within noise" in each]
     assert len(compared) == 2, "with another trace, and with what is drawn from its own parameters"
     assert "<strong>simulated by llama-2-13b-a100</strong>" in text
     # On a busy machine the client may be late, and then the notebook has to say so.
     verdict = re.search(r"^(trustworthy|not trustworthy: .+)$", text, re.MULTILINE)
     assert verdict is not None
     assert f"Load: {verdict[1]}" in html.unescape(text)
-    assert shown[-1].split() == ["True", "True", "1"]
-    trace = next(each for each in shown if "hours from first to last arrival" in each)
+    assert outputs[-1].split() == ["True", "True", "1"]
+    trace = next(each for each in outputs if "hours from first to last arrival" in each)
     assert ("<strong>synthetic</strong>" in trace) == synthetic
 
 
 def test_explore_runs_on_the_embedded_trace() -> None:
-    shown = run("explore", SLID, DAYS=0.5, REQUESTS=100)
-    rows = int(re.search(r"([\d,]+) requests, format", "\n".join(shown))[1].replace(",", ""))  # type: ignore[index]
-    explored(shown, rows, synthetic=True)
+    outputs = run("explore", SLID, DAYS=0.5, REQUESTS=100)
+    rows = int(re.search(r"([\d,]+) requests, format", "\n".join(outputs))[1].replace(",", ""))  # type: ignore[index]
+    explored(outputs, rows, synthetic=True)
 
 
 def test_explore_runs_on_real_traces(traces: Callable[[str], Path], tmp_path: Path) -> None:
@@ -82,13 +82,13 @@ def test_explore_runs_on_real_traces(traces: Callable[[str], Path], tmp_path: Pa
     explored(run("explore", SLID, LOG=str(log), OTHER=str(other), REQUESTS=100), 3000, synthetic=False)
 
 
-def answered(shown: list[str], synthetic: bool) -> None:
+def answered(outputs: list[str], synthetic: bool) -> None:
     """What a person should have seen in `how_bursty`."""
-    match = re.search(r"first token is ([\d.]+) s as your requests came, and ([\d.]+) s", shown[-1])
+    match = re.search(r"first token is ([\d.]+) s as your requests came, and ([\d.]+) s", outputs[-1])
     assert match is not None
     assert all(float(value) > 0 for value in match.groups())
-    assert "simulated by llama-2-13b-a100" in "\n".join(shown)
-    assert ("synthetic workload" in "\n".join(shown)) == synthetic
+    assert "simulated by llama-2-13b-a100" in "\n".join(outputs)
+    assert ("synthetic workload" in "\n".join(outputs)) == synthetic
 
 
 def test_how_bursty_answers_on_the_embedded_trace() -> None:

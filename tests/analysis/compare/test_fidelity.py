@@ -28,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     even = np.floor(np.sort(rng.uniform(begin, end, len(frame))))
     longer = (pl.col("request_tokens") * 1.5).cast(pl.Int32)
     changed = frame.with_columns(arrival_s=pl.Series(even), request_tokens=longer)
-    for name, made in {"source": frame, "changed": changed}.items():
-        write_trace(made, folder / f"{name}.parquet", replace(info, name=name))
+    for name, frame_of_case in {"source": frame, "changed": changed}.items():
+        write_trace(frame_of_case, folder / f"{name}.parquet", replace(info, name=name))
     return folder
 
 

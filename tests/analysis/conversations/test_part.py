@@ -33,7 +33,9 @@ MakeTrace = Callable[..., Trace]
 DAY_S = 86_400
 
 
-def made(make_trace: MakeTrace, turns: NDArray[np.int64], gaps: NDArray[np.float64], seed: int) -> Trace:
+def planted_trace(
+    make_trace: MakeTrace, turns: NDArray[np.int64], gaps: NDArray[np.float64], seed: int
+) -> Trace:
     """A trace of sessions with these numbers of turns; gaps are used up in order."""
     rng = np.random.default_rng(seed)
     session = np.repeat(np.arange(len(turns)), turns)
@@ -154,7 +156,7 @@ def test_coarse_histogram_keeps_count_and_quantiles() -> None:
 def test_exponential_and_power_law_declines_have_their_own_verdicts(make_trace: MakeTrace) -> None:
     rng = np.random.default_rng(14)
     for turns, sign in ((rng.geometric(0.3, 800), 1), (np.minimum(rng.zipf(2.2, 800), 300), -1)):
-        part = describe_conversations(made(make_trace, turns, rng.lognormal(4, 1, turns.sum()), 1))
+        part = describe_conversations(planted_trace(make_trace, turns, rng.lognormal(4, 1, turns.sum()), 1))
         row = part.decline.row(0, named=True)
         assert sign * row["ratio"] > 0
         assert (row["ratio_low"] > 0) == (sign > 0)
@@ -292,7 +294,7 @@ def test_sessions_near_an_edge_of_the_record_are_counted(make_trace: MakeTrace) 
 def test_a_load_without_relation_shows_none(make_trace: MakeTrace) -> None:
     rng = np.random.default_rng(19)
     turns = rng.geometric(0.3, 1_500)
-    part = describe_conversations(made(make_trace, turns, rng.lognormal(5, 1.3, turns.sum()), 2))
+    part = describe_conversations(planted_trace(make_trace, turns, rng.lognormal(5, 1.3, turns.sum()), 2))
     relation = {row["of"]: row for row in part.relations.iter_rows(named=True)}
     share, number = relation["share over 300 s"], relation["number over 300 s"]
     assert share["correlation_low"] < 0 < share["correlation_high"]

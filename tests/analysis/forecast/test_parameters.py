@@ -18,16 +18,16 @@ pytest.importorskip("xgboost", reason="xgboost is not installed: pip install 'bu
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Forecasts, Characterization]:
+def forecast() -> tuple[Forecasts, Characterization]:
     """Four synthetic days, of which the last ones are forecast."""
     trace = open_synthetic(days=4, seed=5)
     return describe_forecast(trace, service="conversation", bins_s=[600.0]), characterize(trace)
 
 
 def test_windows_are_the_held_out_bins_with_the_rates_forecast(
-    made: tuple[Forecasts, Characterization],
+    forecast: tuple[Forecasts, Characterization],
 ) -> None:
-    part, characterization = made
+    part, characterization = forecast
     content = forecast_parameters(part, characterization)
     validate(content, "the forecast")
     assert content["window_s"] == 600.0
@@ -48,8 +48,8 @@ def test_windows_are_the_held_out_bins_with_the_rates_forecast(
     assert at_noon["shape"] * at_noon["scale"] == pytest.approx(1 / at_noon["rate_rps"])
 
 
-def test_load_drawn_from_it_has_the_forecast_s_rates(made: tuple[Forecasts, Characterization]) -> None:
-    part, characterization = made
+def test_load_drawn_from_it_has_the_forecast_s_rates(forecast: tuple[Forecasts, Characterization]) -> None:
+    part, characterization = forecast
     content = forecast_parameters(part, characterization)
     windows = content["selections"][0]["arrivals"]["windows"]
     expected = np.array([w["rate_rps"] for w in windows]) * 600.0

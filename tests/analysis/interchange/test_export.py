@@ -200,9 +200,11 @@ def test_stamps_finer_than_the_format_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_synthetic_trace_says_that_a_csv_cannot(tmp_path: Path) -> None:
-    made = Requests(one().frame, identity(1, synthetic=True))
-    assert "that it is synthetic: only the file's name can say so" in write_azure(made, tmp_path / "a.csv")
-    write_parquet(made, tmp_path / "a.parquet")
+    requests = Requests(one().frame, identity(1, synthetic=True))
+    assert "that it is synthetic: only the file's name can say so" in write_azure(
+        requests, tmp_path / "a.csv"
+    )
+    write_parquet(requests, tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet")[1].synthetic
 
 

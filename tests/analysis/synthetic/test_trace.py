@@ -357,11 +357,11 @@ def test_a_file_that_could_pass_for_real_is_refused(tmp_path: Path, name: str) -
 
 def test_csv_has_the_columns_of_file_3(traces: Callable[[str], Path]) -> None:
     real = pl.read_csv(traces("burstgpt_3_first400.csv"))
-    made = as_burstgpt(synthesize(1))
-    assert made.columns == real.columns
-    assert set(made["Log Type"]) == set(real["Log Type"])
-    assert set(made["Model"]) == set(real["Model"])
-    assert (made["Total tokens"] == made["Request tokens"] + made["Response tokens"]).all()
+    table = as_burstgpt(synthesize(1))
+    assert table.columns == real.columns
+    assert set(table["Log Type"]) == set(real["Log Type"])
+    assert set(table["Model"]) == set(real["Model"])
+    assert (table["Total tokens"] == table["Request tokens"] + table["Response tokens"]).all()
 
 
 def test_constants_name_their_sources() -> None:

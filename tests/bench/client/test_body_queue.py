@@ -16,21 +16,21 @@ def test_bodies_come_in_order_and_only_so_many_are_made_ahead(
     early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TOKENS", 50)
-    rows, made, ahead_of = list(range(5, 105)), [], []
+    rows, built_rows, ahead_of = list(range(5, 105)), [], []
 
     def make(row: int) -> bytes:
-        made.append(row)
+        built_rows.append(row)
         return b"%d" % row
 
     async def run() -> list[bytes]:
         ahead = BodyPrefetcher(make, rows, [10] * 100)
         if early:
             ahead.prepare()
-            assert made == rows[:5]
+            assert built_rows == rows[:5]
         bodies = []
         for _ in rows:
             bodies.append(await ahead.next())
-            ahead_of.append(len(made) - len(bodies))
+            ahead_of.append(len(built_rows) - len(bodies))
         bodies.append(await ahead.out_of_turn(7))
         ahead.close()
         return bodies

@@ -256,9 +256,9 @@ def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) 
         _, fault = sender.communicate()
         assert sender.returncode == 0, fault
     folders = [tmp_path / f"run-{i}" for i in range(4)]
-    made = burstlens("ingest", *folders, "-o", tmp_path / "trace.parquet", "--json")
-    assert made.returncode == 0, made.stderr
-    content = json.loads(made.stdout)
+    completed = burstlens("ingest", *folders, "-o", tmp_path / "trace.parquet", "--json")
+    assert completed.returncode == 0, completed.stderr
+    content = json.loads(completed.stdout)
     assert (content["rows"], content["load"]["requests"], content["load"]["shards"]) == (300, 300, 4)
     paged = burstlens("report", *folders, "-o", tmp_path / "whole", "--no-images", "-q")
     assert paged.returncode == 0, paged.stderr

@@ -109,7 +109,7 @@ def test_options_and_file_make_the_same_grid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "profile", "line"),
+    ("parameters", "profile", "line"),
     [
         ({"shape": (0.5, -1.0)}, None, "shape: -1 is not above 0"),
         ({"shape": (0.0,)}, None, "shape: 0 is not above 0"),
@@ -125,10 +125,12 @@ def test_options_and_file_make_the_same_grid(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_option_is_named(
-    given: dict[str, tuple[float, ...]], profile: tuple[str, ...] | None, line: str
+    parameters: dict[str, tuple[float, ...]], profile: tuple[str, ...] | None, line: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        chosen_grid(given.get("shape"), given.get("scale"), given.get("exponent"), profile, True, None)
+        chosen_grid(
+            parameters.get("shape"), parameters.get("scale"), parameters.get("exponent"), profile, True, None
+        )
     assert str(error.value).startswith(line)
     assert "\n" not in str(error.value)
 

@@ -101,7 +101,7 @@ def test_a_load_passes_through_its_whole_range_at_its_rate(content: Content) -> 
     assert set(load.at_once(0).requests["at_s"]) == {0.0}
 
 
-def made_of(**counts: list[int]) -> Content:
+def parameters_of(**counts: list[int]) -> Content:
     """As much of a parameter file as a range is picked from: windows of 600 s with so many requests."""
     return {
         "source": {"name": "made"},
@@ -117,27 +117,27 @@ def made_of(**counts: list[int]) -> Content:
 
 
 def test_a_range_holds_enough_of_every_service_and_goes_by_seed() -> None:
-    made = made_of(conversation=[10, 30, 30, 30, 0, 90], api=[90, 90, 90, 10, 10, 90])
-    services = schedulers.services_of(made)
-    starts = {schedulers.picked(made, services, 1200.0, seed).start_s for seed in range(30)}
+    content = parameters_of(conversation=[10, 30, 30, 30, 0, 90], api=[90, 90, 90, 10, 10, 90])
+    services = schedulers.services_of(content)
+    starts = {schedulers.picked(content, services, 1200.0, seed).start_s for seed in range(30)}
     assert starts == {600.0, 1200.0, 2400.0}, "the one that begins at 3000 s would end after the record"
-    once = schedulers.picked(made, services, 1200.0, 3)
-    assert once == schedulers.picked(made, services, 1200.0, 3)
-    fixed = schedulers.picked(made, services, 3600.0, 0, (900.0, 2100.0))
+    once = schedulers.picked(content, services, 1200.0, 3)
+    assert once == schedulers.picked(content, services, 1200.0, 3)
+    fixed = schedulers.picked(content, services, 3600.0, 0, (900.0, 2100.0))
     assert (fixed.start_s, fixed.end_s) == (900.0, 2100.0)
     assert fixed.requests["conversation"] == pytest.approx(15 + 30 + 15)
 
 
 def test_a_range_that_holds_too_little_is_told() -> None:
-    made = made_of(conversation=[10, 12, 11], api=[90, 90, 90])
+    content = parameters_of(conversation=[10, 12, 11], api=[90, 90, 90])
     with pytest.raises(BurstlensError, match=r"the best range of 600 s holds 12 of conversation, 90 of api"):
-        schedulers.picked(made, ["conversation", "api"], 600.0, 0)
+        schedulers.picked(content, ["conversation", "api"], 600.0, 0)
     with pytest.raises(BurstlensError, match=r"from 600 s on"):
-        schedulers.picked(made, ["conversation"], 600.0, 0, (600.0, None))
+        schedulers.picked(content, ["conversation"], 600.0, 0, (600.0, None))
     with pytest.raises(BurstlensError, match=r"is not after start_s"):
-        schedulers.picked(made, ["api"], 600.0, 0, (600.0, 500.0))
+        schedulers.picked(content, ["api"], 600.0, 0, (600.0, 500.0))
     with pytest.raises(BurstlensError, match=r"neither a selection 'conversation' nor 'api'"):
-        schedulers.services_of(made_of(code=[5]))
+        schedulers.services_of(parameters_of(code=[5]))
 
 
 def test_near_saturation_the_policies_differ_and_the_claim_gets_its_verdict(

@@ -67,10 +67,10 @@ def test_a_run_has_about_the_requests_and_the_rate_that_its_labels_say(of: GridP
     if of.mode == EQUAL:
         at = np.concatenate([each["at_s"].to_numpy() for each in loads])
         gap_s = START[SHAPE] * START[SCALE] * FACTOR
-        made, duration_s = sweep_trials.schedules_of(of, START, FACTOR, 1000)
+        schedules, duration_s = sweep_trials.schedules_of(of, START, FACTOR, 1000)
         assert duration_s in (None, pytest.approx(1000 * gap_s))
         now = np.linspace(0, 1000 * gap_s, 7, endpoint=False) + 1.0
-        product = made[SHAPE].at(now, 1000 * gap_s) * made[SCALE].at(now, 1000 * gap_s)
+        product = schedules[SHAPE].at(now, 1000 * gap_s) * schedules[SCALE].at(now, 1000 * gap_s)
         assert product == pytest.approx(np.full(7, gap_s), rel=5e-3), "the rate is the start's at any time"
         halves = np.mean(at < 500 * gap_s)
         assert halves == pytest.approx(0.5, abs=0.12)
@@ -82,8 +82,8 @@ def test_a_run_has_about_the_requests_and_the_rate_that_its_labels_say(of: GridP
 )
 def test_profiles_begin_and_end_where_they_should(value: tuple[str, float], profile: str) -> None:
     name, goal = value
-    made, duration_s = sweep_trials.schedules_of(setting(name, profile, **{name: goal}), START, 1.0, 500)
-    course = made[name]
+    schedules, duration_s = sweep_trials.schedules_of(setting(name, profile, **{name: goal}), START, 1.0, 500)
+    course = schedules[name]
     if profile == CONSTANT:
         assert duration_s is None
         assert course.values.tolist() == [goal]

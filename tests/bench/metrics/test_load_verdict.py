@@ -162,16 +162,16 @@ def test_a_law_of_many_windows_follows_each(sent_load: SentLoad) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "trusted"),
+    ("lengths", "trusted"),
     [
         ({"request_tokens": 101}, True),  # a token that the server puts before every prompt
         ({"request_tokens": 130}, False),
         ({"response_tokens": 12}, False),
     ],
 )
-def test_lengths_are_the_planned_ones(sent_load: SentLoad, given: dict[str, int], trusted: bool) -> None:
+def test_lengths_are_the_planned_ones(sent_load: SentLoad, lengths: dict[str, int], trusted: bool) -> None:
     at = np.arange(100) * 0.5
-    verdict = judge_load(sent_load(at, at, **given))
+    verdict = judge_load(sent_load(at, at, **lengths))
     assert verdict.trustworthy == trusted
     assert trusted or "lengths differ" in str(verdict)
 

@@ -24,20 +24,20 @@ from burstlens.bench.prompts.text_pool import TextPool
 from burstlens.bench.prompts.token_ids import BLOCK
 from burstlens.bench.prompts.tokenizer import load_tokenizer
 from tests.bench.simulated.loads import workload
-from tests.bench.texts import joined, pieces, random_texts, sharegpt, stems, words, written
+from tests.bench.texts import joined, pieces, random_texts, sharegpt, stems, words, write_json_to
 
 TEXTS = random_texts(1500)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("texts")
-    sharegpt(made / "talk.json", TEXTS)
-    words(made / "words.json")
-    pieces(made / "pieces.json")
-    joined(made / "joined.json")
-    stems(made / "stems.json")
-    return made
+    folder = tmp_path_factory.mktemp("texts")
+    sharegpt(folder / "talk.json", TEXTS)
+    words(folder / "words.json")
+    pieces(folder / "pieces.json")
+    joined(folder / "joined.json")
+    stems(folder / "stems.json")
+    return folder
 
 
 @pytest.fixture(scope="module", params=["words", "pieces", "joined", "stems"])
@@ -357,10 +357,10 @@ def test_a_fault_far_into_a_file_is_reported_with_its_line(tmp_path: Path) -> No
     [
         (lambda path: path, "no such file"),
         (
-            lambda path: written(path, {"model": {"type": "Nonsense"}}),
+            lambda path: write_json_to(path, {"model": {"type": "Nonsense"}}),
             "is not a tokenizer.json of Hugging Face",
         ),
-        (lambda path: written(path, [1]), "is not a tokenizer.json of Hugging Face"),
+        (lambda path: write_json_to(path, [1]), "is not a tokenizer.json of Hugging Face"),
     ],
 )
 def test_a_tokenizer_that_is_none_is_refused(

@@ -111,7 +111,7 @@ def test_too_few_requests_to_be_too_many_have_no_end_of_goodput() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("options", "words"),
     [
         ({"total": 1}, "total: 1 is too few instances"),
         ({"ttft_s": 0.0}, "slo_ttft_s: 0 is not above 0"),
@@ -119,21 +119,21 @@ def test_too_few_requests_to_be_too_many_have_no_end_of_goodput() -> None:
         ({"launch_s": -1.0}, "launch_s: -1 is not 0 or more"),
     ],
 )
-def test_what_cannot_serve_is_told(given: dict[str, object], words: str) -> None:
+def test_what_cannot_serve_is_told(options: dict[str, object], words: str) -> None:
     with pytest.raises(BurstlensError, match=words):
-        Serving.of(PRESET, **given)
+        Serving.of(PRESET, **options)
     with pytest.raises(BurstlensError, match="give bytes_per_token"):
         Serving.of(replace(PRESET, bytes_per_token=None))
 
 
 def test_the_turnover_is_what_it_says() -> None:
-    made = turnover(3000, seed=2)
-    assert made.synthetic
-    assert made.requests.equals(turnover(3000, seed=2).requests)
+    load = turnover(3000, seed=2)
+    assert load.synthetic
+    assert load.requests.equals(turnover(3000, seed=2).requests)
     early, late = (
-        made.requests.filter(made.requests["at_s"] < TURN_S),
-        made.requests.filter(made.requests["at_s"] >= TURN_S),
+        load.requests.filter(load.requests["at_s"] < TURN_S),
+        load.requests.filter(load.requests["at_s"] >= TURN_S),
     )
     assert early["request_tokens"].median() < early["response_tokens"].median()
     assert late["request_tokens"].median() > 20 * late["response_tokens"].median()
-    assert 0 <= made.requests["at_s"].min() < made.span_s < SPAN_S
+    assert 0 <= load.requests["at_s"].min() < load.span_s < SPAN_S

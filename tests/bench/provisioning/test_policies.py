@@ -33,9 +33,9 @@ def load() -> ScalableLoad:
 
 
 def beam(
-    load: ScalableLoad, rate: float, begins: list[float], width: int, *known: Turns
+    load: ScalableLoad, rate: float, begins: list[float], width: int, *sequences: Turns
 ) -> tuple[int, Turns]:
-    found = ratios.beam(load, SERVING, rate, begins, width, known=known)
+    found = ratios.beam(load, SERVING, rate, begins, width, known=sequences)
     assert found is not None
     return found
 
@@ -59,12 +59,12 @@ def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Scalabl
 @pytest.mark.parametrize("rate", [11.0, 12.0, 14.0])
 def test_the_beam_never_ends_below_the_sequences_that_it_is_given(load: ScalableLoad, rate: float) -> None:
     begins = ratios.windows(load.span_s, SPAN_S / 24)
-    known = [ratios.fixed(2), ratios.switch(1, begins[12], 3), ratios.switch(1, begins[12], 2)]
-    given = [lost(load, turns, rate) for turns in known]
+    sequences = [ratios.fixed(2), ratios.switch(1, begins[12], 3), ratios.switch(1, begins[12], 2)]
+    losses = [lost(load, turns, rate) for turns in sequences]
     alone, _ = beam(load, rate, begins, 1)
-    assert alone > min(given)
-    departed, turns = beam(load, rate, begins, 1, *known)
-    assert departed == lost(load, turns, rate) <= min(given)
+    assert alone > min(losses)
+    departed, turns = beam(load, rate, begins, 1, *sequences)
+    assert departed == lost(load, turns, rate) <= min(losses)
 
 
 @pytest.mark.parametrize(

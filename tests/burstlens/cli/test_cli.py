@@ -58,8 +58,8 @@ def test_help_names_every_verb_and_cuts_no_line() -> None:
     done = burstlens("--help")
     for verb in VERBS:
         assert f"\n  {verb} " in done.stdout
-    for shown in (done, burstlens("experiment", "--help")):
-        assert not re.search(r"^  .*\.\.\.$", shown.stdout, re.MULTILINE)
+    for completed in (done, burstlens("experiment", "--help")):
+        assert not re.search(r"^  .*\.\.\.$", completed.stdout, re.MULTILINE)
 
 
 def test_describe_says_what_a_trace_is(two_days: Path) -> None:

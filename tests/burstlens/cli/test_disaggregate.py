@@ -26,9 +26,9 @@ QUICK = ("--seeds", 2, "--total", 3, "--window", "3h", "--beam", 3, "--first", 6
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     out = tmp_path_factory.mktemp("pd")
-    ran = burstlens("disaggregate", "--turnover", *QUICK, "--json", "-q", "-o", out)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout), out
+    completed = burstlens("disaggregate", "--turnover", *QUICK, "--json", "-q", "-o", out)
+    assert completed.returncode == 0, completed.stderr
+    return json.loads(completed.stdout), out
 
 
 def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) -> None:
@@ -68,9 +68,9 @@ def test_a_trace_whose_stamps_leave_nothing_to_a_seed_is_one_load(
     at = [round(i * 120 + i * 7 % 50 + (i % 3 * 0.007 if step_s < 1 else 0), 3) for i in range(300)]
     rows = "".join(f"{at_s:g},{50 + i % 40},{20 + i % 30}\n" for i, at_s in enumerate(sorted(at)))
     log.write_text("arrival_s,request_tokens,response_tokens\n" + rows)
-    ran = burstlens("disaggregate", log, *QUICK, "-q", "-o", tmp_path / "pd", "--no-images")
-    assert ran.returncode == 0, ran.stderr
-    screen = " ".join(ran.stdout.split())
+    completed = burstlens("disaggregate", log, *QUICK, "-q", "-o", tmp_path / "pd", "--no-images")
+    assert completed.returncode == 0, completed.stderr
+    screen = " ".join(completed.stdout.split())
     content = json.loads((tmp_path / "pd" / "disaggregate.json").read_text())
     assert len(content["seeds"]) == len(content["fixed"][0]["goodput_rps"]) == seeds
     # Intervals are those of seeds that draw something.
@@ -155,13 +155,13 @@ def test_ctrl_c_says_what_is_kept(
 
     monkeypatch.setattr(bl, "disaggregate", lambda *a, **k: search(*a, **{**k, "progress": stop}))
     few = ["--turnover", "--total", "3", "--first", "100", "--seeds", "1", "--window", "6h"]
-    ran = CliRunner().invoke(disaggregate, [*few, "-q", "-o", str(tmp_path)], standalone_mode=False)
+    completed = CliRunner().invoke(disaggregate, [*few, "-q", "-o", str(tmp_path)], standalone_mode=False)
     if text is None:
-        assert isinstance(ran.exception, click.Abort), "which main tells"
-        assert ran.stderr.strip() == ""
+        assert isinstance(completed.exception, click.Abort), "which main tells"
+        assert completed.stderr.strip() == ""
     else:
-        assert ran.return_value == 130
-        assert re.search(text, ran.stderr)
+        assert completed.return_value == 130
+        assert re.search(text, completed.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_as_it_says(
     logs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     few = ("--total", 2, "--seeds", 1, "--beam", 1, "--tolerance", 0.3, "--window", "1h")
-    ran = burstlens(
+    completed = burstlens(
         "disaggregate",
         logs[0],
         "--service",
@@ -213,13 +213,13 @@ def test_a_long_trace_is_searched_on_its_busiest_stretch_as_it_says(
         "-o",
         tmp_path,
     )
-    assert ran.returncode == 0, ran.stderr
+    assert completed.returncode == 0, completed.stderr
     content = json.loads((tmp_path / "disaggregate.json").read_text())
     cut = content["cut"]
     assert content["load"]["requests"] == cut["requests"] <= 900 < cut["of"]
     assert content["load"]["span_s"] == cut["end_s"] - cut["start_s"]
     sentence = f"{cut['requests']:,} of {cut['of']:,} requests"
-    assert sentence in " ".join(ran.stdout.split())
+    assert sentence in " ".join(completed.stdout.split())
     assert sentence in (tmp_path / "index.html").read_text()
 
 
@@ -250,7 +250,7 @@ def test_bad_input_is_one_line(
     functions = tmp_path / "functions.csv"
     functions.write_text("app,func,end_timestamp,duration\n" + "a,f,10.5,0.5\na,f,20.5,0.5\n" * 3)
     named = {"TRACE": logs[0], "FUNCTIONS": functions}
-    ran = burstlens("disaggregate", *(named.get(str(a), a) for a in argv), "-q", "-o", tmp_path / "out")
-    assert ran.returncode == 2
-    (line,) = ran.stderr.splitlines()
+    completed = burstlens("disaggregate", *(named.get(str(a), a) for a in argv), "-q", "-o", tmp_path / "out")
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert words in line

@@ -25,8 +25,8 @@ def log(tmp_path: Path) -> Path:
 def test_the_log_is_shown_with_verbose_alone(log: Path, tmp_path: Path) -> None:
     words = ("ingest", log, "-o", tmp_path / "trace.parquet", "--quiet")
     assert burstlens(*words).stderr == ""
-    shown = burstlens(*words, "-v").stderr
-    assert "60 requests, 0 rows rejected" in shown
+    stderr = burstlens(*words, "-v").stderr
+    assert "60 requests, 0 rows rejected" in stderr
     assert burstlens(*words).stderr == "", "the log ends with its command"
 
 

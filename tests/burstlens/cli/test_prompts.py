@@ -21,12 +21,12 @@ CONSTANT = "shape=1,scale=0.01,exponent=1.1"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("texts")
-    sharegpt(made / "talk.json", random_texts(300))
-    words(made / "words.json")
-    (made / "model").mkdir()
-    pieces(made / "model" / "tokenizer.json")
-    return made
+    folder = tmp_path_factory.mktemp("texts")
+    sharegpt(folder / "talk.json", random_texts(300))
+    words(folder / "words.json")
+    (folder / "model").mkdir()
+    pieces(folder / "model" / "tokenizer.json")
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -171,11 +171,11 @@ def test_serve_lists_its_presets_with_their_sources() -> None:
 def test_report_makes_the_page_of_an_experiment_and_says_where_there_is_none(tmp_path: Path) -> None:
     folder = tmp_path / "maf2"
     options = ["--rate", "1.5", "--first", "120", "--seeds", "2", "--workers", "1", "-q", "-o", str(folder)]
-    ran = burstlens("experiment", "maf2", *options)
-    assert ran.returncode == 0, ran.stderr
-    made = burstlens("report", str(folder), "--no-images", "--json", "-q")
-    assert made.returncode == 0, made.stderr
-    page = Path(json.loads(made.stdout)["page"])
+    experiment = burstlens("experiment", "maf2", *options)
+    assert experiment.returncode == 0, experiment.stderr
+    report = burstlens("report", str(folder), "--no-images", "--json", "-q")
+    assert report.returncode == 0, report.stderr
+    page = Path(json.loads(report.stdout)["page"])
     assert page == folder / "index.html"
     assert "burstlens report" in page.read_text(encoding="utf-8")
     assert (folder / "report.json").is_file()

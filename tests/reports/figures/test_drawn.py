@@ -28,7 +28,7 @@ from burstlens.reports.figures.base import Figure
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.parts.run import parts as run_parts
 from tests.helpers import burstlens
-from tests.reports.figures.test_sweep import made
+from tests.reports.figures.test_sweep import planted_experiment
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def parts(
         week_forecast,
         *run_parts(write_summary(folder / "run")),
         *(part for kind in ("maf2", "schedulers") for part in findings(read(folder / kind)).parts),
-        *sweep.parts(made(grid_of(), 2)),
+        *sweep.parts(planted_experiment(grid_of(), 2)),
         *read_search(folder / "search").parts,
     ]
 

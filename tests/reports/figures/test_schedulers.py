@@ -15,7 +15,7 @@ from burstlens.reports.figures.base import Figure
 from burstlens.reports.figures.bench.schedulers import SHOWN, WAITS, figures
 
 
-def made(seeds: int, **values: float | None) -> Experiment:
+def planted_experiment(seeds: int, **values: float | None) -> Experiment:
     """Trials of known values, or of these."""
     rows = [
         {"service": service, "policy": policy, "seed": seed}
@@ -32,7 +32,9 @@ def made(seeds: int, **values: float | None) -> Experiment:
 
 @pytest.fixture(params=[1, 3])
 def drawn(request: pytest.FixtureRequest) -> list[Figure]:
-    return [figure for part in schedulers.parts(made(request.param)) for figure in figures(part)]
+    return [
+        figure for part in schedulers.parts(planted_experiment(request.param)) for figure in figures(part)
+    ]
 
 
 def test_each_panel_shows_the_three(drawn: list[Figure]) -> None:
@@ -54,10 +56,10 @@ def test_a_title_orders_the_three(drawn: list[Figure]) -> None:
 def test_a_title_says_so_where_there_is_no_order() -> None:
     """A server that failed every request has a throughput, of zero, and no latency."""
     failed = dict.fromkeys(MEASURES) | {"throughput_tps": 0.0, "failure_rate": 1.0}
-    (measures,) = figures(schedulers.parts(made(2, **failed))[0])
+    (measures,) = figures(schedulers.parts(planted_experiment(2, **failed))[0])
     assert measures.title == "Token latency was not measured under all three orders of serving"
     assert "throughput P: FCFS = SRF = LRF" in measures.alt_text
-    alone = replace(made(1), trials=made(1).trials.filter(policy="SRF"))
+    alone = replace(planted_experiment(1), trials=planted_experiment(1).trials.filter(policy="SRF"))
     (first,) = figures(schedulers.parts(alone)[0])
     assert first.title == measures.title
     assert first.alt_text.endswith("under all three orders of serving.")

@@ -31,7 +31,7 @@ from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.experiment import write_experiment_page
 
 
-def made(grid: Grid, seeds: int, fails: bool = True) -> Experiment:
+def planted_experiment(grid: Grid, seeds: int, fails: bool = True) -> Experiment:
     """Trials of known values: all of them grow with the load that shape × scale and the exponent make."""
     rows, courses = [], []
     for seed in range(seeds):
@@ -68,7 +68,7 @@ ONLY = {
 @pytest.mark.parametrize("grid", ONLY.values(), ids=ONLY)
 @pytest.mark.parametrize(("seeds", "fails"), [(3, True), (1, False)])
 def test_whatever_ran_is_drawn_and_told(grid: Grid, seeds: int, fails: bool) -> None:
-    found = drawn(made(grid, seeds, fails))
+    found = drawn(planted_experiment(grid, seeds, fails))
     assert "measures" in found
     for figure in found.values():
         figure.chart.to_dict()
@@ -80,7 +80,7 @@ def test_whatever_ran_is_drawn_and_told(grid: Grid, seeds: int, fails: bool) -> 
 
 
 def test_lines_bands_and_the_start_are_those_of_the_tables() -> None:
-    done = made(Grid(), 3)
+    done = planted_experiment(Grid(), 3)
     varied = sweep.parts(done)[0]
     data = drawn(done)["measures"].data
     assert set(data["panel"]) == set(COLUMNS.values())
@@ -95,7 +95,7 @@ def test_lines_bands_and_the_start_are_those_of_the_tables() -> None:
 
 
 def test_a_panel_holds_its_own_parameter_only() -> None:
-    figure = drawn(made(Grid(), 2))["measures"]
+    figure = drawn(planted_experiment(Grid(), 2))["measures"]
     svg = vl_convert.vegalite_to_svg(json.dumps(figure.drawn("SIMULATED")))
     lines = re.findall(r'<g class="mark-line[^"]*role-mark[^"]*"', svg)
     # Vega has a group a line, inside one a panel.
@@ -103,7 +103,11 @@ def test_a_panel_holds_its_own_parameter_only() -> None:
 
 
 def test_a_map_has_a_cell_for_each_pair_and_the_axes() -> None:
-    maps = {name: figure for name, figure in drawn(made(Grid(), 2)).items() if name.startswith("map")}
+    maps = {
+        name: figure
+        for name, figure in drawn(planted_experiment(Grid(), 2)).items()
+        if name.startswith("map")
+    }
     assert len(maps) == 4
     for figure in maps.values():
         assert figure.data.height == 3 * len(PROFILES) * 9

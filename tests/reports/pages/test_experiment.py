@@ -230,8 +230,8 @@ def test_the_table_to_cite_rounds_to_its_interval_and_escapes(folder: Path) -> N
 
 
 def test_sources_are_found_wherever_they_stand() -> None:
-    given = {"burst": [{"name": "a.csv", "sha256": "f"}, {"name": "b.csv"}], "functions": "synthetic"}
-    assert list(sources(given)) == [
+    facts = {"burst": [{"name": "a.csv", "sha256": "f"}, {"name": "b.csv"}], "functions": "synthetic"}
+    assert list(sources(facts)) == [
         ("burst", "a.csv", "f"),
         ("burst", "b.csv", ""),
         ("functions", "synthetic", ""),
@@ -240,9 +240,9 @@ def test_sources_are_found_wherever_they_stand() -> None:
 
 def test_a_notebook_shows_verdict_and_table(folder: Path) -> None:
     done = bl.experiment("maf2", folder, rates_rps=[0.5, 1.5], requests=300, seeds=3)
-    shown = done._repr_html_()
-    assert done.findings.claims[0].verdict in shown
-    assert "simulated by llama-2-13b-a100" in shown
+    markup = done._repr_html_()
+    assert done.findings.claims[0].verdict in markup
+    assert "simulated by llama-2-13b-a100" in markup
     means = done.to_frame("loads.means")
     assert means.height == 8
     assert done.trials.height == 24

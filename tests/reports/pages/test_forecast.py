@@ -71,9 +71,9 @@ def test_the_ledger_gets_a_verdict_where_a_forecast_was_made(week_forecast: Fore
 
 
 def test_a_notebook_shows_the_verdicts(week_forecast: Forecasts) -> None:
-    shown = html(week_forecast)
-    assert "cannot be forecast" in shown
-    assert "<script" not in shown
+    markup = html(week_forecast)
+    assert "cannot be forecast" in markup
+    assert "<script" not in markup
 
 
 def test_python_forecasts_a_log_and_marks_what_is_synthetic(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ DRAWN = """new Promise((go) => {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report of two synthetic days, with every service and model."""
     folder = tmp_path_factory.mktemp("live")
     bl.synth(folder / "synthetic.parquet", days=2, seed=7).close()
@@ -63,8 +63,8 @@ async def choose(visit: Any, selector: str, value: str) -> dict[str, Any]:
     return state
 
 
-def test_window_service_and_model_are_switched_without_a_server(made: Report, chromium: Any) -> None:
-    part = made.characterizations[0].part(Sequences)
+def test_window_service_and_model_are_switched_without_a_server(report: Report, chromium: Any) -> None:
+    part = report.characterizations[0].part(Sequences)
     seen: dict[str, Any] = {}
 
     def windows(window_s: float, **of: str) -> int:
@@ -84,10 +84,10 @@ def test_window_service_and_model_are_switched_without_a_server(made: Report, ch
         )
         seen["faults"] = await visit.run("burstlens.errors")
 
-    visit = chromium.visit(made.page, look)
+    visit = chromium.visit(report.page, look)
     assert errors(visit) == []
     assert seen["faults"] == []
-    assert {url for url in visit.requests if not url.startswith("data:")} == {made.page.resolve().as_uri()}
+    assert {url for url in visit.requests if not url.startswith("data:")} == {report.page.resolve().as_uri()}
     start, five, api, model, everything = (seen[name] for name in ("start", "5", "api", "model", "all"))
     assert start["window"] == "20 minutes"
     assert start["chosen"] == ["all services", "all models"]
@@ -108,7 +108,7 @@ def test_window_service_and_model_are_switched_without_a_server(made: Report, ch
 
 
 def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
-    made: Report, chromium: Any
+    report: Report, chromium: Any
 ) -> None:
     seen: dict[str, Any] = {}
     quick = f"""(() => {{
@@ -134,8 +134,8 @@ def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
         seen["state"] = await visit.run(STATE)
         seen["most"] = await visit.run("window.most")
 
-    chromium.visit(made.page, look)
-    part = made.characterizations[0].part(Sequences)
+    chromium.visit(report.page, look)
+    part = report.characterizations[0].part(Sequences)
     assert seen["most"] == 1
     assert seen["state"]["window"] == "60 minutes"
     hours = part.windows.filter(pl.col("window_s") == 3600, pl.col("selection") == "all")
@@ -143,7 +143,7 @@ def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_controls_work_from_the_keyboard_and_have_names(made: Report, chromium: Any, dark: bool) -> None:
+def test_controls_work_from_the_keyboard_and_have_names(report: Report, chromium: Any, dark: bool) -> None:
     seen: dict[str, Any] = {}
     keys = {"ArrowRight": "39", "ArrowDown": "40"}
 
@@ -171,7 +171,7 @@ def test_controls_work_from_the_keyboard_and_have_names(made: Report, chromium: 
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
 
-    assert errors(chromium.visit(made.page, look, width=390, dark=dark)) == []
+    assert errors(chromium.visit(report.page, look, width=390, dark=dark)) == []
     assert seen["right"]["window"] == "60 minutes"
     assert seen["down"]["chosen"][0] != "all services"
     for node in (("radio", "5 minutes"), ("combobox", "Service"), ("combobox", "Model"), ("group", "Window")):
@@ -179,20 +179,22 @@ def test_controls_work_from_the_keyboard_and_have_names(made: Report, chromium: 
     assert seen["overflow"] == 0
 
 
-def test_what_the_page_carries_is_bounded(made: Report) -> None:
-    text = made.page.read_text(encoding="utf-8")
+def test_what_the_page_carries_is_bounded(report: Report) -> None:
+    text = report.page.read_text(encoding="utf-8")
     assert len(text) < 15e6
     specs = json.loads(re.search(r'id="specs">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
     datasets = json.loads(re.search(r'id="datasets">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
     (entry,) = (spec for name, spec in specs.items() if name.endswith("sequences-sequence"))
-    part = made.characterizations[0].part(Sequences)
+    part = report.characterizations[0].part(Sequences)
     assert len(entry["states"]) == part.windows.select("window_s", "selection").n_unique()
     for state in entry["states"]:
         assert 1 < len(datasets[state["data"]]["day"]) <= MAX_WINDOWS
 
 
-def test_the_chosen_window_length_is_one_of_those_on_the_page(made: Report, tmp_path: Path) -> None:
-    done = bl.report([made.folder.parent / "synthetic.parquet"], tmp_path / "out", window_s=600, images=False)
+def test_the_chosen_window_length_is_one_of_those_on_the_page(report: Report, tmp_path: Path) -> None:
+    done = bl.report(
+        [report.folder.parent / "synthetic.parquet"], tmp_path / "out", window_s=600, images=False
+    )
     part = done.characterizations[0].part(Sequences)
     assert part.lengths_s == [300.0, 600.0, 1200.0, 3600.0]
     assert part.figures()["sequence"].choice.start[0] == "10 minutes"

@@ -178,8 +178,8 @@ def test_a_reader_can_choose_theme_and_verdict_and_print(page: Path, chromium: A
     assert seen["dark"] == "rgb(15, 19, 24)"
     assert seen["print"] == seen["light"] == "rgb(255, 255, 255)"
     assert seen["bar"] == "none"
-    verdict, shown = seen["shown"]
-    assert shown == [verdict]
+    verdict, chips = seen["shown"]
+    assert chips == [verdict]
 
 
 def test_marks_tell_their_numbers_and_the_legend_singles_out(page: Path, chromium: Any) -> None:

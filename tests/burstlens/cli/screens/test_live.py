@@ -99,9 +99,9 @@ def test_a_terminal_shows_the_last_status_and_is_left_clean() -> None:
     with live(console) as watch:
         assert watch is not None
         watch(BUSY)
-        shown = len(out.getvalue())
+        length = len(out.getvalue())
         watch(replace(BUSY, sent=1300))
-        last = out.getvalue()[shown:]
+        last = out.getvalue()[length:]
         assert "1,300 of 5,000 sent" in last
         assert "\x1b[1A" in last  # it is drawn over what stood there
     assert CURSOR in out.getvalue()
