@@ -43,7 +43,18 @@ TRACE, MODEL = "trace", "served model"
 
 
 def check(engine: EndpointBackend) -> list[str]:
-    """Notes on a server whose answers mean something; BurstlensError for one whose answers mean nothing."""
+    """Check whether a server's answers mean something.
+
+    Returns
+    -------
+    list of str
+        Notes for a reader.
+
+    Raises
+    ------
+    InputError
+        If the endpoint is simulated, or its model has dummy weights.
+    """
     where = engine.target.url
     if engine.simulated:
         raise InputError(

@@ -220,7 +220,7 @@ class Serving:
         return ttft / 1e3, np.where(steps > 0, step + moved / np.maximum(steps, 1), 0.0)
 
     def check(self, load: ScalableLoad) -> None:
-        """InputError where even requests that are served alone break the bounds too often."""
+        """Raise InputError if even requests that are served alone break the bounds too often."""
         ttft, tpot = self.alone(load)
         share = SHARE * load.requests / len(load.at_s)
         for name, bound, took in (("slo_ttft_s", self.ttft_s, ttft), ("slo_tpot_s", self.tpot_s, tpot)):

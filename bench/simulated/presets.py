@@ -204,11 +204,17 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name_or_path: str | Path) -> Preset:
-    """A named preset, or the one in a JSON file of one's own.
+    """Load a named preset, or one from a JSON file.
 
-    A file holds one object of the form of those in `presets.json`; in place of the memory sizes,
-    `kv_cache` may give `block_size` and `num_blocks`. Raises BurstlensError naming the file and the field
-    that cannot be used, or the names there are.
+    A file has one object of the form of those in `presets.json`; instead of the memory sizes, `kv_cache` may
+    have `block_size` and `num_blocks`.
+
+    Raises
+    ------
+    InputError
+        If there is no such preset (it lists the names), or a field of the file cannot be used (it names it).
+    DiskError
+        If the file cannot be read.
     """
     known = _named()
     if str(name_or_path) in known:

@@ -339,7 +339,7 @@ def _streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
 
 
 def _positive(values: Mapping[str, float | None]) -> None:
-    """BurstlensError for the first value that is given and not above zero."""
+    """Raise InputError for the first given value that is not above zero."""
     for name, value in values.items():
         if value is not None and not 0 < value < np.inf:
             raise InputError(f"{option(name)}: {value:g} is not above 0")
@@ -354,7 +354,7 @@ def _opened(source: Path | str | Mapping[str, Any]) -> tuple[ParameterFile, str]
 
 
 def _selection(file: ParameterFile, source: str, label: str | None) -> FittedSelection:
-    """The selection of that label; BurstlensError naming the ones there are."""
+    """Find the selection of a label, or the first; raises UnknownSelectionError with all labels."""
     known = {part.label: part for part in file.selections}
     if label is None:
         return file.selections[0]

@@ -121,7 +121,15 @@ def _written_ns(path: Path) -> int | None:
 
 
 def show_result(found: DisaggregationResult, page: Path) -> None:
-    """One screen: what ran, a table of ratios, what was found, the claim, where the rest lies."""
+    """Show one screen: what ran, a table of ratios, what was found, the claim, and where the rest is.
+
+    Parameters
+    ----------
+    found
+        The result.
+    page
+        Path of the page; `plan.json` is next to it.
+    """
     from rich import box
     from rich.console import Console
     from rich.padding import Padding

@@ -37,7 +37,15 @@ def experiment() -> None:
 
 
 def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
-    """The options that every experiment has: engine, seeds, folder."""
+    """Add the options that every experiment has: engine, seeds, folder.
+
+    Parameters
+    ----------
+    default_out
+        The default folder.
+    seeds
+        The default number of seeds.
+    """
     return option_group(
         click.option(
             "-o",
@@ -88,7 +96,15 @@ def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
 
 
 def run_and_show(run: Callable[..., ExperimentResult], options: dict[str, Any]) -> None:
-    """Run an experiment and show what it found; after Ctrl-C say how many trials are kept."""
+    """Run an experiment and show what it found; after Ctrl-C say how many trials are kept.
+
+    Parameters
+    ----------
+    run
+        Function that runs it.
+    options
+        Options of the command.
+    """
     from ..bench.experiments.trials import is_experiment, read
 
     as_json, quiet = options.pop("as_json"), options.pop("quiet")

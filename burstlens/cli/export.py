@@ -23,7 +23,20 @@ class TimeOrFormat(Duration):
     def convert(  # type: ignore[override]
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float | str:
-        """The time in seconds, or the word."""
+        """Convert a time to seconds; a word stays.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        float or str
+            Seconds, or the word.
+        """
         text = str(value)
         return text if text[:1].isalpha() else super().convert(value, param, ctx)
 

@@ -47,12 +47,30 @@ class BadInput(click.ClickException):
 
 
 def click_error(error: BurstlensError, command: click.Command | None = None) -> BadInput:
-    """The error in words of the command line."""
+    """Write an error in words of the command line.
+
+    Parameters
+    ----------
+    error
+        The library's error.
+    command
+        The command that ran, where flags are looked up first.
+    """
     return BadInput(error.in_words(lambda name, value: flag(name, value, command)))
 
 
 def flag(name: str, value: OptionValue | None = None, command: click.Command | None = None) -> str:
-    """A parameter as it is typed, such as `--rate 2` for `rate_rps` and 2."""
+    """Write a parameter as it is typed, such as `--rate 2` for `rate_rps` and 2.
+
+    Parameters
+    ----------
+    name
+        Name of the parameter in Python.
+    value
+        Its value; None leaves it out.
+    command
+        The command that ran, where the flag is looked up first.
+    """
     param = _parameter(name, command)
     if isinstance(param, click.Argument):
         return (param.metavar or name.upper()).strip("[]")
@@ -77,7 +95,15 @@ def _parameters(command: click.Command | None) -> Iterator[click.Parameter]:
 
 
 def verbs(group: click.Group, before: str = "") -> dict[str, click.Command]:
-    """Every command by the words that call it, such as `experiment maf2`."""
+    """List every command by the words that call it, such as `experiment maf2`.
+
+    Parameters
+    ----------
+    group
+        A group of commands.
+    before
+        Words that call the group, each with a blank after it.
+    """
     found: dict[str, click.Command] = {}
     for name, command in group.commands.items():
         if isinstance(command, click.Group):

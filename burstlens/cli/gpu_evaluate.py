@@ -28,7 +28,20 @@ class Limit(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, float]:
-        """Parse, or fail with one line that shows the form."""
+        """Parse, or fail with one line that shows the form.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        tuple of (str, float)
+            Stage, and its limit in seconds.
+        """
         if isinstance(value, tuple):
             return value
         stage, equals, time = str(value).partition("=")

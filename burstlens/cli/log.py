@@ -35,13 +35,29 @@ def faulty_plugins_shown() -> Iterator[None]:
 
 
 def show_log(ctx: click.Context, _param: click.Parameter, verbose: bool) -> None:
-    """Log to standard error while the command runs."""
+    """Log to standard error while the command runs.
+
+    Parameters
+    ----------
+    ctx, _param
+        Command and option.
+    verbose
+        Whether the flag was given.
+    """
     if verbose:
         _attach(ctx, logging.StreamHandler(sys.stderr), ON_SCREEN)
 
 
 def write_log(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Append the log to a file while the command runs."""
+    """Append the log to a file while the command runs.
+
+    Parameters
+    ----------
+    ctx, param
+        Command and option.
+    path
+        The file; None writes no log.
+    """
     if path is None:
         return
     try:

@@ -38,7 +38,20 @@ class Columns(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, str]:
-        """Parse, or fail with one line that shows the form."""
+        """Parse, or fail with one line that shows the form.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        dict
+            Columns of a log by canonical names.
+        """
         if isinstance(value, dict):
             return value
         pairs = [pair.split("=", 1) for pair in str(value).split(",") if pair.strip()]
@@ -55,7 +68,20 @@ class Pair(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Parse, or fail with one line that shows the form."""
+        """Parse, or fail with one line that shows the form.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        tuple of (int, int)
+            Both numbers.
+        """
         if isinstance(value, tuple):
             return value
         try:
@@ -73,7 +99,20 @@ class Numbers(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, ...]:
-        """Parse, or fail with one line that shows the form."""
+        """Parse, or fail with one line that shows the form.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        tuple of float
+            The numbers.
+        """
         if isinstance(value, tuple):
             return value
         words = Words().convert(value, param, ctx)
@@ -91,7 +130,20 @@ class Words(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """Split at commas; a list without a word is an error."""
+        """Split at commas; a list without a word is an error.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        tuple of str
+            The words.
+        """
         if isinstance(value, tuple):
             return value
         words = tuple(word.strip() for word in str(value).split(",") if word.strip())
@@ -108,7 +160,20 @@ class Body(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, Any]:
-        """Parse, or fail with one line that shows the form."""
+        """Parse, or fail with one line that shows the form.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        dict
+            The fields of the JSON object.
+        """
         if isinstance(value, dict):
             return value
         try:
@@ -128,7 +193,20 @@ class Setting(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """Parse, or fail with one line that shows the form."""
+        """Parse, or fail with one line that shows the form.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        tuple of (str, str)
+            Spark's setting and its value.
+        """
         key, equal, text = str(value).partition("=")
         if not key.startswith("spark.") or not equal or not text:
             self.fail(f"{value!r} does not have the form spark.executor.memory=8g", param, ctx)

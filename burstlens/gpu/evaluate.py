@@ -1,7 +1,7 @@
 """An evaluation on a GPU in one call: a vLLM of its own, and stage after stage, each with a time limit.
 
 Each stage is a process that is stopped when its time is up, as by Ctrl-C: what it has measured stays, and the
-same call goes on. Not here: what a stage does (`stages`), the server (`bench.hosted`).
+same call goes on. Not here: what a stage does (`stages`), the server (`bench.server.vllm`).
 """
 
 from __future__ import annotations
@@ -103,7 +103,20 @@ class GpuEvaluation(Displayable):
         return pl.read_csv(path, schema_overrides=SUMMARY) if path.is_file() else pl.DataFrame(schema=SUMMARY)
 
     def report(self, *, images: bool = True, command: str = "burstlens.gpu_evaluate()") -> Path:
-        """Write the page; its path."""
+        """Write the page.
+
+        Parameters
+        ----------
+        images
+            Whether to write its figures as files too.
+        command
+            The call that the page shows.
+
+        Returns
+        -------
+        Path
+            The page.
+        """
         from ..reports.pages.gpu import write_gpu_page
 
         return write_gpu_page(self.folder, command=command, images=images)
@@ -286,12 +299,68 @@ def evaluate(
     timeout_s: float = 300.0,
     progress: Progress = silent,
 ) -> list[StageResult]:
-    """Run the stages that `out` lacks, or those of `only` again, and tell how each ended.
+    """Run the stages that `out` lacks, or those of `only` again.
 
-    The server is started by the Python `vllm` for as long as stages need one, or is the one at `url`, which
-    has to run with the flags that `bench.hosted.Flags` tells. Without a trace the embedded synthetic one is
-    used. A stage that fails does not stop the others, but for the server's end. BurstlensError where
-    nothing can be run.
+    A stage that fails does not stop the others, unless the server ends.
+
+    Parameters
+    ----------
+    out
+        Folder of the evaluation; the same call goes on in it.
+    vllm
+        Python of an environment that has vLLM; the server runs for as long as stages need one.
+    url
+        A server that runs already, with the flags of `flags`.
+    trace
+        A BurstGPT trace; the embedded synthetic one if not given.
+    functions
+        A trace of Azure Functions.
+    weights
+        Folder of a model; dummy weights if not given.
+    model
+        Name under which the model is served.
+    flags
+        Flags of the server (see `bench.server.vllm.Flags`).
+    environment
+        Variables to add to the server's environment.
+    only
+        Stages to run again.
+    limits_s
+        Time limits by stage, in seconds.
+    patience_s
+        Seconds to wait until the server is up.
+    kv
+        Share of the KV cache that calibrated load should use.
+    requests, seeds
+        Requests of a trial, and repetitions.
+    vocabulary
+        Lowest and highest token id of prompts.
+    shapes, scales, exponents
+        Values of the sweep; scales are factors of its start.
+    client_rps, client_requests
+        Rate in requests per second, and number of requests, of the stage `client`.
+    rounds
+        How often the stage `profile` measures everything.
+    timeout_s
+        Seconds after its send at which a request is given up.
+    progress
+        Called with the step and the share that is done.
+
+    Returns
+    -------
+    list of StageResult
+        How each stage ended.
+
+    Raises
+    ------
+    InputError
+        If there is no such stage, no server is given, or `out` has an evaluation with other options.
+    EndpointError
+        If the server does not come up, or cannot take load.
+    DiskError
+        If the folder cannot be written.
+    KeyboardInterrupt
+        If a stage was stopped by Ctrl-C.
     """
     from ..bench.client.preflight import preflight
     from ..bench.server.vllm import Flags, gpu_name, metrics_page, watched_gpu
@@ -400,13 +469,39 @@ def _end(process: subprocess.Popen[str]) -> str:
 
 
 def state_of(out: Path, name: str) -> str | None:
-    """How a stage ended last; None where it was not run."""
+    """Read how a stage ended last.
+
+    Parameters
+    ----------
+    out
+        Folder of the evaluation.
+    name
+        The stage.
+
+    Returns
+    -------
+    str or None
+        `StageResult.state`; None if it was not run.
+    """
     done = ended(out, name)
     return None if done is None else done.state
 
 
 def ended(out: Path, name: str) -> StageResult | None:
-    """What a stage's `stage.json` says."""
+    """Read a stage's `stage.json`.
+
+    Parameters
+    ----------
+    out
+        Folder of the evaluation.
+    name
+        The stage.
+
+    Returns
+    -------
+    StageResult or None
+        None if the file is not there, or is damaged.
+    """
     try:
         content = json.loads((out / name / STATE).read_text(encoding="utf-8"))
         return StageResult(message=content.pop("said"), **content)

@@ -53,7 +53,7 @@ class EvaluationConfig:
     """Folder of the model; None for Llama-2-13b's shape."""
     gpu: str
     flags: dict[str, Any]
-    """Fields of `bench.hosted.Flags`."""
+    """Fields of `bench.server.vllm.Flags`."""
     kv: float
     requests: int
     """Of each trial."""
@@ -70,7 +70,15 @@ class EvaluationConfig:
     timeout_s: float
 
     def write(self, folder: Path) -> None:
-        """As `plan.json`; BurstlensError where the folder has another."""
+        """Write `plan.json`.
+
+        Raises
+        ------
+        InputError
+            If the folder has an evaluation with other options, or its file is damaged.
+        DiskError
+            If the file cannot be read or written.
+        """
         path = folder / PLAN
         text = json.dumps(asdict(self), indent=1) + "\n"
         try:
@@ -91,7 +99,15 @@ class EvaluationConfig:
 
     @classmethod
     def read(cls, folder: Path) -> EvaluationConfig:
-        """From `plan.json`; BurstlensError where there is none."""
+        """Read `plan.json`.
+
+        Raises
+        ------
+        InputError
+            If the file is not a plan of an evaluation.
+        DiskError
+            If the file cannot be read.
+        """
         try:
             content = json.loads((folder / PLAN).read_text(encoding="utf-8"))
             tuples = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
@@ -127,7 +143,24 @@ class EvaluationConfig:
 
 
 def profile(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
-    """Steps over batch and length, the equation's constants from them, a preset file."""
+    """Measure steps over batch and length, fit the equation's constants, and write a preset file.
+
+    Parameters
+    ----------
+    plan
+        The options of the evaluation.
+    folder
+        Folder of the stage; its parent has the folders of the others.
+    url
+        Base URL of the server.
+    show
+        Called with the step and the share that is done.
+
+    Returns
+    -------
+    str
+        What the stage found, in one line.
+    """
     import polars as pl
 
     from ..bench.client.preflight import preflight
@@ -172,7 +205,18 @@ def profile(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> s
 
 
 def calibrate(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
-    """The rate at which BurstGPT's conversation uses the wanted share of the KV cache."""
+    """Find the rate at which BurstGPT's conversation uses the wanted share of the KV cache.
+
+    Parameters
+    ----------
+    plan, folder, url, show
+        As in `profile`.
+
+    Returns
+    -------
+    str
+        What the stage found, in one line.
+    """
     from ..api.calibrate import calibrate as search
     from ..bench.prompts.token_ids import TokenPrompts
 
@@ -206,9 +250,19 @@ def _keep(folder: Path, found: Calibration, rate_rps: float) -> None:
 
 
 def maf2(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
-    """BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1).
+    """Run BurstGPT conversation and API against MAF2 at the calibrated rate (paper 5.1).
 
-    Once begun it goes on at the rate that it began at, whatever a later calibration finds.
+    A stage that goes on keeps the rate at which it began, whatever a later calibration finds.
+
+    Parameters
+    ----------
+    plan, folder, url, show
+        As in `profile`.
+
+    Returns
+    -------
+    str
+        What the stage found, in one line.
     """
     from ..api.experiments.maf2 import run_maf2 as run
     from ..bench.experiments.trials import is_experiment, read
@@ -223,7 +277,18 @@ def maf2(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
 
 
 def sweep(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
-    """Shape, scale and exponent around the calibrated point (paper 5.2)."""
+    """Vary shape, scale and exponent around the calibrated point (paper 5.2).
+
+    Parameters
+    ----------
+    plan, folder, url, show
+        As in `profile`.
+
+    Returns
+    -------
+    str
+        What the stage found, in one line.
+    """
     from ..api.experiments.sweep import run_sweep as run
     from ..bench.experiments.backends import VirtualBackend
     from ..bench.experiments.grid import START, grid_of
@@ -252,10 +317,27 @@ def sweep(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str
 
 
 def lasting(plan: EvaluationConfig, engine: VirtualBackend) -> tuple[float, int]:
-    """The rate of the sweep's start over the paper's, by virtual time, and how many requests a trial needs.
+    """Find rate and length of the sweep's trials in virtual time.
 
-    Where a server has not answered most before the last is sent, the wanted use of the KV cache is a spike's,
-    or is not reached at all: then twice as many are tried, `DOUBLED` times at most.
+    If a server has not answered most requests before the last is sent, the wanted use of the KV cache is that
+    of a spike, or is not reached at all: then twice as many requests are tried, `DOUBLED` times at most.
+
+    Parameters
+    ----------
+    plan
+        The options of the evaluation.
+    engine
+        The simulated engine.
+
+    Returns
+    -------
+    tuple of (float, int)
+        Rate of the sweep's start over the paper's, and requests that a trial needs.
+
+    Raises
+    ------
+    BurstlensError
+        If no number of requests reaches the wanted use.
     """
     from ..api.experiments.backend import calibrated
     from ..bench.experiments import sweep_trials as asks
@@ -284,7 +366,18 @@ def lasting(plan: EvaluationConfig, engine: VirtualBackend) -> tuple[float, int]
 
 
 def schedulers(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
-    """First come, shortest and longest first, on conversation and API load (paper 5.3)."""
+    """Run first come, shortest and longest first, on conversation and API load (paper 5.3).
+
+    Parameters
+    ----------
+    plan, folder, url, show
+        As in `profile`.
+
+    Returns
+    -------
+    str
+        What the stage found, in one line.
+    """
     from ..api.experiments.schedulers import run_schedulers as run
 
     done = run(
@@ -295,7 +388,18 @@ def schedulers(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -
 
 
 def client(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:
-    """What the client itself costs at a high rate: lateness, and processor time per 1,000 requests."""
+    """Measure what the client costs at a high rate: lateness, and processor time per 1,000 requests.
+
+    Parameters
+    ----------
+    plan, folder, url, show
+        As in `profile`.
+
+    Returns
+    -------
+    str
+        What the stage found, in one line.
+    """
     import numpy as np
     import polars as pl
 
@@ -330,7 +434,18 @@ def client(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> st
 
 
 def simulated(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str:  # noqa: ARG001
-    """Every trial's workload on the simulated engine with the fitted constants, and the errors."""
+    """Serve every trial's workload on the simulated engine with the fitted constants; write the errors.
+
+    Parameters
+    ----------
+    plan, folder, url, show
+        As in `profile`.
+
+    Returns
+    -------
+    str
+        What the stage found, in one line.
+    """
     import polars as pl
 
     from ..bench.experiments import against
@@ -378,7 +493,7 @@ OFFLINE = ("simulated",)
 
 
 def _preset(folder: Path) -> Path:
-    """The fitted preset; BurstlensError where there is none."""
+    """Name the file of the fitted preset; raises InputError if it is not there."""
     path = folder.parent / "profile" / PRESET
     if not path.is_file():
         raise InputError(f"{path}: is not there; the stage `profile` makes it")

@@ -105,7 +105,9 @@ def list_public() -> pl.DataFrame:
 
 
 def find(name: str) -> PublicTrace:
-    """The trace of that name or file name, in any case; BurstlensError with the nearest names otherwise."""
+    """Find a trace by its name or file name, in any case; raises InputError, with the nearest names, if there
+    is none.
+    """
     wanted = name.strip().casefold()
     for trace in catalogue().values():
         if wanted in {trace.name.casefold(), trace.file.casefold()}:
@@ -165,7 +167,32 @@ def fetch_trace(
     progress: Received | None = None,
     patience: Patience = PATIENCE,
 ) -> FetchResult:
-    """`fetch` for an entry that need not be in the catalogue."""
+    """Download a public trace, which need not be in the catalogue, as `fetch` does.
+
+    Parameters
+    ----------
+    trace
+        What is known of the trace.
+    out
+        Folder to write to.
+    source
+        A mirror instead of the publisher, as in `fetch`.
+    progress
+        Called with the bytes done and the bytes in all (None if unknown).
+    patience
+        How long to wait for a server, and how often.
+
+    Raises
+    ------
+    InputError
+        If another file is in the way, `source` does not exist, or what came is not the trace.
+    EndpointError
+        If the server does not send the file.
+    DiskError
+        If a file cannot be written.
+    MissingExtraError
+        If no program unpacks its archive.
+    """
     path = out / trace.file
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -82,12 +82,35 @@ def download(
     received: Received | None = None,
     patience: Patience = PATIENCE,
 ) -> int:
-    """Bring `url` into the file `part`, going on where an earlier call stopped.
+    """Download a URL into a file; an earlier download goes on where it stopped.
 
-    `size` is the length in bytes that the file must have, where known. `checked` says that the caller
-    compares a checksum afterwards: then a part may be continued even where the server cannot say that its
-    file is still the same. Returns the offset at which the last request took up the file, 0 where it came
-    in one piece. Raises BurstlensError, one line; what came so far stays in `part`.
+    Parameters
+    ----------
+    url
+        The URL.
+    part
+        The file; what came so far stays in it.
+    size
+        Bytes that the file must have; None if that is not known.
+    checked
+        Whether the caller compares a checksum afterwards: then a part may be continued even if the server
+        cannot say that its file is still the same.
+    received
+        Called with the bytes done and the bytes in all (None if unknown).
+    patience
+        How long to wait for a server, and how often.
+
+    Returns
+    -------
+    int
+        Offset at which the last request went on; 0 if the file came in one piece.
+
+    Raises
+    ------
+    EndpointError
+        If the server does not send the file, or contradicts itself.
+    DiskError
+        If the file cannot be written, or the disk is too small.
     """
     return run(_Transfer(url, part, size, checked, received, patience).complete())
 
@@ -130,7 +153,15 @@ def forget(part: Path) -> None:
 
 
 def unwritable(fault: OSError, path: Path) -> BurstlensError:
-    """The one line for a full disk, a missing permission and their like."""
+    """Make the error for a full disk, a missing permission and the like.
+
+    Parameters
+    ----------
+    fault
+        The system's error.
+    path
+        The file.
+    """
     if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskError(
             f"no space left on the disk of {path.parent}: free some, or choose another folder with -o; "

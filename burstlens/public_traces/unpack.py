@@ -40,7 +40,22 @@ class Member:
 
 
 def fault_of(path: Path, size: int | None, sha256: str | None) -> str | None:
-    """What tells the file from the one expected, `expected …, got …`; None where nothing known does."""
+    """Compare a file with the one expected.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Bytes expected, None if not known.
+    sha256
+        SHA-256 expected, None if not known.
+
+    Returns
+    -------
+    str or None
+        `expected …, got …`; None if the file is as expected.
+    """
     length = path.stat().st_size
     if size is not None and length != size:
         return f"expected {size:,} bytes, got {length:,} bytes"
@@ -58,10 +73,34 @@ def digest(path: Path) -> str:
 def unpack(
     archive: Path, kind: str, members: Sequence[Member], received: Received | None = None
 ) -> tuple[Path, ...]:
-    """Put the `members` of an archive (`tar` or `rar`) beside it; what stands there already is kept.
+    """Unpack members of an archive into its folder; files that are there already stay.
 
-    Returns their paths in the order of `members`. A file gets its name only once it is whole. Raises
-    BurstlensError, one line, where a member is missing or damaged, or no program unpacks RAR.
+    A file gets its name only once it is complete.
+
+    Parameters
+    ----------
+    archive
+        The archive.
+    kind
+        `tar` or `rar`.
+    members
+        What to unpack.
+    received
+        Called with the bytes done and the bytes in all (None if unknown).
+
+    Returns
+    -------
+    tuple of Path
+        The files, in the order of `members`.
+
+    Raises
+    ------
+    InputError
+        If a member is missing or damaged, or another file is in the way.
+    DiskError
+        If a file cannot be written.
+    MissingExtraError
+        If no program unpacks RAR.
     """
     folder = archive.parent
     paths = tuple(folder / member.file for member in members)

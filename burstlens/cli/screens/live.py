@@ -26,9 +26,21 @@ BAR = 30
 def live(
     console: Console, quiet: bool = False, end_of: Progress = silent
 ) -> Iterator[Callable[[Status], None] | None]:
-    """A function that shows a status while the block lasts, from the first one on; None if `quiet`.
+    """Give a function that shows a status while the block lasts.
 
-    `end_of` is the progress of what comes before, which is then done.
+    Parameters
+    ----------
+    console
+        Where it is shown.
+    quiet
+        Show nothing.
+    end_of
+        Progress of what comes before; it ends with the first status.
+
+    Yields
+    ------
+    callable or None
+        Called with a status; None if `quiet`.
     """
     if quiet:
         yield None
