@@ -47,7 +47,7 @@ __all__ = [
     "COLUMNS",
     "HOLE_S",
     "Cluster",
-    "Ingested",
+    "IngestResult",
     "Selection",
     "Source",
     "Span",
@@ -179,7 +179,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Ingested(Displayable):
+class IngestResult(Displayable):
     """What `ingest` did: the trace's identity, where it lies, and the rejects file if there is one."""
 
     info: TraceInfo
@@ -453,7 +453,7 @@ def ingest(
     by_day: bool = False,
     cluster: Cluster | None = None,
     progress: Progress | None = None,
-) -> Ingested:
+) -> IngestResult:
     """Turn any known log into a canonical Parquet trace, with its identity in the file's metadata.
 
     Rejected rows go to `<out's stem>.rejects.csv` in the same folder, only when there are any; otherwise a
@@ -476,7 +476,7 @@ def ingest(
 
     Returns
     -------
-    Ingested
+    IngestResult
 
     Raises
     ------
@@ -503,7 +503,7 @@ def ingest(
         trace.engine.close()
     if not trace.rejects:
         listed.unlink(missing_ok=True)
-    return Ingested(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
+    return IngestResult(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
 
 
 def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..analysis.characterize import Characterization
     from ..analysis.core.result import Progress
     from ..analysis.interchange.parameters import Parameters
-    from ..analysis.trace.trace import Ingested, Trace
+    from ..analysis.trace.trace import IngestResult, Trace
     from ..analysis.traffic.arrivals import Arrivals
 
 
@@ -77,7 +77,7 @@ def ingest(
     master: str | None = None,
     conf: Mapping[str, str] | None = None,
     progress: Progress | None = None,
-) -> Ingested:
+) -> IngestResult:
     """Convert a log, or several that make one trace, to a canonical Parquet trace.
 
     Rejected rows go to a file next to it. Spark writes a folder of Parquet files, which is a trace like any
@@ -94,7 +94,7 @@ def ingest(
 
     Returns
     -------
-    Ingested
+    IngestResult
         The identity of the trace, and the path of the rejects if there are any.
 
     Examples
