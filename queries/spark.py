@@ -79,11 +79,11 @@ class SparkError(Exception):
 
 
 class NotInstalledError(SparkError):
-    """Java or a package that Spark needs is missing."""
+    """Java or a package that Spark needs is missing; the text begins with `needs`."""
 
 
 class MasterError(SparkError):
-    """The name of the master is not one that Spark knows."""
+    """The name of the master is not one that Spark knows; the text begins with that name."""
 
 
 class SparkEngine:
@@ -212,9 +212,9 @@ def start(
         from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
     except ImportError as fault:
-        raise NotInstalledError(f"engine spark needs {fault.name}: {EXTRA}") from fault
+        raise NotInstalledError(f"needs {fault.name}: {EXTRA}") from fault
     if java is None:
-        raise NotInstalledError(f"engine spark needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
+        raise NotInstalledError(f"needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
     _reachable(master)
     # What fails is told by us; the whole stack of Java calls helps nobody.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
@@ -276,7 +276,7 @@ def _reachable(master: str) -> None:
     """Raise SparkError if a standalone master does not answer: Spark itself would try for a minute."""
     if not re.match(r"(local(\[|$)|local-cluster\[|spark://|yarn$|k8s://)", master):
         raise MasterError(
-            f"master: {master!r} is not one that Spark knows: local[*], spark://HOST:PORT, yarn, k8s://…"
+            f"{master!r} is not one that Spark knows: local[*], spark://HOST:PORT, yarn, k8s://…"
         )
     if not master.startswith("spark://"):
         return
@@ -284,7 +284,7 @@ def _reachable(master: str) -> None:
     for place in master.removeprefix("spark://").split(","):
         host, _, port = place.rpartition(":")
         if not host or not port.isdigit():
-            raise MasterError(f"master: {master!r} does not have the form spark://HOST:PORT")
+            raise MasterError(f"{master!r} does not have the form spark://HOST:PORT")
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
             return

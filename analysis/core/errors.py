@@ -162,9 +162,9 @@ class InputError(BurstlensError):
         return cls.at(path, f"damaged or cut short, its {kind} data is not complete", remedy="get it again")
 
     @classmethod
-    def unwritable(cls, path: Path, why: str) -> Self:
+    def unwritable(cls, path: Path, why: str, *, remedy: str | None = None) -> Self:
         """The path is not one to write to."""
-        return cls.at(path, f"cannot be written: {why}")
+        return cls.at(path, f"cannot be written: {why}", remedy=remedy)
 
     @classmethod
     def unparsable(cls, path: Path, why: str) -> Self:
@@ -297,9 +297,9 @@ class DiskError(BurstlensError):
         return cls.at(path, f"cannot be read: {_reason(fault)}")
 
     @classmethod
-    def unwritable(cls, path: Path, fault: OSError | str) -> Self:
+    def unwritable(cls, path: Path, fault: OSError | str, *, remedy: str | None = None) -> Self:
         """The operating system refuses to write there."""
-        return cls.at(path, f"cannot be written: {_reason(fault)}")
+        return cls.at(path, f"cannot be written: {_reason(fault)}", remedy=remedy)
 
 
 class MissingExtraError(BurstlensError):
@@ -319,8 +319,8 @@ class MissingExtraError(BurstlensError):
 
     @classmethod
     def no_spark(cls, why: str) -> Self:
-        """Java, the extra or the Spark master is missing; `why` says so and what to do."""
-        return cls(_one_line(why))
+        """Java or the extra is missing; `why` says so and what to do."""
+        return cls(f"{option('engine', 'spark')}: {_one_line(why)}")
 
 
 class UnknownSelectionError(InputError):

@@ -78,8 +78,8 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
     if others := [number for number in _numbers(out) if number >= len(parts)]:
         raise DiskError.unwritable(
             out / TRACE.format(others[0]),
-            f"{counted(len(others), 'client')} that would stay beside those of this export; remove them, or "
-            "name another folder with -o",
+            f"{counted(len(others), 'client')} that would stay beside those of this export",
+            remedy=f"remove them, or name another folder with {option('out')}",
         )
     laws = [length_laws(file, part, options.tokens) for part in parts]
     unfitted, clients = 0, []

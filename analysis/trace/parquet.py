@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from ..core.errors import DiskError, InputError
+from ..core.option_names import option
 from ..logs.sniff import IDENTITY
 from ..logs.trace_info import METADATA_KEY, TraceInfo
 
@@ -101,7 +102,9 @@ def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:
     begun = out.with_name(f".{out.name}.part")
     try:
         if out.exists() and not (out / IDENTITY).is_file():
-            raise InputError.unwritable(out, "something else is there; name another folder with -o")
+            raise InputError.unwritable(
+                out, "something else is there", remedy=f"name another folder with {option('out')}"
+            )
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
         trace.store.write_parts(trace.info, begun, by_day=by_day)

@@ -22,6 +22,7 @@ from ...queries.engine import Engine
 from ...queries.spark import LOCAL, MasterError, NotInstalledError, SparkError, start
 from ..core.errors import BurstlensError, EndpointError, InputError, MissingExtraError
 from ..core.exhibit import Displayable, Exhibit
+from ..core.option_names import option
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
 from ..logs import urls_spark
@@ -351,7 +352,7 @@ def _store(cluster: Cluster | None) -> Store:
     except NotInstalledError as fault:
         raise MissingExtraError.no_spark(str(fault)) from fault
     except MasterError as fault:
-        raise InputError(str(fault)) from fault
+        raise InputError.of_option("master", str(fault)) from fault
     except SparkError as fault:
         raise EndpointError(str(fault)) from fault
 
@@ -489,7 +490,9 @@ def ingest(
         raise InputError.no_logs()
     out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
-        raise InputError.unwritable(out, "it is one of the logs; name another file with -o")
+        raise InputError.unwritable(
+            out, "it is one of the logs", remedy=f"name another file with {option('out')}"
+        )
     listed = out.with_name(f"{out.stem}.rejects.csv")
     trace = open_trace(
         listed_logs, columns=columns, strict=strict, rejects=listed, cluster=cluster, progress=progress

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from ..analysis.core.errors import BurstlensError, DiskError, EndpointError
+from ..analysis.core.option_names import option
 
 if TYPE_CHECKING:
     import aiohttp
@@ -164,8 +165,8 @@ def unwritable(fault: OSError, path: Path) -> BurstlensError:
     """
     if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskError(
-            f"no space left on the disk of {path.parent}: free some, or choose another folder with -o; "
-            "what came so far is kept, and the next fetch continues there"
+            f"no space left on the disk of {path.parent}: free some, or choose another folder with "
+            f"{option('out')}; what came so far is kept, and the next fetch continues there"
         )
     return DiskError.unwritable(path, fault)
 

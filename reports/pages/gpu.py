@@ -269,7 +269,7 @@ def _client(folder: Path) -> list[Section]:
         f"which has {found['cores']} cores. The start of the workers is counted in."
     )
     columns: Columns = {
-        "workers": ("--workers", str),
+        "workers": ("workers", str),
         "rate_rps": ("rate, 1/s", number),
         "cpu_s_per_1000": ("processor s per 1,000 requests", number),
         "lateness_p50_s": ("lateness p50, ms", _ms),

@@ -19,6 +19,7 @@ from ...analysis.core.claims import Claim
 from ...analysis.core.cpu import cores
 from ...analysis.core.errors import DiskError, InputError
 from ...analysis.core.exhibit import Displayable, Exhibit
+from ...analysis.core.option_names import option
 from ...analysis.core.result import Part, Progress, silent
 from ...analysis.forecast.models import load_xgboost
 from ...analysis.forecast.part import describe_forecast
@@ -204,9 +205,13 @@ def _open(
     rejected.unlink(missing_ok=True)
     if files is None:
         if cluster is not None:
-            raise InputError("--engine spark: name a log; the embedded trace is made in this process")
+            raise InputError.of_option(
+                "engine", "name a log; the embedded trace is made in this process", value="spark"
+            )
         if span != ALL_TIME:
-            raise InputError("--from and --to: name a trace; the embedded one is taken whole")
+            raise InputError(
+                f"{option('start_s')} and {option('end_s')}: name a trace; all of the embedded one is read"
+            )
         from ...analysis.synthetic.trace import open_synthetic
 
         return open_synthetic(), rejected

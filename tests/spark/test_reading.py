@@ -124,7 +124,7 @@ def test_mapped_columns_in_other_units_are_read_alike(both: Open, tmp_path: Path
     ("master", "error", "text"),
     [
         ("spark://127.0.0.1:1", bl.EndpointError, "no Spark master answers at spark://127.0.0.1:1"),
-        ("spark://nowhere", bl.InputError, "does not have the form spark://HOST:PORT"),
+        ("spark://nowhere", bl.InputError, "master: 'spark://nowhere' does not have the form"),
         ("sparkle", bl.InputError, "sparkle"),
     ],
 )
