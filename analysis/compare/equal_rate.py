@@ -89,10 +89,24 @@ class Outcome:
 
 
 def difference(one: Interval, other: Interval) -> Interval:
-    """The difference of two independent estimates, from their own intervals, which may be skewed.
+    """Subtract two independent estimates, with an interval from their own intervals, which may be skewed.
 
-    Square-and-add, also called MOVER: Zou and Donner, Statistics in Medicine 27 (2008) 1693–1702. Estimates
-    that rise together, as those of one trace at two widths do, have a narrower interval than this.
+    Square-and-add, also called MOVER. Estimates that rise together, as those of one trace at two widths do,
+    have a narrower interval than this.
+
+    Parameters
+    ----------
+    one, other : Interval
+        In one unit.
+
+    Returns
+    -------
+    Interval
+        `one` minus `other`.
+
+    References
+    ----------
+    Zou and Donner, Statistics in Medicine 27 (2008) 1693–1702.
     """
     contrast = one.value - other.value
     return Interval(
@@ -103,11 +117,23 @@ def difference(one: Interval, other: Interval) -> Interval:
 
 
 def within(inner: Interval, outer: Interval) -> Interval:
-    """Squared variation of the rate inside stretches, from that at a width and that of the stretches.
+    """Estimate the squared variation of the rate inside stretches of time.
 
     With c = Var λ / (E λ)² of the rate at either width, nested bins give 1 + c_inner = (1 + c_outer)(1 + w),
     where w is the variance inside a stretch over its squared mean, the mean weighted by that square. The
     two estimates come from one record, so the interval is on the wide side.
+
+    Parameters
+    ----------
+    inner : Interval
+        c at the width of the bins.
+    outer : Interval
+        c at the width of the stretches.
+
+    Returns
+    -------
+    Interval
+        Of w.
     """
     contrast = difference(
         _log(Interval(*(1 + max(v, -0.999) for v in (inner.value, inner.low, inner.high)))),
@@ -148,7 +174,18 @@ def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
 
 
 def outcomes(one: Characterization, other: Characterization, selection: str = "all") -> Iterator[Outcome]:
-    """Every measure that both traces tell, of all their requests or of a selection that both have."""
+    """Compare two traces by every measure that both have.
+
+    Parameters
+    ----------
+    one, other : Characterization
+    selection : str
+        Label of a selection that both have; all requests by default.
+
+    Yields
+    ------
+    Outcome
+    """
     shorter, longer = sorted(characterization.part(Volume).observed_s for characterization in (one, other))
     decides = longer <= COMPARABLE * shorter or shorter >= FULL_CYCLE_S
     gaps = [_row(characterization.part(Burstiness).gaps, selection) for characterization in (one, other)]

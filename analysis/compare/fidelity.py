@@ -98,10 +98,21 @@ def compare_fidelity(
     *,
     seed: int = 0,
 ) -> Fidelity:
-    """Compare two characterized traces, given their requests (columns of `trace.COLUMNS`, in order).
+    """Compare two characterized traces, request by request.
 
-    Of requests that stay on a cluster the opened trace is given. Both must be on one clock. Services that
-    only one has, and what only one tells, are named in `missing`.
+    Parameters
+    ----------
+    characterizations : tuple of two Characterization
+    sources : tuple of two DataFrame or Trace
+        Their requests, with the columns `trace.COLUMNS` in order of arrival; the opened trace if its requests
+        stay on a cluster. Both on one clock.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    Fidelity
+        Its `missing` names services, and statistics, that only one of the two has.
     """
     names = tuple(each.info.name for each in characterizations)
     services = [_services(each) for each in sources]
@@ -253,11 +264,26 @@ def _distance(what: str, samples: Sequence[Sample], rng: np.random.Generator) ->
 
 
 def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[float, float]:
-    """Kolmogorov–Smirnov distance of two series, and how often relabelled blocks of them lie as far apart.
+    """Test whether two series come from one law, by relabelling blocks of time.
 
-    Each series, shapes (n,) and (m,) in order of time, is cut into `stretches.BLOCKS` of equal count; which
-    stretch is whose is drawn anew `RELABELLED` times. Dependence shorter than a stretch is kept, so it
-    does not pass for a difference, as it would in the usual test.
+    Each series is cut into `time_blocks.BLOCKS` stretches of equal count; which stretch belongs to which series
+    is drawn anew `RELABELLED` times. Relabelling preserves dependence shorter than a stretch, so it does not
+    pass for a difference, as it would in the usual test.
+
+    Parameters
+    ----------
+    one : array, shape (n,)
+        In order of time.
+    other : array, shape (m,)
+        In order of time, in the same unit.
+    rng : Generator
+
+    Returns
+    -------
+    distance : float
+        Kolmogorov–Smirnov distance of the two.
+    p_value : float
+        Share of the labellings, the real one among them, that are at least as far apart.
     """
     return _block_test(sample_of(one), sample_of(other), rng)
 

@@ -30,7 +30,18 @@ PAIRS_SCHEMA: dict[str, Any] = {
 
 
 def pair_row(name: str, other: str, found: Outcome) -> _Row:
-    """An outcome as a row of `PAIRS_SCHEMA`."""
+    """Write an outcome as a row of `PAIRS_SCHEMA`.
+
+    Parameters
+    ----------
+    name, other : str
+        Names of the two traces.
+    found : Outcome
+
+    Returns
+    -------
+    dict
+    """
     return {
         "trace": name, "other": other, "measure": found.measure, "scope": found.scope,
         "width_s": found.width_s, "mean_count": found.mean_count, **ends("value", found.value),
@@ -40,7 +51,19 @@ def pair_row(name: str, other: str, found: Outcome) -> _Row:
 
 
 def ends(measure: str, estimate: Interval | None) -> _Row:
-    """An estimate as three columns; null if it is not finite, no columns if it is unknown."""
+    """Write an estimate as three columns.
+
+    Parameters
+    ----------
+    measure : str
+        Name of the value's column; its ends get `_low` and `_high`.
+    estimate : Interval or None
+
+    Returns
+    -------
+    dict
+        Null for what is not finite; empty for an unknown estimate.
+    """
     if estimate is None:
         return {}
     values = zip(("", "_low", "_high"), (estimate.value, estimate.low, estimate.high), strict=True)
@@ -48,7 +71,20 @@ def ends(measure: str, estimate: Interval | None) -> _Row:
 
 
 def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
-    """Which of the two is burstier at equal mean rate, from the measures that decide; None without any."""
+    """Say which of two traces is burstier at equal mean rate, from the measures that decide.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        With `PAIRS_SCHEMA`.
+    one, other : str
+        Names of the traces, in the order of the rows.
+
+    Returns
+    -------
+    str or None
+        None if no measure decides.
+    """
     both = pairs.filter(pl.col("trace") == one, pl.col("other") == other, pl.col("measure") == RATE)
     fair = both.filter(pl.col("decides")).to_dicts()
     if not fair:
@@ -93,7 +129,18 @@ def _at(widths: Sequence[float]) -> str:
 
 
 def shown(row: _Row, name: str) -> str:
-    """`0.5 [0.4, 0.6]`; an end that nothing bounds is left open."""
+    """Format a value with its interval, such as `0.5 [0.4, 0.6]`.
+
+    Parameters
+    ----------
+    row : mapping
+    name : str
+        Of the value's column. An end that nothing bounds (null) is shown as `…`.
+
+    Returns
+    -------
+    str
+    """
     if f"{name}_low" not in row:
         return f"{row[name]:.3g}"
     low, high = (
@@ -122,12 +169,23 @@ def is_burstgpt(formats: str) -> bool:
 
 
 def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str, str, str]:
-    """Is burstiness much lower in Azure Functions than in BurstGPT: verdict, values and why.
+    """Judge whether burstiness is much lower in Azure Functions than in BurstGPT.
 
-    `agrees` where measures that decide are lower and none is higher, typically by a factor of `MUCH`;
-    `partly` where they are lower by less, or some lower and some higher; `differs` where some are higher and
-    none is lower; `cannot tell` where no interval decides, or the traces are not there. Of several traces of
-    a kind the longest record is taken, a synthetic one only where there is no other.
+    `agrees` if measures that decide are lower and none is higher, typically by a factor of `MUCH`; `partly`
+    if they are lower by less, or some lower and some higher; `differs` if some are higher and none is lower;
+    `cannot tell` if no interval decides, or a trace is absent. Among several traces of a kind the longest
+    record counts, a synthetic one only if there is no other.
+
+    Parameters
+    ----------
+    traces : DataFrame
+        With `side_by_side.TRACES_SCHEMA`.
+    pairs : DataFrame
+        With `PAIRS_SCHEMA`.
+
+    Returns
+    -------
+    verdict, values, why : str
     """
     rows = traces.sort("synthetic", -pl.col("covered_s").fill_null(0), maintain_order=True).to_dicts()
     functions = [row for row in rows if is_functions(row["format"])]

@@ -55,7 +55,19 @@ _NAMES: dict[str, Any] = {
 
 
 def token_column(side: str, quantile: str) -> str:
-    """Column of `measures` with that quantile of request or response tokens: `request_tokens_p50`."""
+    """Name the column of `measures` with a quantile of tokens: `request_tokens_p50`.
+
+    Parameters
+    ----------
+    side : str
+        `request` or `response`.
+    quantile : str
+        Such as `p50`.
+
+    Returns
+    -------
+    str
+    """
     return f"{side}_tokens_{quantile}"
 
 

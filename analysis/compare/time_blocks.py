@@ -41,7 +41,19 @@ def sample_of(series: Array) -> Sample:
 
 
 def pooled(stretches: Sequence[tuple[Array, Array]], place: Integers) -> Array:
-    """The values that stand at those places, counted from 0, when all stretches are put in one order."""
+    """Find values by their place in the order of all stretches together.
+
+    Parameters
+    ----------
+    stretches : sequence of (array, array)
+        Values in ascending order and how often each occurs, as `Sample.stretches` has them.
+    place : array of int, shape (k,)
+        Places from 0.
+
+    Returns
+    -------
+    array, shape (k,)
+    """
     values, n = (np.concatenate(part) for part in zip(*stretches, strict=True))
     order = np.argsort(values, kind="stable")
     out: Array = values[order][np.searchsorted(np.cumsum(n[order]), place, side="right")]
@@ -49,9 +61,19 @@ def pooled(stretches: Sequence[tuple[Array, Array]], place: Integers) -> Array:
 
 
 def samples_in(frame: pl.DataFrame, clock_s: float | None) -> dict[str, Sample]:
-    """Gaps in seconds and tokens of requests in order of arrival, by what they are; failures have no tokens.
+    """Collect gaps and tokens of requests.
 
-    With `clock_s` gaps are whole ticks of that clock, to be held against those of a cluster.
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns `trace.COLUMNS`, in order of arrival.
+    clock_s : float or None
+        Round gaps to ticks of this clock, in seconds, to compare them with those of a cluster.
+
+    Returns
+    -------
+    dict of str to Sample
+        `gaps` in seconds, `request tokens` and `response tokens`; failed requests have no tokens.
     """
     gaps = np.diff(frame["arrival_s"].to_numpy())
     samples = {"gaps": sample_of(gaps if clock_s is None else np.rint(gaps / clock_s) * clock_s)}
@@ -62,7 +84,18 @@ def samples_in(frame: pl.DataFrame, clock_s: float | None) -> dict[str, Sample]:
 
 
 def samples_of_trace(trace: Trace, selection_id: int) -> dict[str, Sample]:
-    """The same of one selection of a trace whose requests stay on a cluster."""
+    """Collect gaps and tokens of a selection of a trace whose requests stay on a cluster.
+
+    Parameters
+    ----------
+    trace : Trace
+    selection_id : int
+
+    Returns
+    -------
+    dict of str to Sample
+        As `samples_in` returns it.
+    """
     engine, tick_s = trace.engine, trace.info.resolution_s
     slot_ticks = max(round((trace.end_s - trace.start_s) / tick_s / SLOTS), 1)
     counts = engine.ask("window_counts", window_ticks=slot_ticks)
