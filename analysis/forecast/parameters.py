@@ -27,9 +27,24 @@ METHOD = "xgboost_poisson"
 def forecast_parameters(
     part: Forecasts, characterization: Characterization, bin_s: float | None = None
 ) -> dict[str, Any]:
-    """The content of a parameter file whose windows are the held-out bins of `bin_s`, by default the widest.
+    """Make the content of a parameter file whose windows are the held-out bins of a forecast.
 
-    `said` is the characterization of the same trace. BurstlensError where no request count was forecast.
+    Parameters
+    ----------
+    part : Forecasts
+    characterization : Characterization
+        Of the same trace.
+    bin_s : float, optional
+        Width of the bins in seconds; the widest by default.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    BurstlensError
+        If no request count was forecast in these bins.
     """
     counts = part.forecasts.filter(pl.col("target") == "requests", pl.col("method") == METHOD)
     if bin_s is None:

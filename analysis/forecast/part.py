@@ -89,7 +89,24 @@ class Forecasts(Part):
     def score(
         self, selection: str, target: str, bin_s: float, method: str, split: str = PAPER
     ) -> dict[str, Any]:
-        """One row of `scores`; KeyError where there is none."""
+        """Look up one row of `scores`.
+
+        Parameters
+        ----------
+        selection, target, method, split : str
+            As the table's columns name them.
+        bin_s : float
+            Width of the bins in seconds.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        KeyError
+            If there is no such row.
+        """
         wanted = {"selection": selection, "target": target, "bin_s": bin_s, "method": method, "split": split}
         row = self.scores.filter(*(pl.col(name) == value for name, value in wanted.items()))
         if row.is_empty():
@@ -97,7 +114,24 @@ class Forecasts(Part):
         return row.row(0, named=True)
 
     def lead_method(self, selection: str, target: str, bin_s: float) -> str:
-        """The method that learns with the least error over the rolling origins; KeyError where none did."""
+        """Name the learning method with the least error over the rolling origins.
+
+        Parameters
+        ----------
+        selection, target : str
+            As the columns of `verdicts` name them.
+        bin_s : float
+            Width of the bins in seconds.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        KeyError
+            If no method forecast this.
+        """
         keys = {"selection": selection, "target": target, "bin_s": bin_s}
         row = self.verdicts.filter(*(pl.col(name) == value for name, value in keys.items()))
         if row.is_empty():
@@ -122,7 +156,28 @@ def describe_forecast(
 ) -> Forecasts:
     """Forecast each service of an opened trace, or the one named, and score every method.
 
-    BurstlensError where nothing can be forecast: the record is too short, or holds no load.
+    Parameters
+    ----------
+    trace : Trace
+    service, model : str, optional
+        Forecast only these requests.
+    bins_s : sequence of float
+        Widths of the bins in seconds.
+    horizon_s : float, optional
+        How long before its bin ends a forecast is made, in seconds; one bin by default.
+    origins : int
+        Rolling origins.
+    seed : int
+    progress : callable, optional
+
+    Returns
+    -------
+    Forecasts
+
+    Raises
+    ------
+    BurstlensError
+        If nothing can be forecast: the record is too short, or has no load.
     """
     load_xgboost()
     show = progress or silent
@@ -186,10 +241,25 @@ def describe_forecast(
 
 
 def selections_of(trace: Trace, service: str | None, model: str | None) -> list[Selection]:
-    """The selections asked for, by default each service; BurstlensError naming the ones there are.
+    """Find the selections to forecast, by default each service, the busiest first.
 
-    The busiest comes first. They are found by the streams that they hold: a service that is all of its trace
-    has no selection of its own beside that of all.
+    Selections are found by their streams: a service that is all of its trace has no selection of its own
+    next to that of all.
+
+    Parameters
+    ----------
+    trace : Trace
+    service, model : str or None
+        None stands for each service, or all models of it.
+
+    Returns
+    -------
+    list of Selection
+
+    Raises
+    ------
+    BurstlensError
+        If there is no such service or model; the message names the known ones.
     """
     streams = trace.engine.table("streams").rows(named=True)
     members = trace.engine.table("members")

@@ -27,7 +27,19 @@ DRAWS = 1000
 
 
 def errors(seen: Array, forecast: Array) -> dict[str, float]:
-    """`mae`, `nmae`, `nmse_variance` and `nmse_mean_square`; NaN where what normalises is zero."""
+    """Compute the errors of a point forecast.
+
+    Parameters
+    ----------
+    seen, forecast : array, shape (n,)
+        In one unit.
+
+    Returns
+    -------
+    dict
+        `mae` in that unit; `nmae`, over the mean; `nmse_variance` and `nmse_mean_square`. NaN if what
+        normalises is zero.
+    """
     miss = seen - forecast
     absolute, square = float(np.mean(np.abs(miss))), float(np.mean(miss**2))
     return {
@@ -43,7 +55,19 @@ def _over(value: float, by: float) -> float:
 
 
 def pinball(seen: Array, quantiles: Sequence[Array]) -> float:
-    """Mean pinball loss of forecasts of the `QUANTILES`, over the mean of what was seen."""
+    """Compute the mean pinball loss of quantile forecasts, over the mean of what was seen.
+
+    Parameters
+    ----------
+    seen : array, shape (n,)
+    quantiles : sequence of array, shape (n,)
+        Forecasts of the `QUANTILES`, in their order.
+
+    Returns
+    -------
+    float
+        NaN if the mean is zero.
+    """
     losses = [
         np.mean(np.maximum(level * (seen - value), (level - 1) * (seen - value)))
         for level, value in zip(QUANTILES, quantiles, strict=True)
@@ -52,18 +76,42 @@ def pinball(seen: Array, quantiles: Sequence[Array]) -> float:
 
 
 def covered(seen: Array, low: Array, high: Array) -> float:
-    """Share of what was seen that lies in the band, its ends included."""
+    """Compute the share of what was seen that lies in a band, its ends included.
+
+    Parameters
+    ----------
+    seen, low, high : array, shape (n,)
+
+    Returns
+    -------
+    float
+    """
     return float(np.mean((seen >= low - 1e-9) & (seen <= high + 1e-9)))
 
 
 def calibrated(
     seen: Array, low: Array, high: Array, new_low: Array, new_high: Array
 ) -> tuple[Array, Array] | None:
-    """A band for new bins, widened until it would have held enough of those seen: conformal calibration.
+    """Widen (or narrow) a band for new bins until it would have covered enough of the seen ones.
 
-    Conformalized quantile regression (Romano, Patterson and Candès, 2019); with `low` equal to `high`, a
-    point forecast, it is split conformal. Scores are taken on square roots, on which counts vary alike
-    by day and by night. None where too few were seen for a band of that coverage.
+    Conformalized quantile regression; with `low` equal to `high`, a point forecast, it is split conformal.
+    Scores are taken on square roots, on which counts vary alike by day and by night.
+
+    Parameters
+    ----------
+    seen, low, high : array, shape (n,)
+        What was seen in the calibration bins, and the band forecast for them.
+    new_low, new_high : array, shape (m,)
+        Band of the new bins.
+
+    Returns
+    -------
+    tuple of two arrays, shape (m,), or None
+        None if too few bins were seen for a band of coverage `COVERAGE`.
+
+    References
+    ----------
+    Romano, Patterson and Candès, Conformalized quantile regression (2019).
     """
     roots = [np.sqrt(np.maximum(each, 0.0)) for each in (seen, low, high, new_low, new_high)]
     score = np.sort(np.maximum(roots[1] - roots[0], roots[0] - roots[2]))
@@ -78,7 +126,22 @@ def calibrated(
 
 
 def block_of(start_s: Array, bin_s: float) -> tuple[Integers, float]:
-    """Number of the stretch of time that each bin is resampled with, and the stretch's length."""
+    """Assign bins to the stretches of time that intervals resample.
+
+    Parameters
+    ----------
+    start_s : array, shape (n,)
+        Start of each bin in seconds.
+    bin_s : float
+        Width of the bins in seconds.
+
+    Returns
+    -------
+    block : array of int, shape (n,)
+        Index of each bin's stretch, from 0.
+    block_s : float
+        Length of a stretch: the longest of `BLOCKS_S` with at least `FEWEST_BLOCKS` stretches, else a bin.
+    """
     for block_s in (*BLOCKS_S, bin_s):
         block = np.floor(start_s / block_s + 1e-9).astype(np.int64)
         if block_s >= bin_s and len(np.unique(block)) >= FEWEST_BLOCKS:
@@ -94,14 +157,40 @@ def _resampled(rng: np.random.Generator, block: Integers, *columns: Array) -> Ar
 
 
 def nmae_interval(rng: np.random.Generator, block: Integers, seen: Array, forecast: Array) -> Interval:
-    """NMAE with the interval of a block bootstrap."""
+    """Compute NMAE with the interval of a block bootstrap.
+
+    Parameters
+    ----------
+    rng : Generator
+    block : array of int, shape (n,)
+        As `block_of` returns it.
+    seen, forecast : array, shape (n,)
+
+    Returns
+    -------
+    Interval
+    """
     return _ratio(_resampled(rng, block, np.abs(seen - forecast), seen))
 
 
 def skill(
     rng: np.random.Generator, block: Integers, seen: Array, forecast: Array, against: Array
 ) -> Interval:
-    """Share of another forecast's absolute error that this one saves; 0 is no better, 1 is perfect."""
+    """Compute the share of another forecast's absolute error that this one saves, by block bootstrap.
+
+    Parameters
+    ----------
+    rng : Generator
+    block : array of int, shape (n,)
+        As `block_of` returns it.
+    seen, forecast, against : array, shape (n,)
+        What was seen, this forecast, and the other one.
+
+    Returns
+    -------
+    Interval
+        0 is no better, 1 is perfect.
+    """
     left = _ratio(_resampled(rng, block, np.abs(seen - forecast), np.abs(seen - against)))
     return Interval(1 - left.value, 1 - left.high, 1 - left.low)
 

@@ -70,7 +70,17 @@ class Series:
         return np.column_stack([self.column(name) for name in FEATURES])
 
     def between(self, start_s: float, end_s: float) -> Series:
-        """The bins that lie wholly in this span."""
+        """Select the bins that lie entirely in a span.
+
+        Parameters
+        ----------
+        start_s, end_s : float
+            In seconds on the trace's clock.
+
+        Returns
+        -------
+        Series
+        """
         inside = pl.col("start_s").is_between(start_s - 1e-6, end_s - self.bin_s + 1e-6)
         return Series(self.target, self.bin_s, self.lead, self.rows.filter(inside))
 
@@ -83,10 +93,27 @@ class Series:
 def load_series(
     trace: Trace, selection: Selection, bin_s: float, horizon_s: float | None = None
 ) -> Mapping[str, Series]:
-    """Each target of one selection in bins of `bin_s` seconds, forecast `horizon_s` before the bin ends.
+    """Load each target of one selection, in bins with the features of a forecast.
 
-    Without a horizon it is one bin: each forecast is of the next bin. A target is left out where it is never
-    known or never above zero. BurstlensError where bins cannot be made.
+    Parameters
+    ----------
+    trace : Trace
+    selection : Selection
+    bin_s : float
+        Width of the bins in seconds.
+    horizon_s : float, optional
+        How long before its bin ends a forecast is made, in seconds, rounded up to whole bins. By default one
+        bin: each forecast is of the next bin.
+
+    Returns
+    -------
+    mapping of str to Series
+        Without targets that are never known or never above zero.
+
+    Raises
+    ------
+    BurstlensError
+        If bins are shorter than the trace's clock, or more than `MAX_BINS`.
     """
     lead = 1 if horizon_s is None else max(1, int(np.ceil(horizon_s / bin_s - 1e-9)))
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s

@@ -123,7 +123,18 @@ class Found:
         bin_s: float,
         seed: int,
     ) -> None:
-        """Score one series: origin by origin, and all bins of each split together."""
+        """Score one series: origin by origin, and all bins of each split together.
+
+        Parameters
+        ----------
+        by_cut : mapping of Cut to list of HeldOutForecast
+        selection : Selection
+        target : str
+        bin_s : float
+            Width of the bins in seconds.
+        seed : int
+            Of the resampling.
+        """
         keys = {
             "selection": selection.label,
             "service": selection.service,
