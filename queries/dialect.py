@@ -17,10 +17,20 @@ MARKED = re.compile(r":(\w+)\b")
 
 @lru_cache(maxsize=256)
 def in_spark(sql: str, log: str | None = None, also: tuple[str, ...] = ()) -> str:
-    """One statement in Spark's words, its parameters still open as `:name`.
+    """Translate one statement from DuckDB to Spark, with its parameters still open as `:name`.
 
-    `log` is what the table `log` of a format's SELECT is called there, and `also` columns of it that the
-    SELECT passes on beside its own.
+    Parameters
+    ----------
+    sql : str
+        In DuckDB's dialect.
+    log : str, optional
+        What the table `log` of a format's SELECT is called in Spark.
+    also : tuple of str
+        Columns of `log` that the SELECT passes on next to its own.
+
+    Returns
+    -------
+    str
     """
     import sqlglot
     from sqlglot import exp

@@ -73,9 +73,18 @@ class DuckDBEngine:
         self._turn = Lock()
 
     def create(self, table: str, name: str, **numbers: float) -> None:
-        """Give the answer of one SQL file a name, for the questions that follow; it is worked out then.
+        """Make a view of one SQL file's answer, for the questions that follow.
 
-        A view cannot hold parameters, so numbers are written into it.
+        A view cannot have parameters, so numbers are written into it. DuckDB works it out when it is asked.
+
+        Parameters
+        ----------
+        table : str
+            Name of the view.
+        name : str
+            Of the SQL file.
+        **numbers
+            Values of `$name` in the file.
         """
         sql = sql_text(name)
         for parameter, number in numbers.items():

@@ -30,7 +30,16 @@ class Engine(Protocol):
         """The whole of a small table."""
 
     def fill(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Make a small table from plain rows; text stays data, never SQL."""
+        """Make a small table from plain rows.
+
+        Parameters
+        ----------
+        table : str
+        columns : str
+            Names and types, as DuckDB declares them: `slot BIGINT, service VARCHAR`.
+        rows : sequence
+            Text in them stays data, never SQL.
+        """
 
     def close(self) -> None:
         """Let go of what the engine holds for this trace."""

@@ -138,7 +138,16 @@ class SparkEngine:
             self.session.conf.set(STRICT, "true")
 
     def view(self, table: str, frame: DataFrame, *, keep: bool = False) -> None:
-        """Give a frame a name for questions; with `keep` the cluster holds its rows once they are known."""
+        """Give a frame a name for questions.
+
+        Parameters
+        ----------
+        table : str
+        frame : DataFrame
+            Of Spark.
+        keep : bool
+            Let the cluster keep its rows, in memory or on disk, once they are computed.
+        """
         if keep:
             from pyspark import StorageLevel
 
@@ -148,7 +157,18 @@ class SparkEngine:
         self._views.add(table)
 
     def create(self, table: str, name: str, *, keep: bool = False, **parameters: Any) -> None:
-        """Give the answer of one SQL file a name, for the questions that follow."""
+        """Give the answer of one SQL file a name, for the questions that follow.
+
+        Parameters
+        ----------
+        table : str
+        name : str
+            Of the SQL file.
+        keep : bool
+            As for `view`.
+        **parameters
+            Values of `$name` in the file.
+        """
         self.view(table, self.run(in_spark(sql_text(name)), **parameters), keep=keep)
 
     def fill(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -198,10 +218,29 @@ _running_settings: dict[str, str] = {}
 def start(
     master: str = LOCAL, conf: Mapping[str, str] | None = None, failure: type[Exception] = SparkError
 ) -> SparkEngine:
-    """An engine on that master (`local[*]`, `spark://…`, `yarn`, `k8s://…`).
+    """Start an engine on a Spark master.
 
-    `failure` is raised later, where the cluster fails (see `SparkEngine`).
-    The application of an earlier call goes on where master and settings are the same, else it is ended.
+    Reuses the application of an earlier call if master and settings are the same, otherwise stops it.
+
+    Parameters
+    ----------
+    master : str
+        `local[*]`, `spark://…`, `yarn`, `k8s://…`.
+    conf : mapping, optional
+        Settings of Spark.
+    failure : type of exception
+        Raised later, if the cluster fails (see `SparkEngine`).
+
+    Returns
+    -------
+    SparkEngine
+
+    Raises
+    ------
+    NotInstalledError
+        Without PySpark and its companions, or Java 17 or newer.
+    SparkError
+        If Spark does not start.
     """
     java = _java()
     # PySpark speaks of a version of pandas, of which nothing is used here.

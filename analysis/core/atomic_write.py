@@ -14,7 +14,20 @@ from .errors import DiskError
 
 
 def write_atomically(out: Path, write: Callable[[Path], object]) -> None:
-    """Write to a draft beside `out`, then put it in place; BurstlensError where that cannot be."""
+    """Write a file so that it appears complete or not at all.
+
+    Parameters
+    ----------
+    out : Path
+        Its folder is made if needed; an existing file is replaced.
+    write : callable
+        Writes the draft whose path it gets, in the same folder.
+
+    Raises
+    ------
+    DiskError
+        If the file cannot be written.
+    """
     draft = out.with_name(f".{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -28,20 +41,65 @@ def write_atomically(out: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_csv(frame: pl.DataFrame, out: Path) -> None:
-    """A CSV with a header; numbers with as many digits as they need to come back equal."""
+    """Write a table as CSV with a header; numbers have as many digits as they need to come back equal.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    out : Path
+
+    Raises
+    ------
+    DiskError
+        If the file cannot be written.
+    """
     write_atomically(out, frame.write_csv)
 
 
 def write_jsonl(frame: pl.DataFrame, out: Path) -> None:
-    """One JSON object a line."""
+    """Write a table as JSON lines, one object a line.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    out : Path
+
+    Raises
+    ------
+    DiskError
+        If the file cannot be written.
+    """
     write_atomically(out, frame.write_ndjson)
 
 
 def write_json(value: Any, out: Path) -> None:
-    """JSON that a person can read."""
+    """Write JSON that a person can read.
+
+    Parameters
+    ----------
+    value
+        Anything that `json.dumps` takes.
+    out : Path
+
+    Raises
+    ------
+    DiskError
+        If the file cannot be written.
+    """
     write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", out)
 
 
 def write_text(text: str, out: Path) -> None:
-    """Plain text in UTF-8."""
+    """Write plain text in UTF-8.
+
+    Parameters
+    ----------
+    text : str
+    out : Path
+
+    Raises
+    ------
+    DiskError
+        If the file cannot be written.
+    """
     write_atomically(out, lambda draft: draft.write_text(text, "utf-8"))

@@ -64,6 +64,16 @@ class BurstlensError(Exception):
     ) -> Self:
         """Something is wrong with a file, a URL or a trace.
 
+        Parameters
+        ----------
+        where : Path or str
+        problem : str
+            What is wrong, without a subject.
+        line : int, optional
+        column : str, optional
+        remedy : str, optional
+            What to do.
+
         Examples
         --------
         >>> str(InputError.at("log.csv", "is empty", line=3, remedy="get it again"))
@@ -86,6 +96,17 @@ class InputError(BurstlensError):
     ) -> Self:
         """An option has a value that makes no sense, or does not go with the others.
 
+        Parameters
+        ----------
+        name : str
+            Of the parameter in Python.
+        problem : str
+            What is wrong.
+        value : optional
+            What the user gave, to be shown.
+        remedy : str, optional
+            What to do.
+
         Examples
         --------
         >>> str(InputError.of_option("seeds", "0 is not above 0"))
@@ -98,6 +119,17 @@ class InputError(BurstlensError):
     @classmethod
     def unknown(cls, where: Path | str, what: str, name: str, known: Sequence[str], limit: int = 12) -> Self:
         """A name that does not exist, with those that do.
+
+        Parameters
+        ----------
+        where : Path or str
+        what : str
+            Kind of the name, such as `service`.
+        name : str
+        known : sequence of str
+            Names that exist.
+        limit : int
+            List only so many of them.
 
         Examples
         --------
@@ -181,7 +213,20 @@ class InputError(BurstlensError):
         lacks: Sequence[str],
         extra: Sequence[str],
     ) -> Self:
-        """No known format has these columns (or, in JSON, these keys)."""
+        """No known format has these columns (or, in JSON, these keys).
+
+        Parameters
+        ----------
+        path : Path
+        kind : str
+            Kind of the file: `csv`, `jsonl` or `parquet`.
+        header : sequence of str
+            Its columns.
+        nearest : str
+            Title of the format that differs least.
+        lacks, extra : sequence of str
+            Columns that this format has and the header does not, and the other way round.
+        """
         if kind == "csv" and any(_is_number(name) for name in header):
             return cls.at(path, "the first line looks like a row", remedy="put the column names above it")
         differences = []

@@ -33,7 +33,20 @@ class Exhibit:
 
 
 def marks(simulated: str | None, synthetic: bool, what: str) -> tuple[str, ...]:
-    """The marks of a result: `simulated by` a preset, and `synthetic` with the noun `what`."""
+    """List the marks of a result: `simulated by` a preset, and `synthetic` with a noun.
+
+    Parameters
+    ----------
+    simulated : str or None
+        Name of the preset.
+    synthetic : bool
+    what : str
+        The noun, such as `trace`.
+
+    Returns
+    -------
+    tuple of str
+    """
     by = (f"simulated by {simulated}",) if simulated else ()
     return (*by, *((f"synthetic {what}",) if synthetic else ()))
 

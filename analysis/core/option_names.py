@@ -41,5 +41,17 @@ def in_python(text: str) -> str:
 
 
 def in_words(text: str, name_of: Callable[[str, OptionValue | None], str]) -> str:
-    """The text with each marked option as `name_of(parameter, value)` names it."""
+    """Replace each marked option of a text by the listener's name for it.
+
+    Parameters
+    ----------
+    text : str
+        With options that `option` marked.
+    name_of : callable
+        Names a parameter, given its name and the value to show (or None).
+
+    Returns
+    -------
+    str
+    """
     return MARKED.sub(lambda found: name_of(found[1], json.loads(found[2]) if found[2] else None), text)

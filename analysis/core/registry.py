@@ -106,7 +106,25 @@ def plugins(group: str) -> Mapping[str, Plugin]:
 
 
 def load_all(group: str, load: Callable[[Plugin], T]) -> dict[str, T]:
-    """What each entry point of a group stands for, by name; a faulty plugin is left out with a warning."""
+    """Load each entry point of a group; leave out a faulty plugin with a warning.
+
+    Parameters
+    ----------
+    group : str
+        Such as `burstlens.formats`.
+    load : callable
+        Loads one plugin; raises BurstlensError for a faulty one.
+
+    Returns
+    -------
+    dict
+        What was loaded, by name.
+
+    Raises
+    ------
+    BurstlensError
+        If one of our own is faulty.
+    """
     loaded = {}
     for name, plugin in plugins(group).items():
         try:

@@ -25,7 +25,19 @@ def silent(_step: str, _share: float) -> None:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for prose: thousands grouped, otherwise so many significant digits."""
+    """Format a number for prose, with thousands grouped.
+
+    Parameters
+    ----------
+    value : float or None
+        NaN and None are `unknown`.
+    digits : int
+        Significant digits of a number below 1,000.
+
+    Returns
+    -------
+    str
+    """
     if value is None or value != value:
         return "unknown"
     if abs(value) >= 1000 or value == int(value):
@@ -37,7 +49,19 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(share: float | None, digits: int = 3) -> str:
-    """A share of 1 as per cent: `12.3 %`."""
+    """Format a share of 1 as per cent: `12.3 %`.
+
+    Parameters
+    ----------
+    share : float or None
+        NaN and None are `unknown`.
+    digits : int
+        Significant digits.
+
+    Returns
+    -------
+    str
+    """
     return "unknown" if share is None or share != share else f"{number(100 * share, digits)} %"
 
 

@@ -14,8 +14,20 @@ WEEK_H = 7 * DAY_H
 
 
 def counted(n: int, thing: str) -> str:
-    """A number with its noun.
+    """Format a number with its noun.
 
+    Parameters
+    ----------
+    n : int
+    thing : str
+        In the singular; other numbers append an s.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> counted(1, "row"), counted(2000, "row")
     ('1 row', '2,000 rows')
     """
