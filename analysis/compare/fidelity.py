@@ -266,9 +266,9 @@ def _distance(what: str, samples: Sequence[Sample], rng: np.random.Generator) ->
 def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[float, float]:
     """Test whether two series come from one law, by relabelling blocks of time.
 
-    Each series is cut into `time_blocks.BLOCKS` stretches of equal count; which stretch belongs to which series
-    is drawn anew `RELABELLED` times. Relabelling preserves dependence shorter than a stretch, so it does not
-    pass for a difference, as it would in the usual test.
+    Each series is cut into `time_blocks.BLOCKS` stretches of equal count; which stretch belongs to which
+    series is drawn anew `RELABELLED` times. Relabelling preserves dependence shorter than a stretch, so it
+    does not pass for a difference, as it would in the usual test.
 
     Parameters
     ----------
