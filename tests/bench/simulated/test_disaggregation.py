@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from burstlens.bench.simulated.disaggregation import Deployment, Rig, Transfer
 from burstlens.bench.simulated.engine import BatchingEngine
@@ -48,7 +49,7 @@ def one_by_one(ms_per_token: float) -> Preset:
     """A prefill that takes one prompt at a time, for so long a token."""
     return replace(
         EXACT,
-        latency=replace(NOTHING, b_ms=ms_per_token),
+        latency=structs.replace(NOTHING, b_ms=ms_per_token),
         max_num_seqs=1,
         max_num_batched_tokens=10**9,
         num_blocks=10**9,
