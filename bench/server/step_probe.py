@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 STREAMED = 32
 """Tokens that all requests of a batch decode together."""
 SHORT = 16
-"""Tokens of the prompts of requests that are to decode while another prefills."""
+"""Prompt tokens of requests that decode while another prefills."""
 DECODING = (1, 8)
-"""How many decode while a prompt is sent."""
+"""How many requests decode while a prompt is sent."""
 ROUNDS, PROMPTED = 3, 3
 """How often everything is measured, and how often each prompt in a round: a single gap has a jitter."""
 SETTLED = 4
 """Tokens between two prompts, so that no step has two."""
 EITHER = 2
-"""Gaps on either side of a prompt's that count with it: what is told late in one is missing in the next."""
+"""Gaps on either side of a prompt's that count with it: a late token makes one longer, the next shorter."""
 CROWDS = (4, 8)
-"""How many prompts are sent at once to fill a step: many short ones tell the cost of tokens from that of
-attention, which goes with the square of each one's length."""
+"""How many prompts are sent at once to fill a step: many short ones separate the cost of tokens from
+that of attention, which grows with the square of each one's length."""
 SHOWS_S = 0.005
-"""Steps as long as this are told apart through HTTP one by one."""
+"""Steps of at least this length can be distinguished one by one through HTTP."""
 STREAMS = 6
-"""How often others are made to decode for prompts that are left when they end."""
+"""How often further requests decode for prompts that are left when the others end."""
 TOGETHER = 0.25
-"""A prompt's first token and the end of the gap that it made are no farther apart, in steps."""
+"""Limit of the time between a prompt's first token and the end of the gap that it made, in steps."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,12 @@ class ProbeResult:
     steps: pl.DataFrame
     """Columns of `step_fit.STEPS`."""
     dropped: int
-    """Prompts whose step could not be told from its neighbours, and batches whose tokens came in one lump."""
+    """Prompts with a step that could not be distinguished from its neighbours, and batches with all tokens at
+    once."""
     alone_ms: pl.DataFrame
     """`prefill_tokens` of single requests to an idle server, and `first_ms` from send to first token."""
     async_scheduling: bool
-    """Whether prompts went by one step more than the one under way: it was planned before they came."""
+    """Whether a prompt waits for one step beyond the one under way: that was planned before it came."""
 
 
 def batches(limits: ServerLimits) -> list[tuple[int, int]]:
@@ -185,7 +186,7 @@ def probe(
 
 
 def _steps_before(count: int, context: int, limits: ServerLimits) -> int:
-    """Steps until all of a batch decode, each of which gives a token to those that do already."""
+    """Count the steps until all of a batch decode; each gives a token to those that decode already."""
     return 2 + math.ceil(count * context / limits.max_num_batched_tokens) * 2
 
 
@@ -204,10 +205,10 @@ class _Probe:
         self._rounds = rounds
         self._random, self._vocabulary, self._show = Random(seed), vocabulary, progress
         self._steps: list[tuple[int, int, float, int, float, float]] = []
-        """What is measured again and again as one, then a row of `STEPS`."""
+        """A key of what is measured repeatedly, then a row of `STEPS`."""
         self._dropped = 0
         self._waits: list[int] = []
-        """Steps that ended from the send of a prompt beside others up to its first token."""
+        """Steps that ended between the send of a prompt and its first token, while others decoded."""
 
     async def run(self) -> ProbeResult:
         import aiohttp
@@ -285,7 +286,7 @@ class _Probe:
         )
 
     async def _decoding(self, http: ClientSession, count: int, context: int) -> None:
-        """Steps in which so many requests only decode."""
+        """Measure steps in which `count` requests only decode."""
         tokens = STREAMED + _steps_before(count, context, self._limits)
         answers = await asyncio.gather(*(self._ask(http, context, tokens) for _ in range(count)))
         instants = [_instants(answer) for answer in answers]
@@ -302,7 +303,7 @@ class _Probe:
         self._steps.append((context, 0, 0.0, count, context_tokens, 1000 * per_step[len(per_step) // 2]))
 
     async def _prefill(self, http: ClientSession, decoding: int, asks: Sequence[tuple[int, int]]) -> int:
-        """Steps in which one or more prompts are prefilled while `decoding` requests decode.
+        """Measure steps in which one or more prompts are prefilled while `decoding` requests decode.
 
         Returns how many of `asks` (see `crowds`) were sent before the first of those ended.
         """
@@ -350,12 +351,12 @@ class _Probe:
 
 
 def _waited(answer: transport.StreamedAnswer) -> float:
-    """From the send to the first token."""
+    """Compute the time from the send to the first token, in seconds."""
     return (answer.first_token_s or math.nan) - (answer.sent_s or 0.0)
 
 
 def _instants(answer: transport.StreamedAnswer) -> list[tuple[float, int]]:
-    """When tokens came, by the clock, and how many had come by then; empty where none had."""
+    """List when tokens came, by the clock, and how many had come by then; empty if none had."""
     if answer.first_token_s is None:
         return []
     counted = any(answer.gap_tokens)
@@ -370,5 +371,5 @@ def _instants(answer: transport.StreamedAnswer) -> list[tuple[float, int]]:
 
 
 def _count_at(times: Sequence[tuple[float, int]], at: float) -> int:
-    """Tokens that had come by an instant."""
+    """Count the tokens that had come by an instant."""
     return max((done for when, done in times if when <= at), default=0)

@@ -69,7 +69,7 @@ class Decode:
         self.free = costs.blocks
         """Blocks that were free when the steps under way began."""
         self.queue: deque[tuple[int, int]] = deque()
-        """Requests that wait for room, each with the tokens that it has cached."""
+        """Requests that wait for room, each with its cached tokens."""
         self.running: dict[int, int] = {}
         """Requests in order of admission, each with its cached tokens less the steps done before."""
         self._now_s = 0.0
@@ -180,7 +180,7 @@ class Decode:
         return preempted
 
     def complete(self, last: list[int]) -> list[int]:
-        """The steps under way have ended; returns who is done."""
+        """End the steps under way, and return the requests that are done."""
         m, k, block = self._m, self._k, self.costs.block
         if m == 1:
             self.free -= self._need
@@ -226,7 +226,7 @@ class Decode:
         return wanted
 
     def _cut(self, at_s: float) -> None:
-        """End the stretch under way with the step that is on at `at_s`, or ends at it."""
+        """End the steps under way with the one that runs at `at_s`, or ends then."""
         span_s = at_s - self._now_s
         linear = self._first_s - self._increment_s / 2
         j = 1

@@ -29,7 +29,7 @@ from .decoding import Decode, DecodeCosts
 from .presets import Preset
 
 PREFILL, DECODE, LEAVES_PREFILL, LEAVES_DECODE, STARTS_PREFILL, STARTS_DECODE = range(6)
-"""What an instance does: it serves in a role, ends what it began in it, or is being launched for one."""
+"""What an instance does: it serves in a role, ends what it began in it, or is launched for it."""
 
 HEADS_PREFILL = (PREFILL, LEAVES_DECODE, STARTS_PREFILL)
 """Instances that are, or will be, prefill instances; the others are or will be decode instances."""
@@ -103,8 +103,8 @@ class Rig:
 class Deployment:
     """Instances at an instant: `advance` to another one, `turn` to another ratio, or `copy`.
 
-    With `record`, `first_s` and `ended_s` keep what came of each request (NaN while it is not known); they
-    belong to this cluster and its copies together.
+    With `record`, `first_s` and `ended_s` have the instants of each request's first token and end, NaN before
+    they are known. This cluster and its copies share them.
     """
 
     __slots__ = (
@@ -136,7 +136,7 @@ class Deployment:
         self.good = 0
         """Requests that ended within both bounds."""
         self.bad = 0
-        """Requests that broke a bound, counted at the event that told it."""
+        """Requests that broke a bound, counted at the event that showed it."""
         self.preemptions = 0
         self.first_s = [float("nan")] * n if record else None
         self.ended_s = [float("nan")] * n if record else None
@@ -155,7 +155,7 @@ class Deployment:
         self._deadline: dict[int, float] = {}
 
     def copy(self) -> Deployment:
-        """The same state, to be carried on apart."""
+        """Copy the state, so that the copy goes on independently."""
         new = Deployment.__new__(Deployment)
         new.rig, new.now_s, new.good, new.bad = self.rig, self.now_s, self.good, self.bad
         new.preemptions, new.first_s, new.ended_s = self.preemptions, self.first_s, self.ended_s
@@ -168,7 +168,7 @@ class Deployment:
 
     @property
     def ratio(self) -> tuple[int, int]:
-        """Prefill and decode instances, those that are about to be included."""
+        """Prefill and decode instances, including those that change to the role."""
         prefill = sum(mode in HEADS_PREFILL for mode in self._mode)
         return prefill, len(self._mode) - prefill
 
@@ -198,11 +198,11 @@ class Deployment:
         return self.bad + waits + sum([0 <= by < now for by in known.values()])
 
     def backlog(self) -> int:
-        """Requests that have arrived and not ended, but for those in the midst of their prefill."""
+        """Requests that have arrived and not ended, except those in the middle of their prefill."""
         return bisect_left(self.rig.at_s, self.now_s, self._head) - self._head + len(self._deadline)
 
     def advance(self, until_s: float) -> None:
-        """Do everything that happens by `until_s`."""
+        """Simulate everything that happens by `until_s`."""
         end, sent, idle = self._end_s, self._sent, self._idle
         at, n = self.rig.at_s, len(self.rig.at_s)
         mode = self._mode
@@ -247,14 +247,14 @@ class Deployment:
             self.now_s = until_s
 
     def turn(self, prefill: int) -> None:
-        """Head for so many prefill instances from now on; those that can change soonest change."""
+        """Change to `prefill` prefill instances, from now on; those that can change soonest change."""
         while (now := self.ratio[0]) != prefill:
             self._leave(prefill < now)
 
     # What follows is the inside of an instant.
 
     def _wake(self, at_s: float) -> None:
-        """An idle prefill instance begins."""
+        """Let an idle prefill instance begin."""
         self._prefill(self._idle.pop(), at_s)
 
     def _prefill(self, i: int, at_s: float) -> None:
@@ -308,7 +308,7 @@ class Deployment:
             self._launch(i, at_s, STARTS_DECODE)
 
     def _prefilled(self, request: int, at_s: float) -> None:
-        """The prompt is computed, which brings the next token."""
+        """Handle the end of a prefill, which brings the next token."""
         rig = self.rig
         tokens = self._redone.pop(request, 0) + 1
         if request not in self._deadline:
@@ -343,7 +343,7 @@ class Deployment:
             self._arrive(at_s, request, best, cached)
 
     def _arrive(self, at_s: float, request: int, i: int, cached: int) -> None:
-        """A KV cache has come to instance i, which may have turned away from decode since."""
+        """Handle a KV cache that arrives at instance i, which may have left decode meanwhile."""
         doing = self._mode[i]
         if doing in HEADS_PREFILL:
             self._load[i] -= self.rig.into[request]
@@ -375,7 +375,7 @@ class Deployment:
             self._launch(i, at_s, STARTS_PREFILL)
 
     def _finish(self, request: int, at_s: float) -> None:
-        """All tokens are there."""
+        """Handle the last token of a request."""
         by = self._deadline.pop(request)
         if by >= at_s:
             self.good += 1
@@ -385,7 +385,7 @@ class Deployment:
             self.ended_s[request] = at_s
 
     def _launch(self, i: int, at_s: float, mode: int) -> None:
-        """Instance i is empty and is launched in its other role."""
+        """Launch instance i, which is empty, in its other role."""
         self._mode[i] = mode
         self._end_s[i] = at_s + self.rig.launch_s
 
@@ -398,7 +398,7 @@ class Deployment:
             self._step(i, at_s)
 
     def _leave(self, prefill: bool) -> None:
-        """One prefill instance, or one decode instance, turns to the other role."""
+        """Turn one prefill instance, or one decode instance, to the other role."""
         mode, now = self._mode, self.now_s
         if prefill:
             # One that has not left decode yet just stays; then who is idle, or has least to end.
