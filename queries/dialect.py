@@ -66,5 +66,5 @@ def _adapted(node: Expression) -> Expression:
 
 
 def parameters_of(sql: str) -> frozenset[str]:
-    """The parameters that a statement in Spark's words asks for."""
+    """List the parameters of a statement in Spark's dialect."""
     return frozenset(MARKED.findall(re.sub(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`", "", sql)))

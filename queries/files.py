@@ -42,12 +42,22 @@ def _files() -> dict[str, Traversable]:
 
 @cache
 def sql_text(name: str) -> str:
-    """The SQL of one question, by file name without its ending."""
+    """Read the SQL of one question, by file name without its ending."""
     return _files()[name].read_text(encoding="utf-8")
 
 
 def question_names(room: str | None = None) -> list[str]:
-    """The questions that an engine can be asked, sorted: all but those of log formats, or those of a room."""
+    """List the questions that an engine can be asked, sorted.
+
+    Parameters
+    ----------
+    room : str, optional
+        Only those of this folder; by default all but those of log formats.
+
+    Returns
+    -------
+    list of str
+    """
     if room is not None:
         folder = resources.files(__package__) / SQL / room
         return sorted(file.name.removesuffix(".sql") for file in folder.iterdir())

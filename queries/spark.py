@@ -255,7 +255,7 @@ def start(
     if java is None:
         raise NotInstalledError(f"needs Java 17 or newer: {JAVA}, or set JAVA_HOME")
     _reachable(master)
-    # What fails is told by us; the whole stack of Java calls helps nobody.
+    # Our own message names the failure; the whole stack of Java calls helps nobody.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_not_of_the_bridge)

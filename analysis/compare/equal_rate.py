@@ -152,11 +152,23 @@ def _log(estimate: Interval) -> Interval:
 
 
 def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
-    """Median Gamma shape of a selection's windows with its interval, and of how many windows.
+    """Compute the median Gamma shape of a selection's windows.
 
-    Windows flagged small, too fast for their stamps or not Gamma stay out; where those not Gamma are the
-    most there is no such shape. The interval is of order statistics, whatever the law; of fewer than
-    `FEWEST_FOR_MEDIAN` windows it is from the lowest to the highest end of theirs.
+    Windows flagged small, too fast for their stamps or not Gamma stay out. The interval is of order
+    statistics, whatever the law; for fewer than `FEWEST_FOR_MEDIAN` windows it goes from the lowest to the
+    highest end of theirs.
+
+    Parameters
+    ----------
+    windows : DataFrame
+        Rows of `Arrivals.windows` of one selection.
+
+    Returns
+    -------
+    shape : Interval or None
+        None if most of the sound windows are not Gamma.
+    n : int
+        Windows that count.
     """
     sound = windows.filter(~pl.col("shrunk"), ~pl.col("resolution_limited"), ~pl.col("unfitted"))
     gamma = sound.filter(~pl.col("not_gamma"))

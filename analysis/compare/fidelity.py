@@ -234,7 +234,7 @@ def _row(table: pl.DataFrame, selection: str, **keys: Any) -> _Row | None:
 
 
 def _interval(row: _Row | None, column: str) -> Interval | None:
-    """An estimate; without an interval it reaches everywhere, so that nothing is told of it."""
+    """An estimate; one without an interval reaches everywhere, so no comparison decides."""
     if row is None or row[column] is None or not np.isfinite(row[column]):
         return None
     low, high = row[f"{column}_low"], row[f"{column}_high"]

@@ -159,12 +159,12 @@ def _times(row: _Row) -> str:
 
 
 def is_functions(formats: str) -> bool:
-    """Whether a trace of that format (or formats) is one of Azure Functions."""
+    """Return whether a trace of that format (or formats) is one of Azure Functions."""
     return "azure_functions" in formats
 
 
 def is_burstgpt(formats: str) -> bool:
-    """Whether a trace of that format (or formats) is BurstGPT or the synthetic one made after it."""
+    """Return whether a trace of that format (or formats) is BurstGPT or the synthetic one made after it."""
     return "burstgpt" in formats or formats == "synthetic"
 
 

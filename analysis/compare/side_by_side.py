@@ -103,7 +103,7 @@ DISPERSION_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Comparison(Part):
-    """Several traces beside each other; frames as the schemas of this module name their columns."""
+    """Several traces side by side; frames as the schemas of this module name their columns."""
 
     name: ClassVar[str] = "comparison"
     title: ClassVar[str] = "Traces side by side"

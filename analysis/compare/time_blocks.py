@@ -34,7 +34,17 @@ class Sample:
 
 
 def sample_of(series: Array) -> Sample:
-    """A series of shape (n,) in order of time."""
+    """Cut a series into stretches of equal count.
+
+    Parameters
+    ----------
+    series : array, shape (n,)
+        In order of time.
+
+    Returns
+    -------
+    Sample
+    """
     blocks = np.array_split(series, max(min(BLOCKS, len(series) // 5), 1))
     stretches = tuple((np.sort(block), np.ones(len(block))) for block in blocks)
     return Sample(len(series), float(np.median(series)) if len(series) else np.nan, stretches)

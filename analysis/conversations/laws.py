@@ -24,11 +24,11 @@ class Geometric:
         return np.array([special.logit(min(1 / data.mean, 1 - 1e-6))])
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """log p + (k − 1) log(1 − p)."""
+        """Compute log p + (k − 1) log(1 − p); arguments as in `Family`."""
         return np.asarray(special.log_expit(theta[0]) + (values - 1) * special.log_expit(-theta[0]))
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """1 − (1 − p)^k."""
+        """Compute 1 − (1 − p)^k; arguments as in `Family`."""
         return np.asarray(-np.expm1(np.floor(values) * special.log_expit(-theta[0])))
 
     def parameters(self, theta: Array) -> dict[str, float]:
@@ -47,12 +47,12 @@ class PowerLaw:
         return np.array([-np.log(max(logs, 0.1))])
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """−s log k − log ζ(s)."""
+        """Compute −s log k − log ζ(s); arguments as in `Family`."""
         exponent = 1 + np.exp(theta[0])
         return np.asarray(-exponent * np.log(values) - np.log(special.zeta(exponent, 1)))
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """1 − ζ(s, k + 1) / ζ(s)."""
+        """Compute 1 − ζ(s, k + 1) / ζ(s); arguments as in `Family`."""
         exponent = 1 + np.exp(theta[0])
         return np.asarray(1 - special.zeta(exponent, np.floor(values) + 1) / special.zeta(exponent, 1))
 
@@ -76,7 +76,7 @@ class NegativeBinomial:
         return np.log([mean**2 / max(variance - mean, 0.01 * mean), mean])
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Of values − 1 more turns."""
+        """Compute the log mass of values − 1 more turns; arguments as in `Family`."""
         size, mean = np.exp(theta)
         more = values - 1
         return np.asarray(
@@ -88,7 +88,7 @@ class NegativeBinomial:
         )
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """Regularized incomplete beta function."""
+        """Compute P(X <= value), a regularized incomplete beta function; arguments as in `Family`."""
         size, mean = np.exp(theta)
         return np.asarray(special.betainc(size, np.floor(values), size / (size + mean)))
 
@@ -141,13 +141,13 @@ class IntervalLogNormal(_IntervalLaw):
         return np.array([mean, np.log(spread)])
 
     def log_density(self, theta: Array, values: Array) -> Array:
-        """Normal density of the log over the value."""
+        """Compute the log of the normal density of the log over the value, per second."""
         spread = np.exp(theta[1])
         z = (np.log(values) - theta[0]) / spread
         return np.asarray(-0.5 * z * z - np.log(values * spread) - 0.5 * np.log(2 * np.pi))
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """Φ of the standardized log."""
+        """Compute Φ of the standardized log; arguments as in `Family`, values in seconds."""
         logs = np.log(np.maximum(values, 1e-12))
         return np.asarray(np.where(values > 0, special.ndtr((logs - theta[0]) / np.exp(theta[1])), 0.0))
 
@@ -168,13 +168,13 @@ class IntervalWeibull(_IntervalLaw):
         return np.array([np.log(shape), mean + np.euler_gamma / shape])
 
     def log_density(self, theta: Array, values: Array) -> Array:
-        """Weibull density."""
+        """Compute the log of the Weibull density, per second."""
         shape = np.exp(theta[0])
         logs = np.log(values) - theta[1]
         return np.asarray(theta[0] + shape * logs - np.log(values) - np.exp(np.minimum(shape * logs, 700.0)))
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """1 − exp(−(x / scale)^shape)."""
+        """Compute 1 − exp(−(x / scale)^shape); arguments as in `Family`, values in seconds."""
         logs = np.log(np.maximum(values, 1e-12)) - theta[1]
         grown = np.exp(np.minimum(np.exp(theta[0]) * logs, 700.0))
         return np.asarray(np.where(values > 0, -np.expm1(-grown), 0.0))
@@ -188,7 +188,7 @@ TURN_LAWS: tuple[Family, ...] = (Geometric(), PowerLaw(), NegativeBinomial())
 
 
 def interval_laws(step_s: float) -> tuple[Family, ...]:
-    """The laws that intervals are compared with, on a clock of `step_s`."""
+    """List the laws that intervals are compared with, on a clock of `step_s` seconds."""
     return IntervalLogNormal(step_s), IntervalWeibull(step_s)
 
 

@@ -27,13 +27,27 @@ BINS = (*range(1, 11), 11, 16, 21, 31, 51)
 
 
 def too_many(trace: Trace) -> bool:
-    """Whether more requests name a session than the engine hands over: intervals are fitted one by one."""
+    """Return whether more requests name a session than the engine hands over.
+
+    Intervals are fitted one by one in this process.
+    """
     limit = trace.engine.fetch_limit_rows
     return limit is not None and trace.engine.ask("session_rows")["n"].item() > limit
 
 
 def by_service(trace: Trace) -> Iterator[tuple[Selection, pl.DataFrame]]:
-    """Requests with a session, by the selection of their service (or everything where there is one)."""
+    """Fetch requests with a session, service by service (all together if there is one service).
+
+    Parameters
+    ----------
+    trace : Trace
+
+    Yields
+    ------
+    selection : Selection
+    requests : DataFrame
+        Never empty.
+    """
     rows = trace.engine.ask("session_requests")
     members = trace.engine.table("members")
     several = any(s.service is not None and s.model is None for s in trace.selections)
@@ -214,7 +228,19 @@ def _cluster_mean(sessions: Sessions, values: Array, known: Mask | None) -> tupl
 
 
 def by_turns(sessions: Sessions) -> Iterator[tuple[dict[str, Any], Sessions]]:
-    """Sessions by number of turns, from 2, with the columns that name the bin."""
+    """Group sessions by their number of turns, from 2.
+
+    Parameters
+    ----------
+    sessions : Sessions
+
+    Yields
+    ------
+    columns : dict
+        Label and range of the group, and its number of sessions and intervals.
+    group : Sessions
+        Never empty.
+    """
     for low, high in zip(BINS, (*(b - 1 for b in BINS[1:]), None), strict=True):
         mask = (sessions.turns >= low) & (sessions.turns <= (high or np.inf))
         if low < 2 or not mask.any():
@@ -234,7 +260,17 @@ def by_turns(sessions: Sessions) -> Iterator[tuple[dict[str, Any], Sessions]]:
 
 
 def mean_of(values: Array) -> Interval:
-    """Mean over sessions of something that cannot be negative; NaN ends for a single one."""
+    """Estimate the mean over sessions of something that cannot be negative.
+
+    Parameters
+    ----------
+    values : array, shape (sessions,)
+
+    Returns
+    -------
+    Interval
+        NaN ends for a single session.
+    """
     mean = float(values.mean())
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))

@@ -77,10 +77,19 @@ class Plugin:
 
 @cache
 def plugins(group: str) -> Mapping[str, Plugin]:
-    """Every entry point of a group by name, sorted; nothing is imported.
+    """List every entry point of a group by name, sorted, without importing any.
 
-    If two packages declare the same name, ours is taken, else that of the package first in the alphabet, and
-    a warning is logged.
+    If two packages declare the same name, ours counts, else that of the package first in the alphabet, and
+    the function logs a warning.
+
+    Parameters
+    ----------
+    group : str
+        Such as `burstlens.formats`.
+
+    Returns
+    -------
+    mapping of str to Plugin
 
     Raises
     ------

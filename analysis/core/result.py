@@ -66,12 +66,12 @@ def percent(share: float | None, digits: int = 3) -> str:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Names as prose: `a`, `a and b`, `a, b and c`."""
+    """Join names as prose: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def short_time(seconds: float) -> str:
-    """A time of seconds or less: `12.3 ms`, `4.5 s`."""
+    """Format a time of seconds or less: `12.3 ms`, `4.5 s`."""
     return f"{number(seconds)} s" if abs(seconds) >= 1 else f"{number(1000 * seconds)} ms"
 
 
@@ -121,9 +121,9 @@ class Part(Displayable, ABC):
     """The line under that heading."""
 
     missing: tuple[str, ...]
-    """One sentence for each thing that this trace cannot tell, and why; empty when all is told."""
+    """One sentence for each thing that this trace does not show, and why; empty if it shows everything."""
     marks: tuple[str, ...] = field(default=(), kw_only=True)
-    """What every showing of it says beside its name: `synthetic`, `simulated`."""
+    """Marks that every display of it shows next to its name: `synthetic`, `simulated`."""
 
     @abstractmethod
     def tables(self) -> dict[str, pl.DataFrame]:

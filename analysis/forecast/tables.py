@@ -246,7 +246,7 @@ class Found:
 
 
 def _band(seen: Array, forecast: Array, band: Any) -> dict[str, float]:
-    """Pinball loss, coverage and mean width over the mean; NaN where there is no band."""
+    """Pinball loss, coverage and mean width over the mean; NaN without a band."""
     if band is None:
         return dict.fromkeys(BAND, float("nan"))
     low, high = band

@@ -1,7 +1,7 @@
 """What requests and fitted parameters are exported to: the type of an export, and which there are.
 
 The entry points `burstlens.exports` name them, so that another package adds one: the name is what
-`export --format` takes, the value a `RequestExport` or a `FittedExport`. Ours lie beside their writers. Not
+`export --format` takes, the value a `RequestExport` or a `FittedExport`. Ours are next to their writers. Not
 here: any writer.
 """
 
@@ -106,12 +106,21 @@ def exports() -> dict[str, Export]:
 
 
 def export_named(name: str) -> Export:
-    """The export of that name.
+    """Find an export by its name.
+
+    Parameters
+    ----------
+    name : str
+        As `export --format` takes it.
+
+    Returns
+    -------
+    Export
 
     Raises
     ------
     InputError
-        If there is none; the message names those there are. Or if it is another package's and faulty.
+        If there is none (the message names the known ones), or if it is another package's and faulty.
     """
     if name not in plugins(EXPORTS):
         raise InputError(f"{option('format')}: no format {name!r}; there are: {', '.join(exports())}")

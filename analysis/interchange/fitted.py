@@ -65,7 +65,10 @@ def select_fitted(
 
 
 def shapes(part: FittedSelection) -> list[float]:
-    """The shape of each window; the median of the others for one without a fit, 1 if none has a fit."""
+    """List the Gamma shape of each window of a selection.
+
+    A window without a fit gets the median of the others; 1 if none has a fit.
+    """
     fitted = [window.shape for window in part.windows if window.shape is not None]
     fallback = float(np.median(fitted)) if fitted else 1.0
     return [fallback if window.shape is None else window.shape for window in part.windows]
@@ -115,5 +118,5 @@ def length_laws(
 
 
 def mean_tokens(law: Marginal) -> float:
-    """Expected tokens under a law."""
+    """Compute the expected tokens under a law."""
     return float(law.values @ np.diff(law.cumulative, prepend=0.0) / law.cumulative[-1])

@@ -66,7 +66,7 @@ def schema() -> dict[str, Any]:
 
 
 def parameters(characterization: Characterization) -> Parameters:
-    """The content of `parameters.json` for one characterization; valid by construction and checked."""
+    """Make the content of `parameters.json` for one characterization, and check it against the schema."""
     info = characterization.info
     arrivals = characterization.part(Arrivals).tables()
     lengths = characterization.part(Lengths).tables()
@@ -176,7 +176,23 @@ def write_parameters(content: dict[str, Any], out: Path) -> None:
 
 
 def read_parameters(path: Path) -> Parameters:
-    """Read and validate a parameter file; BurstlensError in one line where it is none."""
+    """Read and validate a parameter file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Parameters
+
+    Raises
+    ------
+    InputError
+        If it is not a parameter file; one line.
+    DiskError
+        If it cannot be read.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:

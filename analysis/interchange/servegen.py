@@ -127,7 +127,7 @@ def _shares(law: Marginal) -> dict[int, float]:
 
 
 def is_servegen(path: Path) -> bool:
-    """Whether a path is a folder of client windows."""
+    """Return whether a path is a folder of client windows."""
     return path.is_dir() and any(path.glob("chunk-*-trace.csv"))
 
 
@@ -143,10 +143,24 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The content of a parameter file from a folder of client windows, and what could not be kept.
+    """Read a folder of client windows as the content of a parameter file.
 
-    A selection for each client. A Weibull window becomes the Gamma of its rate and the law's CV.
-    BurstlensError in one line where the folder is none.
+    A client becomes a selection; a Weibull window becomes the Gamma of its rate and the law's CV.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    content : dict
+    lost : list of str
+        What could not be preserved, one sentence each.
+
+    Raises
+    ------
+    BurstlensError
+        If it is not such a folder; one line.
     """
     numbers = _numbers(folder)
     clients = {number: _windows(folder / TRACE.format(number)) for number in numbers}

@@ -67,7 +67,20 @@ def first_tokens(cell: Integers | Array, cells_per_e: float) -> Integers:
 
 
 def merge_cells(counts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """From `joint_lengths` in fine request cells: exact responses by request bin, and both in fine cells."""
+    """Merge counts in fine request cells into request bins.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Answer of `joint_lengths` in fine request cells.
+
+    Returns
+    -------
+    exact : DataFrame
+        Exact responses by request bin.
+    fine : DataFrame
+        Requests and responses both in fine cells.
+    """
     exact = counts.with_columns(pl.col("request_cell") // CELLS_MERGED)
     cell = np.floor(FINE_CELLS_PER_E * np.log(counts["response_tokens"].to_numpy()))
     fine = counts.with_columns(pl.Series("response_cell", cell.astype(np.int16)))
@@ -78,12 +91,20 @@ def merge_cells(counts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def by_request(counts: pl.DataFrame) -> pl.DataFrame:
-    """Moments, quantiles and distance from a Gaussian of the responses in each request bin.
+    """Describe the responses in each request bin: moments, quantiles, distance from a Gaussian.
 
-    `counts` has `selection_id`, `request_cell`, `response_tokens`, `n`, `request_sum`; the answer has a row
-    for each selection and bin with enough responses. Quantiles are the smallest response whose cumulative
-    share reaches the probability; `mode` is the mean of the fullest of bins as wide as a quarter of the
-    standard deviation; `ks_normal` and `ks_log_normal` are distances from laws of the bin's own moments.
+    Parameters
+    ----------
+    counts : DataFrame
+        With `selection_id`, `request_cell`, `response_tokens`, `n`, `request_sum`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each selection and bin with enough responses. Quantiles are the smallest response whose
+        cumulative share reaches the probability; `mode` is the mean of the fullest of bins as wide as a
+        quarter of the standard deviation; `ks_normal` and `ks_log_normal` are distances from laws of the
+        bin's own moments.
     """
     n, key = pl.col("n"), ["selection_id", "request_cell"]
     rows = counts.sort(*key, "response_tokens").with_columns(
@@ -159,9 +180,17 @@ def _modes(x: Array, weight: Array, bins: NDArray[np.intp], sd: Array) -> Array:
 
 
 def ridges(counts: pl.DataFrame) -> pl.DataFrame:
-    """Distribution of responses in wider request bins, on bins of equal width up to the 99th percentile.
+    """Compute the distribution of responses in wider request bins, for ridge plots.
 
-    Takes what `by_request` takes; the percentile is that of the selection's responses.
+    Parameters
+    ----------
+    counts : DataFrame
+        As `by_request` takes it.
+
+    Returns
+    -------
+    DataFrame
+        On bins of equal width, up to the 99th percentile of the selection's responses.
     """
     n, key = pl.col("n"), ["selection_id", "ridge"]
     total = pl.col("n").sum().over("selection_id")
@@ -212,10 +241,20 @@ class Line:
 
 
 def line(sums: Array) -> Line | None:
-    """Least squares from sums per block of time, shape (blocks, 6): n, x, y, xx, xy, yy.
+    """Fit a line by least squares from sums per block of time.
 
-    The interval allows for any scatter and for likeness within a block: cluster-robust (CR1) with a
-    t quantile. None where there are fewer than three requests or no spread of request lengths.
+    The interval allows for any scatter and for requests of one block being alike: cluster-robust (CR1) with
+    a t quantile.
+
+    Parameters
+    ----------
+    sums : array, shape (blocks, 6)
+        n, Σx, Σy, Σx², Σxy, Σy² of each block; x are request tokens, y response tokens.
+
+    Returns
+    -------
+    Line or None
+        None for fewer than three requests or no spread of request lengths.
     """
     sums = sums[sums[:, 0] > 0]
     n, x, y, xx, xy, yy = sums.sum(axis=0) if len(sums) else np.zeros(6)
@@ -242,7 +281,7 @@ def line(sums: Array) -> Line | None:
 
 
 def straightness(bins: pl.DataFrame) -> float:
-    """How much of the variance between the bins' mean responses a straight line explains, 0 to 1."""
+    """Compute the share of the variance between the bins' mean responses that a straight line explains."""
     if len(bins) < 3:
         return float("nan")
     n, x, y = (bins[c].to_numpy().astype(float) for c in ("n", "request_mean", "mean"))
@@ -252,7 +291,7 @@ def straightness(bins: pl.DataFrame) -> float:
 
 
 def spread_growth(bins: pl.DataFrame) -> Interval:
-    """Exponent g of sd ∝ request^g over the request bins, by least squares weighted with their sizes."""
+    """Fit the exponent g of sd ∝ request^g over request bins, by least squares weighted with their sizes."""
     large_bins = bins.filter(pl.col("n") >= FEWEST_IN_RIDGE)
     if len(large_bins) < 4:
         return Interval(np.nan, np.nan, np.nan)

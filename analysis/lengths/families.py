@@ -54,11 +54,11 @@ class Zipf:
         return np.array([exponent])
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Log mass at each value."""
+        """Compute the log mass at each value; arguments as in `Family`."""
         return self.gradient(theta, values)[0]
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
-        """Log mass and its derivative by the exponent, E[log x] − log x."""
+        """Compute the log mass and its derivative by the exponent, E[log x] − log x; as in `WithGradient`."""
         points, weights = nodes(self.maximum)
         log, log_points = np.log(values), np.log(points)
         # Scaled by the largest term, so that steep and rising laws neither vanish nor overflow.
@@ -70,7 +70,7 @@ class Zipf:
         return -theta[0] * log - top - np.log(total), (mean - log)[None, :]
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """P(X <= value) by summing the masses."""
+        """Compute P(X <= value) by summing the masses; arguments as in `Family`."""
         return _summed(self, theta, values)
 
     def parameters(self, theta: Array) -> dict[str, float]:
@@ -101,11 +101,11 @@ class ZipfMandelbrot:
         return tried[int(np.argmax(scores))]
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Log mass at each value."""
+        """Compute the log mass at each value; arguments as in `Family`."""
         return self.gradient(theta, values)[0]
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
-        """Log mass and its derivatives."""
+        """Compute the log mass and its derivatives; arguments as in `WithGradient`."""
         points, weights = nodes(self.maximum)
         shifted = float(_inside(theta[1], *self._ends()))
         offset = np.expm1(shifted)
@@ -121,7 +121,7 @@ class ZipfMandelbrot:
         return -theta[0] * log - top - np.log(total), np.stack([mean - log, by_offset])
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """P(X <= value) by summing the masses."""
+        """Compute P(X <= value) by summing the masses; arguments as in `Family`."""
         return _summed(self, theta, values)
 
     def parameters(self, theta: Array) -> dict[str, float]:
@@ -154,11 +154,11 @@ class Weibull:
         return self.theta({"shape": shape, "scale": float(np.exp(mean + np.euler_gamma / shape))})
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Log mass at each value."""
+        """Compute the log mass at each value; arguments as in `Family`."""
         return self.gradient(theta, values)[0]
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
-        """Log mass and its derivatives."""
+        """Compute the log mass and its derivatives; arguments as in `WithGradient`."""
         inside, by_inside = self._between(theta, values - 0.5, values + 0.5)
         normalizer, by_normalizer = self._between(theta, np.array([0.5]), np.array([self.maximum + 0.5]))
         free = [_slope(t, *ends) for t, ends in zip(theta, self._ends(), strict=True)]
@@ -193,7 +193,7 @@ class Weibull:
         return value, np.stack(slopes)
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """P(X <= value)."""
+        """Compute P(X <= value); arguments as in `Family`."""
         shape, scale = np.exp(self._logs(theta))
         edges = np.concatenate([[0.5], values + 0.5, [self.maximum + 0.5]])
         below = -np.expm1(-((edges / scale) ** shape))
@@ -239,7 +239,7 @@ class LogNormals:
         return self._pack(weight[order], mu[order], sigma[order])
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Log mass at each value; −inf where the weights exceed 1 together."""
+        """Compute the log mass at each value; −inf where the weights exceed 1 together."""
         weight, mu, sigma = self._unpack(theta)
         if weight[-1] <= 0:
             return np.full(values.shape, -np.inf)
@@ -248,7 +248,7 @@ class LogNormals:
         return np.asarray(log_total[:-1] - log_total[-1])
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
-        """Log mass and its derivatives; −inf where the weights exceed 1 together."""
+        """Compute the log mass and its derivatives; −inf where the weights exceed 1 together."""
         weight, mu, sigma = self._unpack(theta)
         k = self.components
         if weight[-1] <= 0:
@@ -276,7 +276,7 @@ class LogNormals:
         return borders[0], borders[1]
 
     def cumulative(self, theta: Array, values: Array) -> Array:
-        """P(X <= value)."""
+        """Compute P(X <= value); arguments as in `Family`."""
         weight, mu, sigma = self._unpack(theta)
         edges = np.log(np.concatenate([[0.5], values + 0.5, [self.maximum + 0.5]]))
         below = weight @ special.ndtr((edges - mu[:, None]) / sigma[:, None])

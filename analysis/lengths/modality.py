@@ -123,9 +123,20 @@ def dequantised(data: Histogram, rng: np.random.Generator) -> Array:
 
 
 def peaks(density: Array) -> tuple[list[int], float]:
-    """Indices of the modes of a density on a grid, and the depth of the deepest valley between neighbours.
+    """Find the modes of a density on a grid.
 
     Either end can be a mode. Low maxima and those behind a shallow valley are left out, the lowest first.
+
+    Parameters
+    ----------
+    density : array, shape (k,)
+
+    Returns
+    -------
+    modes : list of int
+        Indices into the grid.
+    valley : float
+        Depth of the deepest valley between neighbours, as a share of the lower one; 0 without.
     """
     rises = np.concatenate([[True], density[1:] > density[:-1]])
     falls = np.concatenate([density[:-1] >= density[1:], [True]])

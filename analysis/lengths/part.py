@@ -87,9 +87,21 @@ class Lengths(TracePart):
 
 
 def joint_model(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> JointModel:
-    """The joint model from the rows of one selection, as a parameter file has them under `lengths`.
+    """Build the joint model from the rows of one selection.
 
-    Takes `fits`, `parameters`, `joint` and `joint_grid`. KeyError where the selection was too small to fit.
+    Parameters
+    ----------
+    tables : mapping
+        `fits`, `parameters`, `joint` and `joint_grid`, as a parameter file has them under `lengths`.
+
+    Returns
+    -------
+    JointModel
+
+    Raises
+    ------
+    KeyError
+        If the selection was too small to fit.
     """
     if not tables["joint"]:
         raise KeyError("no joint model of this selection: its requests or responses are all alike")

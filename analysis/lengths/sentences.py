@@ -10,7 +10,7 @@ from ..core.result import Interval
 from .families import TITLES
 
 FEWEST = 50
-"""With fewer pairs of lengths there is no sentence on their relation."""
+"""Fewer pairs of lengths get no sentence on their relation."""
 CLOSE = 0.05
 """A law that misplaces no more of the requests than this, at any length, describes them."""
 MAX_NAMED = 6

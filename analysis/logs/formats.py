@@ -74,7 +74,7 @@ class Format:
 
 
 def plain(name: str) -> str:
-    """A column name as names are compared: without case and outer blanks."""
+    """Write a column name as names are compared: without case and outer blanks."""
     return name.strip().casefold()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 UNPARSEABLE = "torn"
-"""Column beside a format's own: number of the `faults` of a row that cannot be taken apart, else NULL."""
+"""Column after a format's own: number of the `faults` of a row that cannot be parsed, else NULL."""
 ROW_TEXT = "shown"
 """The row's text, or its values joined again."""
 PLACE = "place"
@@ -117,7 +117,7 @@ def _is_number(use: Use) -> bool:
 
 
 def _lines(engine: SparkEngine, log: LogFile, reading: Reading) -> tuple[DataFrame, dict[str, str]]:
-    """The file as Spark reads it with `place` beside, and how its columns are named there."""
+    """Read the file with Spark, with the column `place`; also return how Spark names its columns."""
     reader, place = engine.session.read, location(log.path, log)
     if log.kind == "parquet":
         frame = reader.parquet(*(location(file, log) for file in parquet_files(log.path, *reading.span)))

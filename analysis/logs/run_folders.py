@@ -60,9 +60,22 @@ class Record:
 
 
 def record_files(paths: Iterable[Path]) -> list[Record]:
-    """The paths, with each run folder replaced by its record files; InputError if it has none.
+    """Replace each run folder among some paths by its record files.
 
     Folders of shards must be all those of one workload (see `shards_of`).
+
+    Parameters
+    ----------
+    paths : iterable of Path
+
+    Returns
+    -------
+    list of Record
+
+    Raises
+    ------
+    InputError
+        If a run folder has no record files.
     """
     listed = list(paths)
     parts = {part.folder: part for part in shards_of(listed)}
@@ -86,9 +99,21 @@ def record_files(paths: Iterable[Path]) -> list[Record]:
 
 
 def shards_of(paths: Sequence[Path]) -> list[ShardFolder]:
-    """The shards among some folders by index, on one clock; none where none is a shard.
+    """List the shards among some folders by index, on one clock.
 
-    BurstlensError where they are not all the shards of one workload, each once, and nothing else.
+    Parameters
+    ----------
+    paths : sequence of Path
+
+    Returns
+    -------
+    list of ShardFolder
+        Empty if no folder is a shard.
+
+    Raises
+    ------
+    BurstlensError
+        If they are not all the shards of one workload, each once, and nothing else.
     """
     parts = sorted((part for path in paths if (part := _shard_folder(path))), key=lambda part: part.index)
     if not parts:
@@ -119,7 +144,7 @@ def shards_of(paths: Sequence[Path]) -> list[ShardFolder]:
 
 
 def _shard_folder(path: Path) -> ShardFolder | None:
-    """What a folder says of its shard; None where it is no shard's."""
+    """What a folder says of its shard; None if it does not belong to a shard."""
     if not is_run(path):
         return None
     try:
@@ -166,13 +191,13 @@ def is_run(path: Path) -> bool:
 
 
 def run_name(record: Path) -> str:
-    """The name of the run that a record belongs to: its folder's, else the file's own."""
+    """Name the run that a record belongs to: its folder's name, else the file's own."""
     folder = record.absolute().parent
     return folder.name if is_run(folder) else record.stem
 
 
 def is_synthetic_run(record: Path) -> bool:
-    """Whether its load was synthetic or its answers simulated, as its manifest says."""
+    """Return whether a run's load was synthetic or its answers simulated, as its manifest says."""
     try:
         content = json.loads((record.parent / RUN).read_text(encoding="utf-8"))
         return bool(content.get("synthetic") or content.get("simulated"))

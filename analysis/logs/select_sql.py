@@ -331,10 +331,10 @@ def _rows(log: LogFile, uses: Sequence[Use], span: Span) -> str:
 
 
 def literal(text: str) -> str:
-    """Text as an SQL literal: quotes doubled, nothing else means anything in it."""
+    """Write text as an SQL literal: quotes doubled, nothing else means anything in it."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:
-    """A name as an SQL identifier."""
+    """Write a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -61,7 +61,7 @@ class LogFile:
 
 
 def stem(path: Path) -> str:
-    """A file's name without the endings of formats and packings."""
+    """Strip the endings of formats and compressions from a file's name."""
     name = path.name
     for ending in (".gz", ".zst", ".csv", ".jsonl", ".json", ".parquet", ".txt", ".tsv"):
         if name.lower().endswith(ending) and len(name) > len(ending):
@@ -70,7 +70,21 @@ def stem(path: Path) -> str:
 
 
 def look(path: Path) -> LogFile:
-    """What a file is, from its first bytes; BurstlensError, in one line, if it can be no log."""
+    """Find out what a file is, from its first bytes.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    LogFile
+
+    Raises
+    ------
+    BurstlensError
+        If it cannot be a log; one line.
+    """
     try:
         mode = path.stat().st_mode
         if S_ISDIR(mode):
@@ -219,7 +233,7 @@ def parquet_files(path: Path, start_s: float | None = None, end_s: float | None 
 
 
 def unglobbed(path: Path) -> str:
-    """A path as DuckDB's readers want it: the characters of patterns stand for themselves."""
+    """Write a path as DuckDB's readers want it: the characters of patterns stand for themselves."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 

@@ -23,7 +23,18 @@ from .quantiles import student
 
 
 def sums_of_cells(cells: Array) -> GapSums:
-    """The sums of a likelihood from counts by cell (n_windows, n_cells), long gaps at mid-cell."""
+    """Compute the sums of a likelihood from counts by cell, with long gaps at mid-cell.
+
+    Parameters
+    ----------
+    cells : array, shape (n_windows, n_cells)
+        Counts of gaps.
+
+    Returns
+    -------
+    GapSums
+        Of n_windows windows.
+    """
     edges = lowest_ticks(cells.shape[1] + 1)
     middle = np.sqrt(edges[SINGLE:-1] * (edges[SINGLE + 1 :] - 1))
     tail = cells[:, SINGLE:]
@@ -31,7 +42,20 @@ def sums_of_cells(cells: Array) -> GapSums:
 
 
 def refit(cells: Array) -> tuple[ShapeFits, Array]:
-    """Fits and mean gaps of windows from their counts by cell (n_windows, n_cells)."""
+    """Fit each window's Gamma law to its counts by cell.
+
+    Parameters
+    ----------
+    cells : array, shape (n_windows, n_cells)
+        Counts of gaps.
+
+    Returns
+    -------
+    fits : ShapeFits
+        Of n_windows windows.
+    mean : array, shape (n_windows,)
+        Mean gaps in ticks, at least `MEANS[0]`.
+    """
     gaps = sums_of_cells(cells)
     return Likelihood(gaps, discrete=True).maximum(), np.maximum(gaps.mean, MEANS[0])
 

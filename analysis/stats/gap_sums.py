@@ -19,7 +19,7 @@ SINGLE = 16
 
 
 def lowest_ticks(n_cells: int) -> Array:
-    """The shortest gap of each cell in ticks; a cell ends one tick before the next begins."""
+    """Compute the shortest gap of each cell in ticks; a cell ends one tick before the next begins."""
     octaves = np.arange(max(n_cells - SINGLE, 0)) / 2
     longer = np.ceil(SINGLE * 2.0**octaves - 1e-6)
     return np.concatenate([np.arange(SINGLE), longer])[:n_cells]

@@ -15,7 +15,7 @@ from ..core.arrays import Array
 
 
 def normal(probability: float) -> float:
-    """Quantile of the standard normal law."""
+    """Compute a quantile of the standard normal law."""
     return float(special.ndtri(probability))
 
 
@@ -91,7 +91,16 @@ def binomial(probability: float, n: int, share: float) -> int:
 
 
 def ranks(values: ArrayLike) -> Array:
-    """Ranks from 1, equal values at their middle one; the shape of `values`, (n,)."""
+    """Rank values from 1; equal values get their middle rank.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+
+    Returns
+    -------
+    array, shape (n,)
+    """
     x = np.asarray(values)
     order = np.argsort(x)
     ordered = x[order]

@@ -38,7 +38,16 @@ def autoregression(n: int, correlation: float, rng: np.random.Generator) -> Arra
 
 
 def even(values: Array) -> Array:
-    """Ranks of `values` as evenly spaced shares in (0, 1), shape (n,)."""
+    """Rank values as evenly spaced shares in (0, 1).
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+
+    Returns
+    -------
+    array, shape (n,)
+    """
     place = np.empty(len(values))
     place[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / max(len(values), 1)
     return place

@@ -1,6 +1,6 @@
 """The requests of the two services of a synthetic BurstGPT, from `constants.json`.
 
-What each service is made of, and why by quota, is told in `synthetic`, which puts them together. Not here:
+`synthetic` explains what each service is made of, and why by quota, and puts them together. Not here:
 the random sequences (see `quota_sampling`) and the arrivals inside windows (see `stats.renewal`).
 """
 

@@ -218,7 +218,7 @@ def _write(requests: pl.DataFrame, info: TraceInfo, out: Path) -> None:
 
 
 def as_burstgpt(trace: pl.DataFrame) -> pl.DataFrame:
-    """A trace in the columns of BurstGPT file 3: whole-second stamps, `Session ID`, `Elapsed time`."""
+    """Write a trace in the columns of BurstGPT file 3: whole-second stamps, `Session ID`, `Elapsed time`."""
     return trace.select(
         pl.col("arrival_s").cast(pl.Int64).alias("Timestamp"),
         pl.col("session").alias("Session ID"),

@@ -24,9 +24,12 @@ WHISKER_IQR = 1.5
 
 
 def named_members(trace: Trace) -> pl.DataFrame:
-    """Which streams each selection holds.
+    """List the streams of each selection.
 
-    Columns: `selection_id`, `selection` (its label), `service`, `model`, `stream_id`.
+    Returns
+    -------
+    DataFrame
+        `selection_id`, `selection` (its label), `service`, `model`, `stream_id`.
     """
     names = pl.DataFrame(
         {

@@ -42,7 +42,7 @@ class SparkStore:
         return urls_spark.stand_in(self.engine, url, folder)
 
     def load(self, readings: Sequence[Reading], *, strict: bool, clock_s: float) -> Loaded:
-        """Read the logs into a table of requests; stamps finer than `clock_s` are put on that clock."""
+        """Read the logs into a table of requests; put stamps finer than `clock_s` on that clock."""
         return load_spark.load(self.engine, readings, strict=strict, clock_s=clock_s)
 
     def digest(self, log: LogFile) -> str:

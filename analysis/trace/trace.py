@@ -332,7 +332,7 @@ def _read(
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
         tell("counting arrivals", 0.7)
-        # Hashing runs beside the counting: it lets go of the interpreter.
+        # Hashing runs while the counting does: it releases the interpreter lock.
         with ThreadPoolExecutor(max_workers=1) as pool:
             digests = [pool.submit(store.digest, reading.log) for reading in readings]
             trace = _prepared(store, _identity(readings, loaded, []), loaded.streams)
@@ -358,7 +358,7 @@ def _store(cluster: Cluster | None) -> Store:
 
 
 def _loaded(store: Store, readings: Sequence[Reading], strict: bool, clock_s: float) -> Loaded:
-    """Load the logs; damage of a packed file is told first, since it causes whatever else is found in it."""
+    """Load the logs; report damage of a compressed file first, since it causes the other faults in it."""
     try:
         return store.load(readings, strict=strict, clock_s=clock_s)
     except BurstlensError:

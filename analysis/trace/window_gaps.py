@@ -78,7 +78,7 @@ class SelectionGaps:
     own: WindowGaps
     """Gaps at the pace of the window in which they begin: what is fitted to windows."""
     full: WindowGaps
-    """Gaps as they are, for what is told of all windows together."""
+    """Gaps as they are, for statistics of all windows together."""
 
 
 def cv_of(sums: GapSums, square_sum: Array) -> Array:

@@ -251,11 +251,23 @@ def _spread_over_days(n: Array, failed: Array, rng: np.random.Generator) -> dict
 
 
 def overdispersion(sums: Array) -> Array:
-    """Intraclass correlation of failures within days, the ρ of a beta-binomial law.
+    """Estimate the intraclass correlation of failures within days, the ρ of a beta-binomial law.
 
-    From sums over days (..., 6) of 1, rate, n, n², failed, failed²/n, by the ANOVA estimator (Ridout,
-    Demétrio and Firth, Biometrics 55, 1999). With Beta(a, b) daily probabilities it is 1 / (a + b + 1).
-    Near or below 0 where failures are independent.
+    With Beta(a, b) daily probabilities it is 1 / (a + b + 1).
+
+    Parameters
+    ----------
+    sums : array, shape (..., 6)
+        Sums over days of 1, rate, n, n², failed, failed²/n.
+
+    Returns
+    -------
+    array, shape (...)
+        Near or below 0 if failures are independent.
+
+    References
+    ----------
+    Ridout, Demétrio and Firth, Biometrics 55 (1999), the ANOVA estimator.
     """
     days, _, n, squares, failed, explained = np.moveaxis(np.asarray(sums, dtype=float), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -266,7 +278,18 @@ def overdispersion(sums: Array) -> Array:
 
 
 def dispersion(sums: Array) -> Array:
-    """Pearson's χ² of daily failures over its degrees of freedom: 1 where failures are independent."""
+    """Compute Pearson's χ² of daily failures over its degrees of freedom.
+
+    Parameters
+    ----------
+    sums : array, shape (..., 6)
+        As `overdispersion` takes them.
+
+    Returns
+    -------
+    array, shape (...)
+        1 if failures are independent.
+    """
     days, _, n, _, failed, explained = np.moveaxis(np.asarray(sums, dtype=float), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = failed / n
