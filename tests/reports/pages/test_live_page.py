@@ -26,7 +26,7 @@ STATE = f"""(() => {{
     chosen: [...box.querySelectorAll('select')].map((s) => s.value),
     able: [...box.querySelectorAll('select')].map(
       (s) => [...s.options].filter((o) => !o.disabled).map((o) => o.text)),
-    said: figure.querySelector('[data-sentence]').textContent,
+    sentence: figure.querySelector('[data-sentence]').textContent,
     label: figure.querySelector('.chart').getAttribute('aria-label'),
     points: figure.querySelectorAll('svg .mark-symbol.role-mark path').length,
     anchor: figure.id,
@@ -94,11 +94,11 @@ def test_window_service_and_model_are_switched_without_a_server(report: Report, 
     assert start["points"] == 2 * windows(1200, selection="all")
     assert five["window"] == "5 minutes"
     assert five["points"] == 2 * windows(300, selection="all") > start["points"]
-    assert "windows of 5 minutes" in five["said"]
+    assert "windows of 5 minutes" in five["sentence"]
     assert "5 minutes" in five["label"]
     assert api["points"] == 2 * windows(300, selection="api")
     assert model["points"] == 2 * windows(300, selection="api · ChatGPT")
-    assert model["said"].startswith("api · ChatGPT")
+    assert model["sentence"].startswith("api · ChatGPT")
     # No sequence holds one model of all services: the choice of the model falls back.
     assert everything["chosen"] == ["all services", "all models"]
     assert everything["able"][1] == ["all models"]
@@ -115,10 +115,10 @@ def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
       const chart = document.querySelector('{FIGURE} .chart');
       const real = window.vegaEmbed;
       let at_once = 0;
-      window.most = 0;
-      window.vegaEmbed = async (...asked) => {{
-        if (asked[0] === chart) window.most = Math.max(window.most, ++at_once);
-        try {{ return await real(...asked); }} finally {{ if (asked[0] === chart) at_once -= 1; }}
+      window.peak = 0;
+      window.vegaEmbed = async (...args) => {{
+        if (args[0] === chart) window.peak = Math.max(window.peak, ++at_once);
+        try {{ return await real(...args); }} finally {{ if (args[0] === chart) at_once -= 1; }}
       }};
       for (const value of ['5 minutes', '60 minutes']) {{
         const input = document.querySelector(`{FIGURE} .controls input[value='${{value}}']`);
@@ -132,11 +132,11 @@ def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
         await visit.run(quick)
         await visit.run(DRAWN % (before + 1))
         seen["state"] = await visit.run(STATE)
-        seen["most"] = await visit.run("window.most")
+        seen["peak"] = await visit.run("window.peak")
 
     chromium.visit(report.page, look)
     part = report.characterizations[0].part(Sequences)
-    assert seen["most"] == 1
+    assert seen["peak"] == 1
     assert seen["state"]["window"] == "60 minutes"
     hours = part.windows.filter(pl.col("window_s") == 3600, pl.col("selection") == "all")
     assert seen["state"]["points"] == 2 * hours.height
