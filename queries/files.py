@@ -19,7 +19,7 @@ What the SQL files may ask, all created when a trace is opened:
 - `gaps(selection_id, tick, n, gap)`: per selection and occupied tick: requests in it, and ticks since
   the selection's previous occupied one (NULL for the first of a segment). A tick with n requests
   holds n − 1 inter-arrival times of zero beside its `gap`.
-- `stretches(slot, stretch)`: slots of time put together, filled by who asks the `stretch_` files.
+- `stretches(slot, stretch)`: slots of time by stretch, filled by who asks the `stretch_` files.
 """
 
 from __future__ import annotations

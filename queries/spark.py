@@ -336,7 +336,7 @@ def _reachable(master: str) -> None:
 
 
 def _why(fault: Exception, log: Path) -> str:
-    """The first thing that went wrong, in one line: Java's own words where it told any."""
+    """The first thing that went wrong, in one line: Java's own words if there are any."""
     lines = [
         line for line in log.read_text("utf-8", "replace").splitlines() if re.search(r"Error|Exception", line)
     ]

@@ -259,7 +259,7 @@ def _inside(by_width: list[dict[float, _Row]], common: list[float], shorter_s: f
 
 
 def _indices_by_width(characterization: Characterization, selection: str) -> dict[float, _Row]:
-    """The rows of dispersion by width, of widths that tell it."""
+    """The rows of dispersion by width, for widths that have one."""
     rows = (
         characterization.part(Burstiness)
         .dispersion.filter(pl.col("selection") == selection)

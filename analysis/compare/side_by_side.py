@@ -38,7 +38,7 @@ REQUESTS, CONVERSATIONS, RESPONSES, FAILURES = PROPERTIES = (
     "response lengths",
     "response failures",
 )
-"""Rows of the paper's Table 1: what a trace of LLM serving may tell."""
+"""Rows of the paper's Table 1: what a trace of LLM serving may contain."""
 ALL_PAIRS = 4
 """Up to so many traces every pair gets a sentence; of more, each with the first."""
 
@@ -181,7 +181,7 @@ def verdict_maf(comparison: Comparison) -> tuple[str, str, str]:
 
 
 def _unique(infos: Sequence[TraceInfo]) -> list[str]:
-    """Names that tell the traces apart and say which are synthetic."""
+    """Names that distinguish the traces and say which are synthetic."""
     seen: Counter[str] = Counter()
     out = []
     for info in infos:
@@ -241,7 +241,7 @@ def _step(resolution_s: float) -> str:
 
 
 def _names_models(characterization: Characterization) -> bool:
-    """Whether any selection is one model's requests; traces of one model only do not tell it."""
+    """Whether any selection is one model's requests; traces of one model only do not show it."""
     return bool(characterization.part(Volume).sizes["model"].is_not_null().any())
 
 
@@ -251,7 +251,7 @@ def _main(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _measure_rows(name: str, characterization: Characterization) -> Iterator[_Row]:
-    """The measures of all requests and of each service, from the parts that tell them."""
+    """The measures of all requests and of each service, from the parts that have them."""
     volume, burstiness, lengths = (
         characterization.part(Volume),
         characterization.part(Burstiness),

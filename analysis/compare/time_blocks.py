@@ -19,7 +19,7 @@ from ..trace.trace import Trace
 BLOCKS = 50
 """Stretches into which a series is cut, fewer where they would hold under five values."""
 SLOTS = 10_000
-"""Slots of time from which stretches are put together, about so many a trace."""
+"""Slots of time that stretches consist of, about so many a trace."""
 SIDES = ("request", "response")
 
 

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all. Not here: what is in it."""
+"""Writes a file so that it appears complete or not at all. Not here: what is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a claim that is made of several statements. Not here: any claim."""
+"""The verdict on a claim that consists of several statements. Not here: any claim."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ AGREES, PARTLY, DIFFERS, UNTOLD = "agrees", "partly", "differs", "cannot tell"
 
 
 def overall_verdict(statements: Mapping[str, bool | None]) -> str:
-    """One verdict of several statements: all hold, none holds, some hold, or nothing can be told."""
+    """One verdict of several statements: all are true, none is, some are, or nothing is known."""
     known = [holds for holds in statements.values() if holds is not None]
     if not known:
         return UNTOLD

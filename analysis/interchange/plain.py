@@ -17,7 +17,7 @@ from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .requests import Requests, lost, with_tokens
 
 MADE_KEY = "burstlens_export"
-"""Key of the Parquet metadata under which an export tells how it was made, as JSON."""
+"""Key of the Parquet metadata under which an export says how it was made, as JSON."""
 
 
 def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:

@@ -289,7 +289,7 @@ def _lengths(
 ) -> dict[int, dict[str, list[dict[str, Any]]]]:
     """Laws of lengths of each client, fitted to lengths drawn from its shares, the sides apart.
 
-    So many clients at a time as a trace is told by service.
+    In groups of `MAX_SELECTED` clients, the limit of services in a trace.
     """
     each = max(DRAWN_AT_LEAST, DRAWN // len(clients))
     rng = np.random.default_rng(0)

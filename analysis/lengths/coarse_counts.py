@@ -14,9 +14,9 @@ from ..core.arrays import Array
 from ..stats.likelihood import Histogram
 
 EXACT = 64
-"""Token counts below this one are never put together."""
+"""Token counts below this one are never pooled."""
 RATIO = 1.03
-"""Width of the cells in which longer counts are put together, as a ratio."""
+"""Width of the cells that pool longer counts, as a ratio."""
 
 
 @lru_cache(maxsize=64)

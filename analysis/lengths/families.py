@@ -37,7 +37,7 @@ class Zipf:
     name: str = "zipf"
 
     def start(self, data: Histogram) -> Array:
-        """The maximum itself: Newton's method on E[log x], which is all that the data tell of it."""
+        """Find the maximum itself by Newton's method on E[log x], all that the data say of the exponent."""
         points, weights = nodes(self.maximum)
         log = np.log(points)
         observed = float(np.log(data.values) @ data.counts / data.n)

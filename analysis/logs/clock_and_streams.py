@@ -144,7 +144,7 @@ def rounded_s(plan: ReadPlan, i: int) -> float:
 
 
 def clock_step(arrival_s: Array, origin_s: float = 0.0) -> float:
-    """Find the coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can tell.
+    """Find the coarsest of `STEPS_S` that every stamp is a multiple of, as far as doubles can resolve.
 
     Parameters
     ----------

@@ -14,9 +14,9 @@ the rest:
 - `-- day0: 2023-11-01`: the date of second 0, where the format fixes it;
 - `-- needs: model request_tokens`: trace columns that every row must have, beside arrival and service;
 - `-- holds: session elapsed_s`: which of the optional trace columns (`prefix` is the third) the log has;
-- `-- failures: …`: what counts as a failure, where the log tells; `-- spread: yes` for coarse counts.
+- `-- failures: …`: what counts as a failure, if the log says so; `-- spread: yes` for coarse counts.
 
-A SELECT may use `$day0_ns` (midnight of day 0), `$service` (told by the file's name), `$day_index` (day
+A SELECT may use `$day0_ns` (midnight of day 0), `$service` (from the file's name), `$day_index` (day
 number of the file) and `$behind_s` (what its instants are to be moved by). Not here: opening and running
 (`burstlens.analysis.logs.sniff`, `burstlens.analysis.logs.load_duckdb`).
 """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_LISTED = 10_000
 """Rejected rows that are listed one by one; all are counted."""
 FIRST_UNPARSEABLE = OFF_CLOCK + 1
-"""Flaws from this one on are the `faults` of rows that could not be taken apart."""
+"""Flaws from this one on are the `faults` of rows that could not be parsed."""
 USABLE = f"COALESCE(flaw IN (0, {OFF_CLOCK}) AND stream_id IS NOT NULL, FALSE)"
 
 

@@ -75,7 +75,7 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
 
 
 def faults(reading: Reading) -> list[tuple[str, str | None]]:
-    """Why a row cannot be taken apart, with the column where one is at fault; `torn` counts them from 1."""
+    """Why a row cannot be parsed, with the column at fault if there is one; `torn` counts them from 1."""
     if reading.log.kind == "jsonl":
         return [("not JSON", None)]
     if reading.log.kind == "csv":

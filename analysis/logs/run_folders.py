@@ -183,7 +183,7 @@ def _on_one_clock(parts: list[ShardFolder]) -> list[ShardFolder]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether it is a run's folder; what cannot be asked is none, and reading it tells why."""
+    """Return whether a path is a run's folder; False if it cannot be examined, and reading it says why."""
     try:
         return (path / RUN).is_file()
     except OSError:

@@ -38,7 +38,7 @@ MAPPED = {
 """What `--columns` may name, and the trace column that it gives."""
 
 SERVICES = (("conv", "conversation"), ("code", "code"), ("toolagent", "toolagent"))
-"""Words of a file's name that tell the service, where the log itself does not."""
+"""Words of a file's name that name the service, if the log itself does not."""
 
 SQL_TYPES = {"INSTANT": "VARCHAR", "COUNT": "UINTEGER", "BLOCKS": "VARCHAR", "UNUSED": "VARCHAR"}
 """How a declared type is read, where it is not a type of SQL itself."""
@@ -95,7 +95,7 @@ class Reading:
 
     @property
     def service(self) -> str:
-        """The service that the file's name tells, else `llm`."""
+        """The service from the file's name, else `llm`."""
         name = self.log.stem.casefold()
         return next((service for word, service in SERVICES if word in name), "llm")
 

@@ -50,7 +50,7 @@ class LogFile:
     """column names, or the keys of the first objects"""
     delimiter: str
     first: dict[str, str]
-    """the first row's text by column, as far as it can be told; for Parquet the columns' types"""
+    """the first row's text by column, as far as it is known; for Parquet the columns' types"""
     url: str | None = None
     """where it lies if only Spark can open it; `path` then stands in for it"""
 

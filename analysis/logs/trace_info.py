@@ -43,7 +43,7 @@ class TraceInfo:
     spread: bool = False
     """Arrivals were spread by us inside a coarser count (MAF1): gaps inside a minute mean nothing."""
     has_failures: bool = True
-    """Whether the log tells failures; where it does not, `failed` is false for every request."""
+    """Whether the log has failures; if it does not, `failed` is false for every request."""
     has_sessions: bool = False
     """Whether any request names its session."""
     has_tokens: bool = True

@@ -106,7 +106,7 @@ def _child(engine: SparkEngine, place: Any, name: str) -> Any:
 
 
 def _list(files: Any, place: Any, log: Path) -> None:
-    """The Parquet files of a trace by name, and the first of them so that its columns can be told."""
+    """The Parquet files of a trace by name, and the first of them, to read its columns."""
     prefix = place.toUri().getPath().rstrip("/") + "/"
     statuses, listed = {}, files.listFiles(place, True)
     while listed.hasNext():

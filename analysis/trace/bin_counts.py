@@ -2,7 +2,7 @@
 
 Where a selection's ticks are at hand, in one pass over them: they are in order, so equal bins are neighbours,
 and a wider bin whose width is a multiple is counted from the narrower ones. Where they are not, SQL groups
-all ticks anew for each width. Not here: what the sums tell (see
+all ticks anew for each width. Not here: what the sums mean (see
 `burstiness`).
 """
 

@@ -31,7 +31,7 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "elapsed_s": pl.Float64,
     "failed": pl.Boolean,
 }
-"""The columns of a trace, in order. A trace whose log tells prefix blocks has `PREFIX` after them."""
+"""The columns of a trace, in order. A trace with prefix blocks has `PREFIX` after them."""
 
 PREFIX = "prefix"
 """The numbers of the blocks of tokens that a prompt begins with, a list; equal numbers are equal tokens."""

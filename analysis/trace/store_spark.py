@@ -1,4 +1,4 @@
-"""A trace on a Spark cluster, of whose rows none leaves it: only small tables do.
+"""A trace on a Spark cluster: no row leaves it, only small tables do.
 
 The same tables as `logs.tables` builds from arrays, by the SQL files in `queries/sql/cluster` and `gaps`. Not
 here: reading logs (`logs.load_spark`).

@@ -393,7 +393,7 @@ def _prepared(store: Store, info: TraceInfo, streams: Sequence[Stream]) -> Trace
 
 
 def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str]) -> TraceInfo:
-    """Who the trace is, from its logs and what reading them told."""
+    """Build the trace's identity from its logs and from what reading them found."""
     stored = [r.stored for r in readings if r.stored]
     sources: list[Source] = []
     for reading, digest in zip(readings, digests, strict=False):

@@ -30,9 +30,9 @@ BLOCKS_S = (86_400, 21_600, 3600, 600, 300, 60, 10)
 """Lengths of resampled blocks: the longest of which the record has `FEWEST_BLOCKS`."""
 FEWEST_BLOCKS = 7
 FEWEST_BINS = 10
-"""Fewer bins tell no dispersion."""
+"""Fewer bins do not determine a dispersion."""
 FEWEST_REQUESTS = 30
-"""Fewer requests tell no dispersion either."""
+"""Fewer requests do not determine a dispersion either."""
 REPLICATES = 400
 BUSIEST = 300
 """Windows that the highest count is looked for in: those that reach highest."""

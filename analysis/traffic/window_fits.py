@@ -25,7 +25,7 @@ FINE_TICKS = 1000.0
 PROBED = 60
 """Windows per selection that goodness of fit is bootstrapped for."""
 FEWEST_FOR_PRIOR = 10
-"""Fewer windows than this tell no prior and no spread."""
+"""Fewer windows than this do not determine a prior or a spread."""
 REDRAWN = 4000
 """Sampling error comes from redraws of this many windows of a selection, picked at random. If there are
 fewer, all are redrawn; if under half as many, several times."""
@@ -43,7 +43,7 @@ class WindowFits:
     raw: ShapeFits
     """Each window by itself."""
     shrunk: ShapeFits
-    """After the prior that all windows of the selection tell."""
+    """After the common prior of all windows of the selection."""
     ks_distance: Array
     p_value: Array
     log_shape_error: Array
@@ -144,7 +144,7 @@ def _keep(into: ShapeFits, chosen: Mask, fits: ShapeFits) -> None:
 
 
 def _prior(log_shape: Array, error: Array) -> Prior | None:
-    """Normal law of log shape across windows, by moments; None where too few windows tell it.
+    """Normal law of log shape across windows, by moments; None for too few windows.
 
     Its variance is that of the fits less their sampling variance, its centre weights each by precision.
     """
