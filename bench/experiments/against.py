@@ -26,8 +26,8 @@ WITHIN = 0.10
 """The simulated engine is to be as near in mean end-to-end latency and throughput, below saturation."""
 JUDGED = ("e2e_s", "throughput_tps")
 LEFT = 0.05
-"""Of the time in which requests were sent: a server that needs more after the last one, beside what an answer
-takes, had a queue that grew."""
+"""Of the time in which requests were sent: a server that needs more after the last one, besides the time of
+an answer, had a queue that grew."""
 
 ERRORS: dict[str, type[pl.DataType]] = {
     "experiment": pl.String,
@@ -47,7 +47,7 @@ ORDERS: dict[str, type[pl.DataType]] = {
     "simulated": pl.String,
     "same": pl.Boolean,
 }
-"""Columns of `orders`: the schedulers, best first, `≈` where the trials do not tell two of them apart."""
+"""Columns of `orders`: the schedulers, best first, `≈` between two that the trials do not distinguish."""
 
 SUMMARY: dict[str, type[pl.DataType]] = {
     "experiment": pl.String,

@@ -60,9 +60,9 @@ Requests outside of the engine are those sent and not ended that it neither runs
 its scheduler, where no policy reaches them, or on their way back. Samples with none in flight do not count.
 """
 STRETCHES = 300
-"""A course over time is kept in at most so many stretches."""
+"""Maximum number of rows of a course over time."""
 COURSE = ("sent", "throughput_tps", "token_latency_s", "kv_cache_use", "failed", "in_flight", "waiting")
-"""Columns of a course, as `timeline.seconds` has them, beside `at_s`."""
+"""Columns of a course, as `per_second.seconds` has them, besides `at_s`."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class TrialMeasurement:
     """What one run gave."""
 
     values: dict[str, float | None]
-    """By the keys of `MEASURES`; None where it could not be told."""
+    """By the keys of `MEASURES`; None if it could not be measured."""
     course: pl.DataFrame | None = None
-    """`at_s` and the columns of `COURSE`, where it was asked for."""
+    """`at_s` and the columns of `COURSE`, if it was asked for."""
     notes: Sequence[str] = ()
 
 
@@ -94,7 +94,7 @@ class Backend(Protocol):
         ...
 
     def as_dict(self) -> dict[str, Any]:
-        """What it is, in plain values; two engines are the same where these are equal."""
+        """What it is, in plain values; two engines are the same if these are equal."""
         ...
 
     @property
@@ -109,7 +109,7 @@ class Backend(Protocol):
 
     @property
     def alone(self) -> bool:
-        """Whether runs beside each other would measure each other."""
+        """Whether runs at the same time would disturb each other."""
         ...
 
 
@@ -164,18 +164,18 @@ class VirtualBackend:
 
 @dataclass(frozen=True)
 class EndpointBackend:
-    """A real endpoint; every trial is a run folder of its own, which goes on where it was cut off."""
+    """A real endpoint; every trial is a run folder of its own, which goes on if it was cut off."""
 
     target: Target
     settings: Settings = field(default_factory=Settings)
     vocabulary: tuple[int, int] = (FIRST, LAST)
     version: str | None = None
     simulated: str | None = None
-    """Preset, where the endpoint says that it is simulated."""
+    """Preset, if the endpoint says that it is simulated."""
     prompts: Prompts | None = None
     """None for token ids of the vocabulary."""
     watch: Callable[[Status], object] | None = None
-    """Called twice a second of a run, which ends where it returns True."""
+    """Called twice a second of a run, which ends if it returns True."""
     alone = True
 
     @classmethod
@@ -356,7 +356,7 @@ def _wait_ratio(record: pl.DataFrame) -> float:
 
 
 def _course(table: pl.DataFrame) -> pl.DataFrame:
-    """A table by second in few stretches: counts per second, means of all else."""
+    """Reduce a table by second to few rows: counts per second, means of all else."""
     width = max(math.ceil(table.height / STRETCHES), 1)
     return (
         table.group_by(
@@ -380,7 +380,7 @@ def _min(values: pl.Series) -> float:
 def spans_s(values: Mapping[str, float | None]) -> tuple[float, float] | None:
     """How long a trial was sent, and how long the slowest tenth of its answers took once begun.
 
-    By its measures; None where nothing was answered, or all was sent at once.
+    By its measures; None if nothing was answered, or all was sent at once.
     """
     requests, rate_rps, e2e_s = (values[name] for name in ("requests", "sent_rps", "e2e_p90_s"))
     if not requests or not rate_rps or e2e_s is None:

@@ -1,4 +1,4 @@
-"""What trials over several seeds say: means with intervals, and differences told from noise.
+"""What trials over several seeds say: means with intervals, and differences beyond noise.
 
 The seeds of two settings are paired: seed k of one and of the other share what a seed decides, so that their
 difference has less noise than either. Intervals are Student's, over seeds. Not here: what is compared with
@@ -21,8 +21,8 @@ from .trials import Label
 
 SEED = "seed"
 HIGHER, LOWER, SAME, NOISE, UNTOLD = "higher", "lower", "the same", "within noise", "cannot tell"
-"""What a difference is called: by its interval, `the same` where no seed differs at all, or
-`cannot tell` where one seed gives no interval."""
+"""What a difference is called: by its interval, `the same` if no seed differs at all, or
+`cannot tell` if a single seed gives no interval."""
 
 NUMBERS = ("of", "against", "difference", "difference_low", "difference_high", "relative")
 """Columns of numbers of a table of contrasts."""
@@ -51,7 +51,7 @@ class Contrast:
 
     @property
     def relative(self) -> float:
-        """The difference as a share of what is compared with; NaN where that is zero."""
+        """The difference as a share of what is compared with; NaN if that is zero."""
         return self.difference.value / abs(self.against) if self.against else math.nan
 
 
@@ -156,9 +156,9 @@ class PairedContrasts:
     """Settings set against each other, two and two, at each place."""
 
     place: str
-    """Label that tells places apart."""
+    """Label of the places."""
     setting: str
-    """Label that tells settings apart."""
+    """Label of the settings."""
     all: tuple[PairedContrast, ...]
 
     @classmethod
@@ -239,4 +239,4 @@ def shown(found: Contrast) -> str:
 
 
 SHOWN_IN = {"s": (1000.0, "ms"), "share": (100.0, "%")}
-"""Units in which measures are told, and what their values are multiplied by."""
+"""Units in which measures are shown, and the factors of their values."""

@@ -30,7 +30,7 @@ class Findings(Displayable):
 
     @property
     def unfinished(self) -> str:
-        """One sentence where trials are missing, else nothing."""
+        """One sentence if trials are missing, else nothing."""
         question, done = self.experiment.question, self.experiment.trials.height
         if question.finished and done >= question.trials:
             return ""

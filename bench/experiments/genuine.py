@@ -34,10 +34,10 @@ PASSAGES = (
 
 @dataclass(frozen=True)
 class Genuine:
-    """What the passages tell of a model."""
+    """What the passages show of a model."""
 
     known: bool
-    """Whether the server tells how likely a prompt is; without that nothing is known."""
+    """Whether the server says how likely a prompt is; without that nothing is known."""
     margin: float
     """Nats per token by which the passages are likelier than their words in other orders, on average."""
 
@@ -74,7 +74,7 @@ async def _ask(target: Target) -> Genuine:
 
 
 async def _likelihood(http: ClientSession, target: Target, text: str) -> float | None:
-    """Mean log-likelihood of a text's tokens but the first, in nats; None where the server does not tell."""
+    """Mean log-likelihood of a text's tokens but the first, in nats; None if the server does not say."""
     import aiohttp
 
     body = {"model": target.model, "prompt": text, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 1}
@@ -87,7 +87,7 @@ async def _likelihood(http: ClientSession, target: Target, text: str) -> float |
 
 
 def _mean(answer: Any) -> float | None:
-    """The mean of an answer's `prompt_logprobs`, as vLLM has them; None where there are none.
+    """The mean of an answer's `prompt_logprobs`, as vLLM has them; None if there are none.
 
     Each entry maps a few token ids to their log-likelihood, the prompt's own token first.
     """

@@ -30,9 +30,9 @@ VALUES: Mapping[str, tuple[float, ...]] = {
     SCALE: (0.5, 1.0, 1.5, 3.0, 4.0),
     EXPONENT: (0.9, 1.0, 1.2, 1.3, 1.5),
 }
-"""What is varied where nothing is said: shapes close enough to each other to see small changes."""
+"""What varies by default: shapes close enough to each other to see small changes."""
 PAIRED: Mapping[str, tuple[float, ...]] = {SHAPE: (0.3, 1.0), SCALE: (1.0, 4.0), EXPONENT: (0.9, 1.3)}
-"""What is paired where nothing is said; all of it stands in `VALUES` too."""
+"""What is paired by default; all of it is in `VALUES` too."""
 CONSTANT, LINEAR, QUADRATIC = PROFILES = ("constant", "linear", "quadratic")
 """The value all the time; a straight decline over the run from the larger of value and start to the
 smaller; a parabola from the start through the value at half time and back."""
@@ -43,7 +43,7 @@ ORIGIN = "start"
 """The setting that all others are compared with."""
 WITH = " × "
 MIN_SHAPE = 0.01
-"""CV 10: below it nearly all requests come at once, and a run tells nothing."""
+"""CV 10: below it nearly all requests come at once, and a run shows nothing."""
 MAX_POINTS = 5000
 """A grid of more points is a slip."""
 
@@ -65,7 +65,7 @@ class GridPoint:
         return float(getattr(self, parameter))
 
     def labels(self) -> dict[str, Label]:
-        """What tells trials of it from others. `scale` is the start's where `mode` adapts it."""
+        """Labels of its trials. `scale` is the start's if `mode` adapts it."""
         return {
             "parameter": self.parameter,
             "profile": self.profile,
@@ -83,7 +83,7 @@ class Grid:
     values: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: VALUES)
     profiles: tuple[str, ...] = PROFILES
     paired: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: PAIRED)
-    """Values of pairs; none where it is empty."""
+    """Values of pairs; no pairs if it is empty."""
     start: Mapping[str, float] = field(default_factory=lambda: START)
 
     def settings(self) -> list[GridPoint]:
@@ -104,7 +104,7 @@ class Grid:
         return out
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values: two grids are the same where these are equal."""
+        """Plain values: two grids are the same if these are equal."""
         return {
             "start": dict(self.start),
             "values": {name: list(values) for name, values in self.values.items()},
@@ -114,7 +114,7 @@ class Grid:
 
 
 def modes_of(varied: Sequence[str]) -> tuple[str, ...]:
-    """Both where a shape is varied and the scale is free to be adapted, else only the paper's."""
+    """Both if a shape varies and the scale is free to be adapted, else only the paper's."""
     return MODES if SHAPE in varied and SCALE not in varied else (FIXED_SCALE,)
 
 

@@ -86,12 +86,12 @@ class WorkloadPools:
 
     @property
     def requests(self) -> int:
-        """The most requests that every pool holds."""
+        """The number of requests that every pool has."""
         return len(self.pools[self._least].at_s)
 
     @property
     def shortest(self) -> str:
-        """Name of the pool that holds the fewest."""
+        """Name of the pool that has the fewest."""
         return f"{self.pools[self._least].name} ({self._least})"
 
     @property
@@ -339,7 +339,7 @@ class Courses(Part):
         return {"courses": self.courses}
 
     def sentences(self) -> list[str]:
-        """Where the busiest stretch of each workload stands against its mean."""
+        """Compare the busiest part of each workload with its mean."""
         out: list[str] = []
         if self.courses.is_empty():
             return out

@@ -1,7 +1,7 @@
-"""A served model's own response lengths beside a trace's (paper 3.3, Fig. 7, 8 and 10).
+"""A served model's own response lengths compared with a trace's (paper 3.3, Fig. 7, 8 and 10).
 
 The trace's answered requests are asked again, as texts of their request lengths, with no length forced;
-what the model answers is set beside what the trace has, request by request, by the same measures that
+what the model answers is compared with what the trace has, request by request, by the same measures that
 describe a trace. Dummy weights and simulated answers have no lengths of their own: they are refused. Not
 here: how texts are cut (`burstlens.bench.prompts.text`), sending, and the measures
 (`burstlens.analysis.lengths.part`).
@@ -34,7 +34,7 @@ REQUESTS = 10_000
 """The paper's number of prompts."""
 RATE_RPS = 2.0
 CAP = 2048
-"""Response tokens at most, as in the paper."""
+"""Limit of response tokens, as in the paper."""
 BINS_PER_E = 2
 """Request bins in which the two are compared: a ratio of 1.65 wide."""
 FEWEST = 20
@@ -158,7 +158,7 @@ class Answers(Part):
         return {"sides": self.sides, "bins": self.bins}
 
     def sentences(self) -> list[str]:
-        """How much longer, how far apart, how each goes with the request, how many reach the cap."""
+        """How much longer, how different, how each depends on the request, how many reach the cap."""
         if self.sides.height < 2:
             return []
         trace, model = self.sides.to_dicts()

@@ -5,7 +5,7 @@ The conversation and the API side of one random range of a trace, each drawn fro
 scaling), are served under three policies. All run through vLLM's own priority scheduling: a request's
 `priority`, of which the smaller is sooner, is 0, its prompt length, or the negative of that. A seed decides
 instants and lengths and nothing of the policy, so the three are compared on the same requests. Only a queue
-lets policies differ: what had none is said to have had none. Not here: running the trials (`trials`),
+lets policies differ, so a part says if its runs had no queue. Not here: running the trials (`trials`),
 whether a server schedules by priority (`burstlens.bench.server.priority_probe`), pages.
 """
 
@@ -40,10 +40,10 @@ SERVICES = ("conversation", "api")
 PAIRS = ((SRF, FCFS), (LRF, FCFS), (LRF, SRF))
 REQUESTS = 1000
 FEWEST = 50
-"""A range that holds fewer requests of a service says nothing about its load."""
+"""A range with fewer requests of a service says nothing about its load."""
 RANGE_S = HOUR_S
 LOAD = 0.9
-"""Rate as a share of the server's capacity, where neither a rate nor a KV-cache use is given."""
+"""Rate as a share of the server's capacity, if neither a rate nor a KV-cache use is given."""
 WAITS = ("ttft_p50_s", "ttft_p90_s", "ttft_p99_s", "ttft_max_s")
 COMPARED = (
     "token_latency_s",
@@ -58,12 +58,12 @@ COMPARED = (
 )
 MORE_IS_BETTER = ("throughput_tps",)
 ORDERED = ("token_latency_s", "jitter_s", "e2e_s", "ttft_s", "ttft_p99_s", "ttft_max_s", "throughput_tps")
-"""Measures whose order of the three is told."""
+"""Measures by which the three are ordered."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """A part of the trace's clock, and how many requests of each service it holds."""
+    """A part of the trace's clock, and how many requests of each service it has."""
 
     start_s: float
     end_s: float
@@ -346,7 +346,7 @@ class PolicyComparison(Part):
 
 
 def _neighbours(order: str, sign: str) -> list[tuple[str, str]]:
-    """The pairs that stand beside each other in an order with this sign between."""
+    """The pairs that are next to each other in an order with this sign between them."""
     words = order.replace(",", "").split(" ")
     return [(words[i - 1], words[i + 1]) for i, word in enumerate(words) if word == sign.strip()]
 
@@ -418,7 +418,7 @@ def parts(experiment: Experiment) -> tuple[PolicyComparison, Waits]:
 
 
 def _in_front(here: pl.DataFrame) -> str:
-    """That most of what waits waits where no order of serving reaches it; empty where that is not so."""
+    """Say that most requests wait where no order of serving reaches them; empty if they do not."""
     if not {"outside_mean", "waiting_mean"} <= set(here.columns):
         return ""
     both = here.drop_nulls(["outside_mean", "waiting_mean"])
@@ -440,7 +440,7 @@ STATEMENTS = (("latency", "token_latency_s"), ("latency jitter", "jitter_s"))
 
 
 def statements(compared: PolicyComparison) -> dict[str, bool | None]:
-    """What the paper says of longest-request-first: holds, does not, or None where noise hides it."""
+    """What the paper says of longest-request-first: holds, does not, or None if noise hides it."""
     out: dict[str, bool | None] = {}
     for words, measure in STATEMENTS:
         lower = _lower(compared, SERVICES[0], measure)

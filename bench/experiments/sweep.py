@@ -101,7 +101,7 @@ def _ends(alone: pl.DataFrame, start: Mapping[str, float]) -> dict[str, Ends]:
 
 
 def _steps(alone: pl.DataFrame, start: Mapping[str, float]) -> Steps:
-    """Neighbouring shapes no further apart than `SMALL`."""
+    """Compare neighbouring shapes that differ by at most `SMALL`."""
     out, rows = [], []
     begun = bool((alone["parameter"] == ORIGIN).any())
     for mode, profile in itertools.product(WAYS, (CONSTANT, QUADRATIC)):
@@ -123,7 +123,7 @@ def _steps(alone: pl.DataFrame, start: Mapping[str, float]) -> Steps:
 
 
 def _thirds(experiment: Experiment, start: Mapping[str, float]) -> Thirds:
-    """The last third of each kept course against the first, and against what the start does."""
+    """Compare the last third of each course with the first, and that with the start's."""
     if experiment.courses.is_empty():
         return Thirds((), table([]), (), start[SHAPE])
     by = ["parameter", "mode", "profile", SHAPE, "seed"]

@@ -72,7 +72,7 @@ WAYS = {
     FIXED_SCALE: "scale held, so a smaller shape is also a higher rate",
     EQUAL: "equal rate, the scale adapted: burstiness alone",
 }
-"""How the two modes are told of a shape."""
+"""Words for the two modes of a shape."""
 HOW = {
     SCALE: "β as a scale; as a rate, β is 1/scale",
     EXPONENT: "a larger one makes shorter prompts and answers",
@@ -128,7 +128,7 @@ class Varied(Part):
     def of(self, parameter: str) -> pl.DataFrame:
         """Means of a parameter by `profile`, value and, of the shape, `mode`; the start is in each series.
 
-        Where the mode is `equal rate` the scale is adapted; `sent_rps` is the rate that was sent.
+        If the mode is `equal rate` the scale is adapted; `sent_rps` is the rate that was sent.
         """
         if self.means.is_empty():
             return self.means
@@ -238,14 +238,14 @@ class Step:
     """By measure of `STEPPED`: at the smaller shape against at the larger."""
 
     def sudden(self) -> bool | None:
-        """Whether the failure rate rises by more than `SUDDEN`; None where its interval holds that."""
+        """Whether the failure rate rises by more than `SUDDEN`; None if its interval includes that."""
         ends = self.of["failure_rate"].difference
         if math.isnan(ends.low) or ends.low <= SUDDEN <= ends.high:
             return None
         return ends.low > SUDDEN
 
     def hardly(self, measure: str) -> bool | None:
-        """Whether a measure moves by no more than `HARDLY`; None where its interval reaches over that."""
+        """Whether a measure moves by no more than `HARDLY`; None if its interval reaches beyond that."""
         found = self.of[measure]
         if math.isnan(found.difference.low) or not found.against > 0:
             return None

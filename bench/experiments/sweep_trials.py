@@ -1,7 +1,7 @@
 """What a sweep sends: the load of each setting of a grid, and a trial of it for each seed.
 
 The mean gap of a drawn load is shape × scale, so with the scale held, as the paper has it, a smaller shape is
-burstier and also a higher rate. Beside that each shape is run at an equal rate, the scale being adapted at
+burstier and also a higher rate. Each shape is also run at an equal rate, with the scale adapted at
 every instant: burstiness alone. Scales are in units of the paper's start; all of them are multiplied by one
 factor, with which the start uses the KV cache as far as asked. Not here: which settings there are (`grid`),
 what the trials say (`sweep`).
@@ -23,9 +23,9 @@ from .trials import Trial
 
 REQUESTS = 2000
 FEWEST = 50
-"""A run of fewer requests tells neither a rate nor a failure rate."""
+"""A run of fewer requests shows neither a rate nor a failure rate."""
 QUEUED = 128
-"""Requests that the simulated server holds before it refuses more, where its preset has no limit. A server
+"""Requests in the simulated server above which it refuses more, if its preset has no limit. A server
 that takes all fails only by the client's time-out, which runs of minutes never see."""
 
 

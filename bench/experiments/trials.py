@@ -1,7 +1,7 @@
-"""Running an experiment's trials, and the folder that keeps what each measured as it ends.
+"""Running an experiment's trials, and the folder to which each is written as it ends.
 
 A folder holds `experiment.json` (the question, see `Question`), `trials.jsonl` (append-only, a line a trial),
-`course/` (a few trials over time) and, against a real endpoint, `runs/`. What is in it is not run again:
+`course/` (a few trials over time) and, against a real endpoint, `runs/`. Its trials are not run again:
 the same question goes on where it stopped, another one is refused. Not here: what is asked and what follows
 from the answers (the module of each experiment).
 """
@@ -45,14 +45,14 @@ Label = str | int | float | None
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of an experiment: what tells it from the others, and how its workload is made."""
+    """One run of an experiment: its labels, and how its workload is made."""
 
     labels: Mapping[str, Label]
     """Setting and seed, such as `{"workload": "MAF2", "rate_rps": 0.326, "seed": 0}`."""
     make: Callable[[], Workload]
     """Called in the process that runs it; something that can be pickled."""
     course: bool = False
-    """Whether its course over time is kept."""
+    """Whether to record its course over time."""
 
 
 class Question(Struct, frozen=True, rename={"options": "asked"}):
@@ -99,7 +99,7 @@ class Experiment:
     trials: pl.DataFrame
     """One row a trial: its labels, then the keys of `MEASURES`."""
     courses: pl.DataFrame
-    """Labels, `at_s` and the columns of `backends.COURSE` of the trials whose course was kept."""
+    """Labels, `at_s` and the columns of `backends.COURSE` of the trials that recorded it."""
     labels: tuple[str, ...]
 
 
@@ -228,7 +228,7 @@ def _serve(shared: tuple[Backend, Path], piece: tuple[int, Trial], _tell: Report
 
 
 def _begun(question: Question, folder: Path) -> Question:
-    """Make the folder, or see that it holds the same question; the question that it holds."""
+    """Make the folder, or check that it has the same question; returns the folder's question."""
     if is_experiment(folder):
         before = _question(folder)
         earlier, current = (json.loads(json.dumps(to_dict(each))) for each in (before, question))
@@ -250,7 +250,7 @@ def _begun(question: Question, folder: Path) -> Question:
 
 
 def _mend(path: Path) -> None:
-    """A line that a kill tore stays alone on its line, where it is passed over."""
+    """End a line that a kill tore, so that it stays alone and is passed over."""
     try:
         if path.is_file() and not path.read_bytes().endswith(b"\n"):
             with path.open("a", encoding="utf-8") as file:

@@ -1,8 +1,8 @@
 """Whether the load that was sent is the load that was planned; nothing about how the server coped with it.
 
 Both sides are the same requests, so only the client lies between them and there is no sampling noise. Fixed
-`LoadLimits` decide: how far lateness, counts, gaps and lengths may differ before an LLM server, whose
-steps take 10 ms and more, could notice. Only a planned law is met by chance, so only there a p-value decides.
+`LoadLimits` decide: how far lateness, counts, gaps and lengths may differ before an LLM server with
+steps of 10 ms and more could notice. Only a planned law is met by chance, so only there a p-value decides.
 Definitions: `docs/explanation/metrics.md`. Not here: how the server answered (`measures`).
 """
 
@@ -278,7 +278,7 @@ def _arrivals(planned: Array, sent: Array, late: float, within: LoadLimits) -> l
 def _similar(
     name: str, planned: float | Interval, sent: float | Interval, limit: float, judged: bool = True
 ) -> _Check:
-    """Two values of the size of 1, apart by no more than `limit`, or `limit` times the planned one."""
+    """Compare values of the size of 1, which may differ by `limit`, or by `limit` times the planned one."""
     one, other = (value.value if isinstance(value, Interval) else value for value in (planned, sent))
     why = f"{name}: {other:.3g}, not {one:.3g}"
     return _Check(name, planned, sent, _relative_difference(one, other), limit if judged else None, why)

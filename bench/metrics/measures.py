@@ -1,6 +1,6 @@
 """Measures of a run: failure rate, token latency and its jitter, throughput, TTFT, TPOT, ITL, goodput.
 
-Plain functions from the frames of `record` to numbers and tables; every definition stands with its formula
+Plain functions from the frames of `record` to numbers and tables; every definition is with its formula
 in `docs/explanation/metrics.md`. Latencies count from the intended instant, so that a late client cannot
 flatter the server; those with `_from_sent` count from the send. Not here: whether the load was
 the planned one (see `load_verdict`), the table by second (see `per_second`), files and rendering.
@@ -41,7 +41,7 @@ LATENCIES = {
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Mean, standard deviation and quantiles of a measure; NaN where nothing was measured.
+    """Mean, standard deviation and quantiles of a measure; NaN if nothing was measured.
 
     A quantile is the smallest measured value that the given share does not exceed (nearest rank): always a
     value that occurred.
@@ -335,7 +335,7 @@ def _quantiles(values: Array, weights: Array) -> Array:
 
 
 def _span(record: pl.DataFrame) -> float:
-    """From the first send to the last end, 0 where nothing was sent."""
+    """From the first send to the last end, 0 if nothing was sent."""
     begin, end = record["sent_s"].min(), record["ended_s"].max()
     if not isinstance(begin, float) or not isinstance(end, float):
         return 0.0

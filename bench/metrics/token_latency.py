@@ -1,7 +1,7 @@
 """Token latencies of a run, summed up while its record is read: by size, and by second.
 
-A long run has more tokens than fit into memory. Up to `EXACT` chunks every latency is kept; beyond, latencies
-that agree in their first ten binary digits are put together at their mean, so that sums and means stay exact,
+A long run has more tokens than fit into memory. Up to `EXACT` chunks every latency is stored; beyond, those
+that agree in their first ten binary digits are joined at their mean, so that sums and means stay exact,
 a quantile is right to a thousandth, and memory has a bound. Not here: what a token's latency is (see
 `metrics.tokens`).
 """
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from ...analysis.core.arrays import Array
 
 EXACT = 1 << 18
-"""Latencies that are kept one by one."""
+"""Maximum number of latencies that are stored one by one."""
 DIGITS = 10
 """Binary digits, after the leading one, in which latencies agree that are put together."""
 MANTISSA = 52
@@ -27,7 +27,7 @@ MANTISSA = 52
 
 @dataclass
 class WeightedValues:
-    """Weighted values, each kept or, where they are many, put together with its like."""
+    """Weighted values, stored one by one, or joined with similar ones if they are many."""
 
     max: float = float("nan")
     _values: list[Array] = field(default_factory=list)

@@ -72,7 +72,7 @@ class _Window:
         self._scan = json.JSONDecoder().raw_decode
         self._text, self._at = "", 0
         self._byte = len(BOM) if file.read(len(BOM)) == BOM else file.seek(0)
-        """Offset in the file of what stands at `_at`."""
+        """Offset in the file of what is at `_at`."""
 
     def upcoming(self) -> str:
         """The next character that is not a blank; empty at the end of the file."""
@@ -130,7 +130,7 @@ class _Window:
         self._at = to
 
     def _fill(self) -> bool:
-        """Read on, twice as much where one entry needs it; false at the end of the file."""
+        """Read on, twice as much if one entry needs it; false at the end of the file."""
         buffered = len(self._text) - self._at
         if buffered > LARGEST:
             self.wrong(f"an entry of more than {LARGEST:,} characters, or a quote that is not closed")

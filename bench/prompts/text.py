@@ -3,7 +3,7 @@
 A request gets a text of the nearest length at or above its own, one of those at random, cut to length;
 if no text is long enough, several are joined. Which one depends only on the seed and the request.
 No two requests begin alike, since a server's prefix cache would answer part of the second: a text that an
-earlier request of the workload took begins with a few letters of its own the second time (always, where
+earlier request of the workload took begins with a few letters of its own the second time (always, if
 the workload is not known). Not here: where texts come from (`text_pool`), prompts of token ids (`token_ids`).
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 BETWEEN = "\n\n"
-"""Stands between texts that are joined."""
+"""Separates texts that are joined."""
 NEAR = (0, -1, 1, -2, 2, -3, 3)
 """Tokens by which a cut is moved where the text before it is counted otherwise than inside the whole."""
 FILL = (" the", " a", "\n1")
@@ -64,7 +64,7 @@ class TextPrompts:
         self._special = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         self._chat = not special
         self._again: Mask | None = None
-        """By request: whether an earlier one took its text; None where the workload is not known."""
+        """By request: whether an earlier one took its text; None if the workload is not known."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class TextPrompts:
         return np.maximum(tokens - self._special, 1)
 
     def _first(self, request_ids: Integers, wanted: Integers) -> Integers:
-        """Which text each request begins with: one of the nearest length, or of all where none is enough."""
+        """Choose each request's first text: one of the nearest length, or of all if none is long enough."""
         lengths = self.pool.tokens
         low = np.searchsorted(lengths, wanted)
         short = low == len(lengths)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a `tokenizer.json`, or of the folder that holds one; it neither cuts nor pads.
+    """Load the tokenizer of a `tokenizer.json`, or of the folder that has one; it neither cuts nor pads.
 
     Raises
     ------

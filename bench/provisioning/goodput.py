@@ -105,7 +105,7 @@ class ScalableLoad:
 
     @property
     def allowed(self) -> int:
-        """Of those that are served, so many may break a bound."""
+        """Number of served requests that may break a bound."""
         return self.requests - math.ceil(SHARE * self.requests - 1e-9) - self.refused
 
     @property
@@ -204,7 +204,7 @@ class Serving:
         )
 
     def alone(self, load: ScalableLoad) -> tuple[Array, Array]:
-        """TTFT and TPOT of each request if it had the servers to itself; TPOT 0 where there is one token."""
+        """TTFT and TPOT of each request if it had the servers to itself; TPOT 0 if there is one token."""
         cost, preset = self.preset.latency, self.preset
         into = np.array(load.request_tokens, dtype=float)
         steps = np.array(load.response_tokens, dtype=float) - 1

@@ -22,7 +22,7 @@ from .tasks import SearchSpec
 PRESET = "llama-2-13b-a100"
 REQUESTS = 5_000
 WINDOWS = 24
-"""Of the part that is searched: an hour each where that is a day."""
+"""Windows of the part that is searched: an hour each if that is a day."""
 BEAM = 5
 SEEDS = 3
 

@@ -2,7 +2,7 @@
 
 A sequence is found by beam search over windows of the load's clock. A state is a whole cluster, with its
 queues, caches and instances that are about to change; each is carried through the next window at every
-ratio. Of what comes out the best of each ratio is kept, then the best of the rest, up to the beam's width;
+ratio. The best state of each ratio goes on, then the best of the rest, up to the beam's width;
 better is fewer requests lost (late already, ended or not), then fewer changes, then fewer that are under
 way. So a change that costs now and pays later is not dropped for its cost. Sequences that are known already,
 such as the best single switch, are carried along, so that the search departs from them and never ends below
@@ -189,9 +189,9 @@ def beam(
 
 
 def _in_turn(beams: Sequence[State], ratios: Sequence[int] | None) -> Iterator[State]:
-    """Every state with each of the ratios that its next window may have, those that stay as they are first.
+    """Give every state with each ratio that its next window may have, first those that do not change.
 
-    What stays is most often what is kept, so that the others are soon known to be worse. Without `ratios` the
+    States that do not change mostly survive, so that the others soon prove worse. Without `ratios` the
     window is the first, and every state has its ratio already.
     """
     if ratios is None:
@@ -213,8 +213,8 @@ def _grown(
 ) -> tuple[Rank, Deployment] | None:
     """A state carried through a window at a ratio, and its rank; None once it is behind the bar.
 
-    Nothing that is lost is won back, and the number of changes is known before: so a state that is behind is
-    given up on the way, which leaves what the search finds as it is.
+    A lost request stays lost, and the number of changes is known before: so a state that is behind is given
+    up on the way, which does not change what the search finds.
     """
     if bar is not None and (state.lost(), changes) > bar[:2]:
         return None
@@ -237,8 +237,8 @@ def _grown(
 
 
 class _BeamSelection:
-    """The states after a window that are kept: the best of each ratio, then the best of the rest, up to a
-    width; beside it those `along` a known sequence.
+    """The states that go on after a window: the best of each ratio, then the best of the rest, up to a
+    width; in addition those `along` a known sequence.
     """
 
     def __init__(self, width: int, along: Container[tuple[int, ...]]) -> None:
@@ -248,7 +248,7 @@ class _BeamSelection:
         self._along: list[Grown] = []
 
     def bar(self, path: tuple[int, ...]) -> Rank | None:
-        """The rank behind which a state of that path is not kept; None while any is."""
+        """The rank behind which a state of that path does not go on; None while any does."""
         first = self._firsts.get(path[-1])
         if path in self.along or first is None:
             return None
@@ -271,7 +271,7 @@ class _BeamSelection:
         insort(self._others, one, key=_rank)
 
     def ranked(self) -> list[Grown]:
-        """Those that are kept, the best first."""
+        """The states that go on, the best first."""
         firsts = sorted(self._firsts.values(), key=_rank)
         best = (firsts + self._others)[: self.width]
         paths = {one[2] for one in best}

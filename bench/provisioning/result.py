@@ -37,7 +37,7 @@ NAMES = {
 
 
 def cut_sentence(state: SearchState) -> str:
-    """Which part of a load was searched, where it is not all of it; empty where it is."""
+    """Which part of a load was searched; empty if all of it was."""
     cut = state.cut
     if not cut:
         return ""
@@ -80,7 +80,7 @@ class Policy:
         return abs(self.gain(other).value) <= self.tolerance * max(self.mean.value, other.mean.value)
 
     def higher(self, other: Policy) -> bool | None:
-        """Whether its goodput is higher than another's; None where the difference is within noise or `near`.
+        """Whether its goodput is higher than another's; None if the difference is within noise or `near`.
 
         Two that are the same on every seed are known to be.
         """
@@ -125,7 +125,7 @@ def seeds_text(state: SearchState) -> str:
 
 
 def switch_name(state: SearchState) -> str:
-    """The best switch: `2:6 to 6:2 at 6:00`; empty where there is none yet."""
+    """The best switch: `2:6 to 6:2 at 6:00`; empty before there is one."""
     found = state.switch
     return "" if found is None else f"{found.before} to {found.after} at {clock(found.at_s)}"
 
@@ -269,7 +269,7 @@ class Disaggregation(Part):
 
 
 def shown(value: Interval) -> str:
-    """`28.1 [27.5, 28.7]`; the interval is over seeds, and one seed has none."""
+    """`28.1 [27.5, 28.7]`; the interval is over seeds; a single seed does not have one."""
     return number(value.value) + _ends(value)
 
 

@@ -4,7 +4,7 @@
 2. The best single switch, searched on the first seed's load. A switch comes between windows, so it is a
    sequence too.
 3. A sequence for each real load by beam search, which departs from the best fixed ratio and the best switch;
-   where it finds no higher goodput, the better of these is the plan.
+   if it does not find a higher goodput, the better of these is the plan.
 4. A sequence for the provisioned (forecast) load, judged on the real ones. A forecast is a law, and what was
    found for one draw of it may suit the chances of that draw: the plan is the one of sequence, switch and
    fixed ratio that does best on further draws.
@@ -51,7 +51,7 @@ COARSE, FINE = 9, 13
 """Moments at which every switch is tried, and around the best of them the best pair again."""
 PAIRS = 3
 ABOVE_FIXED = 1.15
-"""Switches are searched at this multiple of the best fixed ratio's goodput, where they must do better."""
+"""Switches are searched at this multiple of the best fixed ratio's goodput, at which they must do better."""
 TOO_FEW = 200_000
 """Serving fewer requests takes less time than starting processes for it."""
 
@@ -193,7 +193,7 @@ class _Search:
         return max(rated, key=lambda each: each[0])
 
     def _switch(self) -> SwitchFound | None:
-        """The best switch on the first load, judged on all real ones; None where there is none."""
+        """The best switch on the first load, judged on all real ones; None if there is no switch."""
         serving = self.spec.serving
         curve = self._switches(0)
         if not curve:
@@ -332,9 +332,9 @@ def _turns_of(rows: Sequence[RatioFrom]) -> Turns:
 
 
 def plan_of(state: SearchState) -> WindowPlan | None:
-    """The plan to use, a row a window: from the provisioned load where there is one, else from the real one.
+    """The plan to use, a row a window: from the provisioned load if there is one, else from the real one.
 
-    None where no sequence was found yet.
+    None before a sequence is found.
     """
     planner = next((name for name in ("provisioned", "real") if name in state.sequences), None)
     if planner is None:

@@ -29,7 +29,7 @@ Planner = Literal["real", "provisioned"]
 
 
 class RatioFrom(Struct, frozen=True):
-    """A ratio and the instant from which it holds, in seconds of the load's clock."""
+    """A ratio and the instant at which it begins, in seconds of the load's clock."""
 
     at_s: Number
     ratio: str
@@ -127,7 +127,7 @@ class Cut(Struct, frozen=True):
     limit: int = msgspec.field(name="most")
     """Requests that it was to stay within (key `most` of the file)."""
     first: int | None = None
-    """The first so many of its requests, where even the shortest part has more than the limit."""
+    """How many of its first requests are taken, if even the shortest part has more than the limit."""
 
 
 class Origin(Struct, frozen=True):

@@ -15,8 +15,9 @@ from .goodput import TOLERANCE, ScalableLoad, Serving, Turns, goodput
 from .policies import beam, switch, switches, windows
 
 ABOVE_KNOWN = (1.05, 1.02)
-"""Sequences are searched at these multiples of the best known goodput. The second is tried where no sequence
-meets the bounds at the first: who loses the fewest requests far above the goodput is not who does at it."""
+"""Sequences are searched at these multiples of the best known goodput. The second is tried if no sequence
+meets the bounds at the first: the sequence that loses the fewest requests far above the goodput may not do
+so at it."""
 
 RatedTurns = tuple[float, Turns]
 """Goodput in requests/s on a load, and the turns that reach it."""
@@ -29,13 +30,13 @@ class SearchSpec:
     loads: tuple[ScalableLoad, ...]
     """The real load, one a seed."""
     provisioned: ScalableLoad | None
-    """The forecast; None where there is only the real load."""
+    """The forecast; None if there is only the real load."""
     serving: Serving
     window_s: float = 600.0
     width: int = 10
     """Of the beam."""
     tolerance: float = TOLERANCE
-    """Relative, where bisection of a goodput ends."""
+    """Relative distance of rates at which bisection of a goodput ends."""
     seeds: tuple[int, ...] = (0,)
     further: tuple[ScalableLoad, ...] = ()
     """More draws of the forecast, on which plans made from it are compared."""

@@ -1,1 +1,1 @@
-"""A real vLLM: starting it, measuring its steps, finding the load that it bears."""
+"""A real vLLM: starting it, measuring its steps, finding the load that it can take."""

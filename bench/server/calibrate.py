@@ -29,7 +29,7 @@ LOGGER = logging.getLogger(__name__)
 TOLERANCE = 0.02
 """How near to the wanted use is near enough, in use of the KV cache, a share of 1."""
 REACH = 4096.0
-"""Scales up to so many times the first one, and down to its so-manieth part, are tried."""
+"""Scales up to this multiple of the first one, and down to the same fraction of it, are tried."""
 STRIDE = 4.0
 """No trial is farther from those before it."""
 NARROW = 1.02
@@ -55,7 +55,7 @@ class Calibration(Displayable):
     kv_cache_use: float
     reached: bool
     why: str
-    """Why not, as a clause; empty where the wanted use was reached."""
+    """Why not, as a clause; empty if the wanted use was reached."""
     trials: pl.DataFrame
     """Columns of `TRIALS`, in the order in which they were run."""
 
@@ -167,13 +167,13 @@ def _next(tried: list[tuple[float, float]], wanted: float) -> tuple[float | None
 
 
 def _odds(used: float) -> float:
-    """u / (1 − u), kept from its ends."""
+    """u / (1 − u), limited near its ends."""
     share = min(max(used, 1e-3), 0.995)
     return share / (1 - share)
 
 
 def _stride(ratio: float) -> float:
-    """How far to go on where use is known on one side only."""
+    """Choose how far to go on if use is known on one side only."""
     return min(max(1.1 * ratio, 1.25), STRIDE)
 
 

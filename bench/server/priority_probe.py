@@ -1,4 +1,4 @@
-"""Does a server schedule by the `priority` of requests? Found out by what it does, since none says so.
+"""Does a server schedule by the `priority` of requests? Found out by what it does, since no server says so.
 
 vLLM 0.32 started without `--scheduling-policy priority` takes a request with a priority, answers 200 and
 serves it in order of arrival, though its own documentation announces an error. So prompts are sent at once,
@@ -30,7 +30,7 @@ TOKENS = 2048
 LEAST_TAU = 0.3
 """Rank correlation beyond which an order is one; of 8 requests in no order two in three lie below it."""
 WAITED = 2.0
-"""There was a queue where the median first token took so many times the soonest."""
+"""There was a queue if the median first token took this multiple of the soonest."""
 REMEDY = "was not started with the scheduling policy priority"
 
 

@@ -3,9 +3,9 @@
     T = max(h, a + b·N + c·Σ n(2·ctx + n)) + d·ΣL + e·B    where N > 0, else a_d + d·ΣL + e·B
 
 for N prefill tokens (chunks of n after ctx), and B decoding requests that attend to ΣL tokens, with a the
-larger of a_d and a_p, or where h is told, a_p. Least squares of relative residuals, no constant below zero;
-h only where it explains more than it costs (Schwarz's criterion). What the equation does not explain is kept
-beside it, step by step. Not here: measuring steps (`step_probe`), using the constants (`simulated`).
+larger of a_d and a_p, or a_p if there is an h. Least squares of relative residuals, no constant below zero;
+h only if it explains more than it costs (Schwarz's criterion). What the equation does not explain is stored
+with it, step by step. Not here: measuring steps (`step_probe`), using the constants (`simulated`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ STEPS: dict[str, type[pl.DataType]] = {
 FEWEST = 8
 """Fewer steps, or all of one kind, fit nothing."""
 AFFINE = 3
-"""Lengths of prompts at least whose steps the terms have to explain."""
+"""Least number of prompt lengths that the terms have to explain."""
 EXACT = 1e-9
-"""A mean relative residual below this is none."""
+"""A mean relative residual below this counts as zero."""
 
 
 @dataclass(frozen=True)

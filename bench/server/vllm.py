@@ -61,7 +61,7 @@ SAMPLED = "timestamp,name,utilization.gpu,utilization.memory,memory.used,memory.
 
 @dataclass(frozen=True)
 class Flags:
-    """What the server is started with, beside its model and address."""
+    """What the server is started with, besides its model and address."""
 
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 8192
@@ -190,7 +190,7 @@ def _await(
 
 
 def _last(log: Path) -> str:
-    """The last line of a log that tells an error, else its last line."""
+    """The last line of a log that has an error, else its last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines if line]
     # Where a process of vLLM fails, the others say that one did.
@@ -229,7 +229,7 @@ def watched_gpu(folder: Path) -> Iterator[bool]:
 
 
 def gpu_name() -> str | None:
-    """The GPU's name as its driver tells it; None where there is no nvidia-smi, or it fails."""
+    """Ask the driver for the GPU's name; None if there is no nvidia-smi, or it fails."""
     tool = shutil.which("nvidia-smi")
     if tool is not None:
         command = [tool, "--query-gpu=name", "--format=csv,noheader"]

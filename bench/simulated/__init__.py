@@ -1,5 +1,5 @@
-"""The serving engine that stands in where no GPU is: one model of continuous batching.
+"""The serving engine that replaces a GPU: one model of continuous batching.
 
-Run in virtual time or behind HTTP. Knows nothing of where workloads come from, of metrics or drawing; all
-that it gives is marked simulated.
+It runs in virtual time or behind HTTP. It does not know workloads' sources, metrics or drawing; all of its
+results are marked as simulated.
 """

@@ -40,7 +40,7 @@ class BatchingEngine:
     """One model replica. Time only goes forward: `advance` to an instant, then `submit` or `abort` at it.
 
     A step that begins at the very instant of an arrival includes it, so requests submitted at one
-    instant can share their first step. `keep_steps` remembers every stretch for `token_times`.
+    instant can share their first step. `keep_steps` stores every block of steps for `token_times`.
     """
 
     def __init__(self, preset: Preset, *, scheduling: Scheduling = "fcfs", keep_steps: bool = False) -> None:
@@ -90,7 +90,7 @@ class BatchingEngine:
 
     @property
     def running(self) -> int:
-        """Requests that hold a place in the batch."""
+        """Requests that have a place in the batch."""
         return len(self._running)
 
     def submit(
@@ -268,7 +268,7 @@ class BatchingEngine:
         return times[: request.generated]
 
     def forget_steps(self) -> None:
-        """Let go of the stretches that no living request needs any more."""
+        """Forget the blocks of steps that no living request needs any more."""
         if self.step_times is not None:
             living = (
                 r.spans[0][0] if r.spans else r._span_k for r in self._living() if r.first_token_s is not None
@@ -305,11 +305,11 @@ class BatchingEngine:
         return head is None or (request.priority, request.arrival_s) < (head.priority, head.arrival_s)
 
     def _step_end(self, j: int) -> float:
-        """End of the j-th step of the stretch under way, counted from 1."""
+        """End of the j-th of the steps under way, counted from 1."""
         return self.now_s + j * self._first_s + self._increment_s * (j * (j - 1) / 2)
 
     def _steps_by(self, at_s: float) -> int:
-        """How many steps of the stretch under way have ended by `at_s`."""
+        """How many of the steps under way have ended by `at_s`."""
         if at_s >= self._end_s:
             return self._m
         j = int(self._steps_in(at_s - self.now_s))
@@ -329,7 +329,7 @@ class BatchingEngine:
         )
 
     def _step_on(self, at_s: float) -> int:
-        """Which step of the stretch under way is on at `at_s`, or ends at it, counted from 1."""
+        """Which of the steps under way runs at `at_s`, or ends then, counted from 1."""
         j = max(ceil(self._steps_in(at_s - self.now_s)), 1)
         while j > 1 and self._step_end(j - 1) >= at_s:
             j -= 1
@@ -338,7 +338,7 @@ class BatchingEngine:
         return j
 
     def _cut(self, at_s: float, late: int = 0) -> None:
-        """End the stretch under way with the step that is on at `at_s`, or so many steps later."""
+        """End the steps under way with the one that runs at `at_s`, or some steps later."""
         if self._m > 1 and (j := self._step_on(at_s) + late) < self._m:
             self._m = j
             self._end_s = self._step_end(j)
@@ -370,7 +370,7 @@ class BatchingEngine:
             heappush(self._heap, (request.priority, request.arrival_s, request._order, request))
 
     def _see(self) -> None:
-        """Arrivals that the next step's plan knows of: all, where without them there is nothing to do."""
+        """Arrivals that the next step's plan includes: all, if without them there is nothing to do."""
         unseen, known = self._unseen, self._k + 1
         while unseen and unseen[0][0] <= known:
             self._enqueue(unseen.popleft()[1])
@@ -379,7 +379,7 @@ class BatchingEngine:
                 self._enqueue(unseen.popleft()[1])
 
     def _begin(self) -> None:
-        """Decide the next step, or the stretch of steps that needs no decision."""
+        """Decide the next step, or the next steps up to one that needs a decision."""
         if self._unseen:
             self._see()
         block = self._block
@@ -549,7 +549,7 @@ class BatchingEngine:
         self._phase[offset % self._block] -= 1
 
     def _complete(self, finished: list[Request]) -> None:
-        """The stretch under way has ended: count its tokens, finish who is done."""
+        """End the steps under way: count their tokens, finish requests that are done."""
         m = self._m
         end_s = self._end_s
         if self.step_times is not None:

@@ -1,7 +1,7 @@
 """Which model on which GPU: the constants of the simulated engine, each set named and with its source.
 
 The latency constants are those of the equation in `engine`, single GPU, bf16. KV blocks follow from the
-memory that weights and activations leave. `presets.json` holds the sets; a user's own fit is a file with
+memory that weights and activations leave. `presets.json` has the sets; a user's own fit is a file with
 one such set. Weights are 2 bytes a parameter; memory is what the driver reports; activations are assumed.
 Limits are vLLM's defaults for an API server on that GPU, with the model's own context length. Not here:
 fitting the constants.
@@ -137,12 +137,12 @@ class Preset:
     async_scheduling: bool = False
     """Whether a step is planned while the one before it runs."""
     outside_ms: float = 0.0
-    """What an answer takes beside its steps: HTTP and the way between the server's processes. In virtual time
-    only: the simulated endpoint has its own."""
+    """What an answer takes besides its steps: HTTP and the way between the server's processes. In virtual
+    time only: the simulated endpoint has its own."""
     bytes_per_token: int | None = None
-    """What a cached token takes; None where nobody told."""
+    """Bytes of a cached token; None if they are not known."""
     kv_cache: KvCache | None = None
-    """What `num_blocks` was computed from; None where it was given."""
+    """What `num_blocks` was computed from; None if it was given."""
 
     def __post_init__(self) -> None:
         """Reject limits under which a request could never end, in one line that names the field."""
@@ -191,7 +191,7 @@ class Preset:
         return replace(self, latency=latency, outside_ms=self.outside_ms / speedup)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as a manifest holds them."""
+        """Plain values, as in a manifest."""
         return dict(msgspec.to_builtins(self))
 
 

@@ -12,7 +12,7 @@ Scheduling = Literal["fcfs", "priority"]
 End = Literal["finished", "rejected", "too_long", "aborted"]
 
 WAITING, PREFILL, DECODE, PAUSED, ENDED = range(5)
-"""Where a request is; a paused one decodes but got no token in the step under way."""
+"""State of a request; a paused one decodes but gets no token in the step under way."""
 
 
 class Request:

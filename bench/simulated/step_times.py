@@ -13,7 +13,7 @@ from ...analysis.core.arrays import Array
 
 
 class StepTimes:
-    """Stretches in order; step i of the engine is the one after which its step count is i."""
+    """Blocks of steps in order; step i of the engine is the one after which its step count is i."""
 
     def __init__(self) -> None:
         self._before: list[int] = []
@@ -67,7 +67,7 @@ class StepTimes:
         return ends
 
     def forget(self, needed: int) -> None:
-        """Let go of the stretches that ended before the step `needed`."""
+        """Forget the blocks that ended before the step `needed`."""
         gone = bisect_left(self._before, needed) - 1
         if gone > 0:
             del self._before[:gone], self._timing[:gone]

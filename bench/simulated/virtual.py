@@ -1,8 +1,8 @@
 """A workload served by the simulated engine in virtual time: the record that a client would have written.
 
 Requests are sent exactly at their instants, or `think_s` after their session's previous answer ended, so
-lateness is zero by construction. What a preset tells of the way outside of the engine passes between a token
-and its client. Not here: the engine (`engine`) and what the record means (`metrics`).
+lateness is zero by construction. The preset's time outside of the engine passes between a token and
+its client. Not here: the engine (`engine`) and what the record means (`metrics`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .request import EngineState, Request, Scheduling
 from .step_times import StepTimes
 
 PIECE = 8192
-"""Requests whose rows are held as Python values before they become a frame."""
+"""Number of requests that are Python values before they become a frame."""
 
 ENDS: dict[str, tuple[Outcome, int, str | None]] = {
     "rejected": ("rejected", 200, "503: max_num_queued_reqs requests are waiting or running (simulated)"),
@@ -221,7 +221,7 @@ ENGINE_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
         "error",
     )
 }
-"""What the engine tells of a request, in the order of `_row`."""
+"""What the engine gives of a request, in the order of `_row`."""
 
 
 def _row(request: Request, outside_s: float) -> tuple[object, ...]:

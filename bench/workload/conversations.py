@@ -152,7 +152,7 @@ def _placed(at_s: Array, laws: SessionLaws, rng: np.random.Generator) -> tuple[I
 
 
 def _sizes(n: int, law: FittedLaw, rng: np.random.Generator) -> Integers:
-    """Turns of sessions that hold `n` requests together; the last one is cut to fit."""
+    """Draw turns of sessions that have `n` requests in all; the last one is cut to fit."""
     sizes_drawn: list[Integers] = []
     left = n
     while left > 0:

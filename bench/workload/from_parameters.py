@@ -84,7 +84,7 @@ class ArrivalWindows:
         return ArrivalWindows(begins[mask] - begin_s, length[mask], shape, rate, not_gamma)
 
     def holding(self, at_s: Array) -> Integers:
-        """Index of the window that holds each instant."""
+        """Find the index of each instant's window."""
         return np.maximum(np.searchsorted(self.start_s, at_s, side="right") - 1, 0)
 
     def faster(self, factor: float) -> ArrivalWindows:

@@ -20,7 +20,7 @@ from ...analysis.core.errors import DiskError, InputError, shown
 Kind = Literal["constant", "steps", "linear", "quadratic", "table"]
 
 PIECES = 1000
-"""Pieces into which a run is cut where something varies smoothly; in each of them nothing varies."""
+"""Pieces into which a run is cut if something varies smoothly; in each of them nothing varies."""
 QUANTITIES = ("shape", "scale", "exponent")
 POSITIVE = ("shape", "scale")
 """What cannot be zero or less; an exponent of a bounded law may be anything."""
@@ -34,9 +34,9 @@ class Schedule:
     quantity: str
     kind: Kind
     values: Array
-    """The values that it holds or passes: at equal parts of the run, or at `starts_s`."""
+    """The values that it has or passes: at equal parts of the run, or at `starts_s`."""
     starts_s: Array | None = None
-    """Of a table: from when on each value holds, the first from 0, the last one to the end."""
+    """Of a table: instants from which each value applies, the first from 0, the last one to the end."""
     text: str = ""
     """As it was written."""
 
@@ -60,7 +60,7 @@ class Schedule:
 
     @property
     def varies(self) -> bool:
-        """Whether it holds more than one value."""
+        """Whether it has more than one value."""
         return bool(np.any(self.values != self.values[0]))
 
     @property

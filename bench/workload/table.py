@@ -32,9 +32,9 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 `request_id` counts from 0 in order of `at_s`, seconds after the start of the run. `service` and `model`
 are the trace's own words, not the served model. `session` is null outside conversations; `turn` counts
-from 0 in it. Where `think_s` is null a request is sent at `at_s`; otherwise `think_s` after its session's
-previous answer ended, and `at_s` is only where it is expected. `priority` is vLLM's: smaller is sooner.
-`prefix` holds the shared blocks that the prompt begins with, null where it shares nothing.
+from 0 in it. If `think_s` is null a request is sent at `at_s`; otherwise `think_s` after its session's
+previous answer ended, and `at_s` is only when it is expected. `priority` is vLLM's: smaller is sooner.
+`prefix` has the shared blocks that the prompt begins with, null if it shares nothing.
 """
 
 
@@ -51,7 +51,7 @@ def requests_frame(known: pl.DataFrame) -> pl.DataFrame:
 
 
 NOTED = 0.1
-"""A note is made if this share of a load lies in windows whose gaps are not Gamma distributed."""
+"""A note is made if this share of a load is in windows with gaps that are not Gamma distributed."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The public traces by name: where they are, what they weigh, and whether what came is what was meant.
 
-Sizes and checksums stand in `catalogue.json`, each with where it is from; a trace without one is fetched
-and said to be not verified. Not here: HTTP (`burstlens.public_traces.download`), archives
+Sizes and checksums are in `catalogue.json`, each with its source; a trace without one is fetched and
+reported as not verified. Not here: HTTP (`burstlens.public_traces.download`), archives
 (`burstlens.public_traces.unpack`), logs.
 """
 
@@ -36,7 +36,7 @@ class PublicTrace:
     name: str
     title: str
     file: str
-    """Name under which it is kept here."""
+    """Name of the file here."""
     url: str
     rows: int | None
     bytes: int | None
@@ -46,7 +46,7 @@ class PublicTrace:
     """Page of the publisher, with terms and the paper to cite."""
     checksum_from: str
     archive: str | None = None
-    """`tar` or `rar` where the file is an archive of logs."""
+    """`tar` or `rar` if the file is an archive of logs."""
     members: tuple[Member, ...] = ()
     """The logs to take out of the archive."""
 
@@ -60,15 +60,15 @@ class FetchResult(Displayable):
     sha256: str
     """Measured on the file here."""
     verified: bool
-    """The measured checksum is the one in the catalogue; False where the catalogue has none."""
+    """The measured checksum is the one in the catalogue; False if the catalogue does not have one."""
     resumed_from: int
-    """Offset in bytes at which the download was last taken up; 0 where it came in one piece or was here."""
+    """Offset in bytes at which the download was last taken up; 0 if it came in one piece or was here."""
     message: str
     logs: tuple[Path, ...]
     """What to read: the file itself, or the logs that were in the archive."""
 
     def exhibit(self) -> Exhibit:
-        """Where it lies, and the logs in it."""
+        """Its place, and the logs in it."""
         logs = pl.DataFrame({"log": [str(log) for log in self.logs]}, schema={"log": pl.String})
         return Exhibit(self.path.name, (), [self.message], {"logs": logs})
 
@@ -327,7 +327,7 @@ def _copy(source: Path, part: Path, progress: Received | None) -> None:
 
 @contextmanager
 def _sole_owner(part: Path) -> Iterator[None]:
-    """Two fetches of one trace into one folder would write into each other's part: the second one is told."""
+    """Two fetches of one trace into one folder would write into each other's part: the second one fails."""
     if sys.platform == "win32":
         yield
         return

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 Received = Callable[[int, int | None], None]
-"""Called with the bytes here and the bytes in all, None where the server does not say."""
+"""Called with the bytes here and the bytes in all, None if the server does not say."""
 
 CHUNK_BYTES = 1 << 18
 PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -67,7 +67,7 @@ PATIENCE = Patience()
 
 @dataclass(frozen=True)
 class _Record:
-    """What is known of the server's file that a part was taken from; stands beside the part."""
+    """What is known of the server's file that a part was taken from; its file is next to the part."""
 
     url: str = ""
     validator: str | None = None
@@ -117,7 +117,7 @@ def download(
 
 
 def run(work: Coroutine[object, object, _T]) -> _T:
-    """Run a coroutine to its end, also from where an event loop runs already, such as a notebook."""
+    """Run a coroutine to its end, also if an event loop runs already, such as a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -143,7 +143,7 @@ def shown(url: str) -> str:
 
 
 def record_of(part: Path) -> Path:
-    """Where the record of a part stands."""
+    """Name the file of a part's record."""
     return part.with_name(part.name + ".json")
 
 
@@ -260,7 +260,7 @@ class _Transfer:
         return self.part.stat().st_size if self.part.is_file() else 0
 
     def _judged(self, answer: aiohttp.ClientResponse, offset: int) -> int:
-        """The offset at which this answer's body begins; raises where the answer is no part of the file."""
+        """The offset at which this answer's body begins; raises if the answer is not a part of the file."""
         status = answer.status
         if status == HTTPStatus.PARTIAL_CONTENT and offset:
             found = re.fullmatch(
@@ -361,7 +361,7 @@ def _validator(answer: aiohttp.ClientResponse) -> str | None:
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
-    """Seconds that the server asks to wait, given as seconds or as a date; None where it does not."""
+    """Seconds that the server asks to wait, given as seconds or as a date; None if it does not."""
     text = answer.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)

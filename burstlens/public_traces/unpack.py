@@ -32,7 +32,7 @@ RAR_TOOLS: dict[str, Callable[[Path, Path], list[str]]] = {
 
 @dataclass(frozen=True)
 class Member:
-    """A file in an archive, with length in bytes and SHA-256 where they are known."""
+    """A file in an archive, with length in bytes and SHA-256 if they are known."""
 
     file: str
     bytes: int | None
@@ -174,7 +174,7 @@ def _from_rar(archive: Path, members: Sequence[Member], into: Path, received: Re
 
 
 def _collected(members: Sequence[Member], scratch: Path, into: Path) -> str | None:
-    """Move the members from where a program put them; or what is wrong with the first that is not right."""
+    """Move the members from where a program put them; returns what is wrong with the first bad one."""
     for member in members:
         found = next(scratch.rglob(member.file), None)
         if found is None:

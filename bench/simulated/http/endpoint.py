@@ -1,8 +1,8 @@
 """The simulated engine behind HTTP: an OpenAI-compatible server that answers as vLLM does, in real time.
 
-`/v1/completions`, `/v1/chat/completions`, `/v1/models`, `/health`, `/version`, `/metrics`. It holds no model:
+`/v1/completions`, `/v1/chat/completions`, `/v1/models`, `/health`, `/version`, `/metrics`. It has no model:
 answers are made-up words, their timing comes from the engine, and every page and answer says so. Prompts
-of text are counted by words, or by a tokenizer where one is given. Where `ignore_eos` is not set, an
+of text are counted by words, or by a tokenizer if one is given. Without `ignore_eos`, an
 answer's own length is drawn from a log-normal law that stands for no model in particular. Not here: the
 engine, the protocol's JSON, pacing.
 """
@@ -37,7 +37,7 @@ MEDIAN_TOKENS, SPREAD = 128, 0.9
 
 LARGEST_BODY = 64 * 2**20
 GRACE_S = 1.0
-"""How long open streams may go on once the server was told to stop."""
+"""How long open streams may go on once the server must stop."""
 
 
 def serve(
@@ -188,7 +188,7 @@ class _Server:
         return app
 
     def stop(self) -> None:
-        """Tell no more tokens."""
+        """Send no more tokens."""
         self._pace.stop()
 
     async def _mark(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -225,7 +225,7 @@ class _Server:
         return await self._answer(request, parse(await request.read(), True, self._count_chat))
 
     async def _answer(self, request: web.Request, generation: GenerationRequest) -> web.StreamResponse:
-        """Put the request to the engine and tell the client what comes of it."""
+        """Submit the request to the engine and send the client its answer."""
         preset = self._preset
         if generation.model is not None and generation.model != self._model:
             raise Refusal(404, "NotFoundError", f"The model `{generation.model}` does not exist.", "model")

@@ -83,7 +83,7 @@ class BucketCounts:
 
 
 class MetricsPage:
-    """What the server has counted since it started, and the page that tells it."""
+    """What the server has counted since it started, and the page that shows it."""
 
     def __init__(self, served_model: str, preset: str, num_blocks: int, block_size: int) -> None:
         self._model = f'model_name="{_escaped(served_model)}"'

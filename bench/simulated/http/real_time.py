@@ -1,7 +1,7 @@
-"""The engine in real time: requests are submitted as they come and told of their tokens as they fall due.
+"""The engine in real time: requests are submitted as they come and notified of their tokens when due.
 
-The engine's own clock is exact; only the telling waits for the event loop, and tokens that are due at one
-wake-up are told together. Not here: the protocol and sockets (`endpoint`).
+The engine's own clock is exact; only the notice waits for the event loop, and tokens that are due at one
+wake-up come together. Not here: the protocol and sockets (`endpoint`).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Pace:
             self._timer = None
 
     def _advance(self) -> float:
-        """Bring the engine up to now and tell whoever finished."""
+        """Bring the engine up to now and notify the requests that finished."""
         now = self._loop.time() - self._start_s
         for request in self._engine.advance(now):
             live = self._living.pop(request, None)
