@@ -9,6 +9,7 @@ other classes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
@@ -375,6 +376,19 @@ class UnknownSelectionError(InputError):
 def shown(path: Path) -> str:
     """A path as text for one line of a message."""
     return _one_line(str(path))
+
+
+def relative_to_folder(text: str, folder: Path) -> str:
+    """The text with paths inside of `folder` as relative ones, for what is read in that folder.
+
+    Examples
+    --------
+    >>> relative_to_folder("/home/me/gpu/client/stage.log: is empty", Path("/home/me/gpu"))
+    'client/stage.log: is empty'
+    """
+    for place in (folder.absolute(), folder):
+        text = re.sub(rf"(?<![\w./-]){re.escape(str(place))}/", "", text)
+    return text
 
 
 def _reason(fault: OSError | str) -> str:

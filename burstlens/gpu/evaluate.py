@@ -436,7 +436,7 @@ def _run(out: Path, name: str, url: str, limit_s: float, waiting: Callable[[], N
         if process.returncode == 0:
             state = "done"
     last = (
-        output.strip().splitlines() or [f"it ended with code {process.returncode}, see {into}/stage.log"]
+        output.strip().splitlines() or [f"it ended with code {process.returncode}, see {name}/stage.log"]
     )[-1]
     done = StageResult(
         name, state or ("stopped" if process.returncode == STOPPED else "failed"), time.time() - began, last

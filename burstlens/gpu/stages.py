@@ -18,7 +18,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.atomic_write import write_json
-from ..analysis.core.errors import BurstlensError, DiskError, InputError
+from ..analysis.core.errors import BurstlensError, DiskError, InputError, relative_to_folder
 from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress
 
@@ -463,7 +463,7 @@ def simulated(plan: EvaluationConfig, folder: Path, url: str, show: Progress) ->
         orders.append(against.orders(measured, model))
     found = pl.concat(errors)
     if found.is_empty():
-        raise InputError(f"{folder.parent}: no trial on the server has ended; nothing can be compared")
+        raise InputError("no trial on the server has ended; nothing can be compared")
     found.write_csv(folder / "errors.csv")
     pl.concat(orders).write_csv(folder / "orders.csv")
     errors_by_measure = against.summary(found)
@@ -525,10 +525,10 @@ def main() -> None:
         with progress() as show:
             print(STAGES[name](EvaluationConfig.read(folder), into, url, show))
     except BurstlensError as fault:
-        print(fault)
+        print(relative_to_folder(str(fault), folder))
         sys.exit(2)
     except OSError as fault:
-        print(f"{into}: {fault}")
+        print(relative_to_folder(f"{name}: {fault}", folder))
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped")

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from ...analysis.core.errors import DiskError, InputError
+from ...analysis.core.errors import DiskError, InputError, relative_to_folder
 from ...analysis.core.result import number, percent, silent
 from ...bench.experiments.against import COMPARED, ERRORS, JUDGED, ORDERS, SUMMARY, WITHIN
 from ...bench.experiments.backends import MEASURES
@@ -84,7 +84,7 @@ def write_gpu_page(folder: Path, *, command: str = "", images: bool = True) -> P
             *_client(folder),
         ],
         identity_title="Server and method",
-        identity=_identity(plan, server, _under_load(folder / "gpu.csv")),
+        identity=_identity(folder, plan, server),
         files=[
             ("profile/preset.json", "the fitted preset"),
             ("gpu.csv", "use and memory each second, on a machine with nvidia-smi"),
@@ -122,7 +122,12 @@ def _stage(folder: Path, name: str) -> tuple[str, str, str, str]:
     done = _json(folder / name / "stage.json")
     if done is None:
         return name, STAGES[name], "not run", ""
-    return name, STAGES[name], f"{done['state']}, {number(done['took_s'])} s", str(done["said"])
+    return (
+        name,
+        STAGES[name],
+        f"{done['state']}, {number(done['took_s'])} s",
+        relative_to_folder(str(done["said"]), folder),
+    )
 
 
 def _facts(folder: Path, server: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -329,21 +334,29 @@ def _under_load(path: Path) -> str | None:
     return f"up to {max(power):,.0f} W, clock {min(clock):,.0f} to {max(clock):,.0f} MHz (gpu.csv)"
 
 
-def _identity(
-    plan: Mapping[str, Any], server: Mapping[str, Any], under_load: str | None
-) -> list[tuple[str, str]]:
-    """What was asked of what, as label and text."""
+def _identity(folder: Path, plan: Mapping[str, Any], server: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was asked of what, as label and text; no path of the machine that it ran on."""
+    under_load = _under_load(folder / "gpu.csv")
+    command = " ".join(_place(word, folder) for word in server.get("command") or [])
+    functions = "synthetic" if plan["functions"] is None else _place(plan["functions"], folder)
+    weights = "Llama-2-13b's shape, dummy" if plan["weights"] is None else _place(plan["weights"], folder)
     lines = [
         ("GPU", str(plan["gpu"])),
         *([("GPU under load", under_load)] if under_load else []),
         ("Server", _version(server)),
-        ("Started with", " ".join(server.get("command") or []) or f"ran already at {server.get('url')}"),
-        ("Weights", str(plan["weights"] or "Llama-2-13b's shape, dummy")),
-        ("Trace", str(plan["trace"]) + (", synthetic" if plan["synthetic"] else "")),
-        ("Azure Functions", str(plan["functions"] or "synthetic")),
+        ("Started with", command or f"ran already at {server.get('url')}"),
+        ("Weights", weights),
+        ("Trace", _place(plan["trace"], folder) + (", synthetic" if plan["synthetic"] else "")),
+        ("Azure Functions", functions),
     ]
     shown = ("kv", "requests", "seeds", "shapes", "scales", "exponents", "client_rps", "rounds", "timeout_s")
     return [*lines, *((name, _text(plan[name])) for name in shown)]
+
+
+def _place(word: str, folder: Path) -> str:
+    """A path inside of the folder as a relative one, any other absolute path as its last part."""
+    inside = relative_to_folder(word, folder)
+    return Path(inside).name if Path(inside).is_absolute() else inside
 
 
 def _version(server: Mapping[str, Any]) -> str:

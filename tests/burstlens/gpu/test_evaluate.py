@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -108,7 +109,35 @@ def test_without_a_trace_the_embedded_one_is_used_and_called_synthetic(server: s
     plan = EvaluationConfig.read(out)
     assert plan.synthetic
     assert Path(plan.trace).is_file()
-    assert "Synthetic workload." in write_gpu_page(out, images=False).read_text()
+    page = write_gpu_page(out, images=False).read_text()
+    assert "Synthetic workload." in page
+    assert "synthetic.parquet, synthetic" in page
+    assert str(tmp_path) not in page
+
+
+def test_page_and_messages_name_files_by_where_they_lie_in_the_folder(tmp_path: Path) -> None:
+    out = tmp_path / "gpu"
+    plan_of(tmp_path / "logs" / "log.csv").write(out)
+    lost = subprocess.run(
+        [sys.executable, "-m", "burstlens.gpu.stages", str(out), "simulated", "-"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert lost.returncode == 2
+    assert lost.stdout.strip() == "profile/preset.json: is not there; the stage `profile` makes it"
+    # A folder that an earlier version wrote, by a server that was started for it.
+    said = {
+        "stage": "simulated",
+        "state": "failed",
+        "took_s": 1.0,
+        "said": f"{out}/profile/preset.json: is lost",
+    }
+    (out / "simulated" / "stage.json").write_text(json.dumps(said))
+    command = [f"{tmp_path}/vllm/bin/python", "-m", "vllm", "--model", f"{out}/model", "--port", "8000"]
+    (out / "server.json").write_text(json.dumps({"command": command, "version": "0.9.1"}))
+    page = write_gpu_page(out, images=False).read_text()
+    assert "profile/preset.json: is lost" in page
+    assert "python -m vllm --model model --port 8000" in page
+    assert str(tmp_path) not in page
 
 
 def plan_of(log: Path) -> EvaluationConfig:
