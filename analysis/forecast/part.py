@@ -220,9 +220,17 @@ def describe_forecast(
                     show(step, begun + own * (at + share) / len(series))  # noqa: B023
 
                 try:
-                    found.add(_evaluated(one, cuts, methods, within), selection, target, bin_s, seed)
+                    by_cut = _evaluated(one, cuts, methods, within)
                 except BurstlensError as why:
                     missing.append(f"{selection.label}, {TARGETS[target]}: {why}")
+                    continue
+                found.add(by_cut, selection, target, bin_s, seed)
+                if all(split != ROLLING for split, _, _ in by_cut):
+                    missing.append(
+                        f"{selection.label}, {TARGETS[target]} per {bin_name(bin_s)}: no verdict and no "
+                        f"figures, because fewer than {MIN_TRAINING_BINS} bins lie before each origin. Use "
+                        "shorter bins, more origins or a longer trace."
+                    )
             missing += [
                 f"{selection.label}: no {TARGETS[target]} in the log to forecast."
                 for target in TARGETS

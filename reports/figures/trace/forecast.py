@@ -33,7 +33,9 @@ LEARNED = {
 
 
 def figures(part: Forecasts) -> list[Figure]:
-    """The figures of this part that its tables have data for."""
+    """The figures of this part that its tables have data for; none without a verdict (see its `missing`)."""
+    if part.verdicts.is_empty():
+        return []
     label = main(part)
     shown = part.forecasts.filter(pl.col("selection") == label)
     finest = min(part.verdicts.filter(pl.col("selection") == label)["bin_s"])

@@ -12,6 +12,7 @@ import pytest
 import burstlens as bl
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.forecast.part import Forecasts
+from burstlens.analysis.forecast.series import TARGETS
 from burstlens.analysis.synthetic.trace import open_synthetic
 from burstlens.analysis.trace.trace import write_trace
 from burstlens.reports.claims.forecast import forecast
@@ -74,6 +75,20 @@ def test_a_notebook_shows_the_verdicts(week_forecast: Forecasts) -> None:
     markup = html(week_forecast)
     assert "cannot be forecast" in markup
     assert "<script" not in markup
+
+
+def test_a_record_too_short_for_rolling_origins_gets_a_page_without_figures(tmp_path: Path) -> None:
+    log = tmp_path / "log.parquet"
+    bl.synth(log, days=1.6, seed=1).close()
+    found = bl.forecast(log, tmp_path / "out", service="conversation", bins_s=[1800.0], origins=1)
+    assert found.part.verdicts.is_empty()
+    assert found.part.scores.height
+    assert figures_of(found.part) == []
+    assert {text.split(": ")[0] for text in found.part.missing} == {
+        f"conversation, {target} per 30m" for target in TARGETS.values()
+    }
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "fewer than 40 bins lie before each origin" in page
 
 
 def test_python_forecasts_a_log_and_marks_what_is_synthetic(tmp_path: Path) -> None:
