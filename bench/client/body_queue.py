@@ -35,7 +35,7 @@ class BodyPrefetcher:
             self._early.append(self._make(self._take()))
 
     async def next(self) -> bytes:
-        """The body of the next row; raises what making it raises."""
+        """Return the body of the next row; raises what making it raises."""
         loop = asyncio.get_running_loop()
         while self._room():
             self._begun.append(loop.run_in_executor(self._thread, self._make, self._take()))
@@ -45,7 +45,7 @@ class BodyPrefetcher:
         return body
 
     async def out_of_turn(self, row: int) -> bytes:
-        """The body of a row that is not among `rows`."""
+        """Make the body of a row that is not among `rows`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._make, row)
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ LONGEST_S = 30.0
 
 
 def request_url(target: Target) -> str:
-    """The URL that requests go to."""
+    """Name the URL that requests go to."""
     return f"{target.url}/v1/{'chat/completions' if target.api == 'chat' else 'completions'}"
 
 
@@ -233,7 +233,7 @@ def _has_text(choice: StreamedChoice) -> bool:
 
 
 def complaint(error: object) -> tuple[str, int | None]:
-    """The message of an error object in one line, and its code."""
+    """Read the message of an error object, in one line, and its code."""
     if not isinstance(error, dict):
         return _shown(str(error).encode()), None
     info = from_dict(ErrorInfo, error)
@@ -317,7 +317,7 @@ async def _read(response: ClientResponse, answer: StreamedAnswer, clock: Callabl
 
 
 def pause_s(answer: StreamedAnswer) -> float | None:
-    """How long to wait before the same request is sent again; None if that would not help.
+    """Compute how long to wait before the same request is sent again; None if that would not help.
 
     Only what the server rejected or never began to answer is sent again: everything else cost it work, or
     would end the same way. The pause doubles with each try, and is at least as long as the server wants.

@@ -37,7 +37,7 @@ AS_PLANNED_S = 1e-5
 
 
 def is_merged(folder: Path) -> bool:
-    """Whether a folder is a run that `gather` made from shards."""
+    """Check whether a folder is a run that `gather` made from shards."""
     if not is_run(folder):
         return False
     shard = read_manifest(folder).shard
@@ -100,7 +100,7 @@ def gather(folders: Sequence[Path], out: Path) -> Manifest:
 
 @contextmanager
 def merged_shards(folders: Sequence[Path]) -> Iterator[Path]:
-    """The run of all shards in a folder that is gone afterwards."""
+    """Merge all shards in a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="burstlens-") as made:
         out = Path(made) / "run"
         gather(folders, out)

@@ -43,7 +43,7 @@ class Endpoint:
 
 
 def base_url(text: str) -> str:
-    """A URL without the trailing slash and `/v1`; raises InputError if it is not a URL."""
+    """Cut the trailing slash and `/v1` off a URL; raises InputError if it is not a URL."""
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

@@ -39,7 +39,7 @@ class SendPlan:
 
     @classmethod
     def of(cls, workload: Workload) -> SendPlan:
-        """A request with `think_s` follows its session's previous one, if it has one."""
+        """Plan a workload; a request with `think_s` follows its session's previous one, if it has one."""
         frame = workload.requests
         follows = pl.col("think_s").is_not_null() & pl.col("session").is_not_null()
         rows = frame.with_row_index("row").select(

@@ -64,7 +64,7 @@ def parse(page: str, at_s: float = 0.0) -> ServerSample:
 
 
 def has_values(sample: ServerSample) -> bool:
-    """Whether a sample has any metric at all."""
+    """Check whether a sample has any metric at all."""
     return any(getattr(sample, name) is not None for name in NAMES)
 
 

@@ -55,7 +55,7 @@ class Shard:
         return f"{self.index}/{self.of}"
 
     def cut(self, workload: Workload) -> Workload:
-        """Its part of a workload: whole sessions, and requests of no session one by one.
+        """Cut its part of a workload: whole sessions, and requests without a session one by one.
 
         Instants and request ids stay those of the whole. The parts of one workload have no request in
         common and miss none. A part of a small workload may be empty.
@@ -68,7 +68,7 @@ class Shard:
 
 
 def parse_start(text: str) -> float:
-    """An instant as Unix seconds, from those or from ISO 8601 with its offset from UTC.
+    """Read an instant in Unix seconds, or in ISO 8601 with its offset from UTC, as Unix seconds.
 
     Raises InputError if it is not an instant or has no offset: senders may be in different time zones.
     """
@@ -94,7 +94,7 @@ def parse_start(text: str) -> float:
 
 
 def left_s(start_unix_s: float) -> float:
-    """Seconds until the start by this machine's clock; raises InputError if it has passed."""
+    """Compute the seconds until the start by this machine's clock; raises InputError if it has passed."""
     left = start_unix_s - time.time()
     if left <= 0:
         raise InputError(

@@ -131,7 +131,7 @@ def errors(measured: Experiment, model: Experiment) -> pl.DataFrame:
 
 
 def saturated(trial: Mapping[str, Any]) -> bool:
-    """Whether the server did not keep up in a trial (its measures by name)."""
+    """Check whether the server did not keep up in a trial (its measures by name)."""
     spans = spans_s(trial)
     if spans is None:
         return True
@@ -189,7 +189,7 @@ def agree(one: str, other: str) -> bool:
 
 
 def summary(found: pl.DataFrame) -> pl.DataFrame:
-    """By experiment, saturation and measure: trials, mean and worst error, and whether all are `WITHIN`.
+    """Summarize errors by experiment, saturation and measure: trials, mean and worst error, share `WITHIN`.
 
     Columns of `SUMMARY`; what was not measured on both sides has no row.
     """

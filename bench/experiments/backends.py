@@ -94,7 +94,7 @@ class Backend(Protocol):
         ...
 
     def as_dict(self) -> dict[str, Any]:
-        """What it is, in plain values; two engines are the same if these are equal."""
+        """Describe it in plain values; two engines are the same if these are equal."""
         ...
 
     @property
@@ -378,7 +378,7 @@ def _min(values: pl.Series) -> float:
 
 
 def spans_s(values: Mapping[str, float | None]) -> tuple[float, float] | None:
-    """How long a trial was sent, and how long the slowest tenth of its answers took once begun.
+    """Compute how long a trial was sent, and how long the slowest tenth of its answers took once begun.
 
     By its measures; None if nothing was answered, or all was sent at once.
     """
@@ -389,7 +389,7 @@ def spans_s(values: Mapping[str, float | None]) -> tuple[float, float] | None:
 
 
 def is_brief(values: Mapping[str, float | None]) -> bool:
-    """Whether all was sent in less time than the slowest tenth of the answers took once begun.
+    """Check whether all was sent in less time than the slowest tenth of the answers took once begun.
 
     No level is one that lasts then: KV-cache use climbs to the last send, and what follows is the drain.
     """
@@ -398,5 +398,5 @@ def is_brief(values: Mapping[str, float | None]) -> bool:
 
 
 def measures_of(values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """The values by the keys of `MEASURES`, in their order; what an older folder lacks is None."""
+    """Order the values by the keys of `MEASURES`; what an older folder lacks is None."""
     return {name: values.get(name) for name in MEASURES}

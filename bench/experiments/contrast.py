@@ -221,7 +221,7 @@ class PairedContrasts:
         return None
 
     def table(self) -> pl.DataFrame:
-        """The place, the setting, `compared_with`, then as `table` has it."""
+        """Tabulate the place, the setting, `compared_with`, then the columns of `table`."""
         return table(
             [
                 ({self.place: pair.at, self.setting: pair.of, "compared_with": pair.against}, pair.found)

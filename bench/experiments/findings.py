@@ -66,7 +66,7 @@ class Findings(Displayable):
         return Exhibit(self.title, badges, lines, {"trials": self.experiment.trials}, self.parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON knows it."""
+        """Convert to values of JSON."""
         question = self.experiment.question
         return {
             "experiment": question.kind,

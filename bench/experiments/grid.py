@@ -61,11 +61,11 @@ class GridPoint:
     exponent: float
 
     def of(self, parameter: str) -> float:
-        """The value of a parameter."""
+        """Look up the value of a parameter."""
         return float(getattr(self, parameter))
 
     def labels(self) -> dict[str, Label]:
-        """Labels of its trials. `scale` is the start's if `mode` adapts it."""
+        """Give the labels of its trials; `scale` is the start's if `mode` adapts it."""
         return {
             "parameter": self.parameter,
             "profile": self.profile,
@@ -87,7 +87,7 @@ class Grid:
     start: Mapping[str, float] = field(default_factory=lambda: START)
 
     def settings(self) -> list[GridPoint]:
-        """The start, each parameter alone, then pairs."""
+        """List the start, each parameter alone, then pairs."""
         out = [GridPoint(ORIGIN, CONSTANT, FIXED_SCALE, **self.start)]
         for varied in (*((name,) for name in PARAMETERS), *itertools.combinations(PARAMETERS, 2)):
             table = self.values if len(varied) == 1 else self.paired
@@ -104,7 +104,7 @@ class Grid:
         return out
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values: two grids are the same if these are equal."""
+        """Give plain values: two grids are the same if these are equal."""
         return {
             "start": dict(self.start),
             "values": {name: list(values) for name, values in self.values.items()},
@@ -114,7 +114,7 @@ class Grid:
 
 
 def modes_of(varied: Sequence[str]) -> tuple[str, ...]:
-    """Both if a shape varies and the scale is free to be adapted, else only the paper's."""
+    """Choose the modes: both if a shape varies and the scale may be adapted, else only the paper's."""
     return MODES if SHAPE in varied and SCALE not in varied else (FIXED_SCALE,)
 
 
@@ -127,7 +127,7 @@ def grid_of(
     start: Mapping[str, float] | None = None,
     name_of: Callable[[str], str] = option,
 ) -> Grid:
-    """A checked grid.
+    """Make a grid and check it.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class GridFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_grid(path: Path) -> Grid:
-    """The grid of a TOML file (see `GridFile`).
+    """Read the grid of a TOML file (see `GridFile`).
 
     Raises
     ------

@@ -304,7 +304,7 @@ class LoadComparison(Part):
         return {"means": self.means, "contrasts": self.pairs.table()}
 
     def sentences(self) -> list[str]:
-        """For each rate and pair: what is higher, what is lower, what is within noise."""
+        """Say for each rate and pair what is higher, lower, or within noise."""
         out = []
         for (rate, of, against), pairs in groupby(
             self.pairs.all, lambda pair: (pair.at, pair.of, pair.against)
@@ -335,7 +335,7 @@ class Courses(Part):
     """`workload`, `rate_rps`, `seed`, `at_s` and the columns of `backends.COURSE`."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """The courses."""
+        """Give the courses."""
         return {"courses": self.courses}
 
     def sentences(self) -> list[str]:
@@ -363,7 +363,7 @@ def _by(found: Contrast) -> str:
 
 
 def parts(experiment: Experiment) -> tuple[LoadComparison, Courses]:
-    """What the trials say."""
+    """Make the parts of the findings from the trials."""
     done = experiment.trials
     few = (ONE_SEED,) if len(experiment.question.seeds) < 2 else ()
     averaged = means(done, ["rate_rps", "workload"]) if done.height else pl.DataFrame()

@@ -154,11 +154,11 @@ class Answers(Part):
     cap: int
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Both sides, and both by request bin."""
+        """Give both sides, and both by request bin."""
         return {"sides": self.sides, "bins": self.bins}
 
     def sentences(self) -> list[str]:
-        """How much longer, how different, how each depends on the request, how many reach the cap."""
+        """Say how much longer answers are, how each side depends on the request, how many reach the cap."""
         if self.sides.height < 2:
             return []
         trace, model = self.sides.to_dicts()
@@ -183,7 +183,7 @@ class Answers(Part):
 
 
 def parts(experiment: Experiment) -> tuple[Answers, Lengths]:
-    """Both sides of every answered request, and what describes a trace's lengths for both of them."""
+    """Make the parts: both sides of every answered request, and the lengths of both."""
     pairs = []
     for folder in sorted((experiment.folder / RUNS).iterdir(), key=lambda path: int(path.name)):
         record = read_record(folder).filter(pl.col("outcome").is_in(ANSWERED), pl.col("response_tokens") > 0)
@@ -311,7 +311,7 @@ def statements(answers: Answers, lengths: Lengths) -> dict[str, bool | None]:
 
 
 def value(answers: Answers) -> str:
-    """The means of both sides and their paired difference."""
+    """Write the means of both sides and their paired difference."""
     trace, model = answers.sides.to_dicts()
     difference = answers.difference
     return (

@@ -201,7 +201,7 @@ class ServiceLoad:
         )
 
     def at_once(self, seed: int) -> Workload:
-        """The same requests at one instant: what the server answers a second of them is its capacity."""
+        """Draw the requests at one instant: the rate at which the server answers them is its capacity."""
         drawn = self.draw(1.0, seed)
         return replace(drawn, requests=drawn.requests.with_columns(at_s=pl.lit(0.0)))
 
@@ -303,7 +303,7 @@ class PolicyComparison(Part):
         return {"means": self.means, "contrasts": self.pairs.table(), "orders": self.orders()}
 
     def orders(self) -> pl.DataFrame:
-        """For each service and measure the three, best first, ties marked: `SRF, FCFS ≈ LRF`."""
+        """Order the three for each service and measure, best first, ties marked: `SRF, FCFS ≈ LRF`."""
         rows = []
         for service in self.means["service"].unique(maintain_order=True) if self.means.height else []:
             for measure in ORDERED:
@@ -325,7 +325,7 @@ class PolicyComparison(Part):
         return out
 
     def sentences(self) -> list[str]:
-        """The order of the three per measure, ties named; then what a pair's difference is."""
+        """Say the order of the three per measure, with ties; then the difference of each pair."""
         out = []
         for row in self.orders().iter_rows(named=True):
             words, unit = MEASURES[row["measure"]]
@@ -369,7 +369,7 @@ class Waits(Part):
         return {"waits": self.waits, "ratios": self.ratios}
 
     def sentences(self) -> list[str]:
-        """The worst waits, and how much longer long prompts wait than short ones."""
+        """Say the worst waits, and how much longer long prompts wait than short ones."""
         out = []
         for service in self.ratios["service"].unique(maintain_order=True) if self.ratios.height else []:
             rows = self.ratios.filter(pl.col("service") == service).drop_nulls("wait_ratio")
@@ -387,7 +387,7 @@ class Waits(Part):
 
 
 def parts(experiment: Experiment) -> tuple[PolicyComparison, Waits]:
-    """What the trials say."""
+    """Make the parts of the findings from the trials."""
     done = experiment.trials
     missing = []
     for service in done["service"].unique(maintain_order=True):
@@ -440,7 +440,7 @@ STATEMENTS = (("latency", "token_latency_s"), ("latency jitter", "jitter_s"))
 
 
 def statements(compared: PolicyComparison) -> dict[str, bool | None]:
-    """What the paper says of longest-request-first: holds, does not, or None if noise hides it."""
+    """Judge what the paper says of longest-request-first; None if noise hides it."""
     out: dict[str, bool | None] = {}
     for words, measure in STATEMENTS:
         lower = _lower(compared, SERVICES[0], measure)
@@ -456,7 +456,7 @@ def _lower(compared: PolicyComparison, service: str, measure: str) -> bool | Non
 
 
 def value(compared: PolicyComparison) -> str:
-    """The measures of the statements: both means, and the difference with its interval."""
+    """Write the measures of the statements: both means, and the difference with its interval."""
     out = []
     for service in SERVICES:
         for _, measure in STATEMENTS:

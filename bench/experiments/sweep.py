@@ -61,7 +61,7 @@ from .trials import Experiment, Label
 
 
 def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
-    """What the trials say; a part that the grid does not touch is empty."""
+    """Make the parts of the findings; a part that the grid does not touch is empty."""
     done, facts = experiment.trials, experiment.question.facts
     start = {name: float(facts["start"][name]) for name in PARAMETERS}
     missing: tuple[str, ...] = (ONE_SEED,) if len(experiment.question.seeds) < 2 else ()

@@ -121,7 +121,7 @@ class Varied(Part):
     """What every scale is multiplied by."""
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """One a parameter, then the differences from the start."""
+        """Give a table for each parameter, then the differences from the start."""
         of = {name: self.of(name) for name in PARAMETERS}
         return {name: each for name, each in of.items() if each.height} | {"contrasts": self.contrasts}
 
@@ -168,7 +168,7 @@ class Varied(Part):
         return None
 
     def sentences(self) -> list[str]:
-        """The start; each parameter over its range, constant, then linear and quadratic."""
+        """Say the start; then each parameter over its range, constant, then linear and quadratic."""
         out = [self._begun()]
         for profile in PROFILE_WORDS:
             for parameter in PARAMETERS:
@@ -238,14 +238,14 @@ class Step:
     """By measure of `STEPPED`: at the smaller shape against at the larger."""
 
     def sudden(self) -> bool | None:
-        """Whether the failure rate rises by more than `SUDDEN`; None if its interval includes that."""
+        """Check whether the failure rate rises by more than `SUDDEN`; None if its interval includes that."""
         ends = self.of["failure_rate"].difference
         if math.isnan(ends.low) or ends.low <= SUDDEN <= ends.high:
             return None
         return ends.low > SUDDEN
 
     def hardly(self, measure: str) -> bool | None:
-        """Whether a measure moves by no more than `HARDLY`; None if its interval reaches beyond that."""
+        """Check whether a measure moves by at most `HARDLY`; None if its interval reaches beyond that."""
         found = self.of[measure]
         if math.isnan(found.difference.low) or not found.against > 0:
             return None
@@ -269,11 +269,11 @@ class Steps(Part):
     start_shape: float
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """The steps."""
+        """Give the steps."""
         return {"steps": self.contrasts}
 
     def steepest(self, mode: str) -> Step | None:
-        """The step with the largest rise of the failure rate, of equals the one nearest to the start."""
+        """Find the step with the largest rise of the failure rate, of equals the one nearest to the start."""
         here = [s for s in self.steps if s.mode == mode and math.isfinite(s.of["failure_rate"].of)]
 
         def steepness(step: Step) -> tuple[float, float]:
@@ -282,7 +282,7 @@ class Steps(Part):
         return max(here, key=steepness, default=None)
 
     def sentences(self) -> list[str]:
-        """For each mode how many steps are sudden, then what the steepest one moved."""
+        """Say for each mode how many steps are sudden, then what the steepest one moved."""
         out = []
         for mode, way in WAYS.items():
             here = [s for s in self.steps if s.mode == mode]
@@ -320,7 +320,7 @@ class Thirds(Part):
     start_shape: float
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """The drifts."""
+        """Give the drifts."""
         return {"drifts": self.drifts}
 
     def drift(self, mode: str, profile: str, shape: float, measure: str, against: str) -> Contrast | None:
@@ -393,7 +393,7 @@ class Thirds(Part):
         return None if {UNTOLD, NOISE} & set(words) else False
 
     def sentences(self) -> list[str]:
-        """For each mode and profile, the deepest decline and dip."""
+        """Say the deepest decline and dip of each mode and profile."""
         out = []
         for mode, profile in itertools.product(WAYS, (LINEAR, QUADRATIC)):
             shape = self.lowest(mode, profile)
@@ -433,7 +433,7 @@ class Paired(Part):
         return {"means": self.means, "interactions": self.interactions}
 
     def sentences(self) -> list[str]:
-        """For each pair its heaviest constant setting, and whether both do more than each alone."""
+        """Say for each pair its heaviest constant setting, and whether both do more than each alone."""
         out: list[str] = []
         if self.means.is_empty():
             return out

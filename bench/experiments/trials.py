@@ -202,17 +202,17 @@ def read(folder: Path) -> Experiment:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The run folder of each trial against a real server, in the order of `Experiment.trials`."""
+    """List the run folder of each trial on a real server, in the order of `Experiment.trials`."""
     return [folder / RUNS / str(row.number) for row in _rows(folder)]
 
 
 def is_experiment(folder: Path) -> bool:
-    """Whether a path is an experiment's folder."""
+    """Check whether a path is an experiment's folder."""
     return (folder / EXPERIMENT).is_file()
 
 
 def at_hand(load: Workload) -> Workload:
-    """What makes the workload of a trial that was made before: it goes to the process that runs the trial."""
+    """Return the workload of a trial that was made before: it goes to the process that runs the trial."""
     return load
 
 

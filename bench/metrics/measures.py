@@ -87,15 +87,15 @@ class Distribution:
 
     @classmethod
     def over(cls, spread: WeightedValues) -> Distribution:
-        """Of values that were summed up as they came."""
+        """Describe values that were summed up as they came."""
         return replace(cls.of(*spread.arrays()), max=spread.max)
 
     def as_dict(self) -> dict[str, float]:
-        """Plain numbers."""
+        """Give plain numbers."""
         return asdict(self)
 
     def values(self) -> DistributionValues:
-        """The same as `summary.json` has it."""
+        """Give the values that `summary.json` has."""
         return DistributionValues(**asdict(self))
 
 
@@ -162,7 +162,7 @@ def failed() -> pl.Expr:
 
 
 def requests(record: pl.DataFrame) -> pl.DataFrame:
-    """The record without its lists, and with lateness and latencies in seconds, one row a request.
+    """Add lateness and latencies in seconds to the record, without its lists; one row a request.
 
     Latencies are null if a request was not answered, or the server did not send what they need.
     """
@@ -201,7 +201,7 @@ def complaints(record: pl.DataFrame) -> pl.DataFrame:
 
 
 def tokens(record: pl.DataFrame) -> pl.DataFrame:
-    """When the tokens of answers came, one row a chunk that carried any, in the record's order.
+    """List when the tokens of answers came, one row a chunk that carried any, in the record's order.
 
     Columns: `request_id`, `at_s`, `tokens` (fractions if the server does not say which chunk carried
     what: all but the first token are then spread evenly over the later chunks), `latency_s` (the time since

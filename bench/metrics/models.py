@@ -43,7 +43,7 @@ class Slo(Struct, frozen=True):
     e2e_s: float | None = None
 
     def bounds(self) -> dict[str, float]:
-        """The bounds that apply, by column of `measures.requests`."""
+        """Give the bounds that apply, by column of `measures.requests`."""
         bounds = {"ttft_s": self.ttft_s, "tpot_s": self.tpot_s, "e2e_s": self.e2e_s}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 

@@ -16,7 +16,7 @@ ONE_SEED = "One seed does not show noise: run several seeds to know which differ
 
 
 def mean_over_seeds(values: NDArray[np.float64]) -> Interval:
-    """Mean and Student's 95 % interval of one value a seed.
+    """Compute mean and Student's 95 % interval of one value a seed.
 
     Parameters
     ----------

@@ -75,13 +75,13 @@ class Summary:
         return (table["asked"][0], table["sent"][0]) if table.height else (math.nan, math.nan)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON knows it: numbers without NaN, no tables but the verdict's."""
+        """Convert to values of JSON: numbers without NaN, and only the verdict's table."""
         # Through JSON's bytes, in which a number that is not finite is null.
         content: dict[str, Any] = loads(dumps(to_dict(self.file())))
         return content
 
     def file(self) -> SummaryFile:
-        """The content of `summary.json`."""
+        """Make the content of `summary.json`."""
         metrics = self.metrics
         return SummaryFile(
             run=self.manifest,
@@ -212,7 +212,7 @@ def write_summary(
 
 
 def last_slo(folder: Path) -> Slo | None:
-    """The service level that the folder's `summary.json` was made with; None without a file or a level."""
+    """Read the service level that `summary.json` was made with; None without a file or a level."""
     try:
         content = msgspec.json.decode((folder / SUMMARY).read_bytes(), type=SummaryFile, strict=False)
     except (OSError, ValueError):

@@ -55,7 +55,7 @@ class WeightedValues:
             self._compress()
 
     def arrays(self) -> tuple[Array, Array]:
-        """Values and weights as they are stored now."""
+        """Give values and weights as they are stored now."""
         return np.concatenate([np.empty(0), *self._values]), np.concatenate([np.empty(0), *self._weights])
 
     def _compress(self) -> None:

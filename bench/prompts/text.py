@@ -150,7 +150,7 @@ class TextPrompts:
         return self._fitted(lambda slack: mark + self._part(i, wanted, slack), wanted)
 
     def count(self, text: str) -> int:
-        """Tokens that a server should count for a prompt, special ones included."""
+        """Count the tokens that a server should count for a prompt, special ones included."""
         return self._counted(text) + self._special
 
     def __getstate__(self) -> dict[str, Any]:

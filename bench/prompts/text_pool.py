@@ -71,7 +71,7 @@ class TextPool:
         return self.cache(i, self._fetch(i)) if found is None else found
 
     def cached(self, key: int) -> str | None:
-        """The text stored under that key, if it still is."""
+        """Look up the text stored under that key, if it still is."""
         found = self._buffer.get(key)
         if found is not None:
             self._buffer.move_to_end(key)

@@ -141,7 +141,7 @@ class TokenPrompts:
 
 
 def shared_rows(requests: pl.DataFrame) -> pl.Series:
-    """Which requests of a workload begin as others may: turns of a session, and those with prefix blocks."""
+    """Mark the requests that begin as others may: turns of a session, and those with prefix blocks."""
     in_session = pl.col("session").is_not_null()
     return requests.select(in_session | (pl.col("prefix").list.len().fill_null(0) > 0)).to_series()
 

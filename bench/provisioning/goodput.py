@@ -241,7 +241,7 @@ class Serving:
             )
 
     def record(self) -> ServingRecord:
-        """What the result of a search says of it."""
+        """Give what the result of a search says of it."""
         return ServingRecord(
             preset=self.preset,
             total=self.total,

@@ -32,7 +32,7 @@ LOOKS = 4
 
 
 def fixed(prefill: int) -> Turns:
-    """One ratio all the time."""
+    """Make the turns of one ratio all the time."""
     return ((0.0, prefill),)
 
 

@@ -37,7 +37,7 @@ NAMES = {
 
 
 def cut_sentence(state: SearchState) -> str:
-    """Which part of a load was searched; empty if all of it was."""
+    """Say which part of a load was searched; empty if all of it was."""
     cut = state.cut
     if not cut:
         return ""
@@ -76,11 +76,11 @@ class Policy:
         return mean_over_seeds(np.array(self.goodput_rps[:n]) - np.array(other.goodput_rps[:n]))
 
     def near(self, other: Policy) -> bool:
-        """Whether their means differ by less than bisection leaves open."""
+        """Check whether their means differ by less than bisection leaves open."""
         return abs(self.gain(other).value) <= self.tolerance * max(self.mean.value, other.mean.value)
 
     def higher(self, other: Policy) -> bool | None:
-        """Whether its goodput is higher than another's; None if the difference is within noise or `near`.
+        """Check whether its goodput is higher; None if the difference is within noise or `near`.
 
         Two that are the same on every seed are known to be.
         """
@@ -95,7 +95,7 @@ class Policy:
 
 
 def policies(state: SearchState) -> list[Policy]:
-    """Every fixed ratio, then what was searched."""
+    """List every fixed ratio, then what was searched."""
     rates = [(row.ratio, "fixed", row.goodput_rps) for row in state.fixed]
     if state.switch is not None:
         rates.append((switch_name(state), "switch", state.switch.goodput_rps))
@@ -110,12 +110,12 @@ def policies(state: SearchState) -> list[Policy]:
 
 
 def one_load(state: SearchState) -> bool:
-    """Whether the load is the same for every seed: a trace with exact timestamps."""
+    """Check whether the load is the same for every seed: a trace with exact timestamps."""
     return state.recipe.get("spread") is False
 
 
 def first_load(state: SearchState) -> str:
-    """The name of the load in a figure that shows one."""
+    """Name the load in a figure that shows one."""
     return "The load" if one_load(state) else "The first seed’s load"
 
 
@@ -125,13 +125,13 @@ def seeds_text(state: SearchState) -> str:
 
 
 def switch_name(state: SearchState) -> str:
-    """The best switch: `2:6 to 6:2 at 6:00`; empty before there is one."""
+    """Name the best switch: `2:6 to 6:2 at 6:00`; empty before there is one."""
     found = state.switch
     return "" if found is None else f"{found.before} to {found.after} at {clock(found.at_s)}"
 
 
 def best_of(found: list[Policy]) -> Policy:
-    """The fixed ratio with the highest mean goodput."""
+    """Find the fixed ratio with the highest mean goodput."""
     return max((one for one in found if one.kind == "fixed"), key=lambda one: one.mean.value)
 
 
@@ -146,7 +146,7 @@ class Ratios(Part):
     found: tuple[Policy, ...]
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """A row a policy; a row a moment of the best switch."""
+        """Give a row a policy; a row a moment of the best switch."""
         rows: list[dict[str, Any]] = []
         best = best_of(list(self.found)) if self.found else None
         for one in self.found:
@@ -200,7 +200,7 @@ class Sequence(Part):
     found: tuple[Policy, ...]
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """A row a window of the first seed's load; the turns of each plan."""
+        """Give a row a window of the first seed's load; the turns of each plan."""
         course = self.state.course
         turns = [
             {"planned_from": planner, "seed": seed, **msgspec.structs.asdict(row)}
@@ -255,7 +255,7 @@ class Disaggregation(Part):
 
     @classmethod
     def of(cls, state: SearchState) -> Disaggregation:
-        """From the content of `disaggregate.json`."""
+        """Make both parts from the content of `disaggregate.json`."""
         ratios, sequence = parts(state)
         return cls((*ratios.missing, *sequence.missing), state, ratios, sequence)
 
@@ -315,7 +315,7 @@ def _chosen_sentences(planned: SequenceFound) -> list[str]:
 
 
 def parts(state: SearchState) -> tuple[Ratios, Sequence]:
-    """Both parts, from what the search has found so far."""
+    """Make both parts from what the search has found so far."""
     found = tuple(policies(state))
     missing = []
     if one_load(state):
@@ -336,7 +336,7 @@ def parts(state: SearchState) -> tuple[Ratios, Sequence]:
 
 
 def claim(state: SearchState) -> Claim:
-    """The paper's section 6 against these numbers."""
+    """Judge the paper's section 6 by these numbers."""
     found = policies(state)
     kinds = {one.kind: one for one in found}
     statements: dict[str, bool | None] = {}

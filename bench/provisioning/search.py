@@ -332,7 +332,7 @@ def _turns_of(rows: Sequence[RatioFrom]) -> Turns:
 
 
 def plan_of(state: SearchState) -> WindowPlan | None:
-    """The plan to use, a row a window: from the provisioned load if there is one, else from the real one.
+    """Make the plan to use, a row a window: from the provisioned load if any, else from the real one.
 
     None before a sequence is found.
     """

@@ -226,7 +226,7 @@ def write_state(state: SearchState, plan: WindowPlan | None, folder: Path) -> No
 
 
 def read_state(folder: Path) -> SearchState:
-    """What an earlier search left in a folder.
+    """Read what an earlier search left in a folder.
 
     Raises
     ------

@@ -101,6 +101,6 @@ def _words(kind: Any, table: str) -> str:
 
 
 def brief(value: object) -> str:
-    """A value as JSON, cut if it is long."""
+    """Write a value as JSON, cut if it is long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 40 else f"{text[:39]}…"

@@ -58,7 +58,7 @@ class ClockOffset(Struct, frozen=True):
         return f"{offset} ms ± {1000 * self.precision_s:.0f} ms against {self.against}"
 
     def rounded(self) -> ClockOffset:
-        """The same to the microsecond, as a manifest keeps it."""
+        """Round to the microsecond, as in a manifest."""
         return ClockOffset(self.against, round(self.low_s, 6), round(self.high_s, 6))
 
 
@@ -189,7 +189,7 @@ class ServerSample(Struct, kw_only=True):
 
 
 def polars_schema(kind: type[Struct]) -> dict[str, pl.DataType | type[pl.DataType]]:
-    """The columns that a table of such structs has, in the order of their fields."""
+    """List the columns of a table of such structs, in the order of their fields."""
     hints = get_type_hints(kind)
     fields = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
     return {column: _column_type(hints[name]) for name, column in fields}

@@ -95,7 +95,7 @@ def begin(folder: Path, manifest: Manifest, workload: Workload) -> None:
 
 
 def read_workload(folder: Path) -> Workload:
-    """The workload that a run was to send."""
+    """Read the workload that a run was to send."""
     manifest, path = read_manifest(folder), folder / WORKLOAD
     try:
         requests = pl.read_parquet(path).select(*SENT)
@@ -112,7 +112,7 @@ def read_record(folder: Path) -> pl.DataFrame:
 
 
 def read_pieces(folder: Path) -> Iterator[pl.DataFrame]:
-    """The same in pieces of some thousand requests, in the order of the files; at least one piece."""
+    """Read the record in pieces of some thousand requests, in the order of the files; at least one piece."""
     yield pl.DataFrame(schema=SCHEMA)
     for path in sorted(folder.glob("record-*.jsonl")):
         yield from _lines(path, SCHEMA)

@@ -78,7 +78,7 @@ def from_dict(kind: type[Model], content: dict[str, Any]) -> Model:
 
 
 def to_dict(model: msgspec.Struct) -> dict[str, Any]:
-    """Plain values of a struct and the structs in it; a field that is UNSET is left out."""
+    """Convert a struct and the structs in it to plain values; a field that is UNSET is left out."""
     content: dict[str, Any] = msgspec.to_builtins(model, enc_hook=_plain, str_keys=True)
     return content
 

@@ -60,7 +60,7 @@ class Calibration(Displayable):
     """Columns of `TRIALS`, in the order in which they were run."""
 
     def exhibit(self) -> Exhibit:
-        """What was found, and the trials."""
+        """Show what was found, and the trials."""
         return Exhibit("Calibration", (), [str(self)], {"trials": self.trials})
 
     def __str__(self) -> str:

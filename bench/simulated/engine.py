@@ -202,7 +202,7 @@ class BatchingEngine:
             self._begin()
 
     def next_event_s(self) -> float:
-        """When anything may happen by itself next (a finish, an admission, a preemption); inf when idle.
+        """Compute when the next finish, admission or preemption may happen by itself; inf if idle.
 
         It is `now_s` while a step is due that was not begun.
         """
@@ -242,7 +242,7 @@ class BatchingEngine:
         ]
 
     def sample(self, at_s: float) -> EngineState:
-        """The engine at `at_s`, to which it was advanced."""
+        """Sample the engine at `at_s`, to which it was advanced."""
         done = self._steps_by(at_s) if self._m else 0
         taken = self.preset.num_blocks - self._free
         if self._m:

@@ -184,14 +184,14 @@ class Preset:
         return replace(self, **counts, **blocks)  # type: ignore[arg-type]
 
     def faster(self, speedup: float) -> Preset:
-        """The same server, that much faster. Raises BurstlensError unless above 0."""
+        """Divide all times by `speedup`; raises InputError if it is not above 0."""
         if not (isfinite(speedup) and speedup > 0):
             _wrong(self.name, "speedup", f"must be above 0, not {speedup}")
         latency = StepCosts(**{name: ms / speedup for name, ms in structs.asdict(self.latency).items()})
         return replace(self, latency=latency, outside_ms=self.outside_ms / speedup)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as in a manifest."""
+        """Give plain values, as in a manifest."""
         return dict(msgspec.to_builtins(self))
 
 
@@ -199,7 +199,7 @@ LIMITS = ("max_num_seqs", "max_num_batched_tokens", "max_model_len", "max_num_qu
 
 
 def preset_names() -> list[str]:
-    """The named presets."""
+    """List the named presets."""
     return list(_named())
 
 
@@ -234,7 +234,7 @@ def load_preset(name_or_path: str | Path) -> Preset:
 
 
 def parse_preset(name: str, content: object) -> Preset:
-    """A preset from plain values.
+    """Make a preset from plain values.
 
     Parameters
     ----------

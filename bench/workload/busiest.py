@@ -48,7 +48,7 @@ class BusySpan:
         return self.end_s - self.start_s
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, with the keys of `disaggregate.json`."""
+        """Give plain values, with the keys of `disaggregate.json`."""
         values = asdict(self)
         return {"most" if name == "max_requests" else name: value for name, value in values.items()}
 

@@ -67,7 +67,7 @@ class SessionLaws:
 def with_conversations(
     load: Workload, laws: SessionLaws, *, think: bool = False, context: int | None = None, seed: int = 0
 ) -> Workload:
-    """The same load as conversations: with `session`, `turn`, and prompts that grow.
+    """Make conversations of a load: with `session`, `turn`, and prompts that grow.
 
     Logs count the conversation so far among a request's tokens. Therefore the pairs of lengths drawn for a
     session are sorted by their requests: its prompts grow, and the joint law stays.

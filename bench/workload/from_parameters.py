@@ -88,11 +88,11 @@ class ArrivalWindows:
         return np.maximum(np.searchsorted(self.start_s, at_s, side="right") - 1, 0)
 
     def faster(self, factor: float) -> ArrivalWindows:
-        """The same windows with every rate multiplied."""
+        """Multiply the rate of every window."""
         return replace(self, rate_rps=self.rate_rps * factor)
 
     def arrivals(self, rng: np.random.Generator) -> Array:
-        """Instants of requests, increasing; raises InputError if there are none, or too many."""
+        """Draw instants of requests, increasing; raises InputError if there are none, or too many."""
         if self.requests > MAX_REQUESTS:
             raise InputError(
                 f"{self.requests:,.0f} requests would be drawn, more than {MAX_REQUESTS:,}: lower the rate"

@@ -69,13 +69,13 @@ class Schedule:
         return self.varies and self.kind in ("linear", "quadratic")
 
     def times(self, factor: float) -> Schedule:
-        """The same course with every value multiplied."""
+        """Multiply every value."""
         if not self.varies:
             return Schedule.constant(self.quantity, float(self.values[0] * factor))
         return replace(self, values=self.values * factor, text=f"{self.text} × {factor:g}")
 
     def jumps_s(self, duration_s: float) -> Array:
-        """Instants at which the value jumps in a run of that length."""
+        """List the instants at which the value jumps in a run of `duration_s`."""
         if not self.varies:
             return np.zeros(0)
         if self.kind == "steps":

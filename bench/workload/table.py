@@ -39,7 +39,7 @@ previous answer ended, and `at_s` is only when it is expected. `priority` is vLL
 
 
 def requests_frame(known: pl.DataFrame) -> pl.DataFrame:
-    """Columns of `SCHEMA` from those that are known, one row a request in the order of instants.
+    """Add the missing columns of `SCHEMA`; one row a request in the order of instants.
 
     Without ids the rows are counted, without priorities all have 0; what else is not known is null.
     """
@@ -67,7 +67,7 @@ class Workload(Displayable):
     """How it was made, in plain JSON values: source, selection, scaling, seed."""
 
     def exhibit(self) -> Exhibit:
-        """Size, rate and recipe; the requests."""
+        """Show size, rate and recipe; the requests."""
         size = f"{len(self.requests):,} requests over {self.span_s:,.1f} s, {self.rate_rps:.3g} a second"
         recipe = ", ".join(f"{name} {value}" for name, value in self.recipe.items() if value is not None)
         marks = ("synthetic",) if self.synthetic else ()

@@ -67,7 +67,7 @@ class StageResult:
     """What it found, or why it did not."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The content of `stage.json`."""
+        """Make the content of `stage.json`."""
         return {"stage": self.stage, "state": self.state, "took_s": self.took_s, "said": self.message}
 
     @property
@@ -122,7 +122,7 @@ class GpuEvaluation(Displayable):
         return write_gpu_page(self.folder, command=command, images=images)
 
     def exhibit(self) -> Exhibit:
-        """How the stages ended; the errors of the simulated engine, then the stages, as tables."""
+        """Show how the stages ended; the errors of the simulated engine, then the stages, as tables."""
         import polars as pl
 
         rows = [done.as_dict() for done in self.stages]

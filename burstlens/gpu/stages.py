@@ -118,20 +118,20 @@ class EvaluationConfig:
             raise InputError(f"{folder / PLAN}: is no plan of an evaluation: {fault}") from fault
 
     def settings(self) -> Settings:
-        """How every request is sent: token ids, and none of the server's time for their text."""
+        """Make the settings of every request: token ids, so that the server spends no time on text."""
         from ..bench.settings import Settings
 
         return Settings(timeout_s=self.timeout_s, extra={"detokenize": False})
 
     def target(self, url: str) -> Target:
-        """The server, with the key that the environment holds."""
+        """Make the target, with the key from the environment."""
         from ..bench.client.preflight import KEY
         from ..bench.settings import Target
 
         return Target(url, self.model, key=os.environ.get(KEY))
 
     def backend(self, url: str) -> BackendOptions:
-        """The server, for experiments."""
+        """Make the backend of experiments."""
         from ..api.experiments.backend import BackendOptions
 
         return BackendOptions(

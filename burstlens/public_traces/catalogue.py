@@ -68,14 +68,14 @@ class FetchResult(Displayable):
     """What to read: the file itself, or the logs that were in the archive."""
 
     def exhibit(self) -> Exhibit:
-        """Its place, and the logs in it."""
+        """Show its place, and the logs in it."""
         logs = pl.DataFrame({"log": [str(log) for log in self.logs]}, schema={"log": pl.String})
         return Exhibit(self.path.name, (), [self.message], {"logs": logs})
 
 
 @cache
 def catalogue() -> dict[str, PublicTrace]:
-    """Every public trace by name, in the order in which a person wants them."""
+    """Load every public trace by name, in the order in which a person wants them."""
     content = json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8"))
     traces = {}
     for entry in content["traces"]:
@@ -86,7 +86,7 @@ def catalogue() -> dict[str, PublicTrace]:
 
 
 def list_public() -> pl.DataFrame:
-    """A row a trace: `name`, `rows`, `bytes`, `licence`, `checksum` (is one known), `title`."""
+    """List a row a trace: `name`, `rows`, `bytes`, `licence`, `checksum` (is one known), `title`."""
     return pl.DataFrame(
         [
             {

@@ -137,7 +137,7 @@ def run(work: Coroutine[object, object, _T]) -> _T:
 
 
 def shown(url: str) -> str:
-    """The address as messages show it: without user, password and query, which may be secrets."""
+    """Write an address for messages: without user, password and query, which may be secrets."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 

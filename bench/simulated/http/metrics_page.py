@@ -106,7 +106,7 @@ class MetricsPage:
         self._histograms["inter_token_latency_seconds"].observe(gap_s / tokens, tokens)
 
     def first_token(self, after_s: float) -> None:
-        """A request's first token came so long after its arrival."""
+        """Count a request's first token, `after_s` seconds after its arrival."""
         self._histograms["time_to_first_token_seconds"].observe(after_s)
 
     def ended(self, request: Request, reason: str, max_tokens: int) -> None:
@@ -142,7 +142,7 @@ class MetricsPage:
             self._histograms["request_time_per_output_token_seconds"].observe(decode_s / (n - 1))
 
     def page(self, sample: EngineState) -> str:
-        """The page, for the engine as sampled."""
+        """Write the page for a sample of the engine."""
         return "\n".join(self._lines(sample)) + "\n"
 
     def _lines(self, sample: EngineState) -> Iterator[str]:

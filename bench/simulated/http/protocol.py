@@ -53,14 +53,14 @@ class Refusal(Exception):
         self.param = param
 
     def body(self) -> dict[str, Any]:
-        """The error as plain values, the same in a response and inside a stream."""
+        """Give the error as plain values, the same in a response and inside a stream."""
         return dict(msgspec.to_builtins(self._payload()))
 
     def _payload(self) -> ErrorPayload:
         return ErrorPayload(ErrorObject(str(self), self.kind, self.param, self.status))
 
     def event(self) -> bytes:
-        """The error inside a stream that has begun."""
+        """Write the error inside a stream that has begun."""
         return _event(self._payload())
 
 
@@ -128,7 +128,7 @@ class GenerationRequest:
 
 
 def words(text: str) -> int:
-    """The words of a text, which stand in for a tokenizer's count."""
+    """Count the words of a text, instead of a tokenizer's tokens."""
     return len(text.split())
 
 
@@ -320,7 +320,7 @@ class AnswerWriter:
         return _event(self._with([role], self._usage(0) if usage else UNSET)) + event
 
     def close(self, tokens: int) -> bytes:
-        """The end of a stream, after the usage if the request asks for it."""
+        """Write the end of a stream, after the usage if the request asks for it."""
         if not self._request.include_usage:
             return DONE
         return _event(self._with([], self._usage(tokens))) + DONE

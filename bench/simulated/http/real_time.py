@@ -81,7 +81,7 @@ class Pace:
             self._plan(now)
 
     def sample(self) -> EngineState:
-        """The engine as it is now."""
+        """Sample the engine as it is now."""
         return self._engine.sample(self._advance())
 
     def stop(self) -> None:
