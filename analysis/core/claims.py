@@ -65,15 +65,20 @@ class Claim:
         part: str,
         figure: str | None = None,
     ) -> Claim:
-        """A claim with the verdict that its statements have together.
+        """Make a claim with the verdict that its statements have together.
 
         Parameters
         ----------
-        statements
-            Each statement: it holds, it does not, or noise leaves it open (None).
-        value
+        id : str
+        where : str
+            Section of the source.
+        text : str
+            What the claim says.
+        statements : mapping of str to bool or None
+            Each statement: it is true, it is not, or noise leaves it open (None).
+        value : str
             The measured values with their intervals, separated by `; `.
-        part, figure
+        part, figure : str
             Names of the part that measured it and of the figure that shows it.
 
         Examples

@@ -71,8 +71,14 @@ def load(
 
     Parameters
     ----------
-    strict
-        Make the first row that cannot be used an error.
+    connection : DuckDBPyConnection
+    readings : sequence of Reading
+    strict : bool
+        Raise the first row that cannot be used as an error.
+
+    Returns
+    -------
+    Loaded
 
     Raises
     ------

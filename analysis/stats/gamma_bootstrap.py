@@ -131,12 +131,15 @@ def distances(cells: Array, shape: Array, mean: Array) -> Array:
 
 
 def goodness_of_windows(cells: Array, rng: np.random.Generator, replicates: int = 99) -> Goodness:
-    """How well each window's gaps agree with its fitted Gamma: redraw from the fit, refit, compare.
+    """Test how well each window's gaps agree with its fitted Gamma: redraw from the fit, refit, compare.
 
     Parameters
     ----------
     cells : array, shape (n_windows, n_cells)
         Counts of gaps by cell; every window needs a gap.
+    rng : Generator
+    replicates : int
+        Redraws of each window: the smallest possible p-value is 1 / (`replicates` + 1).
 
     Returns
     -------

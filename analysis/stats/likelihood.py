@@ -239,14 +239,21 @@ def goodness_of_family(
     rng: np.random.Generator,
     replicates: int = 99,
 ) -> Goodness:
-    """How well a fitted discrete family describes data: draw as many values from the fit, refit, compare.
+    """Test how well a fitted discrete family describes data: draw a sample from the fit, refit, compare.
 
     At a million observations every real fit is rejected: read the distance first.
 
     Parameters
     ----------
+    family : Family
+    data : Histogram
+        What the family was fitted to.
+    fitted : Fit
     support : array, shape (k,)
         The values that can occur, in increasing order; the last takes all that is larger.
+    rng : Generator
+    replicates : int
+        Samples of the size of the data, drawn and refitted.
 
     Returns
     -------
