@@ -185,7 +185,7 @@ class Writer:
         self._buffer.append(dumps(line))
 
     def flush(self) -> None:
-        """Write the buffer; if the operating system refuses, the lines stay in it. Raises BurstlensError."""
+        """Write the buffer; if the operating system refuses, the lines stay in it. Raises DiskError."""
         if not self._buffer:
             return
         data = memoryview(b"\n".join(self._buffer) + b"\n")

@@ -51,7 +51,7 @@ class ExportOptions:
     share_prefixes: bool = False
 
     def refuse(self, names: Sequence[str], why: str) -> None:
-        """BurstlensError if one of these options was set."""
+        """Raise InputError if one of these options was set."""
         for name in names:
             if getattr(self, name) is not None:
                 raise InputError(f"{option(name)}: {why}")

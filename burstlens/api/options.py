@@ -49,7 +49,7 @@ class ReadOptions:
 
     @property
     def cluster(self) -> Cluster | None:
-        """Where Spark runs; None without Spark. BurstlensError if the options contradict each other."""
+        """Where Spark runs; None without Spark. Raises InputError if the options contradict each other."""
         from ..analysis.trace.trace import Cluster
 
         if self.engine not in ENGINES:
@@ -82,7 +82,7 @@ def paths(logs: Log | Sequence[Log]) -> list[Path]:
 
 
 def checked_api(api: str) -> Api:
-    """The name of an OpenAI endpoint; BurstlensError for another."""
+    """Check the name of an OpenAI endpoint; raises InputError for another."""
     if api == "chat":
         return "chat"
     if api == "completions":
@@ -91,7 +91,7 @@ def checked_api(api: str) -> Api:
 
 
 def checked_scheduling(scheduling: str) -> Scheduling:
-    """The name of a policy of the simulated engine; BurstlensError for another."""
+    """Check the name of a policy of the simulated engine; raises InputError for another."""
     if scheduling == "priority":
         return "priority"
     if scheduling == "fcfs":

@@ -36,7 +36,7 @@ class PromptOptions:
         return Path(self.prompts) if isinstance(self.prompts, str | PathLike) else None
 
     def check(self, simulate: object = None) -> None:
-        """BurstlensError if the options contradict each other, or no prompt is read (`simulate`)."""
+        """Raise InputError if the options contradict each other, or no prompt is read (`simulate`)."""
         if self.file is None:
             for name, value in (("tokenizer", self.tokenizer), ("prompt_memory", self.prompt_memory)):
                 if value is not None:

@@ -226,7 +226,7 @@ def hinting_served_model(options: WorkloadOptions) -> Iterator[None]:
 
 
 def _check_options(source: str, kind: Kind, options: WorkloadOptions) -> None:
-    """BurstlensError for an option that this kind of source does not take."""
+    """Raise InputError for an option that this kind of source does not take."""
     given = options.given()
     for name in given:
         kinds = SOURCES_OF[name]

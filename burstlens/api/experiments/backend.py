@@ -88,7 +88,7 @@ class BackendOptions:
         max_num_queued_reqs: int | None,
         num_blocks: int | None,
     ) -> BackendOptions:
-        """From the options of an experiment; BurstlensError if they contradict each other."""
+        """Make it from the options of an experiment; raises InputError if they contradict each other."""
         target = None
         limits = (max_num_seqs, max_num_queued_reqs, num_blocks)
         if url is not None:
@@ -119,7 +119,7 @@ class BackendOptions:
 
 
 def seeds_from(count: int, first: int) -> list[int]:
-    """`count` seeds from `first` on; BurstlensError for none."""
+    """List `count` seeds from `first` on; raises InputError if that is none."""
     if count < 1:
         raise InputError(f"{option('seeds')}: {count} is not above 0")
     return list(range(first, first + count))

@@ -223,7 +223,7 @@ def run_schedulers(
 
 
 def _sure_of_priority(engine: EndpointBackend) -> list[str]:
-    """BurstlensError if the server does not schedule by priority; a note if no probe shows it."""
+    """Raise InputError if the server does not schedule by priority; return a note if no probe shows it."""
     from ...bench.client.preflight import preflight
     from ...bench.server.priority_probe import REMEDY, serves_by_priority
 

@@ -144,7 +144,7 @@ def chosen_grid(
     pairs: bool,
     grid: Grid | Log | None,
 ) -> Grid:
-    """The grid of the options of `sweep`; BurstlensError if they contradict each other."""
+    """Make the grid of the options of `sweep`; raises InputError if they contradict each other."""
     from ...bench.experiments.grid import grid_of, read_grid
 
     values = {"shape": shape, "scale": scale, "exponent": exponent}
