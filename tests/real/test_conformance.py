@@ -155,7 +155,7 @@ def test_a_request_given_up_is_a_timeout_and_frees_its_place(server: str, tmp_pa
     after = workload([0.0], [50], [2])
     run(after, PROMPTS, Target(server), Settings(), tmp_path / "after")
     assert read_record(tmp_path / "after")["outcome"].to_list() == ["ok"]
-    assert parse(ask(f"{server}/metrics")[1])["running"] == 0
+    assert parse(ask(f"{server}/metrics")[1]).running == 0
 
 
 def test_the_urgent_overtake_those_that_wait(server: str, tmp_path: Path) -> None:

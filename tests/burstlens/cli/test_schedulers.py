@@ -43,7 +43,7 @@ def test_a_server_of_another_policy_is_one_line_and_exit_code_2(fitted: Path, tm
         ended(server)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f"server {url} was not started with --scheduling-policy priority" in line
+    assert f"server {url} was not started with the scheduling policy priority" in line
     assert not (tmp_path / "out").exists()
 
 
