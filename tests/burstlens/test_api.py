@@ -53,6 +53,7 @@ def test_every_verb_is_a_function() -> None:
     assert verbs <= set(FUNCTIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["__init__", *FUNCTIONS])
 def test_help_has_an_example_that_runs(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -72,6 +73,7 @@ def test_help_has_an_example_that_runs(
     assert name == "__init__" or inspect.isfunction(getattr(bl, name))
 
 
+@pytest.mark.slow
 def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     trace = bl.trace("synthetic.csv")
@@ -101,6 +103,7 @@ def test_every_result_shows_itself_and_becomes_frames(folder: Path, monkeypatch:
     trace.close()
 
 
+@pytest.mark.slow
 def test_figures_come_by_name_with_their_words(folder: Path) -> None:
     found = bl.describe(folder / "synthetic.csv", window_s=1200)
     figures = found.figures()
@@ -136,6 +139,7 @@ with bl.serving(speedup=20) as url:
 """A notebook: a cell runs in an event loop, and an interrupt reaches the thread of that loop."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("until", "call"),
     [

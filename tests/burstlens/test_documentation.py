@@ -107,6 +107,7 @@ def adapted(words: list[str], folder: Path) -> list[str]:
     return words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), sorted(set(commands())))
 def test_a_documented_command_runs(page: str, command: str, files: Path) -> None:
     program, *words = shlex.split(command)
@@ -171,6 +172,7 @@ def test_every_log_format_is_documented() -> None:
     assert [name for name in formats if f"`{name}`" not in page] == []
 
 
+@pytest.mark.slow
 def test_every_figure_is_documented(day: Path) -> None:
     (characterization,) = bl.report([day], day.parent / "page", images=False).characterizations
     page = TEXT[ROOT / "docs" / "reference" / "figures.md"]

@@ -57,6 +57,7 @@ def literals(path: Path) -> Iterator[str]:
             yield node.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_text_of_the_library_names_a_flag(room: str) -> None:
     named = {

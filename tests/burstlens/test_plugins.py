@@ -61,6 +61,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_format_and_an_export_of_another_package_are_listed_and_work(gateway: Path) -> None:
     site = gateway / "site"
     assert "gateway" in burstlens(site, gateway, "ingest", "--list").stdout
@@ -74,6 +75,7 @@ def test_a_format_and_an_export_of_another_package_are_listed_and_work(gateway: 
     assert rows == [[float(cell) for cell in line.split(",")] for line in LOG.split()[1:]]
 
 
+@pytest.mark.slow
 def test_a_part_its_figure_and_a_ledger_of_another_package_are_on_the_page(gateway: Path) -> None:
     done = burstlens(gateway / "site", gateway, "report", "log.csv", "-o", "out", "--no-images", "--json")
     assert done.returncode == 0, done.stderr
@@ -95,6 +97,7 @@ FAULTY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "named"),
     [

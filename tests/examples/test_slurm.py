@@ -112,6 +112,7 @@ def test_the_array_is_valid_for_slurm(slurm: Cluster, tmp_path: Path) -> None:
         assert judged(slurm, wrong).returncode != 0, other
 
 
+@pytest.mark.slow
 def test_an_array_sends_the_whole_load_once(slurm: Cluster, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     rows = (f"{0.01 * i:.2f},{5 + i % 7},{3 + i % 5}\n" for i in range(300))

@@ -129,6 +129,7 @@ def test_metrics_have_the_names_that_are_sampled(server: str) -> None:
     assert {name for name in NAMES if getattr(found, name) is None} <= {"rejections"}
 
 
+@pytest.mark.slow
 def test_an_overload_is_rejected_and_preempts(server: str, tmp_path: Path) -> None:
     # 160 requests at one instant for a server that holds 80, each growing over several KV blocks.
     load = workload([0.0] * 160, [200] * 160, [300] * 160)
@@ -158,6 +159,7 @@ def test_a_request_given_up_is_a_timeout_and_frees_its_place(server: str, tmp_pa
     assert parse(ask(f"{server}/metrics")[1]).running == 0
 
 
+@pytest.mark.slow
 def test_the_urgent_overtake_those_that_wait(server: str, tmp_path: Path) -> None:
     # More than the KV cache holds; every other request is urgent (a smaller number).
     n = 70

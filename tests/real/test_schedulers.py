@@ -44,6 +44,7 @@ def test_the_policy_of_a_real_server_is_found_out(started_with: tuple[str, str])
     assert serves_by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["fcfs", "priority"])
 def test_the_simulated_endpoint_reacts_the_same(policy: str, tmp_path: Path) -> None:
     port = free_port()

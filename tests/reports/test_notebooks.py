@@ -69,12 +69,14 @@ def explored(outputs: list[str], rows: int, synthetic: bool) -> None:
     assert ("<strong>synthetic</strong>" in trace) == synthetic
 
 
+@pytest.mark.slow
 def test_explore_runs_on_the_embedded_trace() -> None:
     outputs = run("explore", SLID, DAYS=0.5, REQUESTS=100)
     rows = int(re.search(r"([\d,]+) requests, format", "\n".join(outputs))[1].replace(",", ""))  # type: ignore[index]
     explored(outputs, rows, synthetic=True)
 
 
+@pytest.mark.slow
 def test_explore_runs_on_real_traces(traces: Callable[[str], Path], tmp_path: Path) -> None:
     log, other = tmp_path / "day.csv", traces("burstgpt_3_first400.csv")
     lines = traces("burstgpt_1_first7days.csv").read_text().splitlines(keepends=True)
@@ -91,10 +93,12 @@ def answered(outputs: list[str], synthetic: bool) -> None:
     assert ("synthetic workload" in "\n".join(outputs)) == synthetic
 
 
+@pytest.mark.slow
 def test_how_bursty_answers_on_the_embedded_trace() -> None:
     answered(run("how_bursty", DAYS=0.5, REQUESTS=200, RATE_RPS=2.0), synthetic=True)
 
 
+@pytest.mark.slow
 def test_how_bursty_answers_for_a_log_of_ones_own(traces: Callable[[str], Path], tmp_path: Path) -> None:
     log = tmp_path / "mine.csv"
     lines = traces("azure_llm_2023_conv.csv").read_text().splitlines()

@@ -21,6 +21,7 @@ def rows(n: int, kind: str) -> list[str]:
     return [f"{i * step_s},s{i // 3},3,GPT-4,{5 + i % 4},{i % 3},11,Conversation log" for i in range(n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 20, 30])
 @pytest.mark.parametrize("kind", ["same", "near", "far"])
 def test_every_part_answers_or_says_what_is_missing(tmp_path: Path, n: int, kind: str) -> None:

@@ -49,6 +49,7 @@ def comparison(real: dict[str, Characterization]) -> Comparison:
     return compare_traces(list(real.values()))
 
 
+@pytest.mark.slow
 def test_table_1_of_the_real_traces_follows_from_their_columns(comparison: Comparison) -> None:
     coverage = {
         (row["trace"], row["property"]): row["held"] == "yes" for row in comparison.coverage.to_dicts()

@@ -407,6 +407,7 @@ rows_of_sessions = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(rows=rows_of_sessions)
 def test_session_requests_agree_with_plain_python(

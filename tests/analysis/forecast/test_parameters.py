@@ -24,6 +24,7 @@ def forecast() -> tuple[Forecasts, Characterization]:
     return describe_forecast(trace, service="conversation", bins_s=[600.0]), characterize(trace)
 
 
+@pytest.mark.slow
 def test_windows_are_the_held_out_bins_with_the_rates_forecast(
     forecast: tuple[Forecasts, Characterization],
 ) -> None:

@@ -80,6 +80,7 @@ def planted(make_trace: MakeTrace) -> Forecasts:
     return describe_forecast(make_trace(arrivals(mean, 900.0, rng)), bins_s=[900.0])
 
 
+@pytest.mark.slow
 def test_a_planted_daily_pattern_is_forecast_near_its_noise_floor(planted: Forecasts) -> None:
     """No forecast of a Poisson count does better than about √(2 / (π · mean)), here averaged over the day."""
     mean = 60 * (1 + 0.9 * np.sin(2 * np.pi * np.arange(96) / 96))
@@ -100,6 +101,7 @@ def test_bands_of_the_planted_pattern_cover_about_what_they_say(planted: Forecas
     assert row["pinball"] < planted.score("all", "requests", 900.0, "constant", ROLLING)["pinball"]
 
 
+@pytest.mark.slow
 def test_white_noise_has_no_skill(make_trace: MakeTrace) -> None:
     trace = make_trace(arrivals(np.full(6 * 96, 20.0), 900.0, np.random.default_rng(3)))
     part = describe_forecast(trace, bins_s=[900.0])
@@ -184,6 +186,7 @@ def test_no_feature_reaches_over_a_hole(make_trace: MakeTrace) -> None:
     assert set(FEATURES) <= set(rows.columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -202,6 +205,7 @@ def test_what_cannot_be_forecast_is_one_clear_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_real_week_is_forecast_as_well_as_the_paper_has_it(week_forecast: Forecasts) -> None:
     """Five days against two, the paper's features and model: the paper has 0.66 and 0.32 on its own days."""
     part = week_forecast

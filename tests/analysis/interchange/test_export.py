@@ -83,6 +83,7 @@ def back(requests: Requests, suffix: str, write: Any) -> tuple[pl.DataFrame, Tra
 quick = settings(max_examples=8, deadline=None)
 
 
+@pytest.mark.slow
 @quick
 @given(traces(per_s=10_000_000, sessions=True, blocks=True))
 def test_parquet_keeps_everything(requests: Requests) -> None:
@@ -91,6 +92,7 @@ def test_parquet_keeps_everything(requests: Requests) -> None:
     assert (info.day0, lost) == (DAY0, [])
 
 
+@pytest.mark.slow
 @quick
 @given(traces(per_s=10_000_000, sessions=True))
 def test_plain_csv_keeps_all_but_the_date(requests: Requests) -> None:
@@ -100,6 +102,7 @@ def test_plain_csv_keeps_all_but_the_date(requests: Requests) -> None:
     assert lost == ["the date: day 0 was 2023-11-01"]
 
 
+@pytest.mark.slow
 @quick
 @given(traces(sessions=True))
 def test_burstgpt_of_eight_columns_keeps_everything(requests: Requests) -> None:
@@ -108,6 +111,7 @@ def test_burstgpt_of_eight_columns_keeps_everything(requests: Requests) -> None:
     assert (info.day0, lost) == (DAY0, [])
 
 
+@pytest.mark.slow
 @quick
 @given(traces())
 def test_burstgpt_of_six_columns_keeps_what_has_no_sessions(requests: Requests) -> None:
@@ -116,6 +120,7 @@ def test_burstgpt_of_six_columns_keeps_what_has_no_sessions(requests: Requests) 
     assert (info.day0, lost, info.resolution_s) == (DAY0, [], 1.0)
 
 
+@pytest.mark.slow
 @quick
 @given(traces(per_s=100_000))
 def test_azure_keeps_instants_and_lengths(requests: Requests) -> None:
@@ -132,6 +137,7 @@ def test_azure_keeps_instants_and_lengths(requests: Requests) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @quick
 @given(traces(per_s=1000, blocks=True))
 def test_mooncake_keeps_gaps_lengths_and_blocks(requests: Requests) -> None:
@@ -143,6 +149,7 @@ def test_mooncake_keeps_gaps_lengths_and_blocks(requests: Requests) -> None:
     assert not any("rounded" in each for each in lost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "form"),
     [

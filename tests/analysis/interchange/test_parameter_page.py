@@ -60,6 +60,7 @@ def law(content: dict[str, Any], begin_s: float) -> ArrivalLaw:
     )
 
 
+@pytest.mark.slow
 def test_the_reader_of_the_page_draws_the_law_of_the_file(reader: Reader, fitted: Path) -> None:
     content = json.loads(fitted.read_text())
     at_s = reader(fitted, seed=1)

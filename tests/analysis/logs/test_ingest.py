@@ -141,6 +141,7 @@ def packed(data: bytes, how: str) -> bytes:
     return {"": lambda d: d, ".gz": gzip.compress, ".zst": zstandard.compress}[how](data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("breaks", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])

@@ -79,6 +79,7 @@ BAD: dict[str, tuple[str | bytes, str, str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", BAD)
 @pytest.mark.parametrize("breaks", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 def test_a_bad_row_is_rejected_with_line_and_reason(tmp_path: Path, what: str, breaks: bytes) -> None:
@@ -285,6 +286,7 @@ def written(record: tuple[int, str, int, int, str]) -> bytes:
     return out.getvalue().encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(request, broken), min_size=1, max_size=30), st.integers(1, 3))
 def test_random_logs_come_back_exactly_and_every_bad_line_is_named(
@@ -340,6 +342,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_data(tmp_path: Path, name: str) -> None:
     path = tmp_path / "it's a [log] * $service $1 ?.csv"
@@ -362,6 +365,7 @@ def test_column_names_are_data(tmp_path: Path) -> None:
     assert [r[:3] for r in rows(trace)] == [(3.0, "llm", "<b>")]
 
 
+@pytest.mark.slow
 def test_bytes_of_every_kind_never_end_in_a_traceback(tmp_path: Path) -> None:
     rng = random.Random(5)
     path = tmp_path / "log.csv"

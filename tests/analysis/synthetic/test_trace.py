@@ -173,6 +173,7 @@ def test_default_seed_meets_every_target(default: pl.DataFrame, truth: Truth) ->
     assert missed.is_empty(), missed
 
 
+@pytest.mark.slow
 def test_median_of_ten_seeds_meets_every_target(ten: pl.DataFrame) -> None:
     missed = ten.filter(pl.col("target") != "shape").filter(~pl.col("ok"))
     assert missed.is_empty(), missed
@@ -281,6 +282,7 @@ def test_a_service_does_not_depend_on_the_other() -> None:
         )
 
 
+@pytest.mark.slow
 def test_long_traces_keep_the_laws() -> None:
     """200 days have the daily volume of 61 days, in both services."""
     long, usual = synthesize(200, 3), synthesize(DAYS, 3)

@@ -78,6 +78,7 @@ def test_poisson_bands_hold_95_of_100_poisson_processes() -> None:
     assert 0.93 < covered < 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [0.1, 0.5, 1.0, 3.0])
 @pytest.mark.parametrize("expected", [0.05, 1.0, 20.0, 400.0])
 def test_counts_of_a_renewal_process_scatter_as_predicted(shape: float, expected: float) -> None:
@@ -129,6 +130,7 @@ def test_rate_variation_does_not_depend_on_the_share_of_requests_sampled() -> No
     assert fewer["rate_cv2"] == pytest.approx(row["rate_cv2"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_arrivals_at_hand_give_the_same_answer(week: Trace) -> None:
     without_arrivals = describe_burstiness(week, seed=2)
     given = describe_burstiness(week, seed=2, arrivals=describe_arrivals(week, seed=2))

@@ -74,6 +74,7 @@ def test_dispersion_is_chi_squared_over_its_degrees_of_freedom() -> None:
     assert dispersion(day_sums(n, failed)) == pytest.approx(statistic / 3)
 
 
+@pytest.mark.slow
 def test_intervals_of_days_cover_a_rate_that_changes_by_the_day(make_trace: MakeTrace) -> None:
     wilson_covers, days_cover = 0, 0
     for seed in range(30):

@@ -155,6 +155,7 @@ def test_boxes_are_numpys_quartiles_with_whiskers_at_observations() -> None:
 # Verdicts.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.5, 0.8, 0.95])
 @pytest.mark.parametrize("days", [28, 61])
 def test_noise_with_any_memory_is_aperiodic(memory: float, days: int) -> None:
@@ -323,6 +324,7 @@ def test_sixty_one_real_days_are_weekly_in_conversation_and_not_in_api(traces: C
     assert rows["api", 24]["strength_high"] < rows["conversation", 24]["strength_low"]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     stamps=st.lists(st.integers(0, 20 * HOUR_S * 10), min_size=1, max_size=60),

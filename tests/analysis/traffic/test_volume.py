@@ -73,6 +73,7 @@ def test_hole_is_no_time_of_low_rate(make_trace: MakeTrace) -> None:
     assert any("hole of 104 days" in sentence for sentence in volume.sentences())
 
 
+@pytest.mark.slow
 def test_rate_interval_covers_the_rate_of_a_poisson_trace(make_trace: MakeTrace) -> None:
     covered = 0
     for seed in range(40):
@@ -115,6 +116,7 @@ requests = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(rows=requests)
 def test_totals_and_repeats_agree_with_plain_python(make_trace: MakeTrace, rows: list[Any]) -> None:

@@ -55,6 +55,7 @@ def of_each_way(times: int) -> Workload:
     return workload([0.01 * i for i in range(n)], [5 + i % 7 for i in range(n)], [BASE + way for way in ways])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_request_is_recorded_once_with_its_class(tmp_path: Path, workers: int) -> None:
     load = of_each_way(4)
@@ -71,6 +72,7 @@ def test_every_request_is_recorded_once_with_its_class(tmp_path: Path, workers: 
     assert metrics.failure_rate.value == pytest.approx(13 / 15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_is_sent_from_any_thread_and_ends_when_who_watches_has_seen_enough(
     tmp_path: Path, workers: int
@@ -85,6 +87,7 @@ def test_a_run_is_sent_from_any_thread_and_ends_when_who_watches_has_seen_enough
     assert 40 <= sum(server.requests.values()) == read_record(tmp_path / "run").height < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stop_does_not_wait_for_the_next_request(tmp_path: Path, workers: int) -> None:
     load = workload([0.0, 0.0, 86_400.0, 86_400.0], [5] * 4, [BASE] * 4)
@@ -98,6 +101,7 @@ def test_a_stop_does_not_wait_for_the_next_request(tmp_path: Path, workers: int)
     assert sum(server.requests.values()) == read_record(tmp_path / "run").height == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_watcher_that_fails_ends_the_run(tmp_path: Path, workers: int) -> None:
     load = workload([0.01 * i for i in range(400)], [5] * 400, [BASE] * 400)
@@ -137,6 +141,7 @@ def test_a_key_reaches_the_server_and_no_file_and_no_text(tmp_path: Path) -> Non
     assert "secret" not in repr(target)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_and_comes_back_fails_only_what_it_missed(tmp_path: Path) -> None:
     load = workload([0.02 * i for i in range(150)], [5] * 150, [BASE] * 150)
     lives = ExitStack()
@@ -222,6 +227,7 @@ def start(url: str, folder: Path, how: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_was_cut_goes_on_where_its_record_ends(tmp_path: Path, number: signal.Signals) -> None:
     with faulty(lambda _: "ok") as (url, server):

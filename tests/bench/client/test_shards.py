@@ -234,6 +234,7 @@ def simulated() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     rows = (f"{0.003 * i:.3f},{5 + i % 7},{3 + i % 5},{i % 40 if i % 3 else ''}\n" for i in range(300))

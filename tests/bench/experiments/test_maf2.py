@@ -56,6 +56,7 @@ def test_the_first_seed_takes_the_first_requests_and_others_begin_elsewhere(burs
     assert len(starts) == 5
 
 
+@pytest.mark.slow
 def test_taking_burstiness_out_takes_the_wait_out(tmp_path: Path) -> None:
     """A load of known burstiness near a server's capacity: the Poisson control has to wait less."""
     done = experiment(
@@ -80,6 +81,7 @@ def test_taking_burstiness_out_takes_the_wait_out(tmp_path: Path) -> None:
     assert sent == pytest.approx(np.full(len(sent), 1.5), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_calibrated_rate_uses_the_cache_as_far_as_asked(tmp_path: Path) -> None:
     done = experiment(
         None, tmp_path, kv=[0.3], requests=400, seeds=1, backend=BackendOptions("llama-2-13b-a100")
@@ -91,6 +93,7 @@ def test_the_calibrated_rate_uses_the_cache_as_far_as_asked(tmp_path: Path) -> N
     assert ONE_SEED in maf2.parts(done)[0].missing
 
 
+@pytest.mark.slow
 def test_it_goes_on_at_the_rate_that_calibration_found(tmp_path: Path) -> None:
     """Stopped after one trial; a real server's calibration, unlike this one, finds another rate each time."""
     options = {"kv": [0.3], "requests": 100, "seeds": 1}
@@ -127,6 +130,7 @@ def test_real_traces_are_brought_to_one_rate_by_the_shortest(tmp_path: Path) -> 
     assert any("no token lengths" in note for note in done.question.notes)
 
 
+@pytest.mark.slow
 def test_counts_by_the_minute_serve_as_functions(tmp_path: Path) -> None:
     counts = tmp_path / "maf1.csv"
     minutes = list(range(1, 1441))

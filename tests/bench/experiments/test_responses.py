@@ -103,6 +103,7 @@ def test_both_sides_by_hand(tmp_path: Path) -> None:
     assert trace["spearman"] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_planted_difference_is_found_in_every_bin_and_the_statements(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     n = 400

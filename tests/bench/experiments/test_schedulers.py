@@ -140,6 +140,7 @@ def test_a_range_that_holds_too_little_is_told() -> None:
         schedulers.services_of(parameters_of(code=[5]))
 
 
+@pytest.mark.slow
 def test_near_saturation_the_policies_differ_and_the_claim_gets_its_verdict(
     content: Content, tmp_path: Path
 ) -> None:

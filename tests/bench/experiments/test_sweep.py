@@ -51,6 +51,7 @@ def drawn(setting: GridPoint, requests: int = 2000, seed: int = 0, factor: float
     return sweep_trials.load(setting, START, factor, requests, seed).requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "of",
     [s for s in grid_of().settings() if s.parameter in (ORIGIN, SHAPE, "shape × scale", "shape × exponent")],
@@ -122,6 +123,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     return experiment(tmp_path_factory.mktemp("sweep"), grid=SMALL, requests=600, seeds=3, workers=2)
 
 
+@pytest.mark.slow
 def test_the_start_is_calibrated_and_what_is_run_is_said(done: Experiment) -> None:
     question = done.question
     start = done.trials.filter(parameter=ORIGIN)
@@ -165,6 +167,7 @@ def test_known_answers_of_a_queue(done: Experiment) -> None:
     assert of[SHAPE].to_list() == [0.2, 0.5, 1.0], "the start stands in each series"
 
 
+@pytest.mark.slow
 def test_at_equal_rate_a_smaller_shape_waits_longer(tmp_path: Path) -> None:
     """Short requests served one at a time: a queue whose waits grow with the CV of its gaps."""
     grid = grid_of({SHAPE: [0.1, 2.0]}, profiles=[CONSTANT], start={SCALE: 0.12, EXPONENT: 3.0})
@@ -298,6 +301,7 @@ def verdicts(done: Experiment) -> dict[str, bool | None]:
     return sweep.statements(varied, steps, thirds)
 
 
+@pytest.mark.slow
 def test_what_is_as_the_paper_says_is_found_so() -> None:
     done = planted(as_the_paper)
     out = verdicts(done)
@@ -327,6 +331,7 @@ def test_a_decline_that_comes_back_is_no_lasting_one() -> None:
     assert decline.difference.value == pytest.approx(0.2 * 2 / 3, rel=0.03)
 
 
+@pytest.mark.slow
 def test_one_seed_or_much_noise_tells_nothing() -> None:
     alone = planted(as_the_paper, seeds=1)
     out = verdicts(alone)
@@ -352,6 +357,7 @@ def test_a_grid_of_one_parameter_leaves_the_rest_untold() -> None:
     assert not result.parts[3].sentences()
 
 
+@pytest.mark.slow
 def test_both_together_are_set_against_the_sum_of_each_alone() -> None:
     def truth(labels: Mapping[str, Any]) -> dict[str, float]:
         at = {**START, **{k: v for k, v in labels.items() if k in PARAMETERS}}

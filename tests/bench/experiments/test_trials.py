@@ -51,6 +51,7 @@ def values(done: Experiment) -> pl.DataFrame:
     return done.trials.sort("shape", "seed")
 
 
+@pytest.mark.slow
 def test_processes_change_nothing_and_each_trial_is_there_once(tmp_path: Path) -> None:
     alone = run(QUESTION, trials(), ENGINE, tmp_path / "one")
     elsewhere = run(QUESTION, trials(), ENGINE, tmp_path / "two", workers=2)
@@ -63,6 +64,7 @@ def test_processes_change_nothing_and_each_trial_is_there_once(tmp_path: Path) -
     assert (alone.trials["requests"] == 50).all()
 
 
+@pytest.mark.slow
 def test_what_a_stop_leaves_is_kept_and_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(QUESTION, stopping(2), ENGINE, tmp_path)

@@ -45,6 +45,7 @@ def workload_of(instants: Array) -> pl.DataFrame:
     return pl.DataFrame(columns).with_columns(*rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lateness", ["none", "a few ms", "the same 40 ms"])
 @pytest.mark.parametrize(("shape", "rate", "n"), LOADS)
 def test_a_client_on_time_is_trusted(
@@ -59,6 +60,7 @@ def test_a_client_on_time_is_trusted(
         assert verdict.trustworthy
 
 
+@pytest.mark.slow
 def test_a_right_process_is_taken_for_another_one_time_in_a_thousand(sent_load: SentLoad) -> None:
     rng = np.random.default_rng(11)
     alarms = 0

@@ -53,6 +53,7 @@ def run_script(tmp_path: Path, script: str, *words: str) -> subprocess.Completed
     return subprocess.run([sys.executable, path, *words], capture_output=True, text=True, cwd=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "prompts"), [("go()", "token"), ('if __name__ == "__main__":\n    go()', "own")]
 )
@@ -68,6 +69,7 @@ def test_a_script_that_sends_by_several_processes_runs_once(tmp_path: Path, call
     assert set(record["worker"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_script_whose_trials_run_on_several_processes_runs_once(tmp_path: Path) -> None:
     done = run_script(tmp_path, SWEEP, "sweep")
     assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["once", "True"])

@@ -52,6 +52,7 @@ def of_words(folder: Path, texts: list[str], **how: Any) -> TextPrompts:
 # ---- length ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**40), st.integers(3, 6000))
 def test_a_prompt_has_exactly_as_many_tokens_as_planned(
@@ -60,6 +61,7 @@ def test_a_prompt_has_exactly_as_many_tokens_as_planned(
     assert prompts.count(prompts.prompt(request, tokens, None, None)) == tokens
 
 
+@pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**40), st.integers(3, 3000), st.lists(st.integers(0, 2**62), max_size=7))
 def test_so_has_one_that_shares(prompts: TextPrompts, session: int, tokens: int, blocks: list[int]) -> None:
@@ -194,6 +196,7 @@ def test_a_note_says_that_nothing_can_be_shared(prompts: TextPrompts) -> None:
 # ---- memory ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_larger_than_the_memory_is_used_within_it(tmp_path: Path) -> None:
     file = tmp_path / "large.jsonl"
     filler = "and so on " * 150
@@ -294,6 +297,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(VALUES, max_size=6),

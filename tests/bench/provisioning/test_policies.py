@@ -44,6 +44,7 @@ def lost(load: ScalableLoad, turns: Turns, rate: float) -> int:
     return load.requests - int(course(load, SERVING, turns, rate).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [9.0, 12.0])
 def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: ScalableLoad, rate: float) -> None:
     begins = ratios.windows(load.span_s, SPAN_S / 4)
@@ -56,6 +57,7 @@ def test_a_wide_beam_is_exhaustive_search_and_a_narrow_one_is_near(load: Scalabl
     assert least <= narrow <= least + 0.02 * load.requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [11.0, 12.0, 14.0])
 def test_the_beam_never_ends_below_the_sequences_that_it_is_given(load: ScalableLoad, rate: float) -> None:
     begins = ratios.windows(load.span_s, SPAN_S / 24)
@@ -104,6 +106,7 @@ def found(load: ScalableLoad, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return steps.search_ratios(spec, Origin(), out), out
 
 
+@pytest.mark.slow
 def test_a_whole_search_says_what_each_step_gave(found: tuple[SearchState, Path], load: ScalableLoad) -> None:
     content, out = found
     assert content.finished
@@ -127,6 +130,7 @@ def test_a_whole_search_says_what_each_step_gave(found: tuple[SearchState, Path]
     assert prefill in SERVING.ratios
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 4])
 def test_no_plan_is_worse_than_a_ratio_or_a_switch_on_the_load_it_was_made_for(
     found: tuple[SearchState, Path], load: ScalableLoad, width: int
@@ -143,6 +147,7 @@ def test_no_plan_is_worse_than_a_ratio_or_a_switch_on_the_load_it_was_made_for(
     assert expected >= max(row.provisioned_rps for row in content.fixed)
 
 
+@pytest.mark.slow
 def test_the_provisioned_plan_is_the_best_on_further_draws_of_the_forecast(load: ScalableLoad) -> None:
     """What is found for one draw, of few and unequal requests, suits its chances."""
     drawn, *further = (ScalableLoad.of(turnover(150, seed=one), PRESET, SPAN_S) for one in range(6, 10))
@@ -199,6 +204,7 @@ def test_what_was_found_before_a_stop_is_kept(load: ScalableLoad, tmp_path: Path
     assert stopped.switch is None
 
 
+@pytest.mark.slow
 def test_no_ratio_for_a_crowd_that_comes_at_once(load: ScalableLoad) -> None:
     crowd = replace(load, at_s=[*([0.0] * (len(load.at_s) - 1)), SPAN_S / 2])
     for spec in (
@@ -210,6 +216,7 @@ def test_no_ratio_for_a_crowd_that_comes_at_once(load: ScalableLoad) -> None:
             steps.search_ratios(spec, Origin())
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_gives_and_tell_how_far_they_are() -> None:
     pieces = [9.0, 16.0, 25.0]
     expected = [3.0, 4.0, 5.0]

@@ -42,6 +42,7 @@ def test_a_manifest_and_its_workload_are_read_back(tmp_path: Path) -> None:
     assert read_server(folder).is_empty()
 
 
+@pytest.mark.slow
 def test_a_record_cut_anywhere_reads_as_its_complete_lines_and_can_be_continued(tmp_path: Path) -> None:
     path = record_path(tmp_path, 0)
     writer = Writer(path)

@@ -140,6 +140,7 @@ def fitted(synthetic_characterization: Callable[..., Characterization]) -> dict[
     return parameters(synthetic_characterization(2, 5, 3600.0))
 
 
+@pytest.mark.slow
 def test_scaled_parameters_are_a_parameter_file_of_the_same_shapes(fitted: dict[str, Any]) -> None:
     once = scaled(fitted, 2.5)
     for before, after in zip(fitted["selections"], once["selections"], strict=True):

@@ -81,6 +81,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
         ended(server)
 
 
+@pytest.mark.slow
 def test_the_simulated_endpoint_is_found_out(served: tuple[str, str]) -> None:
     url, policy = served
     assert serves_by_priority(Target(url, "tiny"), VOCABULARY, LENGTH) is (policy == "priority")

@@ -109,6 +109,7 @@ def test_what_is_asked_of_a_server_fits_into_it() -> None:
     assert {count for count, _ in crowds(limits, 8)} == {1, 4, 8}
 
 
+@pytest.mark.slow
 def test_the_constants_of_a_simulated_server_come_back_over_http(simulated_url: str, ahead: bool) -> None:
     """By the shapes of its answers alone, as those of a real server would."""
     probed = probe(Target(simulated_url, "slow"), ServerLimits(16, 1024, 512, 40_000), Settings(), rounds=1)

@@ -132,6 +132,7 @@ def loads(draw: st.DrawFn) -> tuple[Preset, list[Arrival], list[float]]:
     return preset, sent, pauses
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(loads(), st.sampled_from(["fcfs", "priority"]))
 def test_agrees_with_single_steps(load: tuple[Preset, list[Arrival], list[float]], scheduling: str) -> None:

@@ -26,6 +26,7 @@ def by_request(frame: pl.DataFrame, column: str) -> list[float]:
     return frame.sort("request_id")[column].to_list()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduling", ["fcfs", "priority"])
 def test_the_record_is_that_of_single_steps(scheduling: Scheduling) -> None:
     preset, load = LLAMA.limited(num_blocks=500, max_num_queued_reqs=150), bursty(400, 12.0)

@@ -54,6 +54,7 @@ def in_turn(load: Workload, column: str) -> pl.Series:
     return ordered.select(pl.col(column).diff().over("session")).to_series().drop_nulls()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("turns", "interval"),
     [

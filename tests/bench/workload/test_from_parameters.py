@@ -111,6 +111,7 @@ def known(shape: Any, rate_rps: Any, correlation: float = 0.5, exponents: Any = 
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_refit_of_a_constant_load_gives_back_its_shape_rate_and_intervals() -> None:
     """The paper's 0.5, 2 in 330 loads of 20 minutes, in total and window by window."""
     totals, windows = [], []
@@ -129,6 +130,7 @@ def test_a_refit_of_a_constant_load_gives_back_its_shape_rate_and_intervals() ->
     assert 0.90 <= covered(total, "rate_rps", 1.0) <= 0.97
 
 
+@pytest.mark.slow
 def test_a_refit_of_fitted_windows_gives_back_every_window_and_the_total() -> None:
     """240 windows whose shapes and rates all differ, stamped in whole seconds as BurstGPT is."""
     rng = np.random.default_rng(11)

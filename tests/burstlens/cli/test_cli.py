@@ -62,6 +62,7 @@ def test_help_names_every_verb_and_cuts_no_line() -> None:
         assert not re.search(r"^  .*\.\.\.$", completed.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_describe_says_what_a_trace_is(two_days: Path) -> None:
     done = burstlens("describe", two_days)
     assert done.returncode == 0, done.stderr
@@ -72,6 +73,7 @@ def test_describe_says_what_a_trace_is(two_days: Path) -> None:
         assert f"\n{part}\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_describe_for_machines_is_one_json_document(two_days: Path) -> None:
     done = burstlens("describe", two_days, "--json", "--quiet")
     content = json.loads(done.stdout)
@@ -79,6 +81,7 @@ def test_describe_for_machines_is_one_json_document(two_days: Path) -> None:
     assert content["arrivals"]["tables"]["overall"][0]["selection"] == "all"
 
 
+@pytest.mark.slow
 def test_fitted_parameters_are_valid_and_count_every_request(two_days: Path, tmp_path: Path) -> None:
     out = tmp_path / "parameters.json"
     done = burstlens("fit", two_days, "-o", out, "--window", "1h")
@@ -105,6 +108,7 @@ def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> N
     assert (tmp_path / "t.rejects.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -136,6 +140,7 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
     run = subprocess.Popen(
         [sys.executable, "-m", "burstlens.cli", "report", "-o", str(tmp_path)],

@@ -171,6 +171,7 @@ def files_in(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_verb_and_its_function_leave_the_same_files(
     name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

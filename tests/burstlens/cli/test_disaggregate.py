@@ -31,6 +31,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
     return json.loads(completed.stdout), out
 
 
+@pytest.mark.slow
 def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) -> None:
     content, out = done
     assert content["finished"]
@@ -175,6 +176,7 @@ def logs(
     return folder / "trace.parquet", folder / "parameters.json"
 
 
+@pytest.mark.slow
 def test_a_plan_from_a_forecast_is_judged_on_the_trace(logs: tuple[Path, Path]) -> None:
     trace, forecast = logs
     found = bl.disaggregate(

@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_format_is_written_and_named(folder: Path) -> None:
     for name, form in exports().items():
         out = folder / f"all_{name}{form.suffix}"
@@ -105,6 +106,7 @@ def test_windows_go_to_servegen_and_come_back(folder: Path) -> None:
             assert (row["shape"], row["scale"]) == pytest.approx((was["shape"], was["scale"]))
 
 
+@pytest.mark.slow
 def test_servegens_own_windows_become_parameters_and_load(folder: Path) -> None:
     clients = folder / "data"
     clients.mkdir(exist_ok=True)
@@ -131,6 +133,7 @@ def test_servegens_own_windows_become_parameters_and_load(folder: Path) -> None:
     assert 1400 < len(load) < 2200
 
 
+@pytest.mark.slow
 def test_every_client_has_its_lengths_however_many_there_are(tmp_path: Path) -> None:
     for number in range(18):
         (tmp_path / f"chunk-{number}-trace.csv").write_text("0,1.0,2.0,Gamma,0.25,4.0\n600,0,0,,0,0\n")
@@ -225,6 +228,7 @@ def test_the_list_names_every_format(folder: Path) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(exports())
 
 
+@pytest.mark.slow
 def test_compare_shows_each_statistic_and_speaks_json(folder: Path) -> None:
     done = burstlens("compare", "log.csv", "log.csv", "-q", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -35,6 +35,7 @@ def url(folder: Path) -> Iterator[str]:
         yield found
 
 
+@pytest.mark.slow
 def test_the_server_counts_the_intended_tokens_and_workers_change_nothing(
     url: str, folder: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_prefix_blocks_of_a_trace_are_sent_as_text(url: str, folder: Path, tmp_p
     assert pl.read_parquet(tmp_path / "run" / "workload.parquet")["prefix"][9].to_list() == [1, 2, 12]
 
 
+@pytest.mark.slow
 def test_a_server_that_counts_words_is_noted_and_calibrated_against(folder: Path, tmp_path: Path) -> None:
     with serving("--speedup", "20") as url:
         texts = ("--prompts", folder / "talk.json", "--tokenizer", folder / "model")
@@ -196,6 +198,7 @@ def test_a_server_that_is_not_there_is_named_before_a_file_is_counted(folder: Pa
     assert "cannot connect" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_the_package_one_line_says_how_to_get_it(folder: Path, tmp_path: Path, url: str) -> None:
     code = "import sys; sys.modules['tokenizers'] = None; from burstlens.cli import main; main()"
     argv = ["replay", CONSTANT, "--url", url, "-o", tmp_path / "run", "--first", "5",
@@ -206,6 +209,7 @@ def test_without_the_package_one_line_says_how_to_get_it(folder: Path, tmp_path:
     assert line.endswith("needs the tokenizers package; install it with: pip install 'burstlens[text]'")
 
 
+@pytest.mark.slow
 def test_a_replay_of_token_ids_loads_no_tokenizers_and_no_drawing(url: str, tmp_path: Path) -> None:
     code = (
         "import sys, atexit\n"

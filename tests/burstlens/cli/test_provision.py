@@ -33,6 +33,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_forecast_to_its_page_and_its_load(log: Path, tmp_path: Path) -> None:
     load = tmp_path / "load.json"
     done = burstlens(
@@ -71,6 +72,7 @@ def report(log: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
     return json.loads(done.stdout), (out / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("claim", "part"), [("forecast", "forecast"), ("pd", "disaggregation")])
 def test_a_report_has_the_section_and_the_verdict_with_its_option(
     report: tuple[dict[str, Any], str], claim: str, part: str
@@ -97,6 +99,7 @@ def test_what_is_simulated_says_so_wherever_it_is_shown(report: tuple[dict[str, 
     assert "SIMULATED by llama-2-13b-a100" in page
 
 
+@pytest.mark.slow
 def test_a_report_without_either_says_how_to_get_them(log: Path, tmp_path: Path) -> None:
     done = burstlens("report", log, "--no-images", "--json", "-q", "-o", tmp_path)
     (trace,) = json.loads(done.stdout)["traces"]

@@ -37,6 +37,7 @@ def test_what_is_no_time_span_is_refused_with_the_form(text: str, tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_replay_in_virtual_time_leaves_record_and_summary(tmp_path: Path) -> None:
     out = tmp_path / "run"
     argv = ["replay", CONSTANT, "--simulate", PRESET, "-o", str(out), "--first", "200", "--json", "--strict"]
@@ -168,6 +169,7 @@ def test_serve_lists_its_presets_with_their_sources() -> None:
     assert PRESET in done.stdout
 
 
+@pytest.mark.slow
 def test_report_makes_the_page_of_an_experiment_and_says_where_there_is_none(tmp_path: Path) -> None:
     folder = tmp_path / "maf2"
     options = ["--rate", "1.5", "--first", "120", "--seeds", "2", "--workers", "1", "-q", "-o", str(folder)]
@@ -186,6 +188,7 @@ def test_report_makes_the_page_of_an_experiment_and_says_where_there_is_none(tmp
     assert "no trial has ended yet; the same command goes on" in empty.stderr
 
 
+@pytest.mark.slow
 def test_a_replay_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None:
     """Start-up is part of what a client costs: these took half a second and 50 MB and more."""
     log = tmp_path / "log.csv"

@@ -32,6 +32,7 @@ def fitted(
     return file
 
 
+@pytest.mark.slow
 def test_a_server_of_another_policy_is_one_line_and_exit_code_2(fitted: Path, tmp_path: Path) -> None:
     port = free_port()
     server = simulated(tmp_path, port, "fcfs")
@@ -47,6 +48,7 @@ def test_a_server_of_another_policy_is_one_line_and_exit_code_2(fitted: Path, tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_dies_between_runs_leaves_what_was_done(fitted: Path, tmp_path: Path) -> None:
     port = free_port()
     server = simulated(tmp_path, port)

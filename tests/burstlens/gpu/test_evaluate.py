@@ -62,6 +62,7 @@ def log(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_stages_stand_alone_and_go_on_where_they_stopped(
     server: str, log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ def test_stages_stand_alone_and_go_on_where_they_stopped(
         evaluate(out, **(options | {"client_rps": 5.0}))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_without_a_trace_the_embedded_one_is_used_and_called_synthetic(server: str, tmp_path: Path) -> None:
     out = tmp_path / "gpu"
     (done,) = evaluate(
@@ -180,6 +182,7 @@ def test_a_trace_of_a_thousandth_of_the_rate_is_calibrated_too(tmp_path: Path) -
     assert again.reached
 
 
+@pytest.mark.slow
 def test_a_sweep_sends_for_as_long_as_answers_take(tmp_path: Path) -> None:
     """An H100 reaches 35 % of its cache with 400 requests only at once, and with 100 not at all."""
     engine = VirtualBackend(load_preset("llama-2-13b-h100-vllm"), 300.0)
@@ -193,6 +196,7 @@ def test_a_sweep_sends_for_as_long_as_answers_take(tmp_path: Path) -> None:
         lasting(replace(plan_of(tmp_path), requests=10), engine)
 
 
+@pytest.mark.slow
 def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Path) -> None:
     """Another calibration comes between: its rate would be another experiment's."""
     path = tmp_path / "log.csv"
@@ -249,6 +253,7 @@ def test_a_server_that_is_never_well_is_ended(tmp_path: Path) -> None:
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_that_it_is_ill_is_quoted(tmp_path: Path) -> None:
     """In place of vLLM a server whose `/health` answers 500."""
     python = tmp_path / "python"
@@ -267,6 +272,7 @@ def test_a_server_that_answers_that_it_is_ill_is_quoted(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_key_of_the_environment_goes_to_the_server_and_nowhere_else(
     log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +303,7 @@ def three_policies(url: str, folder: Path, requests: int) -> Experiment:
     return run(question, listed, engine, folder)
 
 
+@pytest.mark.slow
 def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compared(
     log: str, tmp_path: Path
 ) -> None:
@@ -319,6 +326,7 @@ def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compa
     assert "worst error" not in page
 
 
+@pytest.mark.slow
 def test_trials_of_a_server_are_compared_with_the_simulated_engine(server: str, tmp_path: Path) -> None:
     """The server is the simulated engine behind HTTP, so the engine is nearly right about it."""
     measured = three_policies(server, tmp_path / "real", 40)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.forecast.part import Forecasts
 from burstlens.reports.claims.docs_table import between, table
@@ -14,6 +16,7 @@ from burstlens.reports.claims.ledger import BURSTGPT, check
 PAPER = Path(__file__).parents[3] / "docs" / "explanation" / "paper.md"
 
 
+@pytest.mark.slow
 def test_the_papers_numbers_are_those_of_a_run(
     characterized: Callable[[str], Characterization],
     week_characterization: Characterization,

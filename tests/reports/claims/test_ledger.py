@@ -56,6 +56,7 @@ def test_the_real_week_against_the_paper(ledger: dict[str, Claim]) -> None:
         assert ledger[id].verdict == "cannot tell"
 
 
+@pytest.mark.slow
 def test_a_trace_with_sessions_gets_verdicts_on_conversations(
     synthetic_characterization: Callable[..., Characterization],
 ) -> None:

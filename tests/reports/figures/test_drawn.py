@@ -246,6 +246,7 @@ def drawn(parts: list[Part]) -> dict[str, list[Drawn]]:
     return out
 
 
+@pytest.mark.slow
 def test_each_figure_that_is_drawn_is_expected(drawn: dict[str, list[Drawn]]) -> None:
     assert {name for name in drawn if not name.startswith("pairs/map-")} <= EXPECTED.keys()
 

@@ -50,6 +50,7 @@ def _marks(svg: str) -> int:
     return sum(len(re.findall(r"<(?:path|rect|line|text)\b", group)) for group in groups)
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_real_traces_is_valid_and_drawn_with_marks(
     real: dict[str, Characterization],
 ) -> None:
@@ -66,6 +67,7 @@ def test_every_figure_of_the_real_traces_is_valid_and_drawn_with_marks(
         assert max(dashed.values(), default=0) <= 12, where
 
 
+@pytest.mark.slow
 def test_every_figure_says_its_finding_in_words(real: dict[str, Characterization]) -> None:
     for where, _, figure in _all(real):
         assert 8 <= len(figure.title) <= 130, (where, figure.title)
@@ -76,6 +78,7 @@ def test_every_figure_says_its_finding_in_words(real: dict[str, Characterization
         assert figure.alt_text.rstrip().endswith("."), (where, figure.alt_text)
 
 
+@pytest.mark.slow
 def test_names_are_unique_within_a_part(real: dict[str, Characterization]) -> None:
     for one in real.values():
         for part in one.parts:
@@ -83,6 +86,7 @@ def test_names_are_unique_within_a_part(real: dict[str, Characterization]) -> No
             assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_every_quantitative_axis_has_a_title(real: dict[str, Characterization]) -> None:
     for where, _, figure in _all(real):
         for channel in _channels(figure.spec()):
@@ -102,11 +106,13 @@ def _channels(node: Any) -> Iterator[dict[str, Any]]:
             yield from _channels(value)
 
 
+@pytest.mark.slow
 def test_each_claim_links_to_a_figure_that_some_real_trace_has(real: dict[str, Characterization]) -> None:
     names = {figure.name for _, _, figure in _all(real)}
     assert set(FIGURE_OF_CLAIM.values()) <= names
 
 
+@pytest.mark.slow
 def test_figures_hold_the_numbers_of_the_week(real: dict[str, Characterization]) -> None:
     by_name = {where: figure.data for where, _, figure in _all({"week": real["week"]})}
     calendar = by_name["week/periodicity/calendar"]
@@ -121,6 +127,7 @@ def test_figures_hold_the_numbers_of_the_week(real: dict[str, Characterization])
     assert rates.filter(pl.col("selection") == "all")["failed"].item() == 1538
 
 
+@pytest.mark.slow
 def test_figures_stay_small_for_long_traces(real: dict[str, Characterization]) -> None:
     for where, _, figure in _all(real):
         assert figure.data.height <= 6000, where

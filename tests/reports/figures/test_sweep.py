@@ -65,6 +65,7 @@ ONLY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", ONLY.values(), ids=ONLY)
 @pytest.mark.parametrize(("seeds", "fails"), [(3, True), (1, False)])
 def test_whatever_ran_is_drawn_and_told(grid: Grid, seeds: int, fails: bool) -> None:
@@ -79,6 +80,7 @@ def test_whatever_ran_is_drawn_and_told(grid: Grid, seeds: int, fails: bool) -> 
             assert not re.search(r"\b(nan|None|inf|unknown)\b|\{|\}", text), text
 
 
+@pytest.mark.slow
 def test_lines_bands_and_the_start_are_those_of_the_tables() -> None:
     done = planted_experiment(Grid(), 3)
     varied = sweep.parts(done)[0]
@@ -94,6 +96,7 @@ def test_lines_bands_and_the_start_are_those_of_the_tables() -> None:
     assert START[SHAPE] in line["at"].to_list()
 
 
+@pytest.mark.slow
 def test_a_panel_holds_its_own_parameter_only() -> None:
     figure = drawn(planted_experiment(Grid(), 2))["measures"]
     svg = vl_convert.vegalite_to_svg(json.dumps(figure.drawn("SIMULATED")))
@@ -102,6 +105,7 @@ def test_a_panel_holds_its_own_parameter_only() -> None:
     assert len(lines) == len(ROWS) * len(COLUMNS) * len(PROFILES)
 
 
+@pytest.mark.slow
 def test_a_map_has_a_cell_for_each_pair_and_the_axes() -> None:
     maps = {
         name: figure
@@ -115,6 +119,7 @@ def test_a_map_has_a_cell_for_each_pair_and_the_axes() -> None:
         assert not figure.data["dark"].all()
 
 
+@pytest.mark.slow
 def test_the_page_of_a_sweep_has_its_figures_and_its_verdict(tmp_path: Path) -> None:
     grid = grid_of({SHAPE: [0.3, 0.4], EXPONENT: [1.4]}, profiles=[CONSTANT, LINEAR])
     experiment(tmp_path, grid=grid, kv=0.1, requests=400, seeds=2)

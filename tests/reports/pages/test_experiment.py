@@ -69,6 +69,7 @@ OVERFLOW = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_the_page_opens_without_a_fault_or_a_request(
     page: Path, folder: Path, chromium: Any, width: int, dark: bool
@@ -106,6 +107,7 @@ def test_verdicts_are_those_of_the_findings(page: Path, folder: Path) -> None:
         assert (page.parent / link).is_file()
 
 
+@pytest.mark.slow
 def test_figures_hold_to_their_tables(folder: Path) -> None:
     loaded, courses = findings(read(folder)).parts
     assert isinstance(loaded, LoadComparison)
@@ -161,6 +163,7 @@ def test_no_word_has_the_colour_of_a_workload() -> None:
     assert not set(COLOURS.values()) & {LIGHT[name] for name in WORDS.values()}
 
 
+@pytest.mark.slow
 def test_a_stopped_experiment_is_shown_and_said_to_be(copied: Callable[..., Path], chromium: Any) -> None:
     half = copied(5, finished=False, stopped="stopped by Ctrl-C")
     page = write_experiment_page(half, images=False)
@@ -177,6 +180,7 @@ def test_a_stopped_experiment_is_shown_and_said_to_be(copied: Callable[..., Path
     assert seen["faults"] == []
 
 
+@pytest.mark.slow
 def test_names_are_shown_as_text(copied: Callable[..., Path], chromium: Any) -> None:
     options = {"sources": {HOSTILE: [{"name": HOSTILE, "sha256": "0" * 64}]}, "option": HOSTILE}
     folder = copied(asked=options, notes=[HOSTILE], title=HOSTILE, simulated=HOSTILE)
@@ -204,6 +208,7 @@ def test_nothing_ended_and_unknown_kinds_are_one_line(copied: Callable[..., Path
         bl.experiment("maf3")
 
 
+@pytest.mark.slow
 def test_a_real_server_is_not_called_simulated(copied: Callable[..., Path]) -> None:
     folder = copied(simulated=None, synthetic=False, title="m at http://127.0.0.1:1, version 9")
     text = write_experiment_page(folder, images=False).read_text(encoding="utf-8")
@@ -238,6 +243,7 @@ def test_sources_are_found_wherever_they_stand() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_verdict_and_table(folder: Path) -> None:
     done = bl.experiment("maf2", folder, rates_rps=[0.5, 1.5], requests=300, seeds=3)
     markup = done._repr_html_()

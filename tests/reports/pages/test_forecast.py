@@ -91,6 +91,7 @@ def test_a_record_too_short_for_rolling_origins_gets_a_page_without_figures(tmp_
     assert "fewer than 40 bins lie before each origin" in page
 
 
+@pytest.mark.slow
 def test_python_forecasts_a_log_and_marks_what_is_synthetic(tmp_path: Path) -> None:
     log = tmp_path / "synthetic.parquet"
     write_trace(open_synthetic(days=3, seed=1), log)

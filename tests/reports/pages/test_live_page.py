@@ -63,6 +63,7 @@ async def choose(visit: Any, selector: str, value: str) -> dict[str, Any]:
     return state
 
 
+@pytest.mark.slow
 def test_window_service_and_model_are_switched_without_a_server(report: Report, chromium: Any) -> None:
     part = report.characterizations[0].part(Sequences)
     seen: dict[str, Any] = {}
@@ -107,6 +108,7 @@ def test_window_service_and_model_are_switched_without_a_server(report: Report, 
     assert "SYNTHETIC TRACE" in seen["svg"]
 
 
+@pytest.mark.slow
 def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
     report: Report, chromium: Any
 ) -> None:
@@ -142,6 +144,7 @@ def test_choices_made_faster_than_they_are_drawn_are_drawn_one_after_the_other(
     assert seen["state"]["points"] == 2 * hours.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_controls_work_from_the_keyboard_and_have_names(report: Report, chromium: Any, dark: bool) -> None:
     seen: dict[str, Any] = {}
@@ -179,6 +182,7 @@ def test_controls_work_from_the_keyboard_and_have_names(report: Report, chromium
     assert seen["overflow"] == 0
 
 
+@pytest.mark.slow
 def test_what_the_page_carries_is_bounded(report: Report) -> None:
     text = report.page.read_text(encoding="utf-8")
     assert len(text) < 15e6
@@ -191,6 +195,7 @@ def test_what_the_page_carries_is_bounded(report: Report) -> None:
         assert 1 < len(datasets[state["data"]]["day"]) <= MAX_WINDOWS
 
 
+@pytest.mark.slow
 def test_the_chosen_window_length_is_one_of_those_on_the_page(report: Report, tmp_path: Path) -> None:
     done = bl.report(
         [report.folder.parent / "synthetic.parquet"], tmp_path / "out", window_s=600, images=False

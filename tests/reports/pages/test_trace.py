@@ -75,6 +75,7 @@ def _figures(characterization: Characterization) -> int:
     return sum(len(figures_of(part)) for part in characterization.parts)
 
 
+@pytest.mark.slow
 def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert len(text) < 15e6
@@ -85,6 +86,7 @@ def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
     assert "default-src 'none'" in html.unescape(outside)
 
 
+@pytest.mark.slow
 def test_images_and_tables_lie_beside_the_page(page: Path, week_characterization: Characterization) -> None:
     images = page.parent / "figures"
     assert (
@@ -128,6 +130,7 @@ OVERFLOW = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True), (360, False)])
 def test_the_page_opens_without_a_fault_or_a_request(
     page: Path, week_characterization: Characterization, chromium: Any, width: int, dark: bool
@@ -154,6 +157,7 @@ def test_the_page_opens_without_a_fault_or_a_request(
     assert seen["tick"] == ("rgb(166, 176, 190)" if dark else "rgb(83, 93, 107)")
 
 
+@pytest.mark.slow
 def test_a_reader_can_choose_theme_and_verdict_and_print(page: Path, chromium: Any) -> None:
     seen: dict[str, Any] = {}
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -182,6 +186,7 @@ def test_a_reader_can_choose_theme_and_verdict_and_print(page: Path, chromium: A
     assert chips == [verdict]
 
 
+@pytest.mark.slow
 def test_marks_tell_their_numbers_and_the_legend_singles_out(page: Path, chromium: Any) -> None:
     figure = "#fig-burstgpt-1-first7days-burstiness-dispersion svg"
     lines = f"[...document.querySelectorAll('{figure} .mark-line.role-mark path')]"
@@ -214,6 +219,7 @@ def test_marks_tell_their_numbers_and_the_legend_singles_out(page: Path, chromiu
     assert sorted(set(seen["after"])) == ["0.08", "1"]
 
 
+@pytest.mark.slow
 def test_figures_are_downloaded_as_svg_png_and_csv(
     page: Path, week_characterization: Characterization, chromium: Any
 ) -> None:
@@ -241,6 +247,7 @@ def test_figures_are_downloaded_as_svg_png_and_csv(
     assert seen["rows"] == 200
 
 
+@pytest.mark.slow
 def test_names_from_a_log_are_shown_as_text(hostile: Path, chromium: Any) -> None:
     seen: dict[str, Any] = {}
 
@@ -263,6 +270,7 @@ def test_names_from_a_log_are_shown_as_text(hostile: Path, chromium: Any) -> Non
     assert [figure for figure, marks in seen["drawn"] if not marks] == []
 
 
+@pytest.mark.slow
 def test_several_traces_stand_side_by_side_and_synthetic_is_said(hostile: Path) -> None:
     text = hostile.read_text(encoding="utf-8")
     assert text.count('class="banner"') == 2
@@ -273,6 +281,7 @@ def test_several_traces_stand_side_by_side_and_synthetic_is_said(hostile: Path) 
     assert all(f"{slug}-arrivals-windows.csv".removeprefix("fig-") in text for slug in slugs)
 
 
+@pytest.mark.slow
 def test_progress_is_told_up_to_the_end(week_characterization: Characterization, tmp_path: Path) -> None:
     steps: list[tuple[str, float]] = []
     write_page(

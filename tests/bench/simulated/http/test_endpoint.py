@@ -269,6 +269,7 @@ def test_a_client_that_goes_away_frees_its_place(stream: bool) -> None:
     against(body, LLAMA.limited(max_num_seqs=1), speedup=1.0)
 
 
+@pytest.mark.slow
 def test_priority_is_kept_to() -> None:
     async def body(client: Client) -> None:
         ended: list[int] = []
@@ -345,6 +346,7 @@ def test_an_address_that_is_taken() -> None:
     against(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_when_told_with_streams_open(number: signal.Signals) -> None:
     code = (
