@@ -14,7 +14,7 @@ from ..analysis.core.errors import InputError
 from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
-from .options import Log, ReadOptions
+from .options import Log, ReadOptions, check_positive
 
 if TYPE_CHECKING:
     import polars as pl
@@ -106,6 +106,7 @@ def compare(
     from ..analysis.compare.fidelity import FEWEST, compare_fidelity
     from ..analysis.trace.trace import Trace, open_frame
 
+    check_positive("window_s", window_s)
     read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf)
     show = progress or silent
     notes: list[str] = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
-from .options import Log, ReadOptions, paths
+from .options import Log, ReadOptions, check_positive, paths
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,6 +122,7 @@ def forecast(
     >>> done.to_frame("verdicts")["target"].to_list()
     ['requests', 'request_tokens', 'token_load']
     """
+    check_positive("window_s", window_s)
     show = progress or silent
     upto = 1.0 if out is None else 0.85
     found = _forecast(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -79,6 +81,27 @@ class ReadOptions:
 def paths(logs: Log | Sequence[Log]) -> list[Path]:
     """One path or several, as a list."""
     return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
+
+
+def check_positive(name: str, value: object, *, whole: bool = False) -> None:
+    """Check a number that a caller gave; raises InputError with the name of the parameter.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    value : object
+        None passes: the parameter was not given.
+    whole : bool
+        Whether only an integer will do.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        kind = "an integer" if whole else "a number"
+        raise InputError.of_option(name, f"{value!r} is not {kind}")
+    if not (isfinite(value) and value > 0):
+        raise InputError.of_option(name, f"{value} is not above 0")
 
 
 def checked_api(api: str) -> Api:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..analysis.core.errors import InputError
-from .options import Log, ReadOptions, paths
+from .options import Log, ReadOptions, check_positive, paths
 
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
@@ -118,6 +118,7 @@ def report(
             name for name, value in values.items() if value not in (defaults[name].default, None, (), {})
         )
         return _folder_report(written, None if out is None else Path(out), images, command, progress)
+    check_positive("window_s", window_s)
     read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf)
     return write_report(
         groups,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..analysis.core.errors import EndpointError
+from ..analysis.core.errors import EndpointError, InputError
 from .options import Log, checked_scheduling
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def serve(
     from ..bench.simulated.http.endpoint import serve as run
 
     policy = checked_scheduling(scheduling)
+    if not 0 <= port <= 65_535:
+        raise InputError.of_option("port", f"{port} is not between 0 and 65535")
     run(
         limited_preset(
             preset,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.core.errors import InputError
 from ..analysis.core.option_names import option
-from .options import Log, ReadOptions, paths
+from .options import Log, ReadOptions, check_positive, paths
 
 if TYPE_CHECKING:
     from ..analysis.characterize import Characterization
@@ -189,6 +189,7 @@ def describe(
 
     from ..analysis.characterize import characterize, trace_parts
 
+    check_positive("window_s", window_s)
     read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf)
     # The fits' libraries take as long to load as a million rows do: both happen at once.
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -226,6 +227,7 @@ def arrivals(source: Log | Sequence[Log] | Trace, *, window_s: float = 1200.0, s
     from ..analysis.trace.trace import Trace
     from ..analysis.traffic.arrivals import describe_arrivals
 
+    check_positive("window_s", window_s)
     if isinstance(source, Trace):
         return describe_arrivals(source, window_s=window_s, seed=seed)
     with trace(source) as opened:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..analysis.core.errors import InputError, UnknownSelectionError
 from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
-from .options import Log
+from .options import Log, check_positive
 
 if TYPE_CHECKING:
     from ..bench.workload.table import Workload
@@ -67,6 +67,11 @@ class WorkloadOptions:
     context: int | None = None
     tokens: tuple[int, int] | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive("first", self.first, whole=True)
+        check_positive("rate_rps", self.rate_rps)
+        check_positive("speedup", self.speedup)
 
     def given(self, *names: str) -> dict[str, Any]:
         """The options that were set, the seed always; of `names` alone, if there are any."""

@@ -173,14 +173,20 @@ Examples:
 )
 @click.option("--preset", default="llama-2-13b-a100", show_default=True, help="Model and GPU to simulate.")
 @click.option("--profile", type=click.Path(path_type=Path), help="Your own fitted constants, as JSON.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--speedup", default=1.0, show_default=True, help="Make every step this many times shorter.")
-@click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True)
+@click.option(
+    "--scheduling",
+    type=click.Choice(["fcfs", "priority"]),
+    default="fcfs",
+    show_default=True,
+    help="Serve requests in order of arrival, or by their priority.",
+)
 @click.option("--served-model", metavar="NAME", help="Name of the served model.  [default: the preset's]")
-@click.option("--max-num-seqs", type=int)
-@click.option("--max-num-batched-tokens", type=int)
-@click.option("--max-model-len", type=int)
+@click.option("--max-num-seqs", type=int, help="Requests in a step at most.  [default: the preset's]")
+@click.option("--max-num-batched-tokens", type=int, help="Tokens in a step at most.  [default: the preset's]")
+@click.option("--max-model-len", type=int, help="Tokens of a request at most.  [default: the preset's]")
 @click.option("--max-num-queued-reqs", type=int, help="Reject requests above this number.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(

@@ -175,6 +175,14 @@ def test_an_interrupt_of_a_notebook_ends_what_is_sent(until: str, call: str, tmp
         (lambda: bl.experiment("maf2", log=Path("no.csv")), "no.csv"),
         (lambda: bl.experiment("maf2", functions=Path("no.csv")), "no.csv"),
         (lambda: bl.experiment("sweep", grid="no.toml"), "no.toml"),
+        (lambda: bl.serve(port=99_999), "port: 99999 is not between 0 and 65535"),
+        (lambda: bl.describe("no.csv", window_s=0), "window_s: 0 is not above 0"),
+        (lambda: bl.fit("no.csv", window_s=float("nan")), "window_s: nan is not above 0"),
+        (lambda: bl.report("no.csv", window_s=-1), "window_s: -1 is not above 0"),
+        (lambda: bl.arrivals("no.csv", window_s="20m"), "window_s: '20m' is not a number"),  # type: ignore[arg-type]
+        (lambda: bl.workload("p.json", first=-3), "first: -3 is not above 0"),
+        (lambda: bl.workload("p.json", first=2.5), "first: 2.5 is not an integer"),  # type: ignore[arg-type]
+        (lambda: bl.workload("p.json", rate_rps=0), "rate_rps: 0 is not above 0"),
     ],
 )
 def test_bad_input_raises_one_line(
