@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ..core.result import Interval
+from ..core.units import counted
 from .families import TITLES
 
 FEWEST = 50
@@ -167,9 +168,9 @@ def _dropped(rows: pl.DataFrame) -> list[str]:
     totals = rows.filter(pl.col("service").is_null() & pl.col("model").is_null()).to_dicts()
     if not totals or not any(row["failed"] + row["absent"] + row["zero"] for row in totals):
         return []
-    parts = [f"{totals[0]['failed']:,} failed requests"]
+    parts = [counted(totals[0]["failed"], "failed request")]
     for row in totals:
         for kind in ("absent", "zero"):
             if row[kind]:
-                parts.append(f"{row[kind]:,} {kind} {row['column']} lengths")
+                parts.append(counted(row[kind], f"{kind} {row['column']} length"))
     return [f"Left out: {', '.join(parts)}."]

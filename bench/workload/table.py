@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from ...analysis.core.exhibit import Displayable, Exhibit
+from ...analysis.core.units import counted
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "request_id": pl.Int64,
@@ -120,7 +121,8 @@ def notes_on(workload: Workload, max_model_len: int | None) -> list[str]:
             )
         if cut:
             notes.append(
-                f"{cut:,} answers do not fit into the model's {max_model_len:,} tokens after their prompts: "
+                f"{counted(cut, 'answer')} {'does' if cut == 1 else 'do'} not fit into the model's "
+                f"{max_model_len:,} tokens after the prompt: "
                 "the server cuts them short, or refuses them"
             )
     share = workload.recipe.get("not_gamma") or 0.0

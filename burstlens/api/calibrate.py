@@ -15,7 +15,7 @@ from ..analysis.core.errors import InputError
 from ..analysis.core.option_names import option
 from ..analysis.core.result import silent
 from .event_loop import interruptible, run_outside_event_loop
-from .options import Log
+from .options import Log, check_backend
 from .prompts import PromptOptions
 from .workload import WorkloadOptions, hinting_served_model, load_workload
 
@@ -91,11 +91,7 @@ def calibrate(
     >>> found.reached, found.to_frame().columns[0]
     (True, 'trial')
     """
-    if (url is None) == (simulate is None):
-        raise InputError(
-            f"say where to send: {option('url')} of a server, or {option('simulate')}, a preset, for virtual "
-            "time"
-        )
+    check_backend(url, simulate)
     options = WorkloadOptions(
         service, model, start_s, end_s, first, rate_rps, speedup, None, spread, sessions, lengths, context,
         tokens, seed,

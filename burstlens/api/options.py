@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..analysis.core.result import Progress
     from ..analysis.trace.trace import Cluster, Trace
     from ..bench.settings import Api
+    from ..bench.simulated.presets import Preset
     from ..bench.simulated.request import Scheduling
 
 EngineName = Literal["duckdb", "spark"]
@@ -100,8 +101,19 @@ def check_positive(name: str, value: object, *, whole: bool = False) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         kind = "an integer" if whole else "a number"
         raise InputError.of_option(name, f"{value!r} is not {kind}")
-    if not (isfinite(value) and value > 0):
+    if not 0 < float(value) < inf:
         raise InputError.of_option(name, f"{value} is not above 0")
+
+
+def check_backend(url: str | None, simulate: str | Preset | None) -> None:
+    """Check that a load goes to one place; raises InputError for none and for two."""
+    if url is None and simulate is None:
+        raise InputError(
+            f"say where to send: {option('url')} names a server, {option('simulate')} a preset of the "
+            "simulated engine"
+        )
+    if url is not None and simulate is not None:
+        raise InputError(f"{option('url')} and {option('simulate')} exclude each other: give one of them")
 
 
 def checked_api(api: str) -> Api:

@@ -14,7 +14,7 @@ from ..analysis.core.errors import InputError
 from ..analysis.core.option_names import option
 from ..analysis.core.result import silent
 from .event_loop import run_outside_event_loop
-from .options import Log, checked_api, checked_scheduling, paths
+from .options import Log, check_backend, checked_api, checked_scheduling, paths
 from .prompts import PromptOptions
 from .run import Run
 from .workload import WorkloadOptions, hinting_served_model
@@ -165,11 +165,7 @@ def replay(
     Traceback (most recent call last):
     burstlens.analysis.core.errors.EndpointError: ...
     """
-    if (url is None) == (simulate is None):
-        raise InputError(
-            f"say where to send: {option('url')} of a server, or {option('simulate')}, a preset, for virtual "
-            "time"
-        )
+    check_backend(url, simulate)
     if simulate is not None and (shard is not None or start_at is not None):
         raise InputError(
             f"{option('shard')} and {option('start_at')} are for {option('url')}; in virtual time one "

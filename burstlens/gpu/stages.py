@@ -21,6 +21,7 @@ from ..analysis.core.atomic_write import write_json
 from ..analysis.core.errors import BurstlensError, DiskError, InputError, relative_to_folder
 from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress
+from ..analysis.core.units import counted
 
 if TYPE_CHECKING:
     from ..api.experiments.backend import BackendOptions
@@ -416,7 +417,7 @@ def client(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> st
     )
     rows = []
     for i, workers in enumerate(CLIENT_WORKERS):
-        show(f"{workers} workers", i / len(CLIENT_WORKERS))
+        show(counted(workers, "worker"), i / len(CLIENT_WORKERS))
         into = folder / f"workers-{workers}-{time.time():.0f}"
         settings = replace(plan.settings(), workers=workers)
         before = _cpu_s()
@@ -429,7 +430,10 @@ def client(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> st
             "lateness_max_s": summary.lateness.max, "load": str(summary.verdict),
         })  # fmt: skip
     write_json({"requests": n, "cores": os.cpu_count(), "runs": rows}, folder / "client.json")
-    times = (f"{row['cpu_s_per_1000']:.3g} s with {row['workers']} workers" for row in rows)
+    times = (
+        f"{row['cpu_s_per_1000']:.3g} s with {counted(workers, 'worker')}"
+        for row, workers in zip(rows, CLIENT_WORKERS, strict=False)
+    )
     return f"processor time of 1,000 requests: {', '.join(times)}"
 
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from ...analysis.core.units import counted
+
 if TYPE_CHECKING:
     from ...bench.experiments.findings import Findings
 
@@ -30,7 +32,7 @@ def show_findings(findings: Findings) -> None:
     head = Text(findings.title, style="bold")
     head.append(f" → {question.title}", style="yellow" if question.simulated else "not bold")
     screen.print(head)
-    count = f"{findings.experiment.trials.height:,} trials, {len(question.seeds)} seeds"
+    count = f"{counted(findings.experiment.trials.height, 'trial')}, {counted(len(question.seeds), 'seed')}"
     screen.print(Text(count + (" · synthetic workload" if question.synthetic else ""), style="dim"))
     for note in findings.notes:
         screen.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
