@@ -137,7 +137,7 @@ def load_series(
         selection_id=selection.selection_id,
         bin_ticks=ticks_in(trace, bin_s),
         bin_s=bin_s,
-        most=int(span_s / bin_s) + 1,
+        max_bins=int(span_s / bin_s) + 1,
         lead=lead,
         short=windows[0],
         middle=windows[1],

@@ -72,10 +72,10 @@ def write_burstgpt(
     write_csv(frame.select(columns if long else [columns[0], *columns[3:]]), out)
     if load:
         return lost(requests)
-    return [*_lost(requests), *lost(requests, _kept_columns(long), dated=True)]
+    return [*_lost(requests), *lost(requests, _present_columns(long), dated=True)]
 
 
-def _kept_columns(long: bool) -> set[str]:
+def _present_columns(long: bool) -> set[str]:
     return {"failed", "service", "model"} | ({"session", "elapsed_s"} if long else set())
 
 

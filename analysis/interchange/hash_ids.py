@@ -45,10 +45,10 @@ def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.S
     sessions = (
         plan.filter(pl.col("alike") > 0)
         .group_by("session", maintain_order=True)
-        .agg(pl.col("alike").max().alias("most"))
-        .with_columns(session_begin=begin + pl.col("most").cum_sum() - pl.col("most"))
+        .agg(pl.col("alike").max().alias("max_alike"))
+        .with_columns(session_begin=begin + pl.col("max_alike").cum_sum() - pl.col("max_alike"))
     )
-    begin += int(sessions["most"].sum())
+    begin += int(sessions["max_alike"].sum())
     plan = plan.join(
         sessions.select("session", "session_begin"), on="session", how="left", maintain_order="left"
     ).with_columns(new=pl.col("needed") - pl.col("own") - pl.col("alike"))

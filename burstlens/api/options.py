@@ -84,7 +84,7 @@ def paths(logs: Log | Sequence[Log]) -> list[Path]:
     return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
 
 
-def check_positive(name: str, value: object, *, whole: bool = False) -> None:
+def check_positive(name: str, value: object, *, integer: bool = False) -> None:
     """Check a number that a caller gave; raises InputError with the name of the parameter.
 
     Parameters
@@ -93,13 +93,13 @@ def check_positive(name: str, value: object, *, whole: bool = False) -> None:
         The parameter.
     value : object
         None passes: the parameter was not given.
-    whole : bool
+    integer : bool
         Whether only an integer will do.
     """
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
-        kind = "an integer" if whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, Integral if integer else Real):
+        kind = "an integer" if integer else "a number"
         raise InputError.of_option(name, f"{value!r} is not {kind}")
     if not 0 < float(value) < inf:
         raise InputError.of_option(name, f"{value} is not above 0")

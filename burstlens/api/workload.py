@@ -69,7 +69,7 @@ class WorkloadOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive("first", self.first, whole=True)
+        check_positive("first", self.first, integer=True)
         check_positive("rate_rps", self.rate_rps)
         check_positive("speedup", self.speedup)
 

@@ -36,7 +36,7 @@ def parameters_of(trace: Trace) -> dict[str, dict[str, Any]]:
         "bin_ticks": 60 / tick_s,
         "bin_s": 60.0,
         "selection_id": 1,
-        "most": 1000,
+        "max_bins": 1000,
         "lead": 1,
         "short": 3,
         "middle": 10,

@@ -8,7 +8,7 @@ WITH digits AS (
 numbers AS (
     SELECT a.digit + 10 * b.digit + 100 * c.digit + 1000 * d.digit + 10000 * e.digit + 100000 * f.digit AS i
     FROM digits AS a, digits AS b, digits AS c, digits AS d, digits AS e, digits AS f
-    WHERE a.digit + 10 * b.digit + 100 * c.digit + 1000 * d.digit + 10000 * e.digit + 100000 * f.digit < $most
+    WHERE a.digit + 10 * b.digit + 100 * c.digit + 1000 * d.digit + 10000 * e.digit + 100000 * f.digit < $max_bins
 ),
 stretches AS (
     SELECT
