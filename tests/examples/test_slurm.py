@@ -135,10 +135,10 @@ def test_an_array_sends_the_whole_load_once(slurm: Cluster, tmp_path: Path) -> N
         while run_command(slurm, "squeue", "-h", "-j", submitted.stdout.strip()):
             assert time.monotonic() < deadline_s, run_command(slurm, "squeue")
             time.sleep(ASK_S)
-    log = "\n".join(path.read_text() for path in sorted(tmp_path.glob("burstlens-*.log")))
+    output = "\n".join(path.read_text() for path in sorted(tmp_path.glob("burstlens-*.log")))
     folders = [tmp_path / f"run-{i}" for i in range(4)]
     completed = burstlens("ingest", *folders, "-o", tmp_path / "whole.parquet", "--json")
-    assert completed.returncode == 0, f"{completed.stderr}\n{log}"
+    assert completed.returncode == 0, f"{completed.stderr}\n{output}"
     load = json.loads(completed.stdout)["load"]
     assert (load["requests"], load["shards"]) == (300, 4)
     columns = ["request_id", "intended_s", "request_tokens", "response_tokens"]

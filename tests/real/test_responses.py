@@ -97,7 +97,9 @@ def test_a_learnt_model_answers_at_lengths_of_its_own(
     assert answers.difference.value == pytest.approx(model["mean"] - trace["mean"])
     assert {"trace", "served model"} <= set(lengths.tables()["quantiles"]["selection"])
     assert any("likelier than shuffled" in note for note in done.question.notes)
-    shorter, grows, _ = found.claims[0].statements.values()
+    statements = found.claims[0].statements
+    assert statements is not None
+    shorter, grows, _ = statements.values()
     assert shorter in (None, model["mean"] > trace["mean"])
     assert grows is True, "the synthetic trace's responses grow with the request"
     assert found.claims[0].verdict in ("agrees", "partly")

@@ -108,7 +108,7 @@ def test_a_worker_killed_half_way_and_a_small_driver_change_nothing(
 ) -> None:
     log = tmp_path / "synthetic.parquet"
     bl.synth(log, days=DAYS).engine.close()
-    killed = []
+    killed: list[str] = []
 
     def kill_half_way(step: str, share: float) -> None:
         if share >= 0.4 and not killed:

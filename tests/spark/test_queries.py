@@ -113,7 +113,7 @@ def comparable(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col(n).cast(pl.List(pl.String)).list.join(",") for n, k in frame.schema.items() if k.is_nested()
     ]
     columns = frame.with_columns(lists).select(pl.col(name).cast(kind) for name, kind in kinds.items())
-    return columns.sort(sorted(kinds, key=lambda name: kinds[name] == pl.Float64))
+    return columns.sort(sorted(kinds, key=lambda name: bool(kinds[str(name)] == pl.Float64)))
 
 
 def test_every_question_is_asked_of_both_engines(opened: Both) -> None:

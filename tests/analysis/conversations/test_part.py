@@ -105,10 +105,10 @@ def test_geometric_and_negative_binomial_are_scipys() -> None:
 
 def draws_of(name: str, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
     if name == "geometric":
-        return rng.geometric(0.3, n).astype(float)
+        return rng.geometric(0.3, n).astype(np.float64)
     if name == "power law":
-        return rng.zipf(2.4, n).astype(float)
-    return 1.0 + rng.poisson(rng.gamma(0.5, 3.2 / 0.5, n))
+        return rng.zipf(2.4, n).astype(np.float64)
+    return 1.0 + rng.poisson(rng.gamma(0.5, 3.2 / 0.5, n)).astype(np.float64)
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,8 @@ def test_relation_covers_zero_where_turns_and_intervals_are_independent() -> Non
         owner = np.repeat(np.arange(500), turns - 1)
         share = np.bincount(owner, rng.random(len(owner)) < 0.25) / (turns - 1)
         found = relation(turns, share)
-        covered += found.low <= 0 <= found.high
-        biased += stats.spearmanr(turns, share).pvalue < 0.05
+        covered += int(found.low <= 0 <= found.high)
+        biased += int(stats.spearmanr(turns, share).pvalue < 0.05)
     assert covered >= 182
     # The reason not to take the rank of a share: it sees a relation where there is none.
     assert biased > 150
@@ -282,7 +282,7 @@ def test_sessions_near_an_edge_of_the_record_are_counted(make_trace: MakeTrace) 
     # Every session has gaps of exactly 100 s; only the first and the last lie within 100 s of an edge.
     starts = np.concatenate(([0], np.sort(rng.integers(1_000, 99_000, 38)), [100_000]))
     at = np.sort(np.concatenate([starts, starts + 100, starts + 200]))
-    session = {}
+    session: dict[str, int] = {}
     for i, start in enumerate(starts):
         session |= {(start + step): f"s{i}" for step in (0, 100, 200)}
     part = describe_conversations(make_trace(at, session=[session[t] for t in at]))

@@ -145,7 +145,7 @@ def test_mooncake_keeps_gaps_lengths_and_blocks(requests: Requests) -> None:
     columns = ["request_tokens", "response_tokens", "prefix"]
     assert_frame_equal(frame.select(columns), requests.frame.select(columns))
     gaps = [one["arrival_s"].diff().drop_nulls().to_numpy() for one in (frame, requests.frame)]
-    assert np.allclose(*gaps, atol=1e-6)
+    assert np.allclose(gaps[0], gaps[1], atol=1e-6)
     assert not any("rounded" in each for each in lost)
 
 

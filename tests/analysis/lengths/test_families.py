@@ -78,7 +78,7 @@ def test_planted_parameters_come_back_without_bias_and_intervals_cover_them(name
     planted, runs, n = PLANTED[name], 50, 3000
     fits = [fitted(name, drawn(name, n, seed)) for seed in range(runs)]
     assert all(found.converged for found in fits)
-    covered = []
+    covered: list[bool] = []
     for parameter, truth in planted.items():
         found = [one.parameters[parameter] for one in fits]
         values = np.array([interval.value for interval in found])

@@ -21,7 +21,8 @@ def dip_by_definition(sample: np.ndarray) -> float:
         at = np.concatenate([x[: mode + 1], x[mode:]])
         before = np.concatenate([np.arange(mode + 1), np.arange(mode, n)]) / n
         after = before + 1 / n
-        rows, limits = [], []
+        rows: list[np.ndarray] = []
+        limits: list[float] = []
 
         def add(terms: dict[int, float], limit: float, rows: list = rows, limits: list = limits) -> None:
             row = np.zeros(n + 2)
@@ -44,8 +45,9 @@ def dip_by_definition(sample: np.ndarray) -> float:
         cost = np.zeros(n + 2)
         cost[-1] = 1
         found = optimize.linprog(cost, A_ub=np.array(rows), b_ub=limits, bounds=[(0, 1)] * (n + 2))
-        best = min(best, found.fun)
-    return float(best)
+        assert found.fun is not None
+        best = min(best, float(found.fun))
+    return best
 
 
 @pytest.mark.parametrize("seed", range(8))

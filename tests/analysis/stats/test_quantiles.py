@@ -19,8 +19,8 @@ def test_quantiles_equal_those_of_scipy(p: float) -> None:
     assert quantiles.normal(p) == pytest.approx(stats.norm.ppf(p), rel=1e-12, abs=1e-12)
     for freedom in (1, 6, 400):
         assert quantiles.student(p, freedom) == pytest.approx(stats.t.ppf(p, freedom), rel=1e-9, abs=1e-9)
-    for freedom in (9, 5000, 4e7):
-        assert quantiles.chi_square(p, freedom) == pytest.approx(stats.chi2.ppf(p, freedom), rel=1e-9)
+    for degrees in (9.0, 5000.0, 4e7):
+        assert quantiles.chi_square(p, degrees) == pytest.approx(stats.chi2.ppf(p, degrees), rel=1e-9)
     for mean in (0.003, 1.0, 900.0):
         assert quantiles.poisson([p, p], mean) == pytest.approx(stats.poisson.ppf([p, p], mean))
     for n in (6, 501, 32_000):

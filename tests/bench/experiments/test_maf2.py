@@ -70,6 +70,7 @@ def test_taking_burstiness_out_takes_the_wait_out(tmp_path: Path) -> None:
     )
     loaded, courses = maf2.parts(done)
     against_poisson = loaded.pairs.of(1.5, maf2.CONVERSATION, maf2.POISSON, "ttft_p99_s")
+    assert against_poisson is not None
     assert against_poisson.of > against_poisson.against
     cv = {row["workload"]: row["gap_cv"] for row in loaded.means.to_dicts()}
     assert cv[maf2.POISSON] == pytest.approx(1.0, abs=0.15)

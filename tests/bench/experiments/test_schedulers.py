@@ -158,11 +158,16 @@ def test_near_saturation_the_policies_differ_and_the_claim_gets_its_verdict(
     )
     compared, waits = schedulers.parts(done)
     for service in schedulers.SERVICES:
-        assert compared.pairs.of(service, LRF, SRF, "ttft_s").difference.value > 0
-        assert compared.pairs.of(service, SRF, FCFS, "ttft_max_s").difference.value > 0
+        mean = compared.pairs.of(service, LRF, SRF, "ttft_s")
+        longest = compared.pairs.of(service, SRF, FCFS, "ttft_max_s")
+        assert mean is not None
+        assert longest is not None
+        assert mean.difference.value > 0
+        assert longest.difference.value > 0
     assert not compared.missing
     assert waits.waits.height == 2 * 3 * len(schedulers.WAITS)
     (claim,) = findings(done).claims
+    assert claim.statements is not None
     assert set(claim.statements) == set(schedulers.statements(compared))
     # Longest first makes most requests wait behind long ones: where there is a queue it wins nothing.
     assert claim.statements["LRF does not have lower latency than FCFS on API"] is True

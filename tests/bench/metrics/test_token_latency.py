@@ -40,8 +40,8 @@ def test_pieces_in_any_order_sum_to_the_table(cuts: list[int], seed: int) -> Non
     one, many = TokenSums.of([table]), TokenSums.of(pieces)
     for a, b in ((one.all, many.all), (one.later, many.later)):
         assert Distribution.over(a).as_dict() == pytest.approx(Distribution.over(b).as_dict(), rel=1e-12)
-    for a, b in zip(one.by_second.within(20)[:2], many.by_second.within(20)[:2], strict=True):
-        assert a == pytest.approx(b, rel=1e-12)
+    for mine, theirs in zip(one.by_second.within(20)[:2], many.by_second.within(20)[:2], strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-12)
     means = [s.latency / s.tokens + s.centre_s for s in (one.by_second, many.by_second)]
     assert means[0] == pytest.approx(means[1], rel=1e-9)
 

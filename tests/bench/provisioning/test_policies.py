@@ -115,6 +115,7 @@ def test_a_whole_search_says_what_each_step_gave(found: tuple[SearchState, Path]
     assert [row.ratio for row in content.fixed] == ["1:3", "2:2", "3:1"]
     prefill, rate = steps.best_fixed(content)
     assert rate > 0
+    assert content.switch is not None
     moment = content.switch.at_s
     assert moment in ratios.windows(load.span_s, SPAN_S / 6)
     assert SPAN_S / 4 < moment < 3 * SPAN_S / 4
@@ -140,11 +141,12 @@ def test_no_plan_is_worse_than_a_ratio_or_a_switch_on_the_load_it_was_made_for(
         other = ScalableLoad.of(turnover(1200, seed=6), PRESET, SPAN_S)
         content = steps.search_ratios(SearchSpec((load,), other, SERVING, SPAN_S / 24, 1), Origin())
     real = content.sequences["real"].goodput_rps
+    assert content.switch is not None
     for i, rate in enumerate(real):
         assert rate >= max(row.goodput_rps[i] for row in content.fixed)
         assert rate >= content.switch.goodput_rps[i]
     expected = content.sequences["provisioned"].expected_rps
-    assert expected >= max(row.provisioned_rps for row in content.fixed)
+    assert expected >= max(row.provisioned_rps or 0.0 for row in content.fixed)
 
 
 @pytest.mark.slow
@@ -162,7 +164,7 @@ def test_the_provisioned_plan_is_the_best_on_further_draws_of_the_forecast(load:
     chosen = on_draws(planned.plans[0])
     assert chosen == pytest.approx(np.mean(planned.further_rps), rel=0.05)
     assert chosen >= 0.97 * on_draws(planned.searched)
-    best = max(content.fixed, key=lambda row: row.provisioned_rps)
+    best = max(content.fixed, key=lambda row: row.provisioned_rps or 0.0)
     assert chosen >= 0.97 * on_draws([RatioFrom(0.0, best.ratio, best.prefill, best.decode)])
 
 

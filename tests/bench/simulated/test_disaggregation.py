@@ -118,10 +118,11 @@ def test_decode_after_a_prefill_that_takes_no_time_is_the_co_located_engine(seed
     engine.advance(inf)
     assert engine.preemptions == 0
     # The engine's first token is the end of the prefill; from there on both only decode.
-    order = sorted(range(len(at)), key=lambda i: (requests[i].first_token_s, i))
+    order: list[int] = sorted(range(len(at)), key=lambda i: (requests[i].first_token_s, i))
     prefilled = [requests[i].first_token_s or 0.0 for i in order]
     infinite = replace(EXACT, latency=NOTHING, max_num_batched_tokens=10**6)
-    rig = Rig(prefilled, [into[i] for i in order], [out[i] for i in order], infinite, EXACT, transfer=FREE)
+    lengths = [int(into[i]) for i in order], [int(out[i]) for i in order]
+    rig = Rig(prefilled, *lengths, infinite, EXACT, transfer=FREE)
     _, ended = served(rig, 1, 1)
     assert ended == pytest.approx([requests[i].ended_s for i in order], rel=0, abs=1e-9)
 

@@ -122,7 +122,7 @@ def loads(draw: st.DrawFn) -> tuple[Preset, list[Arrival], list[float]]:
                 draw(st.integers(1, 130)),
                 draw(st.integers(1, 130)),
                 draw(st.integers(-1, 1)),
-                draw(st.one_of(st.just(inf), st.integers(1, 400).map(lambda k, a=arrival: a + k * unit))),
+                draw(st.one_of(st.just(inf), st.sampled_from([arrival + k * unit for k in range(1, 401)]))),
             )
         )
     sent.sort(key=lambda r: r.arrival_s)
@@ -245,7 +245,7 @@ def test_forgotten_steps_are_those_that_nobody_needs() -> None:
     forgetful, complete = BatchingEngine(TINY, keep_steps=True), BatchingEngine(TINY, keep_steps=True)
     times = []
     for engine in (forgetful, complete):
-        times_by_id = {}
+        times_by_id: dict[int, list[float]] = {}
         for r in sent:
             done = engine.advance(r.arrival_s)
             times_by_id |= {d.id: engine.token_times(d) for d in done}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -52,7 +52,9 @@ def test_the_server_counts_the_intended_tokens_and_workers_change_nothing(
         assert record["request_tokens"].to_list() == intended.to_list()
         assert any(note.endswith("so that a prefix cache does not know it") for note in notes)
         assert all(note in " ".join(done.stdout.split()) for note in notes)
-        assert read_manifest(out).settings.prompts["text"] == "talk.json"
+        prompts = read_manifest(out).settings.prompts
+        assert isinstance(prompts, Mapping)
+        assert prompts["text"] == "talk.json"
 
 
 def test_a_chat_with_its_own_lengths_under_a_cap(url: str, folder: Path, tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ class Mirror:
             handler.headers.get("Accept-Encoding"),
         )
         self.requests.append(request)
-        start = int(re.fullmatch(r"bytes=(\d+)-", request.range)[1]) if request.range and turn.ranges else 0
+        part = re.fullmatch(r"bytes=(\d+)-", request.range or "") if turn.ranges else None
+        start = int(part[1]) if part else 0
         if request.if_range and turn.heeds_if_range and request.if_range != turn.etag:
             start = 0
         total = len(turn.content)
@@ -137,10 +138,10 @@ class Mirror:
         for name, value in headers.items():
             handler.send_header(name, value)
         handler.end_headers()
-        part = body[: turn.stop_after]
-        handler.wfile.write(part)
+        sent = body[: turn.stop_after]
+        handler.wfile.write(sent)
         handler.wfile.flush()
-        request.sent = len(part)
+        request.sent = len(sent)
         if turn.stall:
             self.over.wait()
 

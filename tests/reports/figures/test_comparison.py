@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 import pytest
@@ -86,7 +87,7 @@ def test_cells_of_the_coverage_matrix_say_yes_and_no_in_words(comparison: Compar
 
 def test_a_trace_has_one_colour_in_every_figure(comparison: Comparison) -> None:
     """Also where a figure leaves some traces out: colours go by place among all traces."""
-    ranges = set()
+    ranges: set[tuple[Any, ...]] = set()
     for figure in figures_of(comparison):
         ranges.update(
             (tuple(domain), tuple(colours)) for domain, colours in _scales(figure) if "yes" not in domain

@@ -227,7 +227,7 @@ def _layers(node: dict[str, Any], around: dict[str, Any]) -> Iterator[tuple[str,
     encoding = around | node.get("encoding", {})
     if "mark" in node:
         mark = {"type": node["mark"]} if isinstance(node["mark"], str) else node["mark"]
-        yield mark["type"], encoding, mark.get("clip", False)
+        yield str(mark["type"]), dict(encoding), bool(mark.get("clip", False))
     for key in ("layer", "vconcat", "hconcat"):
         for child in node.get(key, []):
             yield from _layers(child, encoding)
