@@ -98,8 +98,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str], str, str]] = {
     "no place": (
         lambda out: bl.replay(CONSTANT, out, first=5),
         ["replay", CONSTANT, "--first", "5", "-o"],
-        "url of a server, or simulate",
-        "--url of a server, or --simulate",
+        "url names a server, simulate a preset",
+        "--url names a server, --simulate a preset",
     ),
     "a law for constants": (
         lambda out: bl.replay(CONSTANT, out, simulate=PRESET, first=5, lengths="zipf"),

@@ -70,7 +70,7 @@ def test_a_schedule_draws_a_load_that_gets_denser(tmp_path: Path) -> None:
     [
         ([], "--first, a number of requests, or --to"),
         (["--first", "5", "--rate", "2", "--speedup", "2"], "--rate and --speedup"),
-        (["--first", "5", "--url", "http://127.0.0.1:9"], "say where to"),
+        (["--first", "5", "--url", "http://127.0.0.1:9"], "--url and --simulate exclude each other"),
     ],
 )
 def test_a_replay_that_cannot_be_says_why_in_one_line(
