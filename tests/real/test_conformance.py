@@ -41,6 +41,7 @@ def events(text: str) -> list[str]:
     return [line[6:] for line in text.splitlines() if line.startswith("data: ")]
 
 
+@pytest.mark.slow
 def test_it_is_there_and_says_who_it_is(server: str) -> None:
     assert ask(f"{server}/health")[0] == 200
     status, text = ask(f"{server}/v1/models")

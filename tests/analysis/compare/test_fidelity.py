@@ -38,6 +38,7 @@ def outcomes(result: Any) -> dict[str, bool | None]:
     return dict(rows)
 
 
+@pytest.mark.slow
 def test_a_trace_agrees_with_itself_in_everything(folder: Any) -> None:
     result = bl.compare(folder / "source.parquet", folder / "source.parquet")
     assert result.agrees
@@ -45,6 +46,7 @@ def test_a_trace_agrees_with_itself_in_everything(folder: Any) -> None:
     assert result.synthetic == ("source", "source")
 
 
+@pytest.mark.slow
 def test_what_was_changed_differs_and_nothing_else(folder: Any) -> None:
     found = outcomes(bl.compare(folder / "source.parquet", folder / "changed.parquet"))
     for name in ("CV of gaps", "distribution of gaps", "distribution of request tokens"):
@@ -53,6 +55,7 @@ def test_what_was_changed_differs_and_nothing_else(folder: Any) -> None:
         assert found[name] is True
 
 
+@pytest.mark.slow
 def test_a_draw_from_its_parameters_has_the_rate_and_lengths_of_its_source(folder: Any) -> None:
     bl.fit(folder / "source.parquet", folder / "parameters.json")
     result = bl.compare(folder / "source.parquet", folder / "parameters.json", seed=2)
@@ -71,6 +74,7 @@ def test_two_runs_are_named_by_their_folders(tmp_path: Any) -> None:
     assert "statistics of after agree with before" in " ".join(result.part.sentences())
 
 
+@pytest.mark.slow
 def test_turns_are_compared_where_only_one_trace_has_a_second_service(folder: Any) -> None:
     """A trace of one service is told as a whole, so the other's conversations stand beside all of it."""
     source = bl.trace(folder / "source.parquet")

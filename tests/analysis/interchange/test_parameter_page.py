@@ -74,6 +74,7 @@ def test_the_reader_of_the_page_draws_the_law_of_the_file(reader: Reader, fitted
     assert other < 0.001
 
 
+@pytest.mark.slow
 def test_the_reader_of_the_page_and_ours_draw_alike(reader: Reader, fitted: Path) -> None:
     content = json.loads(fitted.read_text())
     theirs = [reader(fitted, seed=seed) for seed in range(5)]

@@ -304,6 +304,7 @@ def test_a_trace_with_one_side_only_tells_that_side(make_trace: MakeTrace) -> No
     assert found.sentences()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 5, 49, 50, 300])
 def test_short_traces_and_lengths_all_alike_are_no_error(make_trace: MakeTrace, n: int) -> None:
     varied = make_trace(

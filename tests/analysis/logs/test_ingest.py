@@ -82,6 +82,7 @@ def test_every_row_of_real_files_is_read(traces: Callable[[str], Path], name: st
     assert trace.info.rows == len(rows)
 
 
+@pytest.mark.slow
 def test_what_the_real_files_lack_is_known(traces: Callable[[str], Path]) -> None:
     infos = {name: open_trace(traces(name)).info for name in REAL}
     lacks = {
@@ -415,6 +416,7 @@ def test_a_trace_file_gives_everything_back(traces: Callable[[str], Path], tmp_p
     assert (message["rows"], message["day0"], message["synthetic"]) == (400, "2023-11-01", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(REAL))
 def test_every_format_survives_a_trace_file(traces: Callable[[str], Path], tmp_path: Path, name: str) -> None:
     done = ingest(traces(name), out=tmp_path / "trace.parquet")

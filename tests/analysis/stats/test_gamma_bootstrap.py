@@ -42,6 +42,7 @@ def test_refits_of_redraws_find_the_shape() -> None:
     assert np.all(sums_of_cells(drawn[0].astype(float)).n == 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "mean", "n"), [(0.2, 20.0, 40), (0.5, 5.0, 100), (1.0, 30.0, 60), (2.0, 2.0, 200)]
 )

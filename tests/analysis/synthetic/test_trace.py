@@ -168,6 +168,7 @@ def ten(truth: Truth) -> pl.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_default_seed_meets_every_target(default: pl.DataFrame, truth: Truth) -> None:
     missed = scorecard(default, truth).filter(~pl.col("ok"))
     assert missed.is_empty(), missed

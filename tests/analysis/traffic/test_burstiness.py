@@ -110,6 +110,7 @@ def test_fitted_windows_regenerate_the_dispersion_they_were_fitted_to() -> None:
     assert inside.sum() >= 4
 
 
+@pytest.mark.slow
 def test_conversation_of_the_real_week_is_overdispersed_at_every_width(week: Trace) -> None:
     found = describe_burstiness(week)
     rows = found.dispersion.filter(pl.col("selection") == "conversation · ChatGPT")
@@ -118,6 +119,7 @@ def test_conversation_of_the_real_week_is_overdispersed_at_every_width(week: Tra
     assert found.gaps.filter(pl.col("selection") == "conversation · ChatGPT")["cv"].item() > 3
 
 
+@pytest.mark.slow
 def test_rate_variation_does_not_depend_on_the_share_of_requests_sampled() -> None:
     rng = np.random.default_rng(8)
     n = 72 * 14

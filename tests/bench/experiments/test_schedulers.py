@@ -78,6 +78,7 @@ def test_a_burst_on_a_one_at_a_time_server_has_its_closed_form(tmp_path: Path) -
     assert any("SRF" in sentence and "best first" in sentence for sentence in compared.sentences())
 
 
+@pytest.mark.slow
 def test_the_three_send_the_same_requests_and_differ_in_priority_alone(content: Content) -> None:
     chosen = schedulers.picked(content, ["conversation"], 3600.0, 1)
     load = schedulers.load_of(content, "conversation", chosen, 200)

@@ -198,6 +198,7 @@ def test_trials_that_were_over_before_answers_came_are_told(tmp_path: Path) -> N
     assert notes[1] == []
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_with_the_scale_that_it_found(tmp_path: Path) -> None:
     def stop(step: str, share: float) -> None:
         if step.endswith("trials") and share > 0.4:
@@ -320,6 +321,7 @@ def test_what_is_not_as_the_paper_says_is_found_not_to_be() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_decline_that_comes_back_is_no_lasting_one() -> None:
     _, _, thirds, _ = sweep.parts(planted(as_the_paper))
     dip = thirds.drift(FIXED_SCALE, QUADRATIC, 0.1, "failure_rate", sweep_parts.FIRST_THIRD)

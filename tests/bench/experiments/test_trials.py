@@ -80,6 +80,7 @@ def test_what_a_stop_leaves_is_kept_and_goes_on(tmp_path: Path) -> None:
     assert values(done).equals(values(run(QUESTION, trials(), ENGINE, tmp_path / "whole")))
 
 
+@pytest.mark.slow
 def test_a_torn_line_costs_its_trial_only(tmp_path: Path) -> None:
     complete = run(QUESTION, trials(), ENGINE, tmp_path)
     text = (tmp_path / TRIALS).read_text()

@@ -42,12 +42,14 @@ def test_goodput_is_where_the_count_turns(load: ScalableLoad) -> None:
         assert keeps(load, SERVING, turns, rate) is meets_bounds
 
 
+@pytest.mark.slow
 def test_the_first_guess_does_not_matter_beyond_the_tolerance(load: ScalableLoad) -> None:
     turns = ((0.0, 1), (700.0, 3))
     found = [goodput(load, SERVING, turns, rate) for rate in (0.01, 3.0, 500.0)]
     assert max(found) <= min(found) * (1 + TOLERANCE) ** 2
 
 
+@pytest.mark.slow
 def test_more_instances_and_looser_bounds_serve_more(load: ScalableLoad) -> None:
     few, many = (goodput(load, Serving.of(PRESET, total=n), ((0.0, n // 2),), 5.0) for n in (2, 6))
     assert many > 2 * few

@@ -79,6 +79,7 @@ def test_turns_at_begins_of_windows_are_a_ratio_a_window(turns: Turns) -> None:
     assert ratios.turns_of(path, begins) == turns
 
 
+@pytest.mark.slow
 def test_switches_are_all_tried(load: ScalableLoad) -> None:
     moments = [SPAN_S * i / 4 for i in (1, 2, 3)]
     for before in SERVING.ratios:

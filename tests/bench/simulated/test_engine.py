@@ -85,6 +85,7 @@ def overload(n: int, seed: int, preset: Preset, rate_rps: float, aborts: float =
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("scheduling", ["fcfs", "priority"])
 def test_agrees_with_single_steps_through_overload(scheduling: Scheduling, ahead: bool) -> None:
@@ -140,6 +141,7 @@ def test_agrees_with_single_steps(load: tuple[Preset, list[Arrival], list[float]
     agree(preset, sent, "priority" if scheduling == "priority" else "fcfs", pauses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduling", ["fcfs", "priority"])
 def test_agrees_with_single_steps_on_a_real_preset(scheduling: Scheduling) -> None:
     preset = load_preset("llama-2-13b-a100").limited(num_blocks=400, max_num_queued_reqs=200)

@@ -39,6 +39,7 @@ def test_one_that_is_busy_throughout_is_cut_to_its_first_requests() -> None:
     assert (found.start_s, found.length_s, found.first, found.requests) == (SLOT_S, SLOT_S, 30, 30)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=200), st.integers(1, 3000))
 def test_the_longest_that_is_half_full_is_taken_and_none_of_its_length_is_fuller(
     counts: list[int], max_requests: int

@@ -75,6 +75,7 @@ def test_a_chat_with_its_own_lengths_under_a_cap(url: str, folder: Path, tmp_pat
         assert note in notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "lengths"), [((), [3, 9, 40]), (("--max-tokens", "9"), [3, 9, 9]), (("--own-lengths",), None)]
 )

@@ -52,6 +52,7 @@ def test_a_forecast_to_its_page_and_its_load(log: Path, tmp_path: Path) -> None:
     ).height  # fmt: skip
 
 
+@pytest.mark.slow
 def test_counts_that_never_change_are_forecast_without_skill(tmp_path: Path) -> None:
     log = tmp_path / "even.csv"
     rows = "".join(f"{second},ChatGPT,0,0,0,Conversation log\n" for second in range(0, 100 * 600, 20))

@@ -35,6 +35,7 @@ def comparison(real: dict[str, Characterization]) -> Comparison:
     return compare_traces(list(real.values()))
 
 
+@pytest.mark.slow
 def test_the_page_finds_four_figures_each_with_its_finding(comparison: Comparison) -> None:
     drawn = figures_of(comparison)
     assert [figure.name for figure in drawn] == ["variation", "coverage", "measures", "lengths"]

@@ -71,6 +71,7 @@ def test_the_ledger_gets_a_verdict_where_a_forecast_was_made(week_forecast: Fore
     assert found.figure in {figure.name for figure in figures_of(week_forecast)}
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_verdicts(week_forecast: Forecasts) -> None:
     markup = html(week_forecast)
     assert "cannot be forecast" in markup
