@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  burstlens report                              on the embedded synthetic trace
-  burstlens report BurstGPT_1.csv -o out        on your own log
-  burstlens describe azure.csv                  a screenful
+  burstlens report                          the embedded synthetic trace
+  burstlens report BurstGPT_1.csv -o out    your own log
+  burstlens describe azure.csv              one screen
   burstlens fit BurstGPT_1.csv -o parameters.json
   burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run
 
@@ -75,10 +75,10 @@ def _list_formats(context: click.Context, _option: click.Parameter, wanted: bool
 Examples:
   burstlens ingest --list
   burstlens ingest BurstGPT_1.csv -o trace.parquet
-  burstlens ingest BurstGPT_1.csv BurstGPT_2.csv BurstGPT_3.csv -o all.parquet
-  burstlens ingest run-* -o sent.parquet             the shards of one replay
-  burstlens ingest BurstGPT_1.csv -o trace --partition-by day     a folder, a file or more per day
-  burstlens ingest my.csv.gz -o t.parquet --columns arrival=ts,request_tokens=in"""
+  burstlens ingest BurstGPT_1.csv BurstGPT_2.csv -o both.parquet
+  burstlens ingest run-* -o sent.parquet      the shards of one replay
+  burstlens ingest BurstGPT_1.csv -o trace --partition-by day      a folder
+  burstlens ingest my.csv -o t.parquet --columns arrival=ts,request_tokens=in"""
 )
 @log_argument
 @click.option(
@@ -234,15 +234,23 @@ def fit(
     epilog="""\b
 Examples:
   burstlens synth -o synthetic.parquet
-  burstlens synth --days 7 --seed 1 -o synthetic.csv      BurstGPT's own layout"""
+  burstlens synth --days 7 --seed 1 -o synthetic.csv    BurstGPT's own layout"""
 )
-@click.option("--days", default=61.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option(
+    "--days",
+    default=61.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Length of the trace.",
+)
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same trace.")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help=".parquet or .csv")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write: .parquet or .csv."
+)
 @json_option
 @quiet_option
 def synth(days: float, seed: int, out: Path, as_json: bool, quiet: bool) -> None:
-    """Write the embedded synthetic BurstGPT, of any length."""
+    """Write the embedded synthetic BurstGPT trace, of any length."""
     with progress(quiet) as show:
         made = bl.synth(out, days=days, seed=seed, progress=show)
         made.engine.close()
@@ -260,7 +268,9 @@ Examples:
   burstlens fetch burstgpt-1 --mirror https://mirror.example/burstgpt/"""
 )
 @click.argument("name", required=False)
-@click.option("-o", "--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "-o", "--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder to write to."
+)
 @click.option(
     "--mirror",
     "source",
@@ -268,7 +278,14 @@ Examples:
     help="Download from here instead: a base URL, a full URL or a folder.",
 )
 @click.option("--from", "former", hidden=True)
-@click.option("--timeout", "timeout_s", type=Duration(), default="30s", show_default=True)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    help="Stop if the server sends nothing for this long.",
+)
 @json_option
 @quiet_option
 def fetch(
@@ -282,7 +299,7 @@ def fetch(
 ) -> None:
     """Download a public trace: resumable, checked by SHA-256.
 
-    Without NAME, list the traces that there are.
+    Without NAME, list the traces.
     """
     if name is None:
         from ..public_traces.catalogue import list_public

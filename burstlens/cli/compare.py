@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     cls=Verb,
     epilog="""\b
 Examples:
-  burstlens compare BurstGPT_1.csv run                 is the replay what was recorded?
-  burstlens compare BurstGPT_1.csv parameters.json     does a draw look like its source?
+  burstlens compare BurstGPT_1.csv run                a trace and its replay
+  burstlens compare BurstGPT_1.csv parameters.json    a trace and a draw
   burstlens compare a.parquet b.csv --json | jq .agrees""",
 )
 @click.argument("one", metavar="A")

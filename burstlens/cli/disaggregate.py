@@ -26,12 +26,13 @@ SENTENCES = 4
     cls=Verb,
     epilog="""\b
 Examples:
-  burstlens disaggregate                                the busiest hours of the embedded synthetic trace
-  burstlens disaggregate --turnover                     a synthetic load that turns over at 6:00
+  burstlens disaggregate               busiest hours of the synthetic trace
+  burstlens disaggregate --turnover    a synthetic load that changes at 6:00
   burstlens disaggregate parameters.json --total 16 --window 30m
-  burstlens disaggregate BurstGPT_1.csv --from 2d --to 3d --plan-from forecast.json -o pd
+  burstlens disaggregate BurstGPT_1.csv --from 2d --to 3d \\
+      --plan-from forecast.json -o pd
   burstlens disaggregate --turnover --slo-ttft 0.5s --slo-tpot 0.1s --json
-  burstlens report pd                                   the page again""",
+  burstlens report pd                  the page again""",
 )
 @click.argument("source", metavar="[TRACE|parameters.json]", required=False)
 @click.option(

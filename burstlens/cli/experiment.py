@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     cls=VerbGroup,
     epilog="""\b
 Examples:
-  burstlens experiment maf2                             on the embedded synthetic trace, in virtual time
+  burstlens experiment maf2        on the embedded synthetic trace, simulated
   burstlens experiment maf2 BurstGPT_1.csv --functions maf2.csv -o out
   burstlens experiment sweep --url http://127.0.0.1:8000
-  burstlens report out                                  the page of an experiment""",
+  burstlens report out             the page of an experiment""",
 )
 def experiment() -> None:
     """Run one of the paper's evaluations.
 
     They run in virtual time on the simulated engine, or on a real server (--url). Each trial is written when
-    it ends: the same command goes on where it was stopped.
+    it ends: the same command continues where it stopped.
     """
 
 
@@ -86,10 +86,14 @@ def running(default_out: str, seeds: int = 10) -> Callable[[Any], Any]:
             show_default=True,
             help="Give up a request after this time; it counts as failed.",
         ),
-        click.option("--max-num-seqs", type=int, help="Limit of the simulated engine, as are the next two."),
-        click.option("--max-num-queued-reqs", type=int, help="Reject requests above this number."),
-        click.option("--num-blocks", type=int, help="KV blocks."),
-        click.option("--workers", type=int, help="Processes in virtual time.  [default: one a core]"),
+        click.option("--max-num-seqs", type=int, help="Simulated engine: limit of requests in a step."),
+        click.option(
+            "--max-num-queued-reqs",
+            type=int,
+            help="Reject a request while this many others are in the server.",
+        ),
+        click.option("--num-blocks", type=int, help="Simulated engine: number of KV blocks."),
+        click.option("--workers", type=int, help="Processes, in virtual time.  [default: one per core]"),
         json_option,
         quiet_option,
     )
@@ -134,10 +138,11 @@ def run_and_show(run: Callable[..., ExperimentResult], options: dict[str, Any]) 
     epilog="""\b
 Examples:
   burstlens experiment maf2
-  burstlens experiment maf2 BurstGPT_1.csv --functions AzureFunctionsInvocationTraceForTwoWeeksJan2021.txt
+  burstlens experiment maf2 BurstGPT_1.csv \\
+      --functions AzureFunctionsInvocationTraceForTwoWeeksJan2021.txt
   burstlens experiment maf2 BurstGPT_1.csv --rate 0.326 --kv 0.35 -o maf2
-  burstlens fetch maf2                                  the real trace of Azure Functions
-  burstlens report maf2                                 the page"""
+  burstlens fetch maf2             the real trace of Azure Functions
+  burstlens report maf2            the page"""
 )
 @click.argument("log", metavar="[TRACE]", required=False)
 @click.option("--functions", metavar="TRACE", help="Azure Functions trace.  [default: a synthetic one]")
@@ -170,9 +175,10 @@ def maf2(**options: Any) -> None:
 @experiment.command(
     epilog="""\b
 Examples:
-  burstlens experiment responses BurstGPT_1.csv --url http://127.0.0.1:8000 --prompts ShareGPT_V3.json \\
-      --tokenizer llama/tokenizer.json --api chat -o responses
-  burstlens report responses                            the page"""
+  burstlens experiment responses BurstGPT_1.csv --url http://127.0.0.1:8000 \\
+      --prompts ShareGPT_V3.json --tokenizer llama/tokenizer.json \\
+      --api chat -o responses
+  burstlens report responses       the page"""
 )
 @click.argument("log", metavar="TRACE")
 @click.option("--url", help="Base URL of an OpenAI-compatible server with real weights.")
@@ -181,7 +187,13 @@ Examples:
     metavar="NAME",
     help="Model to request from the server.  [default: the one that it lists]",
 )
-@click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
+@click.option(
+    "--api",
+    type=click.Choice(["completions", "chat"]),
+    default="completions",
+    show_default=True,
+    help="Endpoint: /v1/completions or /v1/chat/completions.",
+)
 @click.option(
     "--prompts", type=click.Path(path_type=Path), metavar="FILE",
     help="Texts in ShareGPT's or Alpaca's form, JSON or JSON lines.",
@@ -223,11 +235,13 @@ def responses(**options: Any) -> None:
 Examples:
   burstlens experiment schedulers
   burstlens experiment schedulers parameters.json --range 2h --load 0.95
-  burstlens experiment schedulers BurstGPT_1.csv --from 2d9h --to 2d12h --kv 0.8 -o schedulers
-  burstlens experiment schedulers --url http://127.0.0.1:8000 --requests 200 --rate 5 --seeds 3
-  burstlens report schedulers                           the page
+  burstlens experiment schedulers BurstGPT_1.csv --from 2d9h --to 2d12h \\
+      --kv 0.8 -o schedulers
+  burstlens experiment schedulers --url http://127.0.0.1:8000 \\
+      --requests 200 --rate 5 --seeds 3
+  burstlens report schedulers      the page
 
-A server for --url is started with --scheduling-policy priority."""
+Start a server for --url with --scheduling-policy priority."""
 )
 @click.argument("source", metavar="[TRACE|parameters.json]", required=False)
 @click.option("--range", "range_s", type=Duration(), help="Length of the random range.  [default: 1h]")
@@ -260,19 +274,20 @@ def schedulers(**options: Any) -> None:
 @experiment.command(
     epilog="""\b
 Examples:
-  burstlens experiment sweep                            the paper's figure in virtual time
-  burstlens experiment sweep --shape 0.2,0.3,0.4,0.8 --profile constant -o shapes
+  burstlens experiment sweep       the paper's figure in virtual time
+  burstlens experiment sweep --shape 0.2,0.3,0.8 --profile constant -o shapes
   burstlens experiment sweep --shape 0.3,1 --exponent 0.9,1.3 --kv 0.6
   burstlens experiment sweep --grid grid.toml --max-num-queued-reqs 256
-  burstlens experiment sweep --shape 0.4 --no-pairs --first 200 --seeds 3 --url http://127.0.0.1:8000
-  burstlens report sweep                                the page
+  burstlens experiment sweep --shape 0.4 --no-pairs --first 200 --seeds 3 \\
+      --url http://127.0.0.1:8000
+  burstlens report sweep           the page
 
 \b
-A grid file may hold any of:
+A grid file has any of:
   profiles = ["constant", "linear", "quadratic"]
-  pairs = false                  or a table [pairs] as [values] is one
-  [start]                        shape = 0.5, scale = 2.0, exponent = 1.1, a line each
-  [values]                       shape = [0.2, 0.3], a line for each that is varied"""
+  pairs = false     or a table [pairs] in the form of [values]
+  [start]           shape = 0.5, scale = 2.0, exponent = 1.1, one per line
+  [values]          shape = [0.2, 0.3], one line for each that varies"""
 )
 @click.option("--shape", type=Numbers(), metavar="A,B,…", help="Shapes α of the Gamma to vary to; CV = 1/√α.")
 @click.option(

@@ -46,11 +46,12 @@ class TimeOrFormat(Duration):
     epilog="""\b
 Examples:
   burstlens export --list
-  burstlens export BurstGPT_1.csv --format aiperf-burstgpt --from 18h --to 19h -o hour.csv
-  burstlens export parameters.json --format vllm -o synthetic.jsonl      requests drawn by --seed
-  burstlens export BurstGPT_1.csv --format vllm-line --from 18h          the nearest line to one window
+  burstlens export BurstGPT_1.csv --format aiperf-burstgpt \\
+      --from 18h --to 19h -o hour.csv
+  burstlens export parameters.json --format vllm -o synthetic.jsonl --seed 1
+  burstlens export BurstGPT_1.csv --format vllm-line --from 18h    one window
   burstlens export BurstGPT_1.csv --format servegen -o data/language/burstgpt
-  burstlens export data/language/m-small --format parameters             ServeGen's windows, the other way
+  burstlens export data/language/m-small --format parameters   from ServeGen
   burstlens export BurstGPT_1.csv --format parquet -o trace.parquet""",
 )
 @click.argument("source", required=False)
@@ -81,7 +82,7 @@ Examples:
 @click.option(
     "--share-prefixes",
     is_flag=True,
-    help="Let the turns of a session begin alike, in hash_ids.",
+    help="Give the turns of a session a common prefix, in hash_ids.",
 )
 @click.option(
     "--window",
@@ -89,7 +90,7 @@ Examples:
     type=Duration(),
     help="Gamma windows, if a trace is fitted first.  [default: 20m]",
 )
-@click.option("--seed", type=int, help="Seed of what is drawn or spread.  [default: 0]")
+@click.option("--seed", type=int, help="Seed of all random draws.  [default: 0]")
 @reading
 @json_option
 @quiet_option
@@ -105,8 +106,8 @@ def export(
 ) -> None:
     """Write a trace, a run or a fit in another tool's format.
 
-    The screen names what the format has no place for. A format for a load generator starts at second 0, and
-    has failed requests as the requests that they were.
+    The output lists what the format cannot hold. Formats for load generators start at second 0 and include
+    failed requests.
     """
     if listing:
         _list(as_json)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     cls=Verb,
     epilog="""\b
 Examples:
-  burstlens forecast BurstGPT_1.csv -o out                     page, figures, tables, forecast.json
+  burstlens forecast BurstGPT_1.csv -o out         page, figures, tables, JSON
   burstlens forecast BurstGPT_1.csv --service conversation --bin 5m --bin 1h
-  burstlens forecast BurstGPT_1.csv --horizon 30m              half an hour ahead
+  burstlens forecast BurstGPT_1.csv --horizon 30m  half an hour ahead
   burstlens forecast BurstGPT_1.csv --parameters forecast_parameters.json
   burstlens replay forecast_parameters.json --url http://127.0.0.1:8000 -o run""",
 )
@@ -49,14 +49,14 @@ Examples:
     "--horizon",
     "horizon_s",
     type=Duration(),
-    help="How long before its end a bin is forecast.  [default: one bin]",
+    help="Time from the forecast to the end of a bin.  [default: one bin]",
 )
 @click.option(
     "--origins",
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Number of instants from which the rest is forecast in turn.",
+    help="Number of forecast origins: times from which the rest is forecast.",
 )
 @click.option(
     "--parameters",
@@ -69,7 +69,7 @@ Examples:
     type=Duration(),
     default="20m",
     show_default=True,
-    help="Gamma windows of the fit that --parameters takes shapes and lengths from.",
+    help="Gamma windows of the fit behind --parameters.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of trees, resampling, and the hours shown.")
 @click.option("--images/--no-images", default=True, help="Also write figures/ as SVG and PNG.")

@@ -55,22 +55,29 @@ class Limit(click.ParamType):
     name="gpu-evaluate",
     epilog="""\b
 Examples:
-  burstlens gpu-evaluate --vllm ~/vllm/bin/python -o gpu               Llama-2-13b's shape, dummy weights
-  burstlens gpu-evaluate BurstGPT_1.csv --functions maf2.csv --vllm ~/vllm/bin/python -o gpu \\
-      --model ~/models/Llama-2-13b-hf
-  burstlens gpu-evaluate --vllm ~/vllm/bin/python -o gpu --only profile --only simulated
+  burstlens gpu-evaluate --vllm ~/vllm/bin/python -o gpu     dummy weights
+  burstlens gpu-evaluate BurstGPT_1.csv --functions maf2.csv \\
+      --vllm ~/vllm/bin/python -o gpu --model ~/models/Llama-2-13b-hf
+  burstlens gpu-evaluate --vllm ~/vllm/bin/python -o gpu \\
+      --only profile --only simulated
 
 \b
-Stages: profile, calibrate, maf2, sweep, schedulers, client, simulated. The same command goes on where it
-stopped; a stage that is done is not run again unless --only names it.""",
+Stages: profile, calibrate, maf2, sweep, schedulers, client, simulated. The
+same command continues where it stopped. A stage that is done runs again only if
+--only names it.""",
 )
 @click.argument("trace", metavar="[TRACE]", required=False)
 @click.option(
     "-o", "--out", default="reports/build/gpu", show_default=True,
-    type=click.Path(file_okay=False, path_type=Path), help="Folder for everything.",
+    type=click.Path(file_okay=False, path_type=Path), help="Folder for all results.",
 )  # fmt: skip
-@click.option("--vllm", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python that has vLLM.")
-@click.option("--url", help="Instead of --vllm: a server that runs already, with the flags below.")
+@click.option(
+    "--vllm",
+    type=click.Path(path_type=Path),
+    metavar="PYTHON",
+    help="A Python interpreter with vLLM installed.",
+)
+@click.option("--url", help="Instead of --vllm: a server that already runs with the flags below.")
 @click.option(
     "--model", "weights", type=click.Path(path_type=Path), metavar="FOLDER",
     help="Model to serve, with dummy weights if it has none.  [default: Llama-2-13b's shape]",
@@ -78,28 +85,42 @@ stopped; a stage that is done is not run again unless --only names it.""",
 @click.option(
     "--name", "model", default="llama-2-13b", show_default=True, help="Name to serve the model under."
 )
-@click.option("--max-num-seqs", default=256, show_default=True, help="Flag of vLLM, as are the next two.")
-@click.option("--max-num-batched-tokens", default=8192, show_default=True)
-@click.option("--max-model-len", default=4096, show_default=True)
+@click.option(
+    "--max-num-seqs", default=256, show_default=True, help="Flag of vLLM: limit of requests in a step."
+)
+@click.option(
+    "--max-num-batched-tokens",
+    default=8192,
+    show_default=True,
+    help="Flag of vLLM: limit of tokens in a step.",
+)
+@click.option(
+    "--max-model-len", default=4096, show_default=True, help="Flag of vLLM: limit of tokens of a request."
+)
 @click.option(
     "--flags", "vllm_flags", default="", metavar="FLAGS", help="Further flags for vLLM, in one text."
 )
 @click.option("--functions", metavar="TRACE", help="Azure Functions trace.  [default: a synthetic one]")
-@click.option("--only", multiple=True, metavar="STAGE", help="Run only this stage, also if it is done.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="STAGE",
+    help="Run only this stage, even if it is done; may be given several times.",
+)
 @click.option("--limit", "limits_s", type=Limit(), multiple=True, metavar="STAGE=TIME",
               help="Time limit of a stage.")  # fmt: skip
 @click.option("--patience", "patience_s", type=Duration(), default="20m", show_default=True,
-              help="Time limit for vLLM to come up.")  # fmt: skip
+              help="Time limit for vLLM to start.")  # fmt: skip
 @click.option("--kv", default=0.35, show_default=True, help="KV-cache use to calibrate to.")
 @click.option("--first", "requests", default=400, show_default=True, help="Requests of a trial.")
 @click.option("--seeds", default=3, show_default=True, help="Repetitions of each trial.")
 @click.option("--vocabulary", type=Pair(), default=(256, 31_999), metavar="FIRST,LAST",
               help="Token ids of prompts.  [default: 256,31999]")  # fmt: skip
 @click.option("--client-rate", "client_rps", default=100.0, show_default=True,
-              help="Rate in requests/s at which the client itself is measured.")  # fmt: skip
+              help="Rate in requests/s of the client's own measurement.")  # fmt: skip
 @click.option("--client-first", "client_requests", default=3000, show_default=True,
               help="Requests of that measurement.")  # fmt: skip
-@click.option("--rounds", default=3, show_default=True, help="How often each step is measured.")
+@click.option("--rounds", default=3, show_default=True, help="Measurements of each step.")
 @click.option("--images/--no-images", default=True, help="Also write figures as SVG and PNG.")
 @json_option
 @quiet_option

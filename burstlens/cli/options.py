@@ -224,7 +224,9 @@ reading = option_group(
         metavar="OURS=THEIRS,…",
         help="Columns of a log in an unknown format: arrival=ts,request_tokens=prompt_len.",
     ),
-    click.option("--strict", is_flag=True, help="Stop at the first bad row instead of setting it aside."),
+    click.option(
+        "--strict", is_flag=True, help="Stop at the first bad row; by default it goes to the rejects."
+    ),
 )
 """The options of every verb that reads a log."""
 
@@ -281,12 +283,12 @@ engines = option_group(
         type=click.Choice(ENGINES),
         default="duckdb",
         show_default=True,
-        help="What computes: this process, or Apache Spark.",
+        help="Engine that computes: DuckDB in this process, or Apache Spark.",
     ),
     click.option(
         "--master",
         metavar="URL",
-        help="Where Spark runs: local[*], spark://HOST:PORT, yarn, k8s://…  [local[*]]",
+        help="Where Spark runs: local[*], spark://HOST:PORT, yarn, k8s://…  [default: local[*]]",
     ),
     click.option(
         "--spark-conf",
@@ -339,7 +341,7 @@ selecting = option_group(
         metavar="REQUEST,RESPONSE",
         help="Tokens of each request, for a source without lengths.",
     ),
-    click.option("--seed", default=0, show_default=True, help="Seed of all that is drawn."),
+    click.option("--seed", default=0, show_default=True, help="Seed of all random draws."),
 )
 """The options that make a workload of a source."""
 
@@ -347,7 +349,7 @@ prompting = option_group(
     click.option(
         "--share-prefixes",
         is_flag=True,
-        help="Let turns of a session begin with the conversation so far, and share prefix blocks.",
+        help="Begin each turn of a session with the conversation so far, and share prefix blocks.",
     ),
     click.option(
         "--vocabulary",

@@ -37,30 +37,42 @@ live_option = click.option("--quiet", "-q", is_flag=True, help="Show no live dis
     cls=Verb,
     epilog="""\b
 Examples:
-  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --first 1000 --rate 2
+  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run \\
+      --first 1000 --rate 2
   burstlens replay parameters.json --url http://127.0.0.1:8000 -o run
-  burstlens replay shape=0.5,scale=2,exponent=1.1 --simulate llama-2-13b-a100 -o run --first 1000
-  burstlens replay shape=0.5,scale=linear:4..1,exponent=1.1 --url http://127.0.0.1:8000 -o run --to 1h
-  burstlens replay BurstGPT_1.csv --simulate llama-2-13b-a100 -o run --from 2d --to 3d
-  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run --prompts ShareGPT_V3.json \\
-      --tokenizer llama/tokenizer.json --api chat --own-lengths --max-tokens 2048
-  burstlens replay BurstGPT_1.csv --url http://node:8000 -o run-2 --shard 2/4 --start-at 1790000000
-  burstlens report run                          the page of the run
+  burstlens replay shape=0.5,scale=2,exponent=1.1 \\
+      --simulate llama-2-13b-a100 -o run --first 1000
+  burstlens replay shape=0.5,scale=linear:4..1,exponent=1.1 \\
+      --url http://127.0.0.1:8000 -o run --to 1h
+  burstlens replay BurstGPT_1.csv --simulate llama-2-13b-a100 -o run \\
+      --from 2d --to 3d
+  burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run \\
+      --prompts ShareGPT_V3.json --tokenizer llama/tokenizer.json \\
+      --api chat --own-lengths --max-tokens 2048
+  burstlens replay BurstGPT_1.csv --url http://node:8000 -o run-2 \\
+      --shard 2/4 --start-at 1790000000
+  burstlens report run                                     the page of the run
 
 \b
-The key of the endpoint is read from OPENAI_API_KEY.
-Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C.""",
+The environment variable OPENAI_API_KEY is the key of the endpoint.
+Exit code: 3 with --strict if the load is not trustworthy, 130 after Ctrl-C.""",
 )
 @click.argument("source", metavar="TRACE|PARAMETERS")
 @aiming
 @out_option
 @selecting
 @prompting
-@click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
+@click.option(
+    "--api",
+    type=click.Choice(["completions", "chat"]),
+    default="completions",
+    show_default=True,
+    help="Endpoint: /v1/completions or /v1/chat/completions.",
+)
 @click.option(
     "--own-lengths",
     is_flag=True,
-    help="Let the model end its answers, with at most --max-tokens, or else the trace's length.",
+    help="Let the model end its answers, within --max-tokens; without it, within the trace's length.",
 )
 @click.option("--max-tokens", type=int, help="Limit of response tokens.")
 @click.option(
@@ -93,7 +105,7 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
     "--retries",
     default=0,
     show_default=True,
-    help="Limit of repetitions of a request that was refused, reset before its first token, rejected, or "
+    help="Retry a request at most this often: if it is refused, reset before its first token, rejected, or "
     "answered with 429 or 5xx.",
 )
 @click.option(
@@ -119,15 +131,15 @@ Exit code 3 with --strict when the load is not trustworthy, 130 after Ctrl-C."""
 @click.option("--slo-e2e", "slo_e2e_s", type=Duration(), help="Goodput: bound of the end-to-end latency.")
 @click.option("--scheduling", type=click.Choice(["fcfs", "priority"]), default="fcfs", show_default=True,
               help="Policy of the simulated engine.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Continue a run that was cut off.")
+@click.option("--resume", is_flag=True, help="Continue a run that stopped early.")
 @click.option("--strict", is_flag=True, help="Exit code 3 unless the load is trustworthy.")
 @json_option
 @live_option
 def replay(out: Path, strict: bool, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Send a trace or fitted load, and say whether to believe it.
+    """Send a trace or a fitted load, and judge the run.
 
-    The record has each request once, with its outcome. It grows while the run lasts: what was written stays,
-    whatever happens.
+    The run folder lists each request once, with its outcome. It is written during the run: a run that stops
+    keeps what it has.
     """
     from rich.console import Console
 
@@ -184,11 +196,15 @@ Examples:
     help="Serve requests in order of arrival, or by their priority.",
 )
 @click.option("--served-model", metavar="NAME", help="Name of the served model.  [default: the preset's]")
-@click.option("--max-num-seqs", type=int, help="Requests in a step at most.  [default: the preset's]")
-@click.option("--max-num-batched-tokens", type=int, help="Tokens in a step at most.  [default: the preset's]")
-@click.option("--max-model-len", type=int, help="Tokens of a request at most.  [default: the preset's]")
-@click.option("--max-num-queued-reqs", type=int, help="Reject requests above this number.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--max-num-seqs", type=int, help="Limit of requests in a step.  [default: the preset's]")
+@click.option(
+    "--max-num-batched-tokens", type=int, help="Limit of tokens in a step.  [default: the preset's]"
+)
+@click.option("--max-model-len", type=int, help="Limit of tokens of a request.  [default: the preset's]")
+@click.option(
+    "--max-num-queued-reqs", type=int, help="Reject a request while this many others are in the server."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of all random draws.")
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
@@ -226,8 +242,10 @@ def serve(listing: bool, **options: Any) -> None:
     cls=Verb,
     epilog="""\b
 Examples:
-  burstlens calibrate parameters.json --kv 0.35 --url http://127.0.0.1:8000 -o scaled.json
-  burstlens calibrate BurstGPT_1.csv --kv 0.35 --simulate llama-2-13b-a100 --first 2000""",
+  burstlens calibrate parameters.json --kv 0.35 \\
+      --url http://127.0.0.1:8000 -o scaled.json
+  burstlens calibrate BurstGPT_1.csv --kv 0.35 \\
+      --simulate llama-2-13b-a100 --first 2000""",
 )
 @click.argument("source", metavar="TRACE|PARAMETERS")
 @click.option("--kv", default=0.35, show_default=True, help="KV-cache use to reach, a share of 1.")
@@ -235,7 +253,9 @@ Examples:
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scaled parameters here."
 )
-@click.option("--tolerance", default=0.02, show_default=True, help="How near is near enough, a share of 1.")
+@click.option(
+    "--tolerance", default=0.02, show_default=True, help="Tolerance of the KV-cache use, a share of 1."
+)
 @click.option("--trials", default=12, show_default=True, help="Limit of trials.")
 @selecting
 @prompting

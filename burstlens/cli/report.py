@@ -23,14 +23,15 @@ from .options import engines, fitting, json_option, quiet_option, reading, spann
     cls=Verb,
     epilog="""\b
 Examples:
-  burstlens report                                  the embedded synthetic trace
+  burstlens report                                the embedded synthetic trace
   burstlens report BurstGPT_1.csv -o out --window 5m
-  burstlens report BurstGPT_1.csv azure.csv         two traces side by side
-  burstlens report BurstGPT_1.csv+BurstGPT_2.csv    two files of one trace
-  burstlens report BurstGPT_1.csv --forecast        also how well its load can be forecast
-  burstlens report BurstGPT_1.csv --disaggregate    also how to divide instances for it
-  burstlens report run-0 run-1 -o whole             the shards of one replay as one run
-  burstlens report mine.jsonl --columns arrival=ts,request_tokens=in,response_tokens=out""",
+  burstlens report BurstGPT_1.csv azure.csv       two traces side by side
+  burstlens report BurstGPT_1.csv+BurstGPT_2.csv  two files of one trace
+  burstlens report BurstGPT_1.csv --forecast      also forecast its load
+  burstlens report BurstGPT_1.csv --disaggregate  also divide instances for it
+  burstlens report run-0 run-1 -o merged          two shards as one run
+  burstlens report mine.jsonl \\
+      --columns arrival=ts,request_tokens=in,response_tokens=out""",
 )
 @click.argument("log", nargs=-1, metavar="[LOG…]")
 @click.option(

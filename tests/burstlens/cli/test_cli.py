@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import polars as pl
 import pytest
 
 from burstlens.analysis.interchange.parameters import read_parameters
+from burstlens.cli import cli
+from burstlens.cli.flags import verbs
 from tests.helpers import burstlens
 
 VERBS = (
@@ -60,6 +63,17 @@ def test_help_names_every_verb_and_cuts_no_line() -> None:
         assert f"\n  {verb} " in done.stdout
     for completed in (done, burstlens("experiment", "--help")):
         assert not re.search(r"^  .*\.\.\.$", completed.stdout, re.MULTILINE)
+
+
+def test_help_fits_a_terminal_of_80_columns() -> None:
+    every = {"": cli, "experiment": cli.commands["experiment"], **verbs(cli)}
+    wider = {
+        (words, line)
+        for words, command in every.items()
+        for line in command.get_help(click.Context(command, info_name=words, terminal_width=80)).splitlines()
+        if len(line) > 80
+    }
+    assert wider == set()
 
 
 @pytest.mark.slow
