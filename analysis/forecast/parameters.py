@@ -8,15 +8,14 @@ they were fitted to the whole. Not here: drawing load from the file (`bench.mode
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any
-
 import polars as pl
+from msgspec import structs
 
 from ..characterize import Characterization
 from ..core.errors import InputError
 from ..core.units import DAY_H, HOUR_S, bin_name
-from ..interchange.parameters import parameters, validate
+from ..interchange.parameter_model import FittedSelection, FittedWindow, ParameterFile
+from ..interchange.parameters import Parameters, parameters, validate
 from ..traffic.arrivals import Arrivals
 from .models import LABELS
 from .part import Forecasts
@@ -26,7 +25,7 @@ METHOD = "xgboost_poisson"
 
 def forecast_parameters(
     part: Forecasts, characterization: Characterization, bin_s: float | None = None
-) -> dict[str, Any]:
+) -> Parameters:
     """Make the content of a parameter file whose windows are the held-out bins of a forecast.
 
     Parameters
@@ -39,11 +38,11 @@ def forecast_parameters(
 
     Returns
     -------
-    dict
+    Parameters
 
     Raises
     ------
-    BurstlensError
+    InputError
         If no request count was forecast in these bins.
     """
     counts = part.forecasts.filter(pl.col("target") == "requests", pl.col("method") == METHOD)
@@ -54,37 +53,37 @@ def forecast_parameters(
         raise InputError(
             f"{part.info.name}: no request count was forecast in bins of {bin_name(bin_s)} to export"
         )
-    content = parameters(characterization)
-    fitted = {one["selection"]["label"]: one for one in content["selections"]}
-    content["source"]["name"] += ", forecast"
-    content["window_s"] = bin_s
-    content["estimator"] = (
-        f"rates: {LABELS[METHOD]}, forecast of bins after the origin; shapes: medians of the windows before "
-        f"it at the same hour of day, of {bin_name(characterization.window_s)} and fitted by "
-        f"{content['estimator']}"
+    fitted = ParameterFile.of(parameters(characterization))
+    selections = {one.label: one for one in fitted.selections}
+    forecast = structs.replace(
+        fitted,
+        source=structs.replace(fitted.source, name=f"{fitted.source.name}, forecast"),
+        window_s=bin_s,
+        estimator=f"rates: {LABELS[METHOD]}, forecast of bins after the origin; shapes: medians of the "
+        f"windows before it at the same hour of day, of {bin_name(characterization.window_s)} and fitted by "
+        f"{fitted.estimator}",
+        selections=tuple(
+            _selection(selections[str(label)], rows.sort("start_s"), bin_s, characterization)
+            for (label,), rows in counts.group_by("selection", maintain_order=True)
+        ),
     )
-    content["selections"] = [
-        _selection(fitted[str(label)], rows.sort("start_s"), bin_s, characterization)
-        for (label,), rows in counts.group_by("selection", maintain_order=True)
-    ]
+    content = Parameters(forecast.as_dict())
     validate(content, "the forecast's parameters")
     return content
 
 
 def _selection(
-    fitted: dict[str, Any], rows: pl.DataFrame, bin_s: float, characterization: Characterization
-) -> dict[str, Any]:
+    fitted: FittedSelection, rows: pl.DataFrame, bin_s: float, characterization: Characterization
+) -> FittedSelection:
     """One selection as it was fitted, its windows replaced by forecasts."""
-    out = deepcopy(fitted)
     begin_s, end_s = float(rows["start_s"][0]), float(rows["start_s"][-1]) + bin_s
-    label = out["selection"]["label"]
-    out["selection"] |= {"start_s": begin_s, "end_s": end_s}
-    shapes, usual = _shapes(characterization, label, begin_s)
-    out["arrivals"]["windows"] = [
+    shapes, usual = _shapes(characterization, fitted.label, begin_s)
+    windows = [
         _window(start_s, forecast / bin_s, bin_s, shapes.get(int(start_s // HOUR_S) % DAY_H, usual))
         for start_s, forecast in rows.select("start_s", "forecast").iter_rows()
     ]
-    return out
+    key = structs.replace(fitted.selection, start_s=begin_s, end_s=end_s)
+    return structs.replace(fitted.with_windows(windows), selection=key)
 
 
 def _shapes(
@@ -102,17 +101,17 @@ def _shapes(
     return dict(by_hour.iter_rows()), None if usual is None else float(usual)  # type: ignore[arg-type]
 
 
-def _window(start_s: float, rate_rps: float, bin_s: float, shape: float | None) -> dict[str, Any]:
-    """A window as the schema has it; `n` is the forecast, rounded."""
-    gamma = shape is not None and rate_rps > 0
-    return {
-        "start_s": start_s,
-        "n": round(rate_rps * bin_s),
-        "rate_rps": rate_rps,
-        "shape": shape,
-        "rate": shape * rate_rps if gamma else None,  # type: ignore[operator]
-        "scale": 1 / (shape * rate_rps) if gamma else None,  # type: ignore[operator]
-        "cv": None if shape is None else shape**-0.5,
-        "shape_interval": None,
-        "flags": [],
-    }
+def _window(start_s: float, rate_rps: float, bin_s: float, shape: float | None) -> FittedWindow:
+    """The window of a forecast bin; `n` is the forecast, rounded."""
+    rate = None if shape is None or not rate_rps > 0 else shape * rate_rps
+    return FittedWindow(
+        start_s,
+        n=round(rate_rps * bin_s),
+        rate_rps=rate_rps,
+        shape=shape,
+        rate=rate,
+        scale=None if rate is None else 1 / rate,
+        cv=None if shape is None else shape**-0.5,
+        shape_interval=None,
+        flags=(),
+    )

@@ -7,7 +7,7 @@ here: any writer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -56,7 +56,7 @@ class RequestExport:
 class FittedWindows:
     """Fitted windows and laws that are to be written."""
 
-    content: dict[str, Any]
+    content: Mapping[str, Any]
     """The content of a parameter file, as it was read."""
     file: ParameterFile
     """The same, typed."""

@@ -96,19 +96,25 @@ class ParameterSource(msgspec.Struct, frozen=True):
     synthetic: bool
 
 
-class ParameterFile(msgspec.Struct, frozen=True):
-    """The content of a parameter file."""
+class ParameterFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a parameter file, its fields in the order in which the file has them."""
 
     schema_version: str
     generator: str
+    engine: str | msgspec.UnsetType = msgspec.UNSET
+    """What computed it; unset in files that were not computed from requests."""
     source: ParameterSource
     window_s: float
     estimator: str
     selections: tuple[FittedSelection, ...]
-    engine: str = "duckdb"
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> ParameterFile:
         """The typed view of a file's content, which was checked against the schema when it was read."""
         # Whole numbers may be written 5.0, which the schema takes for integers.
         return msgspec.convert(dict(content), cls, strict=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The file's content in plain values."""
+        content: dict[str, Any] = msgspec.to_builtins(self)
+        return content

@@ -14,6 +14,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,16 @@ from ..logs.trace_info import TraceInfo
 from ..trace.trace import COLUMNS, open_frame
 from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
 from .fitted import length_laws, shapes
-from .parameters import VERSION, validate
+from .parameter_model import (
+    FittedArrivals,
+    FittedSelection,
+    FittedWindow,
+    ParameterFile,
+    ParameterSource,
+    SelectionKey,
+    SourceFile,
+)
+from .parameters import VERSION, Parameters, validate
 
 FIELDS = ("input_tokens", "output_tokens")
 SMALLEST = 1e-9
@@ -43,6 +53,27 @@ DRAWN, DRAWN_AT_LEAST = 200_000, 2000
 """Lengths drawn, over all clients and of each, when laws are fitted to a folder's shares."""
 TRACE, DATASET = "chunk-{}-trace.csv", "chunk-{}-dataset.json"
 CHUNK = re.compile(r"chunk-(\d+)-trace\.csv", re.ASCII)
+
+LengthTables = dict[str, list[dict[str, Any]]]
+"""`lengths` of a selection in a parameter file: rows by table."""
+
+
+@dataclass(frozen=True)
+class ClientRow:
+    """A line of a client's file: a window, which lasts until the next line."""
+
+    start_s: float
+    rate_rps: float
+    cv: float
+    pattern: str
+    """`Gamma`, `Weibull`, or empty if the window has no requests."""
+    shape: float
+    scale: float
+    """In seconds."""
+
+
+Clients = Mapping[int, Sequence[ClientRow]]
+"""The rows of each client by its number."""
 
 
 def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> WrittenWindows:
@@ -142,7 +173,7 @@ def _numbers(folder: Path) -> list[int]:
     return sorted(numbers)
 
 
-def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
+def read_servegen(folder: Path) -> tuple[Parameters, list[str]]:
     """Read a folder of client windows as the content of a parameter file.
 
     A client becomes a selection; a Weibull window becomes the Gamma of its rate and the law's CV.
@@ -153,7 +184,7 @@ def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
     Returns
     -------
-    content : dict
+    content : Parameters
     lost : list of str
         What could not be preserved, one sentence each.
 
@@ -163,59 +194,54 @@ def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
         If it is not such a folder; one line.
     """
     numbers = _numbers(folder)
-    clients = {number: _windows(folder / TRACE.format(number)) for number in numbers}
-    if all(rows[-1]["pattern"] == "" and len(rows) > 1 for rows in clients.values()):
+    clients = {number: _rows(folder / TRACE.format(number)) for number in numbers}
+    if all(rows[-1].pattern == "" and len(rows) > 1 for rows in clients.values()):
         # The row that ends the last window.
         clients = {number: rows[:-1] for number, rows in clients.items()}
     window_s = _window_s(folder, clients)
     lengths = _lengths(folder, clients, window_s)
-    weibull = sum(row["pattern"] == "Weibull" for rows in clients.values() for row in rows)
+    weibull = sum(row.pattern == "Weibull" for rows in clients.values() for row in rows)
     selections, total = [], 0
     for number, rows in clients.items():
         label = "all" if len(clients) == 1 else f"client {number}"
-        begin = min(row["start_s"] for row in rows)
-        end = max(row["start_s"] for row in rows) + window_s
-        windows = [_window(row, window_s) for row in rows]
-        n = sum(row["n"] for row in windows)
+        begin = min(row.start_s for row in rows)
+        end = max(row.start_s for row in rows) + window_s
+        windows = tuple(_window(row, window_s) for row in rows)
+        n = sum(window.n for window in windows)
         total += n
         selections.append(
-            {
-                "selection": {
-                    "label": label,
-                    "service": None if len(clients) == 1 else label,
-                    "model": None,
-                    "start_s": begin,
-                    "end_s": end,
-                },
-                "arrivals": {"overall": {"n": n, "rate_rps": n / (end - begin)}, "windows": windows},
-                "lengths": lengths[number],
-                "conversations": {},
-                "failures": [],
-            }
+            FittedSelection(
+                SelectionKey(label, None if len(clients) == 1 else label, None, begin, end),
+                FittedArrivals({"n": n, "rate_rps": n / (end - begin)}, windows),
+                lengths=lengths[number],
+                conversations={},
+                failures=[],
+            )
         )
-    rows_s = [row["start_s"] for rows in clients.values() for row in rows]
+    rows_s = [row.start_s for rows in clients.values() for row in rows]
     if not total:
         raise InputError(f"{shown(folder)}: no window with requests")
-    content = {
-        "schema_version": VERSION,
-        "generator": "burstlens",
-        "source": {
-            "name": folder.name,
-            "format": "servegen",
-            "files": [_file(folder / name.format(n)) for n in numbers for name in (TRACE, DATASET)],
-            "rows": total,
-            "rejected": 0,
-            "span_s": max(rows_s) + window_s - min(rows_s),
-            "day0": None,
-            "resolution_s": 0.001,
-            "synthetic": "synthetic" in folder.name.casefold(),
-        },
-        "window_s": window_s,
-        "estimator": "ServeGen's client windows as they are; Weibull windows by their rate and CV",
-        "selections": selections,
-    }
+    file = ParameterFile(
+        schema_version=VERSION,
+        generator="burstlens",
+        source=ParameterSource(
+            folder.name,
+            "servegen",
+            tuple(_source_file(folder / name.format(n)) for n in numbers for name in (TRACE, DATASET)),
+            rows=total,
+            rejected=0,
+            span_s=max(rows_s) + window_s - min(rows_s),
+            day0=None,
+            resolution_s=0.001,
+            synthetic="synthetic" in folder.name.casefold(),
+        ),
+        window_s=window_s,
+        estimator="ServeGen's client windows as they are; Weibull windows by their rate and CV",
+        selections=tuple(selections),
+    )
+    content = Parameters(file.as_dict())
     validate(content, str(folder))
-    lost = ["how request and response lengths go together: ServeGen tells each by itself"]
+    lost = ["how request and response lengths go together: ServeGen has the shares of each separately"]
     if weibull:
         lost.append(
             f"{counted(weibull, 'window')} of Weibull gaps: a Gamma of the same rate and CV stands for each"
@@ -223,35 +249,34 @@ def read_servegen(folder: Path) -> tuple[dict[str, Any], list[str]]:
     return content, lost
 
 
-def _windows(path: Path) -> list[dict[str, Any]]:
-    """The rows of one client; BurstlensError naming the line that is none."""
+def _rows(path: Path) -> list[ClientRow]:
+    """The rows of one client; BurstlensError names the line that is not valid."""
     rows = []
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
     except UnicodeDecodeError:
-        raise InputError(f"{shown(path)}: is no UTF-8 text") from None
+        raise InputError(f"{shown(path)}: is not UTF-8 text") from None
     with io.StringIO(text, newline="") as file:
         for line, cells in enumerate(csv.reader(file), 1):
             try:
                 start, rate, cv, pattern, first, second = cells
-                numbers = [float(each) for each in (start, rate, cv, first, second)]
+                row = ClientRow(float(start), float(rate), float(cv), pattern, float(first), float(second))
             except ValueError:
                 raise InputError(f"{shown(path)}:{line}: is not start,rate,cv,pattern,shape,scale") from None
             if pattern not in ("", "Gamma", "Weibull"):
                 raise InputError(f"{shown(path)}:{line}: no pattern {pattern!r}; Gamma and Weibull are known")
-            names = ("start_s", "rate_rps", "cv", "shape", "scale")
-            rows.append({**dict(zip(names, numbers, strict=True)), "pattern": pattern})
+            rows.append(row)
     if not rows:
         raise InputError.empty(path)
     return rows
 
 
-def _window_s(folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]]) -> float:
-    """The length of the windows, which must be one; of a single row it is ServeGen's ten minutes."""
+def _window_s(folder: Path, clients: Clients) -> float:
+    """The length of the windows, the same for all; of a single row it is ServeGen's ten minutes."""
     gaps = {
-        round(float(gap), 6) for rows in clients.values() for gap in np.diff([row["start_s"] for row in rows])
+        round(float(gap), 6) for rows in clients.values() for gap in np.diff([row.start_s for row in rows])
     }
     if gaps and min(gaps) <= 0:
         raise InputError(f"{shown(folder)}: its windows are not in order")
@@ -259,24 +284,24 @@ def _window_s(folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]]) 
     return min(gaps) if gaps else 600.0
 
 
-def _window(row: Mapping[str, Any], window_s: float) -> dict[str, Any]:
-    """A window as the schema has it."""
-    fitted = row["pattern"] != "" and row["rate_rps"] > 0
-    shape, scale = (row["shape"], row["scale"]) if fitted else (None, None)
-    if fitted and row["pattern"] == "Weibull":
-        shape = 1 / _weibull_cv2(row["shape"])
-        scale = 1 / (shape * row["rate_rps"])
-    return {
-        "start_s": row["start_s"],
-        "n": round(row["rate_rps"] * window_s) if fitted else 0,
-        "rate_rps": row["rate_rps"] if fitted else 0.0,
-        "shape": shape,
-        "rate": 1 / scale if scale else None,
-        "scale": scale,
-        "cv": row["cv"] if fitted else None,
-        "shape_interval": None,
-        "flags": ["not_gamma"] if row["pattern"] == "Weibull" else [],
-    }
+def _window(row: ClientRow, window_s: float) -> FittedWindow:
+    """A row as a window of a parameter file."""
+    fitted = row.pattern != "" and row.rate_rps > 0
+    shape, scale = (row.shape, row.scale) if fitted else (None, None)
+    if fitted and row.pattern == "Weibull":
+        shape = 1 / _weibull_cv2(row.shape)
+        scale = 1 / (shape * row.rate_rps)
+    return FittedWindow(
+        row.start_s,
+        n=round(row.rate_rps * window_s) if fitted else 0,
+        rate_rps=row.rate_rps if fitted else 0.0,
+        shape=shape,
+        rate=1 / scale if scale else None,
+        scale=scale,
+        cv=row.cv if fitted else None,
+        shape_interval=None,
+        flags=("not_gamma",) if row.pattern == "Weibull" else (),
+    )
 
 
 def _weibull_cv2(shape: float) -> float:
@@ -284,17 +309,15 @@ def _weibull_cv2(shape: float) -> float:
     return float(np.expm1(special.gammaln(1 + 2 / shape) - 2 * special.gammaln(1 + 1 / shape)))
 
 
-def _lengths(
-    folder: Path, clients: Mapping[int, Sequence[Mapping[str, Any]]], window_s: float
-) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Laws of lengths of each client, fitted to lengths drawn from its shares, the sides apart.
+def _lengths(folder: Path, clients: Clients, window_s: float) -> dict[int, LengthTables]:
+    """Laws of lengths of each client, fitted to lengths drawn from its shares, each side separately.
 
     In groups of `MAX_SELECTED` clients, the limit of services in a trace.
     """
     each = max(DRAWN_AT_LEAST, DRAWN // len(clients))
     rng = np.random.default_rng(0)
     numbers = list(clients)
-    out: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    out: dict[int, LengthTables] = {}
     for first in range(0, len(numbers), MAX_SELECTED):
         some = {number: clients[number] for number in numbers[first : first + MAX_SELECTED]}
         out |= _fitted(folder, some, window_s, each, rng)
@@ -303,11 +326,11 @@ def _lengths(
 
 def _fitted(
     folder: Path,
-    clients: Mapping[int, Sequence[Mapping[str, Any]]],
+    clients: Clients,
     window_s: float,
     each: int,
     rng: np.random.Generator,
-) -> dict[int, dict[str, list[dict[str, Any]]]]:
+) -> dict[int, LengthTables]:
     """Those of a few clients, by `each` draws of either length."""
     frames = []
     for number, rows in clients.items():
@@ -340,8 +363,8 @@ def _fitted(
     return out
 
 
-def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> list[Marginal]:
-    """Shares of request and of response tokens over all windows, each stretch by its requests."""
+def _laws(path: Path, rows: Sequence[ClientRow], window_s: float) -> list[Marginal]:
+    """Shares of request and of response tokens over all windows, weighted by their requests."""
     try:
         shares_by_start = {
             int(start): shares for start, shares in json.loads(path.read_text("utf-8")).items()
@@ -354,15 +377,15 @@ def _laws(path: Path, rows: Sequence[Mapping[str, Any]], window_s: float) -> lis
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
     except (ValueError, SyntaxError, AttributeError, TypeError) as fault:
-        raise InputError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}: {fault}") from fault
+        raise InputError(f"{shown(path)}: has no shares of {' and '.join(FIELDS)}: {fault}") from fault
     parsed = {start: shares for start, shares in parsed.items() if all(len(each[0]) for each in shares)}
     if not parsed:
-        raise InputError(f"{shown(path)}: holds no shares of {' and '.join(FIELDS)}")
+        raise InputError(f"{shown(path)}: has no shares of {' and '.join(FIELDS)}")
     starts = sorted(parsed)
     weight = dict.fromkeys(starts, 0.0)
     for row in rows:
-        earlier = [start for start in starts if start <= row["start_s"]]
-        weight[earlier[-1] if earlier else starts[0]] += row["rate_rps"] * window_s
+        earlier = [start for start in starts if start <= row.start_s]
+        weight[earlier[-1] if earlier else starts[0]] += row.rate_rps * window_s
     laws = []
     for side in range(len(FIELDS)):
         total: dict[int, float] = {}
@@ -384,8 +407,8 @@ def _parsed(text: Any) -> tuple[Integers, Array]:
     return np.array([value for value, _ in pairs], dtype=np.int64), np.array([share for _, share in pairs])
 
 
-def _file(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "sha256": checked_digest(path, ""), "bytes": path.stat().st_size}
+def _source_file(path: Path) -> SourceFile:
+    return SourceFile(path.name, checked_digest(path, ""), path.stat().st_size)
 
 
 SERVEGEN = FittedExport(

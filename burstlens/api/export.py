@@ -23,6 +23,7 @@ from .workload import WorkloadOptions, files_of, load_workload
 
 if TYPE_CHECKING:
     from ..analysis.interchange.exports import FittedExport, RequestExport
+    from ..analysis.interchange.parameters import Parameters
     from ..analysis.interchange.requests import Requests
     from ..analysis.trace.trace import Trace
     from ..bench.workload.table import Workload
@@ -347,7 +348,7 @@ def _export_fitted(
 
 def _content(
     source: str, window_s: float, seed: int, read: ReadOptions, progress: Progress
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[Parameters, list[str]]:
     """The content of a parameter file; then what was done to get it, and what was lost by it."""
     from ..analysis.interchange.parameters import read_parameters
     from ..analysis.interchange.servegen import is_servegen, read_servegen

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..analysis.forecast.part import Forecasts
+    from ..analysis.interchange.parameters import Parameters
     from ..analysis.trace.trace import Trace
 
 
@@ -27,7 +28,7 @@ class ForecastResult(Displayable):
     """A trace's load forecast and scored."""
 
     part: Forecasts
-    parameters: Mapping[str, Any] | None
+    parameters: Parameters | None
     """The content of a parameter file with the forecast's rates, where it was asked for."""
 
     @property

@@ -206,8 +206,8 @@ def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], message: 
             "chunk-0-trace.csv:1: is not start,rate,cv,pattern,shape,scale",
         ),
         ("chunk-0-trace.csv", "0,1,1,Pareto,1,1\n", "no pattern 'Pareto'; Gamma and Weibull are known"),
-        ("chunk-0-dataset.json", '{"0": {"input_tokens": "__import__(1)"}}', "holds no shares of"),
-        ("chunk-0-dataset.json", "{", "holds no shares of"),
+        ("chunk-0-dataset.json", '{"0": {"input_tokens": "__import__(1)"}}', "has no shares of"),
+        ("chunk-0-dataset.json", "{", "has no shares of"),
         ("chunk-one-trace.csv", "0,1,1,Gamma,1,1\n", "its name has no number of a client"),
     ],
 )
