@@ -117,9 +117,9 @@ def _joined(parts: Sequence[ShardFolder]) -> Workload:
     expected = int(parts[0].manifest["requests"])
     if requests["request_id"].n_unique() != requests.height or requests.height != expected:
         raise InputError(
-            f"{parts[0].folder}: its shards hold {counted(requests.height, 'request')} together, "
-            f"{requests['request_id'].n_unique():,} different ones, and the workload has {expected:,}; a "
-            "workload.parquet is not the one that was written"
+            f"{parts[0].folder}: its shards have {counted(requests.height, 'request')}, "
+            f"{requests['request_id'].n_unique():,} of them distinct, but the workload has {expected:,}; "
+            "a workload.parquet has changed since it was written"
         )
     return replace(loads[0], requests=requests)
 

@@ -107,9 +107,9 @@ async def _models(http: ClientSession, target: Target) -> list[ServedModel]:
     except TimeoutError:
         raise EndpointError(f"{url}: no answer within {LIMIT_S:g} s") from None
     except aiohttp.ClientError as fault:
-        raise EndpointError(f"{url}: does not answer as a server does: {_one_line(fault)}") from None
+        raise EndpointError(f"{url}: the answer is not HTTP: {_one_line(fault)}") from None
     except (ValueError, KeyError, TypeError):
-        raise EndpointError(f"{url}/v1/models: answers without a list of models") from None
+        raise EndpointError(f"{url}/v1/models: the answer has no list of models") from None
 
 
 def _served(listed: list[ServedModel], target: Target) -> str:

@@ -102,7 +102,8 @@ def run(
         )
     if start_unix_s is not None and resume:
         raise InputError(
-            f"{option('resume')}: the common start has passed and the other senders went on; start all again"
+            f"{option('resume')}: the common start has passed and the other senders have "
+            "continued; start all of them again"
         )
     endpoint = preflight(target)
     manifest = _manifest(workload, endpoint, settings, prompts)
@@ -188,7 +189,7 @@ def _sharded(
         if limit < shard.of * settings.workers:
             raise InputError(
                 f"{option('max_concurrency')}: {limit} in flight are too few for {shard.of} shards with "
-                f"{settings.workers} workers each; it is the limit of all together, and each needs one"
+                f"{settings.workers} workers each; all workers share this limit, and each needs one"
             )
         settings = replace(settings, max_concurrency=limit // shard.of)
     manifest = structs.replace(
@@ -261,7 +262,5 @@ def _resumed(folder: Path, manifest: Manifest) -> Manifest:
         ("kind of prompts", before.settings.prompts or prompts, prompts),
     ):
         if was != now:
-            raise InputError(
-                f"{folder}: has another {what}; a run continues with the options that it began with"
-            )
+            raise InputError(f"{folder}: has another {what}; a run continues only with its first options")
     return structs.replace(before, stopped=None)

@@ -101,11 +101,9 @@ def findings(experiment: Experiment) -> Findings:
     """
     kind = experiment.question.kind
     if kind not in KINDS:
-        raise InputError(
-            f"{experiment.folder}: is an experiment of kind {kind!r}, which this burstlens does not know"
-        )
+        raise InputError(f"{experiment.folder}: this burstlens does not know experiments of kind {kind!r}")
     if experiment.trials.is_empty():
-        raise InputError(f"{experiment.folder}: no trial has ended yet; the same command goes on")
+        raise InputError(f"{experiment.folder}: no trial has ended yet; the same command continues")
     found = KINDS[kind](experiment)
     badges = marks(experiment.question.simulated, experiment.question.synthetic, "workload")
     return replace(found, parts=tuple(replace(part, marks=badges) for part in found.parts))

@@ -160,7 +160,7 @@ def grid_of(
     if not any(alone.values()):
         where = ", ".join(f"{name} {value:g}" for name, value in begin.items())
         raise InputError(
-            f"{'/'.join(named(name) for name in values or PARAMETERS)}: an empty grid: it has nothing but "
+            f"{'/'.join(named(name) for name in values or PARAMETERS)}: the grid is empty: it has only "
             f"the start ({where})"
         )
     both: Mapping[str, tuple[float, ...]] = {}
@@ -212,14 +212,14 @@ def _value(where: str, parameter: str, value: float) -> float:
         raise InputError(f"{where}: {number:g} is not above 0")
     if parameter == SHAPE and number < MIN_SHAPE:
         raise InputError(
-            f"{where}: {number:g} is below {MIN_SHAPE:g}: nearly all requests would come at once"
+            f"{where}: {number:g} is below {MIN_SHAPE:g}: nearly all requests would arrive at once"
         )
     return number
 
 
 def _profile(where: str, name: str) -> str:
     if name not in PROFILES:
-        raise InputError(f"{where}: there is no profile {brief(name)}; there are {', '.join(PROFILES)}")
+        raise InputError(f"{where}: no profile {brief(name)}; there are {', '.join(PROFILES)}")
     return name
 
 

@@ -169,7 +169,7 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
                 f"BurstGPT trace with both sides, this one has: {', '.join(sorted(known))}"
             )
     if not burst.info.has_tokens:
-        raise InputError(f"{burst.info.name}: tells no token counts; experiment maf2 needs them")
+        raise InputError(f"{burst.info.name}: has no token counts; experiment maf2 needs them")
     conversation, api = (pool_of(burst, service, seed) for service in ("conversation", "api"))
     notes = []
     if functions is None:
@@ -181,7 +181,7 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
     else:
         other = pool_of(functions, None, seed)
         if functions.info.has_tokens:
-            notes.append(f"{other.name} tells token counts of its own; they are not used.")
+            notes.append(f"{other.name} has token counts of its own; the experiment does not use them.")
     notes.append(
         "MAF2 has no token lengths: its requests have those of the BurstGPT conversation, in its order."
     )
@@ -191,8 +191,8 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
     )
     if found.requests < FEWEST:
         raise InputError(
-            f"{found.shortest}: holds {found.requests} requests, too few to be brought to one rate with the "
-            f"others; {FEWEST} are needed"
+            f"{found.shortest}: has {found.requests} requests, too few to run at the rate of the others; "
+            f"experiment maf2 needs {FEWEST}"
         )
     return found
 
@@ -235,8 +235,8 @@ def cut(pools: Mapping[str, Pool], kind: str, requests: int, rate_rps: float, se
         at_s = pool.at_s[block] - pool.at_s[block][0]
         if at_s[-1] <= 0:
             raise InputError(
-                f"{pool.name}: {requests} requests from number {start + 1} on come at one instant: they "
-                "cannot be brought to a rate"
+                f"{pool.name}: {requests} requests from number {start + 1} on arrive at one instant: they "
+                "have no rate to scale"
             )
         at_s = at_s * (span_s / at_s[-1])
     tokens = conversation if kind in (FUNCTIONS, POISSON) else pool

@@ -59,22 +59,23 @@ def check(engine: EndpointBackend) -> list[str]:
     if engine.simulated:
         raise InputError(
             f"{where}: is the simulated endpoint (preset {engine.simulated}); its answers have the "
-            "lengths that it is asked for, so comparing them would mean nothing; give a real server"
+            "requested lengths, so a comparison would mean nothing; name a real server"
         )
     found = genuine(engine.target)
     if not found.known:
         return [
-            f"{where} does not tell how likely a prompt is, so it is not known whether its weights are "
-            "real: with dummy weights the answer means nothing."
+            f"{where} does not report how likely a prompt is, so its weights may be dummies: then the "
+            "result means nothing."
         ]
     if not found.learnt:
         raise InputError(
-            f"{where}: its model finds English sentences no likelier than the same words shuffled "
-            f"({number(found.margin)} nats a token, {MARGIN} are needed): it runs on dummy weights, so "
-            "the lengths of its answers would mean nothing"
+            f"{where}: its model does not find English sentences likelier than the same words shuffled "
+            f"({number(found.margin)} nats per token, below {MARGIN}): it runs on dummy weights, so "
+            "the lengths of its answers mean nothing"
         )
     return [
-        f"The model finds English sentences {number(found.margin)} nats a token likelier than shuffled ones."
+        f"The model finds English sentences {number(found.margin)} nats per token "
+        "likelier than shuffled ones."
     ]
 
 
@@ -102,13 +103,13 @@ def sample(trace: Trace, service: str | None, limit: int, rate_rps: float, seed:
         If the trace does not have the service, or no request has both lengths.
     """
     if not trace.info.has_tokens:
-        raise InputError(f"{trace.info.name}: tells no token counts; experiment responses needs both lengths")
+        raise InputError(f"{trace.info.name}: has no token counts; experiment responses needs both lengths")
     if service is None and "conversation" in streams_of(trace)["service"]:
         service = "conversation"
     found = requests_of(trace, service=service)
     rows = found.filter((pl.col("request_tokens") > 0) & (pl.col("response_tokens") > 0))
     if rows.is_empty():
-        raise InputError(f"{trace.info.name}: no request tells both of its lengths")
+        raise InputError(f"{trace.info.name}: no request has both lengths")
     drawn = rows.sample(min(limit, rows.height), shuffle=True, seed=seed)
     known = drawn.select(
         "service",

@@ -130,7 +130,7 @@ def picked(
         texts = ", ".join(f"{number(float(n[best]))} of {service}" for service, n in counts.items())
         where = f"the range from {starts[best]:g} s on" if len(starts) == 1 else "the best range"
         raise InputError(
-            f"{where} of {length_s:g} s holds {texts}; {FEWEST} of each are needed: lengthen it with "
+            f"{where} of {length_s:g} s has {texts}; the experiment needs {FEWEST} of each: lengthen it with "
             f"{option('range_s')}"
         )
     chosen = int(np.random.default_rng([seed, len(starts)]).choice(enough))
@@ -429,8 +429,8 @@ def _in_front(here: pl.DataFrame) -> str:
         return ""
     return (
         f"of the requests in flight {number(outside)} on average were neither run by the engine nor waiting "
-        f"in it, against {number(waiting)} that its scheduler could choose from: they stood before it, in "
-        "the API server or the network, where no order of serving reaches them; give it more cores, or "
+        f"in it, against {number(waiting)} that its scheduler could choose from: they waited in the API "
+        "server or the network, where the scheduling policy has no effect; give the server more cores, or "
         "lower its limit of running sequences (max_num_seqs) or the rate."
     )
 

@@ -165,7 +165,7 @@ def run(
             raise
         raise InputError(
             f"{fault.marked}; {ended_trials} of {len(trials)} trials are kept in {folder}, "
-            "and the same command goes on"
+            "and the same command continues"
         ) from fault
     finally:
         ended = structs.replace(question, finished=stopped is None, stopped=stopped, notes=notes)

@@ -165,8 +165,8 @@ class TextPrompts:
         notes = []
         if pool.repeated or pool.unusable:
             notes.append(
-                f"{name}: {counted(len(pool), 'different prompt')}; left out: {pool.repeated:,} that occur "
-                f"again, {pool.unusable:,} of the entries, which hold none"
+                f"{name}: {counted(len(pool), 'different prompt')}; left out: {pool.repeated:,} repeated "
+                f"prompts, {pool.unusable:,} entries without a prompt"
             )
         if again:
             notes.append(

@@ -132,7 +132,7 @@ class TextPool:
             if len(tokens) * PER_TEXT > memory:
                 raise InputError(
                     f"{option('prompt_memory')}: {memory / 1e6:,.4g} MB are too few for the index of "
-                    f"{shown(self.path)}: the first {counted(len(tokens), 'prompt')} of it need more"
+                    f"{shown(self.path)}: its first {counted(len(tokens), 'prompt')} need more"
                 )
 
         characters = 0

@@ -92,7 +92,9 @@ class ScalableLoad:
             )
         span = workload.span_s if span_s is None else span_s
         if not span > 0:
-            raise InputError(f"{workload.name}: requests of one instant have no rate to scale")
+            raise InputError(
+                f"{workload.name}: all requests arrive at one instant, so there is no rate to scale"
+            )
         into = [plan.request_tokens[i] for i in rows]
         out = [min(plan.response_tokens[i], longest - plan.request_tokens[i]) for i in rows]
         at = [plan.at_s[i] for i in rows]
@@ -326,7 +328,7 @@ def goodput(
         if keeps(load, serving, turns, rate):
             if load.requests / rate < AT_ONCE_S:
                 raise InputError(
-                    f"{load.name}: its {load.requests:,} requests meet the bounds even if all come at "
+                    f"{load.name}: its {load.requests:,} requests meet the bounds even if all arrive at "
                     f"once, so there is no highest rate; take more requests or a smaller {option('total')}"
                 )
             low, rate = rate, rate * stride

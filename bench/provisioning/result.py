@@ -48,7 +48,7 @@ def cut_sentence(state: SearchState) -> str:
         return f"Searched on the first {cut.first:,} of {of} requests of {chosen} from {begin} on."
     return (
         f"Searched on {span} of {chosen} from {begin}, {cut.requests:,} of {of} requests: the busiest "
-        f"{span} that hold at most {cut.limit:,}."
+        f"{span} with at most {cut.limit:,}."
     )
 
 

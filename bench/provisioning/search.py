@@ -141,8 +141,8 @@ class _Search:
             if not self._best_fixed_on(number)[0] > 0:
                 raise InputError(
                     f"{load.name}: no fixed ratio of {spec.serving.total} instances meets the bounds at any "
-                    f"rate: too many requests come at one instant; choose a larger {option('slo_ttft_s')} or "
-                    f"{option('total')}"
+                    f"rate: too many requests arrive at one instant; choose a larger "
+                    f"{option('slo_ttft_s')} or {option('total')}"
                 )
         state.switch = self._switch()
         self.save()

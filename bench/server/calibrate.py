@@ -108,14 +108,14 @@ def calibrate(
     tried: list[tuple[float, float]] = []
     rates: list[float] = []
     scale: float | None = 1.0
-    why = f"{max_trials} trials came no nearer"
+    why = f"{max_trials} trials did not reach it"
     while scale is not None and len(tried) < max_trials:
         show(f"trial {len(tried) + 1} at scale {number(scale, 4)}", len(tried) / max_trials)
         workload = workload_at(scale)
         used = measure(workload)
         if not math.isfinite(used):
             raise EndpointError(
-                "the endpoint told no KV-cache use; calibration needs its /metrics "
+                "the endpoint did not report KV-cache use; calibration needs its /metrics "
                 "(vllm:kv_cache_usage_perc) and a run of several seconds"
             )
         tried.append((scale, used))

@@ -101,7 +101,7 @@ def judged(order: Callable[[int], pl.DataFrame], url: str) -> bool | None:
             reason = next((text for text in record["error"].drop_nulls()), "no reason was given")
             if "priorit" in reason.lower():
                 raise EndpointError(f"server {url} {REMEDY}: {reason}")
-            raise EndpointError(f"{url}: answers none of the requests that ask how it schedules: {reason}")
+            raise EndpointError(f"{url}: does not answer the requests that test its scheduling: {reason}")
         first = answered["first_token_s"].to_numpy()
         tau = _tau(first)
         if tau < -LEAST_TAU:

@@ -161,15 +161,17 @@ def fit_steps(steps: pl.DataFrame) -> StepFit:
     mixed = steps["prefill_tokens"].to_numpy() > 0
     if len(steps) < FEWEST or mixed.all() or not mixed.any():
         raise InputError(
-            f"{len(steps)} steps were measured, {int(mixed.sum())} of them with prefill: {FEWEST} of both "
-            "kinds are needed to fit the step time"
+            f"{len(steps)} steps were measured, {int(mixed.sum())} of them with prefill: a fit needs "
+            f"{FEWEST} steps, with and without prefill"
         )
     sizes = np.sort(np.unique(steps["prefill_tokens"].to_numpy()[mixed]))
     fits = [_fit(steps, int(floor_below)) for floor_below in (0, *sizes[1 : len(sizes) - AFFINE + 1])]
     measured = steps["step_ms"].to_numpy()
     latency, fitted = min(fits, key=lambda fit: _score(measured, *fit))
     if latency.a_d_ms <= 0:
-        raise InputError("the steps fit no least time of a step; they grow from nothing with their tokens")
+        raise InputError(
+            "the fitted time of a step without tokens is not above 0: the steps do not fit the model"
+        )
     residuals = steps.select(*STEPS).with_columns(
         fitted_ms=pl.Series(fitted), residual=pl.Series(measured / fitted - 1)
     )

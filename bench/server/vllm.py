@@ -138,7 +138,9 @@ def vllm(
         served.mkdir(parents=True, exist_ok=True)
         (served / "config.json").write_text(json.dumps(LLAMA_2_13B, indent=1), encoding="utf-8")
     if not (served / "config.json").is_file():
-        raise InputError(f"{shown(served)}: holds no config.json, so it is no model; name its folder")
+        raise InputError(
+            f"{shown(served)}: has no config.json, so it is not a model; name the model's folder"
+        )
     if not any(served.glob("*.safetensors")) and not any(served.glob("*.bin")):
         weights = ["--load-format", "dummy"]
     with socket.create_server(("127.0.0.1", 0)) as reserved:
@@ -186,7 +188,7 @@ def _await(
             heard = ""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ASK_S)
-    raise EndpointError(f"vLLM was not well after {patience_s:g} s{heard}: {_last(log)} ({shown(log)})")
+    raise EndpointError(f"vLLM was not ready after {patience_s:g} s{heard}: {_last(log)} ({shown(log)})")
 
 
 def _last(log: Path) -> str:
@@ -262,7 +264,7 @@ def cache_of(page: str) -> tuple[int, int]:
         return int(labels["block_size"]), int(labels["num_gpu_blocks"])
     except (KeyError, ValueError):
         raise EndpointError(
-            "the server's metrics tell no KV blocks (vllm:cache_config_info); the profile needs them"
+            "the server does not report its KV blocks (vllm:cache_config_info), which the profile needs"
         ) from None
 
 

@@ -150,7 +150,7 @@ class Preset:
             _wrong(
                 self.name,
                 "num_blocks" if self.kv_cache is None else "kv_cache",
-                f"{self.num_blocks:,} KV blocks of {self.block_size} tokens hold no request of "
+                f"{self.num_blocks:,} KV blocks of {self.block_size} tokens are too few for a request of "
                 f"max_model_len {self.max_model_len:,}; lower max_model_len or give more memory",
             )
         if self.max_num_batched_tokens < self.max_num_seqs:

@@ -185,7 +185,7 @@ def _best(rows: Rows, laws: Sequence[str], place: str) -> FittedLaw:
         raise InputError(f"{place} has no fitted law; choose a selection of a service whose log has sessions")
     name, values = str(best[0]["family"]), {row["parameter"]: row["value"] for row in best}
     if name not in laws:
-        raise InputError(f"{place}: {name!r} is none of {', '.join(laws)}")
+        raise InputError(f"{place}: {name!r} is not one of {', '.join(laws)}")
     missing = [each for each in PARAMETERS[name] if not isinstance(values.get(each), int | float)]
     if missing:
         raise InputError(f"{place}: {name} lacks {', '.join(missing)}")

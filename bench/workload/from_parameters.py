@@ -100,7 +100,7 @@ class ArrivalWindows:
         at_s = sample_arrivals(self.start_s, self.shape, self.rate_rps, self.length_s, rng)
         if not len(at_s):
             raise InputError(
-                f"no request was drawn where {self.requests:.3g} are expected: raise the rate or the duration"
+                f"no request was drawn, {self.requests:.3g} are expected: raise the rate or the duration"
             )
         return at_s
 

@@ -107,7 +107,7 @@ def from_trace(
     factor = speedup or 1.0
     if rate_rps is not None:
         if span <= 0:
-            raise InputError(f"{info.name}: requests of one instant have no rate to scale")
+            raise InputError(f"{info.name}: all requests arrive at one instant, so there is no rate to scale")
         factor = rate_rps * span / max(len(at) - 1, 1)
     recipe: dict[str, Any] = {
         "source": info.name,

@@ -167,7 +167,7 @@ def parse_schedules(text: str) -> tuple[Schedule, Schedule, Schedule]:
         name, equals, value = part.partition("=")
         name = name.strip()
         if not equals or name not in QUANTITIES:
-            raise InputError(f"{text}: {part.strip()!r} is none of {', '.join(QUANTITIES)}; {form}")
+            raise InputError(f"{text}: {part.strip()!r} is not one of {', '.join(QUANTITIES)}; {form}")
         if name in found:
             raise InputError(f"{text}: {name} is given twice; {form}")
         found[name] = parse_schedule(name, value)

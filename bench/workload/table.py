@@ -128,7 +128,7 @@ def notes_on(workload: Workload, max_model_len: int | None) -> list[str]:
     share = workload.recipe.get("not_gamma") or 0.0
     if share >= NOTED:
         notes.append(
-            f"{100 * share:.0f} % of the load is drawn in windows whose gaps are not Gamma distributed "
+            f"{100 * share:.0f} % of the load is drawn in windows with gaps that are not Gamma distributed "
             "(not_gamma): arrivals differ from the trace's; burstlens compare shows by how much"
         )
     return notes

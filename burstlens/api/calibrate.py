@@ -112,7 +112,7 @@ def calibrate(
         with hinting_served_model(options):
             base = load_workload(str(source), options)
         if math.isnan(base.rate_rps) or base.rate_rps <= 0:
-            raise InputError(f"{source}: requests of one instant have no rate to scale")
+            raise InputError(f"{source}: all requests arrive at one instant, so there is no rate to scale")
 
         def measure(load: Workload) -> float:
             if simulate is not None:

@@ -119,12 +119,12 @@ def compare(
             infos.append(info)
             if info.rows < FEWEST:
                 raise InputError(
-                    f"{source}: {counted(info.rows, 'request')}, too few to compare; {FEWEST} are needed"
+                    f"{source}: {counted(info.rows, 'request')}, too few to compare; compare needs {FEWEST}"
                 )
             if info.spread:
                 raise InputError(
-                    f"{source}: counts requests per minute, so its gaps were made by us and compare with "
-                    "nothing"
+                    f"{source}: counts requests per minute, so its gaps are interpolated and a "
+                    "comparison would mean nothing"
                 )
         clock_s = max(info.resolution_s for info in infos)
         for number, (source, info) in enumerate(zip((one, other), infos, strict=True)):
@@ -154,7 +154,7 @@ def compare(
             if isinstance(requests, Trace):
                 requests.close()
     if not len(part.statistics) or not np.any(part.statistics["agrees"].is_not_null().to_numpy()):
-        raise InputError(f"{one} and {other}: no statistic is told by both; nothing to compare")
+        raise InputError(f"{one} and {other}: they have no statistic in common; nothing to compare")
     synthetic = tuple(info.name for info in infos if info.synthetic)
     return ComparisonResult(part, tuple(notes), synthetic)
 

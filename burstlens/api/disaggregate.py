@@ -102,7 +102,7 @@ class DisaggregationResult(Displayable):
 
         where = self.folder if out is None else Path(out)
         if where is None:
-            raise InputError("the search was not written to a folder: say where the page goes")
+            raise InputError("the search was not written to a folder; name a folder for the page")
         return write_disaggregation_page(self, where, command=command, images=images)
 
 

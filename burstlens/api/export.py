@@ -415,7 +415,9 @@ def _load(
     if (factor := load.recipe["speedup"]) != 1:
         made.append(f"time runs {factor:.4g} times as fast")
     if failed:
-        made.append(f"{counted(failed, 'request')} that failed ask for what was answered, at least one token")
+        made.append(
+            f"{counted(failed, 'failed request')}: the response length is the tokens answered, at least 1"
+        )
     return _of_workload(load, synthetic=load.synthetic), made
 
 

@@ -225,8 +225,8 @@ def fit(
         share = not_gamma / max(sum(row["n"] for row in rows), 1)
         if share >= NOTED:
             click.echo(
-                f"note: {label}: {100 * share:.0f} % of requests are in windows whose gaps are no Gamma's "
-                "(not_gamma): arrivals drawn from them differ from the trace's"
+                f"note: {label}: {100 * share:.0f} % of requests are in windows with gaps that are not Gamma "
+                "distributed (not_gamma): arrivals drawn from them differ from the trace's"
             )
 
 
@@ -369,7 +369,7 @@ def _interrupted(fault: BaseException | None) -> bool:
 
 def _stopped() -> int:
     """Say what Ctrl-C did; the exit code."""
-    click.echo("burstlens: stopped; files already written are whole and stay", err=True)
+    click.echo("burstlens: stopped; files already written are complete", err=True)
     return STOPPED
 
 
@@ -405,7 +405,7 @@ def main() -> None:
             raise
         what = " ".join(str(fault).split()) or type(fault).__name__
         click.echo(
-            f"burstlens: a fault of ours, not of your input: {type(fault).__name__}: {what} "
+            f"burstlens: a bug in burstlens, not a fault of your input: {type(fault).__name__}: {what} "
             "(BURSTLENS_TRACEBACK=1 shows where)",
             err=True,
         )

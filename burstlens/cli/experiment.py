@@ -121,7 +121,7 @@ def run_and_show(run: Callable[..., ExperimentResult], options: dict[str, Any]) 
             before = read(out)
             click.echo(
                 f"burstlens: stopped; {before.trials.height} of {before.question.trials} trials are kept in "
-                f"{out}, and the same command goes on",
+                f"{out}, and the same command continues",
                 err=True,
             )
             raise click.exceptions.Exit(STOPPED) from None

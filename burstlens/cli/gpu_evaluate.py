@@ -63,8 +63,8 @@ Examples:
 
 \b
 Stages: profile, calibrate, maf2, sweep, schedulers, client, simulated. The
-same command continues where it stopped. A stage that is done runs again only if
---only names it.""",
+same command continues where it stopped. A stage that is done runs again only
+if --only names it.""",
 )
 @click.argument("trace", metavar="[TRACE]", required=False)
 @click.option(
@@ -149,7 +149,7 @@ def gpu_evaluate(
             click.echo(each.line)
         click.echo(f"page: {page}")
     if stopped:
-        click.echo("burstlens: stopped; what was measured stays, and the same command goes on", err=True)
+        click.echo("burstlens: stopped; measurements are kept, and the same command continues", err=True)
         raise click.exceptions.Exit(STOPPED)
     if any(each.state != "done" for each in stages):
         raise click.exceptions.Exit(INCOMPLETE)

@@ -167,7 +167,9 @@ def replay(out: Path, strict: bool, as_json: bool, quiet: bool, **options: Any) 
         console.print(f"\nrecord and summary in {out}; the page: burstlens report {out}", markup=False)
     if not run.finished:
         remedy = (
-            "go on with --resume" if run.manifest.shard is None else "a shard cannot go on: start all again"
+            "continue it with --resume"
+            if run.manifest.shard is None
+            else "a shard cannot continue: start all shards again"
         )
         click.echo(f"burstlens: {run.manifest.stopped}; {remedy}", err=True)
         raise click.exceptions.Exit(STOPPED)

@@ -89,14 +89,14 @@ class EvaluationConfig:
                 now = json.loads(text)
                 other = sorted(name for name in now if now[name] != before.get(name))
                 raise InputError(
-                    f"{folder}: holds an evaluation with another {', '.join(other)}; go on with the "
-                    f"options that it began with, or name another folder with {option('out')}"
+                    f"{folder}: has an evaluation with another {', '.join(other)}; continue with "
+                    f"its options, or name another folder with {option('out')}"
                 )
             path.write_text(text, encoding="utf-8")
         except OSError as fault:
             raise DiskError.unwritable(path, fault) from fault
         except ValueError as fault:
-            raise InputError(f"{path}: is no plan of an evaluation: {fault}") from fault
+            raise InputError(f"{path}: is not the plan of an evaluation: {fault}") from fault
 
     @classmethod
     def read(cls, folder: Path) -> EvaluationConfig:
@@ -116,7 +116,7 @@ class EvaluationConfig:
         except OSError as fault:
             raise DiskError.unreadable(folder / PLAN, fault) from fault
         except (ValueError, TypeError) as fault:
-            raise InputError(f"{folder / PLAN}: is no plan of an evaluation: {fault}") from fault
+            raise InputError(f"{folder / PLAN}: is not the plan of an evaluation: {fault}") from fault
 
     def settings(self) -> Settings:
         """Make the settings of every request: token ids, so that the server spends no time on text."""
@@ -500,7 +500,7 @@ def _preset(folder: Path) -> Path:
     """Name the file of the fitted preset; raises InputError if it is not there."""
     path = folder.parent / "profile" / PRESET
     if not path.is_file():
-        raise InputError(f"{path}: is not there; the stage `profile` makes it")
+        raise InputError(f"{path}: does not exist; the stage `profile` makes it")
     return path
 
 
@@ -509,7 +509,7 @@ def _calibrated(folder: Path) -> float:
     try:
         return round(float(json.loads(path.read_text(encoding="utf-8"))["rate_rps"]), 6)
     except (OSError, ValueError, KeyError) as fault:
-        raise InputError(f"{path}: tells no rate; the stage `calibrate` makes it") from fault
+        raise InputError(f"{path}: has no rate; the stage `calibrate` makes it") from fault
 
 
 def _cpu_s() -> float:

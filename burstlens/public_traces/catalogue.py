@@ -203,7 +203,7 @@ def fetch_trace(
     here = path.exists()
     if here and (wrong := fault_of(path, trace.bytes, trace.sha256)):
         raise InputError(
-            f"{path} is here already and is not {trace.name}: {wrong}; move it away, or choose another "
+            f"{path} exists already and is not {trace.name}: {wrong}; move it away, or choose another "
             f"folder with {option('out')}"
         )
     resumed_from = 0 if here else _bring(trace, path, source, progress, patience)
@@ -247,7 +247,7 @@ def _bring(
                 forget(part)
                 raise EndpointError(
                     f"{trace.file} refused: {wrong} (the expected one was {trace.checksum_from}); "
-                    f"what came is kept as {refused.name}"
+                    f"the download is kept as {refused.name}"
                 )
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -338,7 +338,7 @@ def _sole_owner(part: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as fault:
-                raise InputError(f"{part}: another fetch of it is under way") from fault
+                raise InputError(f"{part}: another fetch is writing this file") from fault
             yield
     except OSError as fault:
         raise unwritable(fault, part) from fault

@@ -166,7 +166,7 @@ def unwritable(fault: OSError, path: Path) -> BurstlensError:
     if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskError(
             f"no space left on the disk of {path.parent}: free some, or choose another folder with "
-            f"{option('out')}; what came so far is kept, and the next fetch continues there"
+            f"{option('out')}; the part received is kept, and the next fetch continues there"
         )
     return DiskError.unwritable(path, fault)
 
@@ -234,7 +234,7 @@ class _Transfer:
                 else:
                     await self._take(answer, self._judged(answer, offset))
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as fault:
-            raise EndpointError(f"{shown(self.url)} leads to no http(s) address") from fault
+            raise EndpointError(f"{shown(self.url)} does not lead to an http(s) address") from fault
         except aiohttp.TooManyRedirects as fault:
             raise EndpointError(f"{shown(self.url)} redirects in a circle") from fault
         except aiohttp.ClientConnectorCertificateError as fault:
@@ -276,7 +276,7 @@ class _Transfer:
                 or (self.record.validator and validator and validator != self.record.validator)
             ):
                 self.ranges = False
-                raise _Passing("the server sent another part than asked for", wait_s=0)
+                raise _Passing("the server sent a different part than requested", wait_s=0)
             self.record = _Record(
                 self.url, validator or self.record.validator, total if total is not None else expected
             )
@@ -287,12 +287,12 @@ class _Transfer:
         if status in PASSING:
             raise _Passing(f"the server answered {_phrase(status)}", wait_s=_retry_after(answer))
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-            raise NotThere(f"{shown(self.url)} is not there: the server answered {_phrase(status)}")
+            raise NotThere(f"{shown(self.url)} does not exist: the server answered {_phrase(status)}")
         if status != HTTPStatus.OK:
             raise EndpointError(f"{shown(self.url)}: the server answered {_phrase(status)}")
         if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise EndpointError(
-                f"{shown(self.url)}: the server sends compressed bytes, though asked for none"
+                f"{shown(self.url)}: the server sends compressed bytes, which the request excludes"
             )
         total = answer.content_length
         if None not in (total, self.size) and total != self.size:
@@ -312,7 +312,7 @@ class _Transfer:
             if total is not None and total - start > free:
                 raise DiskError(
                     f"no space for {self.part.name} in {self.part.parent}: "
-                    f"{total - start:,} bytes are to come, {free:,} are free"
+                    f"{total - start:,} bytes are missing, {free:,} are free"
                 )
             with self.part.open("r+b" if start else "wb") as file:
                 record_of(self.part).write_text(json.dumps(vars(self.record)), encoding="utf-8")

@@ -145,7 +145,7 @@ def _from_tar(archive: Path, members: Sequence[Member], into: Path, received: Re
                     return
     except (tarfile.TarError, lzma.LZMAError, EOFError) as fault:
         raise InputError(f"{archive}: is damaged: {fault}; remove it and fetch again") from fault
-    raise InputError(f"{archive}: has no {', no '.join(wanted)} in it")
+    raise InputError(f"{archive}: does not contain {' or '.join(wanted)}")
 
 
 def _from_rar(archive: Path, members: Sequence[Member], into: Path, received: Received | None) -> None:  # noqa: ARG001
@@ -167,7 +167,7 @@ def _from_rar(archive: Path, members: Sequence[Member], into: Path, received: Re
         tried.append(f"{tool} ({fault})")
     failed = f"; tried in vain: {', '.join(tried)}" if tried else ""
     raise MissingExtraError(
-        f"{archive} is here and verified, but nothing on this machine unpacks RAR{failed}: install "
+        f"{archive} is downloaded and verified, but no program on this machine unpacks RAR{failed}: install "
         "unrar from rarlab.com (Debian and Ubuntu: unrar in non-free or multiverse) or bsdtar "
         "(libarchive-tools), then fetch again; nothing is downloaded twice"
     )

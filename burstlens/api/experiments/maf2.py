@@ -150,7 +150,7 @@ def run_maf2(
             raise InputError(f"{option('rates_rps')}: {rate:g} is not above 0")
     if requests is not None and requests < asks.FEWEST:
         raise InputError(
-            f"{option('requests')}: {requests:,} are too few to compare; {asks.FEWEST} are needed"
+            f"{option('requests')}: {requests:,} are too few to compare; the experiment needs {asks.FEWEST}"
         )
     engine = backend.engine(watch)
     with ExitStack() as stack:

@@ -103,7 +103,7 @@ def responses(
     if url is None:
         raise InputError(
             f"experiment responses needs a real model: name its server with {option('url')}. The simulated "
-            "engine answers with the lengths that it is asked for, which would mean nothing"
+            "engine answers with the requested lengths, so a comparison would mean nothing"
         )
     options = PromptOptions(prompts=prompts, tokenizer=tokenizer, prompt_memory=prompt_memory)
     if prompts is None or (options.file is not None and tokenizer is None):
@@ -162,11 +162,11 @@ def run_responses(
     if url is None:
         raise InputError(
             f"experiment responses needs a real model: name its server with {option('url')}. The simulated "
-            "engine answers with the lengths that it is asked for, which would mean nothing"
+            "engine answers with the requested lengths, so a comparison would mean nothing"
         )
     if not prompts.text:
         raise InputError(
-            "experiment responses needs prompts of text: a model has no answer to random token ids"
+            "experiment responses needs prompts of text: a model does not answer random token ids"
         )
     wanted, limit, rate = requests or asks.REQUESTS, max_tokens or asks.CAP, rate_rps or asks.RATE_RPS
     settings = Settings(
@@ -190,7 +190,7 @@ def run_responses(
         trace.engine.close()
     n = len(load.requests)
     if n < wanted:
-        notes.append(f"{n:,} requests, not {wanted:,}: the trace has no more whose lengths are both known.")
+        notes.append(f"{n:,} requests, not {wanted:,}: the trace has no more with both lengths.")
     facts = {"requests": n, "cap": limit, "trace": load.name}
     question = Question(
         "responses",

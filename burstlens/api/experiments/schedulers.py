@@ -277,7 +277,7 @@ def _set_rate(
         ]
     if not answered_rps:
         raise InputError(
-            f"{service}: no request of those sent at once was answered; give {option('rate_rps')}"
+            f"{service}: the server answered none of the requests sent at once; give {option('rate_rps')}"
         )
     facts["capacity_rps"][service] = answered_rps
     if levels["kv"] is None:
@@ -294,11 +294,11 @@ def _how(levels: Levels, facts: dict[str, Any]) -> str:
     from ...bench.experiments.schedulers import LOAD
 
     if levels["rate_rps"] is not None:
-        return ", as asked."
+        return ", as given."
     if levels["kv"] is not None:
         return f", where KV-cache use is {100 * levels['kv']:g} %."
     capacity = "; ".join(f"{s} {r:.4g}" for s, r in facts["capacity_rps"].items())
     return (
-        f", {levels['load'] or LOAD:g} of the capacity, which is what the server answers a second of the "
-        f"same requests sent at once ({capacity})."
+        f", {levels['load'] or LOAD:g} of the capacity, the requests per second that the server answers if "
+        f"they are sent at once ({capacity})."
     )

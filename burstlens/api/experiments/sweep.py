@@ -181,7 +181,7 @@ def run_sweep(
     n = asks.REQUESTS if requests is None else requests
     if n < asks.FEWEST:
         raise InputError(
-            f"{option('requests')}: {n} is too few for a rate of failures; {asks.FEWEST} are needed"
+            f"{option('requests')}: {n} is too few for a failure rate; the experiment needs {asks.FEWEST}"
         )
     chosen = read_grid(grid) if isinstance(grid, Path) else grid or grid_of()
     engine = backend.engine(watch)

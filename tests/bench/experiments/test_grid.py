@@ -51,7 +51,7 @@ def plain(grid: Grid) -> str:
 @given(values=SOME, profiles=st.sets(st.sampled_from(PROFILES), min_size=1), pairs=st.booleans())
 def test_every_setting_is_there_once(values: dict[str, list[float]], profiles: set[str], pairs: bool) -> None:
     if all(set(v) <= {START[name]} for name, v in values.items()):
-        with pytest.raises(BurstlensError, match="an empty grid"):
+        with pytest.raises(BurstlensError, match="the grid is empty"):
             grid_of(values)
         return
     grid = grid_of(values, profiles=sorted(profiles), pairs=pairs)
@@ -116,11 +116,11 @@ def test_options_and_file_make_the_same_grid(tmp_path: Path) -> None:
         ({"shape": (0.001,)}, None, "shape: 0.001 is below 0.01"),
         ({"exponent": (math.nan,)}, None, "exponent: nan is not a finite number"),
         ({"scale": (math.inf,)}, None, "scale: inf is not a finite number"),
-        ({"shape": (0.5,)}, None, "shape: an empty grid"),
+        ({"shape": (0.5,)}, None, "shape: the grid is empty"),
         (
             {"shape": (0.2,)},
             ("constant", "cubic"),
-            'profile: there is no profile "cubic"; there are constant, linear',
+            'profile: no profile "cubic"; there are constant, linear',
         ),
     ],
 )
@@ -144,13 +144,13 @@ def test_a_wrong_option_is_named(
         ("[values]\nscale = 2", "values.scale: a list of numbers is needed, not 2"),
         ("[values]\nexponent = [inf]", "values.exponent: inf is not a finite number"),
         (f"[values]\nexponent = [1{'0' * 400}]", "values.exponent: a number is needed, not 1000"),
-        ("[values]\nshape = []", "values.shape: an empty grid"),
+        ("[values]\nshape = []", "values.shape: the grid is empty"),
         ("[values]\nrate = [2]", "values.rate: no such field; there are shape, scale, exponent"),
         ("[pairs]\nshape = [-2]\nscale = [1]", "pairs.shape: -2 is not above 0"),
         ("pairs = 3", "pairs: true or false or a table is needed, not 3"),
         ("[start]\nscale = 0", "start.scale: 0 is not above 0"),
         ("values = 3", "values: a table is needed, not 3"),
-        ("profiles = ['cubic']", 'profiles: there is no profile "cubic"'),
+        ("profiles = ['cubic']", 'profiles: no profile "cubic"'),
         ("profiles = []", "profiles: a list of texts is needed, not []"),
         ("profiles = 'constant'", 'profiles: a list of texts is needed, not "constant"'),
         ("shape = [0.2]", "shape: no such field; there are start, profiles, values, pairs"),

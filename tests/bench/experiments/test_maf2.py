@@ -148,13 +148,13 @@ def test_traces_that_cannot_be_brought_to_one_rate_are_told(tmp_path: Path, burs
     few.write_text("app,func,end_timestamp,duration\n" + "".join(f"a,f,{i}.5,0.25\n" for i in range(40)))
     functions = open_trace([few])
     try:
-        with pytest.raises(BurstlensError, match="too few to be brought to one rate"):
+        with pytest.raises(BurstlensError, match="too few to run at the rate of the others"):
             maf2.loads(burst, functions)
     finally:
         functions.engine.close()
     at_once = tmp_path / "once.csv"
     at_once.write_text("app,func,end_timestamp,duration\n" + "a,f,9.5,0.25\n" * 150)
-    with pytest.raises(BurstlensError, match="come at one instant"):
+    with pytest.raises(BurstlensError, match="arrive at one instant"):
         experiment(None, tmp_path / "out", functions=str(at_once), requests=150, seeds=1)
     one_side = tmp_path / "one.csv"
     one_side.write_text(

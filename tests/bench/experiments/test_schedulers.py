@@ -131,7 +131,7 @@ def test_a_range_holds_enough_of_every_service_and_goes_by_seed() -> None:
 
 def test_a_range_that_holds_too_little_is_told() -> None:
     content = parameters_of(conversation=[10, 12, 11], api=[90, 90, 90])
-    with pytest.raises(BurstlensError, match=r"the best range of 600 s holds 12 of conversation, 90 of api"):
+    with pytest.raises(BurstlensError, match=r"the best range of 600 s has 12 of conversation, 90 of api"):
         schedulers.picked(content, ["conversation", "api"], 600.0, 0)
     with pytest.raises(BurstlensError, match=r"from 600 s on"):
         schedulers.picked(content, ["conversation"], 600.0, 0, (600.0, None))
@@ -228,7 +228,7 @@ def test_a_queue_before_the_scheduler_is_said_on_the_page(content: Content, tmp_
         waiting_mean=pl.lit(0.5),
     )
     compared, _ = schedulers.parts(replace(done, trials=trials))
-    (sentence,) = [text for text in compared.missing if "stood before it" in text]
+    (sentence,) = [text for text in compared.missing if "they waited in the API server" in text]
     assert sentence.startswith("api: of the requests in flight 12.5 on average")
     assert "against 0.5 that its scheduler could choose from" in sentence
 

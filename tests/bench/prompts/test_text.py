@@ -282,7 +282,7 @@ def test_forms_and_layouts_give_the_same_texts(
 def test_a_repeated_text_is_stored_once(tmp_path: Path) -> None:
     few = of_words(tmp_path, ["continue", "a b", "continue", " continue\n"])
     assert (len(few.pool), few.pool.repeated) == (2, 2)
-    assert "2 different prompts; left out: 2 that occur again" in few.prepare(workload([0], [1], [1]))[0]
+    assert "2 different prompts; left out: 2 repeated prompts" in few.prepare(workload([0], [1], [1]))[0]
 
 
 def test_half_a_character_is_no_fault(tmp_path: Path) -> None:

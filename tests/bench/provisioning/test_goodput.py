@@ -108,7 +108,7 @@ def test_requests_of_one_instant_that_are_too_many_have_no_goodput() -> None:
 
 def test_too_few_requests_to_be_too_many_have_no_end_of_goodput() -> None:
     load = ScalableLoad.of(workload([0.0, 60.0, 120.0], [50] * 3, [2] * 3), PRESET)
-    with pytest.raises(BurstlensError, match="its 3 requests meet the bounds even if all come at once"):
+    with pytest.raises(BurstlensError, match="its 3 requests meet the bounds even if all arrive at once"):
         goodput(load, SERVING, ((0.0, 2),), 1.0)
 
 

@@ -66,7 +66,7 @@ def test_a_server_that_refuses_priorities_says_why() -> None:
         BurstlensError, match=r"server u was not started with the scheduling policy priority: 400"
     ):
         judged(lambda n: record([None] * n, error), "u")
-    with pytest.raises(BurstlensError, match=r"answers none of the requests .*: 404: no such model"):
+    with pytest.raises(BurstlensError, match=r"does not answer the requests .*: 404: no such model"):
         judged(lambda n: record([None] * n, "404: no such model"), "u")
 
 

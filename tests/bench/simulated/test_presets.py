@@ -65,7 +65,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         (("async_scheduling",), "yes", "async_scheduling: true or false is needed"),
         (("kv_cache", "bytes_per_token"), 0, "kv_cache.bytes_per_token: a whole number of 1 or more"),
         (("kv_cache", "block_size"), 1.5, "kv_cache.block_size: a whole number of 1 or more is needed"),
-        (("kv_cache", "num_blocks"), 5, "num_blocks: 5 KV blocks of 16 tokens hold no request"),
+        (("kv_cache", "num_blocks"), 5, "num_blocks: 5 KV blocks of 16 tokens are too few for a request"),
         (("limits", "max_num_batched_tokens"), 4, "max_num_batched_tokens: 4 is less than max_num_seqs 8"),
         (("limits", "max_num_queued_reqs"), 0, "limits.max_num_queued_reqs: a whole number"),
         (("limits",), [], "limits: a JSON object is needed"),

@@ -164,7 +164,7 @@ def test_a_selection_without_sessions_is_refused(fitted: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"family": "zeta", "parameter": "s", "value": 2.0, "best": True}, "'zeta' is none of geometric"),
+        ({"family": "zeta", "parameter": "s", "value": 2.0, "best": True}, "'zeta' is not one of geometric"),
         ({"family": "geometric", "parameter": "p", "value": 0.5, "best": True}, "geometric lacks stop"),
         ({"family": "geometric", "parameter": "stop", "value": None, "best": True}, "geometric lacks stop"),
         ({"family": "geometric", "parameter": "stop", "value": 0.5, "best": False}, "no fitted law"),

@@ -144,7 +144,7 @@ def test_a_table_that_is_none_is_refused_by_its_line(tmp_path: Path, content: st
     [
         ("shape=1,scale=2", "no exponent"),
         ("shape=1,shape=2,scale=2,exponent=1", "shape is given twice"),
-        ("shape=1,rate=2,exponent=1", "'rate=2' is none of shape, scale, exponent"),
+        ("shape=1,rate=2,exponent=1", "'rate=2' is not one of shape, scale, exponent"),
         ("shape=1,scale=two,exponent=1", "scale: 'two' is not a schedule"),
     ],
 )

@@ -47,7 +47,7 @@ def test_what_is_lost_is_on_the_screen_and_how_to_run_it(folder: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "a.csv: 90 requests of log, format aiperf-burstgpt"
     assert "  made: stamps of 1 s are spread inside their step, seed 0" in lines
-    assert "  made: 1 request that failed ask for what was answered, at least one token" in lines
+    assert "  made: 1 failed request: the response length is the tokens answered, at least 1" in lines
     assert "  lost: the model of each request (ChatGPT)" in lines
     assert "--fixed-schedule" in lines[-1]
     assert "a.csv" in lines[-1]

@@ -185,7 +185,7 @@ def test_report_makes_the_page_of_an_experiment_and_says_where_there_is_none(tmp
     empty = burstlens("report", str(folder), "-q")
     assert empty.returncode == 2
     assert empty.stderr.count("\n") == 1
-    assert "no trial has ended yet; the same command goes on" in empty.stderr
+    assert "no trial has ended yet; the same command continues" in empty.stderr
 
 
 @pytest.mark.slow
@@ -227,7 +227,7 @@ def test_a_log_of_batches_and_of_prompts_too_long_is_noted_on_the_screen(tmp_pat
     assert "note: 300 of 1,200 prompts leave no room for an answer in the model's 4,096 tokens" in screen
     drawn = burstlens("replay", tmp_path / "fit.json", "--simulate", "llama-2-13b-a100", "-q",
                       "-o", tmp_path / "drawn")  # fmt: skip
-    assert "100 % of the load is drawn in windows whose gaps are not Gamma distributed" in " ".join(
+    assert "100 % of the load is drawn in windows with gaps that are not Gamma distributed" in " ".join(
         drawn.stdout.split()
     )
     paged = burstlens("report", tmp_path / "run", "-q", "--no-images")

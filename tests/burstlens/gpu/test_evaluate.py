@@ -125,7 +125,7 @@ def test_page_and_messages_name_files_by_where_they_lie_in_the_folder(tmp_path: 
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert lost.returncode == 2
-    assert lost.stdout.strip() == "profile/preset.json: is not there; the stage `profile` makes it"
+    assert lost.stdout.strip() == "profile/preset.json: does not exist; the stage `profile` makes it"
     # A folder that an earlier version wrote, by a server that was started for it.
     said = {
         "stage": "simulated",
@@ -225,7 +225,7 @@ def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Pat
         ({}, "which Python has vLLM"),
         ({"vllm": Path("/nowhere/python")}, "cannot be run"),
         ({"vllm": Path(sys.executable)}, "vLLM ended with code 1: .*No module named 'vllm'"),
-        ({"vllm": Path(sys.executable), "weights": Path("/nowhere")}, "holds no config.json"),
+        ({"vllm": Path(sys.executable), "weights": Path("/nowhere")}, "has no config.json"),
     ],
 )
 def test_what_cannot_be_run_is_one_line(
@@ -245,7 +245,7 @@ def test_a_server_that_is_never_well_is_ended(tmp_path: Path) -> None:
     model.mkdir()
     (model / "config.json").write_text("{}")
     with (
-        pytest.raises(BurstlensError, match=r"was not well after 0\.5 s: it said nothing"),
+        pytest.raises(BurstlensError, match=r"was not ready after 0\.5 s: it said nothing"),
         vllm(python, model, FLAGS, tmp_path, name="m", patience_s=0.5),
     ):
         pass
@@ -266,7 +266,7 @@ def test_a_server_that_answers_that_it_is_ill_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     with (
-        pytest.raises(BurstlensError, match=r"was not well after 5 s, /health answers HTTP 500: "),
+        pytest.raises(BurstlensError, match=r"was not ready after 5 s, /health answers HTTP 500: "),
         vllm(python, tmp_path / "model", FLAGS, tmp_path, name="m", patience_s=5.0),
     ):
         pass

@@ -159,7 +159,8 @@ def test_redirects_are_followed_with_the_range(mirror: Mirror, second_mirror: Mi
 
 
 @pytest.mark.parametrize(
-    ("target", "words"), [("/log.csv", "redirects in a circle"), ("ftp://127.0.0.1/log.csv", "no http")]
+    ("target", "words"),
+    [("/log.csv", "redirects in a circle"), ("ftp://127.0.0.1/log.csv", "not lead to an http")],
 )
 def test_redirects_that_lead_nowhere(mirror: Mirror, tmp_path: Path, target: str, words: str) -> None:
     mirror.turns = [Turn(b"", status=302, headers={"Location": target})]
@@ -276,7 +277,7 @@ def test_a_verified_file_is_not_downloaded_again(mirror: Mirror, tmp_path: Path)
 def test_a_file_of_another_content_is_left_alone(mirror: Mirror, tmp_path: Path, mine: bytes) -> None:
     mirror.turns = [Turn(CONTENT)]
     (tmp_path / "log.csv").write_bytes(mine)
-    with pytest.raises(BurstlensError, match="is here already and is not test: expected"):
+    with pytest.raises(BurstlensError, match="exists already and is not test: expected"):
         fetch_trace(trace_of(url=mirror.url + "/log.csv"), out=tmp_path, patience=QUICK)
     assert (tmp_path / "log.csv").read_bytes() == mine
     assert mirror.requests == []
@@ -369,7 +370,7 @@ def test_a_second_fetch_into_the_same_folder_is_refused(mirror: Mirror, tmp_path
     trace = trace_of(url=mirror.url + "/log.csv")
     with (tmp_path / "log.csv.part").open("ab") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
-        with pytest.raises(BurstlensError, match="another fetch of it is under way"):
+        with pytest.raises(BurstlensError, match="another fetch is writing this file"):
             fetch_trace(trace, out=tmp_path, patience=QUICK)
     assert fetch_trace(trace, out=tmp_path, patience=QUICK).verified
 
@@ -390,7 +391,7 @@ def test_secrets_in_an_address_are_not_shown(mirror: Mirror, tmp_path: Path) -> 
     address = mirror.url.replace("//", "//me:hunter2@") + "/log.csv?token=hunter3"
     with pytest.raises(BurstlensError) as refusal:
         fetch_trace(trace_of(), out=tmp_path, source=address, patience=QUICK)
-    assert mirror.url + "/log.csv is not there" in str(refusal.value)
+    assert mirror.url + "/log.csv does not exist" in str(refusal.value)
     assert not re.search("hunter|token", str(refusal.value))
 
 

@@ -58,7 +58,7 @@ def test_the_logs_of_a_tar_are_unpacked_next_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("packed", "words"),
     [
-        (tar_of({"two.csv": b""}), r"has no one\.csv"),
+        (tar_of({"two.csv": b""}), r"does not contain one\.csv"),
         (tar_of({"one.csv": OTHER}), r"one\.csv in it is damaged: expected SHA-256"),
         (tar_of({"one.csv": CONTENT})[:300], "is damaged"),
         (b"no archive", "is damaged"),
@@ -139,7 +139,7 @@ def test_rar_that_nothing_unpacks_says_what_to_install(
     out.mkdir()
     trace = rar_trace(out)
     only({}, tmp_path / "none", monkeypatch)
-    with pytest.raises(BurstlensError, match=r"nothing on this machine unpacks RAR: install unrar"):
+    with pytest.raises(BurstlensError, match=r"no program on this machine unpacks RAR: install unrar"):
         fetch_trace(trace, out=out)
     assert left_in(out) == ["log.rar"]
 

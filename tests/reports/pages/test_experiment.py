@@ -202,7 +202,7 @@ def test_names_are_shown_as_text(copied: Callable[..., Path], chromium: Any) -> 
 def test_nothing_ended_and_unknown_kinds_are_one_line(copied: Callable[..., Path]) -> None:
     with pytest.raises(BurstlensError, match="no trial has ended yet"):
         write_experiment_page(copied(0))
-    with pytest.raises(BurstlensError, match="of kind 'later'"):
+    with pytest.raises(BurstlensError, match="does not know experiments of kind 'later'"):
         write_experiment_page(copied(kind="later"))
     with pytest.raises(BurstlensError, match="'maf3' is not an experiment; there are maf2"):
         bl.experiment("maf3")
