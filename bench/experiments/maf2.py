@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -82,12 +82,16 @@ class WorkloadPools:
 
     pools: Mapping[str, Pool]
     notes: tuple[str, ...]
-    facts: Mapping[str, Any]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The number of requests of each pool."""
+        return {name: len(pool.at_s) for name, pool in self.pools.items()}
 
     @property
     def requests(self) -> int:
         """The number of requests that every pool has."""
-        return len(self.pools[self._least].at_s)
+        return min(self.rows.values())
 
     @property
     def shortest(self) -> str:
@@ -96,7 +100,8 @@ class WorkloadPools:
 
     @property
     def _least(self) -> str:
-        return min(self.pools, key=lambda name: len(self.pools[name].at_s))
+        rows = self.rows
+        return min(rows, key=rows.__getitem__)
 
 
 def pool_of(trace: Trace, service: str | None, seed: int = 0) -> Pool:
@@ -186,9 +191,7 @@ def loads(burst: Trace, functions: Trace | None, *, requests: int = REQUESTS, se
         "MAF2 has no token lengths: its requests have those of the BurstGPT conversation, in its order."
     )
     pools = {CONVERSATION: conversation, API: api, FUNCTIONS: other, POISSON: conversation}
-    found = WorkloadPools(
-        pools, tuple(notes), {"rows": {name: len(pool.at_s) for name, pool in pools.items()}}
-    )
+    found = WorkloadPools(pools, tuple(notes))
     if found.requests < FEWEST:
         raise InputError(
             f"{found.shortest}: has {found.requests} requests, too few to run at the rate of the others; "

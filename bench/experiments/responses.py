@@ -27,6 +27,7 @@ from ..record.models import ANSWERED
 from ..record.run_folder import read_record, read_workload
 from ..workload.table import Workload, requests_frame
 from .backends import EndpointBackend
+from .facts import ResponsesFacts
 from .genuine import MARGIN, genuine
 from .trials import RUNS, Experiment, Trial, at_hand
 
@@ -195,7 +196,7 @@ def parts(experiment: Experiment) -> tuple[Answers, Lengths]:
     both = pl.concat(pairs)
     if both.height < 2:
         raise InputError(f"{experiment.folder}: fewer than two requests were answered; nothing to compare")
-    return _answers(both, int(experiment.question.facts["cap"])), _lengths(both, experiment)
+    return _answers(both, experiment.question.typed_facts(ResponsesFacts).cap), _lengths(both, experiment)
 
 
 def _answers(both: pl.DataFrame, cap: int) -> Answers:

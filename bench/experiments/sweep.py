@@ -25,6 +25,7 @@ from .contrast import (
     shown,
     table,
 )
+from .facts import SweepFacts
 from .grid import (
     CONSTANT,
     EXPONENT,
@@ -62,8 +63,8 @@ from .trials import Experiment, Label
 
 def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
     """Make the parts of the findings; a part that the grid does not touch is empty."""
-    done, facts = experiment.trials, experiment.question.facts
-    start = {name: float(facts["start"][name]) for name in PARAMETERS}
+    done, facts = experiment.trials, experiment.question.typed_facts(SweepFacts)
+    start = {name: facts.start[name] for name in PARAMETERS}
     missing: tuple[str, ...] = (ONE_SEED,) if len(experiment.question.seeds) < 2 else ()
     if not (done["failure_rate"].fill_null(0.0) > 0).any():
         missing += (NO_FAILURE,)
@@ -77,9 +78,7 @@ def parts(experiment: Experiment) -> tuple[Varied, Steps, Thirds, Paired]:
         if alone[m].count()
     )
     averaged = means(alone, names) if alone.height else pl.DataFrame()
-    varied = Varied(
-        missing, averaged, table(found), found, _ends(alone, start), start, float(facts["factor"])
-    )
+    varied = Varied(missing, averaged, table(found), found, _ends(alone, start), start, facts.factor)
     return varied, _steps(alone, start), _thirds(experiment, start), _paired(done, start)
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import polars as pl
@@ -41,6 +41,7 @@ RUNS = "runs"
 VERSION = 1
 
 Label = str | int | float | None
+Facts = TypeVar("Facts", bound=Struct)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Question(Struct, frozen=True, rename={"options": "asked"}):
     options: dict[str, Any]
     """Every option, in plain values (key `asked` of the file); with `engine` it identifies the question."""
     engine: dict[str, Any]
-    """The backend, in plain values."""
+    """The backend, in plain values; only compared and shown."""
     title: str
     """What the trials ran on, for people."""
     simulated: str | None
@@ -73,12 +74,30 @@ class Question(Struct, frozen=True, rename={"options": "asked"}):
     seeds: list[int]
     trials: int
     facts: dict[str, Any]
-    """What was found while the trials were made: rows used, scales, sources with their SHA-256."""
+    """What was found while the trials were made, as JSON; `typed_facts` reads it."""
     notes: list[str] = []
     started_unix_s: float = 0.0
     finished: bool = False
     stopped: str | None = None
     version: int = VERSION
+
+    def typed_facts(self, kind: type[Facts]) -> Facts:
+        """Convert `facts` to the struct of the experiment's kind.
+
+        Parameters
+        ----------
+        kind
+            A class of `facts`, such as `SweepFacts`.
+
+        Raises
+        ------
+        InputError
+            If a value is missing or has another type.
+        """
+        try:
+            return from_dict(kind, self.facts)
+        except msgspec.ValidationError as fault:
+            raise InputError(f"{EXPERIMENT}: facts: {fault}") from fault
 
 
 class TrialLine(Struct, frozen=True):

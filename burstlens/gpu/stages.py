@@ -292,6 +292,7 @@ def sweep(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str
     """
     from ..api.experiments.sweep import run_sweep as run
     from ..bench.experiments.backends import VirtualBackend
+    from ..bench.experiments.facts import SweepFacts
     from ..bench.experiments.grid import START, grid_of
     from ..bench.simulated.presets import load_preset
 
@@ -313,7 +314,7 @@ def sweep(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -> str
         backend=plan.backend(url),
         progress=show,
     )
-    scale_s = start["scale"] * done.question.facts["factor"]
+    scale_s = start["scale"] * done.question.typed_facts(SweepFacts).factor
     return f"scale {scale_s:.4g} s at the start, {requests:,} requests a trial"
 
 
@@ -380,11 +381,12 @@ def schedulers(plan: EvaluationConfig, folder: Path, url: str, show: Progress) -
         What the stage found, in one line.
     """
     from ..api.experiments.schedulers import run_schedulers as run
+    from ..bench.experiments.facts import SchedulersFacts
 
     done = run(
         plan.trace, folder, requests=plan.requests, seeds=plan.seeds, backend=plan.backend(url), progress=show
     )  # fmt: skip
-    rates = done.question.facts["rates_rps"]
+    rates = done.question.typed_facts(SchedulersFacts).rates_rps
     return ", ".join(f"{service} at {rate:.4g} requests/s" for service, rate in rates.items())
 
 

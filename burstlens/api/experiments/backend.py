@@ -19,6 +19,7 @@ from ..workload import files_of
 if TYPE_CHECKING:
     from ...analysis.trace.trace import Trace
     from ...bench.experiments.backends import Backend, EndpointBackend, VirtualBackend
+    from ...bench.experiments.trials import Facts
     from ...bench.prompts.token_ids import Prompts
     from ...bench.settings import Settings, Status, Target
     from ...bench.simulated.request import Scheduling
@@ -179,7 +180,7 @@ def calibrated(
     return found.scale
 
 
-def facts_of(out: Path, question: Mapping[str, Any]) -> dict[str, Any] | None:
+def facts_of(out: Path, question: Mapping[str, Any], kind: type[Facts]) -> Facts | None:
     """What the same question found in `out` before; None if it was not begun there.
 
     A calibration on a real server would come out differently now, so trials go on with the earlier one.
@@ -187,5 +188,5 @@ def facts_of(out: Path, question: Mapping[str, Any]) -> dict[str, Any] | None:
     from ...bench.experiments.trials import is_experiment, read
 
     if is_experiment(out) and (before := read(out).question).options == question:
-        return dict(before.facts)
+        return before.typed_facts(kind)
     return None

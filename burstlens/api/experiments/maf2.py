@@ -142,7 +142,9 @@ def run_maf2(
 ) -> Experiment:
     """`maf2` in this thread, on a backend; the trials as they were measured."""
     from ...bench.experiments import maf2 as asks
+    from ...bench.experiments.facts import MAF2Facts
     from ...bench.experiments.trials import Question, run
+    from ...bench.record.versioned_json import to_dict
 
     backend, numbered = backend or BackendOptions(), seeds_from(seeds, seed)
     for rate in rates_rps:
@@ -174,8 +176,8 @@ def run_maf2(
         "first": wanted,
         "seeds": numbered,
     }
-    if (facts := facts_of(out, question_options)) is None:
-        facts = {**found.facts, "requests": n, "calibrated": {}}
+    if (facts := facts_of(out, question_options, MAF2Facts)) is None:
+        calibrated_rps = {}
         for use in kv:
             scale = calibrated(
                 use,
@@ -183,8 +185,9 @@ def run_maf2(
                 engine,
                 progress,
             )
-            facts["calibrated"][f"{use:g}"] = round(asks.RATE_RPS * scale, 6)
-    rates = [*(rates_rps or ([] if kv else [asks.RATE_RPS])), *facts["calibrated"].values()]
+            calibrated_rps[f"{use:g}"] = round(asks.RATE_RPS * scale, 6)
+        facts = MAF2Facts(found.rows, n, calibrated_rps)
+    rates = [*(rates_rps or ([] if kv else [asks.RATE_RPS])), *facts.calibrated.values()]
     question = Question(
         "maf2",
         question_options,
@@ -194,7 +197,7 @@ def run_maf2(
         synthetic,
         numbered,
         0,
-        facts,
+        to_dict(facts),
         notes,
     )
     listed = asks.trials(found, list(dict.fromkeys(rates)), numbered, n)

@@ -156,7 +156,9 @@ def run_responses(
     """`responses` in this thread; the trials as they were measured. `prompts` are of text."""
     from ...bench.experiments import responses as asks
     from ...bench.experiments.backends import EndpointBackend
+    from ...bench.experiments.facts import ResponsesFacts
     from ...bench.experiments.trials import Question, run
+    from ...bench.record.versioned_json import to_dict
     from ...bench.settings import Settings, Target
 
     if url is None:
@@ -191,7 +193,7 @@ def run_responses(
     n = len(load.requests)
     if n < wanted:
         notes.append(f"{n:,} requests, not {wanted:,}: the trace has no more with both lengths.")
-    facts = {"requests": n, "cap": limit, "trace": load.name}
+    facts = ResponsesFacts(n, limit, load.name)
     question = Question(
         "responses",
         question_options,
@@ -201,7 +203,7 @@ def run_responses(
         synthetic,
         [seed],
         0,
-        facts,
+        to_dict(facts),
         notes,
     )
     return run(question, asks.trials(load, seed), engine, out, progress=progress)

@@ -30,6 +30,7 @@ from .result import ExperimentResult, evaluated
 
 if TYPE_CHECKING:
     from ...bench.experiments.backends import Backend, EndpointBackend
+    from ...bench.experiments.facts import SchedulersFacts
     from ...bench.experiments.schedulers import ServiceLoad
     from ...bench.experiments.trials import Experiment
     from .backend import Watch
@@ -165,7 +166,9 @@ def run_schedulers(
     """`schedulers` in this thread, on a backend; the trials as they were measured."""
     from ...bench.experiments import schedulers as asks
     from ...bench.experiments.backends import EndpointBackend
+    from ...bench.experiments.facts import SchedulersFacts
     from ...bench.experiments.trials import Question, run
+    from ...bench.record.versioned_json import to_dict
 
     backend, numbered = replace(backend or BackendOptions(), scheduling="priority"), seeds_from(seeds, seed)
     levels: Levels = {"rate_rps": rate_rps, "kv": kv, "load": load}
@@ -197,13 +200,16 @@ def run_schedulers(
         "load": load,
         "seeds": numbered,
     }
-    if (facts := facts_of(out, question_options)) is None:
-        facts = {"held": dict(chosen.requests), "rates_rps": {}, "capacity_rps": {}}
+    if (facts := facts_of(out, question_options, SchedulersFacts)) is None:
+        rates, capacities = {}, {}
         for service, each in loads.items():
-            _set_rate(facts, service, each, levels, engine, seed, progress)
+            rates[service], capacity = _rate(service, each, levels, engine, seed, progress)
+            if capacity is not None:
+                capacities[service] = capacity
+        facts = SchedulersFacts(dict(chosen.requests), rates, capacities)
     notes.append(
         f"From {chosen.start_s:,.0f} to {chosen.end_s:,.0f} s of the trace; "
-        + "; ".join(f"{s} at {r:.4g} requests/s" for s, r in facts["rates_rps"].items())
+        + "; ".join(f"{s} at {r:.4g} requests/s" for s, r in facts.rates_rps.items())
         + _how(levels, facts)
     )
     question = Question(
@@ -215,10 +221,10 @@ def run_schedulers(
         bool(content["source"]["synthetic"]),
         numbered,
         0,
-        facts,
+        to_dict(facts),
         notes,
     )
-    listed = asks.trials(loads, facts["rates_rps"], numbered)
+    listed = asks.trials(loads, facts.rates_rps, numbered)
     return run(question, listed, engine, out, workers=workers, progress=progress)
 
 
@@ -253,23 +259,16 @@ def _parameters(source: str | None, seed: int, progress: Progress) -> dict[str, 
         trace.engine.close()
 
 
-def _set_rate(
-    facts: dict[str, Any],
-    service: str,
-    each: ServiceLoad,
-    levels: Levels,
-    engine: Backend,
-    seed: int,
-    progress: Progress,
-) -> None:
-    """Find the rate of a service's load and put it, and what it follows from, into the facts."""
+def _rate(
+    service: str, each: ServiceLoad, levels: Levels, engine: Backend, seed: int, progress: Progress
+) -> tuple[float, float | None]:
+    """The rate of a service's load, and the capacity if the rate follows from it."""
     import tempfile
 
     from ...bench.experiments.schedulers import LOAD
 
     if levels["rate_rps"] is not None:
-        facts["rates_rps"][service] = levels["rate_rps"]
-        return
+        return levels["rate_rps"], None
     progress(f"capacity for {service}", 0.0)
     with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
         answered_rps = engine.serve(each.at_once(seed), Path(folder) / "run", course=False).values[
@@ -279,17 +278,16 @@ def _set_rate(
         raise InputError(
             f"{service}: the server answered none of the requests sent at once; give {option('rate_rps')}"
         )
-    facts["capacity_rps"][service] = answered_rps
     if levels["kv"] is None:
         rate = answered_rps * (levels["load"] or LOAD)
     else:
         rate = answered_rps * calibrated(
             levels["kv"], lambda by: each.draw(answered_rps * by, seed), engine, progress
         )  # fmt: skip
-    facts["rates_rps"][service] = round(rate, 6)
+    return round(rate, 6), answered_rps
 
 
-def _how(levels: Levels, facts: dict[str, Any]) -> str:
+def _how(levels: Levels, facts: SchedulersFacts) -> str:
     """How the rates were found, to end a sentence."""
     from ...bench.experiments.schedulers import LOAD
 
@@ -297,7 +295,7 @@ def _how(levels: Levels, facts: dict[str, Any]) -> str:
         return ", as given."
     if levels["kv"] is not None:
         return f", where KV-cache use is {100 * levels['kv']:g} %."
-    capacity = "; ".join(f"{s} {r:.4g}" for s, r in facts["capacity_rps"].items())
+    capacity = "; ".join(f"{s} {r:.4g}" for s, r in facts.capacity_rps.items())
     return (
         f", {levels['load'] or LOAD:g} of the capacity, the requests per second that the server answers if "
         f"they are sent at once ({capacity})."

@@ -174,8 +174,10 @@ def run_sweep(
     """`sweep` in this thread, on a backend; the trials as they were measured."""
     from ...bench.experiments import sweep_trials as asks
     from ...bench.experiments.backends import VirtualBackend
+    from ...bench.experiments.facts import SweepFacts
     from ...bench.experiments.grid import grid_of, read_grid
     from ...bench.experiments.trials import Question, run
+    from ...bench.record.versioned_json import to_dict
 
     backend, numbered = backend or BackendOptions(), seeds_from(seeds, seed)
     n = asks.REQUESTS if requests is None else requests
@@ -188,8 +190,8 @@ def run_sweep(
     if isinstance(engine, VirtualBackend) and engine.preset.max_num_queued_reqs is None:
         engine = replace(engine, preset=engine.preset.limited(max_num_queued_reqs=asks.QUEUED))
     question_options = {"grid": chosen.as_dict(), "kv": kv, "first": n, "seeds": numbered}
-    if (facts := facts_of(out, question_options)) is None:
-        facts = {"start": dict(chosen.start), "factor": 1.0}
+    if (facts := facts_of(out, question_options, SweepFacts)) is None:
+        factor = 1.0
         if kv is not None:
             begin = chosen.settings()[0]
             # In real time one seed has to do.
@@ -197,7 +199,8 @@ def run_sweep(
             scale = calibrated(
                 kv, lambda by: [asks.load(begin, chosen.start, 1 / by, n, s) for s in tried], engine, progress
             )
-            facts["factor"] = float(f"{1 / scale:.6g}")
+            factor = float(f"{1 / scale:.6g}")
+        facts = SweepFacts(dict(chosen.start), factor)
     limit = engine.preset.max_num_queued_reqs if isinstance(engine, VirtualBackend) else None
     question = Question(
         "sweep",
@@ -208,8 +211,8 @@ def run_sweep(
         True,
         numbered,
         0,
-        facts,
-        asks.notes(chosen, facts["factor"], kv, n, backend.timeout_s, limit),
+        to_dict(facts),
+        asks.notes(chosen, facts.factor, kv, n, backend.timeout_s, limit),
     )
-    listed = asks.trials(chosen, facts["factor"], n, numbered)
+    listed = asks.trials(chosen, facts.factor, n, numbered)
     return run(question, listed, engine, out, workers=workers, progress=progress)
