@@ -14,12 +14,12 @@ What the SQL files may ask, all created when a trace is opened:
 - `selections(selection_id, service, model)`: what is characterized: everything (both NULL), each
   service (model NULL), each service and model; `members(selection_id, stream_id)` says which streams
   a selection holds. Services and models are only ever text in these two small tables.
-- `segments(segment_id, start_tick, end_tick)`: contiguous stretches; between two lies a hole in the record.
+- `segments(segment_id, start_tick, end_tick)`: contiguous parts of the record; between two is a hole.
 - `ticks(stream_id, tick, n, failed)`: requests and failures per occupied tick of the stamps' clock.
 - `gaps(selection_id, tick, n, gap)`: per selection and occupied tick: requests in it, and ticks since
   the selection's previous occupied one (NULL for the first of a segment). A tick with n requests
-  holds n − 1 inter-arrival times of zero beside its `gap`.
-- `stretches(slot, stretch)`: slots of time by stretch, filled by who asks the `stretch_` files.
+  has n − 1 inter-arrival times of zero, and its `gap`.
+- `time_blocks(slot, block)`: the time block of each slot of time; callers of `time_block_` files fill it.
 """
 
 from __future__ import annotations

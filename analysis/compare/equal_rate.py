@@ -25,6 +25,7 @@ import polars as pl
 
 from ..core.result import LEVEL, Interval
 from ..core.units import DAY_S, time_span
+from ..core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from ..stats.quantiles import binomial
 from ..traffic.arrivals import Arrivals
 from ..traffic.burstiness import Burstiness
@@ -33,8 +34,7 @@ from ..traffic.volume import Volume
 if TYPE_CHECKING:
     from ..characterize import Characterization
 
-HIGHER, LOWER, UNTOLD = "higher", "lower", "cannot tell"
-WHOLE_RECORD = "whole record"
+FULL_RECORD = "whole record"
 GAPS, LOCAL_GAPS = "CV of gaps", "CV of gaps inside windows"
 RATE, COUNTS = "rate variation", "index of dispersion at equal count"
 
@@ -85,7 +85,7 @@ class Outcome:
         contrast = (
             difference(_log(self.value), _log(self.other)) if logs else difference(self.value, self.other)
         )
-        return HIGHER if contrast.low > 0 else LOWER if contrast.high < 0 else UNTOLD
+        return HIGHER if contrast.low > 0 else LOWER if contrast.high < 0 else CANNOT_TELL
 
 
 def difference(one: Interval, other: Interval) -> Interval:
@@ -204,7 +204,7 @@ def outcomes(one: Characterization, other: Characterization, selection: str = "a
     if all(row and row["cv"] is not None for row in gaps):
         yield Outcome(
             GAPS,
-            WHOLE_RECORD,
+            FULL_RECORD,
             None,
             None,
             _interval(gaps[0], "cv"),
@@ -221,13 +221,13 @@ def outcomes(one: Characterization, other: Characterization, selection: str = "a
     common = [width for width in by_width[0] if width in by_width[1]]
     for width in common:
         first, second = (_interval(side[width], "rate_cv2") for side in by_width)
-        yield Outcome(RATE, WHOLE_RECORD, width, None, first, second, decides=decides)
+        yield Outcome(RATE, FULL_RECORD, width, None, first, second, decides=decides)
     if not decides:
         yield from _inside(by_width, common, shorter)
     for mean_count in EQUAL_COUNTS:
         indices = [_at_count(side, mean_count) for side in by_width]
         if indices[0] and indices[1]:
-            yield Outcome(COUNTS, WHOLE_RECORD, None, mean_count, indices[0], indices[1], decides=decides)
+            yield Outcome(COUNTS, FULL_RECORD, None, mean_count, indices[0], indices[1], decides=decides)
 
 
 def _inside(by_width: list[dict[float, _Row]], common: list[float], shorter_s: float) -> Iterator[Outcome]:

@@ -266,8 +266,8 @@ def _distance(what: str, samples: Sequence[Sample], rng: np.random.Generator) ->
 def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[float, float]:
     """Test whether two series come from one law, by relabelling blocks of time.
 
-    Each series is cut into `time_blocks.BLOCKS` stretches of equal count; which stretch belongs to which
-    series is drawn anew `RELABELLED` times. Relabelling preserves dependence shorter than a stretch, so it
+    Each series is cut into `time_blocks.BLOCKS` blocks of equal count; which block belongs to which
+    series is drawn anew `RELABELLED` times. Relabelling preserves dependence shorter than a block, so it
     does not pass for a difference, as it would in the usual test.
 
     Parameters
@@ -289,14 +289,14 @@ def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[floa
 
 
 def _block_test(one: Sample, other: Sample, rng: np.random.Generator) -> tuple[float, float]:
-    stretches = (*one.stretches, *other.stretches)
-    grid = np.unique(pooled(stretches, np.linspace(0, one.n + other.n - 1, POINTS).astype(int)))
+    blocks = (*one.blocks, *other.blocks)
+    grid = np.unique(pooled(blocks, np.linspace(0, one.n + other.n - 1, POINTS).astype(int)))
     counts = []
-    for values, n in stretches:
+    for values, n in blocks:
         counted = np.append(0.0, np.cumsum(n))
         counts.append(counted[np.append(np.searchsorted(values, grid, side="right"), len(n))])
     table = np.array(counts)
-    first = len(one.stretches)
+    first = len(one.blocks)
     labels = np.zeros((RELABELLED + 1, len(table)))
     labels[0, :first] = 1
     for row in labels[1:]:

@@ -14,7 +14,8 @@ import polars as pl
 
 from ..core.result import Interval, estimates, listing
 from ..core.units import per_span, time_span
-from .equal_rate import HIGHER, LOWER, RATE, UNTOLD, WHOLE_RECORD, Outcome
+from ..core.verdicts import CANNOT_TELL, HIGHER, LOWER
+from .equal_rate import FULL_RECORD, RATE, Outcome
 
 _Row = dict[str, Any]
 
@@ -89,10 +90,10 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
     fair = both.filter(pl.col("decides")).to_dicts()
     if not fair:
         return None
-    stretches = "" if fair[0]["scope"] == WHOLE_RECORD else f" and {fair[0]['scope']}"
+    stretches = "" if fair[0]["scope"] == FULL_RECORD else f" and {fair[0]['scope']}"
     widths = {
         outcome: [row["width_s"] for row in fair if row["outcome"] == outcome]
-        for outcome in (HIGHER, LOWER, UNTOLD)
+        for outcome in (HIGHER, LOWER, CANNOT_TELL)
     }
     if widths[HIGHER] and widths[LOWER]:
         verdict = f"{one} is burstier than {other} {_at(widths[HIGHER])} and less bursty {_at(widths[LOWER])}"
@@ -101,15 +102,15 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
     elif widths[LOWER]:
         verdict = f"{one} is less bursty than {other} {_at(widths[LOWER])}"
     else:
-        verdict = f"{one} and {other} do not differ beyond noise {_at(widths[UNTOLD])}"
-    if widths[UNTOLD] and len(widths[UNTOLD]) < len(fair):
-        verdict += f", with no difference beyond noise {_at(widths[UNTOLD])}"
-    row = max((row for row in fair if row["outcome"] != UNTOLD), key=_width, default=fair[-1])
+        verdict = f"{one} and {other} do not differ beyond noise {_at(widths[CANNOT_TELL])}"
+    if widths[CANNOT_TELL] and len(widths[CANNOT_TELL]) < len(fair):
+        verdict += f", with no difference beyond noise {_at(widths[CANNOT_TELL])}"
+    row = max((row for row in fair if row["outcome"] != CANNOT_TELL), key=_width, default=fair[-1])
     sentence = (
         f"At equal mean rate{stretches}, {verdict}. {per_span(row['width_s']).capitalize()} the squared "
         f"variation of the rate is {shown(row, 'value')} against {shown(row, 'other_value')}{_times(row)}."
     )
-    aside = both.filter(~pl.col("decides"), pl.col("outcome") != UNTOLD).to_dicts()
+    aside = both.filter(~pl.col("decides"), pl.col("outcome") != CANNOT_TELL).to_dicts()
     if aside and not (widths[HIGHER] or widths[LOWER]):
         row = max(aside, key=_width)
         sentence += (
@@ -151,7 +152,7 @@ def shown(row: _Row, name: str) -> str:
 
 def _times(row: _Row) -> str:
     """The factor where the interval tells the two apart."""
-    if row["outcome"] == UNTOLD:
+    if row["outcome"] == CANNOT_TELL:
         return ""
     if not row["ratio_low"] or row["ratio_high"] is None:
         return f", {row['outcome']}"
@@ -196,7 +197,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
             for name, there in (("a BurstGPT trace", burst), ("an Azure Functions trace", functions))
             if not there
         ]
-        return UNTOLD, "", f"It takes {listing(lacking)} on the same page."
+        return CANNOT_TELL, "", f"It takes {listing(lacking)} on the same page."
     facing = _facing(pairs, functions[0]["trace"], burst[0]["trace"])
     fair = [row for row in facing if row["decides"]]
     lower = [row for row in fair if row["outcome"] == LOWER]
@@ -206,7 +207,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
         (True, False): "agrees" if much else "partly",
         (True, True): "partly",
         (False, True): "differs",
-        (False, False): UNTOLD,
+        (False, False): CANNOT_TELL,
     }[bool(lower), bool(higher)]
     value = "; ".join(
         f"{_named(row)} {shown(row, 'value')} against {shown(row, 'other_value')}" for row in fair
@@ -220,7 +221,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     )
     if lower and not higher and not much:
         why += f" Lower, but not typically by a factor of {MUCH:g}."
-    unfair = [row for row in facing if not row["decides"] and row["outcome"] != UNTOLD]
+    unfair = [row for row in facing if not row["decides"] and row["outcome"] != CANNOT_TELL]
     if unfair:
         why += (
             " The records are of unequal length, so these do not decide: "
@@ -247,7 +248,7 @@ def _facing(pairs: pl.DataFrame, functions: str, burst: str) -> list[_Row]:
 def _turned(row: _Row) -> _Row:
     """The same comparison with the two traces in the other order."""
     out = row | {"trace": row["other"], "other": row["trace"]}
-    out["outcome"] = {HIGHER: LOWER, LOWER: HIGHER, UNTOLD: UNTOLD}[row["outcome"]]
+    out["outcome"] = {HIGHER: LOWER, LOWER: HIGHER, CANNOT_TELL: CANNOT_TELL}[row["outcome"]]
     for end, back in (("", ""), ("_low", "_high"), ("_high", "_low")):
         out[f"value{end}"], out[f"other_value{end}"] = row[f"other_value{end}"], row[f"value{end}"]
         out[f"ratio{end}"] = 1 / row[f"ratio{back}"] if row[f"ratio{back}"] else None

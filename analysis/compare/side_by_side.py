@@ -16,13 +16,14 @@ import polars as pl
 
 from ..core.result import Part, estimates, listing
 from ..core.units import time_span
+from ..core.verdicts import CANNOT_TELL
 from ..lengths.part import Lengths
 from ..trace.trace import TraceInfo
 from ..traffic.arrivals import Arrivals
 from ..traffic.burstiness import WIDTHS_S, Burstiness
 from ..traffic.failures import FEWEST_DAYS, Failures
 from ..traffic.volume import Volume
-from .equal_rate import COMPARABLE, UNTOLD, median_shape, outcomes
+from .equal_rate import COMPARABLE, median_shape, outcomes
 from .pairs import PAIRS_SCHEMA, ends, is_functions, pair_row, pair_sentence, shown, verdict_on_functions
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def _coverage_rows(name: str, characterization: Characterization) -> Iterator[_R
     elif info.has_tokens or _names_models(characterization):
         requests = (YES, f"{info.rows:,} requests, each with its arrival to {_step(info.resolution_s)}")
     else:
-        requests = (UNTOLD, "nothing in it says that the requests go to a language model")
+        requests = (CANNOT_TELL, "nothing in it says that the requests go to a language model")
     coverage = {
         REQUESTS: requests,
         CONVERSATIONS: (YES, "requests name their session")

@@ -1,8 +1,8 @@
-"""Values in order of arrival, cut into stretches of about equal count: what distributions are compared by.
+"""Time blocks: values in order of arrival, cut into blocks of about equal count, to compare distributions by.
 
-From arrays of requests, or from small tables where the requests stay on a cluster. There a stretch ends with
-a slot of time, so stretches are of equal count only within a slot's requests, and silences that are holes of
-the record are no gaps. Not here: how distributions are compared (`fidelity`).
+From arrays of requests, or from small tables if the requests stay on a cluster. There a block ends with a
+slot of time, so counts are equal only to within a slot's requests, and a hole of the record is not a gap.
+Not here: how distributions are compared (`fidelity`).
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from ..core.arrays import Array, Integers
 from ..trace.trace import Trace
 
 BLOCKS = 50
-"""Stretches into which a series is cut, fewer where they would hold under five values."""
+"""Blocks into which a series is cut; fewer if they would have under five values each."""
 SLOTS = 10_000
-"""Slots of time that stretches consist of, about so many a trace."""
+"""Approximate number of slots of time in a trace; a block consists of slots."""
 SIDES = ("request", "response")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One series: how many values it holds, their median, and its stretches in order."""
+    """One series: number of values, median, and its blocks in order of time."""
 
     n: int
     median: float
-    stretches: tuple[tuple[Array, Array], ...]
+    blocks: tuple[tuple[Array, Array], ...]
     """The values of each time block in ascending order, and how often each occurs in it."""
 
 
 def sample_of(series: Array) -> Sample:
-    """Cut a series into stretches of equal count.
+    """Cut a series into blocks of equal count.
 
     Parameters
     ----------
@@ -45,18 +45,18 @@ def sample_of(series: Array) -> Sample:
     -------
     Sample
     """
-    blocks = np.array_split(series, max(min(BLOCKS, len(series) // 5), 1))
-    stretches = tuple((np.sort(block), np.ones(len(block))) for block in blocks)
-    return Sample(len(series), float(np.median(series)) if len(series) else np.nan, stretches)
+    parts = np.array_split(series, max(min(BLOCKS, len(series) // 5), 1))
+    blocks = tuple((np.sort(part), np.ones(len(part))) for part in parts)
+    return Sample(len(series), float(np.median(series)) if len(series) else np.nan, blocks)
 
 
-def pooled(stretches: Sequence[tuple[Array, Array]], place: Integers) -> Array:
-    """Find values by their place in the order of all stretches together.
+def pooled(blocks: Sequence[tuple[Array, Array]], place: Integers) -> Array:
+    """Find values by their place in the order of all blocks' values.
 
     Parameters
     ----------
-    stretches : sequence of (array, array)
-        Values in ascending order and how often each occurs, as `Sample.stretches` has them.
+    blocks : sequence of (array, array)
+        Values in ascending order and how often each occurs, as `Sample.blocks` has them.
     place : array of int, shape (k,)
         Places from 0.
 
@@ -64,7 +64,7 @@ def pooled(stretches: Sequence[tuple[Array, Array]], place: Integers) -> Array:
     -------
     array, shape (k,)
     """
-    values, n = (np.concatenate(part) for part in zip(*stretches, strict=True))
+    values, n = (np.concatenate(part) for part in zip(*blocks, strict=True))
     order = np.argsort(values, kind="stable")
     out: Array = values[order][np.searchsorted(np.cumsum(n[order]), place, side="right")]
     return out
@@ -111,13 +111,13 @@ def samples_of_trace(trace: Trace, selection_id: int) -> dict[str, Sample]:
     counts = engine.ask("window_counts", window_ticks=slot_ticks)
     own = counts.filter(pl.col("selection_id") == selection_id).sort("number")
     ended = own["n"].cum_sum().to_numpy()
-    blocks = max(min(BLOCKS, int(ended[-1]) // 5), 1)
-    stretch = ((ended - own["n"].to_numpy() / 2) * blocks // ended[-1]).astype(int)
-    slots = list(zip(own["number"].to_list(), stretch.tolist(), strict=True))
-    engine.fill("stretches", "slot BIGINT, stretch INTEGER", slots)
+    n_blocks = max(min(BLOCKS, int(ended[-1]) // 5), 1)
+    block = ((ended - own["n"].to_numpy() / 2) * n_blocks // ended[-1]).astype(int)
+    slots = list(zip(own["number"].to_list(), block.tolist(), strict=True))
+    engine.fill("time_blocks", "slot BIGINT, block INTEGER", slots)
     options = {"slot_ticks": slot_ticks, "selection_id": selection_id}
-    lengths = engine.ask("stretch_lengths", **options)
-    samples = {"gaps": _counted(engine.ask("stretch_gaps", **options), tick_s)}
+    lengths = engine.ask("time_block_lengths", **options)
+    samples = {"gaps": _counted(engine.ask("time_block_gaps", **options), tick_s)}
     for number, side in enumerate(SIDES, start=1):
         samples[f"{side} tokens"] = _counted(lengths.filter(pl.col("side") == number), 1.0)
     return samples
@@ -125,12 +125,12 @@ def samples_of_trace(trace: Trace, selection_id: int) -> dict[str, Sample]:
 
 def _counted(rows: pl.DataFrame, unit: float) -> Sample:
     """A sample from rows of time block, value and how often it occurs."""
-    filled = rows.filter(pl.col("n") > 0).sort("stretch", "size")
-    stretches = tuple(
+    filled = rows.filter(pl.col("n") > 0).sort("block", "size")
+    blocks = tuple(
         (part["size"].to_numpy() * unit, part["n"].to_numpy().astype(float))
-        for part in filled.partition_by("stretch", maintain_order=True)
+        for part in filled.partition_by("block", maintain_order=True)
     )
     n = int(filled["n"].sum())
     if not n:
         return Sample(0, np.nan, ())
-    return Sample(n, float(pooled(stretches, np.array([(n - 1) // 2, n // 2])).mean()), stretches)
+    return Sample(n, float(pooled(blocks, np.array([(n - 1) // 2, n // 2])).mean()), blocks)

@@ -45,7 +45,7 @@ MIN_TRAINING_BINS = 40
 MAX_TRAINING_BINS = 20_160
 """Methods learn from the newest bins before the origin, at most so many: two weeks of minutes. More of them
 cost minutes a fit and tell of a load that has moved on."""
-MIN_HELD_OUT_BINS = 10
+MIN_TEST_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def _cuts(
     """What to hold out: the paper's split, and after each of the rolling origins up to the next."""
     requests = series.get("requests")
     n_bins = 0 if requests is None else len(requests)
-    fewest = math.ceil(max(MIN_TRAINING_BINS / PAPER_SHARE, MIN_HELD_OUT_BINS / (1 - PAPER_SHARE)))
+    fewest = math.ceil(max(MIN_TRAINING_BINS / PAPER_SHARE, MIN_TEST_BINS / (1 - PAPER_SHARE)))
     if requests is None:
         raise InputError(
             f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "

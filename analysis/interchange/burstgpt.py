@@ -57,10 +57,10 @@ def write_burstgpt(
     long = not load and any(frame[column].null_count() < len(frame) for column in ("session", "elapsed_s"))
     if load:
         frame = frame.with_columns(pl.col("arrival_s").round(6))
-    whole_seconds = bool((frame["arrival_s"] == frame["arrival_s"].round()).all())
+    integer_seconds = bool((frame["arrival_s"] == frame["arrival_s"].round()).all())
     response = pl.when("failed").then(0).otherwise("response_tokens").alias("Response tokens")
     columns = [
-        pl.col("arrival_s").cast(pl.Int64 if whole_seconds else pl.Float64).alias("Timestamp"),
+        pl.col("arrival_s").cast(pl.Int64 if integer_seconds else pl.Float64).alias("Timestamp"),
         pl.col("session").alias("Session ID"),
         pl.col("elapsed_s").alias("Elapsed time"),
         pl.col("model").fill_null(UNNAMED).alias("Model"),

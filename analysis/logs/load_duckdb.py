@@ -30,7 +30,7 @@ from .clock_and_streams import (
     rounded_s,
     set_dates,
 )
-from .rejects import InvalidRow, Reject, UnparseableRow, escaped, located
+from .rejects import InvalidRow, Reject, UnparseableRow, escaped, locate_rejects
 from .select_sql import ALL_TIME, NO_BLOCKS, Reading
 from .tables import MAX_STREAMS, Stream
 
@@ -452,7 +452,7 @@ def _take_out_invalid(
                 reason = listed[flaw - 1].reason if known else UNREADABLE_NAME
                 invalid.append(InvalidRow(row - before, reason, listed[flaw - 1].column if known else None))
         if unparseable[i] or invalid:
-            rejects += located(reading.log, read, unparseable[i], invalid)
+            rejects += locate_rejects(reading.log, read, unparseable[i], invalid)
         before += read
     if any(bad or new_stream for _, new_stream, bad, _ in counts):
         connection.execute(f"DELETE FROM stamped WHERE flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL")

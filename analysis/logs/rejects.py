@@ -114,39 +114,41 @@ class LineIndex:
         """The line, escaped, cut at `TEXT_LIMIT`."""
         return escaped(self.raw(line)[: 4 * TEXT_LIMIT])
 
-    def rows(self, wanted: Sequence[int], taken: int, header: bool, torn: Sequence[int]) -> list[int] | None:
+    def lines_of(
+        self, rows: Sequence[int], rows_read: int, header: bool, unparseable: Sequence[int]
+    ) -> list[int] | None:
         """Find the line numbers of rows by their position among the rows that were read.
 
-        A row is a line, unless quoted fields contain line breaks; the count `taken` says which is the case.
+        A row is a line, unless quoted fields contain line breaks; the count `rows_read` shows which.
 
         Parameters
         ----------
-        wanted : sequence of int
+        rows : sequence of int
             Positions among the rows that were read, from 0.
-        taken : int
+        rows_read : int
             How many rows were read.
         header : bool
             Line 1 is a header.
-        torn : sequence of int
-            Lines of the rows that were not read.
+        unparseable : sequence of int
+            Lines of the rows that could not be parsed.
 
         Returns
         -------
         list of int or None
             None if the lines are not certain.
         """
-        skipped = np.union1d(self._blank(), np.array([*torn, *([1] if header else [])], np.int64))
-        if len(self.breaks) - len(skipped) == taken:
+        skipped = np.union1d(self._blank(), np.array([*unparseable, *([1] if header else [])], np.int64))
+        if len(self.breaks) - len(skipped) == rows_read:
             before = skipped - 1 - np.arange(len(skipped))
-            rows = np.asarray(wanted, np.int64)
-            return [int(line) for line in rows + 1 + np.searchsorted(before, rows, side="right")]
+            place = np.asarray(rows, np.int64)
+            return [int(line) for line in place + 1 + np.searchsorted(before, place, side="right")]
         starts = np.concatenate([[0], self.breaks[:-1] + 1])
         outside = np.searchsorted(self._where(b'"'), starts) % 2 == 0
         lines = np.setdiff1d(np.flatnonzero(outside) + 1, skipped, assume_unique=True)
-        return [int(lines[row]) for row in wanted] if len(lines) == taken else None
+        return [int(lines[row]) for row in rows] if len(lines) == rows_read else None
 
     def _blank(self) -> Integers:
-        """Numbers of the lines that hold nothing but blanks."""
+        """Numbers of the lines that have nothing but blanks."""
         short = np.flatnonzero(np.diff(self.breaks, prepend=-1) <= BLANK_LIMIT) + 1
         return np.array([line for line in short.tolist() if not self.raw(line).strip(b" \r\n")], np.int64)
 
@@ -166,18 +168,18 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def located(
-    log: LogFile, taken: int, torn: Sequence[UnparseableRow], flawed: Sequence[InvalidRow]
+def locate_rejects(
+    log: LogFile, rows_read: int, unparseable: Sequence[UnparseableRow], invalid: Sequence[InvalidRow]
 ) -> list[Reject]:
     """List the rejects of one file in the order of its lines.
 
     Parameters
     ----------
     log : LogFile
-    taken : int
+    rows_read : int
         How many rows the reader returned.
-    torn : sequence of UnparseableRow
-    flawed : sequence of InvalidRow
+    unparseable : sequence of UnparseableRow
+    invalid : sequence of InvalidRow
         Among the rows that were read.
 
     Returns
@@ -187,18 +189,19 @@ def located(
     """
     name = log.path.name
     if log.kind == "parquet":
-        return [Reject(name, flaw.row + 1, flaw.reason, flaw.column, "") for flaw in flawed]
+        return [Reject(name, row.row + 1, row.reason, row.column, "") for row in invalid]
     lines = LineIndex(log)
-    rejects, swallowed = [], []
-    for row in torn:
+    rejects, unparseable_lines = [], []
+    for row in unparseable:
         first = lines.line_of(row.start)
         for line in range(first, first + row.lines):
             reason = row.reason if line == first else f"inside the quote opened on line {first}"
             rejects.append(Reject(name, line, reason, row.column, lines.text(line)))
-            swallowed.append(line)
-    if flawed:
-        numbers = lines.rows([flaw.row for flaw in flawed], taken, log.kind == "csv", swallowed)
-        for i, flaw in enumerate(flawed):
+            unparseable_lines.append(line)
+    if invalid:
+        rows = [flaw.row for flaw in invalid]
+        numbers = lines.lines_of(rows, rows_read, log.kind == "csv", unparseable_lines)
+        for i, flaw in enumerate(invalid):
             if numbers is None:
                 rejects.append(Reject(name, None, flaw.reason, flaw.column, ""))
             elif log.kind == "jsonl" and not _is_json(lines.raw(numbers[i])):

@@ -20,9 +20,9 @@ from .sniff import LogFile, parquet_files
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-UNPARSEABLE = "torn"
+UNPARSEABLE = "unparseable"
 """Column after a format's own: number of the `faults` of a row that cannot be parsed, else NULL."""
-ROW_TEXT = "shown"
+ROW_TEXT = "row_text"
 """The row's text, or its values joined again."""
 PLACE = "place"
 """The file, and the byte of it where the row's piece begins: pieces in order are the log in order."""
@@ -63,19 +63,19 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
         f"{use.form.replace('$', ':').format(_value(log, use, names))} AS {quoted(use.column.name)}"
         for use in reading.uses
     ]
-    shown = f"CONCAT_WS('{log.delimiter or ','}', {', '.join(names.values())})"
+    text = f"CONCAT_WS('{log.delimiter or ','}', {', '.join(names.values())})"
     if log.kind == "csv":
-        shown = f"COALESCE({quoted(CORRUPT)}, {shown})"
+        text = f"COALESCE({quoted(CORRUPT)}, {text})"
     elif log.kind == "jsonl":
-        shown = "line"
-    listed += [f"{_fault_number(reading, names)} AS {UNPARSEABLE}", f"{shown} AS {ROW_TEXT}", PLACE]
+        text = "line"
+    listed += [f"{_fault_number(reading, names)} AS {UNPARSEABLE}", f"{text} AS {ROW_TEXT}", PLACE]
     engine.view(f"log_{i}", engine.run(f"SELECT {', '.join(listed)} FROM lines_{i}", **known))
     frame = engine.run(in_spark(reading.format.sql, f"log_{i}", (UNPARSEABLE, ROW_TEXT, PLACE)), **known)
     return frame if reading.span == ALL_TIME else frame.where(inside(reading.span))
 
 
 def faults(reading: Reading) -> list[tuple[str, str | None]]:
-    """Why a row cannot be parsed, with the column at fault if there is one; `torn` counts them from 1."""
+    """Why a row cannot be parsed, and the column at fault if any; `UNPARSEABLE` numbers them from 1."""
     if reading.log.kind == "jsonl":
         return [("not JSON", None)]
     if reading.log.kind == "csv":

@@ -15,12 +15,13 @@ import polars as pl
 
 from ...analysis.core.arrays import Array
 from ...analysis.core.result import Interval, estimates, number
+from ...analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from ..metrics.seeds import mean_over_seeds
 from .backends import MEASURES
 from .trials import Label
 
 SEED = "seed"
-HIGHER, LOWER, SAME, NOISE, UNTOLD = "higher", "lower", "the same", "within noise", "cannot tell"
+SAME, NOISE = "the same", "within noise"
 """What a difference is called: by its interval, `the same` if no seed differs at all, or
 `cannot tell` if a single seed gives no interval."""
 
@@ -44,7 +45,7 @@ class Contrast:
         """`higher`, `lower`, `the same`, `within noise` or `cannot tell`."""
         low, high = self.difference.low, self.difference.high
         if math.isnan(low) or math.isnan(high):
-            return UNTOLD
+            return CANNOT_TELL
         if low == high == 0:
             return SAME
         return HIGHER if low > 0 else LOWER if high < 0 else NOISE

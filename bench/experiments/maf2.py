@@ -22,12 +22,13 @@ import polars as pl
 
 from ...analysis.core.errors import InputError
 from ...analysis.core.result import Part, number
+from ...analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from ...analysis.trace.trace import Trace
 from ..metrics.seeds import ONE_SEED
 from ..workload.from_trace import from_trace
 from ..workload.table import Workload, requests_frame
 from .backends import MEASURES
-from .contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD, Contrast, PairedContrasts, means, shown
+from .contrast import NOISE, SAME, Contrast, PairedContrasts, means, shown
 from .trials import Experiment, Trial, at_hand
 
 CONVERSATION, API, FUNCTIONS, POISSON = WORKLOADS = (
@@ -318,7 +319,7 @@ class LoadComparison(Part):
                 named = [f"{MEASURES[c.measure][0]}{_by(c)}" for c in contrasts if c.word == word]
                 if named:
                     words.append(f"{word}: {', '.join(named)}")
-            for word in (NOISE, SAME, UNTOLD):
+            for word in (NOISE, SAME, CANNOT_TELL):
                 level = [MEASURES[c.measure][0] for c in contrasts if c.word == word]
                 if level:
                     words.append(f"{word}: {', '.join(level)}")

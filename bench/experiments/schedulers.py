@@ -25,11 +25,12 @@ from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Part, number
 from ...analysis.core.units import HOUR_S
+from ...analysis.core.verdicts import HIGHER, LOWER
 from ..metrics.seeds import ONE_SEED
 from ..workload.from_parameters import from_parameters
 from ..workload.table import Workload
 from .backends import MEASURES
-from .contrast import HIGHER, LOWER, SAME, SHOWN_IN, PairedContrasts, means, shown
+from .contrast import SAME, SHOWN_IN, PairedContrasts, means, shown
 from .trials import Experiment, Trial
 
 FCFS, SRF, LRF = POLICIES = ("FCFS", "SRF", "LRF")

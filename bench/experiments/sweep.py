@@ -13,18 +13,10 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from ...analysis.core.result import number
+from ...analysis.core.verdicts import HIGHER, LOWER
 from ..metrics.seeds import ONE_SEED
 from .backends import MEASURES
-from .contrast import (
-    HIGHER,
-    LOWER,
-    SAME,
-    Contrast,
-    contrast,
-    means,
-    shown,
-    table,
-)
+from .contrast import SAME, Contrast, contrast, means, shown, table
 from .facts import SweepFacts
 from .grid import (
     CONSTANT,

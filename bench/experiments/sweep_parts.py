@@ -14,15 +14,9 @@ from typing import Any, ClassVar
 import polars as pl
 
 from ...analysis.core.result import Part, number
+from ...analysis.core.verdicts import CANNOT_TELL, HIGHER
 from .backends import MEASURES
-from .contrast import (
-    HIGHER,
-    NOISE,
-    SHOWN_IN,
-    UNTOLD,
-    Contrast,
-    shown,
-)
+from .contrast import NOISE, SHOWN_IN, Contrast, shown
 from .grid import (
     CONSTANT,
     EQUAL,
@@ -387,10 +381,10 @@ class Thirds(Part):
         if shape is None:
             return None
         both = [self.drift(mode, LINEAR, shape, measure, against) for against in AGAINST]
-        words = [found.word if found else UNTOLD for found in both]
+        words = [found.word if found else CANNOT_TELL for found in both]
         if all(word == HIGHER for word in words):
             return True
-        return None if {UNTOLD, NOISE} & set(words) else False
+        return None if {CANNOT_TELL, NOISE} & set(words) else False
 
     def sentences(self) -> list[str]:
         """Say the deepest decline and dip of each mode and profile."""

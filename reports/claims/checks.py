@@ -15,7 +15,7 @@ import polars as pl
 
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
-from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD, overall_verdict
+from ...analysis.core.verdicts import AGREES, CANNOT_TELL, DIFFERS, PARTLY, overall_verdict
 from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.burstiness import Burstiness
 from ...analysis.traffic.periodicity import Periodicity
@@ -64,7 +64,7 @@ def reasons(statements: dict[str, bool | None]) -> str:
 
 def lacking(what: str) -> Decision:
     """Nothing can be said because the trace has none of it."""
-    return Decision(UNTOLD, "", f"This trace has no {what}.")
+    return Decision(CANNOT_TELL, "", f"This trace has no {what}.")
 
 
 def burstier_than_poisson(characterization: Characterization) -> Decision:
@@ -72,7 +72,7 @@ def burstier_than_poisson(characterization: Characterization) -> Decision:
     row = one(characterization.part(Burstiness).dispersion, selection="all", width_s=60.0)
     value = f"index of dispersion at one minute {shown(row, 'idc')}" if row else ""
     return Decision(
-        UNTOLD,
+        CANNOT_TELL,
         value,
         "It takes a BurstGPT and an Azure Functions trace on one page: burstlens report A B.",
         "dispersion",

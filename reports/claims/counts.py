@@ -10,7 +10,7 @@ from typing import Any
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
 from ...analysis.core.units import DAY_S
-from ...analysis.core.verdicts import UNTOLD, overall_verdict
+from ...analysis.core.verdicts import CANNOT_TELL, overall_verdict
 from ...analysis.traffic.failures import Failures
 from ...analysis.traffic.volume import Volume
 from .checks import API, CHATGPT, CONVERSATION, GPT4, lacking, one, reasons, rows_of, shown, within
@@ -40,11 +40,13 @@ def size(characterization: Characterization) -> Decision:
             statements[f"{service} {model} has {paper / 1e6:.2f} M rows"] = abs(row["n"] / paper - 1) < 0.05
     if not statements:
         return Decision(
-            UNTOLD, values[0], "This trace is not BurstGPT: it has none of its services and models."
+            CANNOT_TELL, values[0], "This trace is not BurstGPT: it has none of its services and models."
         )
     if days < 0.9 * PAPER_DAYS:
         return Decision(
-            UNTOLD, "; ".join(values), f"This trace is a part of the record: {days:.1f} of {PAPER_DAYS} days."
+            CANNOT_TELL,
+            "; ".join(values),
+            f"This trace is a part of the record: {days:.1f} of {PAPER_DAYS} days.",
         )
     return Decision(overall_verdict(statements), "; ".join(values), reasons(statements))
 

@@ -6,7 +6,7 @@ from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
 from ...analysis.core.result import number
 from ...analysis.core.units import bin_name
-from ...analysis.core.verdicts import UNTOLD, overall_verdict
+from ...analysis.core.verdicts import CANNOT_TELL, overall_verdict
 from ...analysis.forecast.part import Forecasts
 from ...analysis.forecast.tables import PAPER
 from .checks import CONVERSATION, reasons, shown
@@ -22,7 +22,7 @@ def forecast(characterization: Characterization) -> Decision:
         if isinstance(part, Forecasts):
             return decided(part)
     return Decision(
-        UNTOLD,
+        CANNOT_TELL,
         "",
         "It takes a forecast evaluated on held-out days: burstlens report --forecast, or burstlens forecast.",
     )
@@ -53,7 +53,7 @@ def decided(part: Forecasts) -> Decision:
         if row["nmse_variance"] is not None:
             nmse[bin_s] = row["nmse_variance"]
     if not statements:
-        return Decision(UNTOLD, "", "No conversation was forecast in bins of 1m or 10m.")
+        return Decision(CANNOT_TELL, "", "No conversation was forecast in bins of 1m or 10m.")
     if len(nmse) == len(PAPER_NMAE) and nmse[60.0] > 0:
         values.append(f"NMSE {1 - nmse[600.0] / nmse[60.0]:.0%} lower in the wider bins")
         statements["wider bins are forecast with a smaller NMSE"] = nmse[600.0] < nmse[60.0]

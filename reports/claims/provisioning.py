@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
-from ...analysis.core.verdicts import UNTOLD
+from ...analysis.core.verdicts import CANNOT_TELL
 from ...bench.provisioning.result import Disaggregation, claim
 
 
@@ -16,7 +16,7 @@ def ratio(characterization: Characterization) -> Decision:
             value = f"simulated by {part.state.simulated}: {checked.value}"
             return Decision(checked.verdict, value, checked.why, checked.figure)
     return Decision(
-        UNTOLD,
+        CANNOT_TELL,
         "",
         "It takes a simulation of prefill and decode instances: burstlens report --disaggregate, or "
         "burstlens disaggregate.",

@@ -18,7 +18,7 @@ import polars as pl
 from ...analysis.core.claims import Claim
 from ...analysis.core.exhibit import marks
 from ...analysis.core.result import Part, Progress, listing, silent
-from ...analysis.core.verdicts import AGREES, DIFFERS, PARTLY, UNTOLD
+from ...analysis.core.verdicts import AGREES, CANNOT_TELL, DIFFERS, PARTLY
 from ...analysis.trace.trace import TraceInfo
 from ...bench.provisioning.result import Disaggregation
 from ..figures.base import Figure
@@ -82,7 +82,7 @@ FIGURE_OF_CLAIM = {
 """The figure of its part that a claim's ledger line links to, where the check names none."""
 FINDINGS_SHOWN = 4
 ROWS_SHOWN = 12
-VERDICTS = (AGREES, PARTLY, DIFFERS, UNTOLD)
+VERDICTS = (AGREES, PARTLY, DIFFERS, CANNOT_TELL)
 
 
 @dataclass(frozen=True)

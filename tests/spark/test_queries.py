@@ -69,8 +69,8 @@ def parameters_of(trace: Trace) -> dict[str, dict[str, Any]]:
         "session_requests": {},
         "session_rows": {},
         "slots": {"slot_ticks": slot},
-        "stretch_gaps": {"selection_id": 1, "slot_ticks": slot},
-        "stretch_lengths": {"selection_id": 1, "slot_ticks": slot},
+        "time_block_gaps": {"selection_id": 1, "slot_ticks": slot},
+        "time_block_lengths": {"selection_id": 1, "slot_ticks": slot},
         "ticks": {},
         "totals": {},
         "window_cells": {"selection_id": 1, "window_ticks": ticks},
@@ -96,8 +96,8 @@ def opened(
     slots = opened.duckdb.engine.ask("slots", slot_ticks=3600 / opened.duckdb.info.resolution_s)
     for trace in (opened.duckdb, opened.spark):
         trace.engine.fill(
-            "stretches",
-            "slot BIGINT, stretch INTEGER",
+            "time_blocks",
+            "slot BIGINT, block INTEGER",
             [(slot, slot % 3) for slot in slots["slot"].to_list()],
         )
     return opened

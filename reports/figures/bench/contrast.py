@@ -12,14 +12,21 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import listing, number
+from ....analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from ....bench.experiments.backends import MEASURES
-from ....bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, SHOWN_IN, UNTOLD
+from ....bench.experiments.contrast import NOISE, SAME, SHOWN_IN
 from .. import theme
 from ..base import NUMBER, Figure, capital, dashed, panels
 
-WORDS = {HIGHER: "amber", LOWER: "sky", NOISE: "neutral", SAME: "ink", UNTOLD: "step3"}
+WORDS = {HIGHER: "amber", LOWER: "sky", NOISE: "neutral", SAME: "ink", CANNOT_TELL: "step3"}
 """Colours of what a difference is called; none of them is that of a workload."""
-SHAPES = {HIGHER: "triangle-right", LOWER: "triangle-left", NOISE: "circle", SAME: "diamond", UNTOLD: "cross"}
+SHAPES = {
+    HIGHER: "triangle-right",
+    LOWER: "triangle-left",
+    NOISE: "circle",
+    SAME: "diamond",
+    CANNOT_TELL: "cross",
+}
 LINEAR_PERCENT = 10.0
 """Within this the axis of differences is nearly linear, beyond it nearly logarithmic."""
 NARROW_PERCENT = 300.0

@@ -12,7 +12,8 @@ import polars as pl
 
 from ....analysis.core.result import Part, listing, number
 from ....analysis.core.units import HOUR_S, MINUTE_S
-from ....bench.experiments.contrast import HIGHER, LOWER, NOISE, SAME, UNTOLD
+from ....analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
+from ....bench.experiments.contrast import NOISE, SAME
 from ....bench.experiments.maf2 import (
     API,
     COMPARED,
@@ -113,7 +114,8 @@ def _differences_title(rate: float, pairs: pl.DataFrame) -> str:
     if here.is_empty():
         return f"Differences at {number(rate)} requests/s"
     counts = [
-        (word, here.filter(pl.col("word") == word).height) for word in (HIGHER, LOWER, NOISE, SAME, UNTOLD)
+        (word, here.filter(pl.col("word") == word).height)
+        for word in (HIGHER, LOWER, NOISE, SAME, CANNOT_TELL)
     ]
     counted = listing([f"{count} {word}" for word, count in counts if count]) or "no difference"
     return f"Burstiness alone, at {number(rate)} requests/s: of {here.height} measures {counted}"

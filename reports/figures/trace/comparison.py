@@ -8,10 +8,10 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from ....analysis.compare.equal_rate import HIGHER, LOWER, UNTOLD
 from ....analysis.compare.side_by_side import NO, PROPERTIES, YES, Comparison, token_column
 from ....analysis.core.result import listing, number
 from ....analysis.core.units import time_span
+from ....analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from .. import theme
 from ..base import SOURCE, Figure, category, faded, legend_filter, panels
 
@@ -21,7 +21,7 @@ SPOKEN = (
     "datum.value >= 3600 ? datum.value / 3600 + ' h' : "
     "datum.value >= 60 ? datum.value / 60 + ' min' : datum.value + ' s'"
 )
-COVERAGE_COLOURS = {YES: "good", NO: "neutral", UNTOLD: "mixed"}
+COVERAGE_COLOURS = {YES: "good", NO: "neutral", CANNOT_TELL: "mixed"}
 """Words in the cells of the coverage matrix, each with its colour."""
 COLOURS = ("blue", "vermillion", "green", "purple", "amber", "sky")
 DECADES = [10.0**power for power in range(8)]
@@ -157,7 +157,7 @@ def _burstier_title(part: Comparison, data: pl.DataFrame, names: list[str]) -> s
     if led:
         first = [f"{name} is burstiest in bins of {listing(widths)}" for name, widths in led.items()]
         return f"At equal mean rate {listing(first)}"
-    if fair.height and (fair["outcome"] == UNTOLD).all():
+    if fair.height and (fair["outcome"] == CANNOT_TELL).all():
         return "At equal mean rate no trace can be told to be burstier than another"
     return "At equal mean rate no trace is burstier than all others"
 

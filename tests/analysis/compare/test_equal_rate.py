@@ -12,11 +12,8 @@ from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.compare.equal_rate import (
     COUNTS,
     GAPS,
-    HIGHER,
     LOCAL_GAPS,
-    LOWER,
     RATE,
-    UNTOLD,
     Outcome,
     difference,
     median_shape,
@@ -24,6 +21,7 @@ from burstlens.analysis.compare.equal_rate import (
     within,
 )
 from burstlens.analysis.core.result import Interval
+from burstlens.analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.analysis.traffic.burstiness import describe_burstiness
@@ -67,11 +65,11 @@ def test_ratio_of_log_symmetric_intervals_adds_squares_of_logs() -> None:
     [
         (Interval(5.0, 4.0, 6.0), Interval(1.0, 0.5, 2.0), HIGHER),
         (Interval(1.0, 0.5, 2.0), Interval(5.0, 4.0, 6.0), LOWER),
-        (Interval(1.0, 0.2, 6.0), Interval(2.0, 0.5, 7.0), UNTOLD),
+        (Interval(1.0, 0.2, 6.0), Interval(2.0, 0.5, 7.0), CANNOT_TELL),
         # Below zero (more even than Poisson) there are no logarithms, but still an order.
         (Interval(-0.5, -0.6, -0.4), Interval(0.3, 0.1, 0.5), LOWER),
-        (Interval(0.1, -0.4, 0.6), Interval(0.2, -0.1, 0.5), UNTOLD),
-        (Interval(1.0, float("-inf"), float("inf")), Interval(9.0, 8.0, 10.0), UNTOLD),
+        (Interval(0.1, -0.4, 0.6), Interval(0.2, -0.1, 0.5), CANNOT_TELL),
+        (Interval(1.0, float("-inf"), float("inf")), Interval(9.0, 8.0, 10.0), CANNOT_TELL),
     ],
 )
 def test_outcomes_follow_the_interval_of_the_difference(
@@ -103,7 +101,7 @@ def test_a_trace_is_as_bursty_as_its_own_thinned_copy() -> None:
     found = list(outcomes(characterization_of(times), characterization_of(thinned)))
     rates = [each for each in found if each.measure == RATE]
     assert [each.width_s for each in rates] == [1, 10, 60, 600, 3600]
-    assert all(each.outcome == UNTOLD for each in rates if each.width_s and each.width_s >= 60)
+    assert all(each.outcome == CANNOT_TELL for each in rates if each.width_s and each.width_s >= 60)
     minute = next(each for each in rates if each.width_s == 60)
     assert minute.ratio is not None
     assert minute.ratio.value == pytest.approx(1, abs=0.1)
@@ -123,7 +121,7 @@ def test_a_trace_run_at_another_speed_is_as_bursty_by_gaps_and_by_equal_counts()
     assert (COUNTS, 10.0) in found
     for each in found.values():
         assert each.value.value == pytest.approx(each.other.value, rel=0.06)
-        assert each.outcome == UNTOLD
+        assert each.outcome == CANNOT_TELL
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -160,7 +158,7 @@ def test_a_week_is_not_called_burstier_than_an_hour_for_its_nights() -> None:
     fair = [each for each in found if each.decides]
     assert {each.measure for each in fair} == {LOCAL_GAPS, RATE}
     assert {each.scope for each in fair if each.measure == RATE} == {"inside stretches of 10 minutes"}
-    assert all(each.outcome == UNTOLD for each in fair)
+    assert all(each.outcome == CANNOT_TELL for each in fair)
 
 
 def test_records_of_a_week_and_of_a_month_are_compared_as_wholes() -> None:

@@ -15,7 +15,8 @@ import vl_convert
 
 import burstlens as bl
 from burstlens.analysis.core.errors import BurstlensError
-from burstlens.bench.experiments.contrast import HIGHER, NOISE
+from burstlens.analysis.core.verdicts import HIGHER
+from burstlens.bench.experiments.contrast import NOISE
 from burstlens.bench.experiments.findings import findings
 from burstlens.bench.experiments.maf2 import Courses, LoadComparison
 from burstlens.bench.experiments.trials import COURSES, EXPERIMENT, TRIALS, read
