@@ -83,7 +83,9 @@ def served(folder: Path, theirs: list[int], own: list[int | None]) -> Experiment
     ).select(*SENT)
     load = Workload(requests.cast(SENT), "week", synthetic=False)  # type: ignore[arg-type]
     engine = Recorded(load_preset("llama-2-7b-a100")).answering(own)
-    question = Question("responses", {}, {}, "m at x", None, False, [0], 1, {"cap": 900})
+    question = Question(
+        "responses", {}, {}, "m at x", None, False, [0], 1, {"requests": 1, "cap": 900, "trace": "made"}
+    )
     return run(question, responses.trials(load, 0), engine, folder)
 
 
