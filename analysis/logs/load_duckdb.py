@@ -219,7 +219,8 @@ def _read_logs(
             response_tokens,
             {"elapsed_s" if "elapsed_s" in holds else "CAST(NULL AS DOUBLE)"} AS elapsed_s,
             failed,
-            {"prefix" if "prefix" in holds else "CAST(NULL AS BIGINT[]) AS prefix"}
+            {"prefix" if "prefix" in holds else "CAST(NULL AS BIGINT[]) AS prefix"},
+            rowid AS arrival_order
         FROM stamped
         """
     )

@@ -67,7 +67,8 @@ def load(
             "requests",
             engine.run(
                 "SELECT stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, "
-                f"failed, prefix FROM rows_kept WHERE {USABLE}"
+                f"failed, prefix, STRUCT(arrival_s, log_id, {PLACE}, row) AS arrival_order "
+                f"FROM rows_kept WHERE {USABLE}"
             ),
         )
     rejected = engine.rows(

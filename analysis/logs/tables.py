@@ -175,11 +175,14 @@ def stamp(engine: DuckDBEngine, resolution_s: float) -> list[Stream]:
             trace.failed
         FROM trace
         JOIN named ON trace.service = named.service AND trace.model IS NOT DISTINCT FROM named.model
-        ORDER BY trace.arrival_s
+        ORDER BY trace.arrival_s, trace.rowid
         """,
         {"resolution_s": resolution_s},
     )
-    connection.execute("CREATE VIEW requests AS SELECT *, CAST(NULL AS BIGINT[]) AS prefix FROM stamped")
+    connection.execute(
+        "CREATE VIEW requests AS "
+        "SELECT *, CAST(NULL AS BIGINT[]) AS prefix, rowid AS arrival_order FROM stamped"
+    )
     pairs = connection.execute("SELECT service, model FROM named ORDER BY stream_id").fetchall()
     connection.execute("DROP TABLE named")
     return [(service, model) for service, model in pairs]

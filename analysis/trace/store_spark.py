@@ -18,7 +18,7 @@ from ..core.errors import InputError
 from ..core.units import DAY_S, HOUR_S
 from ..logs import load_spark, urls_spark
 from ..logs.load_duckdb import Loaded
-from ..logs.rows_spark import location
+from ..logs.rows_spark import PLACE, location
 from ..logs.select_sql import Reading
 from ..logs.sniff import DAY, LogFile, checked_digest
 from ..logs.tables import HOLE_S, Selection, Stream, fill_segments, fill_selections
@@ -87,12 +87,24 @@ class SparkStore:
         prefix = (
             ", prefix" if self.engine.rows("SELECT 1 FROM requests WHERE prefix IS NOT NULL LIMIT 1") else ""
         )
+        # Files are long text, so a number stands for each while rows travel between machines.
+        pieces = self.engine.rows(
+            f"SELECT DISTINCT arrival_order.log_id, arrival_order.{PLACE} FROM requests ORDER BY 1, 2"
+        )
+        self.engine.fill(
+            "pieces",
+            f"log_id SMALLINT, {PLACE} VARCHAR, piece INTEGER",
+            [(*piece, i) for i, piece in enumerate(pieces)],
+        )
         frame = self.engine.run(
             "SELECT arrival_s, service, model, session, request_tokens, response_tokens, elapsed_s, failed"
-            f"{prefix}, LPAD(CAST(FLOOR(arrival_s / {DAY_S!r}D) AS STRING), 6, '0') AS {DAY} "
-            "FROM requests JOIN streams ON streams.stream_id = requests.stream_id"
+            f"{prefix}, LPAD(CAST(FLOOR(arrival_s / {DAY_S!r}D) AS STRING), 6, '0') AS {DAY}, "
+            "piece, arrival_order.row "
+            "FROM requests JOIN streams ON streams.stream_id = requests.stream_id "
+            f"JOIN pieces ON pieces.{PLACE} = arrival_order.{PLACE} AND pieces.log_id = arrival_order.log_id"
         )
-        frame = frame.repartitionByRange("arrival_s").sortWithinPartitions(DAY, "arrival_s")
+        frame = frame.repartitionByRange("arrival_s").sortWithinPartitions(DAY, "arrival_s", "piece", "row")
+        frame = frame.drop("piece", "row")
         with self.engine.guarded():
             if by_day:
                 frame.write.mode("append").partitionBy(DAY).parquet(location(folder), compression="zstd")

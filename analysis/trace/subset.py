@@ -12,7 +12,8 @@ from ..core.units import HOUR_S
 from .parquet import COLUMNS, PREFIX
 from .trace import Trace
 
-EVERYTHING = 2**62
+MAX_ROWS = 2**31 - 1
+"""Of one answer: Spark's LIMIT is an integer of 32 bits, and no machine has room for more."""
 
 
 def streams_of(trace: Trace, service: str | None = None, model: str | None = None) -> pl.DataFrame:
@@ -84,7 +85,7 @@ def found_in(
         streams=streams["stream_id"].to_list(),
         start_s=start_s,
         end_s=end_s,
-        first=EVERYTHING if first is None else first,
+        first=MAX_ROWS if first is None else min(first, MAX_ROWS),
     )
     if found.is_empty():
         raise InputError(

@@ -347,7 +347,7 @@ def _wait_ratio(record: pl.DataFrame) -> float:
             "request_tokens_asked", (pl.col("first_token_s") - pl.col("intended_s")).alias("wait_s")
         )
         .drop_nulls()
-        .sort("request_tokens_asked")["wait_s"]
+        .sort("request_tokens_asked", maintain_order=True)["wait_s"]
         .to_numpy()
     )
     third = len(waits) // 3

@@ -315,7 +315,9 @@ class PolicyComparison(Part):
 
     def _order(self, service: str, measure: str) -> str:
         here = self.means.filter(pl.col("service") == service).drop_nulls(measure)
-        best = here.sort(measure, descending=measure in MORE_IS_BETTER)["policy"].to_list()
+        best = here.sort(measure, descending=measure in MORE_IS_BETTER, maintain_order=True)[
+            "policy"
+        ].to_list()
         if len(best) < len(POLICIES):
             return ""
         out = str(best[0])

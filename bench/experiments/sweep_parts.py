@@ -437,7 +437,7 @@ class Paired(Part):
             here = rows.filter(pl.col("profile") == CONSTANT, *off_axis).drop_nulls("kv_cache_use")
             if here.is_empty():
                 continue
-            row = here.sort("failure_rate", "kv_cache_use").row(-1, named=True)
+            row = here.sort("failure_rate", "kv_cache_use", maintain_order=True).row(-1, named=True)
             at = " and ".join(f"{name} {number(row[name])}" for name in both)
             amounts = ", ".join(f"{words} {_amount(m, row[m])}" for m, words in LOADED.items())
             out.append(f"{pair}, {mode}, heaviest at {at}: {amounts}{self._more(row)}.")

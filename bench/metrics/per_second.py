@@ -146,7 +146,7 @@ def _with_server(table: pl.DataFrame, server: pl.DataFrame | None) -> pl.DataFra
     if server is None or server.is_empty():
         return table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in GAUGES + COUNTERS)
     sampled = (
-        server.sort("at_s")
+        server.sort("at_s", maintain_order=True)
         .group_by(pl.col("at_s").floor().cast(pl.Int64).alias("second"))
         .agg(pl.col(GAUGES).mean(), pl.col(COUNTERS).last())
         .sort("second")

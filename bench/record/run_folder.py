@@ -124,7 +124,7 @@ def read_server(folder: Path) -> pl.DataFrame:
     samples = [pl.DataFrame(schema=SERVER_SCHEMA)]
     if path.exists():
         samples += _lines(path, SERVER_SCHEMA)
-    return pl.concat(samples).sort("at_s")
+    return pl.concat(samples).sort("at_s", maintain_order=True)
 
 
 def write_record(folder: Path, record: pl.DataFrame, server: pl.DataFrame) -> None:

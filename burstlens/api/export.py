@@ -294,7 +294,9 @@ def _clients(folder: Path, chosen: ExportOptions) -> tuple[Workload, list[str]]:
         label = part["selection"]["label"]
         load = from_parameters(content, selection=label, seed=seed + number, **taken)
         frames.append(load.requests.with_columns(pl.col("at_s") + load.recipe["start_s"]))
-    merged = pl.concat(frames).sort("at_s").with_columns(request_id=pl.int_range(pl.len()))
+    merged = (
+        pl.concat(frames).sort("at_s", maintain_order=True).with_columns(request_id=pl.int_range(pl.len()))
+    )
     merged = merged.with_columns(pl.col("at_s") - pl.col("at_s").first())
     return Workload(merged, f"{content['source']['name']}, modelled", True, {"seed": seed}), dropped
 

@@ -13,6 +13,8 @@ import pytest
 import burstlens as bl
 from burstlens.analysis.core.units import DAY_S
 from burstlens.analysis.logs.sniff import IDENTITY, parquet_files
+from burstlens.analysis.trace.parquet import write_folder
+from burstlens.analysis.trace.subset import requests_of
 from burstlens.analysis.trace.trace import Cluster, open_trace
 
 from .conftest import Both, Open
@@ -131,3 +133,26 @@ def test_a_folder_that_is_no_trace_is_not_overwritten(traces: Callable[[str], Pa
     with pytest.raises(bl.BurstlensError, match="something else is there"):
         bl.ingest(traces("burstgpt_3_first400.csv"), tmp_path / "mine", partition_by="day")
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+def test_requests_of_one_second_keep_the_order_of_the_log_on_both_engines(
+    local: Cluster, tmp_path: Path
+) -> None:
+    log, folder = tmp_path / "log.csv", tmp_path / "trace"
+    n = 60_000
+    second = (pl.int_range(n, eager=True) // 100 * 7919) % 600
+    frame = pl.DataFrame({"Timestamp": second, "Model": "A", "Request tokens": range(1, n + 1)}).with_columns(
+        pl.lit(1).alias("Response tokens"),
+        pl.lit(2).alias("Total tokens"),
+        pl.lit("API log").alias("Log Type"),
+    )
+    frame.write_csv(log)
+    expected = frame.sort("Timestamp", maintain_order=True)["Request tokens"].to_list()
+    # Pieces of files are read in parallel, the largest first.
+    cluster = Cluster(local.master, {**local.conf, "spark.sql.files.maxPartitionBytes": "200k"})
+    with open_trace([log], cluster=cluster) as trace:
+        for first in (250, None):
+            assert requests_of(trace, first=first)["request_tokens"].to_list() == expected[:first]
+        write_folder(trace, folder, by_day=True)
+    with open_trace([folder]) as written:
+        assert requests_of(written)["request_tokens"].to_list() == expected

@@ -13,6 +13,7 @@ import pytest
 import burstlens as bl
 from burstlens.analysis.trace.trace import Trace, open_frame
 from burstlens.bench.workload.from_trace import from_trace
+from burstlens.queries.duckdb import DuckDBEngine
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,22 @@ def test_a_trace_without_tokens_needs_lengths(traces: Callable[[str], Path]) -> 
     sent = from_trace(trace, tokens=(64, 16)).requests
     assert sent["request_tokens"].unique().to_list() == [64]
     assert sent["response_tokens"].unique().to_list() == [16]
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_requests_of_one_second_keep_the_order_of_the_log(in_order: bool, tmp_path: Path) -> None:
+    rows = np.arange(300_000)
+    second = rows // 100 if in_order else (rows // 100) * 7919 % 3000
+    log = tmp_path / "log.csv"
+    pl.DataFrame(
+        {"Timestamp": second, "Model": "A", "Request tokens": rows + 1, "Response tokens": 1}
+    ).with_columns(
+        pl.col("Request tokens").alias("Total tokens"), pl.lit("API log").alias("Log Type")
+    ).write_csv(log)
+    expected = (rows + 1)[np.argsort(second, kind="stable")]
+    with bl.trace(log) as trace:
+        assert isinstance(trace.engine, DuckDBEngine)
+        trace.engine.connection.execute("SET threads = 8")
+        for first in [250, 20_000, None] * 4:
+            sent = from_trace(trace, first=first, spread=False).requests["request_tokens"].to_numpy()
+            np.testing.assert_array_equal(sent, expected[:first])
