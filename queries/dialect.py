@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlglot.expressions import Expression
 
-MARKED = re.compile(r":(\w+)\b")
+NAMED_PARAMETER = re.compile(r":(\w+)\b")
 
 
 @lru_cache(maxsize=256)
@@ -67,4 +67,4 @@ def _adapted(node: Expression) -> Expression:
 
 def parameters_of(sql: str) -> frozenset[str]:
     """List the parameters of a statement in Spark's dialect."""
-    return frozenset(MARKED.findall(re.sub(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`", "", sql)))
+    return frozenset(NAMED_PARAMETER.findall(re.sub(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`", "", sql)))

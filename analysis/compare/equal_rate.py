@@ -44,7 +44,7 @@ FULL_CYCLE_S = 6.9 * DAY_S
 """So are records of a week and more each, but for a little at their ends: both hold the hours of the week."""
 EQUAL_COUNTS = (1.0, 10.0, 100.0)
 """Mean counts of a bin that indices of dispersion are compared at when clocks are run at another speed."""
-FEWEST_FOR_MEDIAN = 6
+MIN_WINDOWS_FOR_MEDIAN = 6
 """Fewer windows have no order statistics around their median that hold it with 95 %."""
 
 _Row = dict[str, Any]
@@ -116,7 +116,7 @@ def difference(one: Interval, other: Interval) -> Interval:
     )
 
 
-def within(inner: Interval, outer: Interval) -> Interval:
+def variation_within(inner: Interval, outer: Interval) -> Interval:
     """Estimate the squared variation of the rate inside stretches of time.
 
     With c = Var λ / (E λ)² of the rate at either width, nested bins give 1 + c_inner = (1 + c_outer)(1 + w),
@@ -154,9 +154,9 @@ def _log(estimate: Interval) -> Interval:
 def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
     """Compute the median Gamma shape of a selection's windows.
 
-    Windows flagged small, too fast for their stamps or not Gamma stay out. The interval is of order
-    statistics, whatever the law; for fewer than `FEWEST_FOR_MEDIAN` windows it goes from the lowest to the
-    highest end of theirs.
+    Windows flagged small, too fast for their stamps or not Gamma do not count. The interval is of order
+    statistics, whatever the law; for fewer than `MIN_WINDOWS_FOR_MEDIAN` windows it goes from the lowest to
+    the highest end of their intervals.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
         return None, n
     # Shrunk shapes lie closer together than those that they estimate, so each window speaks for itself.
     shape = gamma["shape_raw"].sort().to_numpy()
-    if n < FEWEST_FOR_MEDIAN:
+    if n < MIN_WINDOWS_FOR_MEDIAN:
         low, high = gamma["shape_low"].to_numpy().min(), gamma["shape_high"].to_numpy().max()
     else:
         below = binomial(0.5 - LEVEL / 2, n, 0.5)
@@ -242,7 +242,7 @@ def _inside(by_width: list[dict[float, _Row]], common: list[float], shorter_s: f
     for width in common:
         if width < stretch:
             rates = [
-                within(_interval(side[width], "rate_cv2"), _interval(side[stretch], "rate_cv2"))
+                variation_within(_interval(side[width], "rate_cv2"), _interval(side[stretch], "rate_cv2"))
                 if stretch in side
                 else _interval(side[width], "rate_cv2")
                 for side in by_width

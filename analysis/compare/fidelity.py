@@ -26,17 +26,17 @@ from ..lengths.part import Lengths
 from ..trace.trace import Trace
 from ..traffic.volume import Volume
 from .equal_rate import difference
-from .pairs import ends
+from .pairs import estimate_columns
 from .side_by_side import Comparison, compare_traces
-from .time_blocks import SIDES, Sample, pooled, sample_of, samples_in, samples_of_trace
+from .time_blocks import SIDES, Sample, sample_of, samples_of_frame, samples_of_trace, values_at
 
 if TYPE_CHECKING:
     from ..characterize import Characterization
 
 
-FEWEST = 50
+MIN_VALUES = 50
 """Fewer requests, gaps or lengths of a trace have no distribution to compare."""
-RELABELLED = 999
+RELABELLINGS = 999
 POINTS = 512
 """Values at which two distribution functions are held against each other, at most."""
 
@@ -199,7 +199,7 @@ def _samples(source: pl.DataFrame | Trace, selection: str, clock_s: float | None
     """Gaps and lengths of all requests or one service."""
     if isinstance(source, pl.DataFrame):
         own = source if selection == "all" else source.filter(pl.col("service") == selection)
-        return samples_in(own, clock_s)
+        return samples_of_frame(own, clock_s)
     ids = {each.label: each.selection_id for each in source.selections}
     # A trace of one service is characterized as a whole only.
     return samples_of_trace(source, ids.get(selection, ids["all"]))
@@ -221,9 +221,9 @@ def _estimate(statistic: str, values: Sequence[Interval | None]) -> _Row:
     return {
         "statistic": statistic,
         "kind": "estimate",
-        **ends("one", one),
-        **ends("other", other),
-        **ends("difference", contrast),
+        **estimate_columns("one", one),
+        **estimate_columns("other", other),
+        **estimate_columns("difference", contrast),
         "agrees": bool(contrast.low <= 0 <= contrast.high) if known else None,
     }
 
@@ -248,7 +248,7 @@ def _distances(samples: Sequence[dict[str, Sample]], rng: np.random.Generator) -
 
 
 def _distance(what: str, samples: Sequence[Sample], rng: np.random.Generator) -> _Row:
-    lacks = [i for i, each in enumerate(samples) if each.n < FEWEST]
+    lacks = [i for i, each in enumerate(samples) if each.n < MIN_VALUES]
     if lacks:
         return {"statistic": f"distribution of {what}", "lacks": lacks}
     distance, p_value = _block_test(samples[0], samples[1], rng)
@@ -267,7 +267,7 @@ def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[floa
     """Test whether two series come from one law, by relabelling blocks of time.
 
     Each series is cut into `time_blocks.BLOCKS` blocks of equal count; which block belongs to which
-    series is drawn anew `RELABELLED` times. Relabelling preserves dependence shorter than a block, so it
+    series is drawn anew `RELABELLINGS` times. Relabelling preserves dependence shorter than a block, so it
     does not pass for a difference, as it would in the usual test.
 
     Parameters
@@ -290,14 +290,14 @@ def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[floa
 
 def _block_test(one: Sample, other: Sample, rng: np.random.Generator) -> tuple[float, float]:
     blocks = (*one.blocks, *other.blocks)
-    grid = np.unique(pooled(blocks, np.linspace(0, one.n + other.n - 1, POINTS).astype(int)))
+    grid = np.unique(values_at(blocks, np.linspace(0, one.n + other.n - 1, POINTS).astype(int)))
     counts = []
     for values, n in blocks:
         counted = np.append(0.0, np.cumsum(n))
         counts.append(counted[np.append(np.searchsorted(values, grid, side="right"), len(n))])
     table = np.array(counts)
     first = len(one.blocks)
-    labels = np.zeros((RELABELLED + 1, len(table)))
+    labels = np.zeros((RELABELLINGS + 1, len(table)))
     labels[0, :first] = 1
     for row in labels[1:]:
         row[rng.choice(len(table), first, replace=False)] = 1

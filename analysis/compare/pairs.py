@@ -19,7 +19,7 @@ from .equal_rate import FULL_RECORD, RATE, Outcome
 
 _Row = dict[str, Any]
 
-MUCH = 2.0
+MUCH_FACTOR = 2.0
 """Burstiness is much lower where a typical measure of it is at most half."""
 
 
@@ -45,13 +45,13 @@ def pair_row(name: str, other: str, found: Outcome) -> _Row:
     """
     return {
         "trace": name, "other": other, "measure": found.measure, "scope": found.scope,
-        "width_s": found.width_s, "mean_count": found.mean_count, **ends("value", found.value),
-        **ends("other_value", found.other), **ends("ratio", found.ratio),
+        "width_s": found.width_s, "mean_count": found.mean_count, **estimate_columns("value", found.value),
+        **estimate_columns("other_value", found.other), **estimate_columns("ratio", found.ratio),
         "outcome": found.outcome, "decides": found.decides,
     }  # fmt: skip
 
 
-def ends(measure: str, estimate: Interval | None) -> _Row:
+def estimate_columns(measure: str, estimate: Interval | None) -> _Row:
     """Write an estimate as three columns.
 
     Parameters
@@ -108,14 +108,15 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
     row = max((row for row in fair if row["outcome"] != CANNOT_TELL), key=_width, default=fair[-1])
     sentence = (
         f"At equal mean rate{stretches}, {verdict}. {per_span(row['width_s']).capitalize()} the squared "
-        f"variation of the rate is {shown(row, 'value')} against {shown(row, 'other_value')}{_times(row)}."
+        f"variation of the rate is {estimate_text(row, 'value')} against "
+        f"{estimate_text(row, 'other_value')}{_times(row)}."
     )
     aside = both.filter(~pl.col("decides"), pl.col("outcome") != CANNOT_TELL).to_dicts()
     if aside and not (widths[HIGHER] or widths[LOWER]):
         row = max(aside, key=_width)
         sentence += (
-            f" Over the whole of their unequal records it is {shown(row, 'value')} against "
-            f"{shown(row, 'other_value')} {per_span(row['width_s'])}."
+            f" Over the whole of their unequal records it is {estimate_text(row, 'value')} against "
+            f"{estimate_text(row, 'other_value')} {per_span(row['width_s'])}."
         )
     return sentence
 
@@ -129,7 +130,7 @@ def _at(widths: Sequence[float]) -> str:
     return listing([per_span(width) for width in widths])
 
 
-def shown(row: _Row, name: str) -> str:
+def estimate_text(row: _Row, name: str) -> str:
     """Format a value with its interval, such as `0.5 [0.4, 0.6]`.
 
     Parameters
@@ -156,7 +157,7 @@ def _times(row: _Row) -> str:
         return ""
     if not row["ratio_low"] or row["ratio_high"] is None:
         return f", {row['outcome']}"
-    return f", a factor of {shown(row, 'ratio')}"
+    return f", a factor of {estimate_text(row, 'ratio')}"
 
 
 def is_functions(formats: str) -> bool:
@@ -172,10 +173,10 @@ def is_burstgpt(formats: str) -> bool:
 def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str, str, str]:
     """Judge whether burstiness is much lower in Azure Functions than in BurstGPT.
 
-    `agrees` if measures that decide are lower and none is higher, typically by a factor of `MUCH`; `partly`
-    if they are lower by less, or some lower and some higher; `differs` if some are higher and none is lower;
-    `cannot tell` if no interval decides, or a trace is absent. Among several traces of a kind the longest
-    record counts, a synthetic one only if there is no other.
+    `agrees` if measures that decide are lower and none is higher, typically by a factor of `MUCH_FACTOR`;
+    `partly` if they are lower by less, or some lower and some higher; `differs` if some are higher and none
+    is lower; `cannot tell` if no interval decides, or a trace is absent. Among several traces of a kind the
+    longest record counts, a synthetic one only if there is no other.
 
     Parameters
     ----------
@@ -202,7 +203,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     fair = [row for row in facing if row["decides"]]
     lower = [row for row in fair if row["outcome"] == LOWER]
     higher = [row for row in fair if row["outcome"] == HIGHER]
-    much = bool(lower) and median(row["ratio"] or 0.0 for row in lower) <= 1 / MUCH
+    much = bool(lower) and median(row["ratio"] or 0.0 for row in lower) <= 1 / MUCH_FACTOR
     verdict = {
         (True, False): "agrees" if much else "partly",
         (True, True): "partly",
@@ -210,7 +211,8 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
         (False, False): CANNOT_TELL,
     }[bool(lower), bool(higher)]
     value = "; ".join(
-        f"{_named(row)} {shown(row, 'value')} against {shown(row, 'other_value')}" for row in fair
+        f"{_named(row)} {estimate_text(row, 'value')} against {estimate_text(row, 'other_value')}"
+        for row in fair
     )
     why = (
         f"{_sized(functions[0])} against {_sized(burst[0])} at equal mean rate, "
@@ -220,7 +222,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
         else "The traces have no measure of arrivals in common."
     )
     if lower and not higher and not much:
-        why += f" Lower, but not typically by a factor of {MUCH:g}."
+        why += f" Lower, but not typically by a factor of {MUCH_FACTOR:g}."
     unfair = [row for row in facing if not row["decides"] and row["outcome"] != CANNOT_TELL]
     if unfair:
         why += (

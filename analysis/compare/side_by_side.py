@@ -21,10 +21,18 @@ from ..lengths.part import Lengths
 from ..trace.trace import TraceInfo
 from ..traffic.arrivals import Arrivals
 from ..traffic.burstiness import WIDTHS_S, Burstiness
-from ..traffic.failures import FEWEST_DAYS, Failures
+from ..traffic.failures import MIN_DAYS, Failures
 from ..traffic.volume import Volume
 from .equal_rate import COMPARABLE, median_shape, outcomes
-from .pairs import PAIRS_SCHEMA, ends, is_functions, pair_row, pair_sentence, shown, verdict_on_functions
+from .pairs import (
+    PAIRS_SCHEMA,
+    estimate_columns,
+    estimate_text,
+    is_functions,
+    pair_row,
+    pair_sentence,
+    verdict_on_functions,
+)
 
 if TYPE_CHECKING:
     from ..characterize import Characterization
@@ -264,7 +272,7 @@ def _measure_rows(name: str, characterization: Characterization) -> Iterator[_Ro
         row |= {key: value for key, value in _first(burstiness.gaps, label).items() if key.startswith("cv")}
         windows = characterization.part(Arrivals).windows.filter(pl.col("selection") == label)
         shape, row["windows"] = median_shape(windows)
-        row |= ends("shape", shape)
+        row |= estimate_columns("shape", shape)
         for counts in burstiness.dispersion.filter(pl.col("selection") == label).iter_rows(named=True):
             row |= {f"{kind}_{counts['width_s']:g}s": counts[kind] for kind in ("idc", "rate_cv2")}
         for side in SIDES:
@@ -280,7 +288,7 @@ def _failure_rate(rates: _Row) -> _Row:
     """Pooled rate; its interval resamples days, in which failures cluster, where there are enough."""
     if not rates:
         return {}
-    by = "rate_days" if rates["days"] >= FEWEST_DAYS else "rate"
+    by = "rate_days" if rates["days"] >= MIN_DAYS else "rate"
     return {
         "failure_rate": rates["rate"],
         "failure_rate_low": rates[f"{by}_low"],
@@ -348,6 +356,6 @@ def _side_by_side(of_all: pl.DataFrame) -> Iterator[str]:
     ):
         rows = of_all.drop_nulls(measure).to_dicts()
         if rows:
-            values = "; ".join(f"{row['trace']} {shown(row, measure)}" for row in rows)
+            values = "; ".join(f"{row['trace']} {estimate_text(row, measure)}" for row in rows)
             without = of_all.filter(pl.col(measure).is_null())["trace"].to_list()
             yield f"{title}: {values}{f'; unknown for {listing(without)}' if without else ''}."

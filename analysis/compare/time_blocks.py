@@ -50,7 +50,7 @@ def sample_of(series: Array) -> Sample:
     return Sample(len(series), float(np.median(series)) if len(series) else np.nan, blocks)
 
 
-def pooled(blocks: Sequence[tuple[Array, Array]], place: Integers) -> Array:
+def values_at(blocks: Sequence[tuple[Array, Array]], place: Integers) -> Array:
     """Find values by their place in the order of all blocks' values.
 
     Parameters
@@ -70,7 +70,7 @@ def pooled(blocks: Sequence[tuple[Array, Array]], place: Integers) -> Array:
     return out
 
 
-def samples_in(frame: pl.DataFrame, clock_s: float | None) -> dict[str, Sample]:
+def samples_of_frame(frame: pl.DataFrame, clock_s: float | None) -> dict[str, Sample]:
     """Collect gaps and tokens of requests.
 
     Parameters
@@ -104,7 +104,7 @@ def samples_of_trace(trace: Trace, selection_id: int) -> dict[str, Sample]:
     Returns
     -------
     dict of str to Sample
-        As `samples_in` returns it.
+        As `samples_of_frame` returns it.
     """
     engine, tick_s = trace.engine, trace.info.resolution_s
     slot_ticks = max(round((trace.end_s - trace.start_s) / tick_s / SLOTS), 1)
@@ -133,4 +133,4 @@ def _counted(rows: pl.DataFrame, unit: float) -> Sample:
     n = int(filled["n"].sum())
     if not n:
         return Sample(0, np.nan, ())
-    return Sample(n, float(pooled(blocks, np.array([(n - 1) // 2, n // 2])).mean()), blocks)
+    return Sample(n, float(values_at(blocks, np.array([(n - 1) // 2, n // 2])).mean()), blocks)

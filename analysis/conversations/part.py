@@ -18,7 +18,7 @@ from ..stats import likelihood
 from ..stats.likelihood import Fit, Histogram
 from ..stats.proportions import wilson
 from ..stats.quantiles import ranks
-from ..trace.aggregates import flat, interval_of, spoken, spread_of
+from ..trace.aggregates import capitalize_sentence, interval_columns, interval_of, spread_of
 from ..trace.trace import Trace
 from ..trace.trace_part import PartInputs, TracePart
 from .laws import TURN_LAWS, coarse_histogram, interval_laws
@@ -26,12 +26,12 @@ from .sessions import (
     Sessions,
     by_service,
     by_turns,
+    exceeds_fetch_limit,
     mean_of,
     mean_over,
     quantile_over,
     relation,
     share_over,
-    too_many,
 )
 
 Bin = tuple[dict[str, Any], Sessions]
@@ -40,7 +40,7 @@ LONG_S = (60.0, 300.0, 600.0)
 """Fixed bounds above which an interval counts as long: a minute, five, ten."""
 FENCE_IQR = 1.5
 """The computed bounds lie this many interquartile ranges above the upper quartile, on two scales."""
-HIGH = 0.9
+HIGH_QUANTILE = 0.9
 """The high quantile of intervals."""
 DRAWS = 1000
 
@@ -182,7 +182,7 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
         missing.append(
             "The log has no sessions, so turns per conversation and the time between them are unknown."
         )
-    elif too_many(trace):
+    elif exceeds_fetch_limit(trace):
         missing.append(
             f"More than {trace.engine.fetch_limit_rows:,} requests name a session, too many for one process. "
             "For turns and the time between them, read fewer days or use DuckDB as the engine."
@@ -202,8 +202,8 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
                 frames[name].append(frame.with_columns(keys).select(_cast(_SCHEMAS[name])))
             if sessions.idle_s is None:
                 missing.append(
-                    f"{spoken(selection.label)}: the log has no elapsed time, so intervals run from request "
-                    "to request only."
+                    f"{capitalize_sentence(selection.label)}: the log has no elapsed time, so intervals run "
+                    "from request to request only."
                 )
     made: dict[str, Any] = {
         name: pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMAS[name])
@@ -239,21 +239,21 @@ def _summary(sessions: Sessions, rng: np.random.Generator) -> pl.DataFrame:
     n = len(sessions.turns)
     resampled = _turn_measures(_resampled_turns(sessions.turns, rng))
     rows = [
-        {"measure": measure, "sessions": n, **flat("value", spread_of(value, resampled[measure]))}
+        {"measure": measure, "sessions": n, **interval_columns("value", spread_of(value, resampled[measure]))}
         for measure, value in _single(_turn_measures(_counted(sessions.turns))).items()
     ]
     left = _single(_turn_measures(_counted(uncut.turns))) if len(uncut.turns) else {}
     for row in rows:
         row["whole_only"] = left.get(str(row["measure"]))
     cut = wilson(float(sessions.near_edge.sum()), n)
-    rows.append({"measure": "cut_share", "sessions": n, **flat("value", cut), "whole_only": None})
+    rows.append({"measure": "cut_share", "sessions": n, **interval_columns("value", cut), "whole_only": None})
     all_measures, uncut_measures = _everything(sessions), _everything(uncut)
     for measure, value in all_measures.items():
         rows.append(
             {
                 "measure": measure,
                 "sessions": int(np.count_nonzero(sessions.turns > 1)),
-                **flat("value", value),
+                **interval_columns("value", value),
                 "whole_only": uncut_measures[measure].value if measure in uncut_measures else None,
             }
         )
@@ -300,7 +300,7 @@ def _everything(sessions: Sessions) -> dict[str, Interval]:
     found = {
         "interval_median_s": quantile_over(sessions, sessions.gap_s, 0.5),
         "interval_mean_s": mean_over(sessions, sessions.gap_s),
-        "interval_p90_s": quantile_over(sessions, sessions.gap_s, HIGH),
+        "interval_p90_s": quantile_over(sessions, sessions.gap_s, HIGH_QUANTILE),
     }
     if sessions.idle_s is not None:
         known = np.isfinite(sessions.idle_s)
@@ -311,7 +311,7 @@ def _everything(sessions: Sessions) -> dict[str, Interval]:
 def _turns(counts: Histogram, laws: list[Fit]) -> pl.DataFrame:
     """Rows of `turns`."""
     rows: list[dict[str, Any]] = [
-        {"turns": int(k), "sessions": int(n), **flat("share", wilson(n, counts.n))}
+        {"turns": int(k), "sessions": int(n), **interval_columns("share", wilson(n, counts.n))}
         for k, n in zip(counts.values, counts.counts, strict=True)
     ]
     for family, law in zip(TURN_LAWS, laws, strict=False):
@@ -329,7 +329,7 @@ def _models(fits: list[Fit]) -> pl.DataFrame:
             {
                 "family": f.family,
                 "parameter": parameter,
-                **flat("value", value),
+                **interval_columns("value", value),
                 "log_likelihood": f.log_likelihood,
                 "aic": f.aic,
                 "bic": f.bic,
@@ -357,7 +357,7 @@ def _decline(counts: Histogram, laws: list[Fit]) -> pl.DataFrame:
     mean = float(per_session @ counts.counts / counts.n)
     error = float(np.sqrt((per_session - mean) ** 2 @ counts.counts) / counts.n)
     ratio = Interval(mean, mean - Z * error, mean + Z * error)
-    return _frame([{"sessions": int(counts.n), **flat("ratio", ratio)}], DECLINE)
+    return _frame([{"sessions": int(counts.n), **interval_columns("ratio", ratio)}], DECLINE)
 
 
 def _intervals(bins: list[Bin]) -> pl.DataFrame:
@@ -373,9 +373,9 @@ def _intervals(bins: list[Bin]) -> pl.DataFrame:
                 {
                     "since": since,
                     **named,
-                    **flat("mean_s", mean_over(group, values, known)),
-                    **flat("median_s", quantile_over(group, values, 0.5)),
-                    **flat("p90_s", quantile_over(group, values, HIGH)),
+                    **interval_columns("mean_s", mean_over(group, values, known)),
+                    **interval_columns("median_s", quantile_over(group, values, 0.5)),
+                    **interval_columns("p90_s", quantile_over(group, values, HIGH_QUANTILE)),
                 }
             )
     return _frame(rows, INTERVALS)
@@ -404,8 +404,8 @@ def _long(sessions: Sessions, bins: list[Bin], step_s: float) -> pl.DataFrame:
                     "bound": bound,
                     "bound_s": bound_s,
                     **named,
-                    **flat("per_session", mean_of(group.sums(over.astype(float)))),
-                    **flat("share", share_over(group, over)),
+                    **interval_columns("per_session", mean_of(group.sums(over.astype(float)))),
+                    **interval_columns("share", share_over(group, over)),
                     "if_alike": overall * float(np.mean(group.turns - 1)),
                 }
             )
@@ -424,7 +424,11 @@ def _relations(sessions: Sessions, step_s: float) -> pl.DataFrame:
         over = several.sums((several.gap_s > bound_s).astype(float))
         measures |= {f"number over {bound}": ranks(over), f"share over {bound}": over / intervals}
     rows = [
-        {"of": of, "sessions": len(several.turns), **flat("correlation", relation(several.turns, values))}
+        {
+            "of": of,
+            "sessions": len(several.turns),
+            **interval_columns("correlation", relation(several.turns, values)),
+        }
         for of, values in measures.items()
     ]
     return _frame(rows, RELATIONS)
@@ -506,7 +510,7 @@ def _tell(part: Conversations, selection: str) -> list[str]:
             f"{cut['value']:.1%} of the sessions lie so near an edge of the record that they may be cut off; "
             f"the others have {measured['mean']['whole_only']:.2f} requests on average."
         )
-    return [spoken(sentence) for sentence in out]
+    return [capitalize_sentence(sentence) for sentence in out]
 
 
 def _direction(value: Interval, up: str, down: str, neither: str) -> str:

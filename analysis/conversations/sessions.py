@@ -26,7 +26,7 @@ BINS = (*range(1, 11), 11, 16, 21, 31, 51)
 """First number of turns of each row of the tables by turns, from 2; the last row is open."""
 
 
-def too_many(trace: Trace) -> bool:
+def exceeds_fetch_limit(trace: Trace) -> bool:
     """Return whether more requests name a session than the engine hands over.
 
     Intervals are fitted one by one in this process.

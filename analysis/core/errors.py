@@ -45,7 +45,7 @@ class BurstlensError(Exception):
         return in_python(super().__str__())
 
     @property
-    def marked(self) -> str:
+    def marked_text(self) -> str:
         """The text with its options still marked, to build another error from."""
         return super().__str__()
 
@@ -326,7 +326,7 @@ class InputError(BurstlensError):
         return cls.at(
             path,
             f"{what} is not read on Spark",
-            remedy=f"first make a trace of it: burstlens ingest {shown(path)} -o trace.parquet",
+            remedy=f"first make a trace of it: burstlens ingest {path_text(path)} -o trace.parquet",
         )
 
 
@@ -373,7 +373,7 @@ class UnknownSelectionError(InputError):
     """A service, a model or a selection of both that a trace or a parameter file does not have."""
 
 
-def shown(path: Path) -> str:
+def path_text(path: Path) -> str:
     """A path as text for one line of a message."""
     return _one_line(str(path))
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 
 BEGIN, END = "\x02", "\x03"
-MARKED = re.compile(f"{BEGIN}([a-z_0-9]+)(?:=([^{END}]*))?{END}")
+MARKED_OPTION = re.compile(f"{BEGIN}([a-z_0-9]+)(?:=([^{END}]*))?{END}")
 
 OptionValue = str | int | float | bool
 
@@ -54,4 +54,6 @@ def in_words(text: str, name_of: Callable[[str, OptionValue | None], str]) -> st
     -------
     str
     """
-    return MARKED.sub(lambda found: name_of(found[1], json.loads(found[2]) if found[2] else None), text)
+    return MARKED_OPTION.sub(
+        lambda found: name_of(found[1], json.loads(found[2]) if found[2] else None), text
+    )

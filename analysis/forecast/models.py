@@ -5,7 +5,7 @@ statistical model is a log-linear autoregression of counts (Fokianos and Tjøsth
 logarithms of the features and on harmonics of the day and the week: exponential smoothing and SARIMAX would
 carry a season of 1,440 minutes in their state, take the night's zeros for Gaussian, and cost minutes a fit,
 where this is one regression. Its pseudo-likelihood needs only the mean to be right, so it serves means and
-token sums too. Not here: bands (`forecast_scores.calibrated`), evaluation (`forecast.part`).
+token sums too. Not here: bands (`scores.calibrate_band`), evaluation (`forecast.part`).
 """
 
 from __future__ import annotations
@@ -172,17 +172,17 @@ class Trees:
     eta: float = 0.03
     depth: int = 3
     rows_per_leaf: int = 20
-    sampled: float = 0.8
+    row_share: float = 0.8
 
 
 class Boosted(Forecaster):
     """XGBoost on the paper's features."""
 
     objective: ClassVar[dict[str, Any]]
-    grown: ClassVar[Trees] = Trees()
+    default_trees: ClassVar[Trees] = Trees()
 
     def __init__(self, trees: Trees | None = None, seed: int = 0) -> None:
-        self.trees, self.seed = trees or self.grown, seed
+        self.trees, self.seed = trees or self.default_trees, seed
 
     def fit(self, known: Series) -> Forecast:
         """Grow the trees, on one thread: several would spin where cores are shared."""
@@ -193,8 +193,8 @@ class Boosted(Forecaster):
             "eta": trees.eta,
             "max_depth": trees.depth,
             "min_child_weight": min(trees.rows_per_leaf, max(1, len(known) // 20)),
-            "subsample": trees.sampled,
-            "colsample_bytree": trees.sampled,
+            "subsample": trees.row_share,
+            "colsample_bytree": trees.row_share,
             "nthread": 1,
             "seed": self.seed,
         }
@@ -234,7 +234,7 @@ class BoostedQuantiles(Boosted):
         "quantile_alpha": list(QUANTILES),
     }
     # A round is a tree a quantile: a third of the rounds, in steps three times as wide, lose nothing.
-    grown = Trees(rounds=100, eta=0.09)
+    default_trees = Trees(rounds=100, eta=0.09)
 
     def fit(self, known: Series) -> Forecast:
         """Three quantiles from one model, put in order where trees let them cross."""

@@ -25,13 +25,13 @@ from ..core.errors import BurstlensError, InputError
 from ..core.option_names import option
 from ..core.result import Part, Progress, silent
 from ..core.units import DAY_S, MINUTE_S, bin_name, time_span
-from ..trace.aggregates import spoken
+from ..trace.aggregates import capitalize_sentence
 from ..trace.trace import Selection, Trace, TraceInfo
 from .models import Forecaster, forecasters, load_xgboost
-from .scores import calibrated, errors, plain_row
-from .sentences import tell
+from .scores import calibrate_band, errors, plain_row
+from .sentences import sentences
 from .series import TARGETS, Series, load_series
-from .tables import PAPER, ROLLING, WIDTHS_S, Cut, Found, HeldOutForecast
+from .tables import PAPER, ROLLING, WIDTHS_S, Cut, HeldOutForecast, TableRows
 
 BINS_S = (MINUTE_S, 10 * MINUTE_S)
 ORIGINS = 4
@@ -140,7 +140,7 @@ class Forecasts(Part):
 
     def sentences(self) -> list[str]:
         """What can be forecast and what cannot, target by target, then the bands."""
-        return [spoken(sentence) for sentence in tell(self)]
+        return [capitalize_sentence(sentence) for sentence in sentences(self)]
 
 
 def describe_forecast(
@@ -187,7 +187,7 @@ def describe_forecast(
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     refusals: list[str] = []
     missing: list[str] = []
-    found = Found()
+    found = TableRows()
     # At one bin ahead, bins that are forecast anyway tell the error at their width too.
     swept = [w for w in WIDTHS_S if w >= trace.info.resolution_s and w not in bins]
     widths = swept if horizon_s is None else []
@@ -211,7 +211,7 @@ def describe_forecast(
             except BurstlensError as why:
                 if not sweep:
                     missing.append(str(why))
-                    refusals.append(why.marked)
+                    refusals.append(why.marked_text)
                 continue
             found.cuts.update({(bin_s, *cut): None for cut in cuts})
             for j, (target, one) in enumerate(series.items()):
@@ -341,7 +341,7 @@ def _evaluated(
             known = _known(series, origin_s)
             if len(known) < MIN_TRAINING_BINS or not known.value.max() > 0:
                 continue
-            early, late = known.parted(len(known) - int(CALIBRATION * len(known)))
+            early, late = known.split(len(known) - int(CALIBRATION * len(known)))
             ahead = [series.between(origin_s, end_s) for _, _, end_s in own]
             for method in methods:
                 jobs.append((own, ahead, method, pool.submit(_forecasts, method, known, early, late, ahead)))
@@ -361,7 +361,7 @@ def _evaluated(
 def _known(series: Series, origin_s: float) -> Series:
     """What is learned from at an origin."""
     before = series.between(-np.inf, origin_s)
-    return before.parted(max(0, len(before) - MAX_TRAINING_BINS))[1]
+    return before.split(max(0, len(before) - MAX_TRAINING_BINS))[1]
 
 
 MethodForecast = tuple[Array, tuple[Array, Array] | None]
@@ -385,7 +385,7 @@ def _forecasts(
         values = fitted(rows)
         band = None
         if part is not None and before is not None:
-            band = calibrated(late.value, *before, *_ends(part(rows)))
+            band = calibrate_band(late.value, *before, *_ends(part(rows)))
         out.append((values if values.ndim == 1 else values[:, 1], band))
     return out
 

@@ -1,7 +1,7 @@
 """How good a forecast is: errors by both normalisers, pinball loss, coverage, skill with an interval.
 
 The paper does not define its normalisers. Here NMAE is the mean absolute error over the mean of what was
-seen, and NMSE is given twice: over the variance (1 is as good as the mean of the days that were forecast)
+actual, and NMSE is given twice: over the variance (1 is as good as the mean of the days that were forecast)
 and over the mean square. Not here: who forecasts (`models`), and of what (`forecast.part`).
 """
 
@@ -22,16 +22,16 @@ COVERAGE = 0.9
 QUANTILES = (0.5 - COVERAGE / 2, 0.5, 0.5 + COVERAGE / 2)
 BLOCKS_S = (DAY_S, HOUR_S, 10 * MINUTE_S, MINUTE_S)
 """Intervals resample days, else hours, …: the longest stretch of which the held-out time has enough."""
-FEWEST_BLOCKS = 7
+MIN_BLOCKS = 7
 DRAWS = 1000
 
 
-def errors(seen: Array, forecast: Array) -> dict[str, float]:
+def errors(actual: Array, forecast: Array) -> dict[str, float]:
     """Compute the errors of a point forecast.
 
     Parameters
     ----------
-    seen, forecast : array, shape (n,)
+    actual, forecast : array, shape (n,)
         In one unit.
 
     Returns
@@ -40,13 +40,13 @@ def errors(seen: Array, forecast: Array) -> dict[str, float]:
         `mae` in that unit; `nmae`, over the mean; `nmse_variance` and `nmse_mean_square`. NaN if what
         normalises is zero.
     """
-    miss = seen - forecast
+    miss = actual - forecast
     absolute, square = float(np.mean(np.abs(miss))), float(np.mean(miss**2))
     return {
         "mae": absolute,
-        "nmae": _over(absolute, float(seen.mean())),
-        "nmse_variance": _over(square, float(seen.var())),
-        "nmse_mean_square": _over(square, float(np.mean(seen**2))),
+        "nmae": _over(absolute, float(actual.mean())),
+        "nmse_variance": _over(square, float(actual.var())),
+        "nmse_mean_square": _over(square, float(np.mean(actual**2))),
     }
 
 
@@ -54,12 +54,12 @@ def _over(value: float, by: float) -> float:
     return value / by if by > 0 else float("nan")
 
 
-def pinball(seen: Array, quantiles: Sequence[Array]) -> float:
-    """Compute the mean pinball loss of quantile forecasts, over the mean of what was seen.
+def pinball(actual: Array, quantiles: Sequence[Array]) -> float:
+    """Compute the mean pinball loss of quantile forecasts, over the mean of the actual values.
 
     Parameters
     ----------
-    seen : array, shape (n,)
+    actual : array, shape (n,)
     quantiles : sequence of array, shape (n,)
         Forecasts of the `QUANTILES`, in their order.
 
@@ -69,51 +69,51 @@ def pinball(seen: Array, quantiles: Sequence[Array]) -> float:
         NaN if the mean is zero.
     """
     losses = [
-        np.mean(np.maximum(level * (seen - value), (level - 1) * (seen - value)))
+        np.mean(np.maximum(level * (actual - value), (level - 1) * (actual - value)))
         for level, value in zip(QUANTILES, quantiles, strict=True)
     ]
-    return _over(float(np.mean(losses)), float(seen.mean()))
+    return _over(float(np.mean(losses)), float(actual.mean()))
 
 
-def covered(seen: Array, low: Array, high: Array) -> float:
-    """Compute the share of what was seen that lies in a band, its ends included.
+def coverage(actual: Array, low: Array, high: Array) -> float:
+    """Compute the share of the actual values that lies in a band, its ends included.
 
     Parameters
     ----------
-    seen, low, high : array, shape (n,)
+    actual, low, high : array, shape (n,)
 
     Returns
     -------
     float
     """
-    return float(np.mean((seen >= low - 1e-9) & (seen <= high + 1e-9)))
+    return float(np.mean((actual >= low - 1e-9) & (actual <= high + 1e-9)))
 
 
-def calibrated(
-    seen: Array, low: Array, high: Array, new_low: Array, new_high: Array
+def calibrate_band(
+    actual: Array, low: Array, high: Array, new_low: Array, new_high: Array
 ) -> tuple[Array, Array] | None:
-    """Widen (or narrow) a band for new bins until it would have covered enough of the seen ones.
+    """Widen (or narrow) a band for new bins until it would have covered enough of the actual values.
 
     Conformalized quantile regression; with `low` equal to `high`, a point forecast, it is split conformal.
     Scores are taken on square roots, on which counts vary alike by day and by night.
 
     Parameters
     ----------
-    seen, low, high : array, shape (n,)
-        What was seen in the calibration bins, and the band forecast for them.
+    actual, low, high : array, shape (n,)
+        Actual values in the calibration bins, and the band forecast for them.
     new_low, new_high : array, shape (m,)
         Band of the new bins.
 
     Returns
     -------
     tuple of two arrays, shape (m,), or None
-        None if too few bins were seen for a band of coverage `COVERAGE`.
+        None if too few bins were actual for a band of coverage `COVERAGE`.
 
     References
     ----------
     Romano, Patterson and Candès, Conformalized quantile regression (2019).
     """
-    roots = [np.sqrt(np.maximum(each, 0.0)) for each in (seen, low, high, new_low, new_high)]
+    roots = [np.sqrt(np.maximum(each, 0.0)) for each in (actual, low, high, new_low, new_high)]
     score = np.sort(np.maximum(roots[1] - roots[0], roots[0] - roots[2]))
     rank = int(np.ceil((len(score) + 1) * COVERAGE))
     if rank > len(score):
@@ -140,11 +140,11 @@ def block_of(start_s: Array, bin_s: float) -> tuple[Integers, float]:
     block : array of int, shape (n,)
         Index of each bin's stretch, from 0.
     block_s : float
-        Length of a stretch: the longest of `BLOCKS_S` with at least `FEWEST_BLOCKS` stretches, else a bin.
+        Length of a stretch: the longest of `BLOCKS_S` with at least `MIN_BLOCKS` stretches, else a bin.
     """
     for block_s in (*BLOCKS_S, bin_s):
         block = np.floor(start_s / block_s + 1e-9).astype(np.int64)
-        if block_s >= bin_s and len(np.unique(block)) >= FEWEST_BLOCKS:
+        if block_s >= bin_s and len(np.unique(block)) >= MIN_BLOCKS:
             break
     _, index = np.unique(block, return_inverse=True)
     return index, block_s
@@ -156,7 +156,7 @@ def _resampled(rng: np.random.Generator, block: Integers, *columns: Array) -> Ar
     return np.vstack([blocks.sum(axis=0), resampled_sums(rng, blocks, DRAWS)])
 
 
-def nmae_interval(rng: np.random.Generator, block: Integers, seen: Array, forecast: Array) -> Interval:
+def nmae_interval(rng: np.random.Generator, block: Integers, actual: Array, forecast: Array) -> Interval:
     """Compute NMAE with the interval of a block bootstrap.
 
     Parameters
@@ -164,17 +164,17 @@ def nmae_interval(rng: np.random.Generator, block: Integers, seen: Array, foreca
     rng : Generator
     block : array of int, shape (n,)
         As `block_of` returns it.
-    seen, forecast : array, shape (n,)
+    actual, forecast : array, shape (n,)
 
     Returns
     -------
     Interval
     """
-    return _ratio(_resampled(rng, block, np.abs(seen - forecast), seen))
+    return _ratio(_resampled(rng, block, np.abs(actual - forecast), actual))
 
 
 def skill(
-    rng: np.random.Generator, block: Integers, seen: Array, forecast: Array, against: Array
+    rng: np.random.Generator, block: Integers, actual: Array, forecast: Array, against: Array
 ) -> Interval:
     """Compute the share of another forecast's absolute error that this one saves, by block bootstrap.
 
@@ -183,15 +183,15 @@ def skill(
     rng : Generator
     block : array of int, shape (n,)
         As `block_of` returns it.
-    seen, forecast, against : array, shape (n,)
-        What was seen, this forecast, and the other one.
+    actual, forecast, against : array, shape (n,)
+        Actual values, this forecast, and the other one.
 
     Returns
     -------
     Interval
         0 is no better, 1 is perfect.
     """
-    left = _ratio(_resampled(rng, block, np.abs(seen - forecast), np.abs(seen - against)))
+    left = _ratio(_resampled(rng, block, np.abs(actual - forecast), np.abs(actual - against)))
     return Interval(1 - left.value, 1 - left.high, 1 - left.low)
 
 

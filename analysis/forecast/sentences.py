@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .part import Forecasts
 
 
-def tell(part: Forecasts) -> Iterator[str]:
+def sentences(part: Forecasts) -> Iterator[str]:
     """What can be forecast and what cannot; the paper's split; bands."""
     ahead = f", {time_span(part.horizon_s)} ahead" if part.horizon_s else ""
     lost = part.verdicts.filter((~pl.col("forecastable")).all().over("selection"))

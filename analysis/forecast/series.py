@@ -24,8 +24,8 @@ TARGETS = {"requests": "request count", "request_tokens": "mean request tokens",
 """What is forecast per bin, and how prose names it. Token load is request plus response tokens, the load that
 capacity is bought for; the mean is over requests that succeeded, unknown where there was none."""
 LAGS = 3
-LONGEST_WINDOW_S = HOUR_S
-WINDOWS_S = (600.0, 1800.0, LONGEST_WINDOW_S)
+MAX_WINDOW_S = HOUR_S
+WINDOWS_S = (600.0, 1800.0, MAX_WINDOW_S)
 """Rolling windows; where bins are so long that one holds fewer than two of them, it holds two or three."""
 FEATURES = (
     *(f"lag_{i}" for i in range(1, LAGS + 1)),
@@ -84,7 +84,7 @@ class Series:
         inside = pl.col("start_s").is_between(start_s - 1e-6, end_s - self.bin_s + 1e-6)
         return Series(self.target, self.bin_s, self.lead, self.rows.filter(inside))
 
-    def parted(self, first: int) -> tuple[Series, Series]:
+    def split(self, first: int) -> tuple[Series, Series]:
         """The first rows, and the rest."""
         head, tail = self.rows.head(first), self.rows.slice(first)
         return tuple(Series(self.target, self.bin_s, self.lead, rows) for rows in (head, tail))  # type: ignore[return-value]

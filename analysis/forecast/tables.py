@@ -14,10 +14,10 @@ import polars as pl
 
 from ..core.arrays import Array
 from ..core.result import estimates
-from ..trace.aggregates import flat
+from ..trace.aggregates import interval_columns
 from ..trace.trace import Selection
 from .models import Forecaster
-from .scores import block_of, covered, errors, nmae_interval, pinball, plain_row, skill
+from .scores import block_of, coverage, errors, nmae_interval, pinball, plain_row, skill
 from .series import Series
 
 PAPER, ROLLING = "five sevenths", "rolling"
@@ -104,7 +104,7 @@ class HeldOutForecast:
     band: tuple[Array, Array] | None
 
 
-class Found:
+class TableRows:
     """Rows of the tables as they are gathered."""
 
     def __init__(self) -> None:
@@ -194,10 +194,12 @@ class Found:
                     "bins": len(seen),
                     "mean": float(seen.mean()),
                     **errors(seen, forecasts[name]),
-                    **flat("nmae", nmae_interval(np.random.default_rng(seed), block, seen, forecasts[name])),
+                    **interval_columns(
+                        "nmae", nmae_interval(np.random.default_rng(seed), block, seen, forecasts[name])
+                    ),
                     **_band(seen, forecasts[name], band),
                     "against": against,
-                    **flat(
+                    **interval_columns(
                         "skill",
                         skill(np.random.default_rng(seed), block, seen, forecasts[name], forecasts[against]),
                     ),
@@ -253,7 +255,7 @@ def _band(seen: Array, forecast: Array, band: Any) -> dict[str, float]:
     mean = float(seen.mean())
     return {
         "pinball": pinball(seen, (low, forecast, high)),
-        "coverage": covered(seen, low, high),
+        "coverage": coverage(seen, low, high),
         "band_width": float(np.mean(high - low)) / mean if mean > 0 else float("nan"),
     }
 

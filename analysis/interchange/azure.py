@@ -13,11 +13,11 @@ import polars as pl
 
 from ..core.atomic_write import write_csv
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
-from .requests import Requests, lost, ticks, with_tokens
+from .requests import Requests, list_losses, ticks, with_tokens
 
 PER_S = 10_000_000
 """Stamps are in steps of 100 ns."""
-UNDATED = date(2000, 1, 1)
+SUBSTITUTE_DAY0 = date(2000, 1, 1)
 """Day 0 of a trace without a date: the format needs one."""
 
 
@@ -47,7 +47,7 @@ def write_azure(
         If the file cannot be written.
     """
     requests = with_tokens(requests, options.tokens)
-    midnight = datetime.combine(requests.info.day0 or UNDATED, time(), UTC)
+    midnight = datetime.combine(requests.info.day0 or SUBSTITUTE_DAY0, time(), UTC)
     zero = int(midnight.timestamp()) * PER_S
     instant = ((ticks(requests, PER_S) + zero) * 100).cast(pl.Datetime("ns"))
     frame = requests.frame.select(
@@ -57,10 +57,10 @@ def write_azure(
     )
     write_csv(frame, out)
     if load:
-        return lost(requests)
-    losses = lost(requests, per_s=PER_S, dated=True)
+        return list_losses(requests)
+    losses = list_losses(requests, per_s=PER_S, dated=True)
     if requests.info.day0 is None:
-        losses.append(f"that the date is unknown: stamps count from {UNDATED.isoformat()}")
+        losses.append(f"that the date is unknown: stamps count from {SUBSTITUTE_DAY0.isoformat()}")
     return losses
 
 

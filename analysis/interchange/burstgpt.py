@@ -15,12 +15,12 @@ from ..core.atomic_write import write_csv
 from ..core.units import counted
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .mooncake import AIPERF_RUN
-from .requests import Requests, lost, with_tokens
+from .requests import Requests, list_losses, with_tokens
 
 DAY0 = date(2023, 11, 1)
 """Second 0 of the published files."""
 LOG_TYPES = {"conversation": "Conversation log", "api": "API log"}
-UNNAMED = "unknown"
+UNKNOWN_NAME = "unknown"
 """Name of an unknown model or service: the format needs a word."""
 
 
@@ -63,16 +63,16 @@ def write_burstgpt(
         pl.col("arrival_s").cast(pl.Int64 if integer_seconds else pl.Float64).alias("Timestamp"),
         pl.col("session").alias("Session ID"),
         pl.col("elapsed_s").alias("Elapsed time"),
-        pl.col("model").fill_null(UNNAMED).alias("Model"),
+        pl.col("model").fill_null(UNKNOWN_NAME).alias("Model"),
         pl.col("request_tokens").alias("Request tokens"),
         response,
         (pl.col("request_tokens") + response).alias("Total tokens"),
-        pl.col("service").fill_null(UNNAMED).replace(LOG_TYPES).alias("Log Type"),
+        pl.col("service").fill_null(UNKNOWN_NAME).replace(LOG_TYPES).alias("Log Type"),
     ]
     write_csv(frame.select(columns if long else [columns[0], *columns[3:]]), out)
     if load:
-        return lost(requests)
-    return [*_lost(requests), *lost(requests, _present_columns(long), dated=True)]
+        return list_losses(requests)
+    return [*_lost(requests), *list_losses(requests, _present_columns(long), dated=True)]
 
 
 def _present_columns(long: bool) -> set[str]:
@@ -94,7 +94,9 @@ def _lost(requests: Requests) -> list[str]:
     for column in ("model", "service"):
         absent = frame[column].null_count()
         if absent:
-            losses.append(f"that {counted(absent, 'request')} had no {column}: it is written as {UNNAMED!r}")
+            losses.append(
+                f"that {counted(absent, 'request')} had no {column}: it is written as {UNKNOWN_NAME!r}"
+            )
     if day0 != DAY0:
         was = f"day 0 was {day0.isoformat()}" if day0 else "it is unknown"
         losses.append(f"the date: {was}, readers take it for {DAY0.isoformat()}")

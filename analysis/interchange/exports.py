@@ -27,7 +27,7 @@ class WriteOptions:
     """Request and response tokens of each request whose source has no lengths."""
     share_sessions: bool = False
     """Whether the turns of a session share prefix blocks."""
-    made: tuple[str, ...] = ()
+    provenance: tuple[str, ...] = ()
     """What was done to the source on the way, in sentences."""
 
 
@@ -67,7 +67,7 @@ class FittedWindows:
 
 
 @dataclass(frozen=True)
-class WrittenWindows:
+class WriteResult:
     """What a writer of fitted windows did."""
 
     windows: int
@@ -83,7 +83,7 @@ class FittedExport:
 
     title: str
     suffix: str
-    write: Callable[[FittedWindows, Path, WriteOptions], WrittenWindows]
+    write: Callable[[FittedWindows, Path, WriteOptions], WriteResult]
     run: str = ""
     default_selections: Literal["finest", "all", "every"] = "finest"
     """What is written unless a service or model is named: the selections that no other divides, the one of

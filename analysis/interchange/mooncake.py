@@ -14,7 +14,7 @@ import polars as pl
 from ..core.atomic_write import write_jsonl
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .hash_ids import hash_ids
-from .requests import Requests, lost, with_tokens
+from .requests import Requests, list_losses, with_tokens
 
 PER_S = 1000
 AIPERF_RUN = (
@@ -63,7 +63,7 @@ def write_mooncake(
     )
     write_jsonl(frame, out)
     columns = {"prefix"} | ({"session"} if options.share_sessions else set())
-    return [*mended, *lost(since, columns, per_s=None if load else PER_S)]
+    return [*mended, *list_losses(since, columns, per_s=None if load else PER_S)]
 
 
 MOONCAKE = RequestExport("JSON lines of the Mooncake traces, with hash_ids", "log", ".jsonl", write_mooncake)

@@ -24,7 +24,7 @@ from ..lengths.part import Lengths
 from ..traffic.arrivals import Arrivals
 from ..traffic.failures import Failures
 from ..traffic.volume import Volume
-from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
+from .exports import FittedExport, FittedWindows, WriteOptions, WriteResult
 
 VERSION = "1.0"
 FLAGS = ("shrunk", "resolution_limited", "not_gamma")
@@ -234,7 +234,7 @@ def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
     return table.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts()
 
 
-def _write_selections(fitted: FittedWindows, out: Path, _options: WriteOptions) -> WrittenWindows:
+def _write_selections(fitted: FittedWindows, out: Path, _options: WriteOptions) -> WriteResult:
     """Write the rows of the file that were selected, as they were read."""
     starts = {part.label: {window.start_s for window in part.windows} for part in fitted.selections}
     selections = []
@@ -244,7 +244,7 @@ def _write_selections(fitted: FittedWindows, out: Path, _options: WriteOptions) 
             windows = [row for row in arrivals["windows"] if row["start_s"] in starts[label]]
             selections.append({**part, "arrivals": {**arrivals, "windows": windows}})
     write_parameters({**fitted.content, "selections": selections}, out)
-    return WrittenWindows(sum(len(part.windows) for part in fitted.selections), [])
+    return WriteResult(sum(len(part.windows) for part in fitted.selections), [])
 
 
 PARAMETERS = FittedExport(

@@ -14,9 +14,9 @@ from ..core.atomic_write import write_atomically, write_csv, write_jsonl
 from ..logs.trace_info import METADATA_KEY
 from ..trace.parquet import COLUMNS, PREFIX
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
-from .requests import Requests, lost, with_tokens
+from .requests import Requests, list_losses, with_tokens
 
-MADE_KEY = "burstlens_export"
+PROVENANCE_KEY = "burstlens_export"
 """Key of the Parquet metadata under which an export says how it was made, as JSON."""
 
 
@@ -36,8 +36,8 @@ def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT
     """
     has_prefixes = requests.frame[PREFIX].null_count() < len(requests)
     frame = requests.frame.select(*COLUMNS, *([PREFIX] if has_prefixes else []))
-    made = {"generator": "burstlens", "made": list(options.made)}
-    metadata = {METADATA_KEY: requests.info.to_json(), MADE_KEY: json.dumps(made)}
+    made = {"generator": "burstlens", "made": list(options.provenance)}
+    metadata = {METADATA_KEY: requests.info.to_json(), PROVENANCE_KEY: json.dumps(made)}
     write_atomically(out, lambda draft: frame.write_parquet(draft, compression="zstd", metadata=metadata))
     return []
 
@@ -60,7 +60,7 @@ def write_plain_csv(requests: Requests, out: Path, _options: WriteOptions = DEFA
     frame = requests.frame
     columns = [name for name in COLUMNS if frame[name].null_count() < len(frame)]
     write_csv(frame.select(columns), out)
-    return lost(requests, columns)
+    return list_losses(requests, columns)
 
 
 def write_guidellm(requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS) -> list[str]:
@@ -89,7 +89,7 @@ def write_guidellm(requests: Requests, out: Path, options: WriteOptions = DEFAUL
         pl.col("response_tokens").alias("output_length"),
     )
     write_jsonl(frame, out)
-    return lost(requests)
+    return list_losses(requests)
 
 
 PARQUET = RequestExport("canonical trace of burstlens, which loses nothing", "log", ".parquet", write_parquet)

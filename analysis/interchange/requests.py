@@ -16,7 +16,7 @@ from ..core.option_names import option
 from ..core.units import counted
 from ..logs.trace_info import TraceInfo
 
-NAMES_SHOWN = 4
+MAX_LISTED_NAMES = 4
 STEP_TOLERANCE = 1e-4
 """Share of a step by which a stamp may miss a whole one and still count as on it; floats miss by their own
 spacing too."""
@@ -91,7 +91,7 @@ def ticks(requests: Requests, per_s: float) -> pl.Series:
     return (requests.frame["arrival_s"] * per_s).round().cast(pl.Int64).alias("ticks")
 
 
-def lost(
+def list_losses(
     requests: Requests, keeps: Collection[str] = (), *, per_s: float | None = None, dated: bool = False
 ) -> list[str]:
     """Say what a format drops; nothing for what the requests do not have.
@@ -127,8 +127,8 @@ def lost(
     for column in ("service", "model"):
         names = sorted(frame[column].drop_nulls().unique().to_list())
         if column not in keeps and names:
-            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-            losses.append(f"the {column} of each request ({', '.join(names[:NAMES_SHOWN])}{more})")
+            more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+            losses.append(f"the {column} of each request ({', '.join(names[:MAX_LISTED_NAMES])}{more})")
     if not dated and info.day0 is not None:
         losses.append(f"the date: day 0 was {info.day0.isoformat()}")
     if per_s is not None:

@@ -24,16 +24,16 @@ from scipy import special
 
 from ..core.arrays import Array, Integers
 from ..core.atomic_write import write_text
-from ..core.errors import DiskError, InputError, shown
+from ..core.errors import DiskError, InputError, path_text
 from ..core.option_names import option
 from ..core.units import counted
 from ..lengths.joint import Marginal
 from ..lengths.part import SIDES, describe_lengths
-from ..logs.sniff import checked_digest
-from ..logs.tables import MAX_SELECTED
+from ..logs.sniff import file_digest
+from ..logs.tables import MAX_SELECTIONS
 from ..logs.trace_info import TraceInfo
 from ..trace.trace import COLUMNS, open_frame
-from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
+from .exports import FittedExport, FittedWindows, WriteOptions, WriteResult
 from .fitted import length_laws, shapes
 from .parameter_model import (
     FittedArrivals,
@@ -47,9 +47,9 @@ from .parameter_model import (
 from .parameters import VERSION, Parameters, validate
 
 FIELDS = ("input_tokens", "output_tokens")
-SMALLEST = 1e-9
+MIN_SHARE = 1e-9
 """Shares below this are left out; the rest is scaled to sum to 1, which ServeGen checks."""
-DRAWN, DRAWN_AT_LEAST = 200_000, 2000
+MAX_DRAWS, MIN_DRAWS_PER_CLIENT = 200_000, 2000
 """Lengths drawn, over all clients and of each, when laws are fitted to a folder's shares."""
 TRACE, DATASET = "chunk-{}-trace.csv", "chunk-{}-dataset.json"
 CHUNK = re.compile(r"chunk-(\d+)-trace\.csv", re.ASCII)
@@ -76,7 +76,7 @@ Clients = Mapping[int, Sequence[ClientRow]]
 """The rows of each client by its number."""
 
 
-def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> WrittenWindows:
+def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> WriteResult:
     """Write a ServeGen client for each selection, and a README.txt that says which is which.
 
     Parameters
@@ -88,7 +88,7 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
 
     Returns
     -------
-    WrittenWindows
+    WriteResult
 
     Raises
     ------
@@ -146,13 +146,13 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
     source = f"{file.source.name}{', synthetic' if file.source.synthetic else ''}"
     text = [f"Client windows of {source}, made by burstlens.", *clients, *(f"lost: {each}" for each in lost)]
     write_text("\n".join(text) + "\n", out / "README.txt")
-    return WrittenWindows(sum(len(part.windows) for part in parts), lost)
+    return WriteResult(sum(len(part.windows) for part in parts), lost)
 
 
 def _shares(law: Marginal) -> dict[int, float]:
     """Shares by token count, summing to 1."""
     share = np.diff(law.cumulative, prepend=0.0) / law.cumulative[-1]
-    mask = share > SMALLEST
+    mask = share > MIN_SHARE
     share = share[mask] / share[mask].sum()
     return dict(zip(law.values[mask].tolist(), share.tolist(), strict=True))
 
@@ -168,7 +168,7 @@ def _numbers(folder: Path) -> list[int]:
     for path in folder.glob("chunk-*-trace.csv"):
         named = CHUNK.fullmatch(path.name)
         if named is None:
-            raise InputError(f"{shown(path)}: its name has no number of a client; chunk-0-trace.csv has")
+            raise InputError(f"{path_text(path)}: its name has no number of a client; chunk-0-trace.csv has")
         numbers.append(int(named[1]))
     return sorted(numbers)
 
@@ -220,7 +220,7 @@ def read_servegen(folder: Path) -> tuple[Parameters, list[str]]:
         )
     rows_s = [row.start_s for rows in clients.values() for row in rows]
     if not total:
-        raise InputError(f"{shown(folder)}: no window with requests")
+        raise InputError(f"{path_text(folder)}: no window with requests")
     file = ParameterFile(
         schema_version=VERSION,
         generator="burstlens",
@@ -257,16 +257,20 @@ def _rows(path: Path) -> list[ClientRow]:
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
     except UnicodeDecodeError:
-        raise InputError(f"{shown(path)}: is not UTF-8 text") from None
+        raise InputError(f"{path_text(path)}: is not UTF-8 text") from None
     with io.StringIO(text, newline="") as file:
         for line, cells in enumerate(csv.reader(file), 1):
             try:
                 start, rate, cv, pattern, first, second = cells
                 row = ClientRow(float(start), float(rate), float(cv), pattern, float(first), float(second))
             except ValueError:
-                raise InputError(f"{shown(path)}:{line}: is not start,rate,cv,pattern,shape,scale") from None
+                raise InputError(
+                    f"{path_text(path)}:{line}: is not start,rate,cv,pattern,shape,scale"
+                ) from None
             if pattern not in ("", "Gamma", "Weibull"):
-                raise InputError(f"{shown(path)}:{line}: no pattern {pattern!r}; Gamma and Weibull are known")
+                raise InputError(
+                    f"{path_text(path)}:{line}: no pattern {pattern!r}; Gamma and Weibull are known"
+                )
             rows.append(row)
     if not rows:
         raise InputError.empty(path)
@@ -279,7 +283,7 @@ def _window_s(folder: Path, clients: Clients) -> float:
         round(float(gap), 6) for rows in clients.values() for gap in np.diff([row.start_s for row in rows])
     }
     if gaps and min(gaps) <= 0:
-        raise InputError(f"{shown(folder)}: its windows are not in order")
+        raise InputError(f"{path_text(folder)}: its windows are not in order")
     # A row without requests may stand after a hole of any length, so the shortest step is the length.
     return min(gaps) if gaps else 600.0
 
@@ -312,14 +316,14 @@ def _weibull_cv2(shape: float) -> float:
 def _lengths(folder: Path, clients: Clients, window_s: float) -> dict[int, LengthTables]:
     """Laws of lengths of each client, fitted to lengths drawn from its shares, each side separately.
 
-    In groups of `MAX_SELECTED` clients, the limit of services in a trace.
+    In groups of `MAX_SELECTIONS` clients, the limit of services in a trace.
     """
-    each = max(DRAWN_AT_LEAST, DRAWN // len(clients))
+    each = max(MIN_DRAWS_PER_CLIENT, MAX_DRAWS // len(clients))
     rng = np.random.default_rng(0)
     numbers = list(clients)
     out: dict[int, LengthTables] = {}
-    for first in range(0, len(numbers), MAX_SELECTED):
-        some = {number: clients[number] for number in numbers[first : first + MAX_SELECTED]}
+    for first in range(0, len(numbers), MAX_SELECTIONS):
+        some = {number: clients[number] for number in numbers[first : first + MAX_SELECTIONS]}
         out |= _fitted(folder, some, window_s, each, rng)
     return out
 
@@ -377,10 +381,10 @@ def _laws(path: Path, rows: Sequence[ClientRow], window_s: float) -> list[Margin
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
     except (ValueError, SyntaxError, AttributeError, TypeError) as fault:
-        raise InputError(f"{shown(path)}: has no shares of {' and '.join(FIELDS)}: {fault}") from fault
+        raise InputError(f"{path_text(path)}: has no shares of {' and '.join(FIELDS)}: {fault}") from fault
     parsed = {start: shares for start, shares in parsed.items() if all(len(each[0]) for each in shares)}
     if not parsed:
-        raise InputError(f"{shown(path)}: has no shares of {' and '.join(FIELDS)}")
+        raise InputError(f"{path_text(path)}: has no shares of {' and '.join(FIELDS)}")
     starts = sorted(parsed)
     weight = dict.fromkeys(starts, 0.0)
     for row in rows:
@@ -408,7 +412,7 @@ def _parsed(text: Any) -> tuple[Integers, Array]:
 
 
 def _source_file(path: Path) -> SourceFile:
-    return SourceFile(path.name, checked_digest(path, ""), path.stat().st_size)
+    return SourceFile(path.name, file_digest(path, ""), path.stat().st_size)
 
 
 SERVEGEN = FittedExport(

@@ -12,11 +12,11 @@ from ..core.atomic_write import write_text
 from ..core.errors import InputError
 from ..core.option_names import option
 from ..core.units import HOUR_S
-from .exports import FittedExport, FittedWindows, WriteOptions, WrittenWindows
+from .exports import FittedExport, FittedWindows, WriteOptions, WriteResult
 from .fitted import length_laws, mean_tokens
 
 
-def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> WrittenWindows:
+def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> WriteResult:
     """Write the command of `vllm bench serve` for one window, with what it leaves out as comments above it.
 
     The window is the one at `fitted.start_s` on the trace's clock, or the busiest one with a fit.
@@ -30,7 +30,7 @@ def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> 
 
     Returns
     -------
-    WrittenWindows
+    WriteResult
 
     Raises
     ------
@@ -67,7 +67,7 @@ def write_vllm_line(fitted: FittedWindows, out: Path, options: WriteOptions) -> 
         *(f"lost: {each}" for each in lost),
     ]
     write_text("".join(f"# {each}\n" for each in comments) + line + "\n", out)
-    return WrittenWindows(1, lost, line)
+    return WriteResult(1, lost, line)
 
 
 VLLM_LINE = FittedExport(

@@ -33,17 +33,17 @@ CELLS_PER_E = 4
 """Request bins: cell c has the token counts x with FLOOR(4 · ln x) = c, a ratio of 1.28 wide."""
 FINE_CELLS_PER_E = 32
 """Cells of the rank correlation: single token counts up to 32, then 3 % wide."""
-CELLS_MERGED = FINE_CELLS_PER_E // CELLS_PER_E
+FINE_CELLS_IN_BIN = FINE_CELLS_PER_E // CELLS_PER_E
 """Fine cells in a request bin."""
 BLOCK_CELLS_PER_E = 2
 """Cells in which the blocks of time are compared."""
 RIDGE_CELLS = 2
 """Ridges put so many request bins together."""
 RIDGE_BINS = 40
-FEWEST_IN_BIN = 20
+MIN_IN_BIN = 20
 """A request bin with fewer responses is not described."""
-FEWEST_IN_RIDGE = 100
-FEWEST_BLOCKS = 5
+MIN_IN_RIDGE = 100
+MIN_BLOCKS = 5
 """With requests in fewer blocks of time a slope gets no interval."""
 PROBABILITIES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
@@ -81,7 +81,7 @@ def merge_cells(counts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     fine : DataFrame
         Requests and responses both in fine cells.
     """
-    exact = counts.with_columns(pl.col("request_cell") // CELLS_MERGED)
+    exact = counts.with_columns(pl.col("request_cell") // FINE_CELLS_IN_BIN)
     cell = np.floor(FINE_CELLS_PER_E * np.log(counts["response_tokens"].to_numpy()))
     fine = counts.with_columns(pl.Series("response_cell", cell.astype(np.int16)))
     return (
@@ -110,9 +110,7 @@ def by_request(counts: pl.DataFrame) -> pl.DataFrame:
     rows = counts.sort(*key, "response_tokens").with_columns(
         reached=n.cum_sum().over(key), total=n.sum().over(key), run=pl.struct(key).rle_id()
     )
-    rows = rows.filter(
-        (pl.col("total") >= FEWEST_IN_BIN) & (pl.col("response_tokens").n_unique().over(key) > 1)
-    )
+    rows = rows.filter((pl.col("total") >= MIN_IN_BIN) & (pl.col("response_tokens").n_unique().over(key) > 1))
     described = rows.group_by(key, maintain_order=True).agg(
         n.sum().cast(pl.Int64),
         (pl.col("request_sum").sum() / n.sum()).alias("request_mean"),
@@ -211,7 +209,7 @@ def ridges(counts: pl.DataFrame) -> pl.DataFrame:
             step=(pl.col("response_tokens") - 1) // pl.col("width"),
         )
         .with_columns(total=n.sum().over(key))
-        .filter((pl.col("total") >= FEWEST_IN_RIDGE) & (pl.col("step") < RIDGE_BINS))
+        .filter((pl.col("total") >= MIN_IN_RIDGE) & (pl.col("step") < RIDGE_BINS))
         .group_by(*key, "step", "width", "total")
         .agg(n.sum().cast(pl.Int64))
         .sort(*key, "step")
@@ -268,7 +266,7 @@ def line(sums: Array) -> Line | None:
     b = sums.T
     score = b[4] - x / n * b[2] - intercept * (b[1] - b[0] * x / n) - slope * (b[3] - x / n * b[1])
     half = np.nan
-    if (blocks := len(sums)) >= FEWEST_BLOCKS:
+    if (blocks := len(sums)) >= MIN_BLOCKS:
         error = np.sqrt(blocks / (blocks - 1) * np.sum(score**2)) / sxx
         half = student(0.5 + LEVEL / 2, blocks - 1) * error
     return Line(
@@ -292,7 +290,7 @@ def straightness(bins: pl.DataFrame) -> float:
 
 def spread_growth(bins: pl.DataFrame) -> Interval:
     """Fit the exponent g of sd ∝ request^g over request bins, by least squares weighted with their sizes."""
-    large_bins = bins.filter(pl.col("n") >= FEWEST_IN_RIDGE)
+    large_bins = bins.filter(pl.col("n") >= MIN_IN_RIDGE)
     if len(large_bins) < 4:
         return Interval(np.nan, np.nan, np.nan)
     weight = large_bins["n"].to_numpy().astype(float)
@@ -343,7 +341,7 @@ def relate(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None
         None if either side has one value, or one bin of values, only.
     """
     value = float(spearman(fine))
-    coarse = _merged(_merged(fine, CELLS_MERGED).T, CELLS_MERGED).T
+    coarse = _merged(_merged(fine, FINE_CELLS_IN_BIN).T, FINE_CELLS_IN_BIN).T
     coarse = coarse[coarse.sum(axis=1) > 0][:, coarse.sum(axis=0) > 0]
     if not np.isfinite(value) or min(coarse.shape) < 2:
         return None

@@ -13,7 +13,7 @@ import numpy as np
 from ..core.arrays import Array
 from ..stats.likelihood import Histogram
 
-EXACT = 64
+MAX_EXACT_TOKENS = 64
 """Token counts below this one are never pooled."""
 RATIO = 1.03
 """Width of the cells that pool longer counts, as a ratio."""
@@ -54,7 +54,7 @@ def nodes(maximum: int) -> tuple[Array, Array]:
 
 
 def coarsen(data: Histogram) -> Histogram:
-    """Pool the counts of a histogram from `EXACT` tokens up in cells of ratio `RATIO`.
+    """Pool the counts of a histogram from `MAX_EXACT_TOKENS` tokens up in cells of ratio `RATIO`.
 
     Each cell becomes two points that keep its mass and the mean and variance of its log, so the fit of a Zipf
     is unchanged and that of a smooth law loses less than 1e-3 in log-likelihood per row.
@@ -68,12 +68,12 @@ def coarsen(data: Histogram) -> Histogram:
     -------
     Histogram
     """
-    short = data.values < EXACT
+    short = data.values < MAX_EXACT_TOKENS
     log = np.log(data.values[~short])
     counts = data.counts[~short]
     if len(log) == 0:
         return data
-    cell = np.floor(np.log(data.values[~short] / EXACT) / np.log(RATIO)).astype(int)
+    cell = np.floor(np.log(data.values[~short] / MAX_EXACT_TOKENS) / np.log(RATIO)).astype(int)
     mass = np.bincount(cell, counts)
     occupied = mass > 0
     mean = np.bincount(cell, counts * log)[occupied] / mass[occupied]

@@ -22,10 +22,10 @@ from ..stats.likelihood import Family, Fit, Histogram, distance_from_law, fit
 from ..stats.normal_mixture import normal_mixture
 from .coarse_counts import coarsen, nodes
 
-NARROWEST = 0.03
+MIN_SIGMA = 0.03
 """Smallest sigma of a log-normal: one narrower would describe a single token count, not a mode."""
-TINY = 1e-300
-EMPTY = 1e-12
+MIN_PROBABILITY = 1e-300
+MIN_START_WEIGHT = 1e-12
 """Least weight of a component of a mixture where a fit starts."""
 
 
@@ -180,10 +180,10 @@ class Weibull:
         log_low, log_high = np.log(low) - log_scale, np.log(high) - log_scale
         hazard_low = np.exp(np.minimum(shape * log_low, 600.0))
         hazard_high = np.exp(np.minimum(shape * log_high, 600.0))
-        gap = np.maximum(hazard_high - hazard_low, TINY)
-        value = -hazard_low + np.log(np.maximum(-np.expm1(-gap), TINY))
+        gap = np.maximum(hazard_high - hazard_low, MIN_PROBABILITY)
+        value = -hazard_low + np.log(np.maximum(-np.expm1(-gap), MIN_PROBABILITY))
         # d log(exp(−a) − exp(−b)) = −da + (db − da)/(exp(b − a) − 1)
-        odds = 1 / np.maximum(np.expm1(np.minimum(gap, 600.0)), TINY)
+        odds = 1 / np.maximum(np.expm1(np.minimum(gap, 600.0)), MIN_PROBABILITY)
         slopes = []
         for d_low, d_high in (
             (hazard_low * shape * log_low, hazard_high * shape * log_high),
@@ -215,7 +215,7 @@ class LogNormals:
     """Rounded log-normal (one component), or a mixture of several, by increasing median.
 
     On the optimizer's scale: logits of all weights but the last, of mus within ½..maximum + ½, and of sigmas
-    within `NARROWEST` and three times that range.
+    within `MIN_SIGMA` and three times that range.
     """
 
     maximum: int
@@ -233,7 +233,7 @@ class LogNormals:
         if self.begin:
             return np.array(self.begin)
         weight, mu, sigma = normal_mixture(
-            np.log(data.values), data.counts / data.n, self.components, NARROWEST
+            np.log(data.values), data.counts / data.n, self.components, MIN_SIGMA
         )
         order = np.argsort(mu)
         return self._pack(weight[order], mu[order], sigma[order])
@@ -244,7 +244,7 @@ class LogNormals:
         if weight[-1] <= 0:
             return np.full(values.shape, -np.inf)
         mass = _between(*self._standardized(mu, sigma, values))
-        log_total = np.log(np.maximum(weight @ mass, TINY))
+        log_total = np.log(np.maximum(weight @ mass, MIN_PROBABILITY))
         return np.asarray(log_total[:-1] - log_total[-1])
 
     def gradient(self, theta: Array, values: Array) -> tuple[Array, Array]:
@@ -256,14 +256,14 @@ class LogNormals:
         low, high = self._standardized(mu, sigma, values)
         mass = _between(low, high)
         density_low, density_high = _normal(low), _normal(high)
-        total = np.maximum(weight @ mass, TINY)
+        total = np.maximum(weight @ mass, MIN_PROBABILITY)
         log_total = np.log(total)
 
         by_weight = (mass[:-1] - mass[-1]) * (weight[:-1] * (1 - weight[:-1]))[:, None]
         by_mu = (density_low - density_high) * (weight / sigma)[:, None]
         by_sigma = (low * density_low - high * density_high) * (weight / sigma)[:, None]
         by_mu *= _slope(theta[k - 1 : 2 * k - 1], *_range(self.maximum))[:, None]
-        by_sigma *= _slope(theta[2 * k - 1 :], NARROWEST, self._widest)[:, None]
+        by_sigma *= _slope(theta[2 * k - 1 :], MIN_SIGMA, self._widest)[:, None]
         slopes = np.concatenate([by_weight, by_mu, by_sigma]) / total
         return log_total[:-1] - log_total[-1], slopes[:, :-1] - slopes[:, -1:]
 
@@ -325,16 +325,16 @@ class LogNormals:
 
     def _pack(self, weight: Array, mu: Array, sigma: Array) -> Array:
         at = _outside(mu, *_range(self.maximum))
-        wide = _outside(sigma, NARROWEST, self._widest)
+        wide = _outside(sigma, MIN_SIGMA, self._widest)
         # One that ran empty keeps a little: with another weight of 1 the last would be an impossible 0.
-        share = np.maximum(weight, EMPTY)
+        share = np.maximum(weight, MIN_START_WEIGHT)
         return np.concatenate([special.logit(share[:-1] / share.sum()), at, wide])
 
     def _unpack(self, theta: Array) -> tuple[Array, Array, Array]:
         k = self.components
         weight = special.expit(theta[: k - 1])
         mu = _inside(theta[k - 1 : 2 * k - 1], *_range(self.maximum))
-        sigma = _inside(theta[2 * k - 1 :], NARROWEST, self._widest)
+        sigma = _inside(theta[2 * k - 1 :], MIN_SIGMA, self._widest)
         return np.append(weight, 1 - weight.sum()), mu, sigma
 
     @property
@@ -480,7 +480,7 @@ def at_bound(found: Fit, maximum: int) -> set[str]:
     for name, value in ((name, interval.value) for name, interval in found.parameters.items()):
         if name == "offset" and not -0.94 < value < 9.5 * maximum:
             reached |= {"offset", "exponent"}
-        if name.startswith("sigma") and not 1.02 * NARROWEST < value < 2.94 * (high - low):
+        if name.startswith("sigma") and not 1.02 * MIN_SIGMA < value < 2.94 * (high - low):
             reached.add(name)
         if name.startswith("mu") and not low + 0.01 < value < high - 0.01:
             reached.add(name)

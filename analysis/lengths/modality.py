@@ -18,12 +18,12 @@ from ..stats.dip import dip, p_value
 from ..stats.likelihood import Fit, Histogram
 from .families import LogNormals
 
-TESTED = 20_000
+MAX_TESTED_ROWS = 20_000
 """Rows that the dip test takes; more are sampled down, without replacement."""
-SIGNIFICANT = 0.05
-LOWEST_MODE = 0.05
+SIGNIFICANCE = 0.05
+MIN_MODE_HEIGHT = 0.05
 """A local maximum below this share of the highest one does not count as a mode."""
-SHALLOWEST = 0.05
+MIN_VALLEY_DEPTH = 0.05
 """Two maxima with a valley less deep than this share of the lower one are one mode."""
 
 
@@ -48,7 +48,7 @@ class Modality:
     @property
     def verdict(self) -> str:
         """`several modes` where both tests say so, `one mode` where neither does, else which one does."""
-        dips, mixes = self.p_value < SIGNIFICANT, len(self.modes) > 1
+        dips, mixes = self.p_value < SIGNIFICANCE, len(self.modes) > 1
         if dips and mixes:
             return "several modes"
         if dips or mixes:
@@ -113,11 +113,11 @@ def dequantised(data: Histogram, rng: np.random.Generator) -> Array:
     Returns
     -------
     array, shape (n,)
-        At most `TESTED` observations, drawn without replacement if there are more.
+        At most `MAX_TESTED_ROWS` observations, drawn without replacement if there are more.
     """
     counts = data.counts.astype(np.int64)
-    if data.n > TESTED:
-        counts = rng.multivariate_hypergeometric(counts, TESTED, method="marginals")
+    if data.n > MAX_TESTED_ROWS:
+        counts = rng.multivariate_hypergeometric(counts, MAX_TESTED_ROWS, method="marginals")
     tokens = np.repeat(data.values, counts)
     return np.asarray(tokens + rng.uniform(-0.5, 0.5, len(tokens)))
 
@@ -140,11 +140,11 @@ def peaks(density: Array) -> tuple[list[int], float]:
     """
     rises = np.concatenate([[True], density[1:] > density[:-1]])
     falls = np.concatenate([density[:-1] >= density[1:], [True]])
-    at = [int(i) for i in np.flatnonzero(rises & falls) if density[i] >= LOWEST_MODE * density.max()]
+    at = [int(i) for i in np.flatnonzero(rises & falls) if density[i] >= MIN_MODE_HEIGHT * density.max()]
     while len(at) > 1:
         depths = [1 - density[a : b + 1].min() / min(density[a], density[b]) for a, b in pairwise(at)]
         shallow = int(np.argmin(depths))
-        if depths[shallow] >= SHALLOWEST:
+        if depths[shallow] >= MIN_VALLEY_DEPTH:
             return at, float(max(depths))
         a, b = at[shallow], at[shallow + 1]
         at.remove(a if density[a] < density[b] else b)

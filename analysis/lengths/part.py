@@ -17,12 +17,12 @@ import polars as pl
 from ..core.arrays import Array, Integers
 from ..core.result import Interval
 from ..stats.likelihood import Fit, Histogram
-from ..trace.aggregates import named_members, over_selections
+from ..trace.aggregates import named_members, sum_over_selections
 from ..trace.trace import Selection, Trace
 from ..trace.trace_part import PartInputs, TracePart
 from .by_request import (
     BLOCK_CELLS_PER_E,
-    CELLS_MERGED,
+    FINE_CELLS_IN_BIN,
     FINE_CELLS_PER_E,
     by_request,
     first_tokens,
@@ -44,7 +44,7 @@ Rows = dict[str, list[dict[str, Any]]]
 """Rows of each table while they are gathered."""
 
 SIDES = ("request", "response")
-FEWEST_ROWS = 50
+MIN_ROWS = 50
 """A column with fewer lengths is counted and gets quantiles, but no laws."""
 LINEAR_RANGE = (300, 2000)
 """Request tokens over which the paper's Figure 8 shows a straight line."""
@@ -52,7 +52,7 @@ BLOCKS = 100
 """Blocks of equal time; intervals allow for requests of one block being alike."""
 SUMS = ["n", "x", "y", "xx", "xy", "yy"]
 """What a line needs of each block of time, x request and y response tokens."""
-DRAWN_CELLS_PER_E = 6
+HISTOGRAM_CELLS_PER_E = 6
 """Bins of the drawn histograms: 18 % wide, or single token counts where those are wider."""
 MIXTURES = ("log_normal", "log_normal_mixture_2", "log_normal_mixture_3")
 
@@ -109,7 +109,7 @@ def joint_model(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> JointModel
     for side in SIDES:
         best = [row for row in tables["fits"] if row["column"] == side and row["winner"]]
         if not best:
-            raise KeyError(f"no law of {side} lengths: fewer than {FEWEST_ROWS} rows")
+            raise KeyError(f"no law of {side} lengths: fewer than {MIN_ROWS} rows")
         parameters = {
             row["parameter"]: row["value"]
             for row in tables["parameters"]
@@ -136,7 +136,7 @@ def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
     """
     rows: Rows = {name: [] for name in SCHEMAS}
     frames: dict[str, pl.DataFrame] = {}
-    counted = over_selections(trace, trace.engine.ask("length_rows"), [])
+    counted = sum_over_selections(trace, trace.engine.ask("length_rows"), [])
     missing = _lacking(trace, counted)
     if len(missing) < len(SIDES):
         histograms = _histograms(trace)
@@ -156,7 +156,7 @@ def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
         _describe_pair(rows, frames, trace, seed)
     few = [f"{r['column']} lengths of {r['selection']} ({r['used']})" for r in rows["rows"] if _is_few(r)]
     if few:
-        missing.append(f"Too few lengths to fit laws (fewer than {FEWEST_ROWS}): {'; '.join(few)}.")
+        missing.append(f"Too few lengths to fit laws (fewer than {MIN_ROWS}): {'; '.join(few)}.")
     for name, schema in SCHEMAS.items():
         if name not in frames:
             frames[name] = pl.DataFrame(rows[name], schema=schema, orient="row").fill_nan(None)
@@ -165,7 +165,7 @@ def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
 
 
 def _is_few(row: dict[str, Any]) -> bool:
-    return bool(0 < row["used"] < FEWEST_ROWS)
+    return bool(0 < row["used"] < MIN_ROWS)
 
 
 def _lacking(trace: Trace, counted: pl.DataFrame) -> list[str]:
@@ -185,7 +185,7 @@ def _name(selection: Selection) -> dict[str, str | None]:
 
 def _histograms(trace: Trace) -> dict[tuple[int, int], Histogram]:
     """Token counts by selection and side (1 request, 2 response)."""
-    counts = over_selections(trace, trace.engine.ask("length_histograms"), ["side", "tokens"])
+    counts = sum_over_selections(trace, trace.engine.ask("length_histograms"), ["side", "tokens"])
     split = counts.partition_by(["selection_id", "side"], as_dict=True, maintain_order=True)
     return {
         (int(key[0]), int(key[1])): Histogram(
@@ -215,7 +215,7 @@ def _describe_side(rows: Rows, named: dict[str, Any], data: Histogram, seed: lis
     low, high = _drawn_bins(maximum)
     at = np.searchsorted(low, data.values, side="right") - 1
     share = np.bincount(at, data.counts, minlength=len(low)) / data.n
-    if data.n < FEWEST_ROWS or len(data.values) < 3:
+    if data.n < MIN_ROWS or len(data.values) < 3:
         _draw(rows, named, low, high, share * data.n, None, None)
         return
     coarse = coarsen(data)
@@ -293,8 +293,8 @@ def _parameter_rows(fit: Fit, maximum: int) -> Iterable[dict[str, Any]]:
 
 def _drawn_bins(maximum: int) -> tuple[Integers, Integers]:
     """First token count of each drawn bin, and the first beyond it."""
-    cells = np.arange(int(np.log(maximum) * DRAWN_CELLS_PER_E) + 2)
-    edges = np.unique(first_tokens(cells, DRAWN_CELLS_PER_E))
+    cells = np.arange(int(np.log(maximum) * HISTOGRAM_CELLS_PER_E) + 2)
+    edges = np.unique(first_tokens(cells, HISTOGRAM_CELLS_PER_E))
     edges = np.append(edges[edges <= maximum], maximum + 1)
     return edges[:-1], edges[1:]
 
@@ -331,8 +331,8 @@ def _describe_pair(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, se
     span = max(trace.end_s / resolution - start + 1, 1.0)
     low, high = LINEAR_RANGE
     exact, fine = merge_cells(ask("joint_lengths", cells_per_e=float(FINE_CELLS_PER_E)))
-    exact = over_selections(trace, exact, ["request_cell", "response_tokens"])
-    fine = over_selections(trace, fine, ["request_cell", "response_cell"])
+    exact = sum_over_selections(trace, exact, ["request_cell", "response_tokens"])
+    fine = sum_over_selections(trace, fine, ["request_cell", "response_cell"])
     timed = ask(
         "length_blocks",
         start_tick=float(start),
@@ -342,8 +342,8 @@ def _describe_pair(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, se
         cells_per_e=float(BLOCK_CELLS_PER_E),
     )
     cells, keys = ["block", "request_cell", "response_cell"], ["block", "in_range"]
-    blocks = over_selections(trace, timed.group_by("stream_id", *cells).agg(pl.col("n").sum()), cells)
-    sums = over_selections(trace, timed.group_by("stream_id", *keys).agg(pl.col(SUMS).sum()), keys)
+    blocks = sum_over_selections(trace, timed.group_by("stream_id", *cells).agg(pl.col("n").sum()), cells)
+    sums = sum_over_selections(trace, timed.group_by("stream_id", *keys).agg(pl.col(SUMS).sum()), keys)
     described = by_request(exact)
     frames["by_request"] = _named(trace, described, "by_request")
     frames["ridges"] = _named(trace, ridges(exact), "ridges")
@@ -424,11 +424,11 @@ def _sums(frame: pl.DataFrame) -> Array:
 
 
 def _dense(counts: pl.DataFrame, axes: Sequence[str]) -> Array:
-    """Counts `n` as an array with one axis a column; every axis begins at a multiple of `CELLS_MERGED`."""
+    """Counts `n` as an array, one axis a column; each axis begins at a multiple of `FINE_CELLS_IN_BIN`."""
     places = []
     for axis in axes:
         values = counts[axis].to_numpy().astype(int)
-        places.append(values - values.min() // CELLS_MERGED * CELLS_MERGED)
+        places.append(values - values.min() // FINE_CELLS_IN_BIN * FINE_CELLS_IN_BIN)
     table = np.zeros([int(place.max()) + 1 for place in places])
     np.add.at(table, tuple(places), counts["n"].to_numpy().astype(float))
     return table

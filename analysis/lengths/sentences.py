@@ -10,11 +10,11 @@ from ..core.result import Interval
 from ..core.units import counted
 from .families import TITLES
 
-FEWEST = 50
+MIN_PAIRS = 50
 """Fewer pairs of lengths get no sentence on their relation."""
-CLOSE = 0.05
+CLOSE_DISTANCE = 0.05
 """A law that misplaces no more of the requests than this, at any length, describes them."""
-MAX_NAMED = 6
+MAX_LISTED_SELECTIONS = 6
 """Selections that a sentence lists; the table has the others."""
 
 
@@ -53,10 +53,10 @@ def _laws(zipf: pl.DataFrame) -> list[str]:
     lines = []
     for follows in (False, True):
         for column in ("request", "response"):
-            of = (pl.col("column") == column) & ((pl.col("ks") <= CLOSE) == follows)
+            of = (pl.col("column") == column) & ((pl.col("ks") <= CLOSE_DISTANCE) == follows)
             named = [_law(row) for row in _parts(zipf).filter(of).to_dicts()]
             if named:
-                verdict = f"are within {CLOSE:.0%} of" if follows else "do not follow"
+                verdict = f"are within {CLOSE_DISTANCE:.0%} of" if follows else "do not follow"
                 lines.append(
                     f"{column.capitalize()} lengths {verdict} a bounded Zipf law: {_listed(named)} "
                     "(Kolmogorov–Smirnov distances; best law by BIC)."
@@ -71,8 +71,8 @@ def _parts(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _listed(named: list[str]) -> str:
-    more = f"; and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
-    return "; ".join(named[:MAX_NAMED]) + more
+    more = f"; and {len(named) - MAX_LISTED_SELECTIONS} more" if len(named) > MAX_LISTED_SELECTIONS else ""
+    return "; ".join(named[:MAX_LISTED_SELECTIONS]) + more
 
 
 def _law(row: dict[str, Any]) -> str:
@@ -106,7 +106,7 @@ def _selection_modes(row: dict[str, Any]) -> str:
 def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
     responses = "Responses" if name == "all" else f"Responses of {name}"
     joint = _of(tables["joint"], name)
-    if not joint or joint[0]["n"] < FEWEST:
+    if not joint or joint[0]["n"] < MIN_PAIRS:
         return []
     lines = [
         f"{responses} and their requests have a rank correlation of {_with(joint[0], 'spearman', '.2f')}."

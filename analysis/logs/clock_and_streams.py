@@ -27,9 +27,9 @@ ARRIVAL_LIMIT_S = 9e9
 TOKEN_LIMIT = 2**31
 UNIX_TIME_S = 978_307_200.0
 """Bare numbers from 2001-01-01 on are taken for seconds since 1970."""
-QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+QUOTED_TEXT = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 PARAMETER = re.compile(r"\$(\w+)")
-MAX_PAIRED = 64
+MAX_PAIRS = 64
 """Up to so many streams, services and models are taken each with each."""
 STEPS_S = tuple(float(f"1e-{digits}") for digits in range(10))
 """Clock steps that are looked for: 1 s, 0.1 s, ... 1 ns."""
@@ -46,10 +46,10 @@ class ReadPlan:
     origins_s: list[float]
     """Per log, what its seconds are less by: Unix time of day 0 where they count from 1970."""
     earliest_s: list[float] = field(default_factory=list)
-    far: bool = False
+    has_large_seconds: bool = False
     """Whether some seconds do not fit 32 bits (136 years)."""
 
-    def known(self, i: int) -> dict[str, Any]:
+    def select_parameters(self, i: int) -> dict[str, Any]:
         """What the SELECT of log `i` leaves open (see `formats`), by name."""
         reading = self.readings[i]
         return {
@@ -80,9 +80,9 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
     for i in range(len(readings)):
         head = _head(connection, plan, i, "arrival_s, service, model")
         found |= set(zip(head["service"], head["model"], strict=True))
-        step = clock_step(head["arrival_s"], rounded_s(plan, i))
+        step = clock_step(head["arrival_s"], rounding_s(plan, i))
         plan.resolution_s = min(plan.resolution_s, step)
-    plan.streams = in_order(found)
+    plan.streams = sorted_streams(found)
     return plan
 
 
@@ -126,7 +126,7 @@ def set_dates(plan: ReadPlan) -> None:
             plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * DAY_S
 
 
-def rounded_s(plan: ReadPlan, i: int) -> float:
+def rounding_s(plan: ReadPlan, i: int) -> float:
     """Return what was subtracted from a log's stamps as doubles, in seconds.
 
     Parameters
@@ -165,7 +165,7 @@ def clock_step(arrival_s: Array, origin_s: float = 0.0) -> float:
     return STEPS_S[-1]
 
 
-def in_order(found: Iterable[Stream]) -> list[Stream]:
+def sorted_streams(found: Iterable[Stream]) -> list[Stream]:
     """Streams sorted by service and model, none that has no service or a NUL byte in its name.
 
     A few services and models are taken each with each: then a row's service and model can be looked up apart,
@@ -174,7 +174,7 @@ def in_order(found: Iterable[Stream]) -> list[Stream]:
     """
     usable = {s for s in found if s[0] is not None and "\0" not in s[0] and "\0" not in (s[1] or "")}
     services, models = {service for service, _ in usable}, {model for _, model in usable}
-    if len(services) * len(models) <= MAX_PAIRED:
+    if len(services) * len(models) <= MAX_PAIRS:
         usable = {(service, model) for service in services for model in models}
     return sorted(usable, key=lambda s: (s[0], s[1] is not None, s[1] or ""))
 
@@ -206,10 +206,10 @@ def ask(
     if origin_s and reading.clock != "instant":
         rows = f"SELECT * REPLACE (arrival_s - ({origin_s!r}) AS arrival_s) FROM ({rows})"
     text = sql.replace("$rows", rows)
-    parameters_by_name = {**plan.known(i), **parameters}
+    parameters_by_name = {**plan.select_parameters(i), **parameters}
     connection.execute("DROP TABLE IF EXISTS reject_errors")
     connection.execute("DROP TABLE IF EXISTS reject_scans")
-    names = set(PARAMETER.findall(QUOTED.sub("", text)))
+    names = set(PARAMETER.findall(QUOTED_TEXT.sub("", text)))
     bound = {name: value for name, value in parameters_by_name.items() if name in names}
     try:
         return connection.execute(text, bound)

@@ -34,7 +34,7 @@ from ..core.registry import FORMATS, Plugin, load_all
 
 KINDS = ("csv", "jsonl", "parquet")
 TYPES = ("DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "BLOCKS", "UNUSED")
-DECLARED = re.compile(r"^-- (reads|column|optional|day0|needs|holds|failures|spread): (.+)$", re.MULTILINE)
+DECLARATION = re.compile(r"^-- (reads|column|optional|day0|needs|holds|failures|spread): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def formats() -> dict[str, Format]:
 def _load(plugin: Plugin) -> Format:
     with plugin.guard():
         sql = resources.files(plugin.value).joinpath(f"{plugin.name}.sql").read_text(encoding="utf-8")
-        format = declared(plugin.name, sql)
+        format = parse_format(plugin.name, sql)
     if not format.kinds or not set(format.kinds) <= set(KINDS):
         raise plugin.fault(f"{plugin.name}.sql has to declare `-- reads:` with {', '.join(KINDS)}")
     if wrong := [column for column in format.columns if column.type not in TYPES]:
@@ -96,7 +96,7 @@ def _load(plugin: Plugin) -> Format:
     return format
 
 
-def declared(name: str, sql: str) -> Format:
+def parse_format(name: str, sql: str) -> Format:
     """Read the format that the comments of its SQL file declare.
 
     Parameters
@@ -112,7 +112,7 @@ def declared(name: str, sql: str) -> Format:
     """
     declarations: dict[str, list[str]] = {}
     columns: list[Column] = []
-    for key, value in DECLARED.findall(sql):
+    for key, value in DECLARATION.findall(sql):
         if key in ("column", "optional"):
             column, kind = value.strip().rsplit(" ", 1)
             columns.extend(Column(each, kind, key == "optional") for each in _each(column))
@@ -142,7 +142,7 @@ def _each(column: str) -> list[str]:
     return [str(i) for i in range(int(span[1]), int(span[2]) + 1)] if span else [column]
 
 
-def recognized(header: Sequence[str], kind: str) -> Format | None:
+def format_of_header(header: Sequence[str], kind: str) -> Format | None:
     """Find the format that knows most of a header's columns, among those whose columns are all there.
 
     Parameters
@@ -160,7 +160,7 @@ def recognized(header: Sequence[str], kind: str) -> Format | None:
     return max(fitting, key=lambda f: (len(header) - len(f.unknown(header)), f.name), default=None)
 
 
-def nearest(header: Sequence[str], kind: str) -> Format:
+def nearest_format(header: Sequence[str], kind: str) -> Format:
     """Find the format whose columns differ least from a header's.
 
     Parameters

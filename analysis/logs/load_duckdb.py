@@ -26,9 +26,9 @@ from .clock_and_streams import (
     ask,
     clock_step,
     guess_plan,
-    in_order,
-    rounded_s,
+    rounding_s,
     set_dates,
+    sorted_streams,
 )
 from .rejects import InvalidRow, Reject, UnparseableRow, escaped, locate_rejects
 from .select_sql import ALL_TIME, NO_BLOCKS, Reading
@@ -171,7 +171,11 @@ def _read_logs(
     """
     connection.execute("DROP TABLE IF EXISTS stamped")
     holds = {column for reading in plan.readings for column in reading.holds}
-    wide = plan.far or plan.resolution_s < 1 or any(rounded_s(plan, i) for i in range(len(plan.readings)))
+    wide = (
+        plan.has_large_seconds
+        or plan.resolution_s < 1
+        or any(rounding_s(plan, i) for i in range(len(plan.readings)))
+    )
     small = "UTINYINT" if len(plan.streams) < 256 else "SMALLINT"
     unparseable, counts = [], []
     for i, reading in enumerate(plan.readings):
@@ -186,7 +190,7 @@ def _read_logs(
             *(["elapsed_s"] if "elapsed_s" in holds else []),
             "COALESCE(failed, FALSE) AS failed",
             *([_prefix(reading)] if "prefix" in holds else []),
-            f"CAST({flaw_of(reading, plan.resolution_s, rounded_s(plan, i), wide)} AS TINYINT) AS flaw",
+            f"CAST({flaw_of(reading, plan.resolution_s, rounding_s(plan, i), wide)} AS TINYINT) AS flaw",
             f"CAST({i} AS SMALLINT) AS log_id",
         ]
         into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
@@ -368,7 +372,7 @@ def _correct_plan(
                 wrong = True
         if new_stream:
             pairs = ask(connection, plan, i, "SELECT DISTINCT service, model FROM ($rows)").fetchall()
-            streams = in_order({*plan.streams, *pairs})
+            streams = sorted_streams({*plan.streams, *pairs})
             wrong = wrong or streams != plan.streams
             plan.streams = streams
         if off:
@@ -378,10 +382,10 @@ def _correct_plan(
                 i,
                 f"SELECT arrival_s FROM ($rows) WHERE arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}",
             ).fetchnumpy()["arrival_s"]
-            step = clock_step(np.ma.getdata(arrivals), rounded_s(plan, i))
+            step = clock_step(np.ma.getdata(arrivals), rounding_s(plan, i))
             far = bool(np.max(arrivals, initial=0) >= 2**32 - 1)
-            wrong = wrong or step < plan.resolution_s or far > plan.far
-            plan.far = plan.far or far
+            wrong = wrong or step < plan.resolution_s or far > plan.has_large_seconds
+            plan.has_large_seconds = plan.has_large_seconds or far
             plan.resolution_s = min(plan.resolution_s, step)
     if wrong:
         set_dates(plan)

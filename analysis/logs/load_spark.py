@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
-from .clock_and_streams import ARRIVAL_LIMIT_S, STEPS_S, ReadPlan, in_order, rounded_s, set_dates
+from .clock_and_streams import ARRIVAL_LIMIT_S, STEPS_S, ReadPlan, rounding_s, set_dates, sorted_streams
 from .load_duckdb import OFF_CLOCK, UNREADABLE_NAME, Loaded, checks, clock_error, flaw_of, stream_of, tick_of
 from .rejects import TEXT_LIMIT, Reject, escaped
 from .rows_spark import PLACE, ROW_TEXT, UNPARSEABLE, faults, read_rows
@@ -25,7 +25,7 @@ from .tables import MAX_STREAMS, Stream
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-MAX_LISTED = 10_000
+MAX_LISTED_REJECTS = 10_000
 """Rejected rows that are listed one by one; all are counted."""
 FIRST_UNPARSEABLE = OFF_CLOCK + 1
 """Flaws from this one on are the `faults` of rows that could not be parsed."""
@@ -99,7 +99,7 @@ def _plan_from_all_rows(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
     for i, reading in enumerate(plan.readings):
         earliest = None
         if reading.clock != "second 0":
-            engine.view("read", read_rows(engine, reading, i, plan.known(i)))
+            engine.view("read", read_rows(engine, reading, i, plan.select_parameters(i)))
             answer = engine.rows(
                 "SELECT MIN(arrival_s) FROM read WHERE arrival_s > -1e15 AND arrival_s < 1e15"
             )
@@ -108,12 +108,12 @@ def _plan_from_all_rows(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
     set_dates(plan)
     frames, found = [], set[Stream]()
     for i, reading in enumerate(plan.readings):
-        frame = read_rows(engine, reading, i, plan.known(i))
+        frame = read_rows(engine, reading, i, plan.select_parameters(i))
         if plan.origins_s[i] and reading.clock != "instant":
             frame = frame.withColumn("arrival_s", frame["arrival_s"] - plan.origins_s[i])
         frames.append(frame)
         engine.view("read", frame)
-        answer = engine.rows(_facts(rounded_s(plan, i)))
+        answer = engine.rows(_facts(rounding_s(plan, i)))
         if len(answer) > MAX_STREAMS:
             raise InputError.too_many_streams(reading.log.path.name, MAX_STREAMS)
         found |= {(service, model) for service, model, *_ in answer}
@@ -121,7 +121,7 @@ def _plan_from_all_rows(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
             plan.resolution_s = min(
                 plan.resolution_s, STEPS_S[next((k for k, on in enumerate(steps) if on), -1)]
             )
-    plan.streams = in_order(found)
+    plan.streams = sorted_streams(found)
     return frames
 
 
@@ -159,7 +159,7 @@ def _check_rows(engine: SparkEngine, plan: ReadPlan, i: int, frame: DataFrame) -
         "COALESCE(failed, FALSE) AS failed",
         "prefix" if has_prefix else "CAST(NULL AS BIGINT[]) AS prefix",
         f"CASE WHEN {UNPARSEABLE} IS NOT NULL THEN {OFF_CLOCK} + {UNPARSEABLE} "
-        f"ELSE {flaw_of(reading, plan.resolution_s, rounded_s(plan, i), True)} END AS flaw",
+        f"ELSE {flaw_of(reading, plan.resolution_s, rounding_s(plan, i), True)} END AS flaw",
         f"CAST({i} AS SMALLINT) AS log_id",
         PLACE,
         ROW_TEXT,
@@ -168,10 +168,10 @@ def _check_rows(engine: SparkEngine, plan: ReadPlan, i: int, frame: DataFrame) -
 
 
 def _list_rejects(engine: SparkEngine, readings: Sequence[Reading]) -> list[Reject]:
-    """Rejected rows, no more than `MAX_LISTED`, log by log in the order of the file."""
+    """Rejected rows, no more than `MAX_LISTED_REJECTS`, log by log in the order of the file."""
     rows = engine.rows(
         f"SELECT log_id, flaw, LEFT({ROW_TEXT}, {TEXT_LIMIT}) AS text FROM rows_checked "
-        f"WHERE NOT {USABLE} LIMIT {MAX_LISTED}"
+        f"WHERE NOT {USABLE} LIMIT {MAX_LISTED_REJECTS}"
     )
     rejects = []
     for log_id, flaw, text in rows:

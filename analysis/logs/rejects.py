@@ -18,7 +18,7 @@ import numpy as np
 
 from ..core.arrays import Integers
 from ..core.errors import DiskError
-from .sniff import LogFile, unpacked
+from .sniff import LogFile, open_unpacked
 
 TEXT_LIMIT = 500
 """Characters of a rejected row that are kept."""
@@ -74,7 +74,7 @@ class LineIndex:
         self._file: BinaryIO = log.path.open("rb")
         if log.packed != "none":
             self._file.close()
-            with unpacked(log.path, log.packed) as file:
+            with open_unpacked(log.path, log.packed) as file:
                 self._file = io.BytesIO(file.read())
         self.size = self._file.seek(0, io.SEEK_END)
         head = self._read(0, CHUNK)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
-from .select_sql import ALL_TIME, BLOCKS, NO_BLOCKS, SQL_TYPES, Reading, Use, inside
+from .select_sql import ALL_TIME, BLOCKS, NO_BLOCKS, SQL_TYPES, Reading, Use, span_condition
 from .sniff import LogFile, parquet_files
 
 if TYPE_CHECKING:
@@ -60,18 +60,18 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
     frame, names = _lines(engine, log, reading)
     engine.view(f"lines_{i}", frame)
     listed = [
-        f"{use.form.replace('$', ':').format(_value(log, use, names))} AS {quoted(use.column.name)}"
+        f"{use.form.replace('$', ':').format(_value(log, use, names))} AS {quote_name(use.column.name)}"
         for use in reading.uses
     ]
     text = f"CONCAT_WS('{log.delimiter or ','}', {', '.join(names.values())})"
     if log.kind == "csv":
-        text = f"COALESCE({quoted(CORRUPT)}, {text})"
+        text = f"COALESCE({quote_name(CORRUPT)}, {text})"
     elif log.kind == "jsonl":
         text = "line"
     listed += [f"{_fault_number(reading, names)} AS {UNPARSEABLE}", f"{text} AS {ROW_TEXT}", PLACE]
     engine.view(f"log_{i}", engine.run(f"SELECT {', '.join(listed)} FROM lines_{i}", **known))
     frame = engine.run(in_spark(reading.format.sql, f"log_{i}", (UNPARSEABLE, ROW_TEXT, PLACE)), **known)
-    return frame if reading.span == ALL_TIME else frame.where(inside(reading.span))
+    return frame if reading.span == ALL_TIME else frame.where(span_condition(reading.span))
 
 
 def faults(reading: Reading) -> list[tuple[str, str | None]]:
@@ -107,7 +107,7 @@ def location(path: Path, log: LogFile | None = None) -> str:
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", place)
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """A name as an identifier of Spark's."""
     return "`" + name.replace("`", "``") + "`"
 
@@ -121,20 +121,21 @@ def _lines(engine: SparkEngine, log: LogFile, reading: Reading) -> tuple[DataFra
     reader, place = engine.session.read, location(log.path, log)
     if log.kind == "parquet":
         frame = reader.parquet(*(location(file, log) for file in parquet_files(log.path, *reading.span)))
-        names = {name: quoted(name) for name in log.header}
+        names = {name: quote_name(name) for name in log.header}
     elif log.kind == "jsonl":
         used = dict.fromkeys(use.source for use in reading.uses if use.source is not None)
-        schema = ", ".join(f"{quoted(name)} STRING" for name in (*used, CORRUPT))
+        schema = ", ".join(f"{quote_name(name)} STRING" for name in (*used, CORRUPT))
         engine.view("text_lines", reader.text(place).selectExpr("*", "_metadata"))
         frame = engine.run(
-            "SELECT value AS line, _metadata, FROM_JSON(value, :schema, "
-            f"MAP('columnNameOfCorruptRecord', '{CORRUPT}')) AS said FROM text_lines WHERE TRIM(value) <> ''",
+            "SELECT value AS line, _metadata, "
+            f"FROM_JSON(value, :schema, MAP('columnNameOfCorruptRecord', '{CORRUPT}')) AS fields "
+            "FROM text_lines WHERE TRIM(value) <> ''",
             schema=schema,
         )
-        names = {name: f"said.{quoted(name)}" for name in used}
+        names = {name: f"fields.{quote_name(name)}" for name in used}
     else:
         listed = [f"c{k} STRING" for k in range(len(log.header))]
-        frame = reader.schema(f"{', '.join(listed)}, {quoted(CORRUPT)} STRING").csv(
+        frame = reader.schema(f"{', '.join(listed)}, {quote_name(CORRUPT)} STRING").csv(
             place,
             sep=log.delimiter,
             quote='"',
@@ -177,7 +178,7 @@ def _fault_number(reading: Reading, names: Mapping[str, str]) -> str:
     log = reading.log
     if log.kind == "parquet":
         return "CAST(NULL AS INT)"
-    corrupt = f"said.{quoted(CORRUPT)}" if log.kind == "jsonl" else quoted(CORRUPT)
+    corrupt = f"fields.{quote_name(CORRUPT)}" if log.kind == "jsonl" else quote_name(CORRUPT)
     whens = [f"WHEN {corrupt} IS NOT NULL THEN 1"]
     if log.kind == "csv":
         for k, use in enumerate([use for use in reading.uses if _is_number(use)], start=2):

@@ -16,12 +16,12 @@ from pathlib import Path
 import polars as pl
 
 from ..core.errors import InputError
-from .formats import Column, Format, formats, nearest, plain, recognized
-from .sniff import IDENTITY, LogFile, look, parquet_files, unglobbed
+from .formats import Column, Format, format_of_header, formats, nearest_format, plain
+from .sniff import IDENTITY, LogFile, escape_glob, inspect_log, parquet_files
 from .trace_info import METADATA_KEY, TraceInfo
 
 UNITS_S = {"arrival_s": 1.0, "arrival_ms": 1e-3, "arrival_us": 1e-6, "arrival_ns": 1e-9}
-MAPPED = {
+COLUMN_MAPPINGS = {
     "arrival": "arrival_s",
     **dict.fromkeys(UNITS_S, "arrival_s"),
     "service": "service",
@@ -100,7 +100,7 @@ class Reading:
         return next((service for word, service in SERVICES if word in name), "llm")
 
 
-def read_as(
+def plan_reading(
     path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float = 0.0, span: Span = ALL_TIME
 ) -> Reading:
     """Look at a log and decide how to read it.
@@ -138,13 +138,13 @@ def read_as(
 def _reading(
     path: Path, columns: Mapping[str, str] | None, position: int, behind_s: float, span: Span
 ) -> Reading:
-    log = look(path)
+    log = inspect_log(path)
     twice = [name for name, times in Counter(plain(name) for name in log.header).items() if times > 1]
     if columns:
         return _mapped_reading(log, columns, twice, span)
-    format = recognized(log.header, log.kind)
+    format = format_of_header(log.header, log.kind)
     if format is None:
-        close = nearest(log.header, log.kind)
+        close = nearest_format(log.header, log.kind)
         raise InputError.unknown_header(
             path, log.kind, log.header, close.title, close.missing(log.header), close.unknown(log.header)
         )
@@ -202,9 +202,9 @@ def _stored(log: LogFile) -> TraceInfo | None:
 
 def _mapped_reading(log: LogFile, columns: Mapping[str, str], twice: list[str], span: Span) -> Reading:
     """The canonical format with the log's own columns under its names."""
-    unknown = [key for key in columns if key not in MAPPED]
+    unknown = [key for key in columns if key not in COLUMN_MAPPINGS]
     if unknown:
-        raise InputError.unknown_mapping(unknown, list(MAPPED))
+        raise InputError.unknown_mapping(unknown, list(COLUMN_MAPPINGS))
     actual = {plain(name): name for name in reversed(log.header)}
     absent = [name for name in columns.values() if plain(name) not in actual]
     if absent:
@@ -214,9 +214,9 @@ def _mapped_reading(log: LogFile, columns: Mapping[str, str], twice: list[str], 
         raise InputError.repeated_columns(log.path, doubled)
     given: dict[str, str] = {}
     for key in columns:
-        if MAPPED[key] in given:
-            raise InputError.doubled_mapping(MAPPED[key], [given[MAPPED[key]], key])
-        given[MAPPED[key]] = key
+        if COLUMN_MAPPINGS[key] in given:
+            raise InputError.doubled_mapping(COLUMN_MAPPINGS[key], [given[COLUMN_MAPPINGS[key]], key])
+        given[COLUMN_MAPPINGS[key]] = key
     if "arrival_s" not in given:
         raise InputError.no_arrival()
     format = formats()["canonical"]
@@ -265,10 +265,10 @@ def _is_instant(log: LogFile, name: str) -> bool:
 def _select(format: Format, rows: str, span: Span) -> str:
     """The format's SELECT over the rows of the log."""
     query = f"WITH log AS ({rows}) SELECT * FROM ({format.sql.rstrip().rstrip(';')}) AS read"
-    return query if span == ALL_TIME else f"{query} WHERE {inside(span)}"
+    return query if span == ALL_TIME else f"{query} WHERE {span_condition(span)}"
 
 
-def inside(span: Span) -> str:
+def span_condition(span: Span) -> str:
     """The condition that a row's arrival lies in a span, or is none at all, for which it is set aside."""
     start, end = span
     ends = [f"arrival_s >= {start!r}"] * (start is not None) + [f"arrival_s < {end!r}"] * (end is not None)
@@ -280,7 +280,7 @@ def _value(log: LogFile, column: Column, name: str | None) -> str:
     kind = SQL_TYPES.get(column.type, column.type)
     if name is None:
         return f"CAST(NULL AS {'BIGINT[]' if column.type == 'BLOCKS' else kind})"
-    source = f"said.{identifier(name)}" if log.kind == "jsonl" else identifier(name)
+    source = f"fields.{identifier(name)}" if log.kind == "jsonl" else identifier(name)
     if column.type == "BLOCKS":
         text = f"CAST({source} AS VARCHAR)"
         is_list = f"regexp_full_match({text}, {literal(BLOCKS)})"
@@ -305,17 +305,17 @@ def _rows(log: LogFile, uses: Sequence[Use], span: Span) -> str:
             kind = SQL_TYPES.get(use.column.type, use.column.type)
             types[use.source] = kind if types.get(use.source, kind) == kind else "VARCHAR"
     if log.kind == "parquet":
-        files = ", ".join(literal(unglobbed(file)) for file in parquet_files(log.path, *span))
+        files = ", ".join(literal(escape_glob(file)) for file in parquet_files(log.path, *span))
         return f"SELECT {listed} FROM read_parquet([{files}], hive_partitioning = false)"
     options = (
         f"auto_detect = false, store_rejects = true, rejects_limit = 0, compression = {literal(log.packed)}"
     )
-    place = literal(unglobbed(log.path))
+    place = literal(escape_glob(log.path))
     if log.kind == "jsonl":
         structure = literal(json.dumps(types))
         return (
             f"SELECT {listed} FROM ("
-            f"SELECT json_transform(CASE WHEN json_valid(line) THEN line END, {structure}) AS said "
+            f"SELECT json_transform(CASE WHEN json_valid(line) THEN line END, {structure}) AS fields "
             f"FROM read_csv({place}, columns = {{'line': 'VARCHAR'}}, header = false, delim = chr(1), "
             f"quote = '', escape = '', {options}) WHERE TRIM(line) <> '') AS lines"
         )

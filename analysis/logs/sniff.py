@@ -69,7 +69,7 @@ def stem(path: Path) -> str:
     return name
 
 
-def look(path: Path) -> LogFile:
+def inspect_log(path: Path) -> LogFile:
     """Find out what a file is, from its first bytes.
 
     Parameters
@@ -100,7 +100,7 @@ def look(path: Path) -> LogFile:
         if magic == PARQUET:
             return _look_at_parquet(path)
         packed = "gzip" if magic.startswith(GZIP) else "zstd" if magic == ZSTD else "none"
-        with unpacked(path, packed) as file:
+        with open_unpacked(path, packed) as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError as fault:
         raise InputError.missing_file(path) from fault
@@ -122,7 +122,7 @@ def look(path: Path) -> LogFile:
 
 
 @contextmanager
-def unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
+def open_unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
     """Open a file's bytes, decompressed as they are read.
 
     Parameters
@@ -170,7 +170,7 @@ def _look_at_parquet(path: Path) -> LogFile:
     with duckdb.connect() as connection:
         try:
             columns = connection.execute(
-                "DESCRIBE SELECT * FROM read_parquet($1, hive_partitioning = false)", [unglobbed(files[0])]
+                "DESCRIBE SELECT * FROM read_parquet($1, hive_partitioning = false)", [escape_glob(files[0])]
             ).fetchall()
         except duckdb.Error as fault:
             raise InputError.damaged(path, "Parquet") from fault
@@ -232,12 +232,12 @@ def parquet_files(path: Path, start_s: float | None = None, end_s: float | None 
     return files
 
 
-def unglobbed(path: Path) -> str:
+def escape_glob(path: Path) -> str:
     """Write a path as DuckDB's readers want it: the characters of patterns stand for themselves."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 
-def checked_digest(path: Path, packed: str) -> str:
+def file_digest(path: Path, packed: str) -> str:
     """Compute the SHA-256 of a file as it is on disk, and read a compressed file to its end.
 
     DuckDB reads a gzip file with altered bytes, and a zstd file that was cut short, without an error.
@@ -265,7 +265,7 @@ def checked_digest(path: Path, packed: str) -> str:
         with (path / IDENTITY if path.is_dir() else path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if packed == "gzip":
-            with unpacked(path, packed) as stream:
+            with open_unpacked(path, packed) as stream:
                 while stream.read(HEAD_BYTES):
                     pass
         elif packed == "zstd" and not _is_complete_zstd(path):

@@ -19,7 +19,7 @@ from ..core.units import DAY_S
 
 HOLE_S = DAY_S
 """A silence of all services of at least this long is a hole in the record, not a quiet time."""
-MAX_SELECTED = 16
+MAX_SELECTIONS = 16
 """Services, and models of one service, that are characterized one by one: the busiest."""
 MAX_STREAMS = 2_000
 """More pairs of service and model than that are no services and models."""
@@ -322,7 +322,7 @@ def select(
     present : sequence of (Stream, int)
         Streams with requests, and their indices.
     per_stream : array of int, shape (n_streams,)
-        Requests of each stream; the busiest `MAX_SELECTED` services, and models of each, get a selection.
+        Requests of each stream; the busiest `MAX_SELECTIONS` services, and models of each, get a selection.
 
     Returns
     -------
@@ -335,14 +335,14 @@ def select(
     names = {i: model for (_, model), i in present}
     for (service, _), i in present:
         services.setdefault(service, []).append(i)
-    busy = sorted(services, key=lambda service: -per_stream[services[service]].sum())[:MAX_SELECTED]
+    busy = sorted(services, key=lambda service: -per_stream[services[service]].sum())[:MAX_SELECTIONS]
     for service, indices in services.items():
         if service not in busy:
             continue
         if len(services) > 1:
             groups.append((service, None, indices))
         if len(indices) > 1:
-            busiest = sorted(indices, key=lambda i: -per_stream[i])[:MAX_SELECTED]
+            busiest = sorted(indices, key=lambda i: -per_stream[i])[:MAX_SELECTIONS]
             groups.extend((service, names[i], [i]) for i in indices if i in busiest and names[i] is not None)
     selections = tuple(
         Selection(number, service, model, int(per_stream[indices].sum()))

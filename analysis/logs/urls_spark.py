@@ -29,8 +29,8 @@ def url_of(path: Path) -> str | None:
     return f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
 
 
-def stand_in(engine: SparkEngine, url: str, folder: Path) -> Path:
-    """Make a local file or folder that stands for the log at a URL, as far as `look` needs it.
+def local_copy(engine: SparkEngine, url: str, folder: Path) -> Path:
+    """Make a local file or folder that stands for the log at a URL, as far as `inspect_log` needs it.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from ..core.arrays import Array
 DRAWS = 300
 """Uniform samples behind a p-value: the smallest possible one is 1/301."""
 
-ENOUGH = 2000
+MAX_UNIFORM_SIZE = 2000
 """Size of the uniform samples that stand for larger ones: √n·dip changes by 2 % from there to 5,000."""
 
 
@@ -93,7 +93,8 @@ def p_value(statistic: float, n: int, seed: int = 0) -> float:
     statistic : float
         What `dip` returned.
     n : int
-        Size of the sample. Above `ENOUGH`, uniform samples of that size stand for larger ones (√n·dip).
+        Size of the sample. Above `MAX_UNIFORM_SIZE`, uniform samples of that size stand for larger ones
+        (√n·dip).
     seed : int
         Of the uniform samples.
 
@@ -102,7 +103,7 @@ def p_value(statistic: float, n: int, seed: int = 0) -> float:
     float
         Above 0, at most 1.
     """
-    size = min(n, ENOUGH)
+    size = min(n, MAX_UNIFORM_SIZE)
     drawn = _uniform_dips(size, seed) * np.sqrt(size / n)
     return float((np.sum(drawn >= statistic) + 1) / (len(drawn) + 1))
 

@@ -29,7 +29,7 @@ from .gap_sums import SINGLE, GapSums
 
 SHAPES = np.exp(np.arange(np.log(0.02), np.log(50.0) + 0.05, 0.1))
 """The shapes at which the likelihood of every window is laid out, shape (79,): 0.02 to 50."""
-LOST = 1e-290
+MIN_MASS = 1e-290
 """Masses below this one are lost to underflow."""
 MEANS = np.exp(np.arange(np.log(0.05), np.log(1e5) + 0.1, 0.1))
 """Mean gaps in ticks at which the law is tabulated; beyond the last it is a power law in the mean."""
@@ -164,7 +164,7 @@ def log_probability(ticks: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Arra
         at, a, m = k[chosen], shape[chosen], mean[chosen]
         mass = integral(at + 1, a, m) - 2 * integral(at, a, m) + integral(at - 1, a, m)
         # Where the mass is lost to underflow, the density at its nearest point stands for it.
-        lost = mass < LOST
+        lost = mass < MIN_MASS
         out[chosen] = np.where(
             lost, log_density(np.maximum(at - 1, 0.5), a, m), np.log(np.where(lost, 1, mass))
         )
@@ -304,7 +304,7 @@ def _tabled(i: int) -> Array:
                 integral(np.arange(chosen[0] - 1, chosen[-1] + 2)[:, None], SHAPES, mean), 2, axis=0
             )
             near = log_density(np.maximum(chosen - 1, 0.5)[:, None], SHAPES, mean)
-            out[chosen] = np.where(second < LOST, near, np.log(np.maximum(second, LOST)))
+            out[chosen] = np.where(second < MIN_MASS, near, np.log(np.maximum(second, MIN_MASS)))
     return out
 
 

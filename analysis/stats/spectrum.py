@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.arrays import Array
 
-LARGEST_ORDER = 3
+MAX_ORDER = 3
 """Autoregressions of higher order would start to fit the cycles that they are a background for."""
 
 
@@ -96,7 +96,7 @@ class YuleWalkerFit:
 
 
 def fit_autoregression(correlation: Array, n: int) -> YuleWalkerFit:
-    """Fit an autoregression by Yule–Walker, of the order up to `LARGEST_ORDER` with the least AIC.
+    """Fit an autoregression by Yule–Walker, of the order up to `MAX_ORDER` with the least AIC.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def fit_autoregression(correlation: Array, n: int) -> YuleWalkerFit:
         Of order 0 (white noise) if no order improves the AIC.
     """
     best, least = YuleWalkerFit(np.zeros(0), 1.0), 0.0
-    for order in range(1, LARGEST_ORDER + 1):
+    for order in range(1, MAX_ORDER + 1):
         if len(correlation) <= order or n <= 2 * order:
             break
         lag = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))

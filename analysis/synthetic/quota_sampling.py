@@ -37,7 +37,7 @@ def autoregression(n: int, correlation: float, rng: np.random.Generator) -> Arra
     return np.asarray(signal.lfilter([1.0], [1.0, -correlation], noise))
 
 
-def even(values: Array) -> Array:
+def even_shares(values: Array) -> Array:
     """Rank values as evenly spaced shares in (0, 1).
 
     Parameters

@@ -21,7 +21,7 @@ from scipy import interpolate, special
 from ..core.arrays import Array, Integers, Mask
 from ..core.units import DAY_H, DAY_S, HOUR_S
 from ..stats.renewal import sample_arrivals
-from .quota_sampling import Quantiles, autoregression, even, places_in_volume
+from .quota_sampling import Quantiles, autoregression, even_shares, places_in_volume
 
 WINDOW_S = 1_200
 WINDOWS_AN_HOUR = round(HOUR_S / WINDOW_S)
@@ -103,7 +103,7 @@ def _conversation_windows(days: int, start: date, rng: np.random.Generator) -> A
     weekday = (start.weekday() + np.arange(days)) % 7
     level = autoregression(days, variation["correlation_next_day"], rng)
     for kind in (weekday < 5, weekday >= 5):
-        level[kind] = special.ndtri(even(level[kind]))
+        level[kind] = special.ndtri(even_shares(level[kind]))
     sd = variation["sd_log"]
     per_day = volume["requests_per_day"] * np.asarray(volume["weekday_factor"])[weekday]
     per_day = per_day * np.exp(sd * level - sd**2 / 2)
@@ -170,7 +170,7 @@ def _session_gaps(session: Integers, sizes: Integers, rng: np.random.Generator) 
     pace += np.sqrt(facts["share_between"]) * rng.standard_normal(len(sizes))
     score = pace[session] + np.sqrt(1 - facts["share_between"]) * rng.standard_normal(len(session))
     law = interpolate.PchipInterpolator(facts["probability"], np.log(facts["seconds"]))
-    return np.asarray(np.exp(law(even(score))))
+    return np.asarray(np.exp(law(even_shares(score))))
 
 
 def _gap_to_next(second: Integers, session: Integers) -> Array:
@@ -205,10 +205,12 @@ def _conversation_lengths(
     for is_gpt4, model in enumerate(MODELS):
         chosen = np.flatnonzero(gpt4 == bool(is_gpt4))
         curve = np.asarray(facts["response_score_by_request"][model])
-        place = even(score[chosen])
+        place = even_shares(score[chosen])
         at = (np.arange(len(curve)) + 0.5) / len(curve)
         answer = np.interp(place, at, curve) + np.sqrt(1 - curve.var()) * own[chosen]
-        for row, (side, share) in enumerate((("request_tokens", place), ("response_tokens", even(answer)))):
+        for row, (side, share) in enumerate(
+            (("request_tokens", place), ("response_tokens", even_shares(answer)))
+        ):
             lengths[row, chosen] = _tokens("conversation", side, model)(special.ndtri(share))
     return lengths[0], lengths[1]
 
@@ -292,7 +294,7 @@ def _api_hours(days: int, rng: np.random.Generator) -> Array:
         hours, np.exp(-1 / facts["slow_hours"]), rng
     )
     score += np.sqrt(facts["fast_variance"]) * autoregression(hours, facts["fast_correlation_next_hour"], rng)
-    place = (even(score) - facts["empty_share"]) / (1 - facts["empty_share"])
+    place = (even_shares(score) - facts["empty_share"]) / (1 - facts["empty_share"])
     volume = np.exp(np.interp(place, facts["probability"], np.log(facts["requests_per_hour"])))
     return np.where(place > 0, volume, 0.0)
 

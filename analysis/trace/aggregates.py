@@ -61,7 +61,7 @@ def ticks_in(trace: Trace, span_s: float) -> float:
     return float(round(ticks)) if ticks >= 1 else ticks
 
 
-def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+def sum_over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """Sum counts per stream up to the selections.
 
     Parameters
@@ -89,7 +89,7 @@ def over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -> pl
     return pl.concat(parts)
 
 
-def boxes(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
+def box_plots(rows: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
     """Compute box plot statistics of a column in each group, quartiles by linear interpolation.
 
     Parameters
@@ -172,13 +172,13 @@ def spread_of(value: float, resampled: Array) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def spoken(sentence: str) -> str:
+def capitalize_sentence(sentence: str) -> str:
     """A sentence that starts with a selection's label: services as people write them, first letter large."""
     out = re.sub(r"\bapi\b", "API", sentence)
     return out[:1].upper() + out[1:]
 
 
-def flat(name: str, interval: Interval) -> dict[str, Any]:
+def interval_columns(name: str, interval: Interval) -> dict[str, Any]:
     """Write an interval as three columns, the inverse of `interval_of`.
 
     Parameters
@@ -195,7 +195,7 @@ def flat(name: str, interval: Interval) -> dict[str, Any]:
 
 
 def interval_of(row: dict[str, Any], name: str) -> Interval:
-    """Read an interval from the three columns that `flat` writes.
+    """Read an interval from the three columns that `interval_columns` writes.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from ..core.units import DAY_S
 from ..logs import load_duckdb
 from ..logs.load_duckdb import Loaded
 from ..logs.select_sql import Reading, literal
-from ..logs.sniff import DAY, LogFile, checked_digest
+from ..logs.sniff import DAY, LogFile, file_digest
 from ..logs.tables import Selection, Stream, Ticks, build
 from ..logs.trace_info import METADATA_KEY, TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks, count_blocks
@@ -46,7 +46,7 @@ class DuckDBStore:
 
     def digest(self, log: LogFile) -> str:
         """SHA-256 of a log."""
-        return checked_digest(log.path, log.packed)
+        return file_digest(log.path, log.packed)
 
     def build(self, streams: Sequence[Stream], resolution_s: float) -> tuple[Selection, ...]:
         """Make the tables of `burstlens.queries`, and the arrays of ticks."""

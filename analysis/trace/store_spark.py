@@ -20,7 +20,7 @@ from ..logs import load_spark, urls_spark
 from ..logs.load_duckdb import Loaded
 from ..logs.rows_spark import PLACE, location
 from ..logs.select_sql import Reading
-from ..logs.sniff import DAY, LogFile, checked_digest
+from ..logs.sniff import DAY, LogFile, file_digest
 from ..logs.tables import HOLE_S, Selection, Stream, fill_segments, fill_selections
 from ..logs.trace_info import TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks, ask_blocks
@@ -39,7 +39,7 @@ class SparkStore:
 
     def local_copy(self, url: str, folder: Path) -> Path:
         """A file in `folder` with the name, the size and the first bytes of the log at a URL."""
-        return urls_spark.stand_in(self.engine, url, folder)
+        return urls_spark.local_copy(self.engine, url, folder)
 
     def load(self, readings: Sequence[Reading], *, strict: bool, clock_s: float) -> Loaded:
         """Read the logs into a table of requests; put stamps finer than `clock_s` on that clock."""
@@ -48,7 +48,7 @@ class SparkStore:
     def digest(self, log: LogFile) -> str:
         """SHA-256 of a log; Spark's driver reads one at a URL."""
         if log.url is None:
-            return checked_digest(log.path, log.packed)
+            return file_digest(log.path, log.packed)
         return urls_spark.digest(self.engine, log.url, log.path.is_dir())
 
     def build(self, streams: Sequence[Stream], resolution_s: float) -> tuple[Selection, ...]:

@@ -51,7 +51,7 @@ def streams_of(trace: Trace, service: str | None = None, model: str | None = Non
     return chosen
 
 
-def found_in(
+def fetch_requests(
     trace: Trace,
     streams: pl.DataFrame,
     start_s: float | None = None,
@@ -129,7 +129,7 @@ def requests_of(
         If there is no request in that time.
     """
     streams = streams_of(trace, service, model)
-    found = found_in(trace, streams, start_s, end_s, first)
+    found = fetch_requests(trace, streams, start_s, end_s, first)
     named = found.join(
         streams.select("stream_id", "service", "model"), on="stream_id", how="left", maintain_order="left"
     )

@@ -30,8 +30,8 @@ from ..logs.load_duckdb import Loaded
 from ..logs.rejects import Reject, write_rejects
 from ..logs.run_folders import FORMAT as RECORD
 from ..logs.run_folders import Record, is_synthetic_run, record_files, run_name
-from ..logs.select_sql import ALL_TIME, Reading, Span, read_as
-from ..logs.sniff import checked_digest
+from ..logs.select_sql import ALL_TIME, Reading, Span, plan_reading
+from ..logs.sniff import file_digest
 from ..logs.tables import HOLE_S, Selection, Stream, stamp
 from ..logs.trace_info import Source, TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks
@@ -186,7 +186,7 @@ class IngestResult(Displayable):
     info: TraceInfo
     out: Path
     rejects: Path | None
-    listed: int
+    listed_rejects: int
     """Rejected rows in the rejects file; Spark lists no more than ten thousand."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class IngestResult(Displayable):
         if info.synthetic:
             lines[0] += ", synthetic"
         if info.rejected:
-            which = "" if self.listed >= info.rejected else f"the first {self.listed:,} "
+            which = "" if self.listed_rejects >= info.rejected else f"the first {self.listed_rejects:,} "
             where = f", {which}listed in {self.rejects}" if self.rejects else ""
             lines.append(f"{counted(info.rejected, 'row')} rejected{where}")
         if info.resorted:
@@ -314,7 +314,7 @@ def _looked(
     span: Span,
 ) -> Reading:
     """How to read a log; one at a URL is looked at by what stands in for it."""
-    reading = read_as(stand or record.path, columns, position, record.behind_s, span)
+    reading = plan_reading(stand or record.path, columns, position, record.behind_s, span)
     return reading if url is None else replace(reading, log=replace(reading.log, url=url))
 
 
@@ -364,7 +364,7 @@ def _loaded(store: Store, readings: Sequence[Reading], strict: bool, clock_s: fl
     except BurstlensError:
         for reading in readings:
             if reading.log.packed != "none" and reading.log.url is None:
-                checked_digest(reading.log.path, reading.log.packed)
+                file_digest(reading.log.path, reading.log.packed)
         raise
 
 
@@ -488,7 +488,7 @@ def ingest(
     paths = [record.path for record in record_files(listed_logs)]
     if not paths:
         raise InputError.no_logs()
-    out = out or paths[0].with_name(f"{read_as(paths[0], columns, 0).log.stem}.parquet")
+    out = out or paths[0].with_name(f"{plan_reading(paths[0], columns, 0).log.stem}.parquet")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
         raise InputError.unwritable(
             out, "it is one of the logs", remedy=f"name another file with {option('out')}"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WORKING_HOURS = (9, 18)
 """The paper's weekday working hours, local time (Fig. 6)."""
 
-MAX_TABLED = 65_535
+MAX_TABLE_TICKS = 65_535
 """Gaps of up to so many ticks have their cell in a table."""
 
 
@@ -240,7 +240,8 @@ def _gaps_by_window(ahead: Integers, border: Integers, zeros: Array) -> WindowGa
     lowest = lowest_ticks(4 * SINGLE + 2 * longest.bit_length())
     n_cells = max(SINGLE, int(np.searchsorted(lowest, longest, side="right")))
     table = (
-        np.searchsorted(lowest, np.arange(min(longest, MAX_TABLED) + 1), side="right").astype(np.uint8) - 1
+        np.searchsorted(lowest, np.arange(min(longest, MAX_TABLE_TICKS) + 1), side="right").astype(np.uint8)
+        - 1
     )
     cells, tail = np.empty((n_windows, n_cells)), np.zeros((3, n_windows))
     here = 0
@@ -253,8 +254,8 @@ def _gaps_by_window(ahead: Integers, border: Integers, zeros: Array) -> WindowGa
         # The last tick of all has no gap ahead.
         key = np.repeat(np.arange(many) * n_cells, np.diff(border[some.start : some.stop + 1]))[: len(gap)]
         cell = np.take(table, gap, mode="clip")
-        if longest > MAX_TABLED:
-            beyond = np.flatnonzero(gap > MAX_TABLED)
+        if longest > MAX_TABLE_TICKS:
+            beyond = np.flatnonzero(gap > MAX_TABLE_TICKS)
             cell[beyond] = np.searchsorted(lowest, gap[beyond], side="right") - 1
         key += cell
         cells[some] = np.bincount(key, minlength=many * n_cells).reshape(many, n_cells)

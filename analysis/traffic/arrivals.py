@@ -26,11 +26,11 @@ from ..stats.quantiles import binomial, spearman
 from ..trace.trace import Selection, Trace
 from ..trace.trace_part import PartInputs, TracePart
 from ..trace.window_gaps import Windows, cv_of, windows_of
-from .window_fits import FEWEST, FEWEST_FOR_PRIOR, SMALL, WindowFits, fit_windows
+from .window_fits import MIN_FIT_GAPS, MIN_UNSHRUNK_GAPS, MIN_WINDOWS_FOR_PRIOR, WindowFits, fit_windows
 
 _TAILS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
-FEWEST_DAYS = 7
+MIN_DAYS = 7
 """Traces of fewer days resample windows, not days, for their overall intervals."""
 CV_FACTOR_LIMIT = 2.0
 """A window is `not_gamma` if its own CV and that of its fit differ by more than this factor."""
@@ -203,7 +203,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
         "zero_share": zero_share,
         "ks_distance": fitted.ks_distance,
         "p_value": fitted.p_value,
-        "shrunk": sums.n < SMALL,
+        "shrunk": sums.n < MIN_UNSHRUNK_GAPS,
         "resolution_limited": fitted.resolution_limited,
         "not_gamma": fitted.sound & (far_from_fit | batched),
         "unfitted": np.isnan(shape),
@@ -218,7 +218,7 @@ def _windows_frame(selection: Selection, windows: Windows, fitted: WindowFits) -
 
 def _spread_rows(selection: Selection, scope: str, fitted: WindowFits, chosen: Mask) -> Iterator[_Row]:
     """Variation of shape, β and request rate between the chosen windows, and how much of it is chance."""
-    if np.isfinite(fitted.log_shape_error[0, chosen]).sum() < FEWEST_FOR_PRIOR:
+    if np.isfinite(fitted.log_shape_error[0, chosen]).sum() < MIN_WINDOWS_FOR_PRIOR:
         return
     log_shape = fitted.raw.log_shape[chosen]
     log_rps = -np.log(fitted.gaps.own.sums.mean[chosen] * fitted.tick_s)
@@ -253,7 +253,7 @@ def _fit_row(selection: Selection, scope: str, fitted: WindowFits, chosen: Mask)
             "rejected_share": share.value, "rejected_share_low": share.low, "rejected_share_high": share.high,
         }  # fmt: skip
     ratio = (fitted.gaps.own.cv / fitted.cv_seen)[chosen]
-    if len(ratio) >= FEWEST_FOR_PRIOR:
+    if len(ratio) >= MIN_WINDOWS_FOR_PRIOR:
         # The order statistics between which the median lies, whatever the ratios' law.
         below = binomial(_TAILS[0], len(ratio), 0.5)
         low, high = np.sort(ratio)[[below - 1, len(ratio) - below]]
@@ -272,7 +272,7 @@ def _overall_row(
     n, covered_s = float(requests.sum()), float(windows.covered_s.sum())
     row: _Row = {**_names(selection), "n": int(n), "rate_rps": n / covered_s, "law": fitted.law}
     pooled = gaps.sums.pooled()
-    if pooled.n[0] < FEWEST or not pooled.mean[0] > 0:
+    if pooled.n[0] < MIN_FIT_GAPS or not pooled.mean[0] > 0:
         return row
     fit = Likelihood(pooled, fitted.discrete).maximum()
     shape, mean_gap_s = float(fit.shape[0]), float(pooled.mean[0]) * fitted.tick_s
@@ -291,7 +291,7 @@ def _overall_row(
         n_block, covered_block, square_block = (np.bincount(block, each, blocks) for each in columns)
         weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=200).astype(float)
         resampled = per_block.pooled(weights)
-        full = (resampled.n >= FEWEST) & (resampled.mean > 0)
+        full = (resampled.n >= MIN_FIT_GAPS) & (resampled.mean > 0)
         weights, resampled = weights[full], resampled[full]
         rate = np.quantile(weights @ n_block / (weights @ covered_block), _TAILS)
         shapes = np.quantile(Likelihood(resampled, fitted.discrete).maximum().shape, _TAILS)
@@ -320,8 +320,8 @@ def _blocks(windows: Windows) -> tuple[Integers | None, str]:
     """Which block each window is resampled with: its day, else itself; none in a trace of few windows."""
     day = np.floor(windows.start_s / DAY_S)
     for block, name, fewest in (
-        (day, "resampled days", FEWEST_DAYS),
-        (windows.number, "resampled windows", FEWEST_FOR_PRIOR),
+        (day, "resampled days", MIN_DAYS),
+        (windows.number, "resampled windows", MIN_WINDOWS_FOR_PRIOR),
     ):
         kinds, place = np.unique(block, return_inverse=True)
         if len(kinds) >= fewest:
@@ -345,9 +345,8 @@ def _missing(trace: Trace, windows: Windows, spreads: list[_Row], batched: list[
     if small:
         out.append(
             f"Too short to say whether burstiness changes over time for {', '.join(small)}: that needs "
-            f"{FEWEST_FOR_PRIOR} windows of {time_span(windows.window_s)} with {SMALL} requests each, no "
-            "more than "
-            "two per tick of the log's clock."
+            f"{MIN_WINDOWS_FOR_PRIOR} windows of {time_span(windows.window_s)} with {MIN_UNSHRUNK_GAPS} "
+            "requests each, no more than two per tick of the log's clock."
         )
     return tuple(out)
 

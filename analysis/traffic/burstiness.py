@@ -27,14 +27,14 @@ from .arrivals import Arrivals, describe_arrivals
 WIDTHS_S = (1, 10, 60, 600, 3600)
 """Widths of the bins that requests are counted in, seconds."""
 BLOCKS_S = (86_400, 21_600, 3600, 600, 300, 60, 10)
-"""Lengths of resampled blocks: the longest of which the record has `FEWEST_BLOCKS`."""
-FEWEST_BLOCKS = 7
-FEWEST_BINS = 10
+"""Lengths of resampled blocks: the longest of which the record has `MIN_BLOCKS`."""
+MIN_BLOCKS = 7
+MIN_BINS = 10
 """Fewer bins do not determine a dispersion."""
-FEWEST_REQUESTS = 30
+MIN_REQUESTS = 30
 """Fewer requests do not determine a dispersion either."""
 REPLICATES = 400
-BUSIEST = 300
+MAX_PEAK_WINDOWS = 300
 """Windows that the highest count is looked for in: those that reach highest."""
 
 _REGENERATING = ["selection", "start_s", "covered_s", "n", "shape", "rate_rps"]
@@ -126,9 +126,7 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
     )
     finest = MINUTE_S if trace.info.spread else tick_s
     widths = [
-        w
-        for w in WIDTHS_S
-        if w >= finest * 0.999 and w <= clock.block_s and clock.bins(w).sum() >= FEWEST_BINS
+        w for w in WIDTHS_S if w >= finest * 0.999 and w <= clock.block_s and clock.bins(w).sum() >= MIN_BINS
     ]
     fitted = arrivals or describe_arrivals(trace, seed=seed)
     blocks = clock.in_ticks(tick_s)
@@ -144,18 +142,17 @@ def describe_burstiness(trace: Trace, seed: int = 0, arrivals: Arrivals | None =
         if not trace.info.spread:
             gaps.append(_names(selection) | _gap_row(between, tick_s, weights))
     missing = []
-    few = [s.label for s in trace.selections if s.n < FEWEST_REQUESTS]
+    few = [s.label for s in trace.selections if s.n < MIN_REQUESTS]
     if few:
         missing.append(
-            f"Cannot tell how much the load of {', '.join(few)} varies: fewer than {FEWEST_REQUESTS} "
-            "requests."
+            f"Cannot tell how much the load of {', '.join(few)} varies: fewer than {MIN_REQUESTS} requests."
         )
     omitted = [time_span(w) for w in WIDTHS_S if w not in widths]
     if omitted:
         missing.append(
             f"No counts in bins of {', '.join(omitted)}: the log's clock is too coarse for them, or the "
             "record has "
-            f"fewer than {FEWEST_BINS}."
+            f"fewer than {MIN_BINS}."
         )
     if trace.info.spread:
         missing.append("The log counts requests per minute, so the variation of gaps is unknown.")
@@ -172,7 +169,7 @@ class _Clock:
     @property
     def block_s(self) -> int:
         covered = float((self.end - self.start).sum())
-        return next((b for b in BLOCKS_S if covered >= FEWEST_BLOCKS * b), BLOCKS_S[-1])
+        return next((b for b in BLOCKS_S if covered >= MIN_BLOCKS * b), BLOCKS_S[-1])
 
     @property
     def blocks(self) -> int:
@@ -210,7 +207,7 @@ def _dispersion_row(counted: BlockCounts, bins: Array, width: float, weights: Ar
     total, all_bins = n.sum(), bins.sum()
     mean = total / all_bins
     row: _Row = {"width_s": width, "bins": int(all_bins), "mean_count": mean, "peak": int(peak.max())}
-    if total < FEWEST_REQUESTS:
+    if total < MIN_REQUESTS:
         return row
     drawn_bins = weights @ bins
     means = weights @ n / drawn_bins
@@ -268,7 +265,11 @@ def _regenerated(fitted: Arrivals, selection: Selection, width: float) -> _Row:
 def _highest(expected: Array, variance: Array, bins: Array, probability: float) -> float:
     """Quantile of the largest count over all bins: the c below which every bin stays with `probability`."""
     reach = expected + 6 * np.sqrt(variance)
-    busiest = np.argpartition(reach, -BUSIEST)[-BUSIEST:] if len(reach) > BUSIEST else np.arange(len(reach))
+    busiest = (
+        np.argpartition(reach, -MAX_PEAK_WINDOWS)[-MAX_PEAK_WINDOWS:]
+        if len(reach) > MAX_PEAK_WINDOWS
+        else np.arange(len(reach))
+    )
     busiest = busiest[expected[busiest] > 0]
     x, v, b = expected[busiest], np.maximum(variance[busiest], expected[busiest] * (1 + 1e-6)), bins[busiest]
     size = x**2 / (v - x)
@@ -291,7 +292,7 @@ def _gap_row(between: BlockGaps, tick_s: float, weights: Array) -> _Row:
     row: _Row = {"n": int(between.n.sum())}
     count, total, square = (weights @ each for each in (between.n, between.gap_sum, between.gap_square_sum))
     known = (count >= 2) & (total > 0)
-    if not known[0] or count[0] < FEWEST_REQUESTS:
+    if not known[0] or count[0] < MIN_REQUESTS:
         return row
     count, mean = count[known], total[known] / count[known]
     variance = np.maximum(square[known] - count * mean**2, 0) / (count - 1)

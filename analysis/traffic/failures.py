@@ -24,28 +24,28 @@ from ..core.units import MINUTE_S
 from ..stats.proportions import newcombe, wilson, wilson_bounds
 from ..stats.quantiles import student
 from ..trace.aggregates import (
-    boxes,
-    flat,
+    box_plots,
+    capitalize_sentence,
+    interval_columns,
     interval_of,
     named_members,
-    over_selections,
     resampled_sums,
-    spoken,
     spread_of,
+    sum_over_selections,
     ticks_in,
 )
 from ..trace.trace import Trace
 from ..trace.trace_part import PartInputs, TracePart
 
-LEAST_IN_DAY = 20
+MIN_REQUESTS_IN_DAY = 20
 """A day's own rate is counted among the daily rates from this many requests on."""
 LOAD_BINS = 10
 """Load is cut into about this many bins with equally many requests of the selection in each."""
 MODELS_COMPARED = 6
 """Pairs are formed among this many models of a service, the busiest."""
-FEWEST_DAYS = 3
+MIN_DAYS = 3
 """From so many days on, intervals are given that take days as the independent thing."""
-FEWEST_FAILURES = 10
+MIN_FAILURES = 10
 """From so many failures on, the slope against load has an interval."""
 DRAWS = 400
 
@@ -79,7 +79,7 @@ LOAD: dict[str, Any] = {
     **estimates("rate"),
 }
 SLOPES: dict[str, Any] = {**KEYS, **estimates("odds_ratio"), "days": pl.Int64}
-COMPARED: dict[str, Any] = {
+MODEL_DIFFERENCES: dict[str, Any] = {
     "service": pl.String,
     "first": pl.String,
     "second": pl.String,
@@ -135,7 +135,7 @@ class Failures(TracePart):
 
     def sentences(self) -> list[str]:
         """Rates by service, models compared, days, load."""
-        return [spoken(sentence) for sentence in _tell(self)]
+        return [capitalize_sentence(sentence) for sentence in _tell(self)]
 
 
 def describe_failures(trace: Trace, seed: int = 0) -> Failures:
@@ -157,14 +157,14 @@ def describe_failures(trace: Trace, seed: int = 0) -> Failures:
             daily=pl.DataFrame(schema=DAILY),
             load=pl.DataFrame(schema=LOAD),
             slopes=pl.DataFrame(schema=SLOPES),
-            compared=pl.DataFrame(schema=COMPARED),
+            compared=pl.DataFrame(schema=MODEL_DIFFERENCES),
         )
     rng = np.random.default_rng(seed)
     streams = trace.engine.ask("minute_load", minute_ticks=ticks_in(trace, MINUTE_S))
     names = named_members(trace).drop("stream_id").unique("selection_id").sort("selection_id")
-    daily = over_selections(trace, streams.drop("load"), by=("day",))
-    rated = daily.filter(pl.col("n") >= LEAST_IN_DAY).with_columns(rate=pl.col("failed") / pl.col("n"))
-    load, slopes = _against_load(over_selections(trace, streams, by=("day", "load")))
+    daily = sum_over_selections(trace, streams.drop("load"), by=("day",))
+    rated = daily.filter(pl.col("n") >= MIN_REQUESTS_IN_DAY).with_columns(rate=pl.col("failed") / pl.col("n"))
+    load, slopes = _against_load(sum_over_selections(trace, streams, by=("day", "load")))
     missing = []
     if daily["day"].n_unique() < 2:
         missing.append("The record covers a single day, so failures cannot be compared between days.")
@@ -172,7 +172,7 @@ def describe_failures(trace: Trace, seed: int = 0) -> Failures:
         missing=tuple(missing),
         rule=info.failure_rule,
         rates=_named(names, _rates(daily, rng), RATES),
-        daily_boxes=_named(names, boxes(rated, ("selection_id",), "rate"), DAILY_BOXES),
+        daily_boxes=_named(names, box_plots(rated, ("selection_id",), "rate"), DAILY_BOXES),
         daily=_named(names, _with_wilson(daily), DAILY),
         load=_named(names, load, LOAD),
         slopes=_named(names, slopes, SLOPES),
@@ -203,7 +203,7 @@ def _rates(daily: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     rows = []
     for (selection_id,), of in daily.group_by("selection_id", maintain_order=True):
         n, failed = of["n"].to_numpy().astype(float), of["failed"].to_numpy().astype(float)
-        enough = n >= LEAST_IN_DAY
+        enough = n >= MIN_REQUESTS_IN_DAY
         days = np.stack([n, failed], axis=1)
         drawn = _drawn(rng, days)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -213,7 +213,7 @@ def _rates(daily: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
                 "selection_id": selection_id,
                 "n": int(n.sum()),
                 "failed": int(failed.sum()),
-                **flat("rate", wilson(failed.sum(), n.sum())),
+                **interval_columns("rate", wilson(failed.sum(), n.sum())),
                 "rate_days_low": by_days.low,
                 "rate_days_high": by_days.high,
                 "days": int(enough.sum()),
@@ -225,7 +225,7 @@ def _rates(daily: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 
 def _drawn(rng: np.random.Generator, days: Array) -> Array:
     """Sums over days drawn with replacement; none where days are too few to be drawn from."""
-    return resampled_sums(rng, days, DRAWS) if len(days) >= FEWEST_DAYS else np.empty((0, days.shape[1]))
+    return resampled_sums(rng, days, DRAWS) if len(days) >= MIN_DAYS else np.empty((0, days.shape[1]))
 
 
 def _spread_over_days(n: Array, failed: Array, rng: np.random.Generator) -> dict[str, float]:
@@ -234,9 +234,9 @@ def _spread_over_days(n: Array, failed: Array, rng: np.random.Generator) -> dict
         nothing = Interval(float("nan"), float("nan"), float("nan"))
         mean = nothing if not len(n) else Interval(float(failed[0] / n[0]), float("nan"), float("nan"))
         return {
-            **flat("daily_mean", mean),
-            **flat("overdispersion", nothing),
-            **flat("dispersion", nothing),
+            **interval_columns("daily_mean", mean),
+            **interval_columns("overdispersion", nothing),
+            **interval_columns("dispersion", nothing),
         }
     rate = failed / n
     # Sums over days of: 1, rate, n, n², failed, failed²/n. Everything below is a function of these.
@@ -244,9 +244,9 @@ def _spread_over_days(n: Array, failed: Array, rng: np.random.Generator) -> dict
     drawn = _drawn(rng, sums)
     total = sums.sum(axis=0)
     return {
-        **flat("daily_mean", spread_of(float(rate.mean()), drawn[:, 1] / drawn[:, 0])),
-        **flat("overdispersion", spread_of(float(overdispersion(total)), overdispersion(drawn))),
-        **flat("dispersion", spread_of(float(dispersion(total)), dispersion(drawn))),
+        **interval_columns("daily_mean", spread_of(float(rate.mean()), drawn[:, 1] / drawn[:, 0])),
+        **interval_columns("overdispersion", spread_of(float(overdispersion(total)), overdispersion(drawn))),
+        **interval_columns("dispersion", spread_of(float(dispersion(total)), dispersion(drawn))),
     }
 
 
@@ -317,7 +317,7 @@ def _against_load(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         slopes.append(
             {
                 "selection_id": selection_id,
-                **flat("odds_ratio", odds_per_doubling(load, n, failed, day)),
+                **interval_columns("odds_ratio", odds_per_doubling(load, n, failed, day)),
                 "days": int(day.max()) + 1,
             }
         )
@@ -352,8 +352,8 @@ def odds_per_doubling(load: Array, n: Array, failed: Array, day: NDArray[np.intp
     Returns
     -------
     Interval
-        NaN if nothing or everything failed or the load never changes; NaN ends with fewer than `FEWEST_DAYS`
-        days or `FEWEST_FAILURES` failures.
+        NaN if nothing or everything failed or the load never changes; NaN ends with fewer than `MIN_DAYS`
+        days or `MIN_FAILURES` failures.
 
     References
     ----------
@@ -375,7 +375,7 @@ def odds_per_doubling(load: Array, n: Array, failed: Array, day: NDArray[np.intp
     else:
         return unknown
     clusters = int(day.max()) + 1
-    if clusters < FEWEST_DAYS or failed.sum() < FEWEST_FAILURES:
+    if clusters < MIN_DAYS or failed.sum() < MIN_FAILURES:
         return Interval(float(np.exp(theta[1])), float("nan"), float("nan"))
     score = np.zeros((clusters, 2))
     np.add.at(score, day, design * (failed - n * special.expit(design @ theta))[:, None])
@@ -398,7 +398,7 @@ def _compared(trace: Trace, streams: pl.DataFrame, rng: np.random.Generator) -> 
         models = busiest["model"].head(MODELS_COMPARED).to_list()
         for first, second in combinations(models, 2):
             rows.append({"service": service, **_difference(own, first, second, rng)})
-    return pl.DataFrame(rows, schema=COMPARED)
+    return pl.DataFrame(rows, schema=MODEL_DIFFERENCES)
 
 
 def _difference(daily: pl.DataFrame, first: str, second: str, rng: np.random.Generator) -> dict[str, Any]:
@@ -421,7 +421,7 @@ def _difference(daily: pl.DataFrame, first: str, second: str, rng: np.random.Gen
         "second": second,
         "first_rate": total[0] / total[1],
         "second_rate": total[2] / total[3],
-        **flat("difference", difference),
+        **interval_columns("difference", difference),
         "difference_days_low": by_days.low,
         "difference_days_high": by_days.high,
     }

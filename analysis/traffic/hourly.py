@@ -15,7 +15,14 @@ import polars as pl
 
 from ..core.arrays import Array, Integers, Mask
 from ..core.units import DAY_H, HOUR_S
-from ..trace.aggregates import boxes, named_members, over_selections, resampled_sums, spread_of, ticks_in
+from ..trace.aggregates import (
+    box_plots,
+    named_members,
+    resampled_sums,
+    spread_of,
+    sum_over_selections,
+    ticks_in,
+)
 from ..trace.trace import Trace
 
 WEEKS_TO_RESAMPLE = 4
@@ -81,7 +88,7 @@ class Hours:
             segment.append(np.full(len(hours), row["segment_id"]))
             observed.append(covered >= 0.5)
         axis = np.concatenate(hour)
-        counts = over_selections(
+        counts = sum_over_selections(
             trace,
             trace.engine.ask("hourly_counts", window_ticks=ticks_in(trace, HOUR_S)),
             by=("slot",),
@@ -196,7 +203,7 @@ def profile_of(hours: Hours, day0: date | None) -> pl.DataFrame:
         weekend = (pl.col("hour") // DAY_H + day0.weekday()) % 7 >= 5
         kind = pl.when(weekend).then(pl.lit("weekend")).otherwise(pl.lit("weekdays"))
         views.append(observed.with_columns(days=kind))
-    return boxes(pl.concat(views), ("selection_id", "days", "hour_of_day"), "n")
+    return box_plots(pl.concat(views), ("selection_id", "days", "hour_of_day"), "n")
 
 
 def weekday_ratios(hours: Hours, calendar: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
@@ -252,7 +259,7 @@ def weekday_ratios(hours: Hours, calendar: pl.DataFrame, rng: np.random.Generato
                 "resampled": "weeks" if by_week else "days",
             }
         )
-    return keyed(rows, hours)
+    return selection_frame(rows, hours)
 
 
 def _ratio(sums: Array) -> Array:
@@ -262,7 +269,7 @@ def _ratio(sums: Array) -> Array:
     return np.asarray(np.where(np.isfinite(ratio), ratio, np.nan))
 
 
-def keyed(rows: list[dict[str, object]], hours: Hours) -> pl.DataFrame:
+def selection_frame(rows: list[dict[str, object]], hours: Hours) -> pl.DataFrame:
     """Make a frame of rows that names selections with the type of the selections' own ids.
 
     Parameters

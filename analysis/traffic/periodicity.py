@@ -38,7 +38,7 @@ from ..stats.spectrum import (
     fit_autoregression,
     lomb_scargle,
 )
-from ..trace.aggregates import resampled_sums, spoken, spread_of
+from ..trace.aggregates import capitalize_sentence, resampled_sums, spread_of
 from ..trace.trace import Trace
 from ..trace.trace_part import PartInputs, TracePart
 from .hourly import (
@@ -50,8 +50,8 @@ from .hourly import (
     WEEKDAYS,
     Hours,
     calendar_of,
-    keyed,
     profile_of,
+    selection_frame,
     weekday_ratios,
 )
 
@@ -63,9 +63,9 @@ CYCLES_TO_DENY = 4.0
 """Fewer cycles than this cannot show that a pattern is absent."""
 ALPHA = 0.01
 """Level of each of the two tests of a verdict."""
-BUSY_DAY = 10.0
+MIN_REQUESTS_IN_DAY = 10.0
 """A weekday ratio gets a sentence if a mean weekend day has at least this many requests."""
-SHORTEST_PERIOD_H = 6.0
+MIN_PERIOD_H = 6.0
 """Spectra are listed down to this period."""
 
 TESTS = {
@@ -156,7 +156,9 @@ class Periodicity(TracePart):
         several = self.tests["service"].is_not_null().any()
         tests = self.tests.filter(pl.col("model").is_null(), pl.col("service").is_not_null() == several)
         ratios = self.weekdays.filter(
-            pl.col("model").is_null(), pl.col("weekend_mean") >= BUSY_DAY, pl.col("ratio").is_finite()
+            pl.col("model").is_null(),
+            pl.col("weekend_mean") >= MIN_REQUESTS_IN_DAY,
+            pl.col("ratio").is_finite(),
         )
         return [*map(_tell, tests.iter_rows(named=True)), *map(_tell_weekdays, ratios.iter_rows(named=True))]
 
@@ -216,7 +218,7 @@ def _tests(hours: Hours, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.Dat
     dominant: list[dict[str, object]] = []
     spectra: list[pl.DataFrame] = []
     if not segments:
-        return keyed(tests, hours), keyed(dominant, hours), pl.DataFrame()
+        return selection_frame(tests, hours), selection_frame(dominant, hours), pl.DataFrame()
     level = np.log1p(hours.n.astype(float))
     strengths = _strengths(level, segments, rng)
     hour_of_day = hours.hour % DAY_H
@@ -248,7 +250,7 @@ def _tests(hours: Hours, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.Dat
                     | {"strength": strength[i].value, "strength_low": strength[i].low}
                     | {"strength_high": strength[i].high, "strength_noise": noise}
                 )
-    return keyed(tests, hours), keyed(dominant, hours), pl.concat(spectra)
+    return selection_frame(tests, hours), selection_frame(dominant, hours), pl.concat(spectra)
 
 
 def _without_profile(level: Array, hour_of_day: Integers, segments: list[slice]) -> list[Array]:
@@ -344,7 +346,7 @@ class _Study:
 
     def spectrum(self) -> pl.DataFrame:
         """Rows of `spectra`, longest period first."""
-        k = np.arange(1, int(self.size / SHORTEST_PERIOD_H) + 1)
+        k = np.arange(1, int(self.size / MIN_PERIOD_H) + 1)
         background = self.scale * self.background.spectrum(k / self.size)
         return pl.DataFrame(
             {
@@ -427,17 +429,17 @@ def _tell(row: dict[str, Any]) -> str:
         f"{row['cycles']:.1f} cycles"
     )
     if row["verdict"] == "periodic":
-        return spoken(f"{who} follow a {period} pattern ({numbers}).")
+        return capitalize_sentence(f"{who} follow a {period} pattern ({numbers}).")
     if row["verdict"] == "aperiodic":
-        return spoken(f"{who} do not follow a {period} pattern ({numbers}).")
-    return spoken(f"cannot tell whether {who} follow a {period} pattern: {row['reason']}.")
+        return capitalize_sentence(f"{who} do not follow a {period} pattern ({numbers}).")
+    return capitalize_sentence(f"cannot tell whether {who} follow a {period} pattern: {row['reason']}.")
 
 
 def _tell_weekdays(row: dict[str, Any]) -> str:
     """One weekday ratio in words."""
     ratio = Interval(row["ratio"], row["ratio_low"], row["ratio_high"])
     who = "all services" if row["service"] is None else row["selection"]
-    return spoken(
+    return capitalize_sentence(
         f"{who}: a weekday has {ratio:.2f} times the requests of a weekend day "
         f"({row['weekdays']} weekdays, {row['weekend_days']} weekend days)."
     )

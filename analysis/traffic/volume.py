@@ -17,21 +17,21 @@ from ..core.result import Interval
 from ..core.units import DAY_S, HOUR_S, MINUTE_S, counted, time_span
 from ..stats.proportions import wilson
 from ..trace.aggregates import (
-    flat,
+    capitalize_sentence,
+    interval_columns,
     interval_of,
     named_members,
-    over_selections,
     resampled_sums,
-    spoken,
     spread_of,
+    sum_over_selections,
     ticks_in,
 )
 from ..trace.trace import Trace
 from ..trace.trace_part import PartInputs, TracePart
 
 BLOCKS_S = (DAY_S, HOUR_S, MINUTE_S)
-"""Rates resample days, else hours, else minutes: the longest of which there are `FEWEST_BLOCKS`."""
-FEWEST_BLOCKS = 7
+"""Rates resample days, else hours, else minutes: the longest of which there are `MIN_BLOCKS`."""
+MIN_BLOCKS = 7
 MAX_ROWS_FOR_REPEATS = 3_000_000
 """Repeated rows are counted in traces of up to this many requests; it takes longer than all else here."""
 DRAWS = 400
@@ -99,7 +99,7 @@ class Volume(TracePart):
 
     def sentences(self) -> list[str]:
         """Rows and span, parts, rates, holes, tokens."""
-        return [spoken(sentence) for sentence in _tell(self)]
+        return [capitalize_sentence(sentence) for sentence in _tell(self)]
 
 
 def describe_volume(trace: Trace, seed: int = 0) -> Volume:
@@ -128,10 +128,10 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
         missing.append("The log has no token counts.")
     block_s = _block_s(trace)
     by_stream = engine.ask("hourly_counts", window_ticks=ticks_in(trace, block_s))
-    blocks = over_selections(trace, by_stream.drop("failed"), by=("slot",))
+    blocks = sum_over_selections(trace, by_stream.drop("failed"), by=("slot",))
     slots, covered_s = _covered(trace, block_s)
     rows = []
-    sizes = over_selections(trace, totals, by=())
+    sizes = sum_over_selections(trace, totals, by=())
     total = max(int(sizes["n"].max() or 0), 1)  # type: ignore[arg-type]
     for row in sizes.iter_rows(named=True):
         own = blocks.filter(pl.col("selection_id") == row["selection_id"])
@@ -143,8 +143,8 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
         rows.append(
             {
                 **row,
-                **flat("share", wilson(row["n"], total)),
-                **flat("rate_rps", rate),
+                **interval_columns("share", wilson(row["n"], total)),
+                **interval_columns("rate_rps", rate),
                 "request_tokens": row["request_tokens"] if known else None,
                 "response_tokens": row["response_tokens"] if known else None,
             }
@@ -172,7 +172,7 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
 def _block_s(trace: Trace) -> float:
     """The longest block of time of which the record has enough."""
     for block_s in BLOCKS_S:
-        if len(_covered(trace, block_s)[0]) >= FEWEST_BLOCKS:
+        if len(_covered(trace, block_s)[0]) >= MIN_BLOCKS:
             return block_s
     return BLOCKS_S[-1]
 

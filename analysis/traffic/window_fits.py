@@ -16,20 +16,20 @@ from ..stats.gamma import Likelihood, Prior, ShapeFits
 from ..stats.gamma_bootstrap import goodness_of_windows, redraw, refit
 from ..trace.window_gaps import SelectionGaps
 
-SMALL = 30
+MIN_UNSHRUNK_GAPS = 30
 """Windows of fewer gaps are flagged `shrunk` and are left out of spreads and goodness of fit."""
-FEWEST = 5
+MIN_FIT_GAPS = 5
 """Windows of fewer gaps get no fit of their own."""
 FINE_TICKS = 1000.0
 """Where the mean gap is at least this many ticks and no two stamps are equal, stamps count as continuous."""
-PROBED = 60
+MAX_TESTED_WINDOWS = 60
 """Windows per selection that goodness of fit is bootstrapped for."""
-FEWEST_FOR_PRIOR = 10
+MIN_WINDOWS_FOR_PRIOR = 10
 """Fewer windows than this do not determine a prior or a spread."""
-REDRAWN = 4000
+MAX_REDRAWN_WINDOWS = 4000
 """Sampling error comes from redraws of this many windows of a selection, picked at random. If there are
 fewer, all are redrawn; if under half as many, several times."""
-NARROWEST_PRIOR_SD = 0.05
+MIN_PRIOR_SD = 0.05
 """However alike the windows look, shapes may differ by this much on the log scale."""
 
 
@@ -64,7 +64,11 @@ class WindowFits:
     @property
     def sound(self) -> Mask:
         """Windows large and fine enough to be compared with each other."""
-        return (self.gaps.own.sums.n >= SMALL) & np.isfinite(self.raw.log_shape) & ~self.resolution_limited
+        return (
+            (self.gaps.own.sums.n >= MIN_UNSHRUNK_GAPS)
+            & np.isfinite(self.raw.log_shape)
+            & ~self.resolution_limited
+        )
 
     @cached_property
     def cv_seen(self) -> Array:
@@ -96,7 +100,7 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     n_windows = len(sums.n)
     discrete = bool(pooled.counts[0, 0] > 0 or not pooled.mean[0] >= FINE_TICKS)
     raw, shrunk = _unknown(n_windows), _unknown(n_windows)
-    chosen = (sums.n >= FEWEST) & (sums.mean > 0)
+    chosen = (sums.n >= MIN_FIT_GAPS) & (sums.mean > 0)
     fitted = WindowFits(
         gaps=gaps,
         tick_s=tick_s,
@@ -117,13 +121,13 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     _keep(shrunk, chosen, likelihood.maximum(prior))
     if not len(sound):
         return fitted
-    probed = np.sort(rng.choice(sound, min(PROBED, len(sound)), replace=False))
+    probed = np.sort(rng.choice(sound, min(MAX_TESTED_WINDOWS, len(sound)), replace=False))
     good = goodness_of_windows(gaps.own.cells[probed], rng)
     fitted.ks_distance[probed], fitted.p_value[probed] = good.ks_distance, good.p_value
     # Redraws start from the shrunk shapes: those of the windows themselves already hold sampling error.
-    times = int(np.clip(REDRAWN / 2 / len(sound), 1, 20))
-    if len(sound) > REDRAWN:
-        sound = np.sort(rng.choice(sound, REDRAWN, replace=False))
+    times = int(np.clip(MAX_REDRAWN_WINDOWS / 2 / len(sound), 1, 20))
+    if len(sound) > MAX_REDRAWN_WINDOWS:
+        sound = np.sort(rng.choice(sound, MAX_REDRAWN_WINDOWS, replace=False))
     mean = sums.mean[sound]
     n_cells = gaps.own.cells.shape[1] + 8
     drawn = redraw(sums.n[sound], shrunk.shape[sound], mean, n_cells, rng, times)
@@ -148,7 +152,7 @@ def _prior(log_shape: Array, error: Array) -> Prior | None:
 
     Its variance is that of the fits less their sampling variance, its centre weights each by precision.
     """
-    if len(log_shape) < FEWEST_FOR_PRIOR:
+    if len(log_shape) < MIN_WINDOWS_FOR_PRIOR:
         return None
-    variance = max(float(log_shape.var(ddof=1) - np.mean(error**2)), NARROWEST_PRIOR_SD**2)
+    variance = max(float(log_shape.var(ddof=1) - np.mean(error**2)), MIN_PRIOR_SD**2)
     return Prior(float(np.average(log_shape, weights=1 / (variance + error**2))), float(np.sqrt(variance)))

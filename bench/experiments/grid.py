@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from ...analysis.core.errors import DiskError, InputError, shown
+from ...analysis.core.errors import DiskError, InputError, path_text
 from ...analysis.core.option_names import option
 from ..record.checked_input import brief, checked
 from .trials import Label
@@ -266,8 +266,8 @@ def read_grid(path: Path) -> Grid:
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
     except ValueError as fault:
-        raise InputError(f"{shown(path)}: is not TOML: {fault}") from fault
-    file = checked(GridFile, content, shown(path), table="a table")
+        raise InputError(f"{path_text(path)}: is not TOML: {fault}") from fault
+    file = checked(GridFile, content, path_text(path), table="a table")
     pairs = file.pairs
     return grid_of(
         None if file.values is UNSET else _given(file.values),
@@ -275,7 +275,7 @@ def read_grid(path: Path) -> Grid:
         pairs=pairs is not False,
         paired=None if isinstance(pairs, bool) else _given(pairs),
         start=None if file.start is UNSET else _given(file.start),
-        name_of=lambda key: f"{shown(path)}: {'profiles' if key == 'profile' else key}",
+        name_of=lambda key: f"{path_text(path)}: {'profiles' if key == 'profile' else key}",
     )
 
 

@@ -183,7 +183,7 @@ def run(
         if not ended_trials:
             raise
         raise InputError(
-            f"{fault.marked}; {ended_trials} of {len(trials)} trials are kept in {folder}, "
+            f"{fault.marked_text}; {ended_trials} of {len(trials)} trials are kept in {folder}, "
             "and the same command continues"
         ) from fault
     finally:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from ...analysis.core.errors import DiskError, InputError, shown
+from ...analysis.core.errors import DiskError, InputError, path_text
 
 STEP = 1 << 20
 LARGEST = 1 << 26
@@ -30,7 +30,7 @@ def entries(path: Path) -> Iterator[Entry]:
     """Read every entry in order; raises InputError with line and column if the file is not JSON."""
     try:
         if path.is_dir():
-            raise InputError(f"{shown(path)}: is a folder; name the file of prompts in it")
+            raise InputError(f"{path_text(path)}: is a folder; name the file of prompts in it")
         with path.open("rb") as file:
             yield from _entries(_Window(path, file))
     except FileNotFoundError:
@@ -123,7 +123,7 @@ class _Window:
             if (last := data.rfind(b"\n")) >= 0:
                 start = read + last + 1
             read += len(data)
-        raise InputError(f"{shown(self._path)}, line {line}, column {offset - start + 1}: {why}")
+        raise InputError(f"{path_text(self._path)}, line {line}, column {offset - start + 1}: {why}")
 
     def _pass(self, to: int) -> None:
         self._byte += len(self._text[self._at : to].encode())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...analysis.core.errors import DiskError, InputError, shown
+from ...analysis.core.errors import DiskError, InputError, path_text
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from ...analysis.core.units import counted
@@ -132,7 +132,7 @@ class TextPool:
             if len(tokens) * PER_TEXT > memory:
                 raise InputError(
                     f"{option('prompt_memory')}: {memory / 1e6:,.4g} MB are too few for the index of "
-                    f"{shown(self.path)}: its first {counted(len(tokens), 'prompt')} need more"
+                    f"{path_text(self.path)}: its first {counted(len(tokens), 'prompt')} need more"
                 )
 
         characters = 0
@@ -150,8 +150,8 @@ class TextPool:
         count()
         if not tokens:
             raise InputError(
-                f"{shown(self.path)}: has no prompts; its entries should have conversations or messages of a "
-                "person (ShareGPT), or an instruction (Alpaca)"
+                f"{path_text(self.path)}: has no prompts; its entries should have conversations or messages "
+                "of a person (ShareGPT), or an instruction (Alpaca)"
             )
         progress(step, 1.0)
         _, first = np.unique(np.frombuffer(digest, np.int64), return_index=True)
@@ -173,7 +173,7 @@ class TextPool:
         except OSError as fault:
             raise DiskError.unreadable(self.path, fault) from fault
         except (ValueError, KeyError):
-            raise InputError(f"{shown(self.path)}: changed while its prompts were sent") from None
+            raise InputError(f"{path_text(self.path)}: changed while its prompts were sent") from None
 
 
 def _texts(entry: object) -> Iterator[tuple[int, str]]:

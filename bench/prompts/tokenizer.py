@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...analysis.core.errors import DiskError, InputError, MissingExtraError, shown
+from ...analysis.core.errors import DiskError, InputError, MissingExtraError, path_text
 from ...analysis.core.option_names import option
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise InputError.missing_file(path) from None
     except (OSError, UnicodeDecodeError) as fault:
         why = fault.strerror if isinstance(fault, OSError) else "not UTF-8 text"
-        raise DiskError(f"{shown(path)}: cannot be read: {str(why).lower()}") from None
+        raise DiskError(f"{path_text(path)}: cannot be read: {str(why).lower()}") from None
     try:
         loaded: Tokenizer = Tokenizer.from_str(text)
     except Exception as fault:  # the library raises no other class
         why = " ".join(str(fault).split())[:160]
-        raise InputError(f"{shown(path)}: is not a tokenizer.json of Hugging Face: {why}") from None
+        raise InputError(f"{path_text(path)}: is not a tokenizer.json of Hugging Face: {why}") from None
     loaded.no_truncation()
     loaded.no_padding()
     return loaded

@@ -65,5 +65,5 @@ def search_trace(
         return search_ratios(spec, origin, workers=workers, progress=progress)
     except BurstlensError as why:
         raise InputError(
-            f"{why.marked} (disaggregate has that option; or report without {option('disaggregate')})"
+            f"{why.marked_text} (disaggregate has that option; or report without {option('disaggregate')})"
         ) from why

@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from ...analysis.core.errors import EndpointError, InputError, shown
+from ...analysis.core.errors import EndpointError, InputError, path_text
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
 from .step_probe import ServerLimits
@@ -139,7 +139,7 @@ def vllm(
         (served / "config.json").write_text(json.dumps(LLAMA_2_13B, indent=1), encoding="utf-8")
     if not (served / "config.json").is_file():
         raise InputError(
-            f"{shown(served)}: has no config.json, so it is not a model; name the model's folder"
+            f"{path_text(served)}: has no config.json, so it is not a model; name the model's folder"
         )
     if not any(served.glob("*.safetensors")) and not any(served.glob("*.bin")):
         weights = ["--load-format", "dummy"]
@@ -160,7 +160,7 @@ def vllm(
                 start_new_session=True,
             )
     except OSError as fault:
-        raise InputError(f"{option('vllm')}: {shown(python)} cannot be run: {fault.strerror}") from fault
+        raise InputError(f"{option('vllm')}: {path_text(python)} cannot be run: {fault.strerror}") from fault
     try:
         url = f"http://127.0.0.1:{port}"
         _await(process, url, log, patience_s, progress)
@@ -176,7 +176,7 @@ def _await(
     while (waited_s := time.monotonic() - begun) < patience_s:
         progress("vLLM comes up", waited_s / patience_s)
         if process.poll() is not None:
-            raise EndpointError(f"vLLM ended with code {process.returncode}: {_last(log)} ({shown(log)})")
+            raise EndpointError(f"vLLM ended with code {process.returncode}: {_last(log)} ({path_text(log)})")
         try:
             with urlopen(f"{url}/health", timeout=5) as well:
                 if well.status == 200:
@@ -188,7 +188,7 @@ def _await(
             heard = ""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ASK_S)
-    raise EndpointError(f"vLLM was not ready after {patience_s:g} s{heard}: {_last(log)} ({shown(log)})")
+    raise EndpointError(f"vLLM was not ready after {patience_s:g} s{heard}: {_last(log)} ({path_text(log)})")
 
 
 def _last(log: Path) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
-from ...analysis.trace.subset import found_in, streams_of
+from ...analysis.trace.subset import fetch_requests, streams_of
 from ...analysis.trace.trace import Trace
 from .table import Workload, requests_frame
 
@@ -84,7 +84,7 @@ def from_trace(
             raise InputError(f"{option(name)}: {value:g} is not above 0")
     info = trace.info
     chosen = streams_of(trace, service, model)
-    found = found_in(trace, chosen, start_s, end_s, first)
+    found = fetch_requests(trace, chosen, start_s, end_s, first)
     if not info.has_tokens:
         if tokens is None:
             raise InputError(

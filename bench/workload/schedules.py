@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.arrays import Array
-from ...analysis.core.errors import DiskError, InputError, shown
+from ...analysis.core.errors import DiskError, InputError, path_text
 
 Kind = Literal["constant", "steps", "linear", "quadratic", "table"]
 
@@ -208,17 +208,17 @@ def read_table(quantity: str, path: Path) -> Schedule:
     for column in ("at_s", name):
         if column not in table.columns:
             raise InputError(
-                f"{shown(path)}: no column {column!r}; the first line of a schedule is at_s,{quantity}"
+                f"{path_text(path)}: no column {column!r}; the first line of a schedule is at_s,{quantity}"
             )
     if table.is_empty():
         raise InputError.no_rows(path)
     at_s, values = (_floats(path, table[column]) for column in ("at_s", name))
     if at_s[0] != 0:
-        raise InputError(f"{shown(path)}:2: at_s is {at_s[0]:g}; a schedule starts at 0")
+        raise InputError(f"{path_text(path)}:2: at_s is {at_s[0]:g}; a schedule starts at 0")
     late = np.flatnonzero(np.diff(at_s) <= 0)
     if len(late):
         raise InputError(
-            f"{shown(path)}:{late[0] + 3}: at_s {at_s[late[0] + 1]:g} is not after the row above"
+            f"{path_text(path)}:{late[0] + 3}: at_s {at_s[late[0] + 1]:g} is not after the row above"
         )
     return _checked(Schedule(quantity, "table", values, at_s, text=str(path)))
 
@@ -276,5 +276,5 @@ def _floats(path: Path, column: pl.Series) -> Array:
     found = [_number(str(value)) for value in column]
     if None in found:
         at = found.index(None)
-        raise InputError(f"{shown(path)}:{at + 2}: {column.name} {column[at]!r} is not a number")
+        raise InputError(f"{path_text(path)}:{at + 2}: {column.name} {column[at]!r} is not a number")
     return np.array(cast("list[float]", found))

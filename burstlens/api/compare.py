@@ -103,7 +103,7 @@ def compare(
     import numpy as np
 
     from ..analysis.characterize import characterize
-    from ..analysis.compare.fidelity import FEWEST, compare_fidelity
+    from ..analysis.compare.fidelity import MIN_VALUES, compare_fidelity
     from ..analysis.trace.trace import Trace, open_frame
 
     check_positive("window_s", window_s)
@@ -117,9 +117,10 @@ def compare(
             requests, info = _requests(str(source), seed, read, notes)
             sides.append(requests)
             infos.append(info)
-            if info.rows < FEWEST:
+            if info.rows < MIN_VALUES:
                 raise InputError(
-                    f"{source}: {counted(info.rows, 'request')}, too few to compare; compare needs {FEWEST}"
+                    f"{source}: {counted(info.rows, 'request')}, too few to compare; "
+                    f"compare needs {MIN_VALUES}"
                 )
             if info.spread:
                 raise InputError(

@@ -332,7 +332,7 @@ def _export_fitted(
         written = form.write(
             FittedWindows(content, file, parts, chosen.start_s),
             out,
-            WriteOptions(chosen.tokens, made=tuple(made[:1])),
+            WriteOptions(chosen.tokens, provenance=tuple(made[:1])),
         )
     progress("written", 1.0)
     return ExportResult(

@@ -225,7 +225,7 @@ def hinting_served_model(options: WorkloadOptions) -> Iterator[None]:
         if options.model is None:
             raise
         raise UnknownSelectionError(
-            f"{error.marked}. To name the model that the server serves, use "
+            f"{error.marked_text}. To name the model that the server serves, use "
             f"{option('served_model', options.model)}"
         ) from None
 

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 import burstlens as bl
-from burstlens.analysis.logs.formats import declared
+from burstlens.analysis.logs.formats import parse_format
 from burstlens.analysis.trace.trace import COLUMNS
 from burstlens.bench.simulated.presets import load_preset, parse_preset
 from burstlens.cli import cli
@@ -188,7 +188,7 @@ def test_the_picture_in_the_readme_says_that_it_is_synthetic() -> None:
 
 def test_the_format_that_the_pages_teach_is_one() -> None:
     (sql,) = re.findall(r"```sql\n(.*?)```", TEXT[ROOT / "docs" / "how-to" / "extending.md"], re.DOTALL)
-    mine = declared("mine", sql)
+    mine = parse_format("mine", sql)
     assert mine.title == "My gateway"
     assert [column.name for column in mine.columns] == ["when", "in", "out"]
     with duckdb.connect() as engine:

@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import listing, number, percent
-from ....analysis.traffic.failures import FEWEST_FAILURES, LEAST_IN_DAY, Failures
+from ....analysis.traffic.failures import MIN_FAILURES, MIN_REQUESTS_IN_DAY, Failures
 from ..base import (
     SOURCE,
     Figure,
@@ -105,7 +105,9 @@ def _days(part: Failures) -> Figure:
                 pl.lit("box").alias("kind"),
                 pl.col("values").alias("days"),
             ),
-            part.daily.filter(pl.col("selection").is_in(labels) & (pl.col("n") >= LEAST_IN_DAY)).select(
+            part.daily.filter(
+                pl.col("selection").is_in(labels) & (pl.col("n") >= MIN_REQUESTS_IN_DAY)
+            ).select(
                 "selection", "day", "rate", "n", "failed", pl.lit("day").alias("kind")
             ),
         ],
@@ -145,7 +147,7 @@ def _days(part: Failures) -> Figure:
         title=f"On a median day {percent(worst['median'])} of {worst['selection']} fail; days range from "
         f"{percent(worst['low'])} to {percent(worst['high'])}",
         chart=alt.layer(whisker, body, median, days, data=SOURCE).properties(height={"step": 40}),
-        sentence=f"Box plots over days with at least {LEAST_IN_DAY} requests, the days as dots below: "
+        sentence=f"Box plots over days with at least {MIN_REQUESTS_IN_DAY} requests, the days as dots below: "
         "median, middle half, and whiskers to the last day within 1.5 interquartile ranges. "
         + (
             "Days differ more than independent failures would: "
@@ -167,7 +169,7 @@ def _days(part: Failures) -> Figure:
 def _load(part: Failures) -> Figure:
     """Failure rate by how many requests arrive in the same minute."""
     labels = main_selections(part.load)
-    failing = part.rates.filter(pl.col("failed") >= FEWEST_FAILURES)["selection"].to_list()
+    failing = part.rates.filter(pl.col("failed") >= MIN_FAILURES)["selection"].to_list()
     labels = [label for label in labels if label in failing] or labels
     data = part.load.filter(pl.col("selection").is_in(labels)).select(
         "selection",

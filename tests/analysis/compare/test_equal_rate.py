@@ -18,7 +18,7 @@ from burstlens.analysis.compare.equal_rate import (
     difference,
     median_shape,
     outcomes,
-    within,
+    variation_within,
 )
 from burstlens.analysis.core.result import Interval
 from burstlens.analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
@@ -86,7 +86,7 @@ def test_variation_inside_stretches_is_that_of_nested_rates() -> None:
     rate = slow[:, None] * fast
     c_inner = rate.var() / rate.mean() ** 2
     c_outer = rate.mean(axis=1).var() / rate.mean() ** 2
-    found = within(Interval(c_inner, c_inner, c_inner), Interval(c_outer, c_outer, c_outer))
+    found = variation_within(Interval(c_inner, c_inner, c_inner), Interval(c_outer, c_outer, c_outer))
     # Of ten draws a stretch, nine tenths of their variance are inside it, over the mean square of their mean.
     assert found.value == pytest.approx(0.3 * 0.9 / (1 + 0.3 / 10), rel=0.03)
 

@@ -12,7 +12,7 @@ from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.core.units import DAY_S, HOUR_S
 from burstlens.analysis.forecast.models import forecasters
 from burstlens.analysis.forecast.part import Forecasts, describe_forecast, selections_of
-from burstlens.analysis.forecast.scores import COVERAGE, calibrated, covered, errors, pinball, skill
+from burstlens.analysis.forecast.scores import COVERAGE, calibrate_band, coverage, errors, pinball, skill
 from burstlens.analysis.forecast.series import FEATURES, load_series
 from burstlens.analysis.forecast.tables import ROLLING
 from burstlens.analysis.trace.trace import Trace
@@ -43,7 +43,7 @@ def test_pinball_and_coverage_by_hand() -> None:
     # Low: 0.05·2 and 0.95·2; middle: 0 and 0.5·4; high: 0.05·2 and 0.05·10.
     loss = np.mean([np.mean([0.1, 1.9]), np.mean([0.0, 2.0]), np.mean([0.1, 0.5])])
     assert pinball(seen, (low, middle, high)) == pytest.approx(loss / 10)
-    assert covered(seen, low, high) == 0.5
+    assert coverage(seen, low, high) == 0.5
 
 
 def test_skill_of_half_the_error_is_a_half() -> None:
@@ -60,15 +60,15 @@ def test_conformal_bands_of_alike_bins_cover_what_they_say(point: bool) -> None:
         seen, new = rng.gamma(4.0, 25.0, size=(2, 400))
         ends = (100.0, 100.0) if point else (60.0, 130.0)
         low, high = (np.full(400, end) for end in ends)
-        band = calibrated(seen, low, high, low, high)
+        band = calibrate_band(seen, low, high, low, high)
         assert band is not None
-        coverages.append(covered(new, *band))
+        coverages.append(coverage(new, *band))
     assert np.mean(coverages) == pytest.approx(COVERAGE, abs=0.01)
 
 
 def test_too_few_bins_calibrate_no_band() -> None:
     few = np.ones(8)
-    assert calibrated(few, few, few, few, few) is None
+    assert calibrate_band(few, few, few, few, few) is None
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from burstlens.analysis.lengths.coarse_counts import EXACT, coarsen, nodes
+from burstlens.analysis.lengths.coarse_counts import MAX_EXACT_TOKENS, coarsen, nodes
 from burstlens.analysis.lengths.families import (
     BUILDERS,
     TITLES,
@@ -156,7 +156,7 @@ def test_coarsening_keeps_short_counts_mass_and_mean_and_variance_of_the_log() -
     data = drawn("log_normal", 5000, 6)
     coarse = coarsen(data)
     assert coarse.n == pytest.approx(data.n)
-    short = data.values < EXACT
+    short = data.values < MAX_EXACT_TOKENS
     assert np.array_equal(coarse.values[: short.sum()], data.values[short])
     for power in (1, 2):
         moments = [np.log(h.values) ** power @ h.counts for h in (data, coarse)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from burstlens.analysis.lengths.families import LogNormals, fit_lengths
-from burstlens.analysis.lengths.modality import TESTED, Modality, dequantised, modality, peaks
+from burstlens.analysis.lengths.modality import MAX_TESTED_ROWS, Modality, dequantised, modality, peaks
 from burstlens.analysis.stats.likelihood import Histogram
 
 
@@ -56,10 +56,10 @@ def test_a_mixture_that_the_dip_misses_has_its_own_verdict() -> None:
 def test_sampling_down_keeps_the_shares_and_undoes_the_rounding() -> None:
     data = Histogram(np.array([1.0, 10.0, 1000.0]), np.array([100_000.0, 60_000.0, 40_000.0]))
     tokens = dequantised(data, np.random.default_rng(0))
-    assert len(tokens) == TESTED
+    assert len(tokens) == MAX_TESTED_ROWS
     assert np.mean(tokens < 2) == pytest.approx(0.5, abs=0.02)
     assert np.abs(tokens - np.rint(tokens)).max() <= 0.5
-    assert len(np.unique(tokens)) == TESTED
+    assert len(np.unique(tokens)) == MAX_TESTED_ROWS
 
 
 def test_peaks_leaves_out_ripples_and_low_bumps() -> None:

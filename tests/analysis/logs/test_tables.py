@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from burstlens.analysis.logs.tables import HOLE_S, MAX_SELECTED
+from burstlens.analysis.logs.tables import HOLE_S, MAX_SELECTIONS
 from burstlens.analysis.trace.store_duckdb import DuckDBStore
 from burstlens.analysis.trace.trace import Trace, TraceInfo, open_frame, open_trace, prepare
 from burstlens.queries.duckdb import DuckDBEngine
@@ -162,7 +162,7 @@ def test_of_many_models_the_busiest_are_selected_and_all_count_in_their_service(
         "SELECT SUM(n) AS n FROM streams WHERE service = 'chat' GROUP BY model",
         ["n"],
     )
-    assert len(chat) == MAX_SELECTED
-    assert sorted(s.n for s in chat) == others["n"].to_list()[-MAX_SELECTED:]
+    assert len(chat) == MAX_SELECTIONS
+    assert sorted(s.n for s in chat) == others["n"].to_list()[-MAX_SELECTIONS:]
     assert trace.selection("chat").n == others["n"].sum()
     trace.engine.close()

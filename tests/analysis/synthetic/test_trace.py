@@ -26,7 +26,7 @@ from burstlens.analysis.synthetic.trace import (
 )
 from burstlens.analysis.trace.trace import COLUMNS, Trace, open_frame, open_trace
 from burstlens.analysis.traffic.arrivals import describe_arrivals
-from burstlens.analysis.traffic.window_fits import SMALL
+from burstlens.analysis.traffic.window_fits import MIN_UNSHRUNK_GAPS
 
 DAYS = 61
 SEEDS = range(10)
@@ -130,7 +130,7 @@ def cv(values: NDArray[np.int64]) -> float:
 def median_shape(trace: Trace, selection: str) -> float:
     """Median Gamma shape of a selection's windows with enough gaps, by the project's estimator."""
     windows = describe_arrivals(trace).windows
-    chosen = windows.filter((pl.col("selection") == selection) & (pl.col("gaps") >= SMALL))
+    chosen = windows.filter((pl.col("selection") == selection) & (pl.col("gaps") >= MIN_UNSHRUNK_GAPS))
     return float(chosen["shape"].median())  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ from burstlens.analysis.stats.renewal import sample_arrivals
 from burstlens.analysis.trace.trace import Trace
 from burstlens.analysis.trace.window_gaps import windows_of
 from burstlens.analysis.traffic.arrivals import describe_arrivals
-from burstlens.analysis.traffic.window_fits import SMALL
+from burstlens.analysis.traffic.window_fits import MIN_UNSHRUNK_GAPS
 from tests.analysis.planted import trace_of
 
 
@@ -94,7 +94,7 @@ def test_every_window_is_listed_with_what_it_has(week: Trace) -> None:
     assert unfitted["shape"].null_count() == len(unfitted)
     fitted = everything.filter(~pl.col("unfitted"))
     assert fitted["shape"].null_count() == 0
-    assert (fitted["gaps"] < SMALL).to_list() == fitted["shrunk"].to_list()
+    assert (fitted["gaps"] < MIN_UNSHRUNK_GAPS).to_list() == fitted["shrunk"].to_list()
     products = fitted["rate"] * fitted["scale"]
     np.testing.assert_allclose(products, 1, rtol=1e-12)
     np.testing.assert_allclose(fitted["shape"] * fitted["scale"], fitted["mean_gap_s"], rtol=1e-12)

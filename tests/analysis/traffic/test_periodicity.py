@@ -23,7 +23,7 @@ from burstlens.analysis.stats.spectrum import (
     fit_autoregression,
     lomb_scargle,
 )
-from burstlens.analysis.trace.aggregates import boxes
+from burstlens.analysis.trace.aggregates import box_plots
 from burstlens.analysis.trace.trace import Trace, open_trace
 from burstlens.analysis.traffic import periodicity
 from burstlens.analysis.traffic.hourly import Hours
@@ -147,7 +147,7 @@ def test_fishers_p_is_one_in_twenty_below_five_percent_in_noise_and_small_for_a_
 
 def test_boxes_are_numpys_quartiles_with_whiskers_at_observations() -> None:
     values = np.array([1.0, 2.0, 2.5, 3.0, 4.0, 30.0])
-    row = boxes(pl.DataFrame({"of": ["x"] * 6, "v": values}), ("of",), "v").row(0, named=True)
+    row = box_plots(pl.DataFrame({"of": ["x"] * 6, "v": values}), ("of",), "v").row(0, named=True)
     assert (row["q1"], row["median"], row["q3"]) == pytest.approx(np.quantile(values, [0.25, 0.5, 0.75]))
     assert (row["low"], row["high"], row["outliers"], row["values"]) == (1.0, 4.0, 1, 6)
 
