@@ -40,6 +40,24 @@ def write_atomically(out: Path, write: Callable[[Path], object]) -> None:
             draft.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, if they do not exist.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    DiskError
+        If the operating system does not allow it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise DiskError.unwritable(folder, fault) from fault
+
+
 def write_csv(frame: pl.DataFrame, out: Path) -> None:
     """Write a table as CSV with a header; numbers have as many digits as they need to come back equal.
 

@@ -9,6 +9,7 @@ other classes.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -139,6 +140,30 @@ class InputError(BurstlensError):
         """
         listed = ", ".join(known[:limit]) or "none"
         return cls.at(where, f"no {what} {name!r}", remedy=f"there are: {listed}")
+
+    @classmethod
+    def unknown_value(cls, parameter: str, what: str, name: str, known: Sequence[str]) -> Self:
+        """An option names something that does not exist; the nearest name comes first.
+
+        Parameters
+        ----------
+        parameter : str
+            Of the option in Python.
+        what : str
+            Kind of the name, such as `format`.
+        name : str
+        known : sequence of str
+            Names that exist.
+
+        Examples
+        --------
+        >>> str(InputError.unknown_value("format", "format", "vlm", ["azure", "vllm"]))
+        "format: no format 'vlm'; did you mean 'vllm'? There are: azure, vllm"
+        """
+        there = f"here are: {', '.join(known)}"
+        close = nearest(name, known)
+        remedy = f"t{there}" if close is None else f"did you mean {close!r}? T{there}"
+        return cls.of_option(parameter, f"no {what} {name!r}", remedy=remedy)
 
     @classmethod
     def missing_file(cls, path: Path) -> Self:
@@ -373,6 +398,17 @@ class UnknownSelectionError(InputError):
     """A service, a model or a selection of both that a trace or a parameter file does not have."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a mistyped one; None if none is like it.
+
+    Examples
+    --------
+    >>> nearest("VLM", ["azure", "vllm"]), nearest("elsewhere", ["azure", "vllm"])
+    ('vllm', None)
+    """
+    return next(iter(difflib.get_close_matches(name.casefold(), list(known), n=1)), None)
+
+
 def path_text(path: Path) -> str:
     """A path as text for one line of a message."""
     return _one_line(str(path))
@@ -392,6 +428,8 @@ def relative_to_folder(text: str, folder: Path) -> str:
 
 
 def _reason(fault: OSError | str) -> str:
+    if isinstance(fault, FileExistsError | NotADirectoryError):
+        return "a file is in the place of a folder"
     return _one_line(fault if isinstance(fault, str) else (fault.strerror or str(fault)).lower())
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ..core.errors import InputError
-from ..core.option_names import option
 from ..core.registry import EXPORTS, Plugin, load_all, plugins
 from .parameter_model import FittedSelection, ParameterFile
 from .requests import Requests
@@ -123,7 +122,7 @@ def export_named(name: str) -> Export:
         If there is none (the message names the known ones), or if it is another package's and faulty.
     """
     if name not in plugins(EXPORTS):
-        raise InputError(f"{option('format')}: no format {name!r}; there are: {', '.join(exports())}")
+        raise InputError.unknown_value("format", "format", name, list(exports()))
     return _export(plugins(EXPORTS)[name])
 
 

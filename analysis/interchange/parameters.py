@@ -196,7 +196,7 @@ def read_parameters(path: Path) -> Parameters:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
-        raise DiskError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
+        raise DiskError.unreadable(path, fault) from fault
     except (UnicodeDecodeError, json.JSONDecodeError) as fault:
         raise InputError(f"{path}: not a parameter file: {fault}") from fault
     validate(content, str(path))

@@ -31,9 +31,10 @@ def load_tokenizer(path: Path) -> Tokenizer:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError.missing_file(path) from None
-    except (OSError, UnicodeDecodeError) as fault:
-        why = fault.strerror if isinstance(fault, OSError) else "not UTF-8 text"
-        raise DiskError(f"{path_text(path)}: cannot be read: {str(why).lower()}") from None
+    except OSError as fault:
+        raise DiskError.unreadable(path, fault) from None
+    except UnicodeDecodeError:
+        raise InputError.at(path, "is not UTF-8 text") from None
     try:
         loaded: Tokenizer = Tokenizer.from_str(text)
     except Exception as fault:  # the library raises no other class

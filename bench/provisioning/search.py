@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ...analysis.core.atomic_write import make_folder
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
@@ -89,6 +90,8 @@ def search_ratios(
     for load in spec.all_loads:
         spec.serving.check(load)
         windows(load.span_s, spec.window_s)
+    if out is not None:
+        make_folder(out)
     search = _Search(spec, _begin(spec, origin), out, workers, progress)
     try:
         search.run()

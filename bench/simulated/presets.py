@@ -21,7 +21,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from ...analysis.core.errors import DiskError, InputError
+from ...analysis.core.errors import DiskError, InputError, nearest
 from ..record.checked_input import brief, checked
 
 LARGEST = sys.float_info.max
@@ -223,7 +223,12 @@ def load_preset(name_or_path: str | Path) -> Preset:
     if not path.is_file():
         if path.suffix == ".json" or len(path.parts) > 1:
             raise InputError.missing_file(path)
-        raise InputError(f"no preset '{name_or_path}'; there are {', '.join(known)}, or name a JSON file")
+        close = nearest(str(name_or_path), known)
+        raise InputError(
+            f"no preset '{name_or_path}'; "
+            + ("" if close is None else f"did you mean {close!r}? ")
+            + f"name a JSON file, or one of: {', '.join(known)}"
+        )
     try:
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
     except OSError as fault:

@@ -9,6 +9,8 @@ import click
 
 import burstlens as bl
 
+from ..analysis.core.errors import nearest
+from ..analysis.core.option_names import option
 from ..console import Duration, progress, say_json
 from .flags import Verb
 from .options import Pair, json_option, quiet_option, reading
@@ -113,6 +115,7 @@ def export(
         _list(as_json)
         return
     if isinstance(end_s, str):
+        _check_format(end_s)
         click.echo(f"burstlens: --to {end_s}: the format is now --format {end_s}; --to is a time", err=True)
         format, end_s = format or end_s, None
     if until is not None:
@@ -126,6 +129,22 @@ def export(
         say_json(done.as_dict())
     else:
         _show(done)
+
+
+def _check_format(word: str) -> None:
+    """Raise InputError, with the nearest format, if the word after `--to` is not a format either."""
+    from ..analysis.interchange.exports import exports
+
+    known = list(exports())
+    if word in known:
+        return
+    close = nearest(word, known)
+    formats = f"{option('format', 'FORMAT')} names a format: {', '.join(known)}"
+    raise bl.InputError.of_option(
+        "end_s",
+        f"{word!r} is not a time such as 2d18h",
+        remedy=formats if close is None else f"did you mean {option('format', close)}?",
+    )
 
 
 def _show(done: ExportResult) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 
+from ..analysis.core.errors import DiskError
+
 LOGGER = logging.getLogger("burstlens")
 PLUGINS = logging.getLogger("burstlens.analysis.core.registry")
 IN_FILE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -63,8 +65,7 @@ def write_log(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
     try:
         _attach(ctx, logging.FileHandler(path, encoding="utf-8"), IN_FILE)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise click.BadParameter(f"{path}: cannot be written: {reason}", ctx, param) from error
+        raise click.BadParameter(str(DiskError.unwritable(path, error)), ctx, param) from error
 
 
 def _attach(ctx: click.Context, handler: logging.Handler, layout: str) -> None:

@@ -368,7 +368,7 @@ def evaluate(
 
     unknown = [name for name in (*only, *(limits_s or {})) if name not in STAGES]
     if unknown:
-        raise InputError(f"gpu-evaluate: no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
+        raise InputError.unknown_value("only", "stage", unknown[0], list(STAGES))
     chosen = flags or Flags()
     made = EvaluationConfig(
         trace=_trace(trace, out), synthetic=trace is None, functions=functions, model=model,
@@ -522,6 +522,5 @@ def _trace(trace: str | None, out: Path) -> str:
     if not path.is_file():
         from ..api.traces import synth
 
-        out.mkdir(parents=True, exist_ok=True)
         synth(path, days=61).engine.close()
     return str(path)

@@ -112,8 +112,10 @@ def _json(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as fault:
-        raise DiskError(f"{path}: cannot be read: {fault}") from fault
+    except OSError as fault:
+        raise DiskError.unreadable(path, fault) from fault
+    except ValueError as fault:
+        raise InputError.unparsable(path, str(fault)) from fault
     return content if isinstance(content, dict) else None
 
 
@@ -378,5 +380,7 @@ def _csv(path: Path, schema: Mapping[str, type[pl.DataType]] | None = None) -> p
         return pl.read_csv(path, schema_overrides=schema)
     except FileNotFoundError:
         return None
-    except (OSError, pl.exceptions.PolarsError) as fault:
-        raise DiskError(f"{path}: cannot be read: {fault}") from fault
+    except OSError as fault:
+        raise DiskError.unreadable(path, fault) from fault
+    except pl.exceptions.PolarsError as fault:
+        raise InputError.unparsable(path, str(fault)) from fault

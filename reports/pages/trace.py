@@ -15,9 +15,10 @@ import polars as pl
 
 from ...analysis.characterize import Characterization, characterize
 from ...analysis.compare.side_by_side import compare_traces
+from ...analysis.core.atomic_write import make_folder
 from ...analysis.core.claims import Claim
 from ...analysis.core.cpu import cores
-from ...analysis.core.errors import DiskError, InputError
+from ...analysis.core.errors import InputError
 from ...analysis.core.exhibit import Displayable, Exhibit
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Part, Progress, silent
@@ -123,10 +124,7 @@ def write_report(
     if forecast:
         load_xgboost()
     show = progress or silent
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise DiskError(f"{out}: cannot be made a folder: {fault.strerror or fault}") from fault
+    make_folder(out)
     count = max(1, len(logs))
     characterizations, rejects = [], []
     for i in range(count):

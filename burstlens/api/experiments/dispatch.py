@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ...analysis.core.errors import InputError
-from ...analysis.core.option_names import option
 from ..options import Log
 from .maf2 import Maf2Options, maf2
 from .responses import ResponsesOptions, responses
@@ -68,7 +67,5 @@ def experiment(kind: str, out: Log | None = None, **options: Any) -> ExperimentR
     (8, 'maf2-load')
     """
     if kind not in EXPERIMENTS:
-        raise InputError(
-            f"{option('kind')}: {kind!r} is not an experiment; there are {', '.join(EXPERIMENTS)}"
-        )
+        raise InputError.unknown_value("kind", "experiment", kind, list(EXPERIMENTS))
     return EXPERIMENTS[kind](**({} if out is None else {"out": out}), **options)

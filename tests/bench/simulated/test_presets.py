@@ -95,7 +95,7 @@ def test_a_wrong_profile_is_told_by_file_and_field(
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     for name, words in [
-        ("gpt-9", "no preset 'gpt-9'; there are llama-2-7b-a100"),
+        ("gpt-9", "no preset 'gpt-9'; name a JSON file, or one of: llama-2-7b-a100"),
         (tmp_path / "none.json", "no such file"),
         (tmp_path / "bad.json", "not JSON"),
     ]:

@@ -171,6 +171,8 @@ def test_the_nearest_line_is_of_the_chosen_window(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("log.csv", "--to", "vlm"), "--to: 'vlm' is not a time such as 2d18h; did you mean --format vllm?"),
+        (("log.csv", "--format", "vlm"), "--format: no format 'vlm'; did you mean 'vllm'? There are: azure"),
         (("log.csv", "--format", "elsewhere"), "--format: no format 'elsewhere'; there are: azure, burstgpt"),
         (("none.csv", "--format", "csv"), "none.csv: no such file"),
         (("log.csv", "--format", "csv", "-o", "log.csv"), "log.csv: cannot be written: it is the source"),

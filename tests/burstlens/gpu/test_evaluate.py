@@ -221,7 +221,7 @@ def test_a_stage_goes_on_at_the_rate_that_it_began_at(server: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["profil"]}, "no stage 'profil'; there are profile"),
+        ({"only": ["profil"]}, "no stage 'profil'; did you mean 'profile'"),
         ({}, "which Python has vLLM"),
         ({"vllm": Path("/nowhere/python")}, "cannot be run"),
         ({"vllm": Path(sys.executable)}, "vLLM ended with code 1: .*No module named 'vllm'"),

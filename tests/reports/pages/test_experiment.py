@@ -205,7 +205,7 @@ def test_nothing_ended_and_unknown_kinds_are_one_line(copied: Callable[..., Path
         write_experiment_page(copied(0))
     with pytest.raises(BurstlensError, match="does not know experiments of kind 'later'"):
         write_experiment_page(copied(kind="later"))
-    with pytest.raises(BurstlensError, match="'maf3' is not an experiment; there are maf2"):
+    with pytest.raises(BurstlensError, match="no experiment 'maf3'; did you mean 'maf2'"):
         bl.experiment("maf3")
 
 
