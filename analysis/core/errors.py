@@ -215,6 +215,15 @@ class InputError(BurstlensError):
         return cls.at(path, "is one JSON array", remedy="write one object per line (jq -c '.[]')")
 
     @classmethod
+    def parameter_file(cls, path: Path) -> Self:
+        """The file has fitted parameters where a log is needed."""
+        return cls.at(
+            path,
+            "is a parameter file, not a log",
+            remedy="replay, export, compare, experiment and disaggregate take it",
+        )
+
+    @classmethod
     def damaged(cls, path: Path, kind: str) -> Self:
         """A compressed or Parquet file ends early, or does not have the format that its first bytes name."""
         return cls.at(path, f"damaged or cut short, its {kind} data is not complete", remedy="get it again")

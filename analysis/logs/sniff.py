@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ import zstandard
 from ..core.errors import DiskError, InputError
 from ..core.units import DAY_S
 
+PARAMETERS = re.compile(rb'\s*\{\s*"schema_version"\s*:')
+"""How a file of fitted parameters begins."""
 HEAD_BYTES = 1 << 18
 """Enough for the widest header known (1,444 columns) and for a look at the first rows."""
 
@@ -114,6 +117,8 @@ def inspect_log(path: Path) -> LogFile:
     first_line = text.splitlines()[0]
     if b"\0" in first_line or not _is_text(first_line):
         raise InputError.binary(path)
+    if PARAMETERS.match(text):
+        raise InputError.parameter_file(path)
     if text.lstrip()[:1] == b"{":
         return _look_at_jsonl(path, packed, text)
     if text.lstrip()[:1] == b"[":

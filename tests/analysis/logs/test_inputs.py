@@ -50,6 +50,10 @@ CASES: dict[str, tuple[bytes, str]] = {
         (HEADER + GOOD).encode("utf-16"),
         "is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
     ),
+    "parameters.json": (
+        b'{\n  "schema_version": "1.0",\n  "generator": "burstlens"\n}\n',
+        "is a parameter file, not a log; replay, export, compare, experiment and disaggregate take it",
+    ),
     "array.json": (b'[{"timestamp": 1}]', "is one JSON array; write one object per line (jq -c '.[]')"),
     "cut.csv.gz": (
         gzip.compress(MANY)[:30_000],
