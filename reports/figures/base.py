@@ -34,6 +34,8 @@ PICTURE_SCALE = 1.5
 """Pixels of a picture in a notebook to one of the page."""
 PICTURE_PX = 960
 """As wide is a picture shown at most."""
+ON_AXIS = " on the axis"
+"""What `from_axis` appends to a column's name."""
 GUTTER_PX = 62
 """What a further panel costs beside its own width: axis labels and spacing."""
 
@@ -294,9 +296,12 @@ def interval_dots(
         known.append(pl.Series([reference]))
     x: dict[str, Any] = {"title": title, **(logarithmic(*known) if log else {})}
     base = alt.Chart()
+    start = f"{low}{ON_AXIS}" if log else low
     rule = base.mark_rule(strokeWidth=2.6, strokeOpacity=0.5, clip=True).encode(
-        x=alt.X(f"{low}:Q", **x), x2=f"{high}:Q", y=y, color=shade
+        x=alt.X(f"{start}:Q", **x), x2=f"{high}:Q", y=y, color=shade
     )
+    if log:
+        rule = from_axis(rule, x, low)
     tips = [
         alt.Tooltip("selection:N"),
         *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in (value, low, high)),
@@ -309,6 +314,20 @@ def interval_dots(
         layers.insert(0, dashed(x=alt.datum(reference)))
     layered: alt.LayerChart | alt.FacetChart = alt.layer(*layers, data=SOURCE).properties(height={"step": 27})
     return layered
+
+
+def from_axis(chart: alt.Chart, channel: Mapping[str, Any], end: str = "low") -> alt.Chart:
+    """The chart with the column `end` raised to where the logarithmic axis begins, which has no place for 0.
+
+    Encode `end + ON_AXIS` in place of `end`; the column itself stays as it is for tooltips.
+    """
+    domain = channel["scale"].to_dict().get("domain")
+    floor = domain[0] if domain else 0
+    value = f"datum['{end}']"
+    raised: alt.Chart = chart.transform_calculate(
+        **{end + ON_AXIS: f"isValid({value}) ? max({value}, {floor}) : null"}
+    )
+    return raised
 
 
 def dashed(**at: Any) -> alt.Chart:

@@ -12,11 +12,13 @@ from ....analysis.conversations.part import Conversations
 from ....analysis.core.result import listing, number, percent
 from .. import theme
 from ..base import (
+    ON_AXIS,
     Figure,
     category,
     columns_for,
     dashed,
     faded,
+    from_axis,
     least,
     legend_filter,
     log_ticks,
@@ -164,14 +166,8 @@ def _intervals(part: Conversations) -> Figure:
     x = alt.X("turns:O", sort=order, title="requests in the session", axis=alt.Axis(labelAngle=0))
     pick = legend_filter("measure")
     base = alt.Chart().encode(x=x, color=category("measure", MEASURES, symbolType="stroke"))
-    band = (
-        base.mark_area(fillOpacity=0.15)
-        .encode(
-            y=alt.Y("low:Q", **y),
-            y2="high:Q",
-            opacity=faded(pick),
-        )
-        .transform_filter(alt.datum.low > 0)
+    band = from_axis(base.mark_area(fillOpacity=0.15), y).encode(
+        y=alt.Y(f"low{ON_AXIS}:Q", **y), y2="high:Q", opacity=faded(pick)
     )
     line = base.mark_line(point={"size": 40}).encode(
         y=alt.Y("value:Q", **y),
@@ -202,7 +198,7 @@ def _intervals(part: Conversations) -> Figure:
         title_text = (
             f"The mean interval {'falls' if r['correlation'] < 0 else 'grows'} with the number of requests"
             if seen
-            else "The mean interval is not seen to depend on the number of requests"
+            else "The mean interval does not visibly depend on the number of requests"
         )
     return Figure(
         name="intervals",
@@ -273,12 +269,12 @@ def _long(part: Conversations) -> Figure:
     )
     return Figure(
         name="long-intervals",
-        title=f"Longer sessions hold more long intervals for {grow} of {numbers.height} bounds; their "
-        f"share changes for {change}",
+        title=f"Longer sessions have more long intervals for {grow} of {numbers.height} bounds; the share "
+        f"of long intervals changes for {change}",
         chart=panels(line, "panel", labels, columns=2, free_y=True),
-        sentence="Intervals above each bound, per session on the left and as a share of all intervals on "
-        "the right. More requests have more intervals that can be long, so only the right side speaks of "
-        "behaviour. The two axes differ in unit.",
+        sentence="Intervals longer than each bound: per session on the left, as a share of all intervals on "
+        "the right. A session of more requests has more intervals that can be long, so only the right side "
+        "shows how users behave. The two axes have different units.",
         alt_text="Line charts of long intervals by number of requests for the bounds "
         + listing(bounds)
         + (", for each selection" if several else "")
@@ -336,7 +332,7 @@ def _relations(part: Conversations) -> Figure:
             labels,
             columns=1,
         ),
-        sentence="Rank correlation over sessions with 95 % intervals; the dashed line is none. "
+        sentence="Rank correlation over sessions with 95 % intervals; the dashed line means no correlation. "
         + (f"Rising: {listing(up)}." if up else ""),
         alt_text="Dot plot of rank correlations: "
         + "; ".join(f"{r['of']} {number(r['value'])}" for r in data.iter_rows(named=True))
