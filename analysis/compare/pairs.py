@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from ..core.result import Interval, estimates, listing
+from ..core.result import Interval, estimates, listing, number
 from ..core.units import per_span, time_span
 from ..core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from .equal_rate import FULL_RECORD, RATE, Outcome
@@ -144,11 +144,11 @@ def estimate_text(row: _Row, name: str) -> str:
     str
     """
     if f"{name}_low" not in row:
-        return f"{row[name]:.3g}"
+        return number(row[name])
     low, high = (
-        "…" if row[f"{name}{end}"] is None else f"{row[f'{name}{end}']:.3g}" for end in ("_low", "_high")
+        "…" if row[f"{name}{end}"] is None else number(row[f"{name}{end}"]) for end in ("_low", "_high")
     )
-    return f"{row[name]:.3g}" if low == high == "…" else f"{row[name]:.3g} [{low}, {high}]"
+    return number(row[name]) if low == high == "…" else f"{number(row[name])} [{low}, {high}]"
 
 
 def _times(row: _Row) -> str:

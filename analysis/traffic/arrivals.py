@@ -372,8 +372,9 @@ def shape_sentence(row: _Row, window_s: float) -> str:
     else:
         change = "burstiness does not change over time by more than sampling error explains"
     return (
-        f"{row['selection']}, {row['scope']}: {change} (median shape {row['median']:.2f}, middle half "
-        f"{row['q25']:.2f} to {row['q75']:.2f}, {row['windows']:,} windows of {time_span(window_s)})."
+        f"{row['selection']}, {row['scope']}: {change} ({row['windows']:,} windows of {time_span(window_s)}, "
+        f"fitted one by one: median shape {row['median']:.2f}, middle half {row['q25']:.2f} to "
+        f"{row['q75']:.2f})."
     )
 
 

@@ -336,12 +336,18 @@ def _dispersion_sentence(rows: list[_Row]) -> str:
         verdict = f"cannot tell load {width} from Poisson"
     again = row["idc_regenerated"]
     fitted = "" if again is None else f" The fitted windows reproduce {number(again)}."
+    peak = f"the busiest bin has {number(widest['peak_to_mean'])} times the mean."
+    if row is widest:
+        growth = peak.capitalize()
+    else:
+        growth = (
+            f"{per_span(widest['width_s']).capitalize()} it varies {number(widest['idc'])} "
+            f"[{number(widest['idc_low'])}, {number(widest['idc_high'])}] times as much, and {peak}"
+        )
     return (
         f"{row['selection']}: {verdict}. It varies {number(row['idc'])} [{number(row['idc_low'])}, "
         f"{number(row['idc_high'])}] times as much as Poisson traffic of the same rate would.{fitted} "
-        f"{per_span(widest['width_s']).capitalize()} it varies {number(widest['idc'])} "
-        f"[{number(widest['idc_low'])}, {number(widest['idc_high'])}] times as much, and the busiest bin has "
-        f"{number(widest['peak_to_mean'])} times the mean."
+        f"{growth}"
     )
 
 

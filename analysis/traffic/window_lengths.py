@@ -29,7 +29,7 @@ class Sequences(Part):
     name: ClassVar[str] = "sequences"
     title: ClassVar[str] = "Window, service and model"
     lead: ClassVar[str] = (
-        "The same sequence with windows of another length, of one service or model: choose what is shown."
+        "Shape and rate in windows of another length, of one service or model: choose what is shown."
     )
 
     window_s: float
@@ -49,7 +49,7 @@ class Sequences(Part):
         return self.windows["window_s"].unique().sort().to_list()
 
     def sentences(self) -> list[str]:
-        """The median shape of every selection over the lengths."""
+        """The median shape of every selection by length of window."""
         medians = (
             self.windows.group_by("selection", "window_s", maintain_order=True)
             .agg(pl.col("shape").median())
@@ -59,10 +59,10 @@ class Sequences(Part):
         for selection in self.windows["selection"].unique(maintain_order=True):
             rows = medians.filter(pl.col("selection") == selection)
             each = [
-                f"{number(shape)} at {time_span(window_s)}"
+                f"{number(shape)} in windows of {time_span(window_s)}"
                 for window_s, shape in rows.select("window_s", "shape").iter_rows()
             ]
-            out.append(f"{selection}: the median shape of a window is {', '.join(each)}.")
+            out.append(f"{selection}: the median shape, pulled toward the others, is {', '.join(each)}.")
         return out
 
     def sentence(self, window_s: float, selection: str) -> str:

@@ -58,12 +58,12 @@ def sign(row: dict[str, Any] | None, name: str) -> bool | None:
 
 def reasons(statements: dict[str, bool | None]) -> str:
     """The statements by how they came out."""
-    words = {True: "holds", False: "does not hold", None: "cannot be told"}
+    words = {True: "holds", False: "does not hold", None: "cannot tell"}
     return "; ".join(f"{statement}: {words[holds]}" for statement, holds in statements.items()) + "."
 
 
 def lacking(what: str) -> Decision:
-    """Nothing can be said because the trace has none of it."""
+    """No verdict, because the trace has none of it."""
     return Decision(CANNOT_TELL, "", f"This trace has no {what}.")
 
 
@@ -74,7 +74,7 @@ def burstier_than_poisson(characterization: Characterization) -> Decision:
     return Decision(
         CANNOT_TELL,
         value,
-        "It takes a BurstGPT and an Azure Functions trace on one page: burstlens report A B.",
+        "This needs a BurstGPT trace and an Azure Functions trace on one page: burstlens report A B.",
         "dispersion",
     )
 
@@ -178,7 +178,7 @@ def gamma(characterization: Characterization) -> Decision:
                 values.append(
                     f"{service} log {name} spread beyond chance {shown(row, 'excess_log_sd', '.2f')}"
                 )
-    # Where no window has enough requests for a test, none is rejected and none is accepted.
+    # If no window has enough requests for a test, none is rejected and none is accepted.
     for row in _in_scope(part.fit, CONVERSATION).drop_nulls("rejected_share").iter_rows(named=True):
         statements["conversation arrivals are Gamma"] = row["rejected_share_low"] <= 0.10
         values.append(f"Gamma rejected in {shown(row, 'rejected_share', '.0%')} of {row['tested']} windows")
@@ -214,7 +214,7 @@ def cv(characterization: Characterization) -> Decision:
     """The windows' own CV over 1/√α: does the interval of the ratio hold 1 within 10 %?"""
     rows = characterization.part(Arrivals).fit.filter(pl.col("cv_ratio").is_not_null())
     if not rows.height:
-        return lacking("window with enough arrivals for a fit")
+        return Decision(CANNOT_TELL, "", "This trace has too few windows with enough requests for a fit.")
     values, holds = [], []
     for row in rows.filter(pl.col("model").is_null()).unique("selection", maintain_order=True).to_dicts():
         values.append(f"{row['selection']} CV·√α {shown(row, 'cv_ratio', '.2f')}")
@@ -223,7 +223,7 @@ def cv(characterization: Characterization) -> Decision:
     return Decision(
         verdict,
         "; ".join(values),
-        "Median over windows of the gaps' own CV against 1/√α of the fit; agreement means within 10 %.",
+        "Median over windows of the CV of the gaps over 1/√α of the fit; a ratio within 10 % of 1 agrees.",
         "cv",
     )
 

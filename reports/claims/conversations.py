@@ -43,7 +43,7 @@ def turns(characterization: Characterization) -> Decision:
 
 
 def interval(characterization: Characterization) -> Decision:
-    """rank correlation of turns and mean interval; the P90 interval from two to five requests and after."""
+    """Rank correlation of turns and mean interval; the P90 interval from two to five requests and after."""
     part = characterization.part(Conversations)
     selection = _selection(part)
     if selection is None:
@@ -81,7 +81,9 @@ def long_intervals(characterization: Characterization) -> Decision:
     mechanical = [row["of"] for row in shares.iter_rows(named=True) if sign(row, "correlation") is not True]
     why = reasons(statements)
     if mechanical:
-        why += f" Partly mechanical, more turns hold more intervals: the {mechanical[0]} does not grow."
+        why += (
+            f" Partly mechanical, because more turns have more intervals: the {mechanical[0]} does not grow."
+        )
     return Decision(overall_verdict(statements), value, why, "long-intervals")
 
 

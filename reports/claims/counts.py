@@ -9,7 +9,8 @@ from typing import Any
 
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
-from ...analysis.core.units import DAY_S
+from ...analysis.core.result import listing
+from ...analysis.core.units import DAY_S, time_span
 from ...analysis.core.verdicts import CANNOT_TELL, overall_verdict
 from ...analysis.traffic.failures import Failures
 from ...analysis.traffic.volume import Volume
@@ -31,7 +32,7 @@ def size(characterization: Characterization) -> Decision:
     """Rows per service and model: comparable with the paper's only over the whole of its record."""
     part = characterization.part(Volume)
     days = part.span_s / DAY_S
-    values = [f"{part.rows:,} requests over {days:.1f} days"]
+    values = [f"{part.rows:,} requests in {time_span(part.span_s)}"]
     statements: dict[str, bool | None] = {}
     for (service, model), paper in PAPER_ROWS.items():
         row = one(part.sizes, service=service, model=model)
@@ -46,7 +47,7 @@ def size(characterization: Characterization) -> Decision:
         return Decision(
             CANNOT_TELL,
             "; ".join(values),
-            f"This trace is a part of the record: {days:.1f} of {PAPER_DAYS} days.",
+            f"This trace is only a part of the record: {time_span(part.span_s)} of {PAPER_DAYS} days.",
         )
     return Decision(overall_verdict(statements), "; ".join(values), reasons(statements))
 
@@ -70,7 +71,7 @@ def rate(characterization: Characterization) -> Decision:
 
 
 def coverage(characterization: Characterization) -> Decision:
-    """The paper's Table 1, row by row, from what this trace holds."""
+    """The paper's Table 1, row by row, from what this trace has."""
     info = characterization.info
     available = {
         "request patterns": True,
@@ -78,10 +79,10 @@ def coverage(characterization: Characterization) -> Decision:
         "response lengths": info.has_tokens,
         "failures": info.has_failures,
     }
-    statements: dict[str, bool | None] = {f"it holds {what}": there for what, there in available.items()}
+    statements: dict[str, bool | None] = {f"it has {what}": there for what, there in available.items()}
     value = ", ".join(what for what, there in available.items() if there)
     lacks = [what for what, there in available.items() if not there]
-    why = f"The log holds no {', no '.join(lacks)}." if lacks else "The log holds all four."
+    why = f"The log has {listing([f'no {what}' for what in lacks])}." if lacks else "The log has all four."
     return Decision(overall_verdict(statements), value, why)
 
 
@@ -106,7 +107,7 @@ def failures(characterization: Characterization) -> Decision:
         values.append(f"{pair['service']}: GPT-4 minus ChatGPT {difference}")
         statements[f"GPT-4 fails less in {pair['service']}"] = _below_zero(ends)
     if not statements:
-        return lacking("failures of ChatGPT conversations")
+        return lacking("failure rate of ChatGPT conversations")
     return Decision(overall_verdict(statements), "; ".join(values), reasons(statements), "rates")
 
 

@@ -24,7 +24,8 @@ def forecast(characterization: Characterization) -> Decision:
     return Decision(
         CANNOT_TELL,
         "",
-        "It takes a forecast evaluated on held-out days: burstlens report --forecast, or burstlens forecast.",
+        "This needs a forecast that is scored on later days: burstlens report --forecast, or burstlens "
+        "forecast.",
     )
 
 

@@ -53,7 +53,7 @@ class Ledger:
 def _needs(what: str) -> Callable[[Characterization], Decision]:
     """The check of a claim about a served model, which no request log can decide."""
     return lambda _characterization: Decision(
-        "cannot tell", "", f"A request log alone cannot tell: it needs {what}."
+        "cannot tell", "", f"A request log alone cannot tell; this needs {what}."
     )
 
 
@@ -64,7 +64,7 @@ _ENTRIES = (
     Entry(
         "size",
         "§1",
-        "Conversation and API, ChatGPT and GPT-4 requests over 213 days, 10.31 million in all.",
+        "The trace has 10.31 million requests in 213 days, of conversation and API, ChatGPT and GPT-4.",
         "volume",
         "queries/sql/requests/totals.sql",
         counts.size,
@@ -113,8 +113,8 @@ _ENTRIES = (
     Entry(
         "gamma",
         "§3.1, Fig. 6",
-        "Per 20 minutes of weekday working hours arrivals are Gamma; in conversation α varies sharply, "
-        "in the API α and β.",
+        "In windows of 20 minutes of weekday working hours, gaps follow a Gamma law; α varies sharply in "
+        "conversation, α and β in the API.",
         "arrivals",
         "analysis/trace/window_gaps.py",
         checks.gamma,
@@ -139,7 +139,8 @@ _ENTRIES = (
     Entry(
         "interval",
         "§3.2, Fig. 9",
-        "The mean interval is not directly related to the number of requests; its P90 rises up to 5.",
+        "The mean interval is not directly related to the number of requests; its P90 rises up to 5 "
+        "requests.",
         "conversations",
         "queries/sql/requests/session_requests.sql",
         sessions.interval,
@@ -155,7 +156,7 @@ _ENTRIES = (
     Entry(
         "zipf",
         "§3.3, Fig. 7",
-        "Request lengths are Zipf.",
+        "Request lengths follow a Zipf law.",
         "lengths",
         "queries/sql/lengths/length_histograms.sql",
         lengths.zipf,
@@ -179,7 +180,8 @@ _ENTRIES = (
     Entry(
         "bins",
         "§3.3, Fig. 10",
-        "Per request bin response lengths are a shifted Gaussian whose spread grows with request length.",
+        "In each bin of request lengths, response lengths are a shifted Gaussian; its spread grows with the "
+        "request length.",
         "lengths",
         "queries/sql/lengths/joint_lengths.sql",
         lengths.bins,

@@ -11,8 +11,9 @@ import polars as pl
 
 from ...analysis.characterize import Characterization
 from ...analysis.core.claims import Decision
-from ...analysis.core.result import number
-from ...analysis.core.verdicts import overall_verdict
+from ...analysis.core.result import listing, number
+from ...analysis.core.verdicts import CANNOT_TELL, overall_verdict
+from ...analysis.lengths.families import TITLES
 from ...analysis.lengths.part import Lengths
 from .checks import CHATGPT, CONVERSATION, lacking, one, reasons, rows_of, shown, sign
 
@@ -35,12 +36,12 @@ def zipf(characterization: Characterization) -> Decision:
         return lacking("request lengths")
     rows = [row for row in rows if row["service"] is not None] or rows
     statements: dict[str, bool | None] = {
-        f"{row['selection']} requests are within {FITTING:.0%} of a Zipf": row["ks"] <= FITTING
+        f"{row['selection']} request lengths are within {FITTING:.0%} of a Zipf law": row["ks"] <= FITTING
         for row in rows
     }
     value = "; ".join(
         f"{row['selection']} exponent {shown(row, 'exponent', '.3f')}, off by {row['ks']:.1%} "
-        f"(best: {row['winner'].replace('_', ' ')}, {row['winner_ks']:.1%})"
+        f"(best: {TITLES[row['winner']]}, {row['winner_ks']:.1%})"
         for row in rows
     )
     return Decision(overall_verdict(statements), value, reasons(statements), "request-zipf")
@@ -52,7 +53,7 @@ def bimodal(characterization: Characterization) -> Decision:
     row = _chatgpt(table, column="response", scale="tokens")
     logs = _chatgpt(table, column="response", scale="log tokens")
     if row is None or row["dip"] is None:
-        return lacking("response lengths, or too few,")
+        return Decision(CANNOT_TELL, "", "This trace has no response lengths, or too few.")
     statements: dict[str, bool | None] = {
         "the dip test rejects one mode": row["p_value"] < 0.05,
         "the mixture that BIC chooses has several": (row["modes"] or 1) >= 2,
@@ -60,10 +61,10 @@ def bimodal(characterization: Characterization) -> Decision:
     places = [f"{row[f'mode_{i}']:.0f}" for i in (1, 2, 3) if row[f"mode_{i}"] is not None]
     value = (
         f"{row['selection']}: dip {row['dip']:.4f} (p = {row['p_value']:.3g}), "
-        f"{len(places)} mode(s) at {', '.join(places)} tokens"
+        f"{'mode' if len(places) == 1 else 'modes'} at {listing(places)} tokens"
     )
     on_logs = f" On a logarithmic scale: {logs['verdict']}." if logs else ""
-    why = f"{reasons(statements)}{on_logs} The dip can miss real mixtures, BIC keeps adding components."
+    why = f"{reasons(statements)}{on_logs} The dip test can miss real mixtures; BIC tends to add components."
     return Decision(overall_verdict(statements), value, why, "response-modes")
 
 
@@ -80,13 +81,17 @@ def linear(characterization: Characterization) -> Decision:
     }
     value = (
         f"{row['selection']}, {row['range']}: "
-        f"{shown(row, 'slope')} response tokens a request token" + _line(row["straightness"])
+        f"{shown(row, 'slope')} response tokens per request token" + _line(row["straightness"])
     )
     return Decision(overall_verdict(statements), value, reasons(statements), "response-by-request")
 
 
 def _line(straightness: float | None) -> str:
-    return "" if straightness is None else f"; a line explains {straightness:.0%} of how the mean moves"
+    return (
+        ""
+        if straightness is None
+        else f"; a straight line explains {straightness:.0%} of how the mean changes"
+    )
 
 
 def bins(characterization: Characterization) -> Decision:

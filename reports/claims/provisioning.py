@@ -18,6 +18,6 @@ def ratio(characterization: Characterization) -> Decision:
     return Decision(
         CANNOT_TELL,
         "",
-        "It takes a simulation of prefill and decode instances: burstlens report --disaggregate, or "
+        "This needs a simulation of prefill and decode instances: burstlens report --disaggregate, or "
         "burstlens disaggregate.",
     )

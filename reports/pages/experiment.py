@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ...analysis.core.exhibit import marks
-from ...analysis.core.result import LEVEL, Progress, number, percent, silent
-from ...analysis.core.units import HOUR_S
+from ...analysis.core.result import LEVEL, Progress, percent, silent
+from ...analysis.core.units import time_span
 from ...bench.experiments.findings import Findings, findings
 from ...bench.experiments.trials import Question, read
 from .base import block
@@ -37,13 +37,13 @@ SLUG = "experiment"
 OWN_LINES = ("sources", "seeds")
 """Options that have lines of their own in the identity."""
 READING = (
-    "Trials with the same seed share what the seed decides, so settings are compared seed by seed. "
+    "Settings are compared seed by seed: trials with the same seed share everything that the seed decides. "
     "Intervals are "
     f"Student’s, at {100 * LEVEL:g} %, over seeds. A difference is “higher” or “lower” if its interval "
     "excludes zero, "
     "and “within noise” if it does not; “the same” means that no seed differs at all. Each interval is for "
     "one measure: "
-    "of twenty measures that do not differ, expect one to look as if it did."
+    "of twenty measures that do not differ, expect one to look different by chance."
 )
 CITED_SHOWN = 24
 """Rows of a table to cite that the page shows; its files have all."""
@@ -151,6 +151,7 @@ def _facts(found: Findings) -> list[Fact]:
     question, trials = found.experiment.question, found.experiment.trials
     requests, span_s = (float(trials[name].sum() or 0.0) for name in ("requests", "span_s"))
     failed = float((trials["failure_rate"] * trials["requests"]).sum() or 0.0)
+    served, unit = time_span(span_s).split(" ")
     out: list[Fact] = [
         (
             "Trials",
@@ -159,7 +160,7 @@ def _facts(found: Findings) -> list[Fact]:
         ),
         ("Seeds", f"{len(question.seeds)}", ""),
         ("Requests", f"{requests:,.0f}", "in all trials"),
-        ("Time served", number(span_s / HOUR_S), "hours" + (", virtual" if question.simulated else "")),
+        ("Time served", served, unit + (", virtual" if question.simulated else "")),
     ]
     if requests:
         out.append(("Failed", percent(failed / requests), "of requests"))
@@ -173,12 +174,12 @@ def _identity(question: Question) -> list[tuple[str, str]]:
         ("Experiment", question.kind),
         ("Workload", "synthetic, or in part" if question.synthetic else "recorded traces"),
         *(
-            (f"Asked: {name}", _text(value))
+            (f"Option: {name}", _text(value))
             for name, value in question.options.items()
             if name not in OWN_LINES
         ),
         ("Seeds", ", ".join(map(str, question.seeds))),
-        *((f"Found: {name}", _text(value)) for name, value in question.facts.items()),
+        *((f"Result: {name}", _text(value)) for name, value in question.facts.items()),
         ("Engine", question.title),
         *((f"Engine: {name}", _text(value)) for name, value in _flat(question.engine)),
         ("Started", f"{started} (UTC)"),

@@ -148,7 +148,7 @@ def _identity(run: Manifest) -> list[tuple[str, str]]:
         ("Workload", f"{run.name}{' (synthetic)' if run.synthetic else ''}, {run.requests:,} requests"),
         ("Workload SHA-256", run.workload_sha256),
         *(("Note", note) for note in run.notes),
-        *((f"Recipe: {name}", _text(value)) for name, value in run.recipe.items()),
+        *((f"Workload: {name}", _text(value)) for name, value in run.recipe.items()),
         ("Endpoint", run.url or "none: virtual time"),
         ("Served model", run.served_model or "unknown"),
         (

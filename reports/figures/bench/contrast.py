@@ -112,10 +112,10 @@ def averages(
         title=title,
         chart=panels(layered, "panel", order).resolve_scale(x="independent"),
         sentence=(
-            "Dots are means over seeds, bars Student’s 95 % intervals of them. Seeds are paired, so a "
-            "difference can be clear where bars overlap: see the figure of differences."
+            "Dots are means over seeds, bars their Student’s 95 % intervals. Seeds are paired, so a "
+            "difference can be clear even if bars overlap: see the figure of differences."
             if several
-            else "Dots are of one seed: there is no interval."
+            else "Each dot is one seed, so there is no interval."
         )
         + aside,
         alt_text=f"Dots with intervals in {len(shown)} panels, one a measure, for {listing(present)}. "
@@ -210,8 +210,9 @@ def differences(
         name=name,
         title=title,
         chart=panels(layered, pair, pairs, columns=3),
-        sentence="Differences seed by seed, as a share of the mean that is compared with, and Student’s 95 % "
-        "intervals: one that reaches over the dashed line is within noise. The axis is logarithmic beyond "
+        sentence="Differences seed by seed, in percent of the mean of the one that is compared with, with "
+        "Student’s 95 % intervals. An interval that crosses the dashed line is within noise. The axis is "
+        "logarithmic beyond "
         f"±{LINEAR_PERCENT:g} %."
         + (f" Compared with zero, so not drawn: {'; '.join(aside)}." if aside else ""),
         alt_text=f"Relative differences with intervals of {len(measures)} measures for {listing(pairs)}. "

@@ -11,7 +11,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import Part, listing, number
-from ....analysis.core.units import HOUR_S, MINUTE_S
+from ....analysis.core.units import HOUR_S, MINUTE_S, per_span, time_span
 from ....analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from ....bench.experiments.contrast import NOISE, SAME
 from ....bench.experiments.maf2 import (
@@ -160,11 +160,12 @@ def _course(course: pl.DataFrame, rate: float, name: str) -> Figure:
     step_s = _step(course)
     return Figure(
         name=name,
-        title=f"At a mean of {number(rate)} requests/s, the busiest {number(step_s)} s bring "
+        title=f"At a mean of {number(rate)} requests/s, the busiest "
+        f"{per_span(step_s).removeprefix('per ')} brings "
         + listing([f"{number(peaks[k], 2)}/s ({k.removeprefix('BurstGPT ')})" for k in present]),
         chart=chart,
-        sentence="The first seed’s run, as in the paper’s Fig. 13: a column a workload, a row a measure, "
-        f"each row on one scale. Means of {number(step_s)} s."
+        sentence="The first seed’s run, as in the paper’s Fig. 13: a column for each workload, a row for "
+        f"each measure, one scale a row. Points are means over {time_span(step_s)}."
         + ("" if "failed" in rows else " No request failed, so that row is left out."),
         alt_text=f"Step charts over time of {listing([ROWS[row][0] for row in rows])} for "
         f"{listing(present)}, at {number(rate)} requests/s on average.",
@@ -176,7 +177,7 @@ def _course(course: pl.DataFrame, rate: float, name: str) -> Figure:
 
 
 def _step(course: pl.DataFrame) -> float:
-    """Length of the stretches that a course is kept in."""
+    """Length of the bins that a course is kept in."""
     at = course.filter(pl.col("workload") == course["workload"][0])["at_s"]
     return float(at[1] - at[0]) if len(at) > 1 else 1.0
 

@@ -90,8 +90,8 @@ def _switch(part: Ratios, switch: SwitchFound) -> Figure:
         title=f"One switch, {switch_name(state)}: {number(high)} requests/s against "
         f"{number(best.goodput_rps[0])} of the best fixed ratio, {best.name}",
         chart=alt.layer(lines.add_params(pick), dots, names, data=SOURCE).properties(height=330),
-        sentence=f"{first_load(state)}: goodput of a switch from {switch.before} to "
-        f"{switch.after} by its moment, and of every fixed ratio (level lines). Over "
+        sentence=f"{first_load(state)}: goodput of one switch from {switch.before} to {switch.after}, by the "
+        "moment of the switch, and of every fixed ratio (level lines). Over "
         f"{seeds_text(state)}: {shown(one.mean)} with the switch, {shown(best.mean)} without.",
         alt_text=f"Line chart of goodput over the moment of one switch, {switch_name(state)} being best with "
         f"{number(high)} requests/s. Level lines: "
@@ -135,8 +135,8 @@ def _policies(part: Sequence) -> Figure:
         title=f"Highest goodput: {top.name}, {number(top.mean.value)} requests/s; best fixed ratio "
         f"{best.name}, {number(best.mean.value)}",
         chart=alt.layer(bars, dots, data=SOURCE).properties(height={"step": 26}),
-        sentence="Dots are means over seeds, lines their 95 % intervals; where none is drawn, one load tells "
-        "none, or all seeds agree. Compare paired by seed, in the table of ratios.",
+        sentence="Dots are means over seeds, lines their 95 % intervals; there is no line if there is one "
+        "load or all seeds agree. For differences seed by seed, see the table of ratios.",
         alt_text=f"Dot plot of goodput in requests per second: {phrases}.",
         table_name="turns",
         data=data,
@@ -186,11 +186,11 @@ def _course(part: Sequence, course: Course) -> Figure:
     rate = number(course.rate_rps)
     return Figure(
         name="course",
-        title=f"At {rate} requests/s within both bounds: {phrases}",
+        title=f"Requests within both bounds at {rate} requests/s: {phrases}",
         chart=panels(line, "panel", [INSTANCES, SHARE], columns=1, free_y=True),
-        sentence=f"{first_load(part.state)} at {rate} requests/s, the goodput of its own sequence. Above "
-        f"the prefill instances of {part.state.serving.total} that each plan asks for; below the "
-        "share of each window’s requests that kept both bounds.",
+        sentence=f"{first_load(part.state)} at {rate} requests/s, the goodput of its own sequence. Above: "
+        f"how many of the {part.state.serving.total} instances each plan uses for prefill. Below: the "
+        "share of each window’s requests within both bounds.",
         alt_text=f"Step lines over the load's clock of prefill instances and of the share of requests within "
         f"both bounds, for {len(kinds)} plans. In all: {phrases}.",
         table_name="windows",

@@ -12,7 +12,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import Part, listing, number, percent
-from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
+from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S, time_span
 from ....bench.metrics.load_verdict import LoadLimits
 from ...parts.run import FAILURES, Latency, Load, OverTime
 from .. import theme
@@ -84,8 +84,8 @@ def _lines(
     return cast(alt.LayerChart, layers.properties(height=height))
 
 
-def _stretch(part: OverTime) -> str:
-    return "each second" if part.bin_s == 1 else f"{part.bin_s} s"
+def _bin(part: OverTime) -> str:
+    return time_span(part.bin_s)
 
 
 def _requests(part: OverTime) -> Figure:
@@ -96,10 +96,10 @@ def _requests(part: OverTime) -> Figure:
     mean = part.summary.rates_rps[1]
     return Figure(
         name="requests",
-        title=f"{number(peak)} requests a second at the peak, {number(mean)} on average",
+        title=f"Request rate: {number(peak)} per second at the peak, {number(mean)} on average",
         chart=_lines(part, colours, "requests per second"),
-        sentence="Requests by the instant at which they were to be sent (asked), were sent, and failed; "
-        f"means of {_stretch(part)}. Where sent covers asked, the load is as it should be.",
+        sentence="Requests per second that were due (asked), that were sent, and that failed, as means over "
+        f"{_bin(part)}. Where sent covers asked, the server got the load that was asked for.",
         alt_text="Step chart of requests per second asked, sent and failed over the run: "
         f"peak {number(peak)}, mean {number(mean)}.",
         table_name="bins",
@@ -119,11 +119,11 @@ def _token_latency(part: OverTime) -> Figure | None:
     data = _long(part, names).with_columns(pl.col("value") * 1000)
     return Figure(
         name="token-latency",
-        title=f"A token takes {number(1000 * of.mean)} ms on average, {number(1000 * of.p99)} ms at p99",
+        title=f"Token latency: {number(1000 * of.mean)} ms on average, {number(1000 * of.p99)} ms at p99",
         chart=_lines(part, colours, "ms per token"),
-        sentence=f"Time that each token took, mean and standard deviation over the last {part.window_s} s "
+        sentence=f"Time that each token took: mean and standard deviation over the last {part.window_s} s "
         "(the paper’s instantaneous token latency and its jitter). The first token counts from the instant "
-        "at which its request was to be sent, so waiting shows here.",
+        "at which its request was due, so waiting shows here.",
         alt_text=f"Step chart of token latency and its standard deviation over the run: mean "
         f"{number(1000 * of.mean)} ms, jitter {number(1000 * of.sd)} ms.",
         table_name="bins",
@@ -142,9 +142,10 @@ def _throughput(part: OverTime) -> Figure | None:
     peak = greatest(data["value"])
     return Figure(
         name="throughput",
-        title=f"{number(metrics.throughput_tps)} tokens a second on average, {number(peak)} at most",
+        title=f"Throughput: {number(metrics.throughput_tps)} tokens a second on average, {number(peak)} at "
+        "most",
         chart=_lines(part, {"throughput P": "green"}, "tokens per second"),
-        sentence=f"Output tokens of complete answers, over the last {part.window_s} s.",
+        sentence=f"Output tokens of complete answers per second, over the last {part.window_s} s.",
         alt_text=f"Step chart of output tokens per second: mean {number(metrics.throughput_tps)}, peak "
         f"{number(peak)}.",
         table_name="bins",
@@ -154,7 +155,7 @@ def _throughput(part: OverTime) -> Figure | None:
 
 
 def _kv_cache(part: OverTime) -> Figure | None:
-    """KV-cache use as the server tells it."""
+    """KV-cache use as the server reports it."""
     if "kv_cache_use" not in part.bins.columns:
         return None
     data = _long(part, {"kv_cache_use": "KV-cache use"})
@@ -164,8 +165,8 @@ def _kv_cache(part: OverTime) -> Figure | None:
         name="kv-cache",
         title=f"KV-cache use: {percent(of.mean)} on average, {percent(of.max)} at most",
         chart=_lines(part, {"KV-cache use": "purple"}, "share of the KV cache", percent_axis=True),
-        sentence="As the server tells it, about once a second."
-        + (f" It preempted requests {preempted:,.0f} times for want of blocks." if preempted else ""),
+        sentence="The server reports this about once a second."
+        + (f" It preempted requests {preempted:,.0f} times because blocks ran out." if preempted else ""),
         alt_text=f"Step chart of KV-cache use: mean {percent(of.mean)}, most {percent(of.max)}.",
         table_name="bins",
         data=data,
@@ -181,10 +182,10 @@ def _queue(part: OverTime) -> Figure:
     of = part.summary.in_flight
     return Figure(
         name="in-flight",
-        title=f"{number(of.mean)} requests in flight on average, {number(of.max)} at most",
+        title=f"Requests in flight: {number(of.mean)} on average, {number(of.max)} at most",
         chart=_lines(part, colours, "requests"),
-        sentence="Requests between send and end, as the client sees them"
-        + (", and running and waiting, as the server tells." if len(names) > 1 else "."),
+        sentence="In flight are requests that the client has sent and that have not ended"
+        + ("; running and waiting are those that the server reports." if len(names) > 1 else "."),
         alt_text=f"Step chart of requests in flight: mean {number(of.mean)}, most {number(of.max)}.",
         table_name="bins",
         data=_long(part, names),
@@ -216,9 +217,7 @@ def _failures(part: OverTime) -> Figure | None:
                 scale=alt.Scale(domain=[0, greatest(part.bins["time"])], nice=False),
             ),
             x2="until:Q",
-            y=alt.Y(
-                "value:Q", title=f"requests in {_stretch(part)}", stack="zero", axis=alt.Axis(tickMinStep=1)
-            ),
+            y=alt.Y("value:Q", title=f"requests in {_bin(part)}", stack="zero", axis=alt.Axis(tickMinStep=1)),
             color=category("series", {name: COLOURS[name] for name in present}),
             opacity=faded(pick),
             tooltip=[
@@ -231,10 +230,10 @@ def _failures(part: OverTime) -> Figure | None:
     phrases = listing([f"{counts[name]:,} {name}" for name in sorted(present, key=lambda n: -counts[n])])
     return Figure(
         name="failures",
-        title=f"Not answered: {phrases}",
+        title=f"Requests without an answer: {phrases}",
         chart=alt.layer(bars.add_params(pick, zoom_x()), data=SOURCE).properties(height=170),
-        sentence="Requests by the instant at which they ended and the way in which they did. What the client "
-        "aborted is not counted as a failure of the server.",
+        sentence="Requests by the instant at which they ended, and how they ended. A request that the client "
+        "aborted does not count as a failure of the server.",
         alt_text=f"Stacked bars of requests without an answer over the run: {phrases}.",
         table_name="bins",
         data=data,
@@ -275,14 +274,14 @@ def _latencies(part: Latency) -> Figure:
     shown: Sequence[str] = data["latency"].unique(maintain_order=True).to_list()
     colours = dict(zip(shown, ("blue", "green", "vermillion"), strict=False))
     rows = part.quantiles.filter(pl.col("latency").is_in(list(shown)))
-    phrases = [f"{r['latency']} {number(r['p50_ms'])} ms in the median, {number(r['p99_ms'])} ms at p99"
+    phrases = [f"{r['latency']}: median {number(r['p50_ms'])} ms, p99 {number(r['p99_ms'])} ms"
             for r in rows.iter_rows(named=True)]  # fmt: skip
     return Figure(
         name="distributions",
         title=phrases[0][:1].upper() + phrases[0][1:] if phrases else "Latencies",
         chart=_distribution(data, "ms", "ms", colours, "latency", "share of requests that took no longer"),
-        sentence="Answered requests only: failures are in the rate of failures. Times count from the instant "
-        "at which a request was to be sent.",
+        sentence="Share of answered requests that took no longer than each time, counted from the instant at "
+        "which a request was due. Failed requests are left out: the failure rate counts them.",
         alt_text=f"Cumulative distributions of latencies: {'; '.join(phrases)}.",
         table_name="distributions",
         data=data,
@@ -305,7 +304,8 @@ def _lateness(part: Load) -> Figure:
         name="lateness",
         title=f"99 % of requests were sent within {number(1000 * late.p99)} ms of their instant",
         chart=alt.layer(dashed(x=alt.datum(limit)), line, dots, data=SOURCE).properties(height=220),
-        sentence=f"The dashed line is at {number(limit)} ms: no more than a hundredth may lie beyond it.",
+        sentence="Share of requests that the client sent later than each time after they were due. At the "
+        f"dashed line, {number(limit)} ms, at most 1 % may be later.",
         alt_text=f"Share of requests sent later than a given time: median {number(1000 * late.p50)} ms, "
         f"p99 {number(1000 * late.p99)} ms, most {number(1000 * late.max)} ms.",
         table_name="lateness",
@@ -318,9 +318,9 @@ def _gaps(part: Load) -> Figure:
     data = part.gaps.with_columns(pl.col("gap_s").clip(LEAST_MS / 1000))
     table = part.summary.verdict.table.filter(pl.col("measure") == "CV of gaps")
     phrases = (
-        f"The gaps’ CV is {number(table['sent'][0])}; {number(table['asked'][0])} was asked for"
+        f"CV of the gaps: {number(table['sent'][0])} sent, {number(table['asked'][0])} asked for"
         if table.height
-        else "Gaps between requests, as asked and as sent"
+        else "Gaps between requests, asked for and sent"
     )
     return Figure(
         name="gaps",
@@ -328,8 +328,9 @@ def _gaps(part: Load) -> Figure:
         chart=_distribution(
             data, "gap_s", "gap, s", {"asked": "neutral", "sent": "blue"}, "load", "share of gaps no longer"
         ),
-        sentence="Time from each request to the next, all services together. What parts the curves below "
-        f"{number(1000 * LoadLimits().lateness_p99_s)} ms, a server does not notice.",
+        sentence="Share of gaps (time from each request to the next, all services together) no longer than "
+        f"each time. A server does not notice differences below {number(1000 * LoadLimits().lateness_p99_s)} "
+        "ms.",
         alt_text=f"Cumulative distributions of the gaps between requests, asked and sent. {phrases}.",
         table_name="gaps",
         data=data,

@@ -23,7 +23,7 @@ SHOWN = {
 }
 """Panels of a service, and what a measure's values are multiplied by."""
 WAITS = {"ttft_p50_s": "median", "ttft_p90_s": "p90", "ttft_p99_s": "p99", "ttft_max_s": "worst"}
-INTERVAL = "Dots are means over seeds, lines their 95 % intervals; where none is drawn, one seed tells none."
+INTERVAL = "Dots are means over seeds, lines their 95 % intervals; a single seed has no interval."
 UNORDERED = "Token latency was not measured under all three orders of serving"
 
 
@@ -78,7 +78,7 @@ def _measures(part: PolicyComparison) -> Figure:
             free_y=True,
         ),
         sentence=f"{INTERVAL} FCFS is first come first served, SRF and LRF shortest and longest request "
-        "first; ≈ stands between what is within noise when paired by seed. Axes do not begin at zero, "
+        "first; ≈ joins orders that differ, seed by seed, within noise. Axes do not begin at zero, "
         "and intervals that reach below it are cut there.",
         alt_text="Dot plots with intervals of three orders of serving, a panel a service and measure. "
         + ("; ".join(every) or UNORDERED)
@@ -145,8 +145,8 @@ def _waits(part: Waits) -> Figure:
             services,
             columns=len(services),
         ),
-        sentence=f"{INTERVAL} An order that serves most requests sooner pays with those it passes over: "
-        "compare median and worst.",
+        sentence=f"{INTERVAL} An order that serves most requests sooner lets others wait longer: "
+        "compare the median with the worst.",
         alt_text="Dot plots of median, p90, p99 and worst time to first token by order of serving. "
         f"{phrases}.",
         table_name="waits",

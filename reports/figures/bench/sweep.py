@@ -78,7 +78,7 @@ def figures(part: Part) -> list[Figure]:
 
 
 def _in_seconds(measure: str) -> bool:
-    """Whether a measure is told in seconds: end to end, while tokens take milliseconds."""
+    """Whether a measure is shown in seconds: end to end, while tokens take milliseconds."""
     return measure.startswith("e2e")
 
 
@@ -131,10 +131,11 @@ def _measures(part: Varied) -> Figure:
         name="measures",
         title=_measures_title(part),
         chart=chart,
-        sentence=f"A column a parameter, a row a measure. Dashed: the start ({start}). {BAND}. Constant "
-        "holds the value; linear falls between start and value over the run; quadratic goes from the "
+        sentence="A column for each parameter, a row for each measure; the dashed line is the start "
+        f"({start}). {BAND}. Constant "
+        "holds the value for the whole run, linear falls between start and value, quadratic goes from the "
         "start to the value at half time and back. With the scale held a smaller shape is also a higher "
-        "rate; at equal rate the scale is adapted, and burstiness alone is left. A scale of 1 is "
+        "rate; at equal rate the scale is adapted, so that only burstiness changes. A scale of 1 is "
         f"{number(part.factor, 4)} s.",
         alt_text=f"Line charts with bands of {listing(list(dict.fromkeys(ROWS[m] for m in rows)))} against "
         f"{listing(present)}, a line each for {listing(sorted(set(data['profile'])))}.",
@@ -195,7 +196,7 @@ def _measures_title(part: Varied) -> str:
         worst = here["failure_rate"].max() if here.height else None
         if isinstance(worst, float):
             phrases.append(f"{number(100 * worst, 2)} % ({panel})")
-    return f"Requests failed at worst: {listing(phrases)}" if phrases else "Measures against each parameter"
+    return f"Highest failure rate: {listing(phrases)}" if phrases else "Measures against each parameter"
 
 
 def _steps(part: Steps) -> Figure:
@@ -238,9 +239,9 @@ def _steps(part: Steps) -> Figure:
         name="steps",
         title=f"A change of the shape by at most {100 * SMALL:g} % raises failures by at most {phrases}",
         chart=chart,
-        sentence=f"Each shape against the next larger one, seed by seed. {BAND}. Dashed: more than "
-        f"{100 * SUDDEN:g} points of failures are called sudden, and up to {100 * HARDLY:g} % of a measure "
-        "hardly moves it.",
+        sentence=f"Change from each shape to the next smaller one, seed by seed. {BAND}. Dashed: a rise of "
+        f"failures by more than {100 * SUDDEN:g} points counts as sudden, a change of another measure by at "
+        f"most {100 * HARDLY:g} % as hardly any.",
         alt_text=f"Dots with intervals of the change of failures, latency and throughput for "
         f"{len(order)} small changes of the shape, {listing(modes)}. Most failures: {phrases}.",
         table_name="steps",
@@ -282,7 +283,7 @@ def _step_row(measure: str, modes: list[str], order: list[str], *, first: bool, 
 
 
 def _thirds(part: Thirds) -> Figure:
-    """Last third minus first third, against the shape that was gone to."""
+    """Last third minus first third, against the target shape."""
     shown = {"token_latency_s": "token latency, ms more", "failure_rate": "failures, points more"}
     data = pl.DataFrame(
         [
@@ -323,13 +324,13 @@ def _thirds(part: Thirds) -> Figure:
             )
     return Figure(
         name="thirds",
-        title=f"Failures of the last third against the first, in a decline of the shape: {listing(phrases)}"
+        title=f"Failures in the last third against the first, as the shape declines: {listing(phrases)}"
         if phrases
         else "The last third of a run against the first",
         chart=chart,
-        sentence=f"The last third of a run less its first, against the shape that is gone to. {BAND}. "
-        "Above the line a run ends worse than it began. A server begins empty, so that the first third is "
-        f"a little better even where nothing varies. Dashed: the start's shape, {number(part.start_shape)}.",
+        sentence=f"The last third of a run minus its first, by the shape that the run goes to. {BAND}. Above "
+        "zero a run ends worse than it began. A server starts empty, so the first third is a little better "
+        f"even if nothing changes. Dashed: the start's shape, {number(part.start_shape)}.",
         alt_text="Line charts with bands of how much worse the last third is than the first, "
         f"{listing(modes)}.",
         table_name="drifts",
@@ -343,7 +344,7 @@ def _third_row(measure: str, names: list[str], part: Thirds, *, first: bool, las
     """The panels of one measure."""
     y: dict[str, Any] = {"title": None, "axis": alt.Axis(format=NUMBER, tickCount=4, minExtent=30)}
     base = alt.Chart().encode(
-        x=alt.X("shape:Q", title="shape gone to" if last else None, scale=alt.Scale(zero=False, padding=6)),
+        x=alt.X("shape:Q", title="target shape" if last else None, scale=alt.Scale(zero=False, padding=6)),
         color=_profiles((LINEAR, QUADRATIC), legend=first),
     )
     band = base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q", **y), y2="high:Q")
@@ -398,11 +399,12 @@ def _map(part: Paired, pair: str, mode: str, count: int) -> Figure:
     at = " and ".join(f"{name} {number(worst[name])}" for name in (across, up))
     return Figure(
         name=f"map-{count}",
-        title=f"{capital(across)} and {up}, {mode}: heaviest at {at}, where "
-        f"{number(100 * (worst['failure_rate'] or 0.0), 2)} % fail",
+        title=f"{capital(across)} and {up}, {mode}: heaviest load at {at}, with "
+        f"{number(100 * (worst['failure_rate'] or 0.0), 2)} % failures",
         chart=chart,
         sentence=f"Means over seeds; the colours of a row share one scale. The start is {across} "
-        f"{number(part.start[across])}, {up} {number(part.start[up])}; its row and column vary one alone. "
+        f"{number(part.start[across])}, {up} {number(part.start[up])}; its row and column change only one "
+        "of them. "
         + (
             "The scale is adapted so that the rate stays the start's."
             if mode == EQUAL

@@ -41,6 +41,11 @@ FEWEST_HOURS = 6
 CROWDED = 300
 """With more windows a panel, the line between them fades and the points tell."""
 FEWEST_IN_SEQUENCE = 3
+PULLED = (
+    "Each window's shape is pulled toward what all windows have in common, the more the fewer requests it "
+    "has, so these vary less than the shapes of windows fitted one by one."
+)
+"""What a reader needs to know where the findings speak of windows fitted one by one."""
 MAX_NIGHTS = 120
 """Borders between days are drawn up to so many."""
 WORKING = "weekday working hours"
@@ -136,7 +141,7 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         layers.insert(0, dashed(y=alt.datum(1)))
     if 1 < data["new day"].sum() <= MAX_NIGHTS:
         layers.insert(0, nights)
-    thin = f"Of these windows one in {step} is drawn. " if step > 1 else ""
+    thin = f"Only one window in {step} is drawn. " if step > 1 else ""
     ranges = [
         f"{spoken(label)} {number(low)} to {number(high)}"
         for label in labels
@@ -146,9 +151,9 @@ def _sequence(part: Arrivals, fitted: pl.DataFrame, quantity: str) -> Figure:
         name=f"{quantity}-sequence",
         title=_variation_title(part, scope, quantity, labels),
         chart=panels(alt.layer(*layers).properties(height=170), "selection", labels, columns=1),
-        sentence=f"{quantity.capitalize()} {symbol} of the Gamma fitted to each window, with its 95 % "
-        f"interval as a band, on one logarithmic axis; fine lines part the days. {thin}Nine tenths of the "
-        f"windows lie within: {'; '.join(ranges)}.",
+        sentence=f"Each point is the {quantity} {symbol} of the Gamma law of one window, the band its 95 % "
+        f"interval; the axis is logarithmic, and thin lines separate days. {thin}{PULLED} 90 % of the pulled "
+        f"{quantity}s lie within: {'; '.join(ranges)}.",
         alt_text=f"Line chart of the Gamma {quantity} of consecutive {minutes} in {scope}, a panel each "
         f"for {listing(labels)}. From the 5th to the 95th percentile of windows: {'; '.join(ranges)}.",
         table_name="windows",
@@ -180,8 +185,8 @@ def _variation_title(part: Arrivals, scope: str, quantity: str, labels: list[str
     if beyond:
         return f"{symbol} varies from window to window beyond chance: {listing(beyond)}"
     if by_label:
-        return f"{symbol} varies from window to window no more than chance would make it"
-    return f"{symbol} of each window; too few of them to tell variation from chance"
+        return f"{symbol} varies from window to window no more than chance explains"
+    return f"{symbol} of each window (too few windows to tell variation from chance)"
 
 
 def _hours(fitted: pl.DataFrame) -> list[Figure]:
@@ -239,14 +244,14 @@ def _hours(fitted: pl.DataFrame) -> list[Figure]:
     title_text = (
         f"Burstier than Poisson at almost every hour of the day: {listing(below)}"
         if below
-        else f"Median shape over the day: {'; '.join(phrases)}"
+        else f"Median shape by hour of day: {'; '.join(phrases)}"
     )
     drawn = Figure(
         name="shape-by-hour",
         title=title_text,
         chart=alt.layer(poisson, band.add_params(pick), line, data=SOURCE).properties(height=260),
-        sentence="Median shape of all windows by hour of day, weekends and nights included, with the band "
-        f"that holds 90 % of windows. Medians run in {'; in '.join(phrases)}.",
+        sentence="The line is the median shape of the windows that begin in each hour of the day, weekends "
+        f"included; the band holds 90 % of them. {PULLED} Medians range: {'; '.join(phrases)}.",
         alt_text=f"Line chart of the median Gamma shape by hour of day. {'; '.join(phrases)}.",
         table_name="windows",
         data=data,
@@ -308,15 +313,15 @@ def _spread(part: Arrivals) -> Figure:
     title = (
         f"Shapes differ more than chance alone explains in {len(beyond)} of {shapes.height} selections"
         if shapes.height
-        else "How much windows differ, beside what chance alone would make them"
+        else "Spread of the windows, and what chance alone would give"
     )
     return Figure(
         name="spread",
         title=title,
         chart=chart,
-        sentence=f"In {scope}: how far windows spread as observed, how far sampling error alone would "
-        "spread equal windows (both from whole fits redrawn), and the excess with its 95 % interval; 1 is "
-        "no spread.",
+        sentence=f"How far the windows of {scope} differ, each fitted alone, as a factor of one standard "
+        "deviation: as observed, as chance alone would spread equal windows, and the excess with its 95 % "
+        "interval. A factor of 1 is no spread.",
         alt_text="Dot plot of the spread of shape, β and request rate between windows for each selection: "
         + "; ".join(
             f"{r['selection']} shape observed {number(r['observed'])}, chance {number(r['chance alone'])}"
@@ -397,11 +402,11 @@ def _cv(fits: pl.DataFrame) -> Figure:
     columns = columns_for(len(labels))
     return Figure(
         name="cv",
-        title=f"A window's CV is within a factor of two of its fit's in {percent(1 - not_gamma)} of windows",
+        title=f"CV of the gaps: within a factor of two of the fit's in {percent(1 - not_gamma)} of windows",
         chart=panels(alt.layer(line, points).properties(height=280), "selection", labels, columns=columns),
-        sentence="Each point is a window of 30 gaps or more; on the dashed line its own CV equals the one "
-        "that the shape fitted to it alone implies: 1/√α, and more where gaps are short beside the "
-        "resolution of the stamps. " + (f"One window in {step} is drawn." if step > 1 else ""),
+        sentence="Each point is a window of at least 30 gaps. On the dashed line its CV equals that of the "
+        "Gamma law fitted to this window alone: 1/√α, or more if gaps are short compared with the resolution "
+        "of the time stamps. " + (f"Only one window in {step} is drawn." if step > 1 else ""),
         alt_text=f"Scatter plot of each window's own CV against its fit's, for {listing(labels)}; "
         f"{percent(not_gamma)} of windows lie more than a factor of two off the diagonal.",
         table_name="windows",

@@ -11,13 +11,15 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import listing, number
-from ....analysis.core.units import MINUTE_S
+from ....analysis.core.units import MINUTE_S, per_span, time_span
 from ....analysis.traffic.burstiness import Burstiness
 from ..base import (
+    ON_AXIS,
     Figure,
     category,
     columns_for,
     faded,
+    from_axis,
     interval_dots,
     legend_filter,
     logarithmic,
@@ -69,14 +71,8 @@ def _against_width(data: pl.DataFrame, labels: list[str], title: str) -> Any:
     ).axis(values=TICKS_S, labelExpr=SPOKEN)
     pick = legend_filter("series")
     base = alt.Chart().encode(x=x, color=category("series", SERIES, symbolType="stroke"))
-    band = (
-        base.mark_area(fillOpacity=0.15)
-        .encode(
-            y=alt.Y("low:Q", **y),
-            y2="high:Q",
-            opacity=faded(pick),
-        )
-        .transform_filter("datum.low > 0")
+    band = from_axis(base.mark_area(fillOpacity=0.15), y).encode(
+        y=alt.Y(f"low{ON_AXIS}:Q", **y), y2="high:Q", opacity=faded(pick)
     )
     line = base.mark_line(point={"size": 40}).encode(
         y=alt.Y("value:Q", **y),
@@ -104,18 +100,22 @@ def _values_at(data: pl.DataFrame, labels: list[str], width_s: float) -> list[tu
     return out
 
 
-def _widths(data: pl.DataFrame) -> tuple[float, str]:
-    """A minute, where the trace tells it, else the widest that it tells; and how that is said."""
+def _width(data: pl.DataFrame) -> float:
+    """A minute if there are counts of minutes, else the widest bins that there are."""
     widths = data["width_s"].unique().sort().to_list()
-    width = MINUTE_S if MINUTE_S in widths else float(widths[-1])
-    return width, "a minute" if width == 60 else f"{width:g} s"
+    return MINUTE_S if MINUTE_S in widths else float(widths[-1])
+
+
+def _in_bins(width_s: float, values: list[str]) -> str:
+    """The values at one width as a sentence; nothing without any."""
+    return f" In bins of {time_span(width_s)}: {'; '.join(values)}." if values else ""
 
 
 def _dispersion(part: Burstiness) -> Figure:
     """Variance over mean of counts, from a second to an hour."""
     labels = main_selections(part.dispersion)
     data = _series(part.dispersion.filter(pl.col("selection").is_in(labels)), "idc")
-    width, width_text = _widths(data)
+    width = _width(data)
     at_width = _values_at(data, labels, width)
     values = [
         f"{spoken(label)} {number(v[OBSERVED])} (from the fit {number(v.get(REGENERATED))})"
@@ -123,17 +123,17 @@ def _dispersion(part: Burstiness) -> Figure:
     ]
     return Figure(
         name="dispersion",
-        title="Counts vary "
-        + listing(
-            [f"{number(v[OBSERVED])} times as much as Poisson in {spoken(label)}" for label, v in at_width]
-        )
-        + f" at {width_text}",
+        title=f"Index of dispersion {per_span(width)}: "
+        + listing([f"{number(v[OBSERVED])} in {spoken(label)}" for label, v in at_width])
+        + " (Poisson has 1)"
+        if at_width
+        else f"Index of dispersion of the counts, up to bins of {time_span(width)}",
         chart=_against_width(data, labels, "index of dispersion (1 = Poisson)"),
-        sentence="Variance over mean of counts in bins of growing width, with 95 % bands. A line that "
-        "keeps rising tells of load that changes slowly; where the trace lies above what its fitted "
-        f"windows regenerate, gaps are correlated. At {width_text}: {'; '.join(values)}.",
+        sentence="Variance of the counts over their mean, by width of the bins, with 95 % bands; both axes "
+        "are logarithmic. A line that keeps rising means that the load also changes slowly. Where the trace "
+        "lies above what its fitted windows regenerate, gaps depend on each other." + _in_bins(width, values),
         alt_text=f"Line chart of the index of dispersion against bin width for {listing(labels)}, beside "
-        f"Poisson and the fit. At {width_text}: {'; '.join(values)}.",
+        "Poisson and the fit." + _in_bins(width, values),
         table_name="dispersion",
         data=data,
         columns=columns_for(len(labels)),
@@ -145,20 +145,22 @@ def _peaks(part: Burstiness) -> Figure:
     """Highest over mean count."""
     labels = main_selections(part.dispersion)
     data = _series(part.dispersion.filter(pl.col("selection").is_in(labels)), "peak_to_mean")
-    width, width_text = _widths(data)
+    width = _width(data)
     at_width = _values_at(data, labels, width)
     values = [
         f"{spoken(label)} {number(v[OBSERVED])} (Poisson {number(v.get(POISSON))})" for label, v in at_width
     ]
     return Figure(
         name="peak-to-mean",
-        title=f"The busiest {'minute' if width == 60 else width_text} holds "
-        + listing([f"{number(v[OBSERVED])} times the mean of {spoken(label)}" for label, v in at_width]),
+        title=f"The busiest {per_span(width).removeprefix('per ')} has "
+        + listing([f"{number(v[OBSERVED])} times the mean count of {spoken(label)}" for label, v in at_width])
+        if at_width
+        else f"Highest over mean count, up to bins of {time_span(width)}",
         chart=_against_width(data, labels, "highest over mean count"),
-        sentence=f"Peak over mean of counts by width of the bins, with 95 % bands. At {width_text}: "
-        f"{'; '.join(values)}.",
-        alt_text=f"Line chart of the peak to mean ratio against bin width for {listing(labels)}. At "
-        f"{width_text}: {'; '.join(values)}.",
+        sentence="Highest count over mean count, by width of the bins, with 95 % bands; both axes are "
+        "logarithmic." + _in_bins(width, values),
+        alt_text=f"Line chart of the peak to mean ratio against bin width for {listing(labels)}."
+        + _in_bins(width, values),
         table_name="dispersion",
         data=data,
         columns=columns_for(len(labels)),
@@ -186,9 +188,9 @@ def _gaps(part: Burstiness) -> Figure:
         name="gaps",
         title=f"Gaps vary more than Poisson gaps in {len(burstier)} of {len(labels)} selections",
         chart=dots,
-        sentence="Standard deviation over mean of the time between requests of the whole record, with 95 "
-        "% intervals, on a logarithmic axis. It holds the change of load over the day as well as bursts "
-        "within the minute.",
+        sentence="Coefficient of variation (standard deviation over mean) of the time between requests in "
+        "the whole record, with 95 % intervals, on a logarithmic axis. It includes the change of load "
+        "over the day as well as bursts within a minute.",
         alt_text="Dot plot of the coefficient of variation of gaps: "
         + "; ".join(
             f"{r['selection']} {number(r['CV'])} [{number(r['low'])}, {number(r['high'])}]"

@@ -12,6 +12,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import listing
+from ....analysis.core.units import counted
 from ....analysis.lengths.part import LINEAR_RANGE
 from .. import theme
 from ..base import (
@@ -126,12 +127,12 @@ def _bands(bands: pl.DataFrame, slopes: pl.DataFrame) -> Figure:
         title=(
             f"Longer requests bring longer responses: {listing(grows)}"
             if grows
-            else "Responses are not seen to grow with requests"
+            else "Response lengths do not visibly grow with request lengths"
         ),
         chart=panels(
             alt.layer(outer, inner, lines).properties(height=250), "selection", labels, columns=columns
         ),
-        sentence="Mean and median response by request length, over bands that hold 50 and 90 % of responses."
+        sentence="Mean and median response by request length; the bands hold 50 % and 90 % of responses."
         + (
             f" Straight line over {where}; response tokens per request token: {'; '.join(phrases)}."
             if phrases
@@ -219,9 +220,9 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
     return Figure(
         name="ridges",
         title=(
-            f"The spread of responses grows with the request in {listing(grows)}"
+            f"The spread of response lengths grows with the request length in {listing(grows)}"
             if grows
-            else "The spread of responses is not seen to grow with the request"
+            else "The spread of response lengths does not visibly grow with the request length"
         ),
         chart=panels(
             alt.layer(*layers).properties(height=30 * len(bins) + 60),
@@ -229,8 +230,8 @@ def _ridges(ridges: pl.DataFrame, spread: pl.DataFrame) -> Figure | None:
             labels,
             columns=len(labels),
         ),
-        sentence="Distribution of response lengths for each range of request lengths, all ridges on one "
-        "scale, the highest cut off. "
+        sentence="Distribution of response lengths, a ridge for each range of request lengths. All ridges "
+        "have one scale; the highest are cut off. "
         + (f"Growth of the spread, as a power of the request length: {'; '.join(growth)}." if growth else ""),
         alt_text=f"Ridgeline plot of response lengths for {len(bins)} ranges of request lengths, "
         f"{listing(labels)}. " + (f"Growth of the spread: {'; '.join(growth)}." if growth else ""),
@@ -303,10 +304,11 @@ def _ranks(grid: pl.DataFrame, joint: pl.DataFrame) -> Figure:
     dependent = known.filter((pl.col("spearman_low") > 0) | (pl.col("spearman_high") < 0)).height
     return Figure(
         name="ranks",
-        title=f"Request and response lengths depend on each other in {dependent} of {known.height} cases",
+        title=f"Request and response lengths depend on each other in {dependent} of "
+        f"{counted(known.height, 'selection')}",
         chart=panels(cells, "selection", labels, columns=columns),
-        sentence="Each cell: how many requests have a length of this rank and a response of that rank, "
-        f"against chance. Spearman correlation: {'; '.join(phrases)}.",
+        sentence="Each cell compares how many requests have lengths of these ranks with what chance "
+        f"alone would give (1). Spearman correlation: {'; '.join(phrases)}.",
         alt_text="Heat map of the joint ranks of request and response lengths. Spearman correlation: "
         f"{'; '.join(phrases)}.",
         table_name="joint_grid",

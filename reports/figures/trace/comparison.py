@@ -1,4 +1,4 @@
-"""Figures of traces side by side: what each holds, how their rates vary, their burstiness and their lengths.
+"""Figures of traces side by side: what each has, how their rates vary, burstiness and lengths.
 
 Not here: the comparison itself (see `burstlens.analysis.compare.side_by_side`).
 """
@@ -118,9 +118,9 @@ def _variation(part: Comparison, rows: pl.DataFrame) -> Figure:
         title=_burstier_title(part, data, names),
         chart=alt.layer(band.add_params(pick), chance, line).properties(height=320),
         sentence="Squared variation of the rate behind the counts, (index of dispersion − 1) / mean count, "
-        "which does not depend on how busy a trace is, with 95 % bands; both axes are logarithmic. Below the "
-        "dotted line of its colour a trace of that many requests cannot be told from Poisson; points at or "
-        "below 0 are not drawn. Records of unequal length hold different cycles. "
+        "with 95 % bands; both axes are logarithmic. It does not depend on how busy a trace is. Below the "
+        "dotted line of its colour, a trace of that many requests looks like Poisson traffic; points at or "
+        "below 0 are not drawn. Records of unequal length contain different cycles. "
         f"In bins of {time_span(width)}: {'; '.join(phrases)}.",
         alt_text=f"Line chart of the squared variation of the rate against bin width for {listing(names)}. "
         f"In bins of {time_span(width)}: {'; '.join(phrases)}.",
@@ -158,7 +158,7 @@ def _burstier_title(part: Comparison, data: pl.DataFrame, names: list[str]) -> s
         first = [f"{name} is burstiest in bins of {listing(widths)}" for name, widths in led.items()]
         return f"At equal mean rate {listing(first)}"
     if fair.height and (fair["outcome"] == CANNOT_TELL).all():
-        return "At equal mean rate no trace can be told to be burstier than another"
+        return "At equal mean rate no trace is burstier than another beyond chance"
     return "At equal mean rate no trace is burstier than all others"
 
 
@@ -185,16 +185,16 @@ def _coverage(part: Comparison) -> Figure:
         for properties in [data.filter(pl.col("trace") == name, pl.col("held") == YES)["property"].to_list()]
     ]
     if len(full) == 1 and len(names) > 1:
-        title = f"{full[0]} alone holds all four things that the paper's Table 1 asks for"
+        title = f"{full[0]} alone has all four properties of the paper's Table 1"
     elif full:
-        title = f"All four things that the paper's Table 1 asks for: held by {listing(full)}"
+        title = f"All four properties of the paper's Table 1: {listing(full)}"
     else:
-        title = "No trace here holds all four things that the paper's Table 1 asks for"
+        title = "No trace here has all four properties of the paper's Table 1"
     return Figure(
         name="coverage",
         title=title,
         chart=alt.layer(cells, words).properties(height={"step": 34}),
-        sentence="The paper's Table 1, derived from what each trace holds; point at a cell to read why. "
+        sentence="The paper's Table 1, from what each trace contains; point at a cell to read why. "
         f"{'; '.join(rows)}.",
         alt_text=f"Matrix of {len(names)} traces and {listing(PROPERTIES)}. {'; '.join(rows)}.",
         table_name="coverage",
@@ -265,9 +265,9 @@ def _measures(part: Comparison, data: pl.DataFrame) -> Figure:
         name="measures",
         title=_rates_title(data.filter(pl.col("measure") == MEASURES["rate_rps"])),
         chart=chart,
-        sentence="Each measure with its 95 % interval, on logarithmic axes; the dashed line is Poisson. CV "
-        "of gaps holds nights and quiet days where the record has them, the shape of its windows does not. "
-        "The index of dispersion grows with the rate, its rate-independent form does not.",
+        sentence="Each measure with its 95 % interval, on logarithmic axes; the dashed line is Poisson. "
+        "The CV of the gaps includes nights and quiet days of the record; the shape of the windows does not. "
+        "The index of dispersion grows with the rate; the squared variation of the rate does not.",
         alt_text=f"Dot plots of {listing(shown)} for {listing(names)}: {'; '.join(phrases)}.",
         table_name="measures",
         data=data,

@@ -79,10 +79,10 @@ def _rates(part: Failures) -> Figure:
     short = [f"{percent(r['rate'])} of {r['selection']}" for r in mains.iter_rows(named=True)]
     return Figure(
         name="rates",
-        title=f"Failed: {listing(short)} requests",
+        title=f"Failure rate: {listing(short)} requests",
         chart=alt.layer(days, wilson, dots, data=SOURCE).properties(height={"step": 28}),
-        sentence="Thick bars are Wilson intervals, which take requests for independent; thin lines "
-        f"resample days, in which failures cluster. {_rule(part)}",
+        sentence="Thick bars are Wilson intervals, which assume independent requests; thin lines come from "
+        f"resampling days, because failures cluster in days. {_rule(part)}",
         alt_text=f"Dot plot of failure rates with intervals: {'; '.join(phrases)}.",
         table_name="rates",
         data=data,
@@ -91,7 +91,7 @@ def _rates(part: Failures) -> Figure:
 
 def _rule(part: Failures) -> str:
     """What counted as a failure, as a sentence."""
-    return f"Counted as failed: {part.rule.rstrip('.')}." if part.rule else ""
+    return f"A request counts as failed if {part.rule.rstrip('.')}." if part.rule else ""
 
 
 def _days(part: Failures) -> Figure:
@@ -144,19 +144,22 @@ def _days(part: Failures) -> Figure:
     worst = boxes.sort("median").row(-1, named=True)
     return Figure(
         name="days",
-        title=f"On a median day {percent(worst['median'])} of {worst['selection']} fail; days range from "
+        title=f"Daily failure rate of {worst['selection']}: median {percent(worst['median'])}, range "
         f"{percent(worst['low'])} to {percent(worst['high'])}",
         chart=alt.layer(whisker, body, median, days, data=SOURCE).properties(height={"step": 40}),
-        sentence=f"Box plots over days with at least {MIN_REQUESTS_IN_DAY} requests, the days as dots below: "
-        "median, middle half, and whiskers to the last day within 1.5 interquartile ranges. "
+        sentence=f"Each dot is a day with at least {MIN_REQUESTS_IN_DAY} requests. The stroke is the median day, "
+        "the bar holds the middle half, whiskers reach the last day within 1.5 interquartile ranges. "
         + (
-            "Days differ more than independent failures would: "
+            "Compared with independent failures, days vary "
             + listing(
-                [f"{number(r['dispersion'])} times in {r['selection']}" for r in over.iter_rows(named=True)]
+                [
+                    f"{number(r['dispersion'])} times as much in {r['selection']}"
+                    for r in over.iter_rows(named=True)
+                ]
             )
             + "."
             if over.height
-            else "Days do not differ beyond what independent failures would."
+            else "Days do not differ more than independent failures would make them."
         ),
         alt_text="Box plots of daily failure rates: "
         + "; ".join(f"{r['selection']} median {percent(r['median'])}" for r in boxes.iter_rows(named=True))
@@ -213,14 +216,14 @@ def _load(part: Failures) -> Figure:
     return Figure(
         name="load",
         title=(
-            f"Under load requests fail {listing(seen)}"
+            f"With more load in the same minute, requests fail {listing(seen)}"
             if seen
-            else "Failures are not seen to depend on the load of the minute"
+            else "Failures do not visibly depend on the load of the minute"
         ),
         chart=alt.layer(band.add_params(pick), line, data=SOURCE).properties(height=260),
-        sentence="Failure rate by load of the same minute, with Wilson bands. "
+        sentence="Failure rate by the number of requests in the same minute; bands are Wilson intervals. "
         + (
-            f"Odds of failing, when the load doubles, are multiplied by {'; '.join(phrases)}."
+            f"When the load doubles, the odds of failing are multiplied by {'; '.join(phrases)}."
             if phrases
             else ""
         ),

@@ -106,11 +106,11 @@ def _six_hours(part: Forecasts, label: str, rows: pl.DataFrame, by: str) -> Figu
     coverages = [f"{100 * score['coverage']:.0f} %" for _, score in scored if score["coverage"] is not None]
     return Figure(
         name="six-hours" if by == "target" else "six-hours-bins",
-        title=f"{capital(what)}: NMAE {', '.join(errors)}",
+        title=f"Forecast of {what}: NMAE {', '.join(errors)}",
         chart=panels(alt.layer(band, lines).properties(height=150), "panel", order, columns=1, free_y=True),
-        sentence=f"Six hours drawn by the seed from the last two sevenths, bins forecast before they began, "
-        f"by {methods}; the band is nominally {100 * COVERAGE:g} %"
-        + (f" and held {listing(coverages)} of those two sevenths." if coverages else "."),
+        sentence="Six hours, chosen at random by the seed, from the last two sevenths of the record; "
+        f"{methods} forecast each bin before it began. The band is meant to contain {100 * COVERAGE:g} % of "
+        "the bins" + (f"; of those two sevenths it contained {listing(coverages)}." if coverages else "."),
         alt_text=f"Lines of what was seen and what was forecast over six hours of {what}, with a band. NMAE "
         f"over all that was held out: {', '.join(errors)}.",
         table_name="forecasts",
@@ -151,8 +151,9 @@ def _skill(part: Forecasts) -> Figure:
             title="error saved",
             reference=0.0,
         ),
-        sentence="Share of the best naive method’s absolute error that the best method which learns saves, "
-        "over all rolling origins, with 95 % intervals, cut at −1. What reaches the line has no skill.",
+        sentence="Skill is the share of the best naive method’s absolute error that the best learning method "
+        "saves, over all rolling origins, with 95 % intervals cut at −1. An interval that reaches the dashed "
+        "line means no skill.",
         alt_text=f"Dot plot of skill: {'; '.join(phrases)}.",
         table_name="verdicts",
         data=data,
@@ -185,12 +186,13 @@ def _methods(part: Forecasts, label: str) -> Figure:
     phrases = [f"{r['panel']}, {r['method']} {estimate(r, 'nmae')}" for r in data.iter_rows(named=True)]
     return Figure(
         name="methods",
-        title=f"{capital(spoken(label))}, {best['panel']} per {bin_name(finest)}: the least error is "
-        f"{number(best['nmae'])}, by {best['method']}",
+        title=f"{capital(spoken(label))}, {best['panel']} per {bin_name(finest)}: the smallest "
+        f"error is {number(best['nmae'])} ({best['method']})",
         chart=_ranges(
             data, "nmae", "method", category("kind", {"naive": "neutral", "learns": "blue"}), title="NMAE"
         ),
-        sentence="Mean absolute error over the mean, all rolling origins together, with 95 % intervals.",
+        sentence="NMAE (mean absolute error over the mean) of each method, over all rolling origins, with "
+        "95 % intervals.",
         alt_text=f"Dot plot of NMAE by method: {'; '.join(phrases)}.",
         table_name="scores",
         data=data,
@@ -267,8 +269,9 @@ def _widths(part: Forecasts) -> Figure:
             columns=min(len(order), 2),
             free_y=True,
         ),
-        sentence="Error of request counts by the width of the bin, five sevenths against two; at the dashed "
-        "line the error is as large as the mean. Longer bins average noise out, and are fewer to learn from.",
+        sentence="NMAE of request counts by width of the bin: methods learn from five sevenths of the record "
+        "and forecast the last two. At the dashed line the error is as large as the mean. Longer bins "
+        "average out noise, but there are fewer to learn from.",
         alt_text=f"Lines of NMAE over bin widths by method; {label}: {span}.",
         table_name="widths",
         data=data,

@@ -12,6 +12,8 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import listing, number, percent
+from ....analysis.core.units import counted
+from ....analysis.lengths.families import TITLES
 from ....analysis.lengths.part import SIDES, Lengths
 from .. import theme
 from ..base import (
@@ -59,15 +61,8 @@ def figures(part: Lengths) -> list[Figure]:
 
 
 def _spoken(family: str) -> str:
-    """A family's name in words: `log_normal_mixture_2` is `log-normal mixture of 2`."""
-    return {
-        "zipf": "bounded Zipf",
-        "zipf_mandelbrot": "Zipf–Mandelbrot",
-        "weibull": "Weibull",
-        "log_normal": "log-normal",
-        "log_normal_mixture_2": "mixture of 2 log-normals",
-        "log_normal_mixture_3": "mixture of 3 log-normals",
-    }.get(family, family.replace("_", " "))
+    """A family's name in words."""
+    return "bounded Zipf" if family == "zipf" else TITLES[family]
 
 
 def _series(histograms: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
@@ -137,8 +132,8 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
     return Figure(
         name=f"{side}-zipf",
         title=(
-            f"{side.capitalize()} lengths follow another law better than Zipf in {beaten} of {zipf.height} "
-            "cases"
+            f"{side.capitalize()} lengths follow another law better than Zipf in {beaten} of "
+            f"{counted(zipf.height, 'selection')}"
             if zipf.height
             else f"{side.capitalize()} lengths: too few rows to fit a law"
         ),
@@ -148,8 +143,9 @@ def _zipf(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str) 
             labels,
             columns=columns,
         ),
-        sentence="Both axes are logarithmic, so a Zipf law is a straight line; off by is the "
-        f"Kolmogorov–Smirnov distance. {'. '.join(phrases)}." if phrases else "Both axes are logarithmic.",
+        sentence=f"How frequent each {side} length is. Both axes are logarithmic, so a Zipf law is a "
+        "straight line."
+        + (f" “Off by” is the Kolmogorov–Smirnov distance. {'. '.join(phrases)}." if phrases else ""),
         alt_text=f"Log-log plot of how frequent {side} lengths are, beside a bounded Zipf and the best law. "
         + (f"{'. '.join(phrases)}." if phrases else ""),
         table_name="histograms",
@@ -212,7 +208,8 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
     columns = columns_for(len(labels))
     return Figure(
         name=f"{side}-modes",
-        title=f"{side.capitalize()} lengths have several modes in {several.height} of {tests.height} cases",
+        title=f"{side.capitalize()} lengths have several modes in {several.height} of "
+        f"{counted(tests.height, 'selection')}",
         chart=panels(
             alt.layer(area.add_params(pick), rules, lines).properties(height=210),
             "selection",
@@ -220,10 +217,10 @@ def _modes(tables: dict[str, pl.DataFrame], histograms: pl.DataFrame, side: str)
             columns=columns,
         ),
         sentence=(
-            "Equal areas hold equally many, as lengths are logarithmic; dashed lines mark the modes "
-            f"of the best mixture. {'. '.join(phrases)}."
+            "Histogram on a logarithmic axis: equal areas hold equally many requests. Dashed lines mark the "
+            f"modes of the best mixture. {'. '.join(phrases)}."
             if phrases
-            else f"Equal areas hold equally many {side}s."
+            else "Histogram on a logarithmic axis: equal areas hold equally many requests."
         ),
         alt_text=f"Histogram of {side} lengths on a logarithmic axis. {'. '.join(phrases)}.",
         table_name="histograms",
@@ -276,14 +273,15 @@ def _distances(fits: pl.DataFrame) -> Figure:
     sides = data["side"].unique(maintain_order=True).to_list()
     return Figure(
         name="laws",
-        title=f"A Zipf law misses by {percent(_median(zipf))} at the median, the best law by "
+        title=f"Distance of the fitted laws in the median: Zipf {percent(_median(zipf))}, the best law "
         f"{percent(_median(best))}",
         chart=panels(dots, "side", sides, columns=len(sides)),
-        sentence="The largest gap between the distribution function of a fitted law and that of the data; "
-        "with so many rows every law is rejected by a test, so the size of the gap is what counts.",
-        alt_text=f"Dot plot of how far each fitted law is off, for {listing(sides)} of {len(labels)} "
-        f"selections. Zipf misses by {percent(_median(zipf))} at the median, the best law by "
-        f"{percent(_median(best))}.",
+        sentence="Kolmogorov–Smirnov distance: the largest difference between the distribution functions "
+        "of a fitted law and of the data. With many requests a test rejects every law, so the size of the "
+        "distance is what counts.",
+        alt_text=f"Dot plot of how far each fitted law is off, for {listing(sides)} of "
+        f"{counted(len(labels), 'selection')}. In the median Zipf is off by {percent(_median(zipf))}, the "
+        f"best law by {percent(_median(best))}.",
         table_name="fits",
         data=data,
         columns=len(sides),

@@ -200,7 +200,7 @@ def _calendar(part: Periodicity) -> Figure:
     title = (
         f"Fewer requests at weekends: {listing(down)}"
         if down
-        else "No selection falls at weekends beyond chance"
+        else "No selection has fewer requests at weekends beyond chance"
         if phrases
         else "Requests per day, week by week"
     )
@@ -209,8 +209,9 @@ def _calendar(part: Periodicity) -> Figure:
         name="calendar",
         title=title,
         chart=chart,
-        sentence="Requests per day; colour compares the days of one panel, the numbers compare panels. "
-        + (f"Weekday over weekend: {'; '.join(phrases)}." if phrases else ""),
+        sentence="Requests per day, a row for each week. Colours compare the days of one panel; numbers "
+        "compare panels. "
+        + (f"Mean weekday over mean weekend day: {'; '.join(phrases)}." if phrases else ""),
         alt_text=f"Heat map of requests per day over {weeks} weeks by weekday, a panel each for "
         f"{listing(labels)}. "
         + (f"Mean weekday over mean weekend day: {'; '.join(phrases)}." if phrases else ""),
@@ -273,10 +274,10 @@ def _hours_of_day(part: Periodicity) -> Figure:
     tops = [greatest(data.filter(pl.col("selection") == label)["median"]) for label in labels]
     return Figure(
         name="hour-of-day",
-        title=capital(phrases[tops.index(max(tops))]),
+        title=f"Requests by hour of day, {phrases[tops.index(max(tops))]}",
         chart=chart,
-        sentence="Box plots over days: the bar holds the middle half, whiskers reach to the last hour "
-        f"within 1.5 interquartile ranges, the stroke is the median. {'; '.join(phrases)}."
+        sentence="Requests per hour on all days: the stroke is the median, the bar holds the middle half, "
+        f"whiskers reach the last value within 1.5 interquartile ranges. {'; '.join(phrases)}."
         + (OWN_SCALES if free else ""),
         alt_text=f"Box plots of requests per hour by hour of day for {listing(labels)}. "
         f"{'; '.join(phrases)}.",
@@ -340,16 +341,16 @@ def _spectrum(part: Periodicity) -> Figure:
     return Figure(
         name="spectrum",
         title=(
-            "Strongest line of the spectrum: "
-            f"{'; '.join(f'{k} at {number(p)} h' for k, (p, _) in strongest.items())}"
+            f"Strongest period: {'; '.join(f'{k} at {number(p)} h' for k, (p, _) in strongest.items())}"
             if strongest
-            else "No line of any spectrum stands above what chance allows"
+            else "No period stands out beyond chance"
         ),
         chart=panels(alt.layer(*days, lines).properties(height=230), "selection", labels, columns=columns),
-        sentence="Lomb–Scargle power of log hourly counts. The background is that of an autoregression; a "
-        "period named beforehand exceeds the threshold by chance once in a hundred times. "
-        + (f"Strongest against the threshold: {'; '.join(phrases)}. " if phrases else "")
-        + (f"Nothing above it in {listing(silent)}." if silent else ""),
+        sentence="Lomb–Scargle power of the logarithm of hourly counts, by period. The background is that of "
+        "a load with the same memory but no period (an autoregression). By chance a period chosen in advance "
+        "exceeds the threshold once in a hundred times. "
+        + (f"Strongest compared with the threshold: {'; '.join(phrases)}. " if phrases else "")
+        + (f"No period exceeds it in {listing(silent)}." if silent else ""),
         alt_text=f"Line chart of spectral power by period for {listing(labels)}. "
         + (f"Strongest: {'; '.join(phrases)}." if phrases else ""),
         table_name="spectra",
@@ -414,13 +415,13 @@ def _tests(part: Periodicity) -> Figure:
     columns = min(2, len(order))
     return Figure(
         name="tests",
-        title=f"What repeats beyond chance, {'; '.join(found)}",
+        title=f"Patterns beyond chance, {'; '.join(found)}",
         chart=panels(
             alt.layer(rule, chance, dots).properties(height={"step": 25}), "measure", order, columns=columns
         ),
-        sentence="Dots with 95 % intervals; the grey tick is what chance reaches: Bartlett's band for the "
-        "autocorrelation, white noise of the same length for the strength. The verdict comes from two "
-        "tests, a peak of the autocorrelation and the spectrum.",
+        sentence="Autocorrelation and seasonal strength with 95 % intervals. The grey tick shows what chance "
+        "reaches: Bartlett's band for the autocorrelation, white noise of the same length for the strength. "
+        "Two tests decide the verdict: a peak of the autocorrelation, and the spectrum.",
         alt_text="Dot plot of autocorrelation and seasonal strength for each selection. "
         + "; ".join(
             f"{r['selection']} at {r['period_h']} h: {r['verdict']}" for r in part.tests.iter_rows(named=True)
@@ -450,10 +451,11 @@ def _weekday_ratio(part: Periodicity) -> Figure:
     resampled = part.weekdays["resampled"].unique().drop_nulls().to_list()
     return Figure(
         name="weekday-ratio",
-        title=f"Weekdays carry more than weekends beyond chance in {len(up)} of {len(labels)} selections",
+        title=f"Weekdays have more requests than weekends beyond chance in {len(up)} of {len(labels)} "
+        "selections",
         chart=chart,
-        sentence=f"Ratio with 95 % interval from resampled {listing(resampled)}, on a logarithmic axis; "
-        "the dashed line means no difference.",
+        sentence="Requests of a mean weekday over those of a mean weekend day, with 95 % intervals from "
+        f"resampling {listing(resampled)}, on a logarithmic axis. The dashed line means no difference.",
         alt_text="Dot plot of the weekday over weekend ratio: "
         + "; ".join(f"{r['selection']} {estimate(r, 'ratio')}" for r in data.iter_rows(named=True))
         + ".",

@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from ....analysis.core.result import listing, number, percent
-from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S
+from ....analysis.core.units import DAY_S, HOUR_S, MINUTE_S, time_span
 from ....analysis.traffic.volume import Volume
 from .. import theme
 from ..base import SOURCE, Figure, colour, estimate, interval_dots, leaf_selections, panels
@@ -53,7 +53,7 @@ def _shares(part: Volume) -> Figure:
         alt.Chart()
         .mark_bar(height=11, cornerRadiusEnd=2)
         .encode(
-            x=alt.X("share:Q", title="share of the whole", scale=alt.Scale(domain=[0, 1])).axis(
+            x=alt.X("share:Q", title="share of the total", scale=alt.Scale(domain=[0, 1])).axis(
                 format="~%", tickCount=4
             ),
             y=alt.Y("selection:N", title=None, sort=labels, axis=alt.Axis(labelLimit=190)),
@@ -65,7 +65,7 @@ def _shares(part: Volume) -> Figure:
         alt.Chart()
         .mark_text(align="left", dx=4)
         .encode(
-            x=alt.X("share:Q", title="share of the whole", scale=alt.Scale(domain=[0, 1])),
+            x=alt.X("share:Q", title="share of the total", scale=alt.Scale(domain=[0, 1])),
             y=alt.Y("selection:N", sort=labels),
             text=alt.Text("share:Q", format=".3~p"),
         )
@@ -80,7 +80,7 @@ def _shares(part: Volume) -> Figure:
         chart=panels(
             alt.layer(bars, text).properties(height={"step": 24}), "measure", order, columns=len(order)
         ),
-        sentence="What requests and tokens are made of; failed requests count among the requests.",
+        sentence="Share of requests and tokens of each service and model. Failed requests count as requests.",
         alt_text=f"Bar chart of shares: {'; '.join(phrases)}.",
         table_name="sizes",
         data=data.select("measure", "selection", "amount", "share"),
@@ -96,13 +96,13 @@ def _rates(part: Volume) -> Figure:
     phrases = [f"{r['selection']} {estimate(r, 'rate_rps')}" for r in data.iter_rows(named=True)]
     overall = data.filter(pl.col("selection") == "all")["rate_rps"]
     block = {DAY_S: "days", HOUR_S: "hours", MINUTE_S: "minutes"}.get(
-        part.block_s, f"stretches of {number(part.block_s)} s"
+        part.block_s, f"blocks of {time_span(part.block_s)}"
     )
     return Figure(
         name="rates",
-        title=f"{number(overall[0])} requests per second on average" if len(overall) else "Mean rates",
+        title=f"Mean rate: {number(overall[0])} requests per second" if len(overall) else "Mean rates",
         chart=interval_dots(data, "rate_rps", "rate_rps_low", "rate_rps_high", title="requests per second"),
-        sentence=f"Mean rates over the recorded time with 95 % intervals from resampled {block}, on a "
+        sentence=f"Mean rate over the recorded time, with 95 % intervals from resampling {block}, on a "
         "logarithmic axis.",
         alt_text=f"Dot plot of mean rates in requests per second: {'; '.join(phrases)}.",
         table_name="sizes",
@@ -111,11 +111,11 @@ def _rates(part: Volume) -> Figure:
 
 
 def _segments(part: Volume) -> Figure:
-    """Stretches of the record and the holes between them."""
+    """Parts of the record and the holes between them."""
     data = part.segments.select(
         (pl.col("start_s") / DAY_S).alias("from"),
         (pl.col("end_s") / DAY_S).alias("to"),
-        pl.format("stretch {}", pl.col("segment_id") + 1).alias("selection"),
+        pl.format("part {}", pl.col("segment_id") + 1).alias("selection"),
         "days",
         pl.col("n").alias("requests"),
         (pl.col("hole_before_s") / DAY_S).alias("hole before (days)"),
@@ -138,8 +138,8 @@ def _segments(part: Volume) -> Figure:
         name="segments",
         title=f"The record has {len(holes)} hole{'s' if len(holes) > 1 else ''}: {hole_text}",
         chart=bars.properties(height={"step": 30}),
-        sentence="Stretches of the record; nothing is measured across the holes between them.",
-        alt_text=f"Timeline of {data.height} stretches of the record with holes of {hole_text}.",
+        sentence="Each bar is a part of the record without a hole. Nothing is measured across a hole.",
+        alt_text=f"Timeline of {data.height} parts of the record with holes of {hole_text}.",
         table_name="segments",
         data=data,
     )

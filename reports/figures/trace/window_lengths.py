@@ -17,6 +17,7 @@ from ....analysis.core.units import DAY_S
 from ....analysis.traffic.window_lengths import Sequences
 from .. import theme
 from ..base import SOURCE, Choice, Figure, State, dashed, greatest, least, logarithmic, zoom_x
+from .arrivals import PULLED
 
 MAX_WINDOWS = 1500
 """Windows drawn of one sequence; of more, every second, third, … is drawn, and the sentence says so."""
@@ -41,7 +42,7 @@ def figures(part: Sequences) -> list[Figure]:
     return [
         Figure(
             name="sequence",
-            title="Shape and rate of each window, by the length of the window, service and model",
+            title="Shape α and rate β of each window, by length of the window, service and model",
             chart=_chart(pl.concat(state.data for state in states.values())),
             sentence=first.sentence,
             alt_text=first.alt_text,
@@ -73,15 +74,18 @@ def _state(part: Sequences, windows: pl.DataFrame) -> State:
         # A line is broken where a window has no fit.
         (pl.col("start_s").diff() > 1.5 * step * window_s).fill_null(False).cum_sum().alias("run"),
     )
-    thin = f" One window in {step} is drawn." if step > 1 else ""
+    thin = f" Only one window in {step} is drawn." if step > 1 else ""
     low, middle, high = (windows["shape"].quantile(q, "linear") for q in (0.05, 0.5, 0.95))
     alt_text = (
         f"Two line charts over the days of the log: shape and rate of {windows.height:,} windows of "
-        f"{number(window_s / 60)} minutes, {selection}. Shapes run from {number(low)} (5th percentile) over "
-        f"{number(middle)} to {number(high)} (95th)."
+        f"{number(window_s / 60)} minutes, {selection}. Shapes: 5th percentile {number(low)}, median "
+        f"{number(middle)}, 95th percentile {number(high)}."
     )
-    axes = " The axes stay as they are whatever is chosen, and hold 99 % of all windows."
-    return State(data, part.sentence(window_s, selection) + thin + axes, alt_text)
+    how = (
+        f" Above the shape of each window with its 95 % band, below its rate. {PULLED} The axes do not "
+        "change with the choice; they show 99 % of all windows."
+    )
+    return State(data, part.sentence(window_s, selection) + thin + how, alt_text)
 
 
 def _chart(everything: pl.DataFrame) -> alt.VConcatChart:

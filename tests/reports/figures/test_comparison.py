@@ -49,7 +49,7 @@ def test_the_page_finds_four_figures_each_with_its_finding(comparison: Compariso
 
 def test_titles_state_findings_of_the_tables(comparison: Comparison) -> None:
     titles = {figure.name: figure.title for figure in figures_of(comparison)}
-    assert titles["coverage"].startswith("burstgpt_3_first400 alone holds all four")
+    assert titles["coverage"].startswith("burstgpt_3_first400 alone has all four")
     assert "maf2_azure_functions_2021_200 is burstiest in bins of 1 s" in titles["variation"]
     measures = comparison.measures.filter(pl.col("selection") == "all")
     longest = measures.drop_nulls("request_tokens_p50").sort("request_tokens_p50").row(-1, named=True)
@@ -107,7 +107,7 @@ def test_traces_without_any_tokens_have_no_figure_of_lengths(real: dict[str, Cha
 def test_one_trace_or_none_is_no_error(real: dict[str, Characterization]) -> None:
     alone = figures_of(compare_traces([real["week"]]))
     assert alone[0].title == "How much the rate of burstgpt_1_first7days varies in bins of 1 s to 1 hour"
-    assert "No trace here holds all four" in alone[1].title
+    assert "No trace here has all four" in alone[1].title
     assert figures_of(compare_traces([])) == []
 
 
@@ -122,7 +122,7 @@ def test_names_of_traces_are_text_in_the_figures(real: dict[str, Characterizatio
 
 def test_two_equal_traces_are_not_told_to_differ(real: dict[str, Characterization]) -> None:
     figure = figures_of(compare_traces([real["azure"], real["azure"]]))[0]
-    assert figure.title == "At equal mean rate no trace can be told to be burstier than another"
+    assert figure.title == "At equal mean rate no trace is burstier than another beyond chance"
 
 
 def _svg(figure: Figure) -> str:
