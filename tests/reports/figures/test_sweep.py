@@ -26,7 +26,8 @@ from burstlens.bench.experiments.grid import (
 )
 from burstlens.bench.experiments.trials import Experiment, Question
 from burstlens.reports.figures.base import Figure
-from burstlens.reports.figures.bench.sweep import COLUMNS, ROWS
+from burstlens.reports.figures.bench.sweep import COLUMNS
+from burstlens.reports.figures.bench.sweep_rows import ROWS
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.experiment import write_experiment_page
 
