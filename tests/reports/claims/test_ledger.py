@@ -48,7 +48,7 @@ def test_the_real_week_against_the_paper(ledger: dict[str, Claim]) -> None:
     # Known from independent counts of the real file: 7.05 % of ChatGPT conversations fail.
     assert ledger["failures"].value.startswith("ChatGPT conversation 7.05%")
     assert ledger["size"].verdict == "cannot tell"
-    assert "19,431 requests over 7.0 days" in ledger["size"].value
+    assert "19,431 requests in 7 days" in ledger["size"].value
     assert ledger["zipf"].verdict == "differs"
     assert ledger["turns"].verdict == "cannot tell"
     assert "sessions" in ledger["turns"].why
