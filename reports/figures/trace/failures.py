@@ -147,8 +147,9 @@ def _days(part: Failures) -> Figure:
         title=f"Daily failure rate of {worst['selection']}: median {percent(worst['median'])}, range "
         f"{percent(worst['low'])} to {percent(worst['high'])}",
         chart=alt.layer(whisker, body, median, days, data=SOURCE).properties(height={"step": 40}),
-        sentence=f"Each dot is a day with at least {MIN_REQUESTS_IN_DAY} requests. The stroke is the median day, "
-        "the bar holds the middle half, whiskers reach the last day within 1.5 interquartile ranges. "
+        sentence=f"Each dot is a day with at least {MIN_REQUESTS_IN_DAY} requests. The stroke is the "
+        "median day, the bar holds the middle half, whiskers reach the last day within 1.5 interquartile "
+        "ranges. "
         + (
             "Compared with independent failures, days vary "
             + listing(
