@@ -83,7 +83,7 @@ class NotInstalledError(SparkError):
 
 
 class MasterError(SparkError):
-    """The name of the master is not one that Spark knows; the text begins with that name."""
+    """Spark does not accept the name of the master; the text begins with that name."""
 
 
 class SparkEngine:
@@ -315,7 +315,7 @@ def _reachable(master: str) -> None:
     """Raise SparkError if a standalone master does not answer: Spark itself would try for a minute."""
     if not re.match(r"(local(\[|$)|local-cluster\[|spark://|yarn$|k8s://)", master):
         raise MasterError(
-            f"{master!r} is not one that Spark knows: local[*], spark://HOST:PORT, yarn, k8s://…"
+            f"{master!r} is not a master that Spark accepts: local[*], spark://HOST:PORT, yarn, k8s://…"
         )
     if not master.startswith("spark://"):
         return

@@ -295,6 +295,6 @@ def _row(table: pl.DataFrame, selection: str) -> _Row | None:
 def _interval(row: _Row | None, name: str) -> Interval:
     """A value with its interval; without one it reaches everywhere."""
     if row is None:
-        raise LookupError(f"no row that tells {name}")
+        raise LookupError(f"no row with {name}")
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return Interval(row[name], -inf if low is None else low, inf if high is None else high)

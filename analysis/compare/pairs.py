@@ -115,7 +115,7 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
     if aside and not (widths[HIGHER] or widths[LOWER]):
         row = max(aside, key=_width)
         sentence += (
-            f" Over the whole of their unequal records it is {estimate_text(row, 'value')} against "
+            f" Over their full records of unequal length it is {estimate_text(row, 'value')} against "
             f"{estimate_text(row, 'other_value')} {per_span(row['width_s'])}."
         )
     return sentence

@@ -116,7 +116,7 @@ class Comparison(Part):
 
     name: ClassVar[str] = "comparison"
     title: ClassVar[str] = "Traces side by side"
-    lead: ClassVar[str] = "What each trace holds, and how the same measures differ."
+    lead: ClassVar[str] = "What each trace has, and how the same measures differ."
 
     traces: pl.DataFrame
     """One row a trace; `trace` is its name, made unique, with `(synthetic)` where it is."""
@@ -226,7 +226,7 @@ def _coverage_rows(name: str, characterization: Characterization) -> Iterator[_R
     elif info.has_tokens or _names_models(characterization):
         requests = (YES, f"{info.rows:,} requests, each with its arrival to {_step(info.resolution_s)}")
     else:
-        requests = (CANNOT_TELL, "nothing in it says that the requests go to a language model")
+        requests = (CANNOT_TELL, "it has no sign that the requests go to a language model")
     coverage = {
         REQUESTS: requests,
         CONVERSATIONS: (YES, "requests name their session")

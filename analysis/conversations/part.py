@@ -507,7 +507,7 @@ def _tell(part: Conversations, selection: str) -> list[str]:
     cut = measured["cut_share"]
     if cut["value"] > 0 and measured["mean"]["whole_only"] is not None:
         out.append(
-            f"{cut['value']:.1%} of the sessions lie so near an edge of the record that they may be cut off; "
+            f"{cut['value']:.1%} of the sessions are so near an edge of the record that they may be cut off; "
             f"the others have {measured['mean']['whole_only']:.2f} requests on average."
         )
     return [capitalize_sentence(sentence) for sentence in out]

@@ -295,7 +295,7 @@ class InputError(BurstlensError):
         return cls.of_option(
             "columns",
             "no arrival",
-            remedy="say which column holds it, as in arrival=timestamp or arrival_ms=ts",
+            remedy="name its column, as in arrival=timestamp or arrival_ms=ts",
         )
 
     @classmethod
@@ -324,7 +324,7 @@ class InputError(BurstlensError):
         return cls.at(
             name,
             f"more than {limit:,} pairs of service and model",
-            remedy="is a column with a value of its own in every row taken for one of them?",
+            remedy="perhaps one of the two columns has a different value in every row",
         )
 
     @classmethod

@@ -228,7 +228,7 @@ def describe_forecast(
                 if all(split != ROLLING for split, _, _ in by_cut):
                     missing.append(
                         f"{selection.label}, {TARGETS[target]} per {bin_name(bin_s)}: no verdict and no "
-                        f"figures, because fewer than {MIN_TRAINING_BINS} bins lie before each origin. Use "
+                        f"figures, because fewer than {MIN_TRAINING_BINS} bins are before each origin. Use "
                         "shorter bins, more origins or a longer trace."
                     )
             missing += [
@@ -295,14 +295,14 @@ def _cuts(
     fewest = math.ceil(max(MIN_TRAINING_BINS / PAPER_SHARE, MIN_TEST_BINS / (1 - PAPER_SHARE)))
     if requests is None:
         raise InputError(
-            f"{selection.label}: no whole bin of {bin_name(bin_s)} holds a request that can be forecast "
-            f"in the record of {time_span(span_s)}: use shorter {option('bins_s')}, a shorter "
+            f"{selection.label}: no complete bin of {bin_name(bin_s)} with a request that can be forecast "
+            f"in the record of {time_span(span_s)}; use shorter {option('bins_s')}, a shorter "
             f"{option('horizon_s')}, or a longer trace"
         )
     if n_bins < fewest:
         raise InputError(
-            f"{selection.label}: the record holds {n_bins} bins of {bin_name(bin_s)} that can be forecast, "
-            f"{fewest} are needed: use shorter {option('bins_s')} or a longer trace"
+            f"{selection.label}: the record has {n_bins} bins of {bin_name(bin_s)} that can be forecast, "
+            f"but {fewest} are needed; use shorter {option('bins_s')} or a longer trace"
         )
     starts = requests.start_s
     days = n_bins * bin_s / DAY_S >= 3
@@ -354,7 +354,7 @@ def _evaluated(
     finally:
         pool.shutdown(cancel_futures=True)
     if not out:
-        raise InputError("nothing was seen before the origins, so that there is nothing to learn from")
+        raise InputError("no bin before the origins has a value to learn from")
     return out
 
 

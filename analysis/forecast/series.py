@@ -119,9 +119,8 @@ def load_series(
     span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     if bin_s < trace.info.resolution_s:
         raise InputError(
-            f"{option('bins_s')} {bin_name(bin_s)}: shorter than the clock of {trace.info.name}, whose "
-            "stamps are "
-            f"{bin_name(trace.info.resolution_s)} apart"
+            f"{option('bins_s')} {bin_name(bin_s)}: shorter than a tick of the clock of "
+            f"{trace.info.name}, which is {bin_name(trace.info.resolution_s)}"
         )
     if span_s / bin_s > MAX_BINS:
         raise InputError(

@@ -101,15 +101,15 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
     starts = sorted({window.start_s for part in parts for window in part.windows})
     if window_s != round(window_s) or any(start != round(start) for start in starts):
         raise InputError(
-            f"{file.source.name}: windows of {window_s:g} s; ServeGen's begin at whole seconds, "
-            f"fit with {option('window_s')} of whole seconds"
+            f"{file.source.name}: windows of {window_s:g} s, but in ServeGen windows begin at full "
+            f"seconds; fit with {option('window_s')} in full seconds"
         )
     # A window lasts until the next row, so what follows the last one before a hole is said too.
     rows = sorted({*starts, *(start + window_s for start in starts)})
     if others := [number for number in _numbers(out) if number >= len(parts)]:
         raise DiskError.unwritable(
             out / TRACE.format(others[0]),
-            f"{counted(len(others), 'client')} that would stay beside those of this export",
+            f"the folder has {counted(len(others), 'client')} of another export",
             remedy=f"remove them, or name another folder with {option('out')}",
         )
     laws = [length_laws(file, part, options.tokens) for part in parts]
@@ -168,7 +168,7 @@ def _numbers(folder: Path) -> list[int]:
     for path in folder.glob("chunk-*-trace.csv"):
         named = CHUNK.fullmatch(path.name)
         if named is None:
-            raise InputError(f"{path_text(path)}: its name has no number of a client; chunk-0-trace.csv has")
+            raise InputError(f"{path_text(path)}: its name has no client number, as chunk-0-trace.csv has")
         numbers.append(int(named[1]))
     return sorted(numbers)
 
@@ -244,7 +244,7 @@ def read_servegen(folder: Path) -> tuple[Parameters, list[str]]:
     lost = ["how request and response lengths go together: ServeGen has the shares of each separately"]
     if weibull:
         lost.append(
-            f"{counted(weibull, 'window')} of Weibull gaps: a Gamma of the same rate and CV stands for each"
+            f"{counted(weibull, 'window')} of Weibull gaps: each became a Gamma of the same rate and CV"
         )
     return content, lost
 

@@ -418,7 +418,7 @@ def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | Non
     """What the reader said, in few words, and the column where one is at fault."""
     if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
         numbers = re.findall(r"\d+", message)
-        return f"{counted(int(numbers[1]), 'column')} where the header has {numbers[0]}", None
+        return f"{counted(int(numbers[1]), 'column')}, but the header has {numbers[0]}", None
     if kind == "CAST":
         value = re.search(r"Could not convert string (.*) to '(\w+)", message, re.DOTALL)
         return (f"not a number: {escaped(value[1][:60].encode())}" if value else "not a number"), column

@@ -161,7 +161,7 @@ def _shard_folder(path: Path) -> ShardFolder | None:
     except OSError as fault:
         raise DiskError.unreadable(path / RUN, fault) from fault
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise InputError(f"{path / RUN}: is no manifest of a run: {fault}") from fault
+        raise InputError(f"{path / RUN}: is not a manifest of a run: {fault}") from fault
 
 
 def _on_one_clock(parts: list[ShardFolder]) -> list[ShardFolder]:

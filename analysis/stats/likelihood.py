@@ -179,7 +179,7 @@ def fit(family: Family, data: Histogram) -> Fit:
 
     start = family.start(data)
     if loss(start) >= IMPOSSIBLE:
-        raise ValueError(f"{family.name} gives some of the data no probability where its fit starts: {start}")
+        raise ValueError(f"{family.name} gives some data zero probability where its fit starts: {start}")
     slope = _slope(family, data) if isinstance(family, WithGradient) else None
     if slope is None:
         found = optimize.minimize(loss, start, method="BFGS")

@@ -74,7 +74,7 @@ def mstl(series: Array, periods: Sequence[int]) -> Decomposition:
     n = series.shape[-1]
     ordered = sorted(periods)
     if not ordered or n < 2 * ordered[-1]:
-        raise ValueError(f"{n} steps hold fewer than two cycles of period {max(periods, default=0)}")
+        raise ValueError(f"{n} steps have fewer than two cycles of period {max(periods, default=0)}")
     seasonal = {period: np.zeros_like(series) for period in ordered}
     rest = series.astype(float)
     trend = rest

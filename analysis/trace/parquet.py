@@ -63,7 +63,7 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
         out.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(trace, pl.DataFrame):
             if info is None:
-                raise TypeError("a frame has no identity of its own: give info")
+                raise TypeError("a frame needs its identity: give info")
             more = [pl.col(PREFIX).cast(pl.List(pl.Int64))] if PREFIX in trace.columns else []
             frame = trace.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()] + more)
             frame.sort("arrival_s", maintain_order=True).write_parquet(

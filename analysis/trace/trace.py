@@ -218,7 +218,7 @@ class IngestResult(Displayable):
             where = f", {which}listed in {self.rejects}" if self.rejects else ""
             lines.append(f"{counted(info.rejected, 'row')} rejected{where}")
         if info.resorted:
-            lines.append(f"{counted(info.resorted, 'row')} stood after a later arrival, now sorted in")
+            lines.append(f"{counted(info.resorted, 'row')} came after a later arrival; they are sorted now")
         if info.spread:
             lines.append("arrivals were spread evenly inside the minutes that the log counts")
         return lines

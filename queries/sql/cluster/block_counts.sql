@@ -1,7 +1,7 @@
 -- Requests per bin of $width_ticks ticks, counted from $origin_tick: per selection and block of $block_bins bins,
--- sum, sum of squares and maximum of the counts. Bins that a segment of the record holds only in part are
--- left out; empty bins add nothing here, and how many of them there are the segments tell.
--- Without WITH: Spark would not find the kept rows of `gaps`, whose own SQL has one, inside another.
+-- sum, sum of squares and maximum of the counts. Only bins that lie completely in a segment count. Empty bins
+-- add nothing to these sums; the segments give their number.
+-- No WITH here: the SQL of `gaps` has one, and inside another WITH Spark would not find the cached rows of `gaps`.
 SELECT
     counted.selection_id,
     CAST(FLOOR(counted.bin / $block_bins + 1e-9) AS INTEGER) AS block,

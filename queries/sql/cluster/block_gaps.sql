@@ -1,5 +1,5 @@
--- Inter-arrival times that end in each block of $block_ticks ticks, counted from $origin_tick, the zeros between
--- requests of one tick included: per selection how many, their sum and their sum of squares.
+-- Inter-arrival times that end in each block of $block_ticks ticks, counted from $origin_tick: per selection their
+-- number, sum and sum of squares, with the zeros between requests of one tick.
 SELECT
     selection_id,
     CAST(FLOOR((tick - $origin_tick) / $block_ticks) AS INTEGER) AS block,

@@ -1,4 +1,4 @@
--- Gaps that begin in one window of $window_ticks ticks and end in a later one: at most one a window.
+-- Gaps that begin in one window of $window_ticks ticks and end in a later one: zero or one per window.
 SELECT selection_id, tick - gap AS begin_tick, tick AS end_tick
 FROM gaps
 WHERE gap IS NOT NULL AND FLOOR((tick - gap) / $window_ticks) < FLOOR(tick / $window_ticks)

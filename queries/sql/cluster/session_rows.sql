@@ -1,4 +1,4 @@
--- How many requests name their session.
+-- Number of requests that have a session.
 SELECT COUNT(*) AS n
 FROM requests
 WHERE session IS NOT NULL

@@ -1,4 +1,4 @@
--- First and last occupied tick of each slot of $slot_ticks ticks: no silence of that length lies inside a slot.
+-- First and last occupied tick of each slot of $slot_ticks ticks: inside a slot no gap is that long.
 SELECT
     CAST(FLOOR(tick / $slot_ticks) AS BIGINT) AS slot,
     MIN(tick) AS first_tick,

@@ -1,6 +1,6 @@
--- One selection's gaps by the window of $window_ticks ticks in which they begin and by size: 1 to 15 ticks one
--- by one, longer ones in half octaves (cell 16 holds 16 to 22 ticks, cell 17 holds 23 to 31, …). Gaps of
--- zero, between requests of one tick, are told by window_counts.
+-- One selection's gaps by the window of $window_ticks ticks in which they begin and by size: a cell for each size
+-- of 1 to 15 ticks, half octaves above (cell 16 is 16 to 22 ticks, cell 17 is 23 to 31, …). Gaps of zero, between
+-- requests of one tick, are in window_counts.
 SELECT number, cell, CAST(COUNT(*) AS INTEGER) AS n
 FROM (
     SELECT

@@ -1,5 +1,5 @@
--- What a Gamma fit needs beside window_cells, by selection and window: number, sum and sum of logs of the gaps of 16 ticks and
--- more, and the sum of squares of all gaps.
+-- What a Gamma fit needs besides window_cells, by selection and window: number, sum and sum of logs of the gaps
+-- of 16 ticks and more, and the sum of squares of all gaps.
 SELECT
     selection_id,
     CAST(FLOOR((tick - gap) / $window_ticks) AS INTEGER) AS number,

@@ -1,7 +1,7 @@
 -- Load per bin of $bin_ticks ticks of one selection, and what a forecast may know $lead bins before it: three
 -- lags, mean and variance over three rolling windows (in bins), hour of day, day of the week, and the values
 -- a day and a week before. Every window ends $lead bins before its row, inside the same segment: a bin's
--- own value and later ones are never in its features. Only bins that a segment covers whole have a row.
+-- own value and later ones are never in its features. Only bins that a segment covers completely have a row.
 WITH digits AS (
     SELECT digit FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) AS t (digit)
 ),

@@ -1,7 +1,7 @@
 -- Azure Functions 2019 (MAF1)
 -- Invocations per function and minute of one day, from 2019-07-15 (file d01) on; the day is in the file's
--- name. The counts are spread evenly inside their minute by us, each function and minute from a phase of
--- its own (multiples of the plastic number's reciprocals, which fill the minute evenly over all functions).
+-- name. burstlens spreads the counts evenly inside their minute; each function and minute has its own
+-- phase (multiples of the plastic number's reciprocals, which fill the minute evenly over all functions).
 -- reads: csv
 -- day0: 2019-07-15
 -- spread: yes

@@ -1,5 +1,5 @@
 -- Azure Functions 2021 (MAF2)
--- Two weeks of invocations from 2021-01-31; an invocation starts at its end less its duration.
+-- Two weeks of invocations from 2021-01-31; an invocation starts at its end minus its duration.
 -- reads: csv
 -- day0: 2021-01-31
 -- holds: elapsed_s

@@ -1,6 +1,6 @@
 -- Azure LLM inference
 -- The 2023 and 2024 traces of Azure/AzurePublicDataset: 100 ns stamps; day 0 is the first stamp's date,
--- on the log's own clock; the service is known from the file's name only.
+-- on the log's own clock; only the file's name gives the service.
 -- reads: csv
 -- needs: request_tokens response_tokens
 -- column: TIMESTAMP INSTANT

@@ -1,5 +1,5 @@
 -- BurstGPT, 6 columns
--- Files 1 and 2 of HPMLL/BurstGPT, or any log of their layout.
+-- Files 1 and 2 of HPMLL/BurstGPT, or any log with their layout.
 -- reads: csv
 -- day0: 2023-11-01
 -- failures: Response tokens is 0

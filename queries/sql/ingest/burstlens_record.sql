@@ -1,7 +1,7 @@
 -- burstlens record
--- What `burstlens replay` wrote, one object a request: it arrived when it was sent, and its lengths are the
--- server's own count. A request that was never sent has no arrival, and is set aside. The instants of a shard
--- are moved by what its sender's clock was behind.
+-- What `burstlens replay` wrote, one object per request: it arrived when it was sent, and its lengths are the
+-- server's count. A request that was never sent has no arrival and goes to the rejects. If a shard's clock was
+-- behind, its instants are moved by that difference.
 -- reads: jsonl
 -- failures: outcome is neither ok nor truncated
 -- holds: session elapsed_s

@@ -1,5 +1,5 @@
 -- burstlens trace
--- Our own columns: a canonical Parquet file, or any log whose columns are mapped to them.
+-- Our own columns: a canonical Parquet file, or any log with a mapping to them.
 -- reads: csv jsonl parquet
 -- holds: session elapsed_s prefix
 -- column: arrival_s DOUBLE

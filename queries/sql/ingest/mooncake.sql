@@ -1,6 +1,6 @@
 -- Mooncake
--- The traces of kvcache-ai/Mooncake: milliseconds since an unknown start, one JSON object a line.
--- `hash_ids` are the prefix blocks of 512 tokens, the last one perhaps shorter; equal numbers, equal tokens.
+-- The traces of kvcache-ai/Mooncake: milliseconds since an unknown start, one JSON object per line.
+-- `hash_ids` are the prefix blocks of 512 tokens (the last may be shorter); blocks with equal numbers have equal tokens.
 -- reads: jsonl
 -- needs: request_tokens response_tokens
 -- holds: prefix

@@ -1,4 +1,4 @@
--- Response lengths by request length, requests in cells of equal width in log tokens: FLOOR(k · ln tokens).
+-- Response lengths by request length; request lengths in cells of equal width in log tokens: FLOOR(k · ln tokens).
 SELECT
     stream_id,
     CAST(FLOOR($cells_per_e * LN(request_tokens)) AS SMALLINT) AS request_cell,

@@ -1,4 +1,4 @@
--- Lengths together per stretch of time, for intervals that allow for requests of one stretch being alike:
+-- Request and response lengths per time block, for intervals that allow for similar requests in one block:
 -- coarse cells of log tokens, whether the request is in the range of interest, and the sums of a line.
 SELECT
     stream_id,

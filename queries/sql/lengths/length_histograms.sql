@@ -1,4 +1,4 @@
--- How often each token count was seen, per stream and side (1 request, 2 response); failures and zeros dropped.
+-- How often each token count occurs, per stream and side (1 request, 2 response), without failures and zeros.
 SELECT stream_id, 1 AS side, request_tokens AS tokens, COUNT(*) AS n
 FROM requests
 WHERE NOT failed AND request_tokens > 0

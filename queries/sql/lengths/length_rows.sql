@@ -1,4 +1,4 @@
--- Requests of each stream, and how many of them tell no length: failed ones first, then absent and zero ones.
+-- Requests of each stream, and how many have no length to use: failed ones first, then absent and zero lengths.
 SELECT
     stream_id,
     COUNT(*) AS n,

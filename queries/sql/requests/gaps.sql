@@ -1,6 +1,6 @@
--- Per selection and occupied tick: its requests, and ticks since the selection's occupied tick before it in the
--- same segment, NULL for the first. Ticks are put in order slot by slot of $slot_ticks ticks, since one
--- selection is more than one machine may sort; the first tick of a slot follows the last of the slot before.
+-- Per selection and occupied tick: its requests, and ticks since the selection's previous occupied tick in the
+-- same segment (NULL for the first). Sorting goes by slots of $slot_ticks ticks, because one machine may be too
+-- small to sort a selection; the first tick of a slot follows the last tick of the slot before.
 WITH occupied AS (
     SELECT
         members.selection_id,

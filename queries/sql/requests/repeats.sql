@@ -1,4 +1,4 @@
--- Requests that share stamp, stream and both lengths with another one: how many such groups, requests in them.
+-- Requests with stamp, stream and both lengths of another one: number of such groups, and of requests in them.
 SELECT
     stream_id,
     CAST(COUNT(*) AS BIGINT) AS groups,

@@ -1,4 +1,4 @@
--- The contiguous stretches in seconds.
+-- The contiguous segments in seconds.
 SELECT
     segment_id,
     start_tick * $resolution_s AS start_s,

@@ -1,4 +1,4 @@
--- Requests that name their session: the session's number (in the order of its text), stamp, and seconds to the last token.
+-- Requests that have a session: the session's number (in the order of its text), stamp, and seconds to the last token.
 WITH named AS (
     SELECT session, ROW_NUMBER() OVER (ORDER BY session) AS session_number
     FROM requests

@@ -1,5 +1,5 @@
--- Requests of each selection in each window of $window_ticks ticks, counted from tick 0, and how many of them share
--- their tick with one before: gaps of zero. Occupied windows only.
+-- Requests of each selection in each occupied window of $window_ticks ticks, counted from tick 0, and how many
+-- share their tick with an earlier one: gaps of zero.
 SELECT
     selection_id,
     CAST(FLOOR(tick / $window_ticks) AS INTEGER) AS number,

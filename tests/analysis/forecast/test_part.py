@@ -190,7 +190,7 @@ def test_no_feature_reaches_over_a_hole(make_trace: MakeTrace) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"bins_s": [10 * DAY_S]}, "no whole bin of 10d"),
+        ({"bins_s": [10 * DAY_S]}, "no complete bin of 10d"),
         ({"bins_s": [6 * HOUR_S]}, "bins of 6h"),
         ({"service": "chat"}, "no service or model 'chat'; it has: conversation"),
         ({"bins_s": [0.5]}, "shorter than the clock"),

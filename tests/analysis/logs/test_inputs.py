@@ -96,7 +96,7 @@ CASES: dict[str, tuple[bytes, str]] = {
     ),
     "words.csv": (
         (HEADER + "a\nb\nc\n").encode(),
-        "none of its 3 rows can be used; first, words.csv, line 2: 1 column where the header has 6",
+        "none of its 3 rows can be used; first, words.csv, line 2: 1 column, but the header has 6",
     ),
 }
 
@@ -148,7 +148,7 @@ def test_a_path_cannot_break_the_line(tmp_path: Path) -> None:
     [
         ({"arrival": "ts", "model": "nope"}, "log.csv: columns names 'nope', but the log has 'ts', 'n'"),
         ({"arrivals": "ts"}, "columns: no trace column 'arrivals'; there are arrival, arrival_s, "),
-        ({"request_tokens": "n"}, "columns: no arrival; say which column holds it, as in arrival="),
+        ({"request_tokens": "n"}, "columns: no arrival; name its column, as in arrival="),
         (
             {"arrival": "ts", "arrival_ms": "n"},
             "columns: arrival and arrival_ms both give arrival_s; keep one",
@@ -164,7 +164,7 @@ def test_a_column_of_single_values_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("ts,id\n" + "".join(f"{i},id-{i}\n" for i in range(2500)))
     assert message_of(tmp_path / "log.csv", columns={"arrival": "ts", "model": "id"}) == (
         "log.csv: more than 2,000 pairs of service and model; "
-        "is a column with a value of its own in every row taken for one of them?"
+        "perhaps one of the two columns has a different value in every row"
     )
 
 

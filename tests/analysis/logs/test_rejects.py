@@ -65,8 +65,8 @@ BAD: dict[str, tuple[str | bytes, str, str | None]] = {
     "not a number": ("nan,ChatGPT,472,18,490,API log", "not finite", "arrival_s"),
     "infinity": ("inf,ChatGPT,472,18,490,API log", "not finite", "arrival_s"),
     "nan tokens": ("6,ChatGPT,nan,18,490,API log", "not finite", "request_tokens"),
-    "too few columns": ("6,ChatGPT,472", "3 columns where the header has 6", None),
-    "too many columns": ("6,ChatGPT,472,18,490,API log,x", "7 columns where the header has 6", None),
+    "too few columns": ("6,ChatGPT,472", "3 columns, but the header has 6", None),
+    "too many columns": ("6,ChatGPT,472,18,490,API log,x", "7 columns, but the header has 6", None),
     "foreign bytes": (b"6,Chat\xff\xfeGPT,472,18,490,API log", "not UTF-8", "Model"),
     "nul in a name": (
         b"6,Chat\x00GPT,472,18,490,API log",
@@ -74,8 +74,8 @@ BAD: dict[str, tuple[str | bytes, str, str | None]] = {
         None,
     ),
     "nul in a number": (b"6,ChatGPT,4\x002,18,490,API log", 'not a number: "4\\x002"', "Request tokens"),
-    "nothing but nul": (b"\x00" * 40, "1 column where the header has 6", None),
-    "a comment": ("# restarted", "1 column where the header has 6", None),
+    "nothing but nul": (b"\x00" * 40, "1 column, but the header has 6", None),
+    "a comment": ("# restarted", "1 column, but the header has 6", None),
 }
 
 
@@ -99,7 +99,7 @@ def test_a_torn_last_line_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(f"{HEADER}\n{GOOD}\n7,ChatG")
     trace = open_trace(tmp_path / "log.csv")
     assert [(r.line, r.reason, r.text) for r in trace.rejects] == [
-        (3, "2 columns where the header has 6", "7,ChatG")
+        (3, "2 columns, but the header has 6", "7,ChatG")
     ]
     assert len(rows(trace)) == 1
 
@@ -109,7 +109,7 @@ def test_blank_lines_are_no_rows_but_count_as_lines(tmp_path: Path) -> None:
     trace = open_trace(tmp_path / "log.csv")
     assert [(r.line, r.reason) for r in trace.rejects] == [
         (6, "negative"),
-        (7, "1 column where the header has 6"),
+        (7, "1 column, but the header has 6"),
     ]
     assert len(rows(trace)) == 2
 
@@ -121,7 +121,7 @@ def test_line_numbers_hold_after_line_breaks_in_quotes(tmp_path: Path) -> None:
     trace = open_trace(tmp_path / "log.csv")
     assert [(r.line, r.reason) for r in trace.rejects] == [
         (4, "negative"),
-        (8, "1 column where the header has 6"),
+        (8, "1 column, but the header has 6"),
     ]
     assert [r[2] for r in rows(trace)] == ["two\nlines", "three\n\nlines"]
 
@@ -225,7 +225,7 @@ def test_the_rejects_file_tells_everything_and_can_be_read_back(tmp_path: Path) 
         listed = list(csv.DictReader(file))
     assert [(t["file"], t["line"], t["reason"], t["column"]) for t in listed] == [
         ("log.csv", "3", "not UTF-8", "Model"),
-        ("log.csv", "4", "1 column where the header has 6", ""),
+        ("log.csv", "4", "1 column, but the header has 6", ""),
     ]
     assert listed[0]["text"] == '6,"a\\\\b\\t\\xff",1,1,2,API log'
     assert done.info.rejected == 2

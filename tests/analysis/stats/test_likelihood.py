@@ -110,7 +110,7 @@ def test_what_cannot_be_fitted_says_why() -> None:
         def log_probability(self, theta: Array, values: Array) -> Array:
             return np.full(values.shape, -np.inf) * np.exp(theta[0])
 
-    with pytest.raises(ValueError, match="no probability where its fit starts"):
+    with pytest.raises(ValueError, match="zero probability where its fit starts"):
         fit(Nowhere(), Histogram.of(np.array([1.0, 2.0])))
 
 

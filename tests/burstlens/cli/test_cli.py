@@ -136,7 +136,7 @@ def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> N
         (("fetch", "no-such-trace"), "no-such-trace"),
         (("forecast", "nowhere.csv"), "nowhere.csv"),
         (("forecast", "short.csv"), "use shorter --bin or a longer trace"),
-        (("forecast", "short.csv", "--bin", "1d"), "no whole bin of 1d"),
+        (("forecast", "short.csv", "--bin", "1d"), "no complete bin of 1d"),
         (("forecast", "short.csv", "--service", "chat"), "it has: conversation"),
         (("frobnicate",), "frobnicate"),
     ],

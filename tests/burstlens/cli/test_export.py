@@ -151,7 +151,9 @@ def test_clients_are_not_written_among_others(folder: Path) -> None:
     # The same clients again are written over.
     bl.export(folder / "p.json", "servegen", folder / "again", tokens=(8, 9))
     (folder / "again" / "chunk-7-trace.csv").write_text("0,1,1,Gamma,1,1\n")
-    with pytest.raises(bl.BurstlensError, match=r"chunk-7-trace\.csv: .* 1 client that would stay beside"):
+    with pytest.raises(
+        bl.BurstlensError, match=r"chunk-7-trace\.csv: .* the folder has 1 client of another export"
+    ):
         bl.export(folder / "p.json", "servegen", folder / "again", tokens=(8, 9))
 
 
@@ -210,7 +212,7 @@ def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], message: 
         ("chunk-0-trace.csv", "0,1,1,Pareto,1,1\n", "no pattern 'Pareto'; Gamma and Weibull are known"),
         ("chunk-0-dataset.json", '{"0": {"input_tokens": "__import__(1)"}}', "has no shares of"),
         ("chunk-0-dataset.json", "{", "has no shares of"),
-        ("chunk-one-trace.csv", "0,1,1,Gamma,1,1\n", "its name has no number of a client"),
+        ("chunk-one-trace.csv", "0,1,1,Gamma,1,1\n", "its name has no client number"),
     ],
 )
 def test_damaged_client_windows_are_named(file: str, text: str, message: str, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_record_too_short_for_rolling_origins_gets_a_page_without_figures(tmp_
         f"conversation, {target} per 30m" for target in TARGETS.values()
     }
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
-    assert "fewer than 40 bins lie before each origin" in page
+    assert "fewer than 40 bins are before each origin" in page
 
 
 @pytest.mark.slow
