@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from .api.experiments.dispatch import experiment
     from .api.export import export
     from .api.forecast import forecast
+    from .api.ingest import ingest
     from .api.prompts import text_prompts
     from .api.replay import gather, replay, simulate
     from .api.report import report
     from .api.serve import serve, serving, simulated_server
-    from .api.traces import arrivals, describe, fit, ingest, synth, trace
+    from .api.traces import arrivals, describe, fit, synth, trace
     from .api.workload import workload
     from .gpu.evaluate import gpu_evaluate
     from .public_traces.catalogue import fetch
@@ -80,6 +81,7 @@ _MODULES = {
     "experiment": ".api.experiments.dispatch",
     "export": ".api.export",
     "forecast": ".api.forecast",
+    "ingest": ".api.ingest",
     "text_prompts": ".api.prompts",
     "gather": ".api.replay",
     "replay": ".api.replay",
@@ -91,7 +93,6 @@ _MODULES = {
     "arrivals": ".api.traces",
     "describe": ".api.traces",
     "fit": ".api.traces",
-    "ingest": ".api.traces",
     "synth": ".api.traces",
     "trace": ".api.traces",
     "workload": ".api.workload",

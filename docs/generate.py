@@ -25,7 +25,7 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 
 def commands_page() -> str:
     """Every verb with the text, the examples and the options of its `--help`."""
-    from burstlens.cli import cli
+    from burstlens.cli.commands import cli
 
     sections = [text for name, command in sorted(cli.commands.items()) for text in _verb(name, command, 2)]
     intro = (

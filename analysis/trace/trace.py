@@ -48,12 +48,12 @@ __all__ = [
     "COLUMNS",
     "HOLE_S",
     "Cluster",
-    "IngestResult",
     "Selection",
     "Source",
     "Span",
     "Trace",
     "TraceInfo",
+    "WrittenTrace",
     "ingest",
     "open_frame",
     "open_trace",
@@ -180,8 +180,8 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class IngestResult(Displayable):
-    """What `ingest` did: the trace's identity, where it lies, and the rejects file if there is one."""
+class WrittenTrace(Displayable):
+    """A trace that `ingest` wrote: its identity, where it lies, and the rejects file if there is one."""
 
     info: TraceInfo
     out: Path
@@ -454,7 +454,7 @@ def ingest(
     by_day: bool = False,
     cluster: Cluster | None = None,
     progress: Progress | None = None,
-) -> IngestResult:
+) -> WrittenTrace:
     """Turn any known log into a canonical Parquet trace, with its identity in the file's metadata.
 
     Rejected rows go to `<out's stem>.rejects.csv` in the same folder, only when there are any; otherwise a
@@ -477,7 +477,7 @@ def ingest(
 
     Returns
     -------
-    IngestResult
+    WrittenTrace
 
     Raises
     ------
@@ -506,7 +506,7 @@ def ingest(
         trace.engine.close()
     if not trace.rejects:
         listed.unlink(missing_ok=True)
-    return IngestResult(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
+    return WrittenTrace(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
 
 
 def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:

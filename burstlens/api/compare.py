@@ -1,6 +1,7 @@
 """Two traces opened, put on one clock, and compared for fidelity.
 
-Not here: the statistics (`burstlens.analysis.compare.fidelity`), the command line (`burstlens.cli.compare`).
+Not here: the statistics (`burstlens.analysis.compare.fidelity`), the command line
+(`burstlens.cli.verbs.compare`).
 """
 
 from __future__ import annotations

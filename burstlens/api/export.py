@@ -1,6 +1,6 @@
 """A trace, a run, fitted parameters or constants as a file for another tool, and what was lost on the way.
 
-Not here: the formats (`burstlens.analysis.interchange`), the command line (`burstlens.cli.export`).
+Not here: the formats (`burstlens.analysis.interchange`), the command line (`burstlens.cli.verbs.export`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verbs that read logs: open, ingest, describe and fit a trace; make a synthetic one."""
+"""The verbs that read logs: open, describe and fit a trace; make a synthetic one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..analysis.core.errors import InputError
-from ..analysis.core.option_names import option
 from .options import Log, ReadOptions, check_positive, paths
 
 if TYPE_CHECKING:
     from ..analysis.characterize import Characterization
     from ..analysis.core.result import Progress
     from ..analysis.interchange.parameters import Parameters
-    from ..analysis.trace.trace import IngestResult, Trace
+    from ..analysis.trace.trace import Trace
     from ..analysis.traffic.arrivals import Arrivals
 
 
@@ -64,59 +62,6 @@ def trace(
     ['arrival_s', 'service']
     """
     return ReadOptions(columns, strict, start_s, end_s, engine, master, conf).open(paths(logs))
-
-
-def ingest(
-    logs: Log | Sequence[Log],
-    out: Log,
-    *,
-    columns: Mapping[str, str] | None = None,
-    strict: bool = False,
-    partition_by: str | None = None,
-    engine: str = "duckdb",
-    master: str | None = None,
-    conf: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-) -> IngestResult:
-    """Convert a log, or several that make one trace, to a canonical Parquet trace.
-
-    Rejected rows go to a file next to it. Spark writes a folder of Parquet files, which is a trace like any
-    other.
-
-    Parameters
-    ----------
-    logs, columns, strict, engine, master, conf
-        As in `trace`.
-    out
-        The Parquet file, or the folder, to write.
-    partition_by
-        `"day"` writes a folder with a file or more per day.
-
-    Returns
-    -------
-    IngestResult
-        The identity of the trace, and the path of the rejects if there are any.
-
-    Examples
-    --------
-    >>> done = bl.ingest("synthetic.csv", "trace.parquet")
-    >>> done.info.rejected, done.out.name
-    (0, 'trace.parquet')
-    """
-    from ..analysis.trace.trace import ingest as write_trace
-
-    if partition_by not in (None, "day"):
-        raise InputError(f"{option('partition_by')}: {partition_by!r} is not day")
-    read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf)
-    return write_trace(
-        paths(logs),
-        out=Path(out),
-        columns=columns,
-        strict=strict,
-        by_day=partition_by == "day",
-        cluster=read.cluster,
-        progress=progress,
-    )
 
 
 def synth(

@@ -5,7 +5,10 @@ Errors of the library name parameters (`burstlens.analysis.core.option_names`); 
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,10 +27,18 @@ class Verb(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; an error of the library becomes one in words of the command line."""
+        begun_unix_s = time.time()
         try:
             return super().invoke(ctx)
         except BurstlensError as error:
             raise click_error(error, ctx.command) from error
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (Exception, KeyboardInterrupt) as fault:
+            if not is_interrupt(fault):
+                raise
+            out = Path(ctx.params.get("out") or os.devnull)
+            raise Stopped(out if is_written(out, begun_unix_s) else None) from fault
 
 
 class VerbGroup(click.Group):
@@ -44,6 +55,49 @@ class BadInput(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print it."""
         click.echo(f"burstlens: {self.message}", err=True, file=file)
+
+
+class Stopped(click.ClickException):
+    """Ctrl-C ended a command."""
+
+    def __init__(self, out: Path | None = None) -> None:
+        written = "" if out is None else f"; files already written to {out} are complete"
+        super().__init__(f"stopped{written}")
+
+    def show(self, file: Any = None) -> None:
+        """Print it."""
+        click.echo(f"burstlens: {self.message}", err=True, file=file)
+
+
+INTERRUPTED = "Query interrupted"
+"""DuckDB's words for a query during which Ctrl-C came; it raises a RuntimeError with them."""
+
+
+def is_interrupt(fault: BaseException | None) -> bool:
+    """Return whether Ctrl-C is behind a fault: itself, or what it left half done when things were closed."""
+    while fault is not None:
+        if isinstance(fault, (KeyboardInterrupt, click.Abort)) or str(fault) == INTERRUPTED:
+            return True
+        fault = fault.__context__
+    return False
+
+
+CLOCK_STEP_S = 0.01
+"""A file's time may lag behind the clock by so much."""
+
+
+def is_written(out: Path, begun_unix_s: float) -> bool:
+    """Return whether a file, or one in a folder, was written since an instant.
+
+    Parameters
+    ----------
+    out
+        The file or folder; it need not exist.
+    begun_unix_s
+        The instant.
+    """
+    files = out.rglob("*") if out.is_dir() else [out]
+    return any(file.is_file() and file.stat().st_mtime >= begun_unix_s - CLOCK_STEP_S for file in files)
 
 
 def click_error(error: BurstlensError, command: click.Command | None = None) -> BadInput:
@@ -88,7 +142,7 @@ def _parameter(name: str, command: click.Command | None) -> click.Parameter | No
 def _parameters(command: click.Command | None) -> Iterator[click.Parameter]:
     if command is not None:
         yield from command.params
-    from . import cli
+    from .commands import cli
 
     for verb in verbs(cli).values():
         yield from verb.params

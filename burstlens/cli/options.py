@@ -215,6 +215,8 @@ class Setting(click.ParamType):
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+live_option = click.option("--quiet", "-q", is_flag=True, help="Show no live display.")
+log_argument = click.argument("log", nargs=-1, required=True, metavar="LOG…")
 
 
 reading = option_group(

@@ -47,7 +47,7 @@ def test_importing_loads_nothing_heavy() -> None:
 
 
 def test_every_verb_is_a_function() -> None:
-    from burstlens.cli import cli
+    from burstlens.cli.commands import cli
 
     verbs = {verb.replace("-", "_") for verb in cli.commands} - {"completion"}
     assert verbs <= set(FUNCTIONS)

@@ -23,7 +23,7 @@ import burstlens as bl
 from burstlens.analysis.logs.formats import parse_format
 from burstlens.analysis.trace.trace import COLUMNS
 from burstlens.bench.simulated.presets import load_preset, parse_preset
-from burstlens.cli import cli
+from burstlens.cli.commands import cli
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.glossary import glossary
 

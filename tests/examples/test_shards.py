@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from burstlens.cli.replay import replay
+from burstlens.cli.verbs.replay import replay
 
 SHARDS = Path(__file__).parents[2] / "examples" / "shards"
 START = "1790000000"

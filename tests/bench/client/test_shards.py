@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import burstlens as bl
 from burstlens import BurstlensError
 from burstlens.analysis.trace.trace import ingest, open_trace
 from burstlens.bench.client.clocks import bounded, measure_offset
@@ -261,6 +262,9 @@ def test_four_shards_send_what_one_sender_sends(simulated: str, tmp_path: Path) 
     assert completed.returncode == 0, completed.stderr
     content = json.loads(completed.stdout)
     assert (content["rows"], content["load"]["requests"], content["load"]["shards"]) == (300, 300, 4)
+    called = bl.ingest(folders, tmp_path / "called.parquet")
+    assert called.load is not None
+    assert called.load.as_dict() == content["load"]
     paged = burstlens("report", *folders, "-o", tmp_path / "whole", "--no-images", "-q")
     assert paged.returncode == 0, paged.stderr
     assert (tmp_path / "whole" / "index.html").is_file()

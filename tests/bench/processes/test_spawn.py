@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from burstlens.bench.processes.spawn import SPAWNED
 from burstlens.bench.record.run_folder import read_record
 from tests.bench.faulty import faulty
 
@@ -73,3 +76,17 @@ def test_a_script_that_sends_by_several_processes_runs_once(tmp_path: Path, call
 def test_a_script_whose_trials_run_on_several_processes_runs_once(tmp_path: Path) -> None:
     done = run_script(tmp_path, SWEEP, "sweep")
     assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["once", "True"])
+
+
+def is_blocked(results: Connection) -> None:
+    results.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def test_ctrl_c_reaches_the_caller_of_processes_alone() -> None:
+    ours, theirs = SPAWNED.Pipe()
+    process = SPAWNED.Process(target=is_blocked, args=(theirs,))
+    process.start()
+    assert ours.poll(60)
+    assert ours.recv()
+    process.join()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

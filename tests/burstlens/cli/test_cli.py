@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import click
 import polars as pl
 import pytest
 
+import burstlens as bl
 from burstlens.analysis.interchange.parameters import read_parameters
-from burstlens.cli import cli
+from burstlens.cli.commands import cli
 from burstlens.cli.flags import verbs
 from tests.helpers import burstlens
 
@@ -171,6 +173,47 @@ def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
     assert run.returncode == 130
     assert "burstlens: stopped" in errors
     assert "Traceback" not in errors
+
+
+EARLY = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from burstlens.cli import main
+main()
+"""
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (130, "burstlens: stopped\n")
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_ctrl_c_names_files_only_if_there_are_any(
+    is_written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def synth(out: Path, **_options: object) -> None:
+        if is_written:
+            out.write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bl, "synth", synth)
+    old = tmp_path / "old.csv"
+    old.write_text("of an earlier run")
+    os.utime(old, (1e9, 1e9))
+    done = burstlens("synth", "-o", old)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == (
+        f"burstlens: stopped; files already written to {old} are complete"
+        if is_written
+        else "burstlens: stopped"
+    )
 
 
 INTERRUPTED = """

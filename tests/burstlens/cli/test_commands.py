@@ -16,7 +16,7 @@ import pytest
 
 import burstlens as bl
 from burstlens.api.experiments import dispatch
-from burstlens.cli import cli
+from burstlens.cli.commands import cli
 from burstlens.cli.flags import verbs
 from tests.helpers import burstlens
 

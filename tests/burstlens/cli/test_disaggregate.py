@@ -17,7 +17,7 @@ import burstlens as bl
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
 from burstlens.analysis.synthetic.trace import open_synthetic
-from burstlens.cli.disaggregate import disaggregate
+from burstlens.cli.verbs.disaggregate import disaggregate
 from tests.helpers import burstlens
 
 QUICK = ("--seeds", 2, "--total", 3, "--window", "3h", "--beam", 3, "--first", 600, "--tolerance", 0.1)
@@ -87,7 +87,7 @@ def test_the_screen_and_the_page_again(
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again" / "index.html").is_file()
     from burstlens.api.disaggregate import read
-    from burstlens.cli.disaggregate import show_result
+    from burstlens.cli.verbs.disaggregate import show_result
 
     show_result(read(out), out / "index.html")
     screen = " ".join(capsys.readouterr().out.split())

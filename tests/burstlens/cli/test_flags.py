@@ -8,7 +8,7 @@ import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.core.option_names import option
-from burstlens.cli import cli
+from burstlens.cli.commands import cli
 from burstlens.cli.flags import click_error, verbs
 
 

@@ -12,9 +12,9 @@ import click
 
 import burstlens as bl
 
-from ..console import STOPPED, Duration, progress, say_json
-from .flags import Verb
-from .options import Pair, json_option, quiet_option, typed_command
+from ...console import STOPPED, Duration, progress, say_json
+from ..flags import Verb
+from ..options import Pair, json_option, quiet_option, typed_command
 
 INCOMPLETE = 3
 """Exit code where a stage failed or ran out of time."""

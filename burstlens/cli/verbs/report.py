@@ -12,11 +12,11 @@ import click
 
 import burstlens as bl
 
-from ..api.report import written_folder
-from ..api.workload import files_of
-from ..console import progress, say_json
-from .flags import Verb
-from .options import engines, fitting, json_option, quiet_option, reading, spanning, typed_command
+from ...api.report import written_folder
+from ...api.workload import files_of
+from ...console import progress, say_json
+from ..flags import Verb
+from ..options import engines, fitting, json_option, quiet_option, reading, spanning, typed_command
 
 
 @click.command(

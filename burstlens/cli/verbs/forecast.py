@@ -9,12 +9,12 @@ import click
 
 import burstlens as bl
 
-from ..console import Duration, progress, say_json
-from .flags import Verb
-from .options import json_option, quiet_option, reading, typed_command
+from ...console import Duration, progress, say_json
+from ..flags import Verb
+from ..options import json_option, quiet_option, reading, typed_command
 
 if TYPE_CHECKING:
-    from ..api.forecast import ForecastResult
+    from ...api.forecast import ForecastResult
 
 
 @click.command(
@@ -111,10 +111,10 @@ def _show(done: ForecastResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ..analysis.core.result import number
-    from ..analysis.core.units import bin_name
-    from ..analysis.forecast.models import LABELS
-    from ..analysis.forecast.series import TARGETS
+    from ...analysis.core.result import number
+    from ...analysis.core.units import bin_name
+    from ...analysis.forecast.models import LABELS
+    from ...analysis.forecast.series import TARGETS
 
     screen = Console(highlight=False)
     info = done.part.info

@@ -8,12 +8,12 @@ import click
 
 import burstlens as bl
 
-from ..console import progress, say_json
-from .flags import Verb
-from .options import engines, fitting, json_option, quiet_option, reading
+from ...console import progress, say_json
+from ..flags import Verb
+from ..options import engines, fitting, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
-    from ..api.compare import ComparisonResult
+    from ...api.compare import ComparisonResult
 
 
 @click.command(
@@ -74,7 +74,7 @@ def _show(result: ComparisonResult) -> None:
 
 def _value(row: dict[str, Any], side: str) -> str:
     """An estimate with its interval, or the median of a distribution."""
-    from ..analysis.core.result import number
+    from ...analysis.core.result import number
 
     value, low, high = (row[f"{side}{end}"] for end in ("", "_low", "_high"))
     if row["kind"] == "distance":

@@ -12,12 +12,12 @@ import click
 
 import burstlens as bl
 
-from ..console import STOPPED, Duration, progress, say_json
-from .flags import Verb
-from .options import Pair, json_option, quiet_option, typed_command
+from ...console import STOPPED, Duration, progress, say_json
+from ..flags import Verb
+from ..options import Pair, json_option, quiet_option, typed_command
 
 if TYPE_CHECKING:
-    from ..api.disaggregate import DisaggregationResult
+    from ...api.disaggregate import DisaggregationResult
 
 SENTENCES = 4
 
@@ -104,7 +104,7 @@ def disaggregate(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     except KeyboardInterrupt:
         if _written_ns(result) == before:
             raise
-        from ..api.disaggregate import read
+        from ...api.disaggregate import read
 
         sentences = " ".join(text for part in read(out).parts for text in part.sentences())
         state = f"what was found is kept in {out}. {sentences}" if sentences else "no ratio was judged yet"
@@ -137,9 +137,9 @@ def show_result(found: DisaggregationResult, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..analysis.core.result import Interval, number
-    from ..bench.provisioning.result import seeds_text, shown
-    from .screens.experiment import STYLES
+    from ...analysis.core.result import Interval, number
+    from ...bench.provisioning.result import seeds_text, shown
+    from ..screens.experiment import STYLES
 
     screen, state = Console(highlight=False), found.state
     serving, load = state.serving, state.load

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..console import STOPPED, Duration, Size, progress, say_json
-from .flags import VerbGroup
-from .options import Numbers, Pair, Words, json_option, key_of_endpoint, option_group, quiet_option
+from ...console import STOPPED, Duration, Size, progress, say_json
+from ..flags import VerbGroup
+from ..options import Numbers, Pair, Words, json_option, key_of_endpoint, option_group, quiet_option
 
 if TYPE_CHECKING:
-    from ..api.experiments.result import ExperimentResult
+    from ...api.experiments.result import ExperimentResult
 
 
 @click.group(
@@ -109,7 +109,7 @@ def run_and_show(run: Callable[..., ExperimentResult], options: dict[str, Any]) 
     options
         Options of the command.
     """
-    from ..bench.experiments.trials import is_experiment, read
+    from ...bench.experiments.trials import is_experiment, read
 
     as_json, quiet = options.pop("as_json"), options.pop("quiet")
     out: Path = options["out"]
@@ -129,7 +129,7 @@ def run_and_show(run: Callable[..., ExperimentResult], options: dict[str, Any]) 
     if as_json:
         say_json(done.as_dict())
         return
-    from .screens.experiment import show_findings
+    from ..screens.experiment import show_findings
 
     show_findings(done.findings)
 
@@ -167,7 +167,7 @@ def maf2(**options: Any) -> None:
     Paper 5.1, Fig. 13 and 14. The conversation also runs with Poisson arrivals: the difference between
     the two is burstiness alone. MAF2 has no token lengths, so it gets BurstGPT's.
     """
-    from ..api.experiments.maf2 import maf2 as run
+    from ...api.experiments.maf2 import maf2 as run
 
     run_and_show(run, options)
 
@@ -225,7 +225,7 @@ def responses(**options: Any) -> None:
     Paper 3.3, Fig. 7, 8 and 10. The model gets texts of the trace's request lengths, and ends its answers
     itself. Needs real weights: the answers of dummy weights and of the simulated engine would mean nothing.
     """
-    from ..api.experiments.responses import responses as run
+    from ...api.experiments.responses import responses as run
 
     run_and_show(run, options)
 
@@ -266,7 +266,7 @@ def schedulers(**options: Any) -> None:
     fitted windows, under three policies of vLLM's priority scheduling: each request's priority is 0, its
     prompt length, or the negative of that.
     """
-    from ..api.experiments.schedulers import schedulers as run
+    from ...api.experiments.schedulers import schedulers as run
 
     run_and_show(run, options)
 
@@ -325,6 +325,6 @@ def sweep(**options: Any) -> None:
     A request fails after --timeout, or if --max-num-queued-reqs others (128 by default) are in the simulated
     server. Without such a limit nothing fails in runs of minutes.
     """
-    from ..api.experiments.sweep import sweep as run
+    from ...api.experiments.sweep import sweep as run
 
     run_and_show(run, options)

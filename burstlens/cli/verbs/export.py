@@ -9,14 +9,14 @@ import click
 
 import burstlens as bl
 
-from ..analysis.core.errors import nearest
-from ..analysis.core.option_names import option
-from ..console import Duration, progress, say_json
-from .flags import Verb
-from .options import Pair, json_option, quiet_option, reading
+from ...analysis.core.errors import nearest
+from ...analysis.core.option_names import option
+from ...console import Duration, progress, say_json
+from ..flags import Verb
+from ..options import Pair, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
-    from ..api.export import ExportResult
+    from ...api.export import ExportResult
 
 
 class TimeOrFormat(Duration):
@@ -133,7 +133,7 @@ def export(
 
 def _check_format(word: str) -> None:
     """Raise InputError, with the nearest format, if the word after `--to` is not a format either."""
-    from ..analysis.interchange.exports import exports
+    from ...analysis.interchange.exports import exports
 
     known = list(exports())
     if word in known:
@@ -160,7 +160,7 @@ def _show(done: ExportResult) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from ..analysis.interchange.exports import exports
+    from ...analysis.interchange.exports import exports
 
     known = exports()
     if as_json:
