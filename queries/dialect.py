@@ -50,7 +50,7 @@ def _adapted(node: Expression) -> Expression:
     """What sqlglot leaves as DuckDB means it and Spark would take otherwise."""
     from sqlglot import exp
 
-    # 16.0 is a decimal to Spark, whose division rounds; DuckDB divides as doubles.
+    # 16.0 is a decimal in Spark, and its division rounds; DuckDB divides as doubles.
     if isinstance(node, exp.Literal) and not node.is_string and "." in node.this and "e" not in node.this:
         return exp.Literal.number(f"{node.this}e0")
     # Both sort NULLs last here; no key of ours holds one, and Spark sorts faster by its own order.

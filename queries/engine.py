@@ -1,7 +1,7 @@
 """What an engine can be asked, whichever it is. Not here: the engines (`duckdb`, `spark`).
 
 `Engine.ask("hourly_counts", window_ticks=3600)` runs `hourly_counts.sql` with `$window_ticks` bound and
-returns a small Polars frame. Which tables the SQL may read is said in `burstlens.queries.files`.
+returns a small Polars frame. `burstlens.queries.files` lists the tables that the SQL may read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Engine(Protocol):
 
     @property
     def fetch_limit_rows(self) -> int | None:
-        """How many rows of requests the engine hands over at most; None if they are in this process."""
+        """Maximum number of requests that the engine hands over; None if they are in this process."""
 
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
         """Run one SQL file and return its answer, a small table; `$name` in it is bound from `parameters`."""

@@ -243,7 +243,7 @@ def start(
         If Spark does not start.
     """
     java = _java()
-    # PySpark speaks of a version of pandas, of which nothing is used here.
+    # PySpark warns about a version of pandas, which this module does not use.
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     try:
         import pyarrow  # noqa: F401
@@ -282,7 +282,7 @@ def start(
 
 
 def _not_of_the_bridge(record: logging.LogRecord) -> bool:
-    """Whether something else says it than the bridge to Java, which tells stacks of a call that was cut."""
+    """Whether a record is not from the bridge to Java, which logs stacks of interrupted calls."""
     return "py4j" not in Path(record.pathname).parts
 
 

@@ -8,9 +8,9 @@ compared in two ways, and in a third that needs no rate:
 - run at another speed, as the paper's section 5.1 does: the index of dispersion in bins of equal mean count;
 - the variation of gaps, of the whole record and inside its windows, which no change of the clock touches.
 
-A record of a week holds nights that a record of an hour cannot have. Where records are of unequal length,
-rates are therefore compared inside stretches that both hold. Not here: the tables that outcomes go into
-(see `side_by_side`).
+A record of a week has nights, which a record of an hour does not have. If records differ in length,
+rates are therefore compared inside spans of time that both records have. Not here: the tables that outcomes
+go into (see `side_by_side`).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ GAPS, LOCAL_GAPS = "CV of gaps", "CV of gaps inside windows"
 RATE, COUNTS = "rate variation", "index of dispersion at equal count"
 
 COMPARABLE = 2.0
-"""Records whose lengths differ by at most this factor are compared as wholes."""
+"""Full records are compared if their lengths differ by no more than this factor."""
 FULL_CYCLE_S = 6.9 * DAY_S
-"""So are records of a week and more each, but for a little at their ends: both hold the hours of the week."""
+"""So are records of about a week or more each: both have all hours of the week."""
 EQUAL_COUNTS = (1.0, 10.0, 100.0)
 """Mean counts of a bin that indices of dispersion are compared at when clocks are run at another speed."""
 MIN_WINDOWS_FOR_MEDIAN = 6
-"""Fewer windows have no order statistics around their median that hold it with 95 %."""
+"""With fewer windows no pair of order statistics covers the median with 95 %."""
 
 _Row = dict[str, Any]
 
@@ -56,7 +56,7 @@ class Outcome:
 
     measure: str
     scope: str
-    """`whole record`, or the stretches that rates are compared inside."""
+    """`whole record`, or the spans of time inside which rates are compared."""
     width_s: float | None
     mean_count: float | None
     value: Interval
@@ -117,10 +117,10 @@ def difference(one: Interval, other: Interval) -> Interval:
 
 
 def variation_within(inner: Interval, outer: Interval) -> Interval:
-    """Estimate the squared variation of the rate inside stretches of time.
+    """Estimate the squared variation of the rate inside spans of time.
 
     With c = Var λ / (E λ)² of the rate at either width, nested bins give 1 + c_inner = (1 + c_outer)(1 + w),
-    where w is the variance inside a stretch over its squared mean, the mean weighted by that square. The
+    where w is the variance inside a span over its squared mean, averaged with that square as weight. The
     two estimates come from one record, so the interval is on the wide side.
 
     Parameters
@@ -128,7 +128,7 @@ def variation_within(inner: Interval, outer: Interval) -> Interval:
     inner : Interval
         c at the width of the bins.
     outer : Interval
-        c at the width of the stretches.
+        c at the width of the spans.
 
     Returns
     -------
@@ -231,9 +231,9 @@ def outcomes(one: Characterization, other: Characterization, selection: str = "a
 
 
 def _inside(by_width: list[dict[float, _Row]], common: list[float], shorter_s: float) -> Iterator[Outcome]:
-    """Rates inside the widest stretches that the shorter record is as long as.
+    """Rates inside spans of time, the widest that fit into the shorter record.
 
-    A record that holds too few of them to tell how they differ is as good as one of them.
+    A record with too few spans to show how they differ counts as one span.
     """
     widths = sorted({w for side in by_width for w in side if w <= shorter_s})
     if not widths:

@@ -38,7 +38,7 @@ MIN_VALUES = 50
 """Fewer requests, gaps or lengths of a trace have no distribution to compare."""
 RELABELLINGS = 999
 POINTS = 512
-"""Values at which two distribution functions are held against each other, at most."""
+"""Maximum number of values at which two distribution functions are compared."""
 
 STATISTICS_SCHEMA: dict[str, Any] = {
     "selection": pl.String,
@@ -48,9 +48,9 @@ STATISTICS_SCHEMA: dict[str, Any] = {
     "p_value": pl.Float64,
     "agrees": pl.Boolean,
 }
-"""Columns of `Fidelity.statistics`. `kind` is `estimate` or `distance`; of a distance, `difference` is it, a
-share of requests, and `p_value` tells how often blocks relabelled at random lie as far apart. `difference` of
-estimates is `other` less `one`. `agrees` is null where no interval tells."""
+"""Columns of `Fidelity.statistics`. `kind` is `estimate` or `distance`. For a distance, `difference` is the
+distance, a share of requests, and `p_value` is how often blocks relabelled at random are as far from each
+other. For an estimate, `difference` is `other` minus `one`. `agrees` is null if there is no interval."""
 
 _Row = dict[str, Any]
 
@@ -283,7 +283,7 @@ def block_test(one: Array, other: Array, rng: np.random.Generator) -> tuple[floa
     distance : float
         Kolmogorov–Smirnov distance of the two.
     p_value : float
-        Share of the labellings, the real one among them, that are at least as far apart.
+        Share of the labellings, the real one among them, with at least this distance.
     """
     return _block_test(sample_of(one), sample_of(other), rng)
 

@@ -20,7 +20,7 @@ from .equal_rate import FULL_RECORD, RATE, Outcome
 _Row = dict[str, Any]
 
 MUCH_FACTOR = 2.0
-"""Burstiness is much lower where a typical measure of it is at most half."""
+"""Burstiness is much lower if a typical measure of it is at most half."""
 
 
 PAIRS_SCHEMA: dict[str, Any] = {
@@ -152,7 +152,7 @@ def estimate_text(row: _Row, name: str) -> str:
 
 
 def _times(row: _Row) -> str:
-    """The factor where the interval tells the two apart."""
+    """The factor, if the interval separates the two."""
     if row["outcome"] == CANNOT_TELL:
         return ""
     if not row["ratio_low"] or row["ratio_high"] is None:

@@ -49,7 +49,7 @@ REQUESTS, CONVERSATIONS, RESPONSES, FAILURES = PROPERTIES = (
 )
 """Rows of the paper's Table 1: what a trace of LLM serving may contain."""
 ALL_PAIRS = 4
-"""Up to so many traces every pair gets a sentence; of more, each with the first."""
+"""Up to this number of traces every pair gets a sentence; beyond, each trace with the first."""
 
 ENDS = ("", "_low", "_high")
 """What follows a measure's name in the columns of its estimate and interval."""
@@ -127,7 +127,7 @@ class Comparison(Part):
     dispersion: pl.DataFrame
     """Index of dispersion and its rate-independent form by width of the bins.
 
-    Poisson arrivals have a `rate_cv2` of 0, and of as many as the trace has at most `rate_cv2_poisson_high`.
+    Poisson arrivals have a `rate_cv2` of 0; in a sample of this size it stays below `rate_cv2_poisson_high`.
     """
     pairs: pl.DataFrame
     """Which of two traces is burstier, by measure: `outcome` is of `trace` against `other`.
@@ -215,7 +215,7 @@ def _trace_row(name: str, characterization: Characterization) -> _Row:
 
 
 def _coverage_rows(name: str, characterization: Characterization) -> Iterator[_Row]:
-    """The paper's Table 1 for one trace, from what it holds."""
+    """The paper's Table 1 for one trace, from its columns."""
     info = characterization.info
     lengths = characterization.part(Lengths).frames["quantiles"]
     responses = lengths.filter(pl.col("column") == RESPONSE).height > 0

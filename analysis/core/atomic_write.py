@@ -21,7 +21,7 @@ def write_atomically(out: Path, write: Callable[[Path], object]) -> None:
     out : Path
         Its folder is made if needed; an existing file is replaced.
     write : callable
-        Writes the draft whose path it gets, in the same folder.
+        Writes the draft at the path that it gets, in the same folder.
 
     Raises
     ------

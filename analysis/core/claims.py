@@ -13,7 +13,7 @@ from typing import Any
 from .verdicts import overall_verdict
 
 HOLDS = {True: "holds", False: "does not hold", None: "is within noise"}
-"""What is said of one statement."""
+"""Verdict on one statement, in words."""
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class InputError(BurstlensError):
         known : sequence of str
             Names that exist.
         limit : int
-            List only so many of them.
+            List at most this number of them.
 
         Examples
         --------

@@ -110,7 +110,7 @@ def estimates(*names: str) -> dict[str, type[pl.Float64]]:
 class Part(Displayable, ABC):
     """One answer about a trace; each part of the characterization derives from it.
 
-    A subclass is a frozen dataclass whose further fields are frames, intervals and plain values.
+    A subclass is a frozen dataclass; its other fields are frames, intervals and plain values.
     """
 
     name: ClassVar[str]

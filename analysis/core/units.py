@@ -35,7 +35,7 @@ def counted(n: int, thing: str) -> str:
 
 
 def time_span(span_s: float) -> str:
-    """A span of time in the unit that fits it: the largest of which it holds two, or exactly one.
+    """A span of time in the unit that fits: the largest unit that it has at least two of, or exactly one.
 
     >>> [time_span(s) for s in (0.02, 1, 5, 60, 90, 5400, 3600, 26 * 3600, 61 * 86_400)]
     ['0.02 s', '1 s', '5 s', '1 minute', '90 s', '90 minutes', '1 hour', '26 hours', '61 days']

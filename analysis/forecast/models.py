@@ -135,7 +135,7 @@ class Autoregression(Forecaster):
             seasons.append((DAY_S, self.daily))
         design = self._design(known, mean, seasons)
         try:
-            # Columns that make up one another share their weight, and what is foretold exactly is no fault.
+            # Columns that add up to each other share their weight; an exact forecast is not an error.
             with _QUIET, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 fitted = GLM(known.value / mean, design, family=Poisson()).fit(maxiter=50)

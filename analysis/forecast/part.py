@@ -1,7 +1,7 @@
 """How well the load of a trace can be forecast: each target, bin width and method, from several origins.
 
 Methods learn from everything before an origin and forecast what follows, bin by bin, each from features that
-end before it; origins walk through the second half of the record, and beside them stands the paper's one
+end before it; origins walk through the second half of the record, in addition to the paper's one
 split, five sevenths against two. Bands are conformal: fitted on the first part of the training, calibrated
 on its last. Not here: features (`series`), methods (`models`), measures (`scores`).
 """
@@ -43,7 +43,7 @@ CALIBRATION = 0.25
 """Last share of the training that bands are calibrated on."""
 MIN_TRAINING_BINS = 40
 MAX_TRAINING_BINS = 20_160
-"""Methods learn from the newest bins before the origin, at most so many: two weeks of minutes. More of them
+"""Methods learn from the newest bins before the origin, up to this number: two weeks of minutes. More of them
 cost minutes a fit and tell of a load that has moved on."""
 MIN_TEST_BINS = 10
 
@@ -258,7 +258,7 @@ def selections_of(trace: Trace, service: str | None, model: str | None) -> list[
     ----------
     trace : Trace
     service, model : str or None
-        None stands for each service, or all models of it.
+        None means each service, or all its models.
 
     Returns
     -------

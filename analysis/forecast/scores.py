@@ -21,7 +21,7 @@ COVERAGE = 0.9
 """Nominal coverage of every band."""
 QUANTILES = (0.5 - COVERAGE / 2, 0.5, 0.5 + COVERAGE / 2)
 BLOCKS_S = (DAY_S, HOUR_S, 10 * MINUTE_S, MINUTE_S)
-"""Intervals resample days, else hours, …: the longest stretch of which the held-out time has enough."""
+"""Intervals resample days, else hours, …: the longest block with enough copies in the held-out time."""
 MIN_BLOCKS = 7
 DRAWS = 1000
 
@@ -126,7 +126,7 @@ def calibrate_band(
 
 
 def block_of(start_s: Array, bin_s: float) -> tuple[Integers, float]:
-    """Assign bins to the stretches of time that intervals resample.
+    """Assign bins to the blocks of time that intervals resample.
 
     Parameters
     ----------
@@ -138,9 +138,9 @@ def block_of(start_s: Array, bin_s: float) -> tuple[Integers, float]:
     Returns
     -------
     block : array of int, shape (n,)
-        Index of each bin's stretch, from 0.
+        Index of each bin's block, from 0.
     block_s : float
-        Length of a stretch: the longest of `BLOCKS_S` with at least `MIN_BLOCKS` stretches, else a bin.
+        Length of a block: the longest of `BLOCKS_S` with at least `MIN_BLOCKS` blocks, else a bin.
     """
     for block_s in (*BLOCKS_S, bin_s):
         block = np.floor(start_s / block_s + 1e-9).astype(np.int64)
@@ -151,7 +151,7 @@ def block_of(start_s: Array, bin_s: float) -> tuple[Integers, float]:
 
 
 def _resampled(rng: np.random.Generator, block: Integers, *columns: Array) -> Array:
-    """Sums of these columns over resampled stretches, the sums themselves first, (draws + 1, columns)."""
+    """Sums of these columns over resampled blocks, the sums themselves first, (draws + 1, columns)."""
     blocks = np.stack([np.bincount(block, column) for column in columns], axis=1).astype(float)
     return np.vstack([blocks.sum(axis=0), resampled_sums(rng, blocks, DRAWS)])
 
@@ -189,7 +189,7 @@ def skill(
     Returns
     -------
     Interval
-        0 is no better, 1 is perfect.
+        0 is equal to it, 1 is perfect.
     """
     left = _ratio(_resampled(rng, block, np.abs(actual - forecast), np.abs(actual - against)))
     return Interval(1 - left.value, 1 - left.high, 1 - left.low)

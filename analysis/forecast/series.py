@@ -26,7 +26,7 @@ capacity is bought for; the mean is over requests that succeeded, unknown where 
 LAGS = 3
 MAX_WINDOW_S = HOUR_S
 WINDOWS_S = (600.0, 1800.0, MAX_WINDOW_S)
-"""Rolling windows; where bins are so long that one holds fewer than two of them, it holds two or three."""
+"""Rolling windows; each has at least two or three bins, even if bins are longer than that."""
 FEATURES = (
     *(f"lag_{i}" for i in range(1, LAGS + 1)),
     *(f"{what}_{window}" for window in ("short", "middle", "long") for what in ("mean", "variance")),
@@ -39,7 +39,7 @@ MAX_BINS = 1_000_000
 
 @dataclass(frozen=True)
 class Series:
-    """One target of one selection, a row a bin whose value is known, in order of time."""
+    """One target of one selection, one row per bin with a known value, in order of time."""
 
     target: str
     bin_s: float
@@ -145,7 +145,7 @@ def load_series(
         day=day,
         week=week,
     ).sort("target", "start_s")
-    # Bins that are no part of a day have none at the same time a day ago, and what is too fresh is not used.
+    # Bins that do not divide a day have no bin at the same time a day ago; too recent values do not count.
     season = {"day_ago": (day, 1), "week_ago": (week, 7)}
     unknown = [
         pl.lit(None, dtype=pl.Float64).alias(name)

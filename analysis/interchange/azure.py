@@ -32,7 +32,7 @@ def write_azure(
     out : Path
     options : WriteOptions
     load : bool
-        The file is a load to be sent: only its gaps count, so a lost date is no loss.
+        The file is a load to send: only its gaps count, so the date does not matter.
 
     Returns
     -------

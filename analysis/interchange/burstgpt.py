@@ -30,7 +30,7 @@ def write_burstgpt(
     """Write requests as the CSV of BurstGPT.
 
     Stamps are seconds since midnight of day 0, whole ones as in the published files, with a fraction where
-    the trace has one. A failure is `Response tokens` of 0: there is no other mark.
+    the trace has one. A failure is `Response tokens` of 0; the format has no other mark.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ class WriteOptions:
     """What a user chose for the file."""
 
     tokens: tuple[int, int] | None = None
-    """Request and response tokens of each request whose source has no lengths."""
+    """Request and response tokens of each request, if the source has no lengths."""
     share_sessions: bool = False
     """Whether the turns of a session share prefix blocks."""
     provenance: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Choosing among fitted parameters: which selections, which windows, whose laws.
+"""Choosing among fitted parameters: selections, windows and laws.
 
 Not here: the parameter file itself (`burstlens.analysis.interchange.parameters`), formats made of it.
 """

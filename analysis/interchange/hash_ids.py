@@ -12,13 +12,13 @@ import polars as pl
 from ..core.units import counted
 
 BLOCK = 512
-"""Tokens of a block in the Mooncake traces, and what AIPerf takes where nothing is said."""
+"""Tokens of a block in the Mooncake traces, and the default of AIPerf."""
 
 
 def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.Series, list[str]]:
     """Number the prefix blocks of each request, one number for each block that it has begun.
 
-    AIPerf, vLLM and GuideLLM all want exactly so many.
+    AIPerf, vLLM and GuideLLM all want exactly this number.
 
     Parameters
     ----------

@@ -170,7 +170,7 @@ def write_parameters(content: dict[str, Any], out: Path) -> None:
         If the file cannot be written.
     """
     validate(content, str(out))
-    # Many times as fast as by the standard library, whose indenting writer is plain Python.
+    # Many times faster than the standard library: its indenting writer is plain Python.
     text = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     write_atomically(out, lambda draft: draft.write_bytes(text))
 

@@ -104,7 +104,7 @@ def write_servegen(fitted: FittedWindows, out: Path, options: WriteOptions) -> W
             f"{file.source.name}: windows of {window_s:g} s, but in ServeGen windows begin at full "
             f"seconds; fit with {option('window_s')} in full seconds"
         )
-    # A window lasts until the next row, so what follows the last one before a hole is said too.
+    # A window lasts until the next row, so the end of the last one before a hole needs a row too.
     rows = sorted({*starts, *(start + window_s for start in starts)})
     if others := [number for number in _numbers(out) if number >= len(parts)]:
         raise DiskError.unwritable(
@@ -396,7 +396,7 @@ def _laws(path: Path, rows: Sequence[ClientRow], window_s: float) -> list[Margin
         for start in starts:
             values, share = parsed[start][side]
             for value, part in zip(values.tolist(), share.tolist(), strict=True):
-                # A length of 0 is no request; ServeGen's own shares begin at 0 as a list does.
+                # No request has length 0; ServeGen's own shares begin at 0 because they come from a list.
                 total[max(value, 1)] = total.get(max(value, 1), 0.0) + part * weight[start]
         lengths = np.array(sorted(total), dtype=np.float64)
         counts = np.array([total[value] for value in sorted(total)])

@@ -38,7 +38,7 @@ FINE_CELLS_IN_BIN = FINE_CELLS_PER_E // CELLS_PER_E
 BLOCK_CELLS_PER_E = 2
 """Cells in which the blocks of time are compared."""
 RIDGE_CELLS = 2
-"""Ridges put so many request bins together."""
+"""Number of request bins that a ridge joins."""
 RIDGE_BINS = 40
 MIN_IN_BIN = 20
 """A request bin with fewer responses is not described."""
@@ -319,7 +319,7 @@ class Joint:
     tv_gaussian: float
     tv_grid: float
     tv_chance: float
-    """Total variation that so many requests would have from the chosen copula itself."""
+    """Total variation that a sample of this size would have from the chosen copula itself."""
 
 
 def relate(fine: Array, blocks: Array, rng: np.random.Generator) -> Joint | None:

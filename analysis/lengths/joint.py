@@ -267,7 +267,7 @@ def rank_grid(counts: Array, k: int) -> Array:
 
 
 def best_grid(fine: Array, coarse: Array) -> tuple[Array, float]:
-    """Choose the rank grid of a fine table whose cells describe a coarse table best.
+    """Choose the rank grid of a fine table that describes a coarse table best.
 
     Compares the sizes in `GRIDS` with at least 25 requests a cell on average, and always the smallest.
 

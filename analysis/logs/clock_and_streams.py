@@ -30,7 +30,7 @@ UNIX_TIME_S = 978_307_200.0
 QUOTED_TEXT = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 PARAMETER = re.compile(r"\$(\w+)")
 MAX_PAIRS = 64
-"""Up to so many streams, services and models are taken each with each."""
+"""Up to this number of pairs, every service is combined with every model."""
 STEPS_S = tuple(float(f"1e-{digits}") for digits in range(10))
 """Clock steps that are looked for: 1 s, 0.1 s, ... 1 ns."""
 
@@ -87,7 +87,7 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
 
 
 def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns: str) -> dict[str, Any]:
-    """Some columns of the first rows whose stamps can be used."""
+    """Some columns of the first rows with a usable stamp."""
     rows = ask(
         connection,
         plan,
@@ -166,11 +166,11 @@ def clock_step(arrival_s: Array, origin_s: float = 0.0) -> float:
 
 
 def sorted_streams(found: Iterable[Stream]) -> list[Stream]:
-    """Streams sorted by service and model, none that has no service or a NUL byte in its name.
+    """Streams sorted by service and model, without those that have no service or a NUL byte in a name.
 
-    A few services and models are taken each with each: then a row's service and model can be looked up apart,
-    which is faster, and a pair that the head does not show costs no other pass. Streams without requests are
-    dropped in the end.
+    If there are few, every service is combined with every model: then a row's service and model can be
+    looked up separately, which is faster, and a pair that the head does not show costs no second pass.
+    Streams without requests are dropped in the end.
     """
     usable = {s for s in found if s[0] is not None and "\0" not in s[0] and "\0" not in (s[1] or "")}
     services, models = {service for service, _ in usable}, {model for _, model in usable}

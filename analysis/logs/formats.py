@@ -1,4 +1,4 @@
-"""Known log formats: one SQL file each, whose leading comments say what the log looks like.
+"""Known log formats: one SQL file each; its first comments say what the log looks like.
 
 The entry points `burstlens.formats` name them, so that another package adds one: the entry point's name is
 the format's, its value is the package that has the file `NAME.sql`. Ours lie in `queries/sql/ingest/`. The
@@ -12,7 +12,7 @@ the rest:
   1970 on the log's own clock), COUNT (a whole number, never negative), BLOCKS (a list of such) and UNUSED;
   `1..1440` is a range;
 - `-- day0: 2023-11-01`: the date of second 0, where the format fixes it;
-- `-- needs: model request_tokens`: trace columns that every row must have, beside arrival and service;
+- `-- needs: model request_tokens`: trace columns that every row must have, besides arrival and service;
 - `-- holds: session elapsed_s`: which of the optional trace columns (`prefix` is the third) the log has;
 - `-- failures: …`: what counts as a failure, if the log says so; `-- spread: yes` for coarse counts.
 
@@ -143,7 +143,7 @@ def _each(column: str) -> list[str]:
 
 
 def format_of_header(header: Sequence[str], kind: str) -> Format | None:
-    """Find the format that knows most of a header's columns, among those whose columns are all there.
+    """Find the format that knows most of a header's columns, among formats with all their columns present.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def format_of_header(header: Sequence[str], kind: str) -> Format | None:
 
 
 def nearest_format(header: Sequence[str], kind: str) -> Format:
-    """Find the format whose columns differ least from a header's.
+    """Find the format with columns nearest to a header's.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ from .select_sql import ALL_TIME, NO_BLOCKS, Reading
 from .tables import MAX_STREAMS, Stream
 
 OFF_CLOCK = 100
-"""Flaw of a row whose only fault is that its stamp is finer than the clock guessed from the head."""
+"""Code of a row with one flaw only: its stamp is finer than the clock guessed from the head."""
 UNREADABLE_NAME = "NUL byte in the name of a service or model"
 
 
@@ -232,7 +232,7 @@ def _read_logs(
 
 
 def _prefix(reading: Reading) -> str:
-    """The prefix blocks of a log's rows, in a trace of which some log has them."""
+    """The prefix blocks of a log's rows, if some log of the trace has prefix blocks."""
     return "prefix" if "prefix" in reading.holds else "CAST(NULL AS BIGINT[]) AS prefix"
 
 
@@ -393,7 +393,7 @@ def _correct_plan(
 
 
 def _unparseable_rows(connection: duckdb.DuckDBPyConnection) -> list[UnparseableRow]:
-    """The rows that the reader of the last log could not take apart, one each, in order."""
+    """The rows that the reader could not parse in the last log, in order."""
     errors_by_row = connection.execute(
         "SELECT line, line_byte_position, column_name, error_type, error_message, csv_line FROM reject_errors"
         " ORDER BY line_byte_position, line"
@@ -415,7 +415,7 @@ def _unparseable_rows(connection: duckdb.DuckDBPyConnection) -> list[Unparseable
 
 
 def _reason(kind: str, message: str, column: str | None) -> tuple[str, str | None]:
-    """What the reader said, in few words, and the column where one is at fault."""
+    """The reader's message in few words, and the column at fault if any."""
     if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
         numbers = re.findall(r"\d+", message)
         return f"{counted(int(numbers[1]), 'column')}, but the header has {numbers[0]}", None
@@ -465,7 +465,7 @@ def _take_out_invalid(
 
 
 def _sort_by_arrival(connection: duckdb.DuckDBPyConnection, resolution_s: float) -> int:
-    """Sort `stamped` by arrival where it is not; how many rows stood after a later arrival."""
+    """Sort `stamped` by arrival if needed; returns how many rows came after a later arrival."""
     late = _numbers(
         connection,
         """

@@ -2,7 +2,7 @@
 
 What must be known of a trace before its rows are stamped (see `clock_and_streams`) is asked of all rows here,
 where DuckDB guesses it from the head: a pass over the logs costs a cluster less than a wrong guess. Which
-rows can be used, and what is said of the others, is decided by the expressions of `loading`, translated. Not
+rows can be used, and the reasons of the others, come from the expressions of `load_duckdb`, translated. Not
 here: the tables that questions are put to (`trace.tables_spark`).
 """
 
@@ -192,7 +192,7 @@ def _reason_of(reading: Reading, flaw: int | None) -> tuple[str, str | None]:
 
 
 def _count_late(engine: SparkEngine) -> int:
-    """How many rows stood after a later arrival, in the order of the logs and their lines.
+    """How many rows came after a later arrival, in the order of the logs and their lines.
 
     Rows are compared inside their piece of a file, and with the latest arrival of the pieces before it.
     """

@@ -32,7 +32,7 @@ SHARED = {
     "prompts": "kind of prompts",
     "served_model": "served model",
 }
-"""What the shards of one workload have in common, by its name in `Part.said`, and what to call it."""
+"""What the shards of one workload have in common: keys of the manifest, and their names in messages."""
 
 
 @dataclass(frozen=True)

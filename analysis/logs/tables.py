@@ -22,7 +22,7 @@ HOLE_S = DAY_S
 MAX_SELECTIONS = 16
 """Services, and models of one service, that are characterized one by one: the busiest."""
 MAX_STREAMS = 2_000
-"""More pairs of service and model than that are no services and models."""
+"""With more pairs than this, the columns are probably not service and model."""
 
 PIECE = 1 << 17
 """Rows that are counted at a time."""
@@ -57,7 +57,7 @@ class Ticks:
     """Requests before it, and at last all of them, so one element more: `start[b] − start[a]` requests lie in
     the a-th to the last tick before the b-th; n requests of one tick hold n − 1 gaps of zero."""
     cut: Integers
-    """Places of the first tick of each segment that holds any, between which there is no gap."""
+    """Places of the first tick of each segment with ticks; no gap crosses them."""
 
     def gaps(self) -> Integers:
         """Ticks since the one before; 0, which no gap can be, for the first of a segment."""
@@ -113,7 +113,7 @@ def _runs(
 ) -> tuple[Integers, Integers]:
     """Distinct stamps of ordered rows, and where the run of each begins, with the end of the last one.
 
-    Takes only rows whose `code` the mask `codes` holds, if it is given. In pieces that stay in the cache.
+    With the mask `codes`, only rows with a `code` in it count. Works in pieces that fit into the cache.
     """
     # Room for the most there can be; what is not used is never touched, so takes no memory.
     distinct, start = np.empty_like(tick), np.empty(len(tick) + 1, np.min_scalar_type(-len(tick) - 1))

@@ -34,11 +34,11 @@ class TraceInfo:
     rows: int
     rejected: int
     resorted: int
-    """Rows that stood after a later arrival in their log, and were sorted in."""
+    """Rows that came after a later arrival in their log, and were sorted."""
     resolution_s: float
     """Step of the log's stamps, in seconds: 1.0 for BurstGPT, 1e-3 for Mooncake, 1e-7 for Azure."""
     day0: date | None
-    """Date of second 0, where known; without it there are no weekdays."""
+    """Date of second 0, if known; without it there are no weekdays."""
     synthetic: bool
     spread: bool = False
     """Arrivals were spread by us inside a coarser count (MAF1): gaps inside a minute mean nothing."""
@@ -53,7 +53,7 @@ class TraceInfo:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What is said of everything made from it: that it is synthetic, where it is."""
+        """Badges for everything made from it: synthetic, if it is."""
         return ("synthetic",) if self.synthetic else ()
 
     def lines(self) -> list[str]:

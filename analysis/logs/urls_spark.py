@@ -53,7 +53,7 @@ def local_copy(engine: SparkEngine, url: str, folder: Path) -> Path:
             return log
         log.mkdir()
         identity = _child(engine, place, IDENTITY)
-        # A folder that is no trace is listed nowhere: it may hold anything, at any depth.
+        # Other folders are not listed: they may contain anything, at any depth.
         if files.exists(identity):
             (log / IDENTITY).write_bytes(files.open(identity).readAllBytes())
             _list(files, place, log)

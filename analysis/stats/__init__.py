@@ -1,1 +1,1 @@
-"""Estimators and tests on arrays, each usable by itself. Knows nothing of traces."""
+"""Estimators and tests on arrays, usable on their own. Not here: anything about traces."""

@@ -175,7 +175,7 @@ class FisherTest:
     """Period of the largest ordinate, in steps."""
     ordinates: int
     p: float
-    """Probability of so large a share in white noise, m·exp(−m·g) at most."""
+    """Probability of a share this large in white noise; its bound is m·exp(−m·g)."""
 
 
 def fisher_test(values: Array, background: YuleWalkerFit) -> FisherTest:

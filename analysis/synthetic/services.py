@@ -305,7 +305,7 @@ def _api_hours(days: int, rng: np.random.Generator) -> Array:
 def _arrivals(
     expected: Array, shape_median: float, shape_sd_log: float, days: float, rng: np.random.Generator
 ) -> Integers:
-    """Whole-second stamps of arrivals in windows with so many expected requests, within `days` days."""
+    """Stamps, in full seconds, of arrivals in windows with these expected requests, within `days` days."""
     windows = ceil(days * DAY_S / WINDOW_S)
     shape = shape_median * np.exp(shape_sd_log * rng.standard_normal(len(expected)))
     begins = np.arange(windows, dtype=float) * WINDOW_S

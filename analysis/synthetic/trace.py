@@ -200,7 +200,7 @@ def synthetic_info(rows: int, days: float, seed: int, start: date = DAY0) -> Tra
 
 
 def _check_name(out: Path) -> None:
-    """Refuse, before any work, a file whose ending names no layout, or a CSV that hides what it is."""
+    """Refuse, before any work, a file with an unknown ending, or a CSV with a name that hides what it is."""
     suffix = out.suffix.lower()
     if suffix not in (".parquet", ".csv"):
         raise InputError.unwritable(out, "a synthetic trace ends in .parquet or .csv")

@@ -70,7 +70,7 @@ def sum_over_selections(trace: Trace, counts: pl.DataFrame, by: Sequence[str]) -
     counts : DataFrame
         With `stream_id`, the columns `by`, and columns to sum.
     by : sequence of str
-        Columns that stay apart.
+        Columns to group by; each of their values has its own sum.
 
     Returns
     -------

@@ -68,7 +68,7 @@ def fetch_requests(
     start_s, end_s : float, optional
         Seconds on the trace's clock; the whole trace by default.
     first : int, optional
-        At most so many requests.
+        Maximum number of requests.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def fetch_requests(
     Raises
     ------
     InputError
-        If there is no request in that time.
+        If no request lies in that time.
     """
     found = trace.engine.ask(
         "load",
@@ -114,7 +114,7 @@ def requests_of(
     start_s, end_s : float, optional
         Half-open span in seconds on the trace's clock.
     first : int, optional
-        At most so many requests.
+        Maximum number of requests.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def requests_of(
     UnknownSelectionError
         If there is no such service or model.
     InputError
-        If there is no request in that time.
+        If no request lies in that time.
     """
     streams = streams_of(trace, service, model)
     found = fetch_requests(trace, streams, start_s, end_s, first)

@@ -31,7 +31,7 @@ WORKING_HOURS = (9, 18)
 """The paper's weekday working hours, local time (Fig. 6)."""
 
 MAX_TABLE_TICKS = 65_535
-"""Gaps of up to so many ticks have their cell in a table."""
+"""A table has the cell of each gap up to this number of ticks."""
 
 
 @dataclass(frozen=True)

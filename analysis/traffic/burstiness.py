@@ -27,7 +27,7 @@ from .arrivals import Arrivals, describe_arrivals
 WIDTHS_S = (1, 10, 60, 600, 3600)
 """Widths of the bins that requests are counted in, seconds."""
 BLOCKS_S = (86_400, 21_600, 3600, 600, 300, 60, 10)
-"""Lengths of resampled blocks: the longest of which the record has `MIN_BLOCKS`."""
+"""Lengths of resampled blocks; the longest that fits `MIN_BLOCKS` times into the record is used."""
 MIN_BLOCKS = 7
 MIN_BINS = 10
 """Fewer bins do not determine a dispersion."""

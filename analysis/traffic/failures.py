@@ -44,9 +44,9 @@ LOAD_BINS = 10
 MODELS_COMPARED = 6
 """Pairs are formed among this many models of a service, the busiest."""
 MIN_DAYS = 3
-"""From so many days on, intervals are given that take days as the independent thing."""
+"""From this number of days on, intervals treat days as independent."""
 MIN_FAILURES = 10
-"""From so many failures on, the slope against load has an interval."""
+"""From this number of failures on, the slope against load has an interval."""
 DRAWS = 400
 
 KEYS = {"selection": pl.String, "service": pl.String, "model": pl.String}

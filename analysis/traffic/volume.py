@@ -30,7 +30,7 @@ from ..trace.trace import Trace
 from ..trace.trace_part import PartInputs, TracePart
 
 BLOCKS_S = (DAY_S, HOUR_S, MINUTE_S)
-"""Rates resample days, else hours, else minutes: the longest of which there are `MIN_BLOCKS`."""
+"""Rates resample days, else hours, else minutes: the longest that fit `MIN_BLOCKS` times into the record."""
 MIN_BLOCKS = 7
 MAX_ROWS_FOR_REPEATS = 3_000_000
 """Repeated rows are counted in traces of up to this many requests; it takes longer than all else here."""
@@ -170,7 +170,7 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
 
 
 def _block_s(trace: Trace) -> float:
-    """The longest block of time of which the record has enough."""
+    """The longest block of time that fits often enough into the record."""
     for block_s in BLOCKS_S:
         if len(_covered(trace, block_s)[0]) >= MIN_BLOCKS:
             return block_s
@@ -196,7 +196,7 @@ def _covered(trace: Trace, block_s: float) -> tuple[Integers, Array]:
 
 
 def _segments(trace: Trace, blocks: pl.DataFrame, block_s: float) -> pl.DataFrame:
-    """Rows of `segments`. No block belongs to two of them, as holes are no shorter than a block."""
+    """Rows of `segments`. No block is in two segments: holes are no shorter than a block."""
     rows = []
     ended_s = None
     for row in trace.segments.sort("segment_id").iter_rows(named=True):

@@ -41,7 +41,7 @@ class WindowFits:
     tick_s: float
     discrete: bool
     raw: ShapeFits
-    """Each window by itself."""
+    """The fit of each window on its own."""
     shrunk: ShapeFits
     """After the common prior of all windows of the selection."""
     ks_distance: Array
@@ -79,7 +79,7 @@ class WindowFits:
 
 
 def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) -> WindowFits:
-    """Fit all windows of a selection at once, each by itself and after their common prior.
+    """Fit all windows of a selection at once, each on its own and with their common prior.
 
     Parameters
     ----------
