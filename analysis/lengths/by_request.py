@@ -284,7 +284,10 @@ def straightness(bins: pl.DataFrame) -> float:
         return float("nan")
     n, x, y = (bins[c].to_numpy().astype(float) for c in ("n", "request_mean", "mean"))
     x, y = x - np.average(x, weights=n), y - np.average(y, weights=n)
-    explained = (n @ (x * y)) ** 2 / ((n @ x**2) * (n @ y**2))
+    varied = (n @ x**2) * (n @ y**2)
+    if not varied:
+        return float("nan")
+    explained = (n @ (x * y)) ** 2 / varied
     return float(explained)
 
 
