@@ -350,6 +350,12 @@ class InputError(BurstlensError):
         )
 
     @classmethod
+    def no_such(cls, kind: str, name: str | None, names: Iterable[str]) -> Self:
+        """A result has no table or figure of that name, or none at all."""
+        problem = f"no {kind}" if name is None else f"no {kind} {name!r}"
+        return cls(f"{problem}; there are: {', '.join(names) or 'none'}")
+
+    @classmethod
     def nothing_inside(cls, path: Path) -> Self:
         """The trace has no request in that span of time."""
         return cls.at(path, f"no request lies between {option('start_s')} and {option('end_s')}")

@@ -72,6 +72,17 @@ def set_renderer(renderer: Callable[[], Renderer]) -> None:
     _renderer = renderer
 
 
+class ByName(dict[str, Any]):
+    """Things of one kind by name; a name that is not there is an InputError, which lists those that are."""
+
+    def __init__(self, kind: str, found: Mapping[str, Any]) -> None:
+        super().__init__(found)
+        self.kind = kind
+
+    def __missing__(self, name: str) -> Any:
+        raise InputError.no_such(self.kind, name, self)
+
+
 class Displayable:
     """A result with tables that a notebook can show; a subclass defines `exhibit`."""
 
@@ -105,13 +116,12 @@ class Displayable:
         if table is None and frames:
             return next(iter(frames.values()))
         if table is None or table not in frames:
-            problem = "no table" if table is None else f"no table {table!r}"
-            raise InputError(f"{problem}; there are: {', '.join(frames) or 'none'}")
+            raise InputError.no_such("table", table, frames)
         return frames[table]
 
     def figures(self) -> dict[str, Any]:
         """The figures by name (`reports.figures.base.Figure`), each with its chart, data and sentences."""
-        return _renderer().figures(self) if _renderer else {}
+        return ByName("figure", _renderer().figures(self) if _renderer else {})
 
     def _repr_html_(self) -> str | None:
         """The HTML that a notebook shows."""

@@ -26,6 +26,7 @@ from ...analysis.core.verdicts import CANNOT_TELL, HIGHER, LOWER
 from ...analysis.trace.trace import Trace
 from ..metrics.seeds import ONE_SEED
 from ..workload.from_trace import from_trace
+from ..workload.recipe import Recipe
 from ..workload.table import Workload, requests_frame
 from .backends import MEASURES
 from .contrast import NOISE, SAME, Contrast, PairedContrasts, means, shown
@@ -252,7 +253,13 @@ def cut(pools: Mapping[str, Pool], kind: str, requests: int, rate_rps: float, se
             "response_tokens": tokens.response_tokens[lengths],
         }
     ).with_columns(service=pl.lit(kind))
-    recipe = {"source": pool.name, "first": requests, "from": start, "rate_rps": rate_rps, "seed": seed}
+    recipe: Recipe = {
+        "source": pool.name,
+        "first": requests,
+        "from": start,
+        "rate_rps": rate_rps,
+        "seed": seed,
+    }
     return Workload(requests_frame(known), kind, pool.synthetic, recipe)
 
 

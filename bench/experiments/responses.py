@@ -25,6 +25,7 @@ from ...analysis.trace.trace import COLUMNS, Trace, TraceInfo, open_frame
 from ..metrics.seeds import mean_over_seeds
 from ..record.models import ANSWERED
 from ..record.run_folder import read_record, read_workload
+from ..workload.recipe import Recipe
 from ..workload.table import Workload, requests_frame
 from .backends import EndpointBackend
 from .facts import ResponsesFacts
@@ -119,7 +120,7 @@ def sample(trace: Trace, service: str | None, limit: int, rate_rps: float, seed:
         "response_tokens",
         at_s=pl.int_range(pl.len()) / rate_rps,
     )
-    recipe = {"source": trace.info.name, "service": service, "first": limit, "seed": seed}
+    recipe: Recipe = {"source": trace.info.name, "service": service, "first": limit, "seed": seed}
     return Workload(requests_frame(known), trace.info.name, trace.info.synthetic, recipe)
 
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import polars as pl
@@ -22,6 +22,7 @@ from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import DiskError, InputError
 from ...analysis.core.option_names import option
 from ...analysis.logs.run_folders import RUN
+from ..workload.recipe import Recipe
 from ..workload.table import SCHEMA as SENT
 from ..workload.table import Workload
 from .json_bytes import dumps
@@ -103,7 +104,7 @@ def read_workload(folder: Path) -> Workload:
         raise DiskError.unreadable(path, fault) from fault
     except pl.exceptions.PolarsError as fault:
         raise InputError.damaged(path, "Parquet") from fault
-    return Workload(requests, manifest.name, manifest.synthetic, manifest.recipe)
+    return Workload(requests, manifest.name, manifest.synthetic, cast(Recipe, manifest.recipe))
 
 
 def read_record(folder: Path) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from ...analysis.core.arrays import Array, Integers, Mask
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.stats.draw import PARAMETERS, FittedLaw
+from .recipe import Recipe
 from .table import Workload
 
 Rows = Sequence[Mapping[str, Any]]
@@ -113,7 +114,7 @@ def with_conversations(
     found = frame.with_columns(**{name: pl.Series(values) for name, values in columns.items()})
     if think:
         found = found.with_columns(think_s=pl.Series(np.where(turn > 0, gap_s, np.nan)).fill_nan(None))
-    recipe = {
+    recipe: Recipe = {
         **load.recipe,
         "sessions": "think" if think else "stamps",
         "turns": {"law": laws.turns.name, **laws.turns.parameters},

@@ -31,6 +31,7 @@ from ...analysis.lengths.joint import JointModel, Marginal, sample_lengths
 from ...analysis.lengths.part import SIDES, joint_model
 from ...analysis.stats.renewal import sample_arrivals
 from .conversations import SessionLaws, with_conversations
+from .recipe import Recipe
 from .schedules import Schedule, pieces
 from .table import Workload, requests_frame
 
@@ -180,7 +181,7 @@ def from_parameters(
         if model is None
         else sample_lengths(model, len(at_s), sizes)
     )
-    recipe = {
+    recipe: Recipe = {
         "source": file.source.name,
         "sources": [{"name": log.name, "sha256": log.sha256} for log in file.source.files],
         "construction": "time-changed Gamma renewal",
@@ -305,10 +306,12 @@ def varying(
     at_s = windows.arrivals(arrivals)[:requests]
     drawn = _zipf_lengths(value["exponent"][windows.holding(at_s)], max_tokens, sizes)
     written = {"shape": shape, "scale_s": scale, "exponent": exponent}
-    recipe = {
+    recipe: Recipe = {
         "source": "varying" if changing else "constant",
         "construction": "time-changed Gamma renewal",
-        **{name: each.text if each.varies else float(each.values[0]) for name, each in written.items()},
+        "shape": shape.text if shape.varies else float(shape.values[0]),
+        "scale_s": scale.text if scale.varies else float(scale.values[0]),
+        "exponent": exponent.text if exponent.varies else float(exponent.values[0]),
         "max_tokens": list(max_tokens),
         "duration_s": duration_s,
         "requests": requests,

@@ -15,6 +15,7 @@ from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.trace.subset import fetch_requests, streams_of
 from ...analysis.trace.trace import Trace
+from .recipe import Recipe
 from .table import Workload, requests_frame
 
 Sessions = Literal["stamps", "think", "off"]
@@ -109,7 +110,7 @@ def from_trace(
         if span <= 0:
             raise InputError(f"{info.name}: all requests arrive at one instant, so there is no rate to scale")
         factor = rate_rps * span / max(len(at) - 1, 1)
-    recipe: dict[str, Any] = {
+    recipe: Recipe = {
         "source": info.name,
         "sources": [{"name": source.name, "sha256": source.sha256} for source in info.sources],
         "service": service,

@@ -7,14 +7,13 @@ engine runs it in virtual time, and it is written next to the record of either. 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from ...analysis.core.exhibit import Displayable, Exhibit
 from ...analysis.core.units import counted
+from .recipe import Recipe
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "request_id": pl.Int64,
@@ -64,8 +63,8 @@ class Workload(Displayable):
     name: str
     synthetic: bool
     """Whether the source of it was synthetic; a page made from it says so."""
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    """How it was made, in plain JSON values: source, selection, scaling, seed."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How it was made: source, selection, scaling, seed."""
 
     def exhibit(self) -> Exhibit:
         """Show size, rate and recipe; the requests."""

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from ...analysis.core.units import HOUR_S
+from .recipe import Recipe
 from .table import Workload, requests_frame
 
 SPAN_S = 12 * HOUR_S
@@ -45,7 +46,7 @@ def turnover(requests: int = REQUESTS, seed: int = 0) -> Workload:
     drawn = np.exp(np.log(medians) + SPREAD * rng.standard_normal((len(at), 2)))
     lengths = np.clip(np.rint(drawn), 1, MAX_TOKENS).astype(np.int64)
     known = pl.DataFrame({"at_s": at, "request_tokens": lengths[:, 0], "response_tokens": lengths[:, 1]})
-    recipe = {
+    recipe: Recipe = {
         "construction": "turnover",
         "before": list(BEFORE),
         "after": list(AFTER),

@@ -291,10 +291,10 @@ def _drawn(
         return [load_workload(path, replace(chosen, seed=one), progress=progress) for one in numbers]
 
     def narrowed(load: Workload, chosen: WorkloadOptions) -> tuple[WorkloadOptions, BusySpan | None]:
-        begin = float(load.recipe["start_s"])
+        begin = load.recipe["start_s"] or 0.0
         found = busiest_of_load(load, begin, limit)
         if found is None:
-            return replace(chosen, start_s=begin, end_s=begin + float(load.recipe["duration_s"])), None
+            return replace(chosen, start_s=begin, end_s=begin + (load.recipe["duration_s"] or 0.0)), None
         first = found.first or chosen.first
         return replace(chosen, start_s=found.start_s, end_s=found.end_s, first=first), found
 
@@ -346,9 +346,9 @@ def _load(made: Workload, preset: Preset) -> ScalableLoad:
     from ..bench.provisioning.goodput import ScalableLoad
 
     recipe = made.recipe
-    span = recipe.get("duration_s")
-    if span is None and recipe.get("start_s") is not None and recipe.get("end_s") is not None:
-        span = recipe["end_s"] - recipe["start_s"]
+    span, start_s, end_s = recipe.get("duration_s"), recipe.get("start_s"), recipe.get("end_s")
+    if span is None and start_s is not None and end_s is not None:
+        span = end_s - start_s
     if recipe.get("first") is not None:
         span = None
     return ScalableLoad.of(made, preset, span)

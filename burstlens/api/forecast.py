@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
-from .options import Log, ReadOptions, check_positive, paths
+from .options import Log, ReadOptions, check_folder, check_positive, paths
 
 if TYPE_CHECKING:
     import polars as pl
@@ -124,6 +124,10 @@ def forecast(
     ['requests', 'request_tokens', 'token_load']
     """
     check_positive("window_s", window_s)
+    if out is not None:
+        check_folder(Path(out))
+    if parameters is not None and not isinstance(parameters, bool):
+        check_folder(Path(parameters).parent)
     show = progress or silent
     upto = 1.0 if out is None else 0.85
     found = _forecast(

@@ -5,6 +5,8 @@ Not here: what a load is made of (`workload`), what an experiment runs on (`expe
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -13,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from ..analysis.core.errors import InputError
+from ..analysis.core.errors import DiskError, InputError
 from ..analysis.core.option_names import option
 
 if TYPE_CHECKING:
@@ -82,6 +84,15 @@ class ReadOptions:
 def paths(logs: Log | Sequence[Log]) -> list[Path]:
     """One path or several, as a list."""
     return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DiskError if a folder could not be written, before work of minutes begins; make nothing."""
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not place.is_dir():
+        raise DiskError.unwritable(folder, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DiskError.unwritable(folder, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def check_positive(name: str, value: object, *, integer: bool = False) -> None:

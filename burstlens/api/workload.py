@@ -5,7 +5,7 @@ Not here: making it (`burstlens.bench.workload`), sending it (`replay`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..analysis.core.result import Progress, silent
 from .options import Log, check_positive
 
 if TYPE_CHECKING:
+    from ..bench.workload.recipe import Recipe
     from ..bench.workload.table import Workload
 
 Kind = Literal["trace", "parameters", "constants", "run"]
@@ -269,7 +270,7 @@ def _first(load: Workload, first: int | None) -> Workload:
     """The first requests of a workload, all of them for None."""
     if first is None:
         return load
-    recipe: Mapping[str, Any] = {**load.recipe, "first": first}
+    recipe: Recipe = {**load.recipe, "first": first}
     return replace(load, requests=load.requests.head(first), recipe=recipe)
 
 

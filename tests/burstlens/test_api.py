@@ -198,3 +198,18 @@ def test_a_table_that_is_not_there_names_those_that_are(folder: Path) -> None:
     load = bl.workload(folder / "synthetic.csv", first=10)
     with pytest.raises(BurstlensError, match="no table 'request'; there are: requests"):
         load.to_frame("request")
+
+
+def test_a_figure_that_there_is_not_is_one_line_with_those_that_there_are(folder: Path) -> None:
+    with bl.trace(folder / "synthetic.csv") as trace:
+        figures = bl.arrivals(trace, window_s=3600).figures()
+    with pytest.raises(BurstlensError, match=f"no figure 'nope'; there are: {next(iter(figures))}"):
+        figures["nope"]
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_a_forecast_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    steps: list[str] = []
+    with pytest.raises(bl.DiskError, match="file/out: cannot be written"):
+        bl.forecast(out=tmp_path / "file" / "out", progress=lambda step, _: steps.append(step))
+    assert steps == []
