@@ -75,7 +75,7 @@ class DuckDBEngine:
     def create(self, table: str, name: str, **numbers: float) -> None:
         """Make a view of one SQL file's answer, for the questions that follow.
 
-        A view cannot have parameters, so numbers are written into it. DuckDB works it out when it is asked.
+        A view cannot have parameters, so numbers are written into it. DuckDB computes it at each query.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What an engine can be asked, whichever it is. Not here: the engines (`duckdb`, `spark`).
+"""The questions that both engines answer. Not here: the engines (`duckdb`, `spark`).
 
 `Engine.ask("hourly_counts", window_ticks=3600)` runs `hourly_counts.sql` with `$window_ticks` bound and
 returns a small Polars frame. `burstlens.queries.files` lists the tables that the SQL may read.

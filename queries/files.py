@@ -48,7 +48,7 @@ def sql_text(name: str) -> str:
 
 
 def question_names(room: str | None = None) -> list[str]:
-    """List the questions that an engine can be asked, sorted.
+    """List the questions that an engine answers, sorted.
 
     Parameters
     ----------

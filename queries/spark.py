@@ -39,7 +39,7 @@ DEFAULTS = {
     "spark.driver.memory": "2g",
     "spark.sql.session.timeZone": "UTC",
     STRICT: "true",
-    # A row of a wrong number of fields is only known where all of them are parsed.
+    # Spark notices a row with a wrong number of fields only if it parses all of them.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
@@ -89,7 +89,7 @@ class MasterError(SparkError):
 class SparkEngine:
     """A Spark session that holds one opened trace and answers questions about it; threads may ask at once.
 
-    Where the cluster fails, and not what was asked, a statement raises `failure` with a line of `FAILURES`.
+    If the cluster fails, and not the statement, it raises `failure` with a line of `FAILURES`.
     """
 
     name = "spark"
@@ -113,7 +113,7 @@ class SparkEngine:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Work of the cluster inside fails in a line where that is the cluster's doing, or Ctrl-C's."""
+        """Inside, faults of the cluster and Ctrl-C become errors of one line."""
         try:
             yield
         except Exception as failed:
@@ -130,7 +130,7 @@ class SparkEngine:
 
     @contextmanager
     def lenient(self) -> Iterator[None]:
-        """Statements made inside take a number that does not fit for NULL, as rows of a log may hold any."""
+        """Statements inside read a number that does not fit as NULL, because a log may contain any number."""
         self.session.conf.set(STRICT, "false")
         try:
             yield
@@ -194,7 +194,7 @@ class SparkEngine:
     def close(self) -> None:
         """Let go of what the cluster holds for this trace; the application stays for the next one."""
         if self.session.sparkContext._jsc is None:
-            return  # It gave way to an application with other settings, and what it held is gone.
+            return  # An application with other settings replaced it, and its tables are gone.
         for frame in self._persisted:
             frame.unpersist()
         for table in self._views:
@@ -212,7 +212,7 @@ def _plain(value: Any) -> Any:
 
 _starting = Lock()
 _running_settings: dict[str, str] = {}
-"""Settings that the running application was asked with; Spark itself adds to some of them."""
+"""Settings given to the running application; Spark itself adds to some of them."""
 
 
 def start(

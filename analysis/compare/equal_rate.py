@@ -52,7 +52,7 @@ _Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One measure of two traces: both values, their ratio where both are above zero, and which is higher."""
+    """One measure of two traces: both values, their ratio if both are above zero, and which is higher."""
 
     measure: str
     scope: str
@@ -80,7 +80,7 @@ class Outcome:
 
     @property
     def outcome(self) -> str:
-        """`higher` or `lower` where the interval of the difference says so, else `cannot tell`."""
+        """`higher` or `lower` if the interval of the difference excludes zero, else `cannot tell`."""
         logs = min(self.value.low, self.other.low) > 0
         contrast = (
             difference(_log(self.value), _log(self.other)) if logs else difference(self.value, self.other)
@@ -175,7 +175,7 @@ def median_shape(windows: pl.DataFrame) -> tuple[Interval | None, int]:
     n = gamma.height
     if not n or n <= sound.height / 2:
         return None, n
-    # Shrunk shapes lie closer together than those that they estimate, so each window speaks for itself.
+    # Shrunk shapes lie closer together than those that they estimate, so the raw shape of each window counts.
     shape = gamma["shape_raw"].sort().to_numpy()
     if n < MIN_WINDOWS_FOR_MEDIAN:
         low, high = gamma["shape_low"].to_numpy().min(), gamma["shape_high"].to_numpy().max()

@@ -1,8 +1,8 @@
 """Whether one trace is a faithful copy of another, statistic by statistic, and what is only noise.
 
-An estimate agrees where the interval of the difference holds zero; both intervals come from resampling
-blocks, so that bursts count as what they are. A distribution agrees where at least one in twenty relabellings
-of blocks of consecutive requests sets the two as far apart. At that level one statistic in twenty differs by
+An estimate agrees if the interval of the difference contains zero; both intervals come from resampling
+blocks, so that bursts stay together. A distribution agrees if at least one in twenty relabellings
+of blocks of consecutive requests gives a distance as large. At that level one statistic in twenty differs by
 chance alone.
 
 Not here: traces side by side and which is burstier (`side_by_side`), whether a client sent what was asked for

@@ -1,4 +1,4 @@
-"""Pairs of traces: which is burstier, as a table, in words, and as a verdict on what the paper says of it.
+"""Pairs of traces: which is burstier, as a table, in words, and as a verdict on the paper's claim.
 
 Not here: the measures and their outcomes (see `equal_rate`).
 """

@@ -119,9 +119,9 @@ class Comparison(Part):
     lead: ClassVar[str] = "What each trace has, and how the same measures differ."
 
     traces: pl.DataFrame
-    """One row a trace; `trace` is its name, made unique, with `(synthetic)` where it is."""
+    """One row per trace; `trace` is its name, made unique, with `(synthetic)` if it is synthetic."""
     coverage: pl.DataFrame
-    """The paper's Table 1, one row a property and trace: `held` is yes, no or cannot tell."""
+    """The paper's Table 1, one row per property and trace: `held` is yes, no or cannot tell."""
     measures: pl.DataFrame
     """One row a trace and main selection: all requests, and each service of several."""
     dispersion: pl.DataFrame
@@ -285,7 +285,7 @@ def _measure_rows(name: str, characterization: Characterization) -> Iterator[_Ro
 
 
 def _failure_rate(rates: _Row) -> _Row:
-    """Pooled rate; its interval resamples days, in which failures cluster, where there are enough."""
+    """Pooled rate; its interval resamples days, in which failures cluster, if there are enough."""
     if not rates:
         return {}
     by = "rate_days" if rates["days"] >= MIN_DAYS else "rate"
@@ -297,7 +297,7 @@ def _failure_rate(rates: _Row) -> _Row:
 
 
 def _first(table: pl.DataFrame, selection: str) -> _Row:
-    """The one row of a selection, empty where there is none."""
+    """The one row of a selection, empty if there is none."""
     rows = table.filter(pl.col("selection") == selection)
     return rows.row(0, named=True) if rows.height else {}
 

@@ -1,4 +1,4 @@
-"""Laws of how many turns a session has and how long lies between two of them, for `likelihood.fit`.
+"""Laws of the number of turns of a session and of the intervals between them, for `likelihood.fit`.
 
 Not here: sessions themselves (see `conversations.part`).
 """
@@ -104,7 +104,7 @@ class _IntervalLaw(ABC):
         self.step_s = step_s
 
     def log_probability(self, theta: Array, values: Array) -> Array:
-        """Log of the mass in [x − step/2, x + step/2], by the density where that is the same to 1e-4."""
+        """Log of the mass in [x − step/2, x + step/2], by the density if that is the same to 1e-4."""
         half = self.step_s / 2
         middle = np.maximum(values, half / 2)
         fine = values > 50 * self.step_s
@@ -131,7 +131,7 @@ class _IntervalLaw(ABC):
 
 
 class IntervalLogNormal(_IntervalLaw):
-    """Intervals whose logarithm is normal."""
+    """Intervals with a normal logarithm."""
 
     name = "log-normal"
 

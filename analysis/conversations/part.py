@@ -39,7 +39,7 @@ Bin = tuple[dict[str, Any], Sessions]
 LONG_S = (60.0, 300.0, 600.0)
 """Fixed bounds above which an interval counts as long: a minute, five, ten."""
 FENCE_IQR = 1.5
-"""The computed bounds lie this many interquartile ranges above the upper quartile, on two scales."""
+"""The computed bounds are this many interquartile ranges above the upper quartile, on two scales."""
 HIGH_QUANTILE = 0.9
 """The high quantile of intervals."""
 DRAWS = 1000
@@ -514,5 +514,5 @@ def _tell(part: Conversations, selection: str) -> list[str]:
 
 
 def _direction(value: Interval, up: str, down: str, neither: str) -> str:
-    """One of three phrases, by where an interval lies against zero; the third if undefined."""
+    """One of three phrases: interval above zero, below zero, or around zero (also if undefined)."""
     return up if value.low > 0 else down if value.high < 0 else neither

@@ -193,7 +193,7 @@ def quantile_over(sessions: Sessions, values: Array, probability: float) -> Inte
     ----------
     sessions : Sessions
     values : array, shape (intervals,)
-        NaN where unknown; at least one is known.
+        NaN if unknown; at least one is known.
     probability : float
 
     Returns

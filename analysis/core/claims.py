@@ -31,7 +31,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim, what the data say of it, and where that comes from."""
+    """One claim, what the data show, and what that rests on."""
 
     id: str
     where: str

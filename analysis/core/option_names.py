@@ -25,7 +25,7 @@ def option(name: str, value: OptionValue | None = None) -> str:
     name
         Name of the parameter in Python, such as `start_s`.
     value
-        What to set it to, where the message says so.
+        What to set it to, if the message says so.
 
     Examples
     --------

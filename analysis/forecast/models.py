@@ -44,11 +44,11 @@ class Forecaster(ABC):
 
     @abstractmethod
     def fit(self, known: Series) -> Forecast | None:
-        """Learn from these rows; None where they do not hold what it takes."""
+        """Learn from these rows; None if they are not enough."""
 
 
 class Constant(Forecaster):
-    """The median of the training, whatever the time: knows nothing, and has the least absolute error so."""
+    """The median of the training, whatever the time: the constant with the least absolute error."""
 
     name, label, naive = "constant", "training median", True
 
@@ -64,7 +64,7 @@ class LastValue(Forecaster):
     name, label, naive = "last_value", "last value", True
 
     def fit(self, known: Series) -> Forecast:
-        """Nothing to learn but what stands in where no recent value is known."""
+        """The last known value; the only thing to learn is a substitute for unknown ones."""
         mean = float(known.value.mean())
 
         def forecast(rows: Series) -> Array:
@@ -80,7 +80,7 @@ class HourMean(Forecaster):
     name, label, naive = "hour_mean", "hour-of-day mean", True
 
     def fit(self, known: Series) -> Forecast:
-        """A mean an hour, that of all where an hour was never seen."""
+        """A mean per hour of day; the overall mean for hours without data."""
         hour = known.column("hour").astype(int)
         n, total = np.bincount(hour, minlength=DAY_H), np.bincount(hour, known.value, minlength=DAY_H)
         mean = np.where(n > 0, total / np.maximum(n, 1), known.value.mean())
@@ -88,14 +88,14 @@ class HourMean(Forecaster):
 
 
 class Seasonal(Forecaster):
-    """The value at the same time a season ago; where that is unknown, the training's mean at that hour."""
+    """The value at the same time a season ago; if that is unknown, the training's mean at that hour."""
 
     naive = True
     season: ClassVar[str]
     season_s: ClassVar[float]
 
     def fit(self, known: Series) -> Forecast | None:
-        """None where the training does not hold a season."""
+        """None if the training does not contain a season."""
         span_s = known.start_s[-1] - known.start_s[0] + known.bin_s
         # The first bins of a segment have no features: they shorten a whole season a little.
         if span_s < self.season_s - 0.05 * DAY_S:
@@ -117,14 +117,14 @@ class WeekAgo(Seasonal):
 
 
 class Autoregression(Forecaster):
-    """Log-linear autoregression with harmonics of the day, and of the week where the training has two."""
+    """Log-linear autoregression with harmonics of the day, and of the week if the training has two."""
 
     name, label = "autoregression", "log-linear autoregression"
     daily, weekly = 4, 3
     """Harmonics."""
 
     def fit(self, known: Series) -> Forecast | None:
-        """Poisson pseudo-likelihood by iterated least squares; None where it finds no finite optimum."""
+        """Poisson pseudo-likelihood by iterated least squares; None if it finds no finite optimum."""
         from statsmodels.genmod.families import Poisson
         from statsmodels.genmod.generalized_linear_model import GLM
 
@@ -185,7 +185,7 @@ class Boosted(Forecaster):
         self.trees, self.seed = trees or self.default_trees, seed
 
     def fit(self, known: Series) -> Forecast:
-        """Grow the trees, on one thread: several would spin where cores are shared."""
+        """Grow the trees, on one thread: several would compete for shared cores."""
         xgboost = load_xgboost()
         trees = self.trees
         settings = {
@@ -237,7 +237,7 @@ class BoostedQuantiles(Boosted):
     default_trees = Trees(rounds=100, eta=0.09)
 
     def fit(self, known: Series) -> Forecast:
-        """Three quantiles from one model, put in order where trees let them cross."""
+        """Three quantiles from one model, put in order if trees let them cross."""
         forecast = super().fit(known)
         return lambda rows: np.sort(forecast(rows).reshape(len(rows), len(QUANTILES)), axis=1)
 

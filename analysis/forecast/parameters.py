@@ -1,6 +1,6 @@
 """A forecast as a workload: a parameter sequence with the rates that were forecast for the held-out days.
 
-Rates are the forecasts of the Poisson trees, whose target is the mean, each made before its bin; a forecast
+Rates are the forecasts of the Poisson trees (their target is the mean), each made before its bin; a forecast
 of the median would lose requests. What cannot be forecast is carried over from the fitted trace: the shape of
 the gaps by hour of day from the windows before the origin, and the laws of lengths, turns and failures as
 they were fitted to the whole. Not here: drawing load from the file (`bench.modelled`).
@@ -26,7 +26,7 @@ METHOD = "xgboost_poisson"
 def forecast_parameters(
     part: Forecasts, characterization: Characterization, bin_s: float | None = None
 ) -> Parameters:
-    """Make the content of a parameter file whose windows are the held-out bins of a forecast.
+    """Make the content of a parameter file with the held-out bins of a forecast as windows.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ CALIBRATION = 0.25
 MIN_TRAINING_BINS = 40
 MAX_TRAINING_BINS = 20_160
 """Methods learn from the newest bins before the origin, up to this number: two weeks of minutes. More of them
-cost minutes a fit and tell of a load that has moved on."""
+cost minutes per fit and describe a load that has changed since."""
 MIN_TEST_BINS = 10
 
 
@@ -61,7 +61,7 @@ class Forecasts(Part):
     """How long before the end of a bin it is forecast; None for one bin."""
     seed: int
     cuts: pl.DataFrame
-    """`bin_s`, `split`, `origin_s`, `end_s`: what was held out after which instant."""
+    """`bin_s`, `split`, `origin_s`, `end_s`: what is held out after which instant."""
     verdicts: pl.DataFrame
     """Per selection, target and bin: whether the best method that learns beats the best naive one, over all
     rolling origins: the interval of its `skill` lies above zero."""
@@ -188,7 +188,7 @@ def describe_forecast(
     refusals: list[str] = []
     missing: list[str] = []
     found = TableRows()
-    # At one bin ahead, bins that are forecast anyway tell the error at their width too.
+    # At one bin ahead, bins that are forecast anyway give the error at their width too.
     swept = [w for w in WIDTHS_S if w >= trace.info.resolution_s and w not in bins]
     widths = swept if horizon_s is None else []
     # A bin of a minute takes as long as ten of ten: progress goes by bins.
@@ -365,7 +365,7 @@ def _known(series: Series, origin_s: float) -> Series:
 
 
 MethodForecast = tuple[Array, tuple[Array, Array] | None]
-"""Point forecasts, and the ends of a band where there is one."""
+"""Point forecasts, and the ends of a band if there is one."""
 
 
 def _forecasts(

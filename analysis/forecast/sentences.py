@@ -66,6 +66,6 @@ def _what(row: Mapping[str, Any]) -> str:
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
-    """`0.54 [0.51, 0.58]`; without the brackets where no interval is known."""
+    """`0.54 [0.51, 0.58]`; without the brackets if there is no interval."""
     ends = [number(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
     return ends[0] if row[f"{name}_low"] is None else f"{ends[0]} [{ends[1]}, {ends[2]}]"

@@ -1,7 +1,7 @@
 """The load of a trace per time bin as a series to forecast, with what may be known before each bin.
 
 The features are the paper's (section 5.4): three lags, mean and variance over rolling windows up to an hour,
-hour of day and day of the week. `forecast_features.sql` builds them with window functions whose frames end
+hour of day and day of the week. `forecast_features.sql` builds them with window functions; their frames end
 before the bin, inside one segment of the record. Not here: what is made of them (`models`).
 """
 
@@ -22,7 +22,7 @@ from ..trace.trace import Selection, Trace
 
 TARGETS = {"requests": "request count", "request_tokens": "mean request tokens", "token_load": "token load"}
 """What is forecast per bin, and how prose names it. Token load is request plus response tokens, the load that
-capacity is bought for; the mean is over requests that succeeded, unknown where there was none."""
+capacity is bought for; the mean is over requests that succeeded, unknown if there was none."""
 LAGS = 3
 MAX_WINDOW_S = HOUR_S
 WINDOWS_S = (600.0, 1800.0, MAX_WINDOW_S)
@@ -46,7 +46,7 @@ class Series:
     lead: int
     """How many bins before the one that is forecast the newest value is that may be used; 1 is the last."""
     rows: pl.DataFrame
-    """`segment_id`, `start_s`, `value`, the `FEATURES`, `day_ago` and `week_ago`; null where unknown."""
+    """`segment_id`, `start_s`, `value`, the `FEATURES`, `day_ago` and `week_ago`; null if unknown."""
 
     def __len__(self) -> int:
         return self.rows.height
@@ -62,11 +62,11 @@ class Series:
         return self.column("start_s")
 
     def column(self, name: str) -> Array:
-        """One column as numbers, NaN where unknown."""
+        """One column as numbers, NaN if unknown."""
         return self.rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
     def matrix(self) -> Array:
-        """The paper's features, NaN where unknown, shape (rows, features)."""
+        """The paper's features, NaN if unknown, shape (rows, features)."""
         return np.column_stack([self.column(name) for name in FEATURES])
 
     def between(self, start_s: float, end_s: float) -> Series:

@@ -1,4 +1,4 @@
-"""The CSV of HPMLL/BurstGPT: six columns as its files 1 and 2, eight where sessions or latencies are known.
+"""The CSV of HPMLL/BurstGPT: six columns as its files 1 and 2, eight if sessions or latencies are known.
 
 Read by `queries/sql/ingest/burstgpt.sql` and by AIPerf's loader of that name. Not here: other formats.
 """

@@ -86,7 +86,7 @@ def length_laws(
     fitted : ParameterFile
     part : FittedSelection
     tokens : sequence of two int, optional
-        Request and response tokens that stand for both laws.
+        Request and response tokens to use instead of both laws.
 
     Returns
     -------

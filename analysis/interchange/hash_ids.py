@@ -1,7 +1,7 @@
 """`hash_ids` that are valid for their prompt: one number for each begun block of 512 tokens.
 
-Equal numbers are equal tokens. A trace's own numbers are kept; where it has none every block is a new one,
-so that no two prompts begin alike, or the full blocks of a session's turns are the same if that is asked.
+Equal numbers mean equal tokens. A trace's own numbers stay; if it has none, every block is new, so that no
+two prompts begin alike, or on request the full blocks of a session's turns are the same.
 Not here: the file (`mooncake`), tokens made from such numbers (`burstlens.bench.prompts.token_ids`).
 """
 

@@ -163,7 +163,7 @@ def is_servegen(path: Path) -> bool:
 
 
 def _numbers(folder: Path) -> list[int]:
-    """The clients of a folder, in order; BurstlensError where a file's name has no number."""
+    """The clients of a folder, in order; InputError if a file's name has no number."""
     numbers = []
     for path in folder.glob("chunk-*-trace.csv"):
         named = CHUNK.fullmatch(path.name)

@@ -171,7 +171,7 @@ def _modes(x: Array, weight: Array, bins: NDArray[np.intp], sd: Array) -> Array:
     if len(place) == 0:
         return x
     n, total = np.add.reduceat(weight, place), np.add.reduceat(weight * x, place)
-    # By bin, then the fullest step first, the lower one where two are as full.
+    # By bin, then the fullest step first, the lower one if two are as full.
     order = np.lexsort((place, -n, bins[place]))
     first = order[np.flatnonzero(np.diff(bins[place][order], prepend=-1))]
     return np.asarray(total[first] / n[first])

@@ -26,7 +26,7 @@ MIN_SIGMA = 0.03
 """Smallest sigma of a log-normal: one narrower would describe a single token count, not a mode."""
 MIN_PROBABILITY = 1e-300
 MIN_START_WEIGHT = 1e-12
-"""Least weight of a component of a mixture where a fit starts."""
+"""Least weight of a component of a mixture at the start of a fit."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Zipf:
 class ZipfMandelbrot:
     """Bounded Zipf–Mandelbrot, p(x) ∝ (x + offset)^−exponent.
 
-    The offset stays within −0.95 and ten times the maximum, where the law is an exponential one.
+    The offset stays within −0.95 and ten times the maximum; there the law is an exponential one.
     """
 
     maximum: int
@@ -300,7 +300,7 @@ class LogNormals:
         return self._pack(np.append(weight, 1 - weight.sum()), mu, sigma)
 
     def ordered(self, theta: Array) -> Array | None:
-        """The same law with its components by increasing median, or None where they are so already."""
+        """The same law with its components by increasing median, or None if they are already."""
         weight, mu, sigma = self._unpack(theta)
         order = np.argsort(mu, kind="stable")
         if np.all(np.diff(order) > 0):

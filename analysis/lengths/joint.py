@@ -22,7 +22,7 @@ from ..stats.quantiles import normal
 from .families import masses
 
 GRIDS = (16, 8, 4, 2)
-"""Cells of a rank grid to a side, each pooled from the one before, where one holds 25 requests on average."""
+"""Cells per side of rank grids, each pooled from the one before; a cell needs 25 requests on average."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Marginal:
 
 @dataclass(frozen=True)
 class JointModel:
-    """Two laws and the copula between them: the rank grid where there is one, else the Gaussian."""
+    """Two laws and the copula between them: the rank grid if there is one, else the Gaussian."""
 
     request: Marginal
     response: Marginal
@@ -118,7 +118,7 @@ def spearman(counts: Array) -> Array:
     Returns
     -------
     array, shape (...)
-        NaN where a side has one value only.
+        NaN if a side has one value only.
     """
     n = counts.sum(axis=(-2, -1), keepdims=True)
     share = counts / n

@@ -47,7 +47,7 @@ class Modality:
 
     @property
     def verdict(self) -> str:
-        """`several modes` where both tests say so, `one mode` where neither does, else which one does."""
+        """`several modes` if both tests find them, `one mode` if neither does, else which test does."""
         dips, mixes = self.p_value < SIGNIFICANCE, len(self.modes) > 1
         if dips and mixes:
             return "several modes"

@@ -53,7 +53,7 @@ BLOCKS = 100
 SUMS = ["n", "x", "y", "xx", "xy", "yy"]
 """What a line needs of each block of time, x request and y response tokens."""
 HISTOGRAM_CELLS_PER_E = 6
-"""Bins of the drawn histograms: 18 % wide, or single token counts where those are wider."""
+"""Bins of the drawn histograms: 18 % wide, or single token counts if those are wider."""
 MIXTURES = ("log_normal", "log_normal_mixture_2", "log_normal_mixture_3")
 
 

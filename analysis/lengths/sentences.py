@@ -30,7 +30,7 @@ def sentences(tables: dict[str, pl.DataFrame]) -> list[str]:
 
 
 def _main_selections(rows: pl.DataFrame) -> list[str]:
-    """Each service where there are several, else everything; the models are in the tables."""
+    """Each service if there are several, else everything; the models are in the tables."""
     services = rows.filter(pl.col("service").is_not_null() & pl.col("model").is_null())
     rows_of_parts = services if len(services) else rows.filter(pl.col("service").is_null())
     return rows_of_parts["selection"].unique(maintain_order=True).to_list()
@@ -41,7 +41,7 @@ def _of(table: pl.DataFrame, selection: str) -> list[dict[str, Any]]:
 
 
 def _with(row: dict[str, Any], name: str, spec: str) -> str:
-    """Value and interval, or the value alone where the trace is too short for one."""
+    """Value and interval, or the value alone if the trace is too short for an interval."""
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
         return f"{value:{spec}}"

@@ -44,7 +44,7 @@ class ReadPlan:
     resolution_s: float
     day0: date | None
     origins_s: list[float]
-    """Per log, what its seconds are less by: Unix time of day 0 where they count from 1970."""
+    """Per log, what is subtracted from its seconds: Unix time of day 0 if they count from 1970."""
     earliest_s: list[float] = field(default_factory=list)
     has_large_seconds: bool = False
     """Whether some seconds do not fit 32 bits (136 years)."""

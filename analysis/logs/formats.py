@@ -11,7 +11,7 @@ the rest:
   Types are DOUBLE, VARCHAR, BOOLEAN, INSTANT (ISO date and time, given to the SELECT as nanoseconds since
   1970 on the log's own clock), COUNT (a whole number, never negative), BLOCKS (a list of such) and UNUSED;
   `1..1440` is a range;
-- `-- day0: 2023-11-01`: the date of second 0, where the format fixes it;
+- `-- day0: 2023-11-01`: the date of second 0, if the format fixes it;
 - `-- needs: model request_tokens`: trace columns that every row must have, besides arrival and service;
 - `-- holds: session elapsed_s`: which of the optional trace columns (`prefix` is the third) the log has;
 - `-- failures: …`: what counts as a failure, if the log says so; `-- spread: yes` for coarse counts.
@@ -137,7 +137,7 @@ def parse_format(name: str, sql: str) -> Format:
 
 
 def _each(column: str) -> list[str]:
-    """The names that a declared column stands for: itself, or a range of numbers."""
+    """The names of a declared column: its own, or a range of numbers."""
     span = re.fullmatch(r"(\d+)\.\.(\d+)", column)
     return [str(i) for i in range(int(span[1]), int(span[2]) + 1)] if span else [column]
 

@@ -283,7 +283,7 @@ def stream_of(streams: Sequence[Stream], parameters: dict[str, Any]) -> str:
 def tick_of(resolution_s: float, wide: bool) -> str:
     """Write SQL for the tick nearest to a stamp.
 
-    DuckDB works out an expression that is asked for twice only once.
+    DuckDB computes a repeated expression only once.
 
     Parameters
     ----------
@@ -335,7 +335,7 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
         on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
     good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
     for tokens in ("request_tokens", "response_tokens"):
-        # Whole and in range, where the integer that is kept is the same number.
+        # An integer and in range: then the stored integer is the same number.
         integer = f"TRY_CAST({tokens} AS INTEGER)"
         valid = f"{integer} = {tokens} AND {integer} >= 0"
         good.append(valid if tokens in reading.needs else f"({tokens} IS NULL OR ({valid}))")

@@ -185,7 +185,7 @@ def locate_rejects(
     Returns
     -------
     list of Reject
-        The line is None where it is not certain.
+        The line is None if it is not certain.
     """
     name = log.path.name
     if log.kind == "parquet":

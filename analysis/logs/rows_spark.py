@@ -86,7 +86,7 @@ def faults(reading: Reading) -> list[tuple[str, str | None]]:
 
 
 def location(path: Path, log: LogFile | None = None) -> str:
-    """Write a path as Spark's readers want it: the characters of patterns stand for themselves.
+    """Write a path as Spark's readers want it: with the characters of patterns escaped.
 
     Parameters
     ----------

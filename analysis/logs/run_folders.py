@@ -1,4 +1,4 @@
-"""A run's folder as a log: which of its files hold the requests, and what it says of itself.
+"""A run's folder as a log: the files that have the requests, and what its manifest says.
 
 The folders of shards, which several senders wrote of one workload, are one log together, on one clock. Only
 what reading them as a trace needs. Not here: the record itself (`burstlens.bench.record.run_folder`), its
@@ -18,7 +18,7 @@ from ..core.errors import DiskError, InputError
 from ..core.option_names import option
 
 RUN = "run.json"
-"""Marks a folder as a run, and says what was asked of whom."""
+"""The manifest, which marks a folder as a run."""
 RECORDS = "record-*.jsonl"
 """One file a worker, one line a request."""
 FORMAT = "burstlens_record"
@@ -37,13 +37,13 @@ SHARED = {
 
 @dataclass(frozen=True)
 class ShardFolder:
-    """The folder of one shard, and what its manifest says of it."""
+    """The folder of one shard, with its manifest."""
 
     folder: Path
     index: int
     manifest: dict[str, Any]
     behind_s: float = 0.0
-    """What its instants are to be moved by, to lie on the clock of the sender that is farthest ahead."""
+    """What to add to its instants, to be on the clock of the sender that is farthest ahead."""
 
     @property
     def name(self) -> str:
@@ -144,7 +144,7 @@ def shards_of(paths: Sequence[Path]) -> list[ShardFolder]:
 
 
 def _shard_folder(path: Path) -> ShardFolder | None:
-    """What a folder says of its shard; None if it does not belong to a shard."""
+    """The shard of a folder; None if it does not belong to a shard."""
     if not is_run(path):
         return None
     try:

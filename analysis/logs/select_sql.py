@@ -41,7 +41,7 @@ SERVICES = (("conv", "conversation"), ("code", "code"), ("toolagent", "toolagent
 """Words of a file's name that name the service, if the log itself does not."""
 
 SQL_TYPES = {"INSTANT": "VARCHAR", "COUNT": "UINTEGER", "BLOCKS": "VARCHAR", "UNUSED": "VARCHAR"}
-"""How a declared type is read, where it is not a type of SQL itself."""
+"""How a declared type is read, if it is not a type of SQL itself."""
 
 BLOCKS = r"\s*\[\s*(\d+\s*(,\s*\d+\s*)*)?\]\s*"
 """A list of whole numbers from 0 on, as JSON and SQL write it."""
@@ -50,7 +50,7 @@ NO_BLOCKS = "[-1]"
 
 
 Span = tuple[float | None, float | None]
-"""A half-open stretch of the log's clock in seconds, None where it has no end."""
+"""A half-open span of the log's clock in seconds, None for an open end."""
 ALL_TIME: Span = (None, None)
 
 
@@ -61,7 +61,7 @@ class Use:
     column: Column
     """its name in the format's SELECT, and how it is read"""
     source: str | None
-    """the log's own name for it; None where it has none"""
+    """the log's own name for it; None if it has none"""
     form: str = "{}"
     """what is made of its value: `{} / 1000.0` of milliseconds"""
 
@@ -80,7 +80,7 @@ class Reading:
     span: Span
     """only requests of this time are read"""
     clock: str
-    """`second 0` where the format fixes it, `instant` for dates, `number` for seconds of unknown start"""
+    """`second 0` if the format fixes it, `instant` for dates, `number` for seconds of unknown start"""
     day0: date | None
     day_index: int
     needs: tuple[str, ...]
@@ -181,7 +181,7 @@ def _reading(
 
 
 def _holds(format: Format, blocks: list[str | None]) -> frozenset[str]:
-    """What the format holds; prefix blocks only where the log has their column, since lists are large."""
+    """Optional columns of the format; prefix blocks only if the log has their column: lists are large."""
     return frozenset(name for name in format.holds if name != "prefix" or any(blocks))
 
 
@@ -269,7 +269,7 @@ def _select(format: Format, rows: str, span: Span) -> str:
 
 
 def span_condition(span: Span) -> str:
-    """The condition that a row's arrival lies in a span, or is none at all, for which it is set aside."""
+    """The condition that a row's arrival lies in a span, or is absent (such rows become rejects)."""
     start, end = span
     ends = [f"arrival_s >= {start!r}"] * (start is not None) + [f"arrival_s < {end!r}"] * (end is not None)
     return f"(arrival_s IS NULL OR ({' AND '.join(ends)}))"

@@ -55,7 +55,7 @@ class LogFile:
     first: dict[str, str]
     """the first row's text by column, as far as it is known; for Parquet the columns' types"""
     url: str | None = None
-    """where it lies if only Spark can open it; `path` then stands in for it"""
+    """its address if only Spark can open it; `path` is then a local copy of its first part"""
 
     @property
     def stem(self) -> str:
@@ -238,7 +238,7 @@ def parquet_files(path: Path, start_s: float | None = None, end_s: float | None 
 
 
 def escape_glob(path: Path) -> str:
-    """Write a path as DuckDB's readers want it: the characters of patterns stand for themselves."""
+    """Write a path as DuckDB's readers want it: with the characters of patterns escaped."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 

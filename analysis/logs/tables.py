@@ -75,7 +75,7 @@ class Rows:
     tick: Integers
     """counted from `first`"""
     code: Integers
-    """twice the index of its stream, and one more where it failed"""
+    """twice the index of its stream, and one more if it failed"""
 
     def ticks_of(self, streams: Sequence[int] | None) -> tuple[Integers, Integers]:
         """The occupied ticks of some streams together, or of all: `tick` and `start` of `Ticks`."""
@@ -352,7 +352,7 @@ def select(
 
 
 def _keep_segments(engine: DuckDBEngine, first: int, tick: Integers, hole_ticks: int) -> Integers:
-    """Make the contiguous stretches of all occupied ticks; where each begins, counted from `first`.
+    """Make the contiguous segments of all occupied ticks; returns where each begins, counted from `first`.
 
     A silence of at least `hole_ticks` is a hole. A service's own silence is a gap like any other.
     """

@@ -76,7 +76,7 @@ class TraceInfo:
 
     @classmethod
     def from_json(cls, text: str) -> TraceInfo:
-        """Back from `to_json`; ValueError, KeyError or TypeError where it is something else."""
+        """Back from `to_json`; ValueError, KeyError or TypeError if it is something else."""
         content = json.loads(text)
         if content.pop("version") != METADATA_VERSION:
             raise ValueError("its metadata has another version")

@@ -30,7 +30,7 @@ def url_of(path: Path) -> str | None:
 
 
 def local_copy(engine: SparkEngine, url: str, folder: Path) -> Path:
-    """Make a local file or folder that stands for the log at a URL, as far as `inspect_log` needs it.
+    """Make a local copy of the log at a URL, as far as `inspect_log` needs it.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _copy(files: Any, status: Any, out: Path) -> None:
 
 
 def _error_of(url: str, fault: Exception) -> BurstlensError:
-    """What Java says, in one line; where it lacks the connector, what mends it."""
+    """Java's message in one line; if the connector is absent, the remedy."""
     java = getattr(fault, "java_exception", None)
     text = str(java.toString() if java is not None else fault).split("\n")[0]
     if "java.io.FileNotFoundException" in text:

@@ -60,7 +60,7 @@ def expected_shortfall(x: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array
 
 
 def expected_excess(x: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Array:
-    """Compute H(x) = E[(X − x)+], which is precise where K(x) is nearly x − mean.
+    """Compute H(x) = E[(X − x)+], which stays precise when K(x) is nearly x − mean.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def log_probability(ticks: ArrayLike, shape: ArrayLike, mean: ArrayLike) -> Arra
     for chosen, integral in ((below, expected_shortfall), (above, expected_excess)):
         at, a, m = k[chosen], shape[chosen], mean[chosen]
         mass = integral(at + 1, a, m) - 2 * integral(at, a, m) + integral(at - 1, a, m)
-        # Where the mass is lost to underflow, the density at its nearest point stands for it.
+        # If the mass is lost to underflow, the density at its nearest point replaces it.
         lost = mass < MIN_MASS
         out[chosen] = np.where(
             lost, log_density(np.maximum(at - 1, 0.5), a, m), np.log(np.where(lost, 1, mass))
@@ -208,7 +208,7 @@ class Likelihood:
         self.grid = _discrete_grid(gaps) if discrete else _continuous_grid(gaps)
 
     def maximum(self, prior: Prior | None = None) -> ShapeFits:
-        """The most likely shape of each window, after `prior` where one is given.
+        """The most likely shape of each window, with `prior` if one is given.
 
         Found on the grid of `SHAPES` and refined by the quartic through the five nearest points; a
         continuous law is then polished by Newton steps on its exact equation. A shape beyond the
@@ -247,7 +247,7 @@ def _discrete_grid(gaps: GapSums) -> Array:
     One matrix product for the windows between two tabulated means: the log-probabilities of 0, 1, … ticks
     are monotone cubics of the log mean between them, so a window's counts enter linearly.
     """
-    # Gaps that are all zero have no mean: the shortest tabulated one stands for it.
+    # Gaps that are all zero have no mean: the shortest tabulated one replaces it.
     mean = np.maximum(gaps.mean, MEANS[0])
     log_mean = np.log(mean)
     knots = np.log(MEANS)

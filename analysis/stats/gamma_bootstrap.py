@@ -182,7 +182,7 @@ def excess_spread(values: Array, errors: Array) -> ExcessSpread:
         Logs of the fitted quantity; at least two windows.
     errors : array, shape (n_redraws, n_windows)
         Errors of the refits of redraws, in logs. NaN marks windows that were not redrawn; the redrawn ones,
-        a random part, then stand for all, and their own scatter is added.
+        a random part, then represent all, and their own scatter is added.
 
     Returns
     -------

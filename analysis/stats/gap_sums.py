@@ -77,7 +77,7 @@ class GapSums:
 
     @cached_property
     def log_mean_excess(self) -> Array:
-        """Log of the mean less mean of the logs, where no gap is zero: it determines a continuous shape."""
+        """Log of the mean less mean of the logs, if no gap is zero: it determines a continuous shape."""
         logs = self.counts[:, 1:] @ np.log(np.arange(1, SINGLE)) + self.tail_log_sum
         out: Array = np.log(self.mean) - logs / self.n
         return out

@@ -1,6 +1,6 @@
-"""Goodness of fit by parametric bootstrap: how far data lie from their fitted law, and whether by chance.
+"""Goodness of fit by parametric bootstrap: how far data are from their fitted law, and whether by chance.
 
-Tabled p-values of the Kolmogorov–Smirnov distance do not hold where parameters are fitted or values are tied.
+Tabled p-values of the Kolmogorov–Smirnov distance are not valid if parameters are fitted or values are tied.
 These do: a law is drawn from, each draw is fitted again, and its distance from its own fit is compared with
 that of the data. Not here: drawing and fitting again, which each kind of law does in its own way (see
 `likelihood.goodness_of_family` and `gamma_bootstrap.goodness_of_windows`).

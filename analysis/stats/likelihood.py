@@ -21,7 +21,7 @@ from .goodness_of_fit import Goodness, goodness_of_fit, ks_distance
 from .quantiles import normal
 
 IMPOSSIBLE = 1e12
-"""Loss per observation where some of the data have no probability."""
+"""Loss per observation if some data have zero probability."""
 FLAT = 1e-4
 """Largest slope of the log-likelihood per observation, by an unconstrained parameter, at a maximum."""
 
@@ -185,7 +185,7 @@ def fit(family: Family, data: Histogram) -> Fit:
         found = optimize.minimize(loss, start, method="BFGS")
     else:
         found = optimize.minimize(slope, start, method="BFGS", jac=True)
-    # BFGS also gives up where rounding hides the last steps downhill; a flat place is what was sought.
+    # BFGS also stops if rounding hides the last steps downhill; a flat place is the optimum.
     settled = bool(found.success or np.max(np.abs(found.jac)) < FLAT)
     if not settled:
         if slope is None:

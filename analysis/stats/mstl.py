@@ -176,7 +176,7 @@ def _loess(series: Array, span: int) -> Array:
     out = np.empty_like(series)
     size = 1 << (n - 1).bit_length()
     transformed = np.fft.rfft(series, size) * _transformed(span, size)
-    # The circular convolution is the plain one where the kernel lies on the series as a whole.
+    # The circular convolution equals the plain one where the kernel lies completely on the series.
     out[..., half : n - half] = np.fft.irfft(transformed, size)[..., span - 1 : n]
     out[..., :half] = series[..., :span] @ head.T
     out[..., n - half :] = (series[..., : -span - 1 : -1] @ head.T)[..., ::-1]

@@ -50,7 +50,7 @@ def wilson_bounds(hits: Array, n: Array) -> tuple[Array, Array]:
     Returns
     -------
     low, high : array, the shape of `n`
-        0 and 1 where `n` is 0.
+        0 and 1 if `n` is 0.
     """
     safe_n = np.maximum(n, 1e-9)
     share = hits / safe_n

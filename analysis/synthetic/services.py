@@ -26,7 +26,7 @@ from .quota_sampling import Quantiles, autoregression, even_shares, places_in_vo
 WINDOW_S = 1_200
 WINDOWS_AN_HOUR = round(HOUR_S / WINDOW_S)
 QUOTA_DAYS = 61
-"""Length of file 1, whose laws the quotas reproduce."""
+"""Length of file 1; the quotas reproduce its laws."""
 MODELS = ("ChatGPT", "GPT-4")
 
 

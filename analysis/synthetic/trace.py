@@ -2,7 +2,7 @@
 
 The constants are summaries of the real files, with sources, in `constants.json`. Requests arrive
 by windows of 20 minutes with Gamma gaps (see `stats.renewal`), stamped in whole seconds. What differs between
-the services is where the windows' rates come from:
+the services is the source of the windows' rates:
 
 - conversation: hour-of-day profiles × weekday × a day's own level × clustering. Sessions are not a second
   process: turns and gaps are drawn as sessions have them, and the k-th request of these sessions gets
@@ -14,7 +14,7 @@ A few storms hold most requests, so plain draws would make totals, shares and ra
 by quota instead: volumes and day levels take the evenly spaced quantiles of their law in the order of a
 random score, and what varies from hour to hour (GPT-4's share, failure rate, lengths) takes the
 quantiles of its law at its place in the *volume* of all hours. Order and neighbourhood are random, totals
-hardly. The quota is over 61 days at least, of which a shorter trace holds the first ones; a longer trace has
+hardly. The quota is over 61 days at least, and a shorter trace has the first of them; a longer trace has
 it over its whole length.
 
 Not here: fitting a model to a trace (see `characterize`), and drawing a trace from a parameter file.
@@ -53,7 +53,7 @@ def synthesize(
 ) -> pl.DataFrame:
     """Draw a synthetic BurstGPT.
 
-    Same arguments, same trace; a service's requests do not depend on whether the other one is asked for.
+    Same arguments, same trace; a service's requests do not depend on whether the other one is included.
 
     Parameters
     ----------

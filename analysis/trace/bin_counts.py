@@ -205,7 +205,7 @@ def _placed(bins: Integers, numbers: Array) -> NDArray[np.intp]:
 
 
 def _per_block(combine: np.ufunc, values: NDArray[Any], border: NDArray[np.intp]) -> Array:
-    """Values between neighbouring borders combined; zero where there are none."""
+    """Values between neighbouring borders combined; zero if there are none."""
     out = np.zeros(len(border) - 1)
     some = border[:-1] < border[1:]
     if some.any():

@@ -1,4 +1,4 @@
-"""What an opened trace's rows lie in: this process, by DuckDB, or a Spark cluster.
+"""Where an opened trace's rows are: in this process (DuckDB) or on a Spark cluster.
 
 A store is chosen once, when logs are opened, and nothing above this package knows which it is. Not here: the
 stores themselves (`store_duckdb`, `store_spark`).

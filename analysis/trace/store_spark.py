@@ -87,7 +87,7 @@ class SparkStore:
         prefix = (
             ", prefix" if self.engine.rows("SELECT 1 FROM requests WHERE prefix IS NOT NULL LIMIT 1") else ""
         )
-        # Files are long text, so a number stands for each while rows travel between machines.
+        # File names are long text, so rows carry a number instead while they travel between machines.
         pieces = self.engine.rows(
             f"SELECT DISTINCT arrival_order.log_id, arrival_order.{PLACE} FROM requests ORDER BY 1, 2"
         )

@@ -68,7 +68,7 @@ class Trace(Displayable):
 
     info: TraceInfo
     store: Store
-    """What its requests lie in: this process, or a cluster."""
+    """Where its requests are: in this process, or on a cluster."""
     selections: tuple[Selection, ...]
     segments: pl.DataFrame
     """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
@@ -120,7 +120,7 @@ class Trace(Displayable):
         Parameters
         ----------
         service, model : str, optional
-            None stands for all of them.
+            None means all of them.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class WrittenTrace(Displayable):
         return Exhibit(str(self.out), self.info.marks, self.lines(), {"sources": sources})
 
     def lines(self) -> list[str]:
-        """What to tell a person."""
+        """The result in sentences, for a person."""
         info = self.info
         logs = info.sources[0].name if len(info.sources) == 1 else f"{len(info.sources)} files"
         lines = [f"{self.out}: {counted(info.rows, 'request')} from {logs}, format {info.format}"]
@@ -344,7 +344,7 @@ def _read(
 
 
 def _store(cluster: Cluster | None) -> Store:
-    """What the requests will lie in: this process, unless a cluster is named."""
+    """Where the requests will be: in this process, unless a cluster is named."""
     if cluster is None:
         return DuckDBStore(DuckDBEngine(duckdb.connect()))
     try:

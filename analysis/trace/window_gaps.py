@@ -1,10 +1,10 @@
 """The windows of a trace and the gaps that begin in them, per selection, as small arrays.
 
-A gap belongs to the window in which it begins, also where it ends in a later one, so a window has as many
+A gap belongs to the window in which it begins, even if it ends in a later one, so a window has as many
 gaps as requests; leaving such gaps out would favour short ones and raise the rate (by 2 to 10 %). The
 part of a gap beyond its window's border is measured at the pace of its own window: a second in a window
 with half the request rate counts as half a second, and no gap counts as more than it is. At a constant
-rate this changes next to nothing; where a storm ends, the silence after it is not taken for a gap of the
+rate this changes next to nothing; after a storm, the silence does not count as a gap of the
 storm. It is the clock of `renewal`, in which such a gap was drawn. Not here: what is fitted to the gaps.
 """
 
@@ -45,7 +45,7 @@ class Windows:
     covered_s: Array
     """How much of the window the record covers: less than `window_s` at its ends and at holes."""
     working: Mask | None
-    """Whether the window begins in weekday working hours; None where weekdays are unknown."""
+    """Whether the window begins in weekday working hours; None if weekdays are unknown."""
 
     def __len__(self) -> int:
         return len(self.number)
@@ -65,7 +65,7 @@ class WindowGaps:
 
     @cached_property
     def cv(self) -> Array:
-        """Coefficient of variation of each window's gaps; NaN below two gaps or where all are zero."""
+        """Coefficient of variation of each window's gaps; NaN below two gaps or if all are zero."""
         return cv_of(self.sums, self.square_sum)
 
 

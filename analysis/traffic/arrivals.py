@@ -82,7 +82,7 @@ class Arrivals(TracePart):
     spread: pl.DataFrame
     """Per selection, scope and quantity (`shape`, `rate`, `rate_rps`): variation on the log scale."""
     fit: pl.DataFrame
-    """Per selection and scope: share of windows whose Gamma is rejected at 5 %, and CV against 1/√α."""
+    """Per selection and scope: share of windows with a Gamma that is rejected at 5 %, and CV against 1/√α."""
     overall: pl.DataFrame
     """One Gamma for all gaps of a selection."""
 
@@ -169,7 +169,7 @@ def _names(selection: Selection) -> _Row:
 
 
 def _scopes(windows: Windows) -> Iterator[tuple[str, Mask]]:
-    """All hours, and weekday working hours where weekdays are known and there are any."""
+    """All hours, and weekday working hours if weekdays are known and there are any."""
     yield "all hours", np.ones(len(windows), dtype=bool)
     if windows.working is not None and windows.working.any():
         yield "weekday working hours", windows.working

@@ -2,7 +2,7 @@
 
 Each figure comes with that of a Poisson process of the same rate, and with what the windows fitted in
 `arrivals` regenerate. One shape a window reproduces neither correlation between gaps nor a trend within
-the window, so where the trace is above what its fit regenerates, that is what the fit leaves out.
+the window, so if the trace is above what its fit regenerates, the difference is what the fit leaves out.
 """
 
 from __future__ import annotations

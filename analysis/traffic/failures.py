@@ -224,7 +224,7 @@ def _rates(daily: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 
 
 def _drawn(rng: np.random.Generator, days: Array) -> Array:
-    """Sums over days drawn with replacement; none where days are too few to be drawn from."""
+    """Sums over days drawn with replacement; no row if there are too few days."""
     return resampled_sums(rng, days, DRAWS) if len(days) >= MIN_DAYS else np.empty((0, days.shape[1]))
 
 

@@ -263,7 +263,7 @@ def weekday_ratios(hours: Hours, calendar: pl.DataFrame, rng: np.random.Generato
 
 
 def _ratio(sums: Array) -> Array:
-    """Weekday mean over weekend mean from (..., 4) sums; NaN where a kind of day is absent or empty."""
+    """Weekday mean over weekend mean from (..., 4) sums; NaN if a kind of day is absent or empty."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (sums[..., 0] / sums[..., 1]) / (sums[..., 2] / sums[..., 3])
     return np.asarray(np.where(np.isfinite(ratio), ratio, np.nan))

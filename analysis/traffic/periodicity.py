@@ -1,6 +1,6 @@
 """Does the load repeat by the day and by the week: calendars, hour-of-day profiles, tests and verdicts.
 
-Everything uses requests per hour, empty hours included, on the log1p scale where a test needs variances.
+Everything uses requests per hour, empty hours included, on the log1p scale if a test needs variances.
 A hole of the record never counts as quiet hours.
 
 A verdict comes from two tests at level `ALPHA` that fail in different ways:
@@ -305,7 +305,7 @@ class _Study:
         """One row of `tests` without the strength."""
         r = self.plain_r if period < WEEK_H else self.flat_r
         peak = float(r[period] - (r[period // 2] + r[period + period // 2]) / 2)
-        # Three correlations with weights 1, ½, ½: their errors add as √1.5 where they are independent.
+        # Three correlations with weights 1, ½, ½: their errors add as √1.5 if they are independent.
         peak_p = float(special.ndtr(-peak / (np.sqrt(1.5) * bartlett(r, period, self.n))))
         level = self.scale * float(self.background.spectrum(np.array([1 / period]))[0])
         ratio = float(self.power[self.size // period - 1]) / max(level, 1e-12)

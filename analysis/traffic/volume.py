@@ -75,7 +75,7 @@ class Volume(TracePart):
     sizes: pl.DataFrame
     """Per selection: `n` and its `share` of all, `failed`, `rate_rps` with interval, tokens in all (null
     where the log has none), and rows that share stamp, service, model and lengths with another (`repeated`,
-    in `repeated_groups`; null where not counted). Equal rows are requests of the same second, not errors."""
+    in `repeated_groups`; null if not counted). Equal rows are requests of the same second, not errors."""
     segments: pl.DataFrame
     """Contiguous parts of the record, with the silence of all services before each."""
 

@@ -35,7 +35,7 @@ MIN_PRIOR_SD = 0.05
 
 @dataclass(frozen=True)
 class WindowFits:
-    """The windows of one selection with their fits; NaN where a window has none. Gaps are in ticks."""
+    """The windows of one selection with their fits; NaN if a window has none. Gaps are in ticks."""
 
     gaps: SelectionGaps
     tick_s: float
