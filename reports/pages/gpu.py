@@ -59,7 +59,7 @@ def write_gpu_page(folder: Path, *, command: str = "", images: bool = True) -> P
     plan = _json(folder / "plan.json")
     if plan is None:
         raise InputError(
-            f"{folder}: holds no plan.json, so it is no evaluation; burstlens gpu-evaluate makes one"
+            f"{folder}: has no plan.json, so it is not an evaluation; burstlens gpu-evaluate makes one"
         )
     server = _json(folder / "server.json") or {}
     pages = []

@@ -57,6 +57,94 @@ def literals(path: Path) -> Iterator[str]:
             yield node.value
 
 
+SNAPSHOT = Path(__file__).with_name("messages.txt")
+"""Every message of the library, a line each; `python -m tests.burstlens.test_messages` writes it again."""
+CLASSES = {
+    "BurstlensError",
+    "InputError",
+    "UnknownSelectionError",
+    "EndpointError",
+    "DiskError",
+    "MissingExtraError",
+}
+
+
+def template(node: ast.expr | None) -> str:
+    """The text of an expression: … for a value, <name> for an option that the listener's words replace."""
+    match node:
+        case ast.Constant(value=str() as text):
+            return text
+        case ast.JoinedStr(values=pieces):
+            return "".join(map(template, pieces))
+        case ast.FormattedValue(
+            value=ast.Call(func=ast.Name(id="option"), args=[ast.Constant(value=str() as name), *_])
+        ):
+            return f"<{name}>"
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            return template(left) + template(right)
+        case _:
+            return "…"
+
+
+def messages(path: Path) -> Iterator[str]:
+    """The class and the text of each error that a module makes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name in CLASSES]
+    owners = {id(call): kind.name for kind in classes for call in ast.walk(kind)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=kind)):
+                how = ""
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=kind), attr=how)):
+                pass
+            case _:
+                continue
+        kind = owners.get(id(node), kind) if kind == "cls" else kind
+        texts = [template(each) for each in node.args]
+        remedy = next((template(each.value) for each in node.keywords if each.arg == "remedy"), None)
+        if kind not in CLASSES or not texts:
+            continue
+        if how == "of_option":
+            text = f"<{texts[0]}>: {texts[1]}"
+        elif how == "at":
+            text = f"…: {texts[1]}"
+        elif how == "unknown_value":
+            text = f"<{texts[0]}>: no {texts[1]} …"
+        else:
+            text = "" if how else texts[0]
+        if any(map(str.isalpha, text)):
+            yield " ".join(f"{kind} {text}{'' if remedy is None else f'; {remedy}'}".split())
+
+
+def every_message() -> list[str]:
+    """Each message of the library once, in order."""
+    modules = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return sorted({line for path in modules for line in messages(path)})
+
+
+@pytest.mark.slow
+def test_every_message_is_in_the_snapshot_once() -> None:
+    assert every_message() == SNAPSHOT.read_text(encoding="utf-8").splitlines()
+
+
+def test_a_message_is_read_from_its_constructor(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        """
+raise InputError(f"{option('rate_rps')}: {rate:g} is not " + "above 0")
+raise InputError.of_option("port", f"{port} is taken", remedy="choose another")
+raise DiskError.at(path, "is full")
+raise InputError.missing_file(path)
+raise ValueError("not ours")
+"""
+    )
+    assert list(messages(module)) == [
+        "InputError <rate_rps>: … is not above 0",
+        "InputError <port>: … is taken; choose another",
+        "DiskError …: is full",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_text_of_the_library_names_a_flag(room: str) -> None:
@@ -189,7 +277,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str], str, str]] = {
         "--from",
     ),
 }  # fmt: skip
-"""A fault as Python and as the command line meet it, and what each is told."""
+"""A fault in Python and on the command line, and the message of each."""
 
 
 @pytest.fixture
@@ -213,3 +301,7 @@ def test_python_names_the_parameter_and_the_command_line_the_flag(fault: str, fo
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert typed in line
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text("\n".join(every_message()) + "\n", encoding="utf-8")
