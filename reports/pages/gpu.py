@@ -160,11 +160,11 @@ def _profile(folder: Path) -> list[Section]:
     residual = fit["residual"]
     constants = [(name, number(value, 4), UNITS[name]) for name, value in fit["latency"].items()]
     lead = (
-        f"Fitted to {fit['steps']} steps, measured from outside; relative residuals: mean "
-        f"{percent(residual['mean'])}, half within {percent(residual['p50'])}, nine tenths within "
-        f"{percent(residual['p90'])}. {fit['dropped']} prompts and batches were left out, since their steps "
-        f"could not be told from others. A request to the idle server waits {number(fit['outside_ms'])} ms "
-        "outside of its step (HTTP, scheduling, the way of tokens out)."
+        f"Fitted to {fit['steps']} steps, measured from outside. Relative residuals: mean "
+        f"{percent(residual['mean'])}, median {percent(residual['p50'])}, p90 {percent(residual['p90'])}. "
+        f"{fit['dropped']} prompts and batches are left out, because their steps are mixed with others. A "
+        f"request to the idle server waits {number(fit['outside_ms'])} ms outside of its step: HTTP, "
+        "scheduling, and sending the tokens."
     )
     columns: Columns = {
         "prefill_tokens": ("prefill tokens", _count),
@@ -183,7 +183,7 @@ def _profile(folder: Path) -> list[Section]:
             tables=[Table(("constant", "value", "unit"), constants, (1,))],
         ),
         _table(
-            "Steps met worst",
+            "Steps with the largest error",
             "The largest residuals; profile/steps.csv has all steps.",
             worst,
             columns,
@@ -215,9 +215,9 @@ def _errors(folder: Path) -> list[Section]:
     if summary is None or each is None:
         return []
     lead = (
-        "Every trial's own workload, on the simulated engine with the constants above: simulated over "
-        "measured, less 1. Below saturation mean end-to-end latency and throughput are to be within "
-        f"{percent(WITHIN)}."
+        "The simulated engine, with the constants above, serves the workload of each trial. The error is "
+        "simulated over measured, minus 1. Below saturation, the error of mean end-to-end latency and of "
+        f"throughput should be within {percent(WITHIN)}."
     )
     summary_columns: Columns = {
         "experiment": ("experiment", str),
@@ -242,17 +242,17 @@ def _errors(folder: Path) -> list[Section]:
     if unanswered := trials.height - latency.height:
         lead += (
             f" {unanswered} of {trials.height} trials are not compared: nothing was answered on the "
-            "server, or on the simulated engine."
+            "server or on the simulated engine."
         )
     worst = latency.sort(pl.col("error").abs(), descending=True).head(WORST)
     found = [_table("The simulated engine against the server", lead, summary, summary_columns, "errors")]
     if worst.height:
         by = "By mean end-to-end latency; simulated/errors.csv has all trials and measures."
-        found.append(_table("Trials met worst", by, worst, trial, "trials"))
+        found.append(_table("Trials with the largest error", by, worst, trial, "trials"))
     orders = _csv(folder / "simulated" / "orders.csv", ORDERS)
     if orders is not None and orders.height:
         lead = (
-            "Best first; ≈ joins what the trials do not tell apart. "
+            "Best first; ≈ joins orders that differ within noise. "
             f"{int(orders['same'].sum())} of {orders.height} agree."
         )
         order: Columns = {
@@ -273,7 +273,7 @@ def _client(folder: Path) -> list[Section]:
         return []
     lead = (
         f"{found['requests']:,} short requests at Poisson instants, sent from the machine of the server, "
-        f"which has {found['cores']} cores. The start of the workers is counted in."
+        f"which has {found['cores']} cores. The start of the workers counts too."
     )
     columns: Columns = {
         "workers": ("workers", str),
@@ -287,7 +287,7 @@ def _client(folder: Path) -> list[Section]:
 
 
 Columns = dict[str, tuple[str, Callable[[Any], str]]]
-"""By column of a frame: its heading, and how a cell is said."""
+"""By column of a frame: its heading, and how a cell is written."""
 
 
 def _table(title: str, lead: str, frame: pl.DataFrame, columns: Columns, anchor: str) -> Section:
@@ -346,7 +346,7 @@ def _identity(folder: Path, plan: Mapping[str, Any], server: Mapping[str, Any]) 
         ("GPU", str(plan["gpu"])),
         *([("GPU under load", under_load)] if under_load else []),
         ("Server", _version(server)),
-        ("Started with", command or f"ran already at {server.get('url')}"),
+        ("Started with", command or f"already running at {server.get('url')}"),
         ("Weights", weights),
         ("Trace", _place(plan["trace"], folder) + (", synthetic" if plan["synthetic"] else "")),
         ("Azure Functions", functions),

@@ -322,7 +322,7 @@ def test_where_a_server_failed_every_request_the_page_says_that_nothing_is_compa
     assert found.to_frame("stages")["said"].to_list() == [done.message]
     page = found.report(images=False).read_text()
     assert "3 of 3 trials are not compared: nothing was answered on the server" in page
-    assert "Trials met worst" not in page
+    assert "Trials with the largest error" not in page
     assert "worst error" not in page
 
 
