@@ -28,7 +28,8 @@ from ..analysis.core.result import Progress, silent
 from ..api.event_loop import LISTEN_S, interruptible, run_outside_event_loop
 from ..api.options import Log
 from ..console import STOPPED
-from .stages import OFFLINE, PLAN, STAGES, EvaluationConfig
+from .config import PLAN, EvaluationConfig
+from .stages import OFFLINE, STAGES
 
 LOGGER = logging.getLogger(__name__)
 

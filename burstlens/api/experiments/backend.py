@@ -19,7 +19,7 @@ from ..workload import files_of
 if TYPE_CHECKING:
     from ...analysis.trace.trace import Trace
     from ...bench.experiments.backends import Backend, EndpointBackend, VirtualBackend
-    from ...bench.experiments.trials import Facts
+    from ...bench.experiments.trials import Facts, Question
     from ...bench.prompts.token_ids import Prompts
     from ...bench.settings import Settings, Status, Target
     from ...bench.simulated.request import Scheduling
@@ -79,6 +79,7 @@ class BackendOptions:
     @classmethod
     def of(
         cls,
+        given: BackendOptions | None,
         simulate: str,
         url: str | None,
         served_model: str | None,
@@ -89,7 +90,12 @@ class BackendOptions:
         max_num_queued_reqs: int | None,
         num_blocks: int | None,
     ) -> BackendOptions:
-        """Make it from the options of an experiment; raises InputError if they contradict each other."""
+        """Make it from the options of an experiment; one that is given is all that counts.
+
+        InputError if the options contradict each other.
+        """
+        if given is not None:
+            return given
         target = None
         limits = (max_num_seqs, max_num_queued_reqs, num_blocks)
         if url is not None:
@@ -178,6 +184,52 @@ def calibrated(
     if not found.reached:
         raise InputError(f"{option('kv')} {kv:g}: {found}")
     return found.scale
+
+
+def question_on(
+    engine: Backend,
+    kind: str,
+    options: dict[str, Any],
+    *,
+    synthetic: bool,
+    seeds: list[int],
+    facts: Facts,
+    notes: list[str],
+) -> Question:
+    """Make the question of an experiment on an engine, before its trials are counted.
+
+    Parameters
+    ----------
+    engine
+        What the trials run on.
+    kind
+        `maf2`, `sweep`, `schedulers` or `responses`.
+    options
+        Every option, in plain values; with the engine they identify the question.
+    synthetic
+        Whether a workload came from a synthetic trace or from constants.
+    seeds
+        One a repetition.
+    facts
+        What was found while the trials were made.
+    notes
+        What a reader should know.
+    """
+    from ...bench.experiments.trials import Question
+    from ...bench.record.versioned_json import to_dict
+
+    return Question(
+        kind,
+        options,
+        engine.as_dict(),
+        engine.title,
+        engine.simulated,
+        synthetic,
+        seeds,
+        0,
+        to_dict(facts),
+        notes,
+    )
 
 
 def facts_of(out: Path, question: Mapping[str, Any], kind: type[Facts]) -> Facts | None:

@@ -24,6 +24,7 @@ from .backend import (
     calibrated,
     facts_of,
     open_source,
+    question_on,
     seeds_from,
     sources_of,
 )
@@ -103,8 +104,17 @@ def maf2(
     """
     from ...analysis.core.cpu import cores
 
-    chosen = backend or BackendOptions.of(
-        simulate, url, served_model, key, vocabulary, timeout_s, max_num_seqs, max_num_queued_reqs, num_blocks
+    chosen = BackendOptions.of(
+        backend,
+        simulate,
+        url,
+        served_model,
+        key,
+        vocabulary,
+        timeout_s,
+        max_num_seqs,
+        max_num_queued_reqs,
+        num_blocks,
     )
     return evaluated(
         lambda watch, show: run_maf2(
@@ -143,8 +153,7 @@ def run_maf2(
     """`maf2` in this thread, on a backend; the trials as they were measured."""
     from ...bench.experiments import maf2 as asks
     from ...bench.experiments.facts import MAF2Facts
-    from ...bench.experiments.trials import Question, run
-    from ...bench.record.versioned_json import to_dict
+    from ...bench.experiments.trials import run
 
     backend, numbered = backend or BackendOptions(), seeds_from(seeds, seed)
     for rate in rates_rps:
@@ -188,17 +197,14 @@ def run_maf2(
             calibrated_rps[f"{use:g}"] = round(asks.RATE_RPS * scale, 6)
         facts = MAF2Facts(found.rows, n, calibrated_rps)
     rates = [*(rates_rps or ([] if kv else [asks.RATE_RPS])), *facts.calibrated.values()]
-    question = Question(
+    question = question_on(
+        engine,
         "maf2",
         question_options,
-        engine.as_dict(),
-        engine.title,
-        engine.simulated,
-        synthetic,
-        numbered,
-        0,
-        to_dict(facts),
-        notes,
+        synthetic=synthetic,
+        seeds=numbered,
+        facts=facts,
+        notes=notes,
     )
     listed = asks.trials(found, list(dict.fromkeys(rates)), numbered, n)
     return run(question, listed, engine, out, workers=workers, progress=progress)

@@ -24,6 +24,7 @@ from .backend import (
     calibrated,
     facts_of,
     open_source,
+    question_on,
     seeds_from,
 )
 from .result import ExperimentResult, evaluated
@@ -120,8 +121,17 @@ def schedulers(
     """
     from ...analysis.core.cpu import cores
 
-    chosen = backend or BackendOptions.of(
-        simulate, url, served_model, key, vocabulary, timeout_s, max_num_seqs, max_num_queued_reqs, num_blocks
+    chosen = BackendOptions.of(
+        backend,
+        simulate,
+        url,
+        served_model,
+        key,
+        vocabulary,
+        timeout_s,
+        max_num_seqs,
+        max_num_queued_reqs,
+        num_blocks,
     )
     return evaluated(
         lambda watch, show: run_schedulers(
@@ -167,8 +177,7 @@ def run_schedulers(
     from ...bench.experiments import schedulers as asks
     from ...bench.experiments.backends import EndpointBackend
     from ...bench.experiments.facts import SchedulersFacts
-    from ...bench.experiments.trials import Question, run
-    from ...bench.record.versioned_json import to_dict
+    from ...bench.experiments.trials import run
 
     backend, numbered = replace(backend or BackendOptions(), scheduling="priority"), seeds_from(seeds, seed)
     levels: Levels = {"rate_rps": rate_rps, "kv": kv, "load": load}
@@ -212,17 +221,14 @@ def run_schedulers(
         + "; ".join(f"{s} at {r:.4g} requests/s" for s, r in facts.rates_rps.items())
         + _how(levels, facts)
     )
-    question = Question(
+    question = question_on(
+        engine,
         "schedulers",
         question_options,
-        engine.as_dict(),
-        engine.title,
-        engine.simulated,
-        bool(content["source"]["synthetic"]),
-        numbered,
-        0,
-        to_dict(facts),
-        notes,
+        synthetic=bool(content["source"]["synthetic"]),
+        seeds=numbered,
+        facts=facts,
+        notes=notes,
     )
     listed = asks.trials(loads, facts.rates_rps, numbered)
     return run(question, listed, engine, out, workers=workers, progress=progress)

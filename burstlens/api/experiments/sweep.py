@@ -22,6 +22,7 @@ from .backend import (
     BackendOptions,
     calibrated,
     facts_of,
+    question_on,
     seeds_from,
 )
 from .result import ExperimentResult, evaluated
@@ -116,8 +117,17 @@ def sweep(
     """
     from ...analysis.core.cpu import cores
 
-    chosen = backend or BackendOptions.of(
-        simulate, url, served_model, key, vocabulary, timeout_s, max_num_seqs, max_num_queued_reqs, num_blocks
+    chosen = BackendOptions.of(
+        backend,
+        simulate,
+        url,
+        served_model,
+        key,
+        vocabulary,
+        timeout_s,
+        max_num_seqs,
+        max_num_queued_reqs,
+        num_blocks,
     )
     return evaluated(
         lambda watch, show: run_sweep(
@@ -176,8 +186,7 @@ def run_sweep(
     from ...bench.experiments.backends import VirtualBackend
     from ...bench.experiments.facts import SweepFacts
     from ...bench.experiments.grid import grid_of, read_grid
-    from ...bench.experiments.trials import Question, run
-    from ...bench.record.versioned_json import to_dict
+    from ...bench.experiments.trials import run
 
     backend, numbered = backend or BackendOptions(), seeds_from(seeds, seed)
     n = asks.REQUESTS if requests is None else requests
@@ -202,17 +211,14 @@ def run_sweep(
             factor = float(f"{1 / scale:.6g}")
         facts = SweepFacts(dict(chosen.start), factor)
     limit = engine.preset.max_num_queued_reqs if isinstance(engine, VirtualBackend) else None
-    question = Question(
+    question = question_on(
+        engine,
         "sweep",
         question_options,
-        engine.as_dict(),
-        engine.title,
-        engine.simulated,
-        True,
-        numbered,
-        0,
-        to_dict(facts),
-        asks.notes(chosen, facts.factor, kv, n, backend.timeout_s, limit),
+        synthetic=True,
+        seeds=numbered,
+        facts=facts,
+        notes=asks.notes(chosen, facts.factor, kv, n, backend.timeout_s, limit),
     )
     listed = asks.trials(chosen, facts.factor, n, numbered)
     return run(question, listed, engine, out, workers=workers, progress=progress)

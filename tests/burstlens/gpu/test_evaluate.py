@@ -26,8 +26,10 @@ from burstlens.bench.experiments.trials import Experiment, Question, Trial, read
 from burstlens.bench.server.vllm import Flags, cache_of, metrics_page, vllm
 from burstlens.bench.settings import Settings, Target
 from burstlens.bench.simulated.presets import load_preset
+from burstlens.gpu.config import EvaluationConfig
+from burstlens.gpu.engine_stages import calibrate
 from burstlens.gpu.evaluate import GpuEvaluation, ended, evaluate
-from burstlens.gpu.stages import EvaluationConfig, calibrate, lasting, maf2
+from burstlens.gpu.experiment_stages import lasting, maf2
 from burstlens.reports.pages.gpu import write_gpu_page
 from tests.bench.faulty import faulty
 from tests.bench.simulated.loads import workload
