@@ -124,7 +124,7 @@ def compare_fidelity(
     for only, name, lacking in ((0, 0, 1), (1, 1, 0)):
         more = sorted(services[only] - services[lacking])
         if more:
-            missing.append(f"Only {names[name]} has the service {', '.join(more)}.")
+            missing.append(f"Only {names[name]} has requests of {', '.join(more)}.")
     rng, side_by_side = np.random.default_rng(seed), compare_traces(characterizations)
     for selection in selections:
         samples = [_samples(each, selection, clock_s) for each in sources]

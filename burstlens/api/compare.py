@@ -133,7 +133,7 @@ def compare(
             # Two tick marks of float noise must not become another tick.
             if info.resolution_s < clock_s / 1.5:
                 sides[number] = _on_clock(sides[number], clock_s, str(source), read)
-                notes.append(f"{info.name} is put on the clock of the other one, in steps of {clock_s:g} s.")
+                notes.append(f"{info.name} is compared in the time steps of the other one, {clock_s:g} s.")
             requests = sides[number]
             afar = isinstance(requests, Trace)
             on_clock = replace(info, resolution_s=max(clock_s, info.resolution_s))

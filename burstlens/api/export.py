@@ -232,7 +232,7 @@ def _requests(
         return *_load(source, chosen, read, progress), []
     from ..analysis.interchange.servegen import is_servegen
 
-    drawn = f"drawn by its laws, seed {chosen.seed or 0}: a sample, not a record"
+    drawn = f"drawn from its laws, seed {chosen.seed or 0}: a sample, not a record"
     if is_servegen(Path(source)):
         load, lost = _clients(Path(source), chosen)
         return _of_workload(load, synthetic=True), [drawn], lost
@@ -257,7 +257,7 @@ def requests_from(source: str, read: ReadOptions, *, seed: int = 0) -> tuple[Req
     requests = _of_workload(load, synthetic=True)
     begin = float(load.recipe.get("start_s") or 0.0)
     return Requests(requests.frame.with_columns(pl.col("arrival_s") + begin), requests.info), (
-        f"drawn by its laws, seed {seed}"
+        f"drawn from its laws, seed {seed}"
     )
 
 

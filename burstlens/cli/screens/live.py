@@ -117,4 +117,4 @@ def _left(status: Status) -> str:
         return "stopping: waiting for open requests, Ctrl-C again cuts them"
     if status.elapsed_s < status.span_s:
         return f"{stopwatch(status.span_s - status.elapsed_s)} left"
-    return "everything is due, waiting for answers"
+    return "all sent, waiting for answers"

@@ -62,7 +62,7 @@ def test_a_draw_from_its_parameters_has_the_rate_and_lengths_of_its_source(folde
     found = outcomes(result)
     for name in ("arrival rate, 1/s", "rate variation in bins of 1 hour", "distribution of response tokens"):
         assert found[name] is True
-    assert any("drawn by its laws, seed 2" in note for note in result.notes)
+    assert any("drawn from its laws, seed 2" in note for note in result.notes)
 
 
 def test_two_runs_are_named_by_their_folders(tmp_path: Any) -> None:

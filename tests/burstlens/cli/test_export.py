@@ -68,7 +68,7 @@ def test_parameters_are_drawn_by_their_seed_and_are_synthetic(folder: Path) -> N
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
     assert (content["synthetic"], content["format"], content["lost"]) == (True, "parquet", [])
-    assert "drawn by its laws, seed 0" in content["made"][0]
+    assert "drawn from its laws, seed 0" in content["made"][0]
     burstlens(*words, "-o", "same.parquet", cwd=folder)
     burstlens(*words, "-o", "other.parquet", "--seed", "1", cwd=folder)
     one, same, other = (pl.read_parquet(folder / f"{name}.parquet") for name in ("one", "same", "other"))
@@ -77,7 +77,7 @@ def test_parameters_are_drawn_by_their_seed_and_are_synthetic(folder: Path) -> N
     with bl.trace(folder / "one.parquet"):
         assert bl.trace(folder / "one.parquet").info.synthetic
     metadata = pl.read_parquet_metadata(folder / "one.parquet")
-    assert "drawn by its laws" in json.loads(metadata["burstlens_export"])["made"][0]
+    assert "drawn from its laws" in json.loads(metadata["burstlens_export"])["made"][0]
 
 
 def test_a_synthetic_file_says_so_by_its_name_or_the_screen(folder: Path) -> None:

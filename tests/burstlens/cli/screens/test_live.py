@@ -56,7 +56,7 @@ def test_a_value_that_the_server_lacks_is_left_out_and_what_waits_is_shown() -> 
 @pytest.mark.parametrize(
     ("now", "text"),
     [
-        (replace(BUSY, elapsed_s=3800.0), "everything is due, waiting for answers"),
+        (replace(BUSY, elapsed_s=3800.0), "all sent, waiting for answers"),
         (replace(BUSY, stopping=True), "Ctrl-C again cuts them"),
         (replace(BUSY, elapsed_s=-0.05), "1:01:40 left"),
     ],
