@@ -94,7 +94,7 @@ class _Schedule:
         self.total, self.begun = len(parts), 0
         self.place = {part: i for i, part in enumerate(parts.values())}
         self.ready: list[type[TracePart]] = []
-        self.done: dict[type[Part], Part] = {}
+        self.results: dict[type[Part], Part] = {}
         self.stopped = False
         self.change = Condition()
         self.progress = progress
@@ -107,7 +107,7 @@ class _Schedule:
                 with plugin.guard() if plugin else nullcontext():
                     result = part.describe(inputs)
                 with self.change:
-                    self.done[part] = result
+                    self.results[part] = result
                     self.sorter.done(part)
                     self.change.notify_all()
         except BaseException:
@@ -158,11 +158,11 @@ def characterize(
     """
     parts = trace_parts()
     schedule = _Schedule(parts, progress)
-    inputs = PartInputs(trace, window_s, seed, schedule.done)
+    inputs = PartInputs(trace, window_s, seed, schedule.results)
     # The matrices are small: OpenBLAS on several threads would spin on the cores that the parts run on.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=1) as pool:
         helper = pool.submit(schedule.run, inputs, last_first=True)
         schedule.run(inputs, last_first=False)
         helper.result()
-    results = tuple(replace(schedule.done[part], marks=trace.info.marks) for part in parts.values())
+    results = tuple(replace(schedule.results[part], marks=trace.info.marks) for part in parts.values())
     return Characterization(trace.info, window_s, results, trace.engine.name)

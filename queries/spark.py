@@ -275,7 +275,7 @@ def start(
             _launch(configuration, log)
             session = SparkSession.builder.config(conf=configuration).getOrCreate()
         except Exception as fault:
-            raise SparkError(f"Spark does not start on {master}: {_why(fault, log)}") from fault
+            raise SparkError(f"Spark does not start on {master}: {_fault_text(fault, log)}") from fault
         _running_settings.clear()
         _running_settings.update(settings)
     return SparkEngine(session.newSession(), failure)
@@ -335,7 +335,7 @@ def _reachable(master: str) -> None:
     )
 
 
-def _why(fault: Exception, log: Path) -> str:
+def _fault_text(fault: Exception, log: Path) -> str:
     """The first thing that went wrong, in one line: Java's own words if there are any."""
     lines = [
         line for line in log.read_text("utf-8", "replace").splitlines() if re.search(r"Error|Exception", line)

@@ -96,15 +96,17 @@ def pair_sentence(pairs: pl.DataFrame, one: str, other: str) -> str | None:
         for outcome in (HIGHER, LOWER, CANNOT_TELL)
     }
     if widths[HIGHER] and widths[LOWER]:
-        verdict = f"{one} is burstier than {other} {_at(widths[HIGHER])} and less bursty {_at(widths[LOWER])}"
+        verdict = (
+            f"{one} is burstier than {other} {_spans(widths[HIGHER])} and less bursty {_spans(widths[LOWER])}"
+        )
     elif widths[HIGHER]:
-        verdict = f"{one} is burstier than {other} {_at(widths[HIGHER])}"
+        verdict = f"{one} is burstier than {other} {_spans(widths[HIGHER])}"
     elif widths[LOWER]:
-        verdict = f"{one} is less bursty than {other} {_at(widths[LOWER])}"
+        verdict = f"{one} is less bursty than {other} {_spans(widths[LOWER])}"
     else:
-        verdict = f"{one} and {other} do not differ beyond noise {_at(widths[CANNOT_TELL])}"
+        verdict = f"{one} and {other} do not differ beyond noise {_spans(widths[CANNOT_TELL])}"
     if widths[CANNOT_TELL] and len(widths[CANNOT_TELL]) < len(fair):
-        verdict += f", with no difference beyond noise {_at(widths[CANNOT_TELL])}"
+        verdict += f", with no difference beyond noise {_spans(widths[CANNOT_TELL])}"
     row = max((row for row in fair if row["outcome"] != CANNOT_TELL), key=_width, default=fair[-1])
     sentence = (
         f"At equal mean rate{stretches}, {verdict}. {per_span(row['width_s']).capitalize()} the squared "
@@ -125,7 +127,7 @@ def _width(row: _Row) -> float:
     return float(row["width_s"])
 
 
-def _at(widths: Sequence[float]) -> str:
+def _spans(widths: Sequence[float]) -> str:
     """`per second and per minute`."""
     return listing([per_span(width) for width in widths])
 
@@ -199,7 +201,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
             if not there
         ]
         return CANNOT_TELL, "", f"It takes {listing(lacking)} on the same page."
-    facing = _facing(pairs, functions[0]["trace"], burst[0]["trace"])
+    facing = _rows_between(pairs, functions[0]["trace"], burst[0]["trace"])
     fair = [row for row in facing if row["decides"]]
     lower = [row for row in fair if row["outcome"] == LOWER]
     higher = [row for row in fair if row["outcome"] == HIGHER]
@@ -211,11 +213,11 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
         (False, False): CANNOT_TELL,
     }[bool(lower), bool(higher)]
     value = "; ".join(
-        f"{_named(row)} {estimate_text(row, 'value')} against {estimate_text(row, 'other_value')}"
+        f"{_measure_text(row)} {estimate_text(row, 'value')} against {estimate_text(row, 'other_value')}"
         for row in fair
     )
     why = (
-        f"{_sized(functions[0])} against {_sized(burst[0])} at equal mean rate, "
+        f"{_size_text(functions[0])} against {_size_text(burst[0])} at equal mean rate, "
         f"{len(fair)} measures fair to both: {len(lower)} lower, {len(higher)} higher, "
         f"{len(fair) - len(lower) - len(higher)} within noise."
         if fair
@@ -227,7 +229,7 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     if unfair:
         why += (
             " The records are of unequal length, so these do not decide: "
-            + "; ".join(f"{_named(row)} {row['outcome']}" for row in unfair)
+            + "; ".join(f"{_measure_text(row)} {row['outcome']}" for row in unfair)
             + "."
         )
     if burst[0]["synthetic"]:
@@ -235,19 +237,19 @@ def verdict_on_functions(traces: pl.DataFrame, pairs: pl.DataFrame) -> tuple[str
     return verdict, value, why
 
 
-def _sized(trace: _Row) -> str:
+def _size_text(trace: _Row) -> str:
     """A trace with how much of it there is."""
     return f"{trace['trace']} ({trace['rows']:,} requests in {time_span(trace['covered_s'])})"
 
 
-def _facing(pairs: pl.DataFrame, functions: str, burst: str) -> list[_Row]:
+def _rows_between(pairs: pl.DataFrame, functions: str, burst: str) -> list[_Row]:
     """Rows of this pair, turned so that the functions trace comes first."""
     straight = pairs.filter(pl.col("trace") == functions, pl.col("other") == burst).to_dicts()
     back = pairs.filter(pl.col("trace") == burst, pl.col("other") == functions).to_dicts()
-    return straight + [_turned(row) for row in back]
+    return straight + [_swap_sides(row) for row in back]
 
 
-def _turned(row: _Row) -> _Row:
+def _swap_sides(row: _Row) -> _Row:
     """The same comparison with the two traces in the other order."""
     out = row | {"trace": row["other"], "other": row["trace"]}
     out["outcome"] = {HIGHER: LOWER, LOWER: HIGHER, CANNOT_TELL: CANNOT_TELL}[row["outcome"]]
@@ -257,7 +259,7 @@ def _turned(row: _Row) -> _Row:
     return out
 
 
-def _named(row: _Row) -> str:
+def _measure_text(row: _Row) -> str:
     """A measure in words, with its width or count."""
     at = ""
     if row["width_s"] is not None:

@@ -162,7 +162,7 @@ class Comparison(Part):
 
 def compare_traces(characterizations: Sequence[Characterization]) -> Comparison:
     """Put characterized traces side by side, in their order; one trace alone gets its rows and no pairs."""
-    names = _unique([one.info for one in characterizations])
+    names = _unique_names([one.info for one in characterizations])
     named = list(zip(names, characterizations, strict=True))
     pairs = [
         pair_row(name, other_name, outcome)
@@ -178,7 +178,7 @@ def compare_traces(characterizations: Sequence[Characterization]) -> Comparison:
         measures=pl.DataFrame(
             [row for each in named for row in _measure_rows(*each)], schema=MEASURES_SCHEMA
         ),
-        dispersion=_stacked([_dispersion(*each) for each in named], DISPERSION_SCHEMA),
+        dispersion=_stack([_dispersion(*each) for each in named], DISPERSION_SCHEMA),
         pairs=pl.DataFrame(pairs, schema=PAIRS_SCHEMA),
         marks=tuple(dict.fromkeys(mark for one in characterizations for mark in one.info.marks)),
     )
@@ -189,7 +189,7 @@ def verdict_maf(comparison: Comparison) -> tuple[str, str, str]:
     return verdict_on_functions(comparison.traces, comparison.pairs)
 
 
-def _unique(infos: Sequence[TraceInfo]) -> list[str]:
+def _unique_names(infos: Sequence[TraceInfo]) -> list[str]:
     """Names that distinguish the traces and say which are synthetic."""
     seen: Counter[str] = Counter()
     out = []
@@ -201,7 +201,7 @@ def _unique(infos: Sequence[TraceInfo]) -> list[str]:
     return out
 
 
-def _stacked(frames: Sequence[pl.DataFrame], schema: dict[str, Any]) -> pl.DataFrame:
+def _stack(frames: Sequence[pl.DataFrame], schema: dict[str, Any]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 

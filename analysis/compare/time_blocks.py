@@ -117,13 +117,13 @@ def samples_of_trace(trace: Trace, selection_id: int) -> dict[str, Sample]:
     engine.fill("time_blocks", "slot BIGINT, block INTEGER", slots)
     options = {"slot_ticks": slot_ticks, "selection_id": selection_id}
     lengths = engine.ask("time_block_lengths", **options)
-    samples = {"gaps": _counted(engine.ask("time_block_gaps", **options), tick_s)}
+    samples = {"gaps": _sample_of_counts(engine.ask("time_block_gaps", **options), tick_s)}
     for number, side in enumerate(SIDES, start=1):
-        samples[f"{side} tokens"] = _counted(lengths.filter(pl.col("side") == number), 1.0)
+        samples[f"{side} tokens"] = _sample_of_counts(lengths.filter(pl.col("side") == number), 1.0)
     return samples
 
 
-def _counted(rows: pl.DataFrame, unit: float) -> Sample:
+def _sample_of_counts(rows: pl.DataFrame, unit: float) -> Sample:
     """A sample from rows of time block, value and how often it occurs."""
     filled = rows.filter(pl.col("n") > 0).sort("block", "size")
     blocks = tuple(

@@ -162,7 +162,7 @@ class Conversations(TracePart):
         """Turns, their law, intervals against turns, long intervals."""
         out: list[str] = []
         for selection in self.turns_summary["selection"].unique(maintain_order=True):
-            out.extend(_tell(self, selection))
+            out.extend(_sentences(self, selection))
         return out
 
 
@@ -240,9 +240,9 @@ def _summary(sessions: Sessions, rng: np.random.Generator) -> pl.DataFrame:
     resampled = _turn_measures(_resampled_turns(sessions.turns, rng))
     rows = [
         {"measure": measure, "sessions": n, **interval_columns("value", spread_of(value, resampled[measure]))}
-        for measure, value in _single(_turn_measures(_counted(sessions.turns))).items()
+        for measure, value in _single(_turn_measures(_turn_counts(sessions.turns))).items()
     ]
-    left = _single(_turn_measures(_counted(uncut.turns))) if len(uncut.turns) else {}
+    left = _single(_turn_measures(_turn_counts(uncut.turns))) if len(uncut.turns) else {}
     for row in rows:
         row["whole_only"] = left.get(str(row["measure"]))
     cut = wilson(float(sessions.near_edge.sum()), n)
@@ -260,7 +260,7 @@ def _summary(sessions: Sessions, rng: np.random.Generator) -> pl.DataFrame:
     return _frame(rows, SUMMARY)
 
 
-def _counted(turns: Integers) -> tuple[Array, Array]:
+def _turn_counts(turns: Integers) -> tuple[Array, Array]:
     """Distinct numbers of turns, and how many sessions have each, shapes (k,) and (1, k)."""
     values, counts = np.unique(turns, return_counts=True)
     return values.astype(float), counts[None, :].astype(float)
@@ -268,7 +268,7 @@ def _counted(turns: Integers) -> tuple[Array, Array]:
 
 def _resampled_turns(turns: Integers, rng: np.random.Generator) -> tuple[Array, Array]:
     """The same for sessions drawn with replacement, counts of shape (draws, k)."""
-    values, counts = _counted(turns)
+    values, counts = _turn_counts(turns)
     n = int(counts.sum())
     return values, rng.multinomial(n, counts[0] / n, size=DRAWS).astype(float)
 
@@ -456,7 +456,7 @@ def _cast(schema: dict[str, Any]) -> list[pl.Expr]:
     return [pl.col(column).cast(kind) for column, kind in schema.items()]
 
 
-def _tell(part: Conversations, selection: str) -> list[str]:
+def _sentences(part: Conversations, selection: str) -> list[str]:
     """Findings of one service: how many turns, by which law, and how intervals go with turns."""
 
     def of(frame: pl.DataFrame, **wanted: object) -> list[dict[str, Any]]:

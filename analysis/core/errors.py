@@ -83,7 +83,7 @@ class BurstlensError(Exception):
         """
         place = _one_line(str(where)) + ("" if line is None else f":{line}")
         if column is not None:
-            place += f", column {_named([column])}"
+            place += f", column {_name_list([column])}"
         error = cls(f"{place}: {problem}" + ("" if remedy is None else f"; {remedy}"))
         error.where, error.line, error.column, error.remedy = _one_line(str(where)), line, column, remedy
         return error
@@ -266,9 +266,9 @@ class InputError(BurstlensError):
             return cls.at(path, "the first line looks like a row", remedy="put the column names above it")
         differences = []
         if lacks:
-            differences.append(f"lacks {_named(lacks)}")
+            differences.append(f"lacks {_name_list(lacks)}")
         if extra:
-            differences.append(f"has {_named(extra)}")
+            differences.append(f"has {_name_list(extra)}")
         word = "keys" if kind == "jsonl" else "header"
         mapping = option("columns", "arrival=…,request_tokens=…,response_tokens=…")
         return cls.at(
@@ -281,7 +281,7 @@ class InputError(BurstlensError):
     def unknown_mapping(cls, names: Iterable[str], known: Sequence[str]) -> Self:
         """`columns` maps to a trace column that does not exist."""
         return cls.of_option(
-            "columns", f"no trace column {_named(sorted(names))}", remedy=f"there are {', '.join(known)}"
+            "columns", f"no trace column {_name_list(sorted(names))}", remedy=f"there are {', '.join(known)}"
         )
 
     @classmethod
@@ -301,12 +301,14 @@ class InputError(BurstlensError):
     @classmethod
     def absent_columns(cls, path: Path, names: Sequence[str], header: Sequence[str]) -> Self:
         """`columns` names a column that the log does not have."""
-        return cls.at(path, f"{option('columns')} names {_named(names)}, but the log has {_named(header)}")
+        return cls.at(
+            path, f"{option('columns')} names {_name_list(names)}, but the log has {_name_list(header)}"
+        )
 
     @classmethod
     def repeated_columns(cls, path: Path, names: Sequence[str]) -> Self:
         """The header names a column twice, so that it is not clear which one is meant."""
-        return cls.at(path, f"the header has {_named(names)} more than once")
+        return cls.at(path, f"the header has {_name_list(names)} more than once")
 
     @classmethod
     def all_rejected(cls, name: str, rejected: int, first: str) -> Self:
@@ -462,7 +464,7 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in flat)
 
 
-def _named(names: Sequence[str], limit: int = 6) -> str:
+def _name_list(names: Sequence[str], limit: int = 6) -> str:
     """A few names in quotes, and how many more there are."""
     quoted = ", ".join(f"'{_one_line(name)[:60]}'" for name in names[:limit])
     return quoted + (f" and {len(names) - limit} more" if len(names) > limit else "")

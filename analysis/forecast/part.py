@@ -338,7 +338,7 @@ def _evaluated(
     pool = ThreadPoolExecutor(cores())
     try:
         for origin_s, own in by_origin.items():
-            known = _known(series, origin_s)
+            known = _training_rows(series, origin_s)
             if len(known) < MIN_TRAINING_BINS or not known.value.max() > 0:
                 continue
             early, late = known.split(len(known) - int(CALIBRATION * len(known)))
@@ -358,7 +358,7 @@ def _evaluated(
     return out
 
 
-def _known(series: Series, origin_s: float) -> Series:
+def _training_rows(series: Series, origin_s: float) -> Series:
     """What is learned from at an origin."""
     before = series.between(-np.inf, origin_s)
     return before.split(max(0, len(before) - MAX_TRAINING_BINS))[1]
@@ -403,7 +403,7 @@ def _widths(
     bin_s = 0.0 if requests is None else requests.bin_s
     _, origin_s, end_s = _cuts(series, selection, bin_s, 1, span_s)[0]
     assert requests is not None
-    known, rows = _known(requests, origin_s), requests.between(origin_s, end_s)
+    known, rows = _training_rows(requests, origin_s), requests.between(origin_s, end_s)
     for method in methods:
         fitted = method.fit(known) if known.value.max() > 0 else None
         if fitted is None or not len(rows):

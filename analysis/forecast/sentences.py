@@ -37,30 +37,30 @@ def sentences(part: Forecasts) -> Iterator[str]:
         gained = f"skill {_interval(row, 'skill')} against {against}"
         if row["forecastable"]:
             yield (
-                f"{_what(row)}{ahead}: {method} forecasts better than the best naive method: {gained}; "
+                f"{_series(row)}{ahead}: {method} forecasts better than the best naive method: {gained}; "
                 f"NMAE {number(row['nmae'])} against {number(row['naive_nmae'])}."
             )
         else:
             yield (
-                f"{_what(row)}{ahead}: cannot be forecast from its past: no method beats the best naive one "
-                f"beyond noise; the best that learns, {method}, has {gained}."
+                f"{_series(row)}{ahead}: cannot be forecast from its past: no method beats the best naive "
+                f"one beyond noise; the best that learns, {method}, has {gained}."
             )
     paper = (pl.col("split") == PAPER) & (pl.col("method") == "xgboost_squared")
     for row in part.scores.filter(paper, pl.col("nmae").is_not_null()).iter_rows(named=True):
         yield (
-            f"{_what(row)}, the paper's model on five sevenths against two: NMAE {_interval(row, 'nmae')}, "
+            f"{_series(row)}, the paper's model on five sevenths against two: NMAE {_interval(row, 'nmae')}, "
             f"NMSE {number(row['nmse_variance'])} over the variance and {number(row['nmse_mean_square'])} "
             "over the mean square."
         )
     quantiles = (pl.col("split") == ROLLING) & (pl.col("method") == "xgboost_quantile")
     for row in part.scores.filter(quantiles, pl.col("coverage").is_not_null()).iter_rows(named=True):
         yield (
-            f"{_what(row)}: the nominal {100 * COVERAGE:g} % band of XGBoost's quantiles contained "
+            f"{_series(row)}: the nominal {100 * COVERAGE:g} % band of XGBoost's quantiles contained "
             f"{100 * row['coverage']:.0f} % of the bins."
         )
 
 
-def _what(row: Mapping[str, Any]) -> str:
+def _series(row: Mapping[str, Any]) -> str:
     """Which series a row is of."""
     return f"{row['selection']}, {TARGETS[row['target']]} per {bin_name(row['bin_s'])}"
 

@@ -72,14 +72,14 @@ def write_burstgpt(
     write_csv(frame.select(columns if long else [columns[0], *columns[3:]]), out)
     if load:
         return list_losses(requests)
-    return [*_lost(requests), *list_losses(requests, _present_columns(long), dated=True)]
+    return [*_list_losses(requests), *list_losses(requests, _present_columns(long), dated=True)]
 
 
 def _present_columns(long: bool) -> set[str]:
     return {"failed", "service", "model"} | ({"session", "elapsed_s"} if long else set())
 
 
-def _lost(requests: Requests) -> list[str]:
+def _list_losses(requests: Requests) -> list[str]:
     """What only this format loses."""
     frame, day0 = requests.frame, requests.info.day0
     losses = []

@@ -92,16 +92,16 @@ def parameters(characterization: Characterization) -> Parameters:
                 },
                 "lengths": {
                     **{
-                        table: _records(_of(lengths[table], name))
+                        table: _records(_rows_of(lengths[table], name))
                         for table in ("zipf", "fits", "parameters", "joint", "joint_grid")
                     },
                 },
                 "conversations": {
-                    table: _records(_of(conversations[table], name))
+                    table: _records(_rows_of(conversations[table], name))
                     for table in ("turns_summary", "turn_models", "interval_models")
                     if table in conversations
                 },
-                "failures": _records(_of(failures["rates"], name)),
+                "failures": _records(_rows_of(failures["rates"], name)),
             }
         )
     content = {
@@ -223,7 +223,7 @@ def _window(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of(table: pl.DataFrame, selection: str) -> pl.DataFrame:
+def _rows_of(table: pl.DataFrame, selection: str) -> pl.DataFrame:
     """The rows of one selection, without the columns that name it."""
     return table.filter(pl.col("selection") == selection).drop("selection", "service", "model", strict=False)
 

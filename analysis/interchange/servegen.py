@@ -324,11 +324,11 @@ def _lengths(folder: Path, clients: Clients, window_s: float) -> dict[int, Lengt
     out: dict[int, LengthTables] = {}
     for first in range(0, len(numbers), MAX_SELECTIONS):
         some = {number: clients[number] for number in numbers[first : first + MAX_SELECTIONS]}
-        out |= _fitted(folder, some, window_s, each, rng)
+        out |= _length_tables(folder, some, window_s, each, rng)
     return out
 
 
-def _fitted(
+def _length_tables(
     folder: Path,
     clients: Clients,
     window_s: float,
@@ -374,7 +374,7 @@ def _laws(path: Path, rows: Sequence[ClientRow], window_s: float) -> list[Margin
             int(start): shares for start, shares in json.loads(path.read_text("utf-8")).items()
         }
         parsed = {
-            start: [_parsed(shares[name]) for name in FIELDS]
+            start: [_parse_shares(shares[name]) for name in FIELDS]
             for start, shares in shares_by_start.items()
             if all(name in shares for name in FIELDS)
         }
@@ -404,7 +404,7 @@ def _laws(path: Path, rows: Sequence[ClientRow], window_s: float) -> list[Margin
     return laws
 
 
-def _parsed(text: Any) -> tuple[Integers, Array]:
+def _parse_shares(text: Any) -> tuple[Integers, Array]:
     """Values and shares of `{12: 0.5, 13: 0.5}`; never evaluated as code."""
     share_by_tokens = ast.literal_eval(text) if isinstance(text, str) else text
     pairs = sorted((int(value), float(share)) for value, share in share_by_tokens.items())

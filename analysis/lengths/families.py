@@ -71,7 +71,7 @@ class Zipf:
 
     def cumulative(self, theta: Array, values: Array) -> Array:
         """Compute P(X <= value) by summing the masses; arguments as in `Family`."""
-        return _summed(self, theta, values)
+        return _grouped_sums(self, theta, values)
 
     def parameters(self, theta: Array) -> dict[str, float]:
         """`exponent`."""
@@ -122,7 +122,7 @@ class ZipfMandelbrot:
 
     def cumulative(self, theta: Array, values: Array) -> Array:
         """Compute P(X <= value) by summing the masses; arguments as in `Family`."""
-        return _summed(self, theta, values)
+        return _grouped_sums(self, theta, values)
 
     def parameters(self, theta: Array) -> dict[str, float]:
         """`exponent` and `offset`, in tokens."""
@@ -419,7 +419,7 @@ def masses(name: str, parameters: dict[str, float], maximum: int) -> Array:
     return np.asarray(probability / probability.sum())
 
 
-def _summed(family: Zipf | ZipfMandelbrot, theta: Array, values: Array) -> Array:
+def _grouped_sums(family: Zipf | ZipfMandelbrot, theta: Array, values: Array) -> Array:
     """Distribution function of a law without a closed one."""
     everything = np.arange(1.0, family.maximum + 1)
     below = np.cumsum(np.exp(family.log_probability(theta, everything)))

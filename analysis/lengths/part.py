@@ -137,7 +137,7 @@ def describe_lengths(trace: Trace, seed: int = 0) -> Lengths:
     rows: Rows = {name: [] for name in SCHEMAS}
     frames: dict[str, pl.DataFrame] = {}
     counted = sum_over_selections(trace, trace.engine.ask("length_rows"), [])
-    missing = _lacking(trace, counted)
+    missing = _missing_sentences(trace, counted)
     if len(missing) < len(SIDES):
         histograms = _histograms(trace)
         for selection in trace.selections:
@@ -168,7 +168,7 @@ def _is_few(row: dict[str, Any]) -> bool:
     return bool(0 < row["used"] < MIN_ROWS)
 
 
-def _lacking(trace: Trace, counted: pl.DataFrame) -> list[str]:
+def _missing_sentences(trace: Trace, counted: pl.DataFrame) -> list[str]:
     """One sentence for each side without lengths in the log."""
     everything = counted.select(pl.exclude("selection_id")).row(0, named=True)
     left = everything["n"] - everything["failed"]
@@ -200,7 +200,7 @@ def _split(table: pl.DataFrame) -> dict[tuple[Any, ...], pl.DataFrame]:
     return table.partition_by(["selection_id"], as_dict=True, maintain_order=True)
 
 
-def _named(trace: Trace, table: pl.DataFrame, name: str) -> pl.DataFrame:
+def _with_names(trace: Trace, table: pl.DataFrame, name: str) -> pl.DataFrame:
     """A table with the selections' names for their ids, and the columns that it is to have."""
     labels = named_members(trace).drop("stream_id").unique(maintain_order=True)
     columns = [pl.col(column).cast(kind) for column, kind in SCHEMAS[name].items()]
@@ -345,8 +345,8 @@ def _describe_pair(rows: Rows, frames: dict[str, pl.DataFrame], trace: Trace, se
     blocks = sum_over_selections(trace, timed.group_by("stream_id", *cells).agg(pl.col("n").sum()), cells)
     sums = sum_over_selections(trace, timed.group_by("stream_id", *keys).agg(pl.col(SUMS).sum()), keys)
     described = by_request(exact)
-    frames["by_request"] = _named(trace, described, "by_request")
-    frames["ridges"] = _named(trace, ridges(exact), "ridges")
+    frames["by_request"] = _with_names(trace, described, "by_request")
+    frames["ridges"] = _with_names(trace, ridges(exact), "ridges")
     split_bins, split_fine, split_blocks, split_sums = map(_split, (described, fine, blocks, sums))
     for selection in trace.selections:
         key = (selection.selection_id,)

@@ -25,7 +25,7 @@ def sentences(tables: dict[str, pl.DataFrame]) -> list[str]:
     lines.extend(_modes(tables["bimodality"]))
     for name in selections:
         lines.extend(_relation(tables, name))
-    lines.extend(_dropped(tables["rows"]))
+    lines.extend(_dropped_rows(tables["rows"]))
     return lines
 
 
@@ -36,11 +36,11 @@ def _main_selections(rows: pl.DataFrame) -> list[str]:
     return rows_of_parts["selection"].unique(maintain_order=True).to_list()
 
 
-def _of(table: pl.DataFrame, selection: str) -> list[dict[str, Any]]:
+def _rows_of(table: pl.DataFrame, selection: str) -> list[dict[str, Any]]:
     return table.filter(pl.col("selection") == selection).to_dicts()
 
 
-def _with(row: dict[str, Any], name: str, spec: str) -> str:
+def _value(row: dict[str, Any], name: str, spec: str) -> str:
     """Value and interval, or the value alone if the trace is too short for an interval."""
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
@@ -58,7 +58,7 @@ def _laws(zipf: pl.DataFrame) -> list[str]:
             if named:
                 verdict = f"are within {CLOSE_DISTANCE:.0%} of" if follows else "do not follow"
                 lines.append(
-                    f"{column.capitalize()} lengths {verdict} a bounded Zipf law: {_listed(named)} "
+                    f"{column.capitalize()} lengths {verdict} a bounded Zipf law: {_selection_list(named)} "
                     "(Kolmogorov–Smirnov distances; best law by BIC)."
                 )
     return lines
@@ -70,13 +70,13 @@ def _parts(table: pl.DataFrame) -> pl.DataFrame:
     return parts if len(parts) else table
 
 
-def _listed(named: list[str]) -> str:
+def _selection_list(named: list[str]) -> str:
     more = f"; and {len(named) - MAX_LISTED_SELECTIONS} more" if len(named) > MAX_LISTED_SELECTIONS else ""
     return "; ".join(named[:MAX_LISTED_SELECTIONS]) + more
 
 
 def _law(row: dict[str, Any]) -> str:
-    zipf = f"{row['selection']} is {row['ks']:.1%} off with exponent {_with(row, 'exponent', '.2f')}"
+    zipf = f"{row['selection']} is {row['ks']:.1%} off with exponent {_value(row, 'exponent', '.2f')}"
     if row["winner"] == "zipf":
         return f"{zipf}, and no law is better"
     return f"{zipf}, a {TITLES[row['winner']]} {row['winner_ks']:.1%}"
@@ -93,7 +93,7 @@ def _modes(table: pl.DataFrame) -> list[str]:
             "one mode": "have one mode, by the dip test and by the mixture",
         }.get(str(verdict), f"have {verdict}")
         where = "a logarithmic scale" if scale == "log tokens" else "the scale of tokens"
-        lines.append(f"On {where}, response lengths {found}: {_listed(named)}.")
+        lines.append(f"On {where}, response lengths {found}: {_selection_list(named)}.")
     return lines
 
 
@@ -105,16 +105,16 @@ def _selection_modes(row: dict[str, Any]) -> str:
 
 def _relation(tables: dict[str, pl.DataFrame], name: str) -> list[str]:
     responses = "Responses" if name == "all" else f"Responses of {name}"
-    joint = _of(tables["joint"], name)
+    joint = _rows_of(tables["joint"], name)
     if not joint or joint[0]["n"] < MIN_PAIRS:
         return []
     lines = [
-        f"{responses} and their requests have a rank correlation of {_with(joint[0], 'spearman', '.2f')}."
+        f"{responses} and their requests have a rank correlation of {_value(joint[0], 'spearman', '.2f')}."
     ]
-    for row in _of(tables["slope"], name):
+    for row in _rows_of(tables["slope"], name):
         if row["range"] != "all":
             lines.append(_slope(row, responses))
-    for row in _of(tables["spread"], name):
+    for row in _rows_of(tables["spread"], name):
         if row["range"] != "all":
             lines.append(_spread(row, responses))
     best = "rank grid" if joint[0]["copula"] == "rank_grid" else "Gaussian copula"
@@ -139,7 +139,7 @@ def _slope(row: dict[str, Any], responses: str) -> str:
     if row["straightness"] is not None:
         means = f"{row['straightness']:.0%} of how their mean changes and "
     return (
-        f"From {row['range']}, {_lower(responses)} {way} the request: {_with(row, 'slope', '.3f')} response "
+        f"From {row['range']}, {_lower(responses)} {way} the request: {_value(row, 'slope', '.3f')} response "
         f"tokens per request token. A straight line explains {means}{row['r_squared']:.1%} of how single "
         "responses vary."
     )
@@ -150,7 +150,7 @@ def _spread(row: dict[str, Any], responses: str) -> str:
     growth = ""
     if row["growth"] is not None:
         growth = (
-            f" Their standard deviation grows as request length to the power {_with(row, 'growth', '.2f')}."
+            f" Their standard deviation grows as request length to the power {_value(row, 'growth', '.2f')}."
         )
     return (
         f"From {row['range']}, {_lower(responses)} to requests of about the same length are closer to "
@@ -163,7 +163,7 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _dropped(rows: pl.DataFrame) -> list[str]:
+def _dropped_rows(rows: pl.DataFrame) -> list[str]:
     """How many rows of the trace were left out."""
     totals = rows.filter(pl.col("service").is_null() & pl.col("model").is_null()).to_dicts()
     if not totals or not any(row["failed"] + row["absent"] + row["zero"] for row in totals):

@@ -46,7 +46,7 @@ def local_copy(engine: SparkEngine, url: str, folder: Path) -> Path:
     """
     log = folder / url.rstrip("/").rpartition("/")[2]
     try:
-        files, place = _opened(engine, url)
+        files, place = _open_url(engine, url)
         status = files.getFileStatus(place)
         if not status.isDirectory():
             _copy(files, status, log)
@@ -79,7 +79,7 @@ def digest(engine: SparkEngine, url: str, folder: bool) -> str:
     """
     jvm: Any = engine.session.sparkContext._jvm
     try:
-        files, place = _opened(engine, url)
+        files, place = _open_url(engine, url)
         summed = jvm.java.security.MessageDigest.getInstance("SHA-256")
         stream = files.open(_child(engine, place, IDENTITY) if folder else place)
         jvm.org.apache.hadoop.io.IOUtils.copyBytes(
@@ -93,7 +93,7 @@ def digest(engine: SparkEngine, url: str, folder: bool) -> str:
         raise _error_of(url, fault) from fault
 
 
-def _opened(engine: SparkEngine, url: str) -> tuple[Any, Any]:
+def _open_url(engine: SparkEngine, url: str) -> tuple[Any, Any]:
     """Hadoop's client of that URL, and the URL as it wants it."""
     context: Any = engine.session.sparkContext
     place = context._jvm.org.apache.hadoop.fs.Path(url)

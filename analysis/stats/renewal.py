@@ -129,8 +129,8 @@ def count_variance(expected: ArrayLike, shape: ArrayLike) -> Array:
     x, a = np.broadcast_arrays(np.asarray(expected, dtype=float), np.clip(shape, 0.02, 50.0))
     table = _variance_ratio()
     # Bilinear; both axes are even on the log scale.
-    i, t = _placed(np.clip(x, _EXPECTED[0], _EXPECTED[-1]), _EXPECTED)
-    j, u = _placed(a, _SHAPES)
+    i, t = _grid_position(np.clip(x, _EXPECTED[0], _EXPECTED[-1]), _EXPECTED)
+    j, u = _grid_position(a, _SHAPES)
     lower = (1 - u) * table[i, j] + u * table[i, j + 1]
     upper = (1 - u) * table[i + 1, j] + u * table[i + 1, j + 1]
     near = x * np.exp((1 - t) * lower + t * upper)
@@ -156,7 +156,7 @@ def _variance_ratio() -> Array:
     return out
 
 
-def _placed(values: Array, points: Array) -> tuple[NDArray[np.intp], Array]:
+def _grid_position(values: Array, points: Array) -> tuple[NDArray[np.intp], Array]:
     """The point below each value, of geometrically spaced ones, and how far it is to the next in logs."""
     at = np.log(values / points[0]) * ((len(points) - 1) / np.log(points[-1] / points[0]))
     first = np.clip(at.astype(np.intp), 0, len(points) - 2)

@@ -65,7 +65,7 @@ class Blocks:
             Indices into `bins`.
         """
         first = np.ceil(np.arange(self.blocks + 1) * (self.block_ticks / width) - 1e-9)
-        return _placed(bins, first)
+        return _bin_position(bins, first)
 
 
 def ask_blocks(
@@ -162,7 +162,7 @@ def _counts(bins: Integers, start: Integers, width: float, blocks: Blocks) -> Bl
     for first_tick, last_tick in zip(blocks.start_tick, blocks.end_tick, strict=True):
         first = np.ceil((first_tick - blocks.origin_tick) / width)
         stop = np.floor((last_tick + 1 - blocks.origin_tick) / width)
-        covered.append(slice(*_placed(bins, np.array([first, stop]))))
+        covered.append(slice(*_bin_position(bins, np.array([first, stop]))))
     if len(covered) == 1:
         bins, requests = bins[covered[0]], requests[covered[0]]
     else:
@@ -198,7 +198,7 @@ def _squares_per_block(values: NDArray[Any], border: NDArray[np.intp]) -> Array:
     return out
 
 
-def _placed(bins: Integers, numbers: Array) -> NDArray[np.intp]:
+def _bin_position(bins: Integers, numbers: Array) -> NDArray[np.intp]:
     """Where whole numbers stand among sorted bins, sought in the bins' own type: another would copy them."""
     end = int(bins[-1]) + 1 if len(bins) else 0
     return np.searchsorted(bins, np.clip(numbers, 0, end).astype(bins.dtype))

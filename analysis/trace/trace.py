@@ -285,7 +285,7 @@ def open_trace(
         }
         try:
             readings = [
-                _looked(record, stands.get(record.path), urls.get(record.path), columns, i, span)
+                _plan_log(record, stands.get(record.path), urls.get(record.path), columns, i, span)
                 for i, record in enumerate(records)
             ]
             tell(f"reading {records[0].path.name}", 0.0)
@@ -305,7 +305,7 @@ def open_trace(
     return trace
 
 
-def _looked(
+def _plan_log(
     record: Record,
     stand: Path | None,
     url: str | None,
@@ -328,14 +328,14 @@ def _read(
 ) -> Trace:
     """Load the logs and build the tables; an error closes the engine."""
     try:
-        loaded = _loaded(store, readings, strict, clock_s)
+        loaded = _load(store, readings, strict, clock_s)
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
         tell("counting arrivals", 0.7)
         # Hashing runs while the counting does: it releases the interpreter lock.
         with ThreadPoolExecutor(max_workers=1) as pool:
             digests = [pool.submit(store.digest, reading.log) for reading in readings]
-            trace = _prepared(store, _identity(readings, loaded, []), loaded.streams)
+            trace = _prepare(store, _identity(readings, loaded, []), loaded.streams)
             info = _identity(readings, loaded, [digest.result() for digest in digests])
     except BaseException:
         store.engine.close()
@@ -357,7 +357,7 @@ def _store(cluster: Cluster | None) -> Store:
         raise EndpointError(str(fault)) from fault
 
 
-def _loaded(store: Store, readings: Sequence[Reading], strict: bool, clock_s: float) -> Loaded:
+def _load(store: Store, readings: Sequence[Reading], strict: bool, clock_s: float) -> Loaded:
     """Load the logs; report damage of a compressed file first, since it causes the other faults in it."""
     try:
         return store.load(readings, strict=strict, clock_s=clock_s)
@@ -382,10 +382,10 @@ def prepare(engine: DuckDBEngine, info: TraceInfo) -> Trace:
     -------
     Trace
     """
-    return _prepared(DuckDBStore(engine), info, stamp(engine, info.resolution_s))
+    return _prepare(DuckDBStore(engine), info, stamp(engine, info.resolution_s))
 
 
-def _prepared(store: Store, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
+def _prepare(store: Store, info: TraceInfo, streams: Sequence[Stream]) -> Trace:
     """Build the tables of `burstlens.queries` from the requests; `streams` by `stream_id` from 1."""
     selections = store.build(streams, info.resolution_s)
     segments = store.engine.ask("segments", resolution_s=info.resolution_s)

@@ -15,17 +15,17 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True)
 class PartInputs:
-    """An opened trace, the options of `describe`, and the parts that are done."""
+    """An opened trace, the options of `describe`, and the parts computed so far."""
 
     trace: Trace
     window_s: float
     """Length of the Gamma windows in seconds."""
     seed: int
-    done: Mapping[type[Part], Part]
+    parts: Mapping[type[Part], Part]
 
     def part(self, kind: type[P]) -> P:
         """The part of that class, which the asking class has to name in `needs`."""
-        part = self.done[kind]
+        part = self.parts[kind]
         assert isinstance(part, kind)
         return part
 

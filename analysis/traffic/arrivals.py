@@ -286,7 +286,7 @@ def _overall_row(
     else:
         # Sums per block first: then resampling costs by the blocks, not by the windows.
         blocks = int(block.max()) + 1
-        per_block = _summed(gaps.sums, block)
+        per_block = _sum_windows(gaps.sums, block)
         columns = np.stack([requests, windows.covered_s, gaps.square_sum])
         n_block, covered_block, square_block = (np.bincount(block, each, blocks) for each in columns)
         weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=200).astype(float)
@@ -305,7 +305,7 @@ def _overall_row(
     }  # fmt: skip
 
 
-def _summed(sums: GapSums, block: Integers) -> GapSums:
+def _sum_windows(sums: GapSums, block: Integers) -> GapSums:
     """The sums of the windows of each block together."""
     blocks = int(block.max()) + 1
 

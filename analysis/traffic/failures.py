@@ -135,7 +135,7 @@ class Failures(TracePart):
 
     def sentences(self) -> list[str]:
         """Rates by service, models compared, days, load."""
-        return [capitalize_sentence(sentence) for sentence in _tell(self)]
+        return [capitalize_sentence(sentence) for sentence in _sentences(self)]
 
 
 def describe_failures(trace: Trace, seed: int = 0) -> Failures:
@@ -171,16 +171,16 @@ def describe_failures(trace: Trace, seed: int = 0) -> Failures:
     return Failures(
         missing=tuple(missing),
         rule=info.failure_rule,
-        rates=_named(names, _rates(daily, rng), RATES),
-        daily_boxes=_named(names, box_plots(rated, ("selection_id",), "rate"), DAILY_BOXES),
-        daily=_named(names, _with_wilson(daily), DAILY),
-        load=_named(names, load, LOAD),
-        slopes=_named(names, slopes, SLOPES),
+        rates=_with_names(names, _rates(daily, rng), RATES),
+        daily_boxes=_with_names(names, box_plots(rated, ("selection_id",), "rate"), DAILY_BOXES),
+        daily=_with_names(names, _with_wilson(daily), DAILY),
+        load=_with_names(names, load, LOAD),
+        slopes=_with_names(names, slopes, SLOPES),
         compared=_compared(trace, streams, rng),
     )
 
 
-def _named(names: pl.DataFrame, rows: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
+def _with_names(names: pl.DataFrame, rows: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
     """Put the selections' names before the columns of `schema`."""
     if rows.is_empty():
         return pl.DataFrame(schema=schema)
@@ -205,7 +205,7 @@ def _rates(daily: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
         n, failed = of["n"].to_numpy().astype(float), of["failed"].to_numpy().astype(float)
         enough = n >= MIN_REQUESTS_IN_DAY
         days = np.stack([n, failed], axis=1)
-        drawn = _drawn(rng, days)
+        drawn = _draw_days(rng, days)
         with np.errstate(divide="ignore", invalid="ignore"):
             by_days = spread_of(float(failed.sum() / n.sum()), drawn[:, 1] / drawn[:, 0])
         rows.append(
@@ -223,7 +223,7 @@ def _rates(daily: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def _drawn(rng: np.random.Generator, days: Array) -> Array:
+def _draw_days(rng: np.random.Generator, days: Array) -> Array:
     """Sums over days drawn with replacement; no row if there are too few days."""
     return resampled_sums(rng, days, DRAWS) if len(days) >= MIN_DAYS else np.empty((0, days.shape[1]))
 
@@ -241,7 +241,7 @@ def _spread_over_days(n: Array, failed: Array, rng: np.random.Generator) -> dict
     rate = failed / n
     # Sums over days of: 1, rate, n, n², failed, failed²/n. Everything below is a function of these.
     sums = np.stack([np.ones_like(n), rate, n, n**2, failed, failed**2 / n], axis=1)
-    drawn = _drawn(rng, sums)
+    drawn = _draw_days(rng, sums)
     total = sums.sum(axis=0)
     return {
         **interval_columns("daily_mean", spread_of(float(rate.mean()), drawn[:, 1] / drawn[:, 0])),
@@ -411,7 +411,7 @@ def _difference(daily: pl.DataFrame, first: str, second: str, rng: np.random.Gen
         np.add.at(sums[:, at], place, own["failed"].to_numpy())
         np.add.at(sums[:, at + 1], place, own["n"].to_numpy())
     total = sums.sum(axis=0)
-    drawn = _drawn(rng, sums)
+    drawn = _draw_days(rng, sums)
     with np.errstate(divide="ignore", invalid="ignore"):
         resampled = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
     difference = newcombe((total[0], total[2]), (total[1], total[3]))
@@ -427,7 +427,7 @@ def _difference(daily: pl.DataFrame, first: str, second: str, rng: np.random.Gen
     }
 
 
-def _tell(part: Failures) -> Iterator[str]:
+def _sentences(part: Failures) -> Iterator[str]:
     """Findings, most important first."""
     several = part.rates["service"].is_not_null().any()
     rows = part.rates.filter(pl.col("model").is_null(), pl.col("service").is_not_null() == several)

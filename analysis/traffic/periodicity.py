@@ -160,7 +160,10 @@ class Periodicity(TracePart):
             pl.col("weekend_mean") >= MIN_REQUESTS_IN_DAY,
             pl.col("ratio").is_finite(),
         )
-        return [*map(_tell, tests.iter_rows(named=True)), *map(_tell_weekdays, ratios.iter_rows(named=True))]
+        return [
+            *map(_sentence, tests.iter_rows(named=True)),
+            *map(_weekday_sentence, ratios.iter_rows(named=True)),
+        ]
 
 
 def describe_periodicity(trace: Trace, seed: int = 0) -> Periodicity:
@@ -418,7 +421,7 @@ def _noise_strength(n: int, periods: tuple[int, ...]) -> dict[int, float]:
     return {period: float(parts.strength(period).mean()) for period in periods}
 
 
-def _tell(row: dict[str, Any]) -> str:
+def _sentence(row: dict[str, Any]) -> str:
     """One verdict in words."""
     who = "requests" if row["service"] is None else f"{row['selection']} requests"
     period = "daily" if row["period_h"] == DAY_H else "weekly"
@@ -435,7 +438,7 @@ def _tell(row: dict[str, Any]) -> str:
     return capitalize_sentence(f"cannot tell whether {who} follow a {period} pattern: {row['reason']}.")
 
 
-def _tell_weekdays(row: dict[str, Any]) -> str:
+def _weekday_sentence(row: dict[str, Any]) -> str:
     """One weekday ratio in words."""
     ratio = Interval(row["ratio"], row["ratio_low"], row["ratio_high"])
     who = "all services" if row["service"] is None else row["selection"]

@@ -99,7 +99,7 @@ class Volume(TracePart):
 
     def sentences(self) -> list[str]:
         """Rows and span, parts, rates, holes, tokens."""
-        return [capitalize_sentence(sentence) for sentence in _tell(self)]
+        return [capitalize_sentence(sentence) for sentence in _sentences(self)]
 
 
 def describe_volume(trace: Trace, seed: int = 0) -> Volume:
@@ -214,7 +214,7 @@ def _segments(trace: Trace, blocks: pl.DataFrame, block_s: float) -> pl.DataFram
     return pl.DataFrame(rows, schema_overrides=SEGMENTS).select(*SEGMENTS)
 
 
-def _tell(part: Volume) -> list[str]:
+def _sentences(part: Volume) -> list[str]:
     """Size, parts, rates, holes, tokens, repeats."""
     everything = part.sizes.row(0, named=True)
     length = f"in {time_span(part.span_s)}" if part.span_s > 0 else "at one instant"

@@ -99,7 +99,7 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     pooled = gaps.full.sums.pooled()
     n_windows = len(sums.n)
     discrete = bool(pooled.counts[0, 0] > 0 or not pooled.mean[0] >= FINE_TICKS)
-    raw, shrunk = _unknown(n_windows), _unknown(n_windows)
+    raw, shrunk = _nan_fits(n_windows), _nan_fits(n_windows)
     chosen = (sums.n >= MIN_FIT_GAPS) & (sums.mean > 0)
     fitted = WindowFits(
         gaps=gaps,
@@ -115,10 +115,10 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     if not chosen.any():
         return fitted
     likelihood = Likelihood(sums[chosen], discrete)
-    _keep(raw, chosen, likelihood.maximum())
+    _store_fits(raw, chosen, likelihood.maximum())
     sound = np.flatnonzero(fitted.sound)
     prior = _prior(raw.log_shape[sound], raw.error[sound])
-    _keep(shrunk, chosen, likelihood.maximum(prior))
+    _store_fits(shrunk, chosen, likelihood.maximum(prior))
     if not len(sound):
         return fitted
     probed = np.sort(rng.choice(sound, min(MAX_TESTED_WINDOWS, len(sound)), replace=False))
@@ -139,11 +139,11 @@ def fit_windows(gaps: SelectionGaps, tick_s: float, rng: np.random.Generator) ->
     return replace(fitted, log_shape_error=shape_error, log_mean_error=mean_error)
 
 
-def _unknown(n: int) -> ShapeFits:
+def _nan_fits(n: int) -> ShapeFits:
     return ShapeFits(np.full(n, np.nan), np.full(n, np.nan))
 
 
-def _keep(into: ShapeFits, chosen: Mask, fits: ShapeFits) -> None:
+def _store_fits(into: ShapeFits, chosen: Mask, fits: ShapeFits) -> None:
     into.log_shape[chosen], into.error[chosen] = fits.log_shape, fits.error
 
 
