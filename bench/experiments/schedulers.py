@@ -16,16 +16,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
+from msgspec import structs
 
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Part, number
 from ...analysis.core.units import HOUR_S
 from ...analysis.core.verdicts import HIGHER, LOWER
+from ...analysis.interchange.parameter_model import ParameterFile
 from ..metrics.seeds import ONE_SEED
 from ..workload.from_parameters import from_parameters
 from ..workload.table import Workload
@@ -71,20 +73,20 @@ class Range:
     requests: Mapping[str, float]
 
 
-def services_of(content: Mapping[str, Any]) -> list[str]:
+def services_of(file: ParameterFile) -> list[str]:
     """List the services of a parameter file that are compared; raises InputError if it has none of them."""
-    labels = [str(part["selection"]["label"]) for part in content["selections"]]
+    labels = [part.label for part in file.selections]
     known = [service for service in SERVICES if service in labels]
     if not known:
         raise InputError(
-            f"{content['source']['name']}: has neither a selection 'conversation' nor 'api'; it has: "
+            f"{file.source.name}: has neither a selection 'conversation' nor 'api'; it has: "
             f"{', '.join(labels)}"
         )
     return known
 
 
 def picked(
-    content: Mapping[str, Any],
+    file: ParameterFile,
     services: Sequence[str],
     length_s: float,
     seed: int,
@@ -94,8 +96,8 @@ def picked(
 
     Parameters
     ----------
-    content
-        Content of a parameter file.
+    file
+        The parameters.
     services
         Services that need at least `FEWEST` requests in the range.
     length_s
@@ -110,7 +112,7 @@ def picked(
     InputError
         If no range has enough requests of every service, or the fixed one does not.
     """
-    windows = {service: _windows(content, service) for service in services}
+    windows = {service: _windows(file, service) for service in services}
     start, end = between
     if start is not None or end is not None:
         first = max((end or 0.0) - length_s, 0.0) if start is None else start
@@ -139,12 +141,11 @@ def picked(
     return Range(begin, begin + length_s, {service: float(n[chosen]) for service, n in counts.items()})
 
 
-def _windows(content: Mapping[str, Any], service: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _windows(file: ParameterFile, service: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Start, end and requests of a service's windows."""
-    part = next(p for p in content["selections"] if p["selection"]["label"] == service)
-    rows = part["arrivals"]["windows"]
-    start = np.array([float(row["start_s"]) for row in rows])
-    return start, start + float(content["window_s"]), np.array([float(row["n"]) for row in rows])
+    windows = next(part for part in file.selections if part.label == service).windows
+    start = np.array([window.start_s for window in windows])
+    return start, start + file.window_s, np.array([float(window.n) for window in windows])
 
 
 def _requests_in(
@@ -165,7 +166,7 @@ def _requests_in(
 class ServiceLoad:
     """What the workload of one service is drawn from: small, so that it goes to any process."""
 
-    content: Mapping[str, Any]
+    file: ParameterFile
     """The parameters, this service's selection and the range's windows only."""
     service: str
     start_s: float
@@ -187,7 +188,7 @@ class ServiceLoad:
         """
         span_s = self.end_s - self.start_s
         drawn = from_parameters(
-            self.content,
+            self.file.as_dict(),
             selection=self.service,
             start_s=self.start_s,
             end_s=self.end_s,
@@ -207,13 +208,13 @@ class ServiceLoad:
         return replace(drawn, requests=drawn.requests.with_columns(at_s=pl.lit(0.0)))
 
 
-def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: int) -> ServiceLoad:
+def load_of(file: ParameterFile, service: str, chosen: Range, requests: int) -> ServiceLoad:
     """Take the load of a service in a range, with only the parameters that it needs.
 
     Parameters
     ----------
-    content
-        Content of a parameter file.
+    file
+        The parameters.
     service
         The service.
     chosen
@@ -221,16 +222,14 @@ def load_of(content: Mapping[str, Any], service: str, chosen: Range, requests: i
     requests
         Requests to draw.
     """
-    part = next(p for p in content["selections"] if p["selection"]["label"] == service)
-    window_s = float(content["window_s"])
-    rows = [
-        row
-        for row in part["arrivals"]["windows"]
-        if row["start_s"] < chosen.end_s and row["start_s"] + window_s > chosen.start_s
+    part = next(part for part in file.selections if part.label == service)
+    windows = [
+        window
+        for window in part.windows
+        if window.start_s < chosen.end_s and window.start_s + file.window_s > chosen.start_s
     ]
-    arrivals = {**part["arrivals"], "windows": rows}
     return ServiceLoad(
-        {**content, "selections": [{**part, "arrivals": arrivals}]},
+        structs.replace(file, selections=(part.with_windows(windows),)),
         service,
         chosen.start_s,
         chosen.end_s,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
@@ -30,6 +30,7 @@ from .backend import (
 from .result import ExperimentResult, evaluated
 
 if TYPE_CHECKING:
+    from ...analysis.interchange.parameter_model import ParameterFile
     from ...bench.experiments.backends import Backend, EndpointBackend
     from ...bench.experiments.facts import SchedulersFacts
     from ...bench.experiments.schedulers import ServiceLoad
@@ -193,15 +194,15 @@ def run_schedulers(
     notes = []
     if isinstance(engine, EndpointBackend):
         notes += _sure_of_priority(engine)
-    content = _parameters(source, seed, progress)
-    services = asks.services_of(content)
+    file = _parameters(source, seed, progress)
+    services = asks.services_of(file)
     length_s = range_s or asks.RANGE_S
-    chosen = asks.picked(content, services, length_s, seed, (start_s, end_s))
+    chosen = asks.picked(file, services, length_s, seed, (start_s, end_s))
     wanted = requests or asks.REQUESTS
-    loads = {service: asks.load_of(content, service, chosen, wanted) for service in services}
+    loads = {service: asks.load_of(file, service, chosen, wanted) for service in services}
     question_options = {
-        "sources": [{"name": f["name"], "sha256": f["sha256"]} for f in content["source"]["files"]]
-        or [{"name": content["source"]["name"], "sha256": ""}],
+        "sources": [{"name": each.name, "sha256": each.sha256} for each in file.source.files]
+        or [{"name": file.source.name, "sha256": ""}],
         "range_s": [chosen.start_s, chosen.end_s],
         "requests": wanted,
         "rate": rate_rps,
@@ -225,7 +226,7 @@ def run_schedulers(
         engine,
         "schedulers",
         question_options,
-        synthetic=bool(content["source"]["synthetic"]),
+        synthetic=file.source.synthetic,
         seeds=numbered,
         facts=facts,
         notes=notes,
@@ -250,17 +251,18 @@ def _sure_of_priority(engine: EndpointBackend) -> list[str]:
     return []
 
 
-def _parameters(source: str | None, seed: int, progress: Progress) -> dict[str, Any]:
-    """The content of a parameter file, or the fit of a trace."""
+def _parameters(source: str | None, seed: int, progress: Progress) -> ParameterFile:
+    """The parameters of a file, or the fit of a trace."""
+    from ...analysis.interchange.parameter_model import ParameterFile
     from ...analysis.interchange.parameters import parameters, read_parameters
 
     if source is not None and Path(source).suffix == ".json":
-        return read_parameters(Path(source))
+        return ParameterFile.of(read_parameters(Path(source)))
     from ...analysis.characterize import characterize
 
     trace = open_source(source, progress)
     try:
-        return parameters(characterize(trace, seed=seed, progress=progress))
+        return ParameterFile.of(parameters(characterize(trace, seed=seed, progress=progress)))
     finally:
         trace.engine.close()
 

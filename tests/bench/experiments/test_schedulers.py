@@ -13,6 +13,14 @@ import pytest
 
 from burstlens.analysis.characterize import Characterization
 from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.interchange.parameter_model import (
+    FittedArrivals,
+    FittedSelection,
+    FittedWindow,
+    ParameterFile,
+    ParameterSource,
+    SelectionKey,
+)
 from burstlens.analysis.interchange.parameters import parameters, write_parameters
 from burstlens.api.experiments.backend import BackendOptions
 from burstlens.api.experiments.schedulers import run_schedulers as experiment
@@ -80,8 +88,9 @@ def test_a_burst_on_a_one_at_a_time_server_has_its_closed_form(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_the_three_send_the_same_requests_and_differ_in_priority_alone(content: Content) -> None:
-    chosen = schedulers.picked(content, ["conversation"], 3600.0, 1)
-    load = schedulers.load_of(content, "conversation", chosen, 200)
+    fitted = ParameterFile.of(content)
+    chosen = schedulers.picked(fitted, ["conversation"], 3600.0, 1)
+    load = schedulers.load_of(fitted, "conversation", chosen, 200)
     by_policy = {p: schedulers.ranked(load.draw(2.0, 4), p).requests for p in POLICIES}
     for frame in by_policy.values():
         assert frame.drop("priority").equals(by_policy[FCFS].drop("priority"))
@@ -92,8 +101,9 @@ def test_the_three_send_the_same_requests_and_differ_in_priority_alone(content: 
 
 
 def test_a_load_passes_through_its_whole_range_at_its_rate(content: Content) -> None:
-    chosen = schedulers.picked(content, ["api"], 7200.0, 1)
-    load = schedulers.load_of(content, "api", chosen, 2000)
+    fitted = ParameterFile.of(content)
+    chosen = schedulers.picked(fitted, ["api"], 7200.0, 1)
+    load = schedulers.load_of(fitted, "api", chosen, 2000)
     drawn = load.draw(4.0, 0)
     assert len(drawn.requests) == pytest.approx(2000, rel=0.3)
     assert drawn.span_s <= 500.0
@@ -102,41 +112,54 @@ def test_a_load_passes_through_its_whole_range_at_its_rate(content: Content) -> 
     assert set(load.at_once(0).requests["at_s"]) == {0.0}
 
 
-def parameters_of(**counts: list[int]) -> Content:
-    """As much of a parameter file as a range is picked from: windows of 600 s with so many requests."""
-    return {
-        "source": {"name": "made"},
-        "window_s": 600,
-        "selections": [
-            {
-                "selection": {"label": label},
-                "arrivals": {"windows": [{"start_s": 600 * i, "n": n} for i, n in enumerate(ns)]},
-            }
-            for label, ns in counts.items()
-        ],
-    }
+def parameters_of(**counts: list[int]) -> ParameterFile:
+    """Parameters from which only a range is picked: windows of 600 s with so many requests."""
+    selections = [
+        FittedSelection(
+            SelectionKey(label, label, None, 0.0, 600.0 * len(ns)),
+            FittedArrivals(
+                {},
+                tuple(
+                    FittedWindow(600.0 * i, n, n / 600, None, None, None, None, None, ())
+                    for i, n in enumerate(ns)
+                ),
+            ),
+            {},
+            {},
+            [],
+        )
+        for label, ns in counts.items()
+    ]
+    return ParameterFile(
+        schema_version="1",
+        generator="test",
+        source=ParameterSource("made", "made", (), 1, 0, 1.0, None, 1.0, True),
+        window_s=600.0,
+        estimator="none",
+        selections=tuple(selections),
+    )
 
 
 def test_a_range_holds_enough_of_every_service_and_goes_by_seed() -> None:
-    content = parameters_of(conversation=[10, 30, 30, 30, 0, 90], api=[90, 90, 90, 10, 10, 90])
-    services = schedulers.services_of(content)
-    starts = {schedulers.picked(content, services, 1200.0, seed).start_s for seed in range(30)}
+    fitted = parameters_of(conversation=[10, 30, 30, 30, 0, 90], api=[90, 90, 90, 10, 10, 90])
+    services = schedulers.services_of(fitted)
+    starts = {schedulers.picked(fitted, services, 1200.0, seed).start_s for seed in range(30)}
     assert starts == {600.0, 1200.0, 2400.0}, "the one that begins at 3000 s would end after the record"
-    once = schedulers.picked(content, services, 1200.0, 3)
-    assert once == schedulers.picked(content, services, 1200.0, 3)
-    fixed = schedulers.picked(content, services, 3600.0, 0, (900.0, 2100.0))
+    once = schedulers.picked(fitted, services, 1200.0, 3)
+    assert once == schedulers.picked(fitted, services, 1200.0, 3)
+    fixed = schedulers.picked(fitted, services, 3600.0, 0, (900.0, 2100.0))
     assert (fixed.start_s, fixed.end_s) == (900.0, 2100.0)
     assert fixed.requests["conversation"] == pytest.approx(15 + 30 + 15)
 
 
 def test_a_range_that_holds_too_little_is_told() -> None:
-    content = parameters_of(conversation=[10, 12, 11], api=[90, 90, 90])
+    fitted = parameters_of(conversation=[10, 12, 11], api=[90, 90, 90])
     with pytest.raises(BurstlensError, match=r"the best range of 600 s has 12 of conversation, 90 of api"):
-        schedulers.picked(content, ["conversation", "api"], 600.0, 0)
+        schedulers.picked(fitted, ["conversation", "api"], 600.0, 0)
     with pytest.raises(BurstlensError, match=r"from 600 s on"):
-        schedulers.picked(content, ["conversation"], 600.0, 0, (600.0, None))
+        schedulers.picked(fitted, ["conversation"], 600.0, 0, (600.0, None))
     with pytest.raises(BurstlensError, match=r"is not after start_s"):
-        schedulers.picked(content, ["api"], 600.0, 0, (600.0, 500.0))
+        schedulers.picked(fitted, ["api"], 600.0, 0, (600.0, 500.0))
     with pytest.raises(BurstlensError, match=r"neither a selection 'conversation' nor 'api'"):
         schedulers.services_of(parameters_of(code=[5]))
 
