@@ -1,7 +1,7 @@
 """The command line: words in, the functions of `burstlens` called, their answers on the screen.
 
 `commands` is the group of all verbs, `verbs` has a module for each. This module imports nothing before `main`
-runs, so that Ctrl-C is one line from the first moment on. Not here: how anything is done.
+runs, so that Ctrl-C is one line while the rest is imported. Not here: how anything is done.
 """
 
 from __future__ import annotations
