@@ -25,7 +25,9 @@ from .analysis.core.errors import BurstlensError, DiskError, EndpointError, Inpu
 from .analysis.core.exhibit import set_renderer
 
 if TYPE_CHECKING:
+    from .analysis.logs.options import LogOptions
     from .api.calibrate import calibrate
+    from .api.columns import columns
     from .api.compare import compare
     from .api.disaggregate import disaggregate
     from .api.experiments.dispatch import experiment
@@ -48,9 +50,11 @@ __all__ = [
     "DiskError",
     "EndpointError",
     "InputError",
+    "LogOptions",
     "MissingExtraError",
     "arrivals",
     "calibrate",
+    "columns",
     "compare",
     "describe",
     "disaggregate",
@@ -75,7 +79,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "LogOptions": ".analysis.logs.options",
     "calibrate": ".api.calibrate",
+    "columns": ".api.columns",
     "compare": ".api.compare",
     "disaggregate": ".api.disaggregate",
     "experiment": ".api.experiments.dispatch",

@@ -201,18 +201,84 @@ class InputError(BurstlensError):
         return cls.at(
             path,
             "is a binary file",
-            remedy="a log is CSV, JSON lines or Parquet, plain or as .gz or .zst",
+            remedy="a log is CSV, JSON or Parquet, plain or as .gz, .zst, .bz2, .xz or .zip",
         )
 
     @classmethod
-    def utf16(cls, path: Path) -> Self:
-        """The file is text in UTF-16, as some Windows programs save it."""
-        return cls.at(path, "is UTF-16 text", remedy="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
+    def unknown_encoding(cls, path: Path) -> Self:
+        """Most lines of the file are not UTF-8, and nothing tells what they are."""
+        return cls.at(
+            path,
+            "most lines are not UTF-8",
+            remedy=f"say their encoding, as in {option('encoding', 'cp1251')}",
+        )
 
     @classmethod
-    def json_array(cls, path: Path) -> Self:
-        """The file is one JSON array instead of one object per line."""
-        return cls.at(path, "is one JSON array", remedy="write one object per line (jq -c '.[]')")
+    def plain_text(cls, path: Path) -> Self:
+        """The file is text whose lines are neither rows of CSV nor hold JSON."""
+        return cls.at(
+            path,
+            "is plain text: its lines are no rows of CSV and hold no JSON",
+            remedy="have the server write an access log as JSON lines or CSV",
+        )
+
+    @classmethod
+    def broken_json(cls, path: Path, reason: str, line: int, column: int) -> Self:
+        """A JSON array or document cannot be parsed at a place."""
+        return cls.at(
+            path,
+            f"is broken JSON at character {column}: {_one_line(reason)}",
+            line=line,
+            remedy="get it again",
+        )
+
+    @classmethod
+    def two_lists(cls, path: Path, first: str, second: str) -> Self:
+        """A JSON document has two lists of objects."""
+        return cls.at(
+            path,
+            f"the JSON document has two lists of objects, {_name_list([first, second])}",
+            remedy=f"choose one: jq -c '.{first}[]' {path_text(path)} > log.jsonl",
+        )
+
+    @classmethod
+    def needs_copy(cls, path: Path, what: str) -> Self:
+        """The file is converted before it is read, and there is no place for it."""
+        return cls.at(
+            path,
+            f"is {what}, which is converted before it is read: on this machine only",
+            remedy="first make a trace of it: burstlens ingest LOG -o trace.parquet",
+        )
+
+    @classmethod
+    def no_header(cls, path: Path, row: Sequence[str]) -> Self:
+        """The first line of a CSV file holds values instead of names."""
+        names = ",".join(f"column{i + 1}" for i in range(min(len(row), 8))) + ("," if len(row) > 8 else "")
+        named = path_text(path.with_name(f"named-{path.name.partition('.')[0]}.csv"))
+        return cls.at(
+            path,
+            "the first line looks like a row",
+            remedy=f"put the column names above it: (echo {names}; cat {path_text(path)}) > {named}",
+        )
+
+    @classmethod
+    def two_delimiters(cls, path: Path, marks: Sequence[str], columns: int) -> Self:
+        """Two delimiters cut the rows of a CSV file alike."""
+        return cls.at(
+            path,
+            f"{' and '.join(marks)} both give {columns} columns",
+            remedy=f"say which separates them: {option('delimiter', ',')} or {option('delimiter', ';')}",
+        )
+
+    @classmethod
+    def two_decimals(cls, path: Path, column: str, cell: str) -> Self:
+        """A comma in numbers is either a decimal mark or separates thousands."""
+        return cls.at(
+            path,
+            f"the comma in {_one_line(cell)} marks a fraction or thousands",
+            column=column,
+            remedy=f"say {option('decimal', ',')} for a fraction or {option('decimal', '.')} for thousands",
+        )
 
     @classmethod
     def parameter_file(cls, path: Path) -> Self:
@@ -270,11 +336,10 @@ class InputError(BurstlensError):
         if extra:
             differences.append(f"has {_name_list(extra)}")
         word = "keys" if kind == "jsonl" else "header"
-        mapping = option("columns", "arrival=…,request_tokens=…,response_tokens=…")
         return cls.at(
             path,
             f"unknown {word}; nearest known format is {nearest}, but this one {' and '.join(differences)}",
-            remedy=f"map its columns: {mapping}",
+            remedy=f"see how to read it: burstlens columns {path_text(path)}",
         )
 
     @classmethod
@@ -308,7 +373,11 @@ class InputError(BurstlensError):
     @classmethod
     def repeated_columns(cls, path: Path, names: Sequence[str]) -> Self:
         """The header names a column twice, so that it is not clear which one is meant."""
-        return cls.at(path, f"the header has {_name_list(names)} more than once")
+        return cls.at(
+            path,
+            f"the header has {_name_list(names)} more than once",
+            remedy="give each column a name of its own in the first line",
+        )
 
     @classmethod
     def all_rejected(cls, name: str, rejected: int, first: str) -> Self:

@@ -8,23 +8,33 @@ the rest:
 - the first line is the title that messages use, and free text may follow;
 - `-- reads: csv` (or jsonl, parquet, several);
 - `-- column: Request tokens DOUBLE`: a column of the log and how it is read; `-- optional:` if it may lack.
-  Types are DOUBLE, VARCHAR, BOOLEAN, INSTANT (ISO date and time, given to the SELECT as nanoseconds since
-  1970 on the log's own clock), COUNT (a whole number, never negative), BLOCKS (a list of such) and UNUSED;
-  `1..1440` is a range;
-- `-- day0: 2023-11-01`: the date of second 0, if the format fixes it;
-- `-- needs: model request_tokens`: trace columns that every row must have, besides arrival and service;
-- `-- holds: session elapsed_s`: which of the optional trace columns (`prefix` is the third) the log has;
-- `-- failures: …`: what counts as a failure, if the log says so; `-- spread: yes` for coarse counts.
+  The column may be a path into nested values, `usage.prompt_tokens` (see `paths`); `1..1440` is a range.
+  Types are DOUBLE, TOKENS (a number that counts, so `1,234` is whole), DURATION (seconds, or text as `1.5s`),
+  VARCHAR, BOOLEAN, COUNT (a whole number, never negative), BLOCKS (a list of numbers or of names of blocks),
+  JSON (the value's JSON text), UNUSED, and two kinds of stamps. INSTANT is a date and time, given to the
+  SELECT as nanoseconds since 1970. STAMP_S, STAMP_MS, STAMP_US and STAMP_NS are given as seconds on the
+  trace's clock, from a date and time in any form, from a number since 1970, or from a number of that unit;
+- `-- not: chat_id turn`: a log that has one of these columns is of another format;
+- `-- like: event ^request`: some of the log's first rows have a value there that matches; `line` is the raw
+  line of a text file;
+- `-- day0: 2023-11-01`: the date of second 0, where the format fixes it;
+- `-- needs: model request_tokens`: trace columns that every row must have, beside arrival and service; a
+  failed request may lack tokens;
+- `-- holds: session elapsed_s`: which of the optional trace columns (`OPTIONAL`) the SELECT returns;
+- `-- failures: …`: what counts as a failure, if the log says so; `-- spread: yes` for coarse counts;
+- `-- block_tokens: 512`: tokens of a block of `prefix`; `-- arrival: …`: which instant the arrival is;
+- `-- refuse: …`: what to do about a log that can be recognized and not be read.
 
 A SELECT may use `$day0_ns` (midnight of day 0), `$service` (from the file's name), `$day_index` (day
-number of the file) and `$behind_s` (what its instants are to be moved by). Not here: opening and running
-(`burstlens.analysis.logs.sniff`, `burstlens.analysis.logs.load_duckdb`).
+number of the file) and `$behind_s` (what its instants are to be moved by). One that leaves rows out or makes
+several of one takes `line_no` along, the number of the row. Not here: opening and running
+(`burstlens.analysis.logs.sniff`, `burstlens.analysis.logs.load_duckdb`), finding the format of a log
+(`burstlens.analysis.logs.recognize`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -32,9 +42,39 @@ from importlib import resources
 
 from ..core.registry import FORMATS, Plugin, load_all
 
-KINDS = ("csv", "jsonl", "parquet")
-TYPES = ("DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "BLOCKS", "UNUSED")
-DECLARATION = re.compile(r"^-- (reads|column|optional|day0|needs|holds|failures|spread): (.+)$", re.MULTILINE)
+KINDS = ("csv", "jsonl", "parquet", "text")
+OPTIONAL = (
+    "session",
+    "elapsed_s",
+    "client",
+    "cached_tokens",
+    "reasoning_tokens",
+    "ttft_s",
+    "reason",
+    "images",
+    "prefix",
+)
+"""Columns of a trace that a log may lack."""
+STAMPS_S = {"STAMP_S": 1.0, "STAMP_MS": 1e-3, "STAMP_US": 1e-6, "STAMP_NS": 1e-9}
+"""Types of stamps, and the unit in seconds of those that are plain numbers."""
+TYPES = (
+    "DOUBLE",
+    "TOKENS",
+    "VARCHAR",
+    "BOOLEAN",
+    "INSTANT",
+    *STAMPS_S,
+    "DURATION",
+    "COUNT",
+    "BLOCKS",
+    "JSON",
+    "UNUSED",
+)
+DECLARATION = re.compile(
+    r"^-- (reads|column|optional|not|like|day0|needs|holds|failures|spread|block_tokens|arrival|refuse)"
+    r": (.+)$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -61,16 +101,17 @@ class Format:
     holds: tuple[str, ...]
     failures: str | None
     spread: bool
+    excludes: tuple[str, ...] = ()
+    likes: tuple[tuple[str, str], ...] = ()
+    """columns, and the pattern that a value of each matches"""
+    block_tokens: int | None = None
+    arrival: str | None = None
+    refusal: str | None = None
 
-    def missing(self, header: Sequence[str]) -> list[str]:
-        """Columns of the format that the header lacks."""
-        there = {plain(name) for name in header}
-        return [c.name for c in self.columns if not c.optional and plain(c.name) not in there]
-
-    def unknown(self, header: Sequence[str]) -> list[str]:
-        """Columns of the header that the format does not know."""
-        known = {plain(c.name) for c in self.columns}
-        return [name for name in header if plain(name) not in known]
+    @property
+    def has_line_no(self) -> bool:
+        """Whether its rows are not those of the log, one for one."""
+        return re.search(r"\bline_no\b", self.sql) is not None
 
 
 def plain(name: str) -> str:
@@ -133,54 +174,21 @@ def parse_format(name: str, sql: str) -> Format:
         holds=words("holds"),
         failures=" ".join(declarations["failures"]) if "failures" in declarations else None,
         spread="spread" in declarations,
+        excludes=words("not"),
+        likes=tuple(_like(text) for text in declarations.get("like", [])),
+        block_tokens=int(declarations["block_tokens"][0]) if "block_tokens" in declarations else None,
+        arrival=" ".join(declarations["arrival"]) if "arrival" in declarations else None,
+        refusal=" ".join(declarations["refuse"]) if "refuse" in declarations else None,
     )
+
+
+def _like(text: str) -> tuple[str, str]:
+    """A column and a pattern."""
+    column, _, pattern = text.partition(" ")
+    return column, pattern.strip()
 
 
 def _each(column: str) -> list[str]:
     """The names of a declared column: its own, or a range of numbers."""
     span = re.fullmatch(r"(\d+)\.\.(\d+)", column)
     return [str(i) for i in range(int(span[1]), int(span[2]) + 1)] if span else [column]
-
-
-def format_of_header(header: Sequence[str], kind: str) -> Format | None:
-    """Find the format that knows most of a header's columns, among formats with all their columns present.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Names of the log's columns.
-    kind : str
-        Kind of the file, one of `KINDS`.
-
-    Returns
-    -------
-    Format or None
-    """
-    fitting = [f for f in formats().values() if kind in f.kinds and not f.missing(header)]
-    return max(fitting, key=lambda f: (len(header) - len(f.unknown(header)), f.name), default=None)
-
-
-def nearest_format(header: Sequence[str], kind: str) -> Format:
-    """Find the format with columns nearest to a header's.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Names of the log's columns.
-    kind : str
-        Kind of the file, one of `KINDS`; formats of other kinds only if none has it.
-
-    Returns
-    -------
-    Format
-    """
-    same_kind = [f for f in formats().values() if kind in f.kinds and (f.name != "canonical")]
-    candidates = same_kind or list(formats().values())
-
-    def distance(format: Format) -> tuple[bool, int, int, str]:
-        lacks, extra = format.missing(header), format.unknown(header)
-        strange = len(extra) == len(header)
-        differ = abs(len(format.columns) - len(header)) if strange else len(lacks) + len(extra)
-        return strange, differ, len(lacks), format.name
-
-    return min(candidates, key=distance)

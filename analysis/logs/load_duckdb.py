@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.option_names import option
 from ..core.units import counted
 from .clock_and_streams import (
     ARRIVAL_LIMIT_S,
@@ -31,12 +32,15 @@ from .clock_and_streams import (
     sorted_streams,
 )
 from .rejects import InvalidRow, Reject, UnparseableRow, escaped, locate_rejects
-from .select_sql import ALL_TIME, NO_BLOCKS, Reading
+from .select_sql import ALL_TIME, NO_BLOCKS, Reading, bare_rows
 from .tables import MAX_STREAMS, Stream
 
 OFF_CLOCK = 100
 """Code of a row with one flaw only: its stamp is finer than the clock guessed from the head."""
 UNREADABLE_NAME = "NUL byte in the name of a service or model"
+
+
+TOKENS = ("request_tokens", "response_tokens")
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,15 @@ def load(
         If no row can be used, or a file is damaged.
     """
     plan = guess_plan(connection, readings)
+    tried = False
     while True:
         if len(plan.streams) > MAX_STREAMS:
             raise InputError.too_many_streams(readings[0].log.path.name, MAX_STREAMS)
         unparseable, counts = _read_logs(connection, plan)
-        if not _correct_plan(connection, plan, counts):
+        if not tried and _helps_leniently(connection, plan, unparseable, counts):
+            # Forms that the heads do not show, such as a second way to write the time.
+            plan, tried = guess_plan(connection, [reading.leniently() for reading in plan.readings]), True
+        elif not _correct_plan(connection, plan, counts):
             break
     rejects = _take_out_invalid(connection, plan, unparseable, counts)
     if strict and rejects:
@@ -103,10 +111,15 @@ def load(
             raise InputError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))
         if readings[0].span != ALL_TIME:
             raise InputError.nothing_inside(readings[0].log.path)
+        if readings[0].where:
+            raise InputError.at(
+                readings[0].log.path, f"no row meets {option('where', ', '.join(readings[0].where))}"
+            )
         raise InputError.no_rows(readings[0].log.path)
     # What reading and rejecting needed; nothing asks for them again.
     connection.execute("ALTER TABLE stamped DROP COLUMN flaw")
     connection.execute("ALTER TABLE stamped DROP COLUMN log_id")
+    connection.execute("ALTER TABLE stamped DROP COLUMN IF EXISTS line_no")
     resorted = _sort_by_arrival(connection, plan.resolution_s)
     if all(reading.format.spread for reading in readings):
         resorted = 0  # their rows are functions, not requests in time
@@ -121,6 +134,28 @@ def load(
         sessions > 0,
         tokens > 0,
     )
+
+
+def _helps_leniently(
+    connection: duckdb.DuckDBPyConnection,
+    plan: ReadPlan,
+    unparseable: Sequence[list[UnparseableRow]],
+    counts: Sequence[tuple[int, int, int, int]],
+) -> bool:
+    """Whether more rows can be used once values are taken from their text."""
+    for i, reading in enumerate(plan.readings):
+        if reading.is_lenient or not (unparseable[i] or counts[i][2]):
+            continue
+        tokens = [f"({name} IS NOT NULL OR failed)" for name in TOKENS if name in reading.needs]
+        usable = " AND ".join(["arrival_s IS NOT NULL", *tokens])
+        sql = f"SELECT SUM(CASE WHEN {usable} THEN 1 ELSE 0 END) FROM ($rows)"
+        plain, lenient = (
+            int(ask(connection, guess_plan(connection, [each]), 0, sql).fetchall()[0][0] or 0)
+            for each in (reading, reading.leniently())
+        )
+        if lenient > plain:
+            return True
+    return False
 
 
 def _numbers(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: Any) -> list[int]:
@@ -138,7 +173,7 @@ def checks(reading: Reading) -> list[Check]:
     ]
     if "model" in reading.needs:
         found.append(Check("model IS NULL", "missing", "model"))
-    for tokens in ("request_tokens", "response_tokens"):
+    for tokens in TOKENS:
         if tokens in reading.needs:
             found.append(Check(f"{tokens} IS NULL", "missing or not a number", tokens))
         found += [
@@ -154,6 +189,8 @@ def checks(reading: Reading) -> list[Check]:
         ]
     if "session" in reading.format.holds:
         found.append(Check("POSITION(chr(0) IN session) > 0", "NUL byte in the text", "session"))
+    if reading.checks_failures:
+        found.append(Check("failed IS NULL", "not covered by the rule for failures", "failed"))
     if "prefix" in reading.holds:
         found.append(Check(f"prefix = {NO_BLOCKS}", "not a list of block numbers", "prefix"))
     return found
@@ -176,6 +213,7 @@ def _read_logs(
         or plan.resolution_s < 1
         or any(rounding_s(plan, i) for i in range(len(plan.readings)))
     )
+    numbered = any(reading.has_line_no for reading in plan.readings)
     small = "UTINYINT" if len(plan.streams) < 256 else "SMALLINT"
     unparseable, counts = [], []
     for i, reading in enumerate(plan.readings):
@@ -192,10 +230,11 @@ def _read_logs(
             *([_prefix(reading)] if "prefix" in holds else []),
             f"CAST({flaw_of(reading, plan.resolution_s, rounding_s(plan, i), wide)} AS TINYINT) AS flaw",
             f"CAST({i} AS SMALLINT) AS log_id",
+            *(["line_no" if reading.has_line_no else "CAST(NULL AS BIGINT) AS line_no"] if numbered else []),
         ]
         into = "CREATE TABLE stamped AS" if i == 0 else "INSERT INTO stamped"
         ask(connection, plan, i, f"{into} SELECT {', '.join(columns)} FROM ($rows)", **parameters)
-        unparseable.append(_unparseable_rows(connection) if reading.log.kind != "parquet" else [])
+        unparseable.append(_unparseable_rows(connection) if reading.has_reject_table else [])
         read, new_stream, invalid, off = _numbers(
             connection,
             f"""
@@ -334,8 +373,8 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
     else:
         on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
     good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
-    for tokens in ("request_tokens", "response_tokens"):
-        # An integer and in range: then the stored integer is the same number.
+    for tokens in TOKENS:
+        # Whole and in range, where the integer that is kept is the same number.
         integer = f"TRY_CAST({tokens} AS INTEGER)"
         valid = f"{integer} = {tokens} AND {integer} >= 0"
         good.append(valid if tokens in reading.needs else f"({tokens} IS NULL OR ({valid}))")
@@ -347,6 +386,8 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
         good.append("COALESCE(elapsed_s >= 0 AND elapsed_s < CAST('inf' AS DOUBLE), TRUE)")
     if "session" in reading.format.holds:
         good.append("COALESCE(POSITION(chr(0) IN session) = 0, TRUE)")
+    if reading.checks_failures:
+        good.append("failed IS NOT NULL")
     rest = [check.condition for check in listed if check.column == "prefix"]
     good += [f"COALESCE(NOT ({condition}), TRUE)" for condition in rest]
     whens = " ".join(f"WHEN {check.condition} THEN {i}" for i, check in enumerate(listed, start=1))
@@ -443,9 +484,10 @@ def _take_out_invalid(
         invalid: list[InvalidRow] = []
         if bad or new_stream:
             listed = checks(reading)
+            place = "line_no - 1" if reading.has_line_no else f"rowid - {before}"
             rows = connection.execute(
                 f"""
-                SELECT rowid, flaw
+                SELECT {place}, flaw
                 FROM stamped
                 WHERE log_id = $log_id AND (flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL)
                 ORDER BY rowid
@@ -455,9 +497,12 @@ def _take_out_invalid(
             for row, flaw in rows:
                 known = 0 < flaw <= len(listed)
                 reason = listed[flaw - 1].reason if known else UNREADABLE_NAME
-                invalid.append(InvalidRow(row - before, reason, listed[flaw - 1].column if known else None))
+                invalid.append(InvalidRow(row, reason, listed[flaw - 1].column if known else None))
         if unparseable[i] or invalid:
-            rejects += locate_rejects(reading.log, read, unparseable[i], invalid)
+            parsed = read
+            if reading.has_line_no:
+                parsed = _numbers(connection, f"SELECT COUNT(*) FROM ({bare_rows(reading)})")[0]
+            rejects += locate_rejects(reading.log, parsed, unparseable[i], invalid)
         before += read
     if any(bad or new_stream for _, new_stream, bad, _ in counts):
         connection.execute(f"DELETE FROM stamped WHERE flaw NOT IN (0, {OFF_CLOCK}) OR stream_id IS NULL")

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
-from ..core.arrays import Integers
+from ..core.arrays import Array, Integers
 from ..core.errors import DiskError
-from .sniff import LogFile, open_unpacked
+from .containers import is_json, object_in
+from .packing import open_unpacked
+from .sniff import LogFile
 
 TEXT_LIMIT = 500
 """Characters of a rejected row that are kept."""
@@ -34,15 +37,17 @@ class Reject:
 
     file: str
     line: int | None
-    """Line in the file, the header being line 1; the row's number in Parquet."""
+    """Line in the file, from 1; the row's number in Parquet, the record's in a JSON document."""
     reason: str
     column: str | None
     text: str
     """The row as it stands there, control characters and foreign bytes escaped."""
+    word: str = "line"
+    """What `line` counts: lines, or records of a JSON document."""
 
     def __str__(self) -> str:
         """`file, line 7: reason (column)`."""
-        where = f"{self.file}, line {self.line}" if self.line is not None else self.file
+        where = f"{self.file}, {self.word} {self.line}" if self.line is not None else self.file
         return f"{where}: {self.reason}" + (f" ({self.column})" if self.column else "")
 
 
@@ -68,14 +73,15 @@ class InvalidRow:
 
 
 class LineIndex:
-    """Where the lines of a text file begin, and their bytes; a file that is not packed stays on the disk."""
+    """Where the lines of a text file begin, and their bytes; what is packed is unpacked to the disk."""
 
     def __init__(self, log: LogFile) -> None:
-        self._file: BinaryIO = log.path.open("rb")
+        self._file: IO[bytes] = log.readable.open("rb")
         if log.packed != "none":
             self._file.close()
-            with open_unpacked(log.path, log.packed) as file:
-                self._file = io.BytesIO(file.read())
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
+            with open_unpacked(log.readable, log.packed) as file:
+                shutil.copyfileobj(file, self._file, CHUNK)
         self.size = self._file.seek(0, io.SEEK_END)
         head = self._read(0, CHUNK)
         newline = b"\n" if b"\n" in head or b"\r" not in head else b"\r"
@@ -114,9 +120,29 @@ class LineIndex:
         """The line, escaped, cut at `TEXT_LIMIT`."""
         return escaped(self.raw(line)[: 4 * TEXT_LIMIT])
 
-    def lines_of(
-        self, rows: Sequence[int], rows_read: int, header: bool, unparseable: Sequence[int]
-    ) -> list[int] | None:
+    def header(self, delimiter: str, skip: int) -> list[int]:
+        """Numbers of the lines up to the end of the header of a CSV file.
+
+        Parameters
+        ----------
+        delimiter : str
+        skip : int
+            Records before the header, blank lines included.
+
+        Returns
+        -------
+        list of int
+        """
+        lines = (self.raw(n).decode("utf-8", "replace") + "\n" for n in range(1, len(self.breaks) + 1))
+        reader = csv.reader(lines, delimiter=delimiter)
+        try:
+            for _ in zip(range(skip + 1), reader, strict=False):
+                pass
+        except csv.Error:
+            return list(range(1, skip + 2))
+        return list(range(1, reader.line_num + 1))
+
+    def lines_of(self, rows: Sequence[int], rows_read: int, passed_over: Sequence[int]) -> list[int] | None:
         """Find the line numbers of rows by their position among the rows that were read.
 
         A row is a line, unless quoted fields contain line breaks; the count `rows_read` shows which.
@@ -127,25 +153,33 @@ class LineIndex:
             Positions among the rows that were read, from 0.
         rows_read : int
             How many rows were read.
-        header : bool
-            Line 1 is a header.
-        unparseable : sequence of int
-            Lines of the rows that could not be parsed.
+        passed_over : sequence of int
+            Lines of the header and of rows that could not be parsed.
 
         Returns
         -------
         list of int or None
             None if the lines are not certain.
         """
-        skipped = np.union1d(self._blank(), np.array([*unparseable, *([1] if header else [])], np.int64))
+        skipped = np.union1d(self._blank(), np.array(passed_over, np.int64))
         if len(self.breaks) - len(skipped) == rows_read:
             before = skipped - 1 - np.arange(len(skipped))
             place = np.asarray(rows, np.int64)
             return [int(line) for line in place + 1 + np.searchsorted(before, place, side="right")]
-        starts = np.concatenate([[0], self.breaks[:-1] + 1])
-        outside = np.searchsorted(self._where(b'"'), starts) % 2 == 0
-        lines = np.setdiff1d(np.flatnonzero(outside) + 1, skipped, assume_unique=True)
+        lines = np.setdiff1d(np.flatnonzero(self._outside_quotes()) + 1, skipped, assume_unique=True)
         return [int(lines[row]) for row in rows] if len(lines) == rows_read else None
+
+    def _outside_quotes(self) -> Array:
+        """Whether each line begins outside of quotes: after an even number of them."""
+        outside = np.ones(len(self.breaks), bool)
+        n_before, ends = 0, self.breaks[:-1]
+        for at in range(0, self.size, CHUNK):
+            quotes = np.flatnonzero(np.frombuffer(self._read(at, at + CHUNK), np.uint8) == ord('"'))
+            first, last = np.searchsorted(ends, [at, at + CHUNK])
+            counts = np.searchsorted(quotes, ends[first:last] - at) + n_before
+            outside[first + 1 : last + 1] = counts % 2 == 0
+            n_before += len(quotes)
+        return outside
 
     def _blank(self) -> Integers:
         """Numbers of the lines that have nothing but blanks."""
@@ -199,26 +233,26 @@ def locate_rejects(
             rejects.append(Reject(name, line, reason, row.column, lines.text(line)))
             unparseable_lines.append(line)
     if invalid:
-        rows = [flaw.row for flaw in invalid]
-        numbers = lines.lines_of(rows, rows_read, log.kind == "csv", unparseable_lines)
+        header = lines.header(log.delimiter, log.skip) if log.kind == "csv" else []
+        numbers = lines.lines_of([flaw.row for flaw in invalid], rows_read, [*header, *unparseable_lines])
         for i, flaw in enumerate(invalid):
             if numbers is None:
                 rejects.append(Reject(name, None, flaw.reason, flaw.column, ""))
-            elif log.kind == "jsonl" and not _is_json(lines.raw(numbers[i])):
+            elif log.kind == "jsonl" and not _has_json(log.wrap, lines.raw(numbers[i])):
                 rejects.append(Reject(name, numbers[i], "not JSON", None, lines.text(numbers[i])))
             else:
                 text = lines.text(numbers[i])
                 rejects.append(Reject(name, numbers[i], flaw.reason, flaw.column, text))
     lines.close()
+    if log.row_word != "line":
+        rejects = [replace(reject, word=log.row_word) for reject in rejects]
     return sorted(rejects, key=lambda reject: reject.line or 0)
 
 
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+def _has_json(wrap: str, line: bytes) -> bool:
+    """Whether the reader found JSON in a line."""
+    text = line.decode("utf-8", "replace")
+    return object_in(wrap, text) is not None if wrap else is_json(text)
 
 
 def write_rejects(rejects: Sequence[Reject], out: Path) -> None:

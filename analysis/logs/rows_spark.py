@@ -14,8 +14,20 @@ from typing import TYPE_CHECKING, Any
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
-from .select_sql import ALL_TIME, BLOCKS, NO_BLOCKS, SQL_TYPES, Reading, Use, span_condition
+from .formats import STAMPS_S
+from .select_sql import (
+    ALL_TIME,
+    BLOCKS,
+    DATES,
+    NO_BLOCKS,
+    OPTIONAL_TYPES,
+    SQL_TYPES,
+    Reading,
+    Use,
+    span_condition,
+)
 from .sniff import LogFile, parquet_files
+from .stamps import PER_SECOND, UNIX_FROM_S
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -53,16 +65,15 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
         If Spark cannot read the format or the compression.
     """
     log = reading.log
-    if "UNPIVOT" in reading.format.sql:
+    if "UNPIVOT" in reading.format.sql or reading.has_line_no or any(_is_nested(use) for use in reading.uses):
         raise InputError.not_on_spark(log.path, f"the format {reading.format.title}")
     if log.packed == "zstd" or (log.packed == "gzip" and log.path.suffix != ".gz"):
         raise InputError.not_on_spark(log.path, f"{log.packed} data in a file of this name")
+    if log.data is not None or log.wrap or log.skip or reading.is_lenient:
+        raise InputError.not_on_spark(log.path, "a log of this form")
     frame, names = _lines(engine, log, reading)
     engine.view(f"lines_{i}", frame)
-    listed = [
-        f"{use.form.replace('$', ':').format(_value(log, use, names))} AS {quote_name(use.column.name)}"
-        for use in reading.uses
-    ]
+    listed = [f"{_value(log, use, names)} AS {quote_name(use.column.name)}" for use in reading.uses]
     text = f"CONCAT_WS('{log.delimiter or ','}', {', '.join(names.values())})"
     if log.kind == "csv":
         text = f"COALESCE({quote_name(CORRUPT)}, {text})"
@@ -71,6 +82,10 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
     listed += [f"{_fault_number(reading, names)} AS {UNPARSEABLE}", f"{text} AS {ROW_TEXT}", PLACE]
     engine.view(f"log_{i}", engine.run(f"SELECT {', '.join(listed)} FROM lines_{i}", **known))
     frame = engine.run(in_spark(reading.format.sql, f"log_{i}", (UNPARSEABLE, ROW_TEXT, PLACE)), **known)
+    for name, kind in OPTIONAL_TYPES.items():
+        if name not in frame.columns:
+            spark_type = {"VARCHAR": "STRING", "BIGINT[]": "ARRAY<BIGINT>"}.get(kind, kind)
+            frame = frame.selectExpr("*", f"CAST(NULL AS {spark_type}) AS {name}")
     return frame if reading.span == ALL_TIME else frame.where(span_condition(reading.span))
 
 
@@ -112,8 +127,15 @@ def quote_name(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def _is_nested(use: Use) -> bool:
+    return use.column.type == "JSON" or (use.place is not None and bool(use.place.steps))
+
+
 def _is_number(use: Use) -> bool:
-    return use.source is not None and use.column.type in ("DOUBLE", "BOOLEAN")
+    is_stamp = use.column.type in STAMPS_S and use.plain not in DATES
+    return use.source is not None and (
+        use.column.type in ("DOUBLE", "TOKENS", "DURATION", "BOOLEAN") or is_stamp
+    )
 
 
 def _lines(engine: SparkEngine, log: LogFile, reading: Reading) -> tuple[DataFrame, dict[str, str]]:
@@ -162,15 +184,28 @@ def _value(log: LogFile, use: Use, names: Mapping[str, str]) -> str:
         listed = f"COALESCE(FROM_JSON({source}, 'ARRAY<BIGINT>'), {none})"
         good = f"CASE WHEN {source} RLIKE r'^{BLOCKS}$' THEN {listed} ELSE {none} END"
         return f"CASE WHEN {source} IS NOT NULL THEN {good} END"
-    if use.column.type == "INSTANT":
+    if use.column.type in STAMPS_S and use.plain not in DATES:
+        return _stamp(source, use)
+    if use.column.type == "INSTANT" or use.column.type in STAMPS_S:
         # Spark's own time ends at microseconds; the rest of the digits are read as a number.
         text = f"CAST({source} AS STRING)"
         seconds = f"UNIX_SECONDS(TRY_CAST(REGEXP_REPLACE({text}, '[.][0-9]+', '') AS TIMESTAMP))"
         fraction = f"CAST(RPAD(REGEXP_EXTRACT({text}, '[.]([0-9]{{1,9}})', 1), 9, '0') AS BIGINT)"
-        return f"({seconds} * 1000000000 + {fraction})"
+        ns = f"({seconds} * 1000000000 + {fraction})"
+        return ns if use.column.type == "INSTANT" else f"({ns} - :day0_ns) / 1e9"
     if kind == "STRING":
         return f"NULLIF({source}, '')" if log.kind == "csv" else f"CAST({source} AS STRING)"
     return f"TRY_CAST({source} AS {kind})"
+
+
+def _stamp(source: str, use: Use) -> str:
+    """Seconds from a column of plain numbers; of numbers since 1970, seconds since then."""
+    number = f"TRY_CAST({source} AS DOUBLE)"
+    if use.plain.endswith("since 1970"):
+        seconds = number if use.plain.startswith("seconds") else f"({number} / 1000e0)"
+        return f"CASE WHEN {seconds} >= {UNIX_FROM_S} THEN {seconds} END"
+    per_second = 1 if use.stamp is None else PER_SECOND[use.stamp.unit]
+    return number if per_second == 1 else f"({number} / {per_second}e0)"
 
 
 def _fault_number(reading: Reading, names: Mapping[str, str]) -> str:

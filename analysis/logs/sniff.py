@@ -1,43 +1,53 @@
 """Looking at a log file before reading it: what it is, how it is packed, which columns it has.
 
-Every way in which a path can be no log at all ends here, in one line. Not here: which known format it is
+Every way in which a path can be no log at all ends here, in one line. A file that the readers of rows cannot
+open as it is gets a copy that they can. Not here: which known format it is
 (`burstlens.analysis.logs.formats`) and reading its rows (`burstlens.analysis.logs.load_duckdb`).
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import hashlib
-import io
 import json
 import re
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import ceil, inf
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import BinaryIO, cast
+from typing import Any
 
 import duckdb
-import zstandard
 
 from ..core.errors import DiskError, InputError
 from ..core.units import DAY_S
+from .containers import STAMP_KEY, is_json, wrap_of
+from .csv_layout import Layout, layout
+from .encodings import TITLES, checked_encoding, encoding_of, recode
+from .heads import HEAD_LINES, SAMPLE_ROWS, document_of, holds_objects, lines_of, read_head, without_cut_line
+from .json_documents import to_lines
+from .packing import (
+    ENDINGS,
+    PARQUET,
+    READ_PACKED,
+    open_unpacked,
+    packed_digest,
+    packing,
+    refuse_foreign,
+    unpack,
+)
 
-PARAMETERS = re.compile(rb'\s*\{\s*"schema_version"\s*:')
-"""How a file of fitted parameters begins."""
-HEAD_BYTES = 1 << 18
-"""Enough for the widest header known (1,444 columns) and for a look at the first rows."""
+PARQUET_SAMPLE_ROWS = 300
 
-GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 IDENTITY = "_burstlens.json"
 """Marks a folder of Parquet files as one trace, and says who it is; readers pass over such a name."""
 DAY = "day"
 """Folders of a partitioned trace are called `day=000012`, days since its day 0: names sort as time does."""
-DELIMITERS = ",;\t|"
+PARAMETERS = re.compile(r'\s*\{\s*"schema_version"\s*:')
+"""How a file of fitted parameters begins."""
+TABLE_ENDINGS = (".csv", ".tsv")
+JSON_START = re.compile(r"\s*(\[\s*([\[{\]]|$)|\{)")
+MAX_NESTED = 3
+"""Packings inside of packings that are opened."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +56,9 @@ class LogFile:
 
     path: Path
     kind: str
-    """csv, jsonl or parquet"""
+    """csv, jsonl, parquet or text (lines that are no rows and hold no objects)"""
     packed: str
-    """none, gzip or zstd: by its first bytes, whatever its name says"""
+    """none, gzip or zstd: how `readable` is packed, by its first bytes; none where it is a copy"""
     header: tuple[str, ...]
     """column names, or the keys of the first objects"""
     delimiter: str
@@ -56,6 +66,27 @@ class LogFile:
     """the first row's text by column, as far as it is known; for Parquet the columns' types"""
     url: str | None = None
     """its address if only Spark can open it; `path` is then a local copy of its first part"""
+    data: Path | None = None
+    """a converted copy that readers open in place of `path`"""
+    skip: int = 0
+    """lines of a CSV file before its header; a quoted line break counts as none"""
+    wrap: str = ""
+    """how objects lie in their lines, as `containers.object_sql` takes it"""
+    sample: tuple[dict[str, Any], ...] = ()
+    """rows of the head: objects, CSV cells as text, Parquet values"""
+    head_lines: tuple[str, ...] = ()
+    """the first lines of a text"""
+    notes: tuple[str, ...] = ()
+    """what was decided about the file and its owner should know"""
+    row_word: str = "line"
+    """what the number of a reject counts: lines or records of the file"""
+    decimal: str = "."
+    """mark of fractions in the numbers of a CSV file"""
+
+    @property
+    def readable(self) -> Path:
+        """The file that readers open."""
+        return self.data or self.path
 
     @property
     def stem(self) -> str:
@@ -63,21 +94,57 @@ class LogFile:
         return stem(self.path)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A file on its way to one that readers can open."""
+
+    path: Path
+    file: Path
+    packed: str
+    folder: Path | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Path | None:
+        return None if self.file == self.path else self.file
+
+    def place(self, what: str) -> Path:
+        """The folder for a copy."""
+        if self.folder is None:
+            raise InputError.needs_copy(self.path, what)
+        return self.folder
+
+    def copied(self, file: Path, *notes: str) -> _Source:
+        """The source with a plain copy in its place."""
+        return replace(self, file=file, packed="none", notes=(*self.notes, *notes))
+
+
 def stem(path: Path) -> str:
     """Strip the endings of formats and compressions from a file's name."""
     name = path.name
-    for ending in (".gz", ".zst", ".csv", ".jsonl", ".json", ".parquet", ".txt", ".tsv"):
+    for ending in (*ENDINGS, ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".tsv", ".log"):
         if name.lower().endswith(ending) and len(name) > len(ending):
             name = name[: -len(ending)]
     return name
 
 
-def inspect_log(path: Path) -> LogFile:
+def inspect_log(
+    path: Path,
+    folder: Path | None = None,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+) -> LogFile:
     """Find out what a file is, from its first bytes.
 
     Parameters
     ----------
     path : Path
+    folder : Path, optional
+        Temporary folder that outlives the reading, for a copy of a file that readers cannot open as it is.
+    delimiter, encoding, decimal : str, optional
+        What the user says about the text; found out otherwise.
 
     Returns
     -------
@@ -92,123 +159,221 @@ def inspect_log(path: Path) -> LogFile:
         mode = path.stat().st_mode
         if S_ISDIR(mode):
             if (path / IDENTITY).is_file():
-                return _look_at_parquet(path)
+                return _look_at_parquet(_Source(path, path, "none", folder))
             raise InputError.directory(path)
         if not S_ISREG(mode):
             raise InputError.no_file(path)
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if not magic:
-            raise InputError.empty(path)
-        if magic == PARQUET:
-            return _look_at_parquet(path)
-        packed = "gzip" if magic.startswith(GZIP) else "zstd" if magic == ZSTD else "none"
-        with open_unpacked(path, packed) as file:
-            head = file.read(HEAD_BYTES)
+        source, magic = _opened(path, folder)
+        if magic.startswith(PARQUET):
+            return _look_at_parquet(source)
+        refuse_foreign(path, magic)
+        return _look_at_text(source, delimiter, encoding, decimal)
     except FileNotFoundError as fault:
         raise InputError.missing_file(path) from fault
     except OSError as fault:
         raise DiskError.unreadable(path, fault) from fault
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError.utf16(path)
-    text = head.removeprefix(b"\xef\xbb\xbf")
-    if not text.strip():
+
+
+def _opened(path: Path, folder: Path | None) -> tuple[_Source, bytes]:
+    """The file, unpacked if readers cannot do that themselves; and its first bytes without packing."""
+    source = _Source(path, path, "none", folder)
+    for _ in range(MAX_NESTED):
+        with source.file.open("rb") as file:
+            magic = file.read(512)
+        if not magic:
+            raise InputError.empty(path)
+        packed = packing(magic)
+        if packed == "none":
+            break
+        if packed in READ_PACKED and source.data is None:
+            with open_unpacked(source.file, packed) as stream:
+                inner = stream.read(512)
+            if packing(inner) == "none" and not inner.startswith(PARQUET):
+                return replace(source, packed=packed), inner
+        source = source.copied(unpack(source.file, packed, source.place(f"packed with {packed}")))
+    return source, magic
+
+
+def _look_at_text(
+    source: _Source, delimiter: str | None, encoding: str | None, decimal: str | None
+) -> LogFile:
+    """What a text is: lines of JSON, a JSON document, CSV or anything else."""
+    path = source.path
+    head, complete = read_head(source.file, source.packed)
+    code = checked_encoding(encoding) if encoding else encoding_of(path, head)
+    if code != "utf-8":
+        title = TITLES.get(code, code)
+        source = source.copied(
+            recode(source.file, source.packed, code, source.place(f"{title} text")), f"read as {title}"
+        )
+        head, complete = read_head(source.file, source.packed)
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    if not head.strip():
         raise InputError.empty(path)
-    first_line = text.splitlines()[0]
-    if b"\0" in first_line or not _is_text(first_line):
+    text = head.decode("utf-8", "replace")
+    if any(ord(c) < 32 and c not in "\t\r\f" for c in text.splitlines()[0]):
         raise InputError.binary(path)
     if PARAMETERS.match(text):
         raise InputError.parameter_file(path)
-    if text.lstrip()[:1] == b"{":
-        return _look_at_jsonl(path, packed, text)
-    if text.lstrip()[:1] == b"[":
-        raise InputError.json_array(path)
-    return _look_at_csv(path, packed, text)
-
-
-@contextmanager
-def open_unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
-    """Open a file's bytes, decompressed as they are read.
-
-    Parameters
-    ----------
-    path : Path
-    packed : str
-        `gzip`, `zstd`, or anything else for a plain file.
-
-    Raises
-    ------
-    BurstlensError
-        If the compressed data are damaged.
-    """
-    try:
-        if packed == "gzip":
-            with gzip.open(path) as file:
-                yield cast(BinaryIO, file)
-        elif packed == "zstd":
-            with (
-                path.open("rb") as raw,
-                zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as reader,
-            ):
-                yield cast(BinaryIO, reader)
-        else:
-            with path.open("rb") as raw:
-                yield raw
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as fault:
-        raise InputError.damaged(path, packed) from fault
-
-
-def _is_text(line: bytes) -> bool:
-    """Whether a line is UTF-8 without control characters."""
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as fault:
-        # A character may be cut by the end of what was read, nowhere else.
-        return len(line) >= HEAD_BYTES - 3 and fault.start >= len(line) - 3
-    return not any(ord(c) < 32 and c not in "\t\r\f" for c in text)
-
-
-def _look_at_parquet(path: Path) -> LogFile:
-    files = parquet_files(path)
-    if not files:
+    if JSON_START.match(text) and delimiter is None:
+        document, by_line = document_of(text, complete)
+        if document is not None:
+            source = source.copied(
+                to_lines(
+                    source.file,
+                    source.packed,
+                    document,
+                    source.place("a JSON document"),
+                    path,
+                    by_line=by_line,
+                )
+            )
+            return _look_at_records(source, document)
+    elif text.lstrip()[:1] == "[" and complete and is_json(text):
+        raise InputError.at(path, "is a JSON list of values", remedy="a log has one object per request")
+    lines = [line for line in lines_of(text, complete) if line.strip()][:SAMPLE_ROWS]
+    if not lines:
         raise InputError.empty(path)
+    if delimiter is None and (text.lstrip()[:1] == "{" or holds_objects(path, text, complete, lines)):
+        return _look_at_jsonl(source, lines)
+    found = layout(path, without_cut_line(text, complete), delimiter, decimal)
+    if not found.consistent and delimiter is None and not _is_table(path) and found.is_prose():
+        return _text_file(source, lines)
+    return replace(_of_layout(source, found), head_lines=tuple(lines[:HEAD_LINES]))
+
+
+def _look_at_records(source: _Source, document: tuple[str, ...]) -> LogFile:
+    """The copy of a JSON document, one record a line."""
+    head, complete = read_head(source.file, source.packed)
+    lines = [line for line in lines_of(head.decode("utf-8", "replace"), complete) if line.strip()]
+    if not lines:
+        raise InputError.at(source.path, "is an empty JSON list")
+    notes = (f"the records are the list {'.'.join(document)!r} of a JSON document",) if document else ()
+    source = replace(source, notes=(*source.notes, *notes))
+    return replace(_look_at_jsonl(source, lines[:SAMPLE_ROWS]), row_word="record")
+
+
+def _look_at_jsonl(source: _Source, lines: Sequence[str]) -> LogFile:
+    """Keys of the objects on the first lines; a bad line among them is for the reader to reject."""
+    wrap, rows = wrap_of(lines)
+    keys: dict[str, str] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key not in keys:
+                keys[key] = value if isinstance(value, str) else json.dumps(value)
+    notes = {"text": "text around the objects passed over"}.get(wrap, "")
+    if wrap == "stamped":
+        notes = f"the date and time before each object is its key {STAMP_KEY!r}"
+    elif wrap:
+        notes = notes or f"the objects are text in the key {wrap.partition(':')[2]!r}"
+    return LogFile(
+        source.path,
+        "jsonl",
+        source.packed,
+        tuple(keys),
+        "",
+        keys,
+        data=source.data,
+        wrap=wrap,
+        sample=tuple(rows),
+        head_lines=tuple(lines[:HEAD_LINES]),
+        notes=(*source.notes, *([notes] if notes else [])),
+    )
+
+
+def _of_layout(source: _Source, found: Layout) -> LogFile:
+    row = found.rows[0] if found.rows else []
+    return LogFile(
+        source.path,
+        "csv",
+        source.packed,
+        found.header,
+        found.delimiter,
+        dict(zip(found.header, row, strict=False)),
+        data=source.data,
+        skip=found.skip,
+        sample=found.sample(),
+        notes=(*source.notes, *found.notes),
+        decimal=found.decimal,
+    )
+
+
+def _text_file(source: _Source, lines: Sequence[str]) -> LogFile:
+    """A text whose lines only a format knows."""
+    return LogFile(
+        source.path,
+        "text",
+        source.packed,
+        ("line",),
+        "",
+        {"line": lines[0]},
+        data=source.data,
+        sample=tuple({"line": line} for line in lines),
+        head_lines=tuple(lines[:HEAD_LINES]),
+        notes=source.notes,
+    )
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is called as CSV is, whatever it is packed with."""
+    name = path.name.lower()
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return name.endswith(TABLE_ENDINGS)
+
+
+def _look_at_parquet(source: _Source) -> LogFile:
+    files = parquet_files(source.file)
+    if not files:
+        raise InputError.empty(source.path)
     with duckdb.connect() as connection:
         try:
+            connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
             columns = connection.execute(
                 "DESCRIBE SELECT * FROM read_parquet($1, hive_partitioning = false)", [escape_glob(files[0])]
             ).fetchall()
         except duckdb.Error as fault:
-            raise InputError.damaged(path, "Parquet") from fault
-    return LogFile(path, "parquet", "none", tuple(c[0] for c in columns), ",", {c[0]: c[1] for c in columns})
+            raise InputError.damaged(source.path, "Parquet") from fault
+        names = tuple(column[0] for column in columns)
+        sample = _parquet_sample(connection, files[0], columns)
+    return LogFile(
+        source.path,
+        "parquet",
+        "none",
+        names,
+        ",",
+        {column[0]: column[1] for column in columns},
+        data=source.data,
+        sample=sample,
+        notes=source.notes,
+    )
 
 
-def _look_at_jsonl(path: Path, packed: str, text: bytes) -> LogFile:
-    """Keys of the objects on the first lines; a bad line among them is for the reader to reject."""
-    keys: dict[str, str] = {}
-    for line in text.splitlines()[:50]:
+def _parquet_sample(
+    connection: duckdb.DuckDBPyConnection, file: Path, columns: Sequence[tuple[str, ...]]
+) -> tuple[dict[str, Any], ...]:
+    """The first rows; instants as text, and everything as text where Python has no such value."""
+    for all_text in (False, True):
+        selected = ", ".join(_as_sampled(name, kind, all_text) for name, kind, *_ in columns)
         try:
-            value_of_line = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value_of_line, dict):
-            for key, value in value_of_line.items():
-                keys.setdefault(key, value if isinstance(value, str) else json.dumps(value))
-    return LogFile(path, "jsonl", packed, tuple(keys), "", keys)
+            values = connection.execute(
+                f"SELECT {selected} FROM read_parquet($1, hive_partitioning = false)"
+                f" LIMIT {PARQUET_SAMPLE_ROWS}",
+                [escape_glob(file)],
+            ).fetchall()
+        except (duckdb.Error, ValueError, OverflowError):
+            continue  # the file's rows are damaged, or a date beyond the year 9999
+        return tuple(dict(zip([column[0] for column in columns], row, strict=True)) for row in values)
+    return ()
 
 
-def _look_at_csv(path: Path, packed: str, text: bytes) -> LogFile:
-    """Header and first row, split by the delimiter that cuts the header into most columns."""
-    decoded = text.decode("utf-8", "replace")
-    first_line = decoded.splitlines()[0]
-    delimiter = max(DELIMITERS, key=first_line.count)
-    rows = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter)
-    try:
-        header = next(rows)
-        row = next((r for r in rows if r), [])
-    except csv.Error:
-        row = []
-    first = dict(zip(header, row, strict=False))
-    return LogFile(path, "csv", packed, tuple(header), delimiter, first)
+def _as_sampled(name: str, kind: str, as_text: bool) -> str:
+    """SQL for a value as the sample gives it; instants need a module of Python's that may lack."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    if not as_text and "TIME ZONE" not in kind:
+        return quoted
+    nested = kind.startswith(("STRUCT", "MAP")) or kind.endswith("]")
+    return f"CAST({f'to_json({quoted})' if nested else quoted} AS VARCHAR)"
 
 
 def parquet_files(path: Path, start_s: float | None = None, end_s: float | None = None) -> list[Path]:
@@ -243,16 +408,13 @@ def escape_glob(path: Path) -> str:
 
 
 def file_digest(path: Path, packed: str) -> str:
-    """Compute the SHA-256 of a file as it is on disk, and read a compressed file to its end.
-
-    DuckDB reads a gzip file with altered bytes, and a zstd file that was cut short, without an error.
+    """Compute the SHA-256 of a log as it is on disk; of the folder of a trace, that of its identity.
 
     Parameters
     ----------
     path : Path
-        A file, or the folder of a trace, for which the digest is that of its identity.
     packed : str
-        `gzip`, `zstd`, or anything else for a plain file.
+        A packed file is read to its end.
 
     Returns
     -------
@@ -261,36 +423,7 @@ def file_digest(path: Path, packed: str) -> str:
 
     Raises
     ------
-    InputError
-        If the compressed data are damaged.
-    DiskError
-        If the file cannot be read.
+    BurstlensError
+        If the file cannot be read or its data are damaged.
     """
-    try:
-        with (path / IDENTITY if path.is_dir() else path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if packed == "gzip":
-            with open_unpacked(path, packed) as stream:
-                while stream.read(HEAD_BYTES):
-                    pass
-        elif packed == "zstd" and not _is_complete_zstd(path):
-            raise InputError.damaged(path, packed)
-    except OSError as fault:
-        raise DiskError.unreadable(path, fault) from fault
-    return digest
-
-
-def _is_complete_zstd(path: Path) -> bool:
-    """Whether the frames of the file can all be read and the last of them is complete."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
-    with path.open("rb") as file:
-        chunk = b""
-        try:
-            while chunk or (chunk := file.read(HEAD_BYTES)):
-                if frame.eof:
-                    frame = zstandard.ZstdDecompressor().decompressobj()
-                frame.decompress(chunk)
-                chunk = frame.unused_data if frame.eof else b""
-        except zstandard.ZstdError:
-            return False
-    return frame.eof
+    return packed_digest(path / IDENTITY if path.is_dir() else path, packed)

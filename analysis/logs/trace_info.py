@@ -48,6 +48,8 @@ class TraceInfo:
     """Whether any request names its session."""
     has_tokens: bool = True
     """Whether any request has token counts; function traces have none."""
+    block_tokens: int | None = None
+    """Tokens of a prefix block; the last one of a prompt may be shorter."""
     failure_rule: str | None = None
     """What counted as a failure, in words: `Response tokens is 0`."""
 

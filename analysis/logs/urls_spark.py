@@ -13,7 +13,9 @@ from typing import Any
 
 from ...queries.spark import SparkEngine
 from ..core.errors import BurstlensError, DiskError, InputError, MissingExtraError
-from .sniff import HEAD_BYTES, IDENTITY, PARQUET, parquet_files
+from .heads import HEAD_BYTES
+from .packing import PARQUET
+from .sniff import IDENTITY, parquet_files
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)")
 NO_CLASS = re.compile(r"ClassNotFoundException: Class \S+ not found")

@@ -18,7 +18,8 @@ from ..core.option_names import option
 from ..core.units import DAY_S
 from ..logs import load_duckdb
 from ..logs.load_duckdb import Loaded
-from ..logs.select_sql import Reading, literal
+from ..logs.paths import literal
+from ..logs.select_sql import Reading
 from ..logs.sniff import DAY, LogFile, file_digest
 from ..logs.tables import Selection, Stream, Ticks, build
 from ..logs.trace_info import METADATA_KEY, TraceInfo

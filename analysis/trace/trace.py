@@ -27,11 +27,12 @@ from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
 from ..logs import urls_spark
 from ..logs.load_duckdb import Loaded
+from ..logs.options import NO_OPTIONS, LogOptions
 from ..logs.rejects import Reject, write_rejects
 from ..logs.run_folders import FORMAT as RECORD
 from ..logs.run_folders import Record, is_synthetic_run, record_files, run_name
 from ..logs.select_sql import ALL_TIME, Reading, Span, plan_reading
-from ..logs.sniff import file_digest
+from ..logs.sniff import file_digest, stem
 from ..logs.tables import HOLE_S, Selection, Stream, stamp
 from ..logs.trace_info import Source, TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks
@@ -227,7 +228,7 @@ class WrittenTrace(Displayable):
 def open_trace(
     logs: Path | Sequence[Path],
     *,
-    columns: Mapping[str, str] | None = None,
+    options: LogOptions = NO_OPTIONS,
     strict: bool = False,
     rejects: Path | None = None,
     span: Span = ALL_TIME,
@@ -243,8 +244,8 @@ def open_trace(
     Parameters
     ----------
     logs : Path or sequence of Path
-    columns : mapping, optional
-        Names of a log's columns by those of a trace: `{"arrival": "ts"}`.
+    options : LogOptions
+        What the user says about the logs, such as the names of their columns.
     strict : bool
         Raise the first bad row as an error. By default bad rows are counted in the trace's identity and
         listed in its `rejects`.
@@ -285,7 +286,9 @@ def open_trace(
         }
         try:
             readings = [
-                _plan_log(record, stands.get(record.path), urls.get(record.path), columns, i, span)
+                _plan_log(
+                    record, stands.get(record.path), urls.get(record.path), options, i, span, Path(folder)
+                )
                 for i, record in enumerate(records)
             ]
             tell(f"reading {records[0].path.name}", 0.0)
@@ -309,12 +312,13 @@ def _plan_log(
     record: Record,
     stand: Path | None,
     url: str | None,
-    columns: Mapping[str, str] | None,
+    options: LogOptions,
     position: int,
     span: Span,
+    folder: Path,
 ) -> Reading:
     """How to read a log; one at a URL is looked at by what stands in for it."""
-    reading = plan_reading(stand or record.path, columns, position, record.behind_s, span)
+    reading = plan_reading(stand or record.path, options, position, record.behind_s, span, folder)
     return reading if url is None else replace(reading, log=replace(reading.log, url=url))
 
 
@@ -449,7 +453,7 @@ def ingest(
     logs: Path | Sequence[Path],
     *,
     out: Path | None = None,
-    columns: Mapping[str, str] | None = None,
+    options: LogOptions = NO_OPTIONS,
     strict: bool = False,
     by_day: bool = False,
     cluster: Cluster | None = None,
@@ -465,8 +469,8 @@ def ingest(
     logs : Path or sequence of Path
     out : Path, optional
         `<name of the first log>.parquet`, next to that log, by default.
-    columns : mapping, optional
-        Names of a log's columns by those of a trace.
+    options : LogOptions
+        What the user says about the logs, such as the names of their columns.
     strict : bool
         Raise the first bad row as an error.
     by_day : bool
@@ -488,14 +492,14 @@ def ingest(
     paths = [record.path for record in record_files(listed_logs)]
     if not paths:
         raise InputError.no_logs()
-    out = out or paths[0].with_name(f"{plan_reading(paths[0], columns, 0).log.stem}.parquet")
+    out = out or paths[0].with_name(f"{stem(paths[0])}.parquet")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
         raise InputError.unwritable(
             out, "it is one of the logs", remedy=f"name another file with {option('out')}"
         )
     listed = out.with_name(f"{out.stem}.rejects.csv")
     trace = open_trace(
-        listed_logs, columns=columns, strict=strict, rejects=listed, cluster=cluster, progress=progress
+        listed_logs, options=options, strict=strict, rejects=listed, cluster=cluster, progress=progress
     )
     try:
         if by_day or not trace.store.one_file:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 
-class SourceFile(TypedDict):
+class RecipeSource(TypedDict):
     """A file that a load comes from."""
 
     name: str
@@ -27,7 +27,7 @@ class Recipe(_From, total=False):
     """
 
     source: str
-    sources: list[SourceFile]
+    sources: list[RecipeSource]
     construction: str
     """How instants were drawn; absent where they are a trace's."""
     selection: str

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..analysis.compare.fidelity import Fidelity
+    from ..analysis.logs.options import LogOptions
     from ..analysis.logs.trace_info import TraceInfo
     from ..analysis.trace.trace import Trace
 
@@ -70,6 +71,7 @@ def compare(
     window_s: float = 1200.0,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     engine: str = "duckdb",
     master: str | None = None,
@@ -88,7 +90,7 @@ def compare(
         As in `describe`.
     seed
         Seed of what is drawn, and of every bootstrap.
-    columns, strict, engine, master, conf
+    columns, reading, strict, engine, master, conf
         As in `trace`. Spark computes on traces; what is drawn stays in this process.
 
     Raises
@@ -108,7 +110,7 @@ def compare(
     from ..analysis.trace.trace import Trace, open_frame
 
     check_positive("window_s", window_s)
-    read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf)
+    read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf, reading=reading)
     show = progress or silent
     notes: list[str] = []
     sides: list[pl.DataFrame | Trace] = []
@@ -180,7 +182,7 @@ def _opened(source: str, read: ReadOptions, clock_s: float = 0.0) -> Trace:
     from ..analysis.trace.trace import open_trace
 
     return open_trace(
-        Path(source), columns=read.columns, strict=read.strict, cluster=read.cluster, clock_s=clock_s
+        Path(source), options=read.log, strict=read.strict, cluster=read.cluster, clock_s=clock_s
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..analysis.interchange.exports import FittedExport, RequestExport
     from ..analysis.interchange.parameters import Parameters
     from ..analysis.interchange.requests import Requests
+    from ..analysis.logs.options import LogOptions
     from ..analysis.trace.trace import Trace
     from ..bench.workload.table import Workload
 
@@ -137,6 +138,7 @@ def export(
     window_s: float | None = None,
     seed: int | None = None,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     to: str | None = None,
     share_sessions: bool | None = None,
@@ -164,7 +166,7 @@ def export(
         Gamma windows in seconds if a trace is fitted first, 1,200 by default.
     seed
         Seed of what is drawn or spread, 0 by default.
-    columns, strict
+    columns, reading, strict
         As in `trace`.
     to, share_sessions
         Former names of `format` and `share_prefixes`.
@@ -191,7 +193,7 @@ def export(
     if name is None:
         raise InputError(f"{option('format')}: name the format to write")
     form, text, show = export_named(name), str(source), progress or silent
-    read = ReadOptions(columns, strict)
+    read = ReadOptions(columns, strict, reading=reading)
     chosen = ExportOptions(
         service, model, start_s, end_s, first, rate_rps, speedup, tokens, window_s, seed,
         share_prefixes or bool(share_sessions),
@@ -368,6 +370,7 @@ def _content(
         window_s=window_s,
         seed=seed,
         columns=read.columns,
+        reading=read.reading,
         strict=read.strict,
         progress=lambda step, share: progress(step, 0.9 * share),
     )

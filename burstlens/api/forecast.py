@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..analysis.forecast.part import Forecasts
     from ..analysis.interchange.parameters import Parameters
+    from ..analysis.logs.options import LogOptions
     from ..analysis.trace.trace import Trace
 
 
@@ -81,6 +82,7 @@ def forecast(
     seed: int = 0,
     images: bool = True,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     command: str = "burstlens.forecast()",
     progress: Progress | None = None,
@@ -111,7 +113,7 @@ def forecast(
         Seed of trees, resampling, and the hours shown.
     images
         Also write each figure as SVG and PNG.
-    columns, strict
+    columns, reading, strict
         As in `trace`.
     command
         What the page says it was made by.
@@ -131,7 +133,11 @@ def forecast(
     show = progress or silent
     upto = 1.0 if out is None else 0.85
     found = _forecast(
-        _open(paths(logs), ReadOptions(columns, strict), lambda step, share: show(step, 0.05 * upto * share)),
+        _open(
+            paths(logs),
+            ReadOptions(columns, strict, reading=reading),
+            lambda step, share: show(step, 0.05 * upto * share),
+        ),
         service=service,
         model=model,
         bins_s=bins_s,

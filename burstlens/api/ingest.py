@@ -18,6 +18,7 @@ from .options import Log, ReadOptions, paths
 
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
+    from ..analysis.logs.options import LogOptions
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def ingest(
     out: Log,
     *,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     partition_by: str | None = None,
     engine: str = "duckdb",
@@ -79,7 +81,7 @@ def ingest(
 
     Parameters
     ----------
-    logs, columns, strict, engine, master, conf
+    logs, columns, reading, strict, engine, master, conf
         As in `trace`.
     out
         The Parquet file, or the folder, to write.
@@ -102,12 +104,12 @@ def ingest(
 
     if partition_by not in (None, "day"):
         raise InputError(f"{option('partition_by')}: {partition_by!r} is not day")
-    read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf)
+    read = ReadOptions(columns, strict, engine=engine, master=master, conf=conf, reading=reading)
     listed = paths(logs)
     written = write_trace(
         listed,
         out=Path(out),
-        columns=columns,
+        options=read.log,
         strict=strict,
         by_day=partition_by == "day",
         cluster=read.cluster,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from numbers import Integral, Real
 from os import PathLike
@@ -20,6 +20,7 @@ from ..analysis.core.option_names import option
 
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
+    from ..analysis.logs.options import LogOptions
     from ..analysis.trace.trace import Cluster, Trace
     from ..bench.settings import Api
     from ..bench.simulated.presets import Preset
@@ -46,11 +47,20 @@ class ReadOptions:
     engine: str = "duckdb"
     master: str | None = None
     conf: Mapping[str, str] | None = None
+    reading: LogOptions | None = None
 
     @property
     def span(self) -> tuple[float | None, float | None]:
         """Begin and end on the trace's clock, in seconds."""
         return self.start_s, self.end_s
+
+    @property
+    def log(self) -> LogOptions:
+        """What the user says about the log itself."""
+        from ..analysis.logs.options import NO_OPTIONS
+
+        options = self.reading or NO_OPTIONS
+        return options if self.columns is None else replace(options, columns=self.columns)
 
     @property
     def cluster(self) -> Cluster | None:
@@ -73,7 +83,7 @@ class ReadOptions:
 
         return open_trace(
             logs,
-            columns=self.columns,
+            options=self.log,
             strict=self.strict,
             span=self.span,
             cluster=self.cluster,

@@ -17,6 +17,7 @@ from .options import Log, ReadOptions, check_positive, paths
 
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
+    from ..analysis.logs.options import LogOptions
     from ..reports.pages.trace import Report
 
 FolderKind = Literal["run", "experiment", "search"]
@@ -32,9 +33,20 @@ KIND_NAMES: dict[FolderKind, str] = {
     "experiment": "an experiment",
     "search": "a search of the prefill:decode ratio",
 }
+LOG_OPTIONS = (
+    "mapping",
+    "log_format",
+    "where",
+    "time_format",
+    "timezone",
+    "delimiter",
+    "decimal",
+    "encoding",
+)
+"""Fields of `LogOptions` that are flags of the command line."""
 TRACE_OPTIONS = (
-    "window_s", "seed", "columns", "strict", "forecast", "disaggregate", "engine", "master", "conf",
-    "start_s", "end_s",
+    "window_s", "seed", "columns", "reading", *LOG_OPTIONS, "strict", "forecast", "disaggregate", "engine",
+    "master", "conf", "start_s", "end_s",
 )  # fmt: skip
 """Options that the page of a folder does not take."""
 MERGED_FOLDER = "whole"
@@ -48,6 +60,7 @@ def report(
     window_s: float = 1200.0,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     images: bool = True,
     forecast: bool = False,
@@ -74,7 +87,7 @@ def report(
     out
         Folder to write, by default `reports/build` for traces and the folder itself for any other; for
         shards, `whole` next to the first of them.
-    window_s, seed, columns, strict, start_s, end_s, engine, master, conf
+    window_s, seed, columns, reading, strict, start_s, end_s, engine, master, conf
         As in `describe`.
     images
         Also write each figure as SVG and PNG.
@@ -109,7 +122,8 @@ def report(
     written = written_folder(groups)
     if written is not None:
         values: dict[str, object] = {
-            "window_s": window_s, "seed": seed, "columns": columns, "strict": strict, "forecast": forecast,
+            "window_s": window_s, "seed": seed, "columns": columns, "reading": reading,
+            "strict": strict, "forecast": forecast,
             "disaggregate": disaggregate, "engine": engine, "master": master, "conf": conf,
             "start_s": start_s, "end_s": end_s,
         }  # fmt: skip
@@ -119,13 +133,13 @@ def report(
         )
         return _folder_report(written, None if out is None else Path(out), images, command, progress)
     check_positive("window_s", window_s)
-    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf)
+    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading=reading)
     return write_report(
         groups,
         Path("reports/build" if out is None else out),
         window_s=window_s,
         seed=seed,
-        columns=columns,
+        options=read.log,
         strict=strict,
         images=images,
         forecast=forecast,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..analysis.characterize import Characterization
     from ..analysis.core.result import Progress
     from ..analysis.interchange.parameters import Parameters
+    from ..analysis.logs.options import LogOptions
     from ..analysis.trace.trace import Trace
     from ..analysis.traffic.arrivals import Arrivals
 
@@ -20,6 +21,7 @@ def trace(
     logs: Log | Sequence[Log],
     *,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -36,7 +38,10 @@ def trace(
     logs
         Path of a log, or paths of the files of one trace.
     columns
-        For a log in an unknown format: trace columns by the log's own, such as `{"arrival": "ts"}`.
+        For a log in an unknown format: places in the log by trace columns, such as `{"arrival": "ts",
+        "request_tokens": "usage.prompt_tokens"}`.
+    reading
+        What else is to be said about the log: its format, which rows are requests, how it writes times.
     strict
         Raise at the first bad row. Otherwise bad rows are set aside in `trace.rejects`.
     start_s, end_s
@@ -61,7 +66,9 @@ def trace(
     ['all', 'api', 'api · ChatGPT']
     ['arrival_s', 'service']
     """
-    return ReadOptions(columns, strict, start_s, end_s, engine, master, conf).open(paths(logs))
+    return ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading=reading).open(
+        paths(logs)
+    )
 
 
 def synth(
@@ -96,6 +103,7 @@ def describe(
     window_s: float = 1200.0,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -108,7 +116,7 @@ def describe(
 
     Parameters
     ----------
-    logs, columns, strict, start_s, end_s, engine, master, conf
+    logs, columns, reading, strict, start_s, end_s, engine, master, conf
         As in `trace`.
     window_s
         Length in seconds of the windows that a Gamma law is fitted to. The paper uses 20 minutes.
@@ -135,7 +143,7 @@ def describe(
     from ..analysis.characterize import characterize, trace_parts
 
     check_positive("window_s", window_s)
-    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf)
+    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading=reading)
     # The fits' libraries take as long to load as a million rows do: both happen at once.
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(trace_parts)
@@ -186,6 +194,7 @@ def fit(
     window_s: float = 1200.0,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
+    reading: LogOptions | None = None,
     strict: bool = False,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -198,7 +207,7 @@ def fit(
 
     Parameters
     ----------
-    logs, window_s, seed, columns, strict, start_s, end_s, engine, master, conf
+    logs, window_s, seed, columns, reading, strict, start_s, end_s, engine, master, conf
         As in `describe`.
     out
         Also write them here, as `parameters.json`.
@@ -226,6 +235,7 @@ def fit(
             window_s=window_s,
             seed=seed,
             columns=columns,
+            reading=reading,
             strict=strict,
             start_s=start_s,
             end_s=end_s,

@@ -6,6 +6,7 @@ import click
 
 from .flags import VerbGroup
 from .verbs.calibrate import calibrate
+from .verbs.columns import columns
 from .verbs.compare import compare
 from .verbs.describe import describe
 from .verbs.disaggregate import disaggregate
@@ -23,6 +24,7 @@ from .verbs.synth import synth
 
 VERBS: tuple[click.Command, ...] = (
     calibrate,
+    columns,
     compare,
     describe,
     disaggregate,
@@ -44,6 +46,7 @@ Examples:
   burstlens report                          the embedded synthetic trace
   burstlens report BurstGPT_1.csv -o out    your own log
   burstlens describe azure.csv              one screen
+  burstlens columns mine.jsonl              how to read an unknown log
   burstlens fit BurstGPT_1.csv -o parameters.json
   burstlens replay BurstGPT_1.csv --url http://127.0.0.1:8000 -o run
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,12 @@ class Columns(click.ParamType):
         """
         if isinstance(value, dict):
             return value
-        pairs = [pair.split("=", 1) for pair in str(value).split(",") if pair.strip()]
+        # A comma inside double quotes belongs to a name.
+        parts = re.findall(r'(?:[^,"]|"[^"]*")+', str(value))
+        pairs = [pair.split("=", 1) for pair in parts if pair.strip()]
         if not pairs or any(len(pair) != 2 or not all(p.strip() for p in pair) for pair in pairs):
             self.fail(f"{value!r} does not have the form arrival=ts,request_tokens=prompt_len", param, ctx)
-        return {ours.strip(): theirs.strip() for ours, theirs in pairs}
+        return {ours.strip(): _unquoted(theirs) for ours, theirs in pairs}
 
 
 class Pair(click.ParamType):
@@ -213,6 +217,26 @@ class Setting(click.ParamType):
         return key, text
 
 
+def _unquoted(text: str) -> str:
+    """A name without the quotes around it."""
+    name = text.strip()
+    return name[1:-1] if len(name) > 2 and name[0] == name[-1] == '"' else name
+
+
+def _said_of_the_log(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Collect what is said about the log in the one parameter `reading`."""
+    from ..analysis.logs.options import NO_OPTIONS
+
+    ctx.params.setdefault("reading", None)
+    if value not in (None, ()):
+        ctx.params["reading"] = replace(ctx.params["reading"] or NO_OPTIONS, **{str(param.name): value})
+
+
+def log_option(flag: str, **options: Any) -> Callable[[Any], Any]:
+    """A flag that is a field of `LogOptions`."""
+    return click.option(flag, expose_value=False, callback=_said_of_the_log, **options)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 live_option = click.option("--quiet", "-q", is_flag=True, help="Show no live display.")
@@ -224,8 +248,31 @@ reading = option_group(
         "--columns",
         type=Columns(),
         metavar="OURS=THEIRS,…",
-        help="Columns of a log in an unknown format: arrival=ts,request_tokens=prompt_len.",
+        help="Columns of a log in an unknown format: arrival=ts,request_tokens=usage.prompt_tokens; "
+        "`burstlens columns LOG` proposes them.",
     ),
+    log_option(
+        "--mapping",
+        type=click.Path(path_type=str),
+        metavar="FILE",
+        help="TOML file with columns and the other options of a log.",
+    ),
+    log_option("--log-format", metavar="NAME", help="Format of the log, where it is not clear."),
+    log_option(
+        "--where",
+        multiple=True,
+        metavar="RULE",
+        help="Which rows are requests: type=GENERATION, code<500; may be repeated.",
+    ),
+    log_option("--time-format", metavar="FORM", help="How the log writes times: '%d/%m/%Y %H:%M'."),
+    log_option(
+        "--timezone",
+        metavar="ZONE",
+        help="Clock for hours of the day, and of times without an offset: Europe/Berlin.",
+    ),
+    log_option("--delimiter", metavar="CHARACTER", help="What separates the columns of a CSV file."),
+    log_option("--decimal", type=click.Choice([".", ","]), help="Mark of fractions in a CSV file."),
+    log_option("--encoding", metavar="NAME", help="Encoding of a text file: utf-8, windows-1252, …"),
     click.option(
         "--strict", is_flag=True, help="Stop at the first bad row; by default it goes to the rejects."
     ),

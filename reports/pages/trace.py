@@ -6,7 +6,7 @@ Not here: what the page looks like (`base`), what a claim is checked with (`clai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ...analysis.core.result import Part, Progress, silent
 from ...analysis.forecast.models import load_xgboost
 from ...analysis.forecast.part import describe_forecast
 from ...analysis.interchange.parameters import parameters, write_parameters
+from ...analysis.logs.options import LogOptions
 from ...analysis.trace.trace import ALL_TIME, Cluster, Span, Trace, open_trace
 from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.window_lengths import describe_sequences
@@ -106,7 +107,7 @@ def write_report(
     *,
     window_s: float,
     seed: int,
-    columns: Mapping[str, str] | None,
+    options: LogOptions,
     strict: bool,
     images: bool,
     command: str,
@@ -134,7 +135,7 @@ def write_report(
 
         part("reading", 0.0)
         number = i if count > 1 else None
-        trace, rejected = _open(logs[i] if logs else None, out, number, columns, strict, span, cluster)
+        trace, rejected = _open(logs[i] if logs else None, out, number, options, strict, span, cluster)
         more: list[Part] = []
         steps = _shares(forecast, disaggregate)
         try:
@@ -193,7 +194,7 @@ def _open(
     files: Sequence[Path] | None,
     out: Path,
     number: int | None,
-    columns: Mapping[str, str] | None,
+    options: LogOptions,
     strict: bool,
     span: Span,
     cluster: Cluster | None,
@@ -214,6 +215,6 @@ def _open(
 
         return open_synthetic(), rejected
     trace = open_trace(
-        list(files), columns=columns, strict=strict, rejects=rejected, span=span, cluster=cluster
+        list(files), options=options, strict=strict, rejects=rejected, span=span, cluster=cluster
     )
     return trace, rejected

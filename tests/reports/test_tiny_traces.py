@@ -8,6 +8,7 @@ import pytest
 
 from burstlens.analysis.characterize import characterize
 from burstlens.analysis.interchange.parameters import parameters
+from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.trace.trace import open_trace
 from burstlens.reports.claims.ledger import check
 from burstlens.reports.figures.registry import figures_of
@@ -40,6 +41,8 @@ def test_every_part_answers_or_says_what_is_missing(tmp_path: Path, n: int, kind
 def test_two_arrivals_of_a_fine_clock(tmp_path: Path) -> None:
     log = tmp_path / "two.csv"
     log.write_text("ts,in\n1.5,3\n2.25,4\n")
-    characterization = characterize(open_trace([log], columns={"arrival": "ts", "request_tokens": "in"}))
+    characterization = characterize(
+        open_trace([log], options=LogOptions(columns={"arrival": "ts", "request_tokens": "in"}))
+    )
     assert characterization.info.rows == 2
     assert parameters(characterization)["selections"][0]["arrivals"]["windows"][0]["n"] == 2

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.trace.trace import Cluster, Trace, open_trace
 
 QUICK = {
@@ -56,8 +57,8 @@ def both(local: Cluster) -> Iterator[Open]:
         key = (logs, tuple((columns or {}).items()))
         if key not in opened:
             opened[key] = Both(
-                open_trace(list(logs), columns=columns),
-                open_trace(list(logs), columns=columns, cluster=local),
+                open_trace(list(logs), options=LogOptions(columns=columns)),
+                open_trace(list(logs), options=LogOptions(columns=columns), cluster=local),
             )
         return opened[key]
 

@@ -14,6 +14,7 @@ from ..options import engines, fitting, json_option, log_argument, quiet_option,
 
 if TYPE_CHECKING:
     from ...analysis.characterize import Characterization
+    from ...analysis.logs.options import LogOptions
 
 FINDINGS_SHOWN = 3
 """Findings of each part on the screen, unless all are asked for."""
@@ -43,6 +44,7 @@ def describe(
     window_s: float,
     seed: int,
     columns: dict[str, str] | None,
+    reading: LogOptions | None,
     strict: bool,
     everything: bool,
     as_json: bool,
@@ -52,7 +54,14 @@ def describe(
     """Describe a trace on one screen."""
     with progress(quiet) as show:
         found = bl.describe(
-            log, window_s=window_s, seed=seed, columns=columns, strict=strict, progress=show, **on
+            log,
+            window_s=window_s,
+            seed=seed,
+            columns=columns,
+            reading=reading,
+            strict=strict,
+            progress=show,
+            **on,
         )
     if as_json:
         from ...reports.pages.plain_json import summary

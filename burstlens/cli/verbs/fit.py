@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from ...analysis.core.units import counted
 from ...console import progress, say_json
 from ..flags import Verb
 from ..options import engines, fitting, log_argument, quiet_option, reading, spanning
+
+if TYPE_CHECKING:
+    from ...analysis.logs.options import LogOptions
 
 
 @click.command(
@@ -36,6 +39,7 @@ def fit(
     window_s: float,
     seed: int,
     columns: dict[str, str] | None,
+    reading: LogOptions | None,
     strict: bool,
     quiet: bool,
     **on: Any,
@@ -50,6 +54,7 @@ def fit(
             window_s=window_s,
             seed=seed,
             columns=columns,
+            reading=reading,
             strict=strict,
             progress=show,
             **on,

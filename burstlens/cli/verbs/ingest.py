@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ import burstlens as bl
 from ...console import progress, say_json
 from ..flags import Verb
 from ..options import engines, json_option, log_argument, quiet_option, reading
+
+if TYPE_CHECKING:
+    from ...analysis.logs.options import LogOptions
 
 
 def _list_formats(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
@@ -62,6 +65,7 @@ def ingest(
     log: tuple[str, ...],
     out: Path,
     columns: dict[str, str] | None,
+    reading: LogOptions | None,
     strict: bool,
     partition_by: str | None,
     as_json: bool,
@@ -75,7 +79,14 @@ def ingest(
     """
     with progress(quiet) as show:
         done = bl.ingest(
-            log, out, columns=columns, strict=strict, partition_by=partition_by, progress=show, **on
+            log,
+            out,
+            columns=columns,
+            reading=reading,
+            strict=strict,
+            partition_by=partition_by,
+            progress=show,
+            **on,
         )
     if as_json:
         say_json(done.as_dict())

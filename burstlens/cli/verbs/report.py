@@ -6,7 +6,7 @@ Not here: which page is written (`burstlens.api.report`), how it is made (`burst
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from ...api.workload import files_of
 from ...console import progress, say_json
 from ..flags import Verb
 from ..options import engines, fitting, json_option, quiet_option, reading, spanning, typed_command
+
+if TYPE_CHECKING:
+    from ...analysis.logs.options import LogOptions
 
 
 @click.command(
@@ -57,6 +60,7 @@ def report(
     window_s: float,
     seed: int,
     columns: dict[str, str] | None,
+    reading: LogOptions | None,
     strict: bool,
     images: bool,
     forecast: bool,
@@ -87,6 +91,7 @@ def report(
             window_s=window_s,
             seed=seed,
             columns=columns,
+            reading=reading,
             strict=strict,
             images=images,
             forecast=forecast,

@@ -15,6 +15,7 @@ import zstandard
 from polars.testing import assert_frame_equal
 
 import burstlens as bl
+from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.logs.trace_info import METADATA_KEY
 from burstlens.analysis.trace.trace import (
     COLUMNS,
@@ -348,7 +349,7 @@ def test_a_mapping_reads_any_csv(tmp_path: Path) -> None:
         "model": "who",
         "failed": "ok?",
     }
-    trace, rows = opened(tmp_path / "any.csv", text, columns=columns)
+    trace, rows = opened(tmp_path / "any.csv", text, options=LogOptions(columns=columns))
     assert rows.rows() == [
         (1.5, "llm", 'a "b"', None, 10, 20, None, True),
         (2.5, "llm", "c", None, 11, 21, None, False),
@@ -362,38 +363,44 @@ def test_a_mapping_reads_any_csv(tmp_path: Path) -> None:
     ("key", "value"), [("arrival_ms", 1500), ("arrival_us", 1_500_000), ("arrival", 1.5)]
 )
 def test_units_of_arrival(tmp_path: Path, key: str, value: float) -> None:
-    _, rows = opened(tmp_path / "any.csv", f"t\n{value}\n", columns={key: "t"})
+    _, rows = opened(tmp_path / "any.csv", f"t\n{value}\n", options=LogOptions(columns={key: "t"}))
     assert rows["arrival_s"].to_list() == [1.5]
     assert rows["request_tokens"].to_list() == [None]
 
 
 def test_unix_time_gives_day_0(tmp_path: Path) -> None:
-    trace, rows = opened(tmp_path / "any.csv", "t\n1700000000.25\n1700000001\n", columns={"arrival": "t"})
+    trace, rows = opened(
+        tmp_path / "any.csv", "t\n1700000000.25\n1700000001\n", options=LogOptions(columns={"arrival": "t"})
+    )
     assert trace.info.day0 == date(2023, 11, 14)
     assert rows["arrival_s"].to_list() == [80_000.25, 80_001]
     assert trace.info.resolution_s == 0.01
 
 
 def test_iso_dates_and_elapsed_milliseconds(tmp_path: Path) -> None:
-    text = "when,took\n2024-02-29T01:00:00.5Z,250\n2024-02-29T01:00:02,1000\n"
-    trace, rows = opened(tmp_path / "any.csv", text, columns={"arrival": "when", "elapsed_ms": "took"})
+    text = "when,took\n2024-02-29T01:00:00.5Z,250\n2024-02-29T01:00:02Z,1000\n"
+    trace, rows = opened(
+        tmp_path / "any.csv", text, options=LogOptions(columns={"arrival": "when", "elapsed_ms": "took"})
+    )
     assert trace.info.day0 == date(2024, 2, 29)
     assert rows.select("arrival_s", "elapsed_s").rows() == [(3600.5, 0.25), (3602.0, 1.0)]
 
 
 def test_one_column_for_two(tmp_path: Path) -> None:
     columns = {"arrival": "t", "session": "t", "model": "t"}
-    _, rows = opened(tmp_path / "any.csv", "t,u\n7,8\n", columns=columns)
+    _, rows = opened(tmp_path / "any.csv", "t,u\n7,8\n", options=LogOptions(columns=columns))
     assert rows.row(0)[:4] == (7.0, "llm", "7", "7")
 
 
 def test_a_mapping_reads_json_lines_and_parquet(tmp_path: Path) -> None:
     text = '{"at": "2024-02-29T01:00:00", "in": 3}\n{"at": "2024-02-29 02:00:00", "in": 4.0}\n'
     columns = {"arrival": "at", "request_tokens": "in"}
-    trace, rows = opened(tmp_path / "any.jsonl.gz", gzip.compress(text.encode()), columns=columns)
+    trace, rows = opened(
+        tmp_path / "any.jsonl.gz", gzip.compress(text.encode()), options=LogOptions(columns=columns)
+    )
     assert rows.select("arrival_s", "request_tokens").rows() == [(3600.0, 3), (7200.0, 4)]
     pl.DataFrame({"at": [3.5, 2.5], "in": [1, 2]}).write_parquet(tmp_path / "any.parquet")
-    trace = open_trace(tmp_path / "any.parquet", columns=columns)
+    trace = open_trace(tmp_path / "any.parquet", options=LogOptions(columns=columns))
     assert trace.info.resorted == 1
     assert requests(trace).select("arrival_s", "request_tokens").rows() == [(2.5, 2), (3.5, 1)]
 

@@ -11,12 +11,13 @@ import pytest
 import zstandard
 
 from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.logs.trace_info import METADATA_KEY
 from burstlens.analysis.trace.trace import ingest, open_trace
 
 HEADER = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
 GOOD = "5,ChatGPT,472,18,490,Conversation log\n"
-MAPPING = "map its columns: columns='arrival=…,request_tokens=…,response_tokens=…'"
+MAPPING = "see how to read it: burstlens columns"
 MANY = (HEADER + "".join(f"{i},ChatGPT,{i * 7919 % 4001},18,490,API log\n" for i in range(20_000))).encode()
 
 
@@ -40,21 +41,17 @@ CASES: dict[str, tuple[bytes, str]] = {
     "packed.csv.gz": (gzip.compress(b""), "is empty"),
     "random.csv": (
         b"\x7fELF" + bytes(range(256)) * 4,
-        "is a binary file; a log is CSV, JSON lines or Parquet, plain or as .gz or .zst",
+        "is a binary file; a log is CSV, JSON or Parquet, plain or as .gz, .zst, .bz2, .xz or .zip",
     ),
     "archive.zip": (
         b"PK\x03\x04" + bytes(100),
-        "is a binary file; a log is CSV, JSON lines or Parquet, plain or as .gz or .zst",
-    ),
-    "windows.csv": (
-        (HEADER + GOOD).encode("utf-16"),
-        "is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+        "damaged or cut short, its zip data is not complete; get it again",
     ),
     "parameters.json": (
         b'{\n  "schema_version": "1.0",\n  "generator": "burstlens"\n}\n',
         "is a parameter file, not a log; replay, export, compare, experiment and disaggregate take it",
     ),
-    "array.json": (b'[{"timestamp": 1}]', "is one JSON array; write one object per line (jq -c '.[]')"),
+    "array.json": (b"[]", "is an empty JSON list"),
     "cut.csv.gz": (
         gzip.compress(MANY)[:30_000],
         "damaged or cut short, its gzip data is not complete; get it again",
@@ -78,21 +75,26 @@ CASES: dict[str, tuple[bytes, str]] = {
     "renamed.csv": (
         (HEADER.replace("Timestamp", "Time") + GOOD).encode(),
         "unknown header; nearest known format is BurstGPT, 6 columns, "
-        f"but this one lacks 'Timestamp' and has 'Time'; {MAPPING}",
+        f"but this one lacks 'Timestamp' and has 'Time'; {MAPPING} renamed.csv",
     ),
     "short.csv": (
         b"TIMESTAMP,ContextTokens\n",
         "unknown header; nearest known format is Azure LLM inference, "
-        f"but this one lacks 'GeneratedTokens'; {MAPPING}",
+        f"but this one lacks 'GeneratedTokens'; {MAPPING} short.csv",
     ),
     "keys.jsonl": (
         b'{"timestamp": 1, "input_length": 3}\n',
-        f"unknown keys; nearest known format is Mooncake, but this one lacks 'output_length'; {MAPPING}",
+        "unknown keys; nearest known format is Mooncake, "
+        f"but this one lacks 'output_length'; {MAPPING} keys.jsonl",
     ),
-    "bare.csv": (GOOD.encode() * 3, "the first line looks like a row; put the column names above it"),
+    "bare.csv": (
+        GOOD.encode() * 3,
+        "the first line looks like a row; put the column names above it: "
+        "(echo column1,column2,column3,column4,column5,column6; cat bare.csv) > named-bare.csv",
+    ),
     "twice.csv": (
         b"Timestamp,Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n",
-        "the header has 'Timestamp' more than once",
+        "the header has 'Timestamp' more than once; give each column a name of its own in the first line",
     ),
     "words.csv": (
         (HEADER + "a\nb\nc\n").encode(),
@@ -147,22 +149,22 @@ def test_a_path_cannot_break_the_line(tmp_path: Path) -> None:
     ("columns", "line"),
     [
         ({"arrival": "ts", "model": "nope"}, "log.csv: columns names 'nope', but the log has 'ts', 'n'"),
-        ({"arrivals": "ts"}, "columns: no trace column 'arrivals'; there are arrival, arrival_s, "),
+        ({"arrivals": "ts"}, "columns: no trace column 'arrivals'; there are arrival, ended, "),
         ({"request_tokens": "n"}, "columns: no arrival; name its column, as in arrival="),
         (
             {"arrival": "ts", "arrival_ms": "n"},
-            "columns: arrival and arrival_ms both give arrival_s; keep one",
+            "columns: arrival and arrival_ms both give arrival; keep one",
         ),
     ],
 )
 def test_a_wrong_mapping_is_an_error(tmp_path: Path, columns: dict[str, str], line: str) -> None:
     (tmp_path / "log.csv").write_text("ts,n\n1,2\n")
-    assert message_of(tmp_path / "log.csv", columns=columns).startswith(line)
+    assert message_of(tmp_path / "log.csv", options=LogOptions(columns=columns)).startswith(line)
 
 
 def test_a_column_of_single_values_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("ts,id\n" + "".join(f"{i},id-{i}\n" for i in range(2500)))
-    assert message_of(tmp_path / "log.csv", columns={"arrival": "ts", "model": "id"}) == (
+    assert message_of(tmp_path / "log.csv", options=LogOptions(columns={"arrival": "ts", "model": "id"})) == (
         "log.csv: more than 2,000 pairs of service and model; "
         "perhaps one of the two columns has a different value in every row"
     )

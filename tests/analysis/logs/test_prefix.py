@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.trace.trace import ingest, open_trace
 from burstlens.bench.prompts.token_ids import BLOCK, TokenPrompts
 from burstlens.bench.workload.from_trace import from_trace
@@ -79,7 +80,7 @@ def test_prompts_of_the_real_trace_share_their_blocks_only_when_asked(traces: Ca
         assert hits(full)[1] > 20
 
 
-@pytest.mark.parametrize("wrong", ["x", 7, [1, -2], [1.5], [1, None], ["a"], [10**20], {"a": 1}, [[1]], True])
+@pytest.mark.parametrize("wrong", ["x", 7, [1, -2], [1.5], [1, None], [""], {"a": 1}, [[1]], True])
 def test_hashes_that_are_no_list_of_numbers_are_set_aside_with_their_line(wrong: Any, tmp_path: Path) -> None:
     trace = open_trace(mooncake(tmp_path / "log.jsonl", [[1, 2], wrong, [1, 3], None, []]))
     (reject,) = trace.rejects
@@ -101,7 +102,7 @@ def test_any_log_may_name_its_blocks(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text('ts,in,out,blocks\n1,10,2,"[4, 5]"\n2,10,2,\n3,10,2,4\n')
     columns = {"arrival": "ts", "request_tokens": "in", "response_tokens": "out", "prefix": "blocks"}
-    trace = open_trace(log, columns=columns)
+    trace = open_trace(log, options=LogOptions(columns=columns))
     assert from_trace(trace).requests["prefix"].to_list() == [[4, 5], None]
     assert [reject.line for reject in trace.rejects] == [4]
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burstlens.analysis.core.errors import BurstlensError
+from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.logs.rejects import Reject
 from burstlens.analysis.logs.trace_info import METADATA_KEY, TraceInfo
 from burstlens.analysis.trace.trace import Trace, ingest, open_trace
@@ -161,7 +162,9 @@ def test_bad_lines_of_json_are_rejected(tmp_path: Path, line: str, reason: str) 
 
 def test_bad_rows_of_parquet_are_rejected_by_row(tmp_path: Path) -> None:
     pl.DataFrame({"t": [1.0, None, 3.0], "n": [1, 2, -3]}).write_parquet(tmp_path / "log.parquet")
-    trace = open_trace(tmp_path / "log.parquet", columns={"arrival": "t", "request_tokens": "n"})
+    trace = open_trace(
+        tmp_path / "log.parquet", options=LogOptions(columns={"arrival": "t", "request_tokens": "n"})
+    )
     assert [(r.line, r.reason, r.column) for r in trace.rejects] == [
         (2, "missing or not a time", "arrival_s"),
         (3, "negative", "request_tokens"),
@@ -358,10 +361,10 @@ def test_column_names_are_data(tmp_path: Path) -> None:
     out = io.StringIO()
     csv.writer(out).writerows([[odd, "it's"], [1, "x"], [2, "y"]])
     (tmp_path / "log.csv").write_text(out.getvalue())
-    trace = open_trace(tmp_path / "log.csv", columns={"arrival": odd, "model": "it's"})
+    trace = open_trace(tmp_path / "log.csv", options=LogOptions(columns={"arrival": odd, "model": "it's"}))
     assert [r[:3] for r in rows(trace)] == [(1.0, "llm", "x"), (2.0, "llm", "y")]
     (tmp_path / "log.jsonl").write_text('{"a\'b\\"c; $x {y} DROP": 3, "it\'s": "<b>"}\n')
-    trace = open_trace(tmp_path / "log.jsonl", columns={"arrival": odd, "model": "it's"})
+    trace = open_trace(tmp_path / "log.jsonl", options=LogOptions(columns={"arrival": odd, "model": "it's"}))
     assert [r[:3] for r in rows(trace)] == [(3.0, "llm", "<b>")]
 
 

@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,12 @@ def test_each_option_is_a_parameter_of_the_function(verb: str) -> None:
     for param in VERBS[verb].params:
         name = str(param.name)
         if name in own:
+            continue
+        if not param.expose_value:
+            # What is said about a log goes to the function as one `LogOptions`.
+            assert signature["reading"].default is None
+            assert default_of(param) is None
+            assert name in {each.name for each in fields(bl.LogOptions)}
             continue
         parameter = signature.get(name) or signature.get(PARAMETERS.get(name, name))
         assert parameter is not None, f"{verb}: {param.opts} is not a parameter"

@@ -17,6 +17,7 @@ import vl_convert
 from burstlens.analysis.characterize import Characterization, characterize
 from burstlens.analysis.conversations.part import Conversations
 from burstlens.analysis.core.units import DAY_S, HOUR_S, MINUTE_S
+from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.trace.trace import open_trace
 from burstlens.analysis.traffic.burstiness import Burstiness
 from burstlens.analysis.traffic.failures import Failures
@@ -36,7 +37,7 @@ def log_of(path: Path, stamps: list[float]) -> Characterization:
     """A log of one service without dates."""
     lines = [f"{stamp:.3f},{5 + i % 7},{3 + i % 4}" for i, stamp in enumerate(stamps)]
     path.write_text("\n".join(["ts,in,out", *lines]) + "\n")
-    return characterize(open_trace([path], columns=COLUMNS))
+    return characterize(open_trace([path], options=LogOptions(columns=COLUMNS)))
 
 
 def named(part: Any) -> dict[str, Figure]:
