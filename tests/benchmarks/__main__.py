@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from . import client_bench
+from . import client_bench, nested_bench
 from .figures import Figure, Measured, run_python
 
 ROWS_PER_DAY = 23_595
@@ -31,7 +31,7 @@ SMALL_MILLION, LARGE_MILLION = 1.43, 10.6
 SAMPLED = 400
 """Windows that the loop over SciPy fits; its time is scaled to all of them."""
 
-PARTS = ("logs", "client", "simulator")
+PARTS = ("logs", "nested", "client", "simulator")
 SIMULATED_RPS = 20_000
 """Requests that the simulated engine has to serve in a second of wall time."""
 
@@ -45,53 +45,6 @@ connection.execute(
     'SELECT FLOOR(Timestamp / 3600) AS hour, "Log Type", COUNT(*) FROM read_csv(?) GROUP BY 1, 2',
     [sys.argv[1]],
 ).fetchall()
-"""
-WINDOWS = """
-import json, sys, time
-from pathlib import Path
-import numpy as np
-from scipy import stats
-from burstlens.analysis.stats.gamma import Likelihood
-from burstlens.analysis.trace.trace import open_trace
-from burstlens.analysis.traffic.window_fits import FEWEST, fit_windows
-from burstlens.analysis.trace.window_gaps import windows_of
-
-trace = open_trace(Path(sys.argv[1]))
-# Tables that are made once a process are made before the clock starts.
-Likelihood(next(trace.window_gaps(windows_of(trace, 86400.0)))[1].own.sums, True)
-rng = np.random.default_rng(0)
-start_s = time.perf_counter()
-windows_gaps = list(trace.window_gaps(windows_of(trace, 1200.0)))
-read_s = time.perf_counter() - start_s
-start_s = time.perf_counter()
-fitted = [fit_windows(gaps, trace.info.resolution_s, rng) for _, gaps in windows_gaps]
-all_s = read_s + time.perf_counter() - start_s
-count = sum(int(np.isfinite(fit.raw.log_shape).sum()) for fit in fitted)
-start_s = time.perf_counter()
-for fit in fitted:
-    sums = fit.gaps.own.sums
-    Likelihood(sums[(sums.n >= FEWEST) & (sums.mean > 0)], fit.discrete).maximum()
-fit_s = read_s + time.perf_counter() - start_s
-
-connection = trace.engine.connection
-samples = []
-for s in trace.selections:
-    second = connection.execute(
-        "SELECT arrival_s FROM requests WHERE stream_id IN "
-        "(SELECT stream_id FROM members WHERE selection_id = ?) ORDER BY arrival_s", [s.selection_id]
-    ).fetchnumpy()["arrival_s"]
-    windows = np.split(np.maximum(np.diff(second), 1e-3), np.flatnonzero(np.diff(second[:-1] // 1200)) + 1)
-    samples += [window for window in windows if len(window) >= FEWEST]
-chosen = [samples[i] for i in rng.choice(len(samples), min(int(sys.argv[2]), len(samples)), replace=False)]
-
-def looped_s(**fixed):
-    start_s = time.perf_counter()
-    for window in chosen:
-        stats.gamma.fit(window, **fixed)
-    return (time.perf_counter() - start_s) / len(chosen) * count
-
-print(json.dumps({"windows": count, "fit_s": fit_s, "all_s": all_s,
-                  "scipy_s": looped_s(), "scipy_floc_s": looped_s(floc=0)}))
 """
 
 
@@ -155,7 +108,7 @@ def measure(path: Path, million: float, runs: int, pandas: bool) -> Iterator[Fig
 def _windows(path: Path) -> Iterator[Figure]:
     """Fitting every window of every selection, from the opened trace, against SciPy one window at a time."""
     fitting = Measured()
-    fitting.run(["-c", WINDOWS, str(path), str(SAMPLED)])
+    fitting.run(["-m", "tests.benchmarks.windows_bench", str(path), str(SAMPLED)])
     fit: Mapping[str, float] = json.loads(fitting.output)
     yield Figure("windows fitted", fit["windows"])
     yield Figure("windows: gaps asked and shapes fitted, s", fit["fit_s"])
@@ -216,6 +169,8 @@ def main() -> None:
         for million in options.rows if "logs" in options.parts else []:
             path = generated(folder, million)
             tell(f"{million:g} million rows", measure(path, million, options.runs, not options.no_pandas))
+    if "nested" in options.parts:
+        tell("nested JSON lines", nested_bench.measure(options.runs))
     if "client" in options.parts:
         tell("client", client_bench.measure(options.client_runs, sustained=True))
     if "simulator" in options.parts:
