@@ -24,7 +24,7 @@ PREAMBLE_ROWS = 30
 """Rows among which the header is looked for."""
 MATCHING_SHARE = 0.5
 """Rows that must have as many cells as the header."""
-SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?,*[ \t]*(\r\n|\n|\r)", re.IGNORECASE)
 DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T ].*)?\s*")
 NUMBER = re.compile(r"\s*[-+]?(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?\s*")
 DOT_FRACTION = re.compile(
@@ -95,12 +95,11 @@ def layout(path: Path, head: str, delimiter: str | None, decimal: str | None) ->
     InputError
         If two delimiters or two decimal marks fit, or if the file has rows and no header.
     """
-    first, _, rest = head.partition("\n")
-    separator = SEPARATOR_LINE.fullmatch(first)
+    separator = SEPARATOR_LINE.match(head)
     before = 0
     notes: list[str] = []
     if separator:
-        delimiter, head, before = delimiter or separator[1], rest, 1
+        delimiter, head, before = delimiter or separator[1], head[separator.end() :], 1
     table = _table(path, head, delimiter)
     skip = table.skip + before
     names = [name.strip("\ufeff") for name in table.header]

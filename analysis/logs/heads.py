@@ -5,6 +5,7 @@ Not here: what is made of the file (`burstlens.analysis.logs.sniff`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -80,13 +81,9 @@ def document_of(text: str, complete: bool) -> tuple[tuple[str, ...] | None, bool
     first = lines[0]
     if object_in("text", first) is not None:
         path = list_path(first)
-        if not path:
-            return None, False
         if len(lines) == 1:
-            return path, False
-        alike = sum(list_path(line) == path for line in lines[:HEAD_LINES])
-        by_line = path[-1] in LISTS and alike > min(len(lines), HEAD_LINES) / 2
-        return (path, True) if by_line else (None, False)
+            return path or None, False
+        return _document_of_lines(lines)
     path = list_path(text)
     several = is_value(text)
     if not path and len(lines) == 1 and not complete and not several:
@@ -94,7 +91,15 @@ def document_of(text: str, complete: bool) -> tuple[tuple[str, ...] | None, bool
     objects = sum(object_in("", line) is not None for line in lines)
     if several or objects <= len(lines) / 2:
         return path, False
-    return None, False
+    return _document_of_lines(lines)
+
+
+def _document_of_lines(lines: Sequence[str]) -> tuple[tuple[str, ...] | None, bool]:
+    """Whether each line holds a list of records, as `document_of` returns it."""
+    paths = Counter(list_path(line) for line in lines[:HEAD_LINES])
+    path, n = paths.most_common(1)[0]
+    by_line = path and path[-1] in LISTS and n > min(len(lines), HEAD_LINES) / 2
+    return (path, True) if by_line else (None, False)
 
 
 def holds_objects(path: Path, text: str, complete: bool, lines: Sequence[str]) -> bool:

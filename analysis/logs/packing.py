@@ -7,10 +7,12 @@ what the bytes mean (`burstlens.analysis.logs.sniff`).
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import lzma
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -123,10 +125,12 @@ def open_unpacked(path: Path, packed: str) -> Iterator[BinaryIO]:
         if packed != "zip":
             raise
         raise InputError.at(path, "its zip member needs a password or an unknown method") from fault
-    except OSError as fault:
-        if packed != "bz2" or fault.errno is not None:
-            raise
-        raise InputError.damaged(path, packed) from fault
+    except (OSError, ValueError, struct.error) as fault:
+        # bz2 raises OSError without a number; zip whatever its altered numbers lead to.
+        number = getattr(fault, "errno", None)
+        if (packed == "zip" and number in (None, errno.EINVAL)) or (packed == "bz2" and number is None):
+            raise InputError.damaged(path, packed) from fault
+        raise
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
@@ -256,11 +257,12 @@ def _look_at_records(source: _Source, document: tuple[str, ...]) -> LogFile:
 def _look_at_jsonl(source: _Source, lines: Sequence[str]) -> LogFile:
     """Keys of the objects on the first lines; a bad line among them is for the reader to reject."""
     wrap, rows = wrap_of(lines)
-    keys: dict[str, str] = {}
+    first: dict[str, str] = {}
     for row in rows:
         for key, value in row.items():
-            if key not in keys:
-                keys[key] = value if isinstance(value, str) else json.dumps(value)
+            if key not in first:
+                first[key] = value if isinstance(value, str) else json.dumps(value)
+    keys = {key: first[key] for key in _usual_keys(rows)}
     notes = {"text": "text around the objects passed over"}.get(wrap, "")
     if wrap == "stamped":
         notes = f"the date and time before each object is its key {STAMP_KEY!r}"
@@ -279,6 +281,15 @@ def _look_at_jsonl(source: _Source, lines: Sequence[str]) -> LogFile:
         head_lines=tuple(lines[:HEAD_LINES]),
         notes=(*source.notes, *([notes] if notes else [])),
     )
+
+
+def _usual_keys(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The keys of the rows in order, without rare ones that differ from another in case only."""
+    counts = Counter(key for row in rows for key in row)
+    largest: dict[str, int] = {}
+    for key, n in counts.items():
+        largest[key.casefold()] = max(n, largest.get(key.casefold(), 0))
+    return [key for key, n in counts.items() if n > largest[key.casefold()] / 10 or n == len(rows)]
 
 
 def _of_layout(source: _Source, found: Layout) -> LogFile:

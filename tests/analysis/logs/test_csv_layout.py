@@ -31,6 +31,7 @@ def looked(tmp_path: Path, text: str, **options: str) -> LogFile:
         ("Usage of March\nby: me, myself\n\n\nat,in,out\n" + ROWS, ",", ("at", "in", "out"), 4),
         ('"a title\nof two lines"\nat,in,out\n' + ROWS, ",", ("at", "in", "out"), 1),
         ("sep=;\nat;in;out\n" + ROWS.replace(",", ";"), ";", ("at", "in", "out"), 1),
+        ("sep=;\rat;in\r7;3\r8;4\r", ";", ("at", "in"), 1),
         ("\n\nat,in,out\n" + ROWS, ",", ("at", "in", "out"), 2),
         ("# at,in,out\n" + ROWS, ",", ("at", "in", "out"), 0),
         # A header that lacks a name stays the header: every row is a reject.

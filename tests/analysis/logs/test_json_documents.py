@@ -76,6 +76,24 @@ def test_a_single_request_with_a_list_is_a_row(tmp_path: Path, row: dict[str, ob
     assert list_path(json.dumps(row)) == ()
 
 
+def test_documents_in_lines_survive_a_torn_one(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(
+        '{"records": [{"at"\n' + f"{json.dumps({'records': RECORDS})}\n" * 3 + '{"records": [{'
+    )
+    log = inspect_log(tmp_path / "log.jsonl", tmp_path)
+    assert log.data is not None
+    lines = log.data.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ('{"records": [{"at"', '{"records": [{')
+    assert [json.loads(line) for line in lines[1:-1]] == RECORDS * 3
+
+
+def test_a_key_in_another_case_is_no_second_column(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"at": 1, "in": 2}\n' * 20 + '{"At": 1, "in": 2}\n')
+    assert inspect_log(tmp_path / "log.jsonl").header == ("at", "in")
+    (tmp_path / "log.jsonl").write_text('{"at": 1, "At": 2}\n' * 20)
+    assert inspect_log(tmp_path / "log.jsonl").header == ("at", "At")
+
+
 def test_lines_stay_lines_after_a_torn_one(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"at": 1, "mod\n' + '{"at": 2}\n' * 5)
     log = inspect_log(tmp_path / "log.jsonl")
