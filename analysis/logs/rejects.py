@@ -167,7 +167,22 @@ class LineIndex:
             place = np.asarray(rows, np.int64)
             return [int(line) for line in place + 1 + np.searchsorted(before, place, side="right")]
         lines = np.setdiff1d(np.flatnonzero(self._outside_quotes()) + 1, skipped, assume_unique=True)
+        if len(lines) != rows_read:
+            pieces = self._lines_of_pieces()
+            lines = pieces[~np.isin(pieces, passed_over)]
         return [int(lines[row]) for row in rows] if len(lines) == rows_read else None
+
+    def _lines_of_pieces(self) -> Integers:
+        """The line of each piece that is not blank, where a carriage return alone ends a piece, too."""
+        lines: list[int] = []
+        returns = self._where(b"\r")
+        returns = returns[~np.isin(returns + 1, self.breaks)]
+        for line in np.unique(np.searchsorted(self.breaks, returns)).tolist():
+            pieces = self.raw(line + 1).split(b"\r") if line < len(self.breaks) else []
+            n = sum(bool(piece.strip(b" ")) for piece in pieces)
+            lines.extend([line + 1] * n)
+        others = np.setdiff1d(np.arange(1, len(self.breaks) + 1), [*lines, *self._blank()])
+        return np.sort(np.concatenate([np.array(lines, np.int64), others]))
 
     def _outside_quotes(self) -> Array:
         """Whether each line begins outside of quotes: after an even number of them."""

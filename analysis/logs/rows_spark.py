@@ -65,7 +65,9 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
         If Spark cannot read the format or the compression.
     """
     log = reading.log
-    if "UNPIVOT" in reading.format.sql or reading.has_line_no or any(_is_nested(use) for use in reading.uses):
+    if log.data is not None or log.wrap or log.skip or log.decimal != ".":
+        raise InputError.not_on_spark(log.path, "; ".join(log.notes) or "a file that is converted first")
+    if "UNPIVOT" in reading.format.sql:
         raise InputError.not_on_spark(log.path, f"the format {reading.format.title}")
     if log.packed == "zstd" or (log.packed == "gzip" and log.path.suffix != ".gz"):
         raise InputError.not_on_spark(log.path, f"{log.packed} data in a file of this name")
