@@ -266,7 +266,7 @@ def parquet_sql(log: LogFile, place: Place) -> str:
         If a step leads nowhere.
     """
     sql = identifier(place.column)
-    file = literal(escape_glob(parquet_files(log.path)[0]))
+    file = literal(escape_glob(parquet_files(log.readable)[0]))
     with duckdb.connect() as connection:
         for i, step in enumerate(place.steps):
             kind = _type_of(connection, sql, file)

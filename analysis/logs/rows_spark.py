@@ -67,12 +67,12 @@ def read_rows(engine: SparkEngine, reading: Reading, i: int, known: Mapping[str,
     log = reading.log
     if log.data is not None or log.wrap or log.skip or log.decimal != ".":
         raise InputError.not_on_spark(log.path, "; ".join(log.notes) or "a file that is converted first")
-    if "UNPIVOT" in reading.format.sql:
+    if "UNPIVOT" in reading.format.sql or reading.has_line_no or any(_is_nested(use) for use in reading.uses):
         raise InputError.not_on_spark(log.path, f"the format {reading.format.title}")
     if log.packed == "zstd" or (log.packed == "gzip" and log.path.suffix != ".gz"):
         raise InputError.not_on_spark(log.path, f"{log.packed} data in a file of this name")
-    if log.data is not None or log.wrap or log.skip or reading.is_lenient:
-        raise InputError.not_on_spark(log.path, "a log of this form")
+    if reading.is_lenient or reading.filters:
+        raise InputError.not_on_spark(log.path, "a log of mixed forms")
     frame, names = _lines(engine, log, reading)
     engine.view(f"lines_{i}", frame)
     listed = [f"{_value(log, use, names)} AS {quote_name(use.column.name)}" for use in reading.uses]

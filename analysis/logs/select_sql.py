@@ -87,6 +87,8 @@ ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\
 OFFSET = "(Z|[+-][0-9]{2}:?[0-9]{2})$"
 UTC = "(Z|[+]00:?00)$"
 """Of dates with an offset, DuckDB's cast reads those of UTC; it passes over any other."""
+MAX_LINE_BYTES = 1 << 26
+"""Of a line with a JSON object: prompts lie in it."""
 DATES = ("typed", "dates", "dates in UTC")
 PLAIN_STAMPS = (*DATES, "seconds since 1970", "milliseconds since 1970", "number")
 
@@ -592,7 +594,7 @@ def _rows(log: LogFile, uses: Sequence[Use], span: Span, line_no: bool, *, lenie
         + (["row_number() OVER () AS line_no"] if line_no else [])
     )
     if log.kind == "parquet":
-        files = ", ".join(literal(escape_glob(file)) for file in parquet_files(log.path, *span))
+        files = ", ".join(literal(escape_glob(file)) for file in parquet_files(log.readable, *span))
         return f"SELECT {listed} FROM read_parquet([{files}], hive_partitioning = false)"
     place = literal(escape_glob(log.readable))
     if log.kind == "jsonl":
@@ -648,7 +650,8 @@ def _objects(log: LogFile, places: Sequence[Place], file: str) -> str:
         structure = literal(json.dumps(_structure(keys)))
         lines = (
             f"SELECT {line} AS line FROM read_csv({file}, columns = {{'line': 'VARCHAR'}}, header = false, "
-            f"delim = chr(1), quote = '', escape = '', {_csv_options(log)}) WHERE TRIM(line) <> ''"
+            f"delim = chr(1), quote = '', escape = '', strict_mode = true, max_line_size = {MAX_LINE_BYTES}, "
+            f"{_csv_options(log)}) WHERE TRIM(line) <> ''"
         )
         valid = "CASE WHEN json_valid(line) THEN line END"
         said = f"SELECT json_transform({valid}, {structure}) AS said FROM ({lines})"
@@ -656,6 +659,7 @@ def _objects(log: LogFile, places: Sequence[Place], file: str) -> str:
     columns = ", ".join(f"{literal(key)}: {literal(_sql_type(inner))}" for key, inner in keys.items())
     return (
         f"SELECT * FROM read_ndjson({file}, columns = {{{columns}}}, ignore_errors = true, "
+        f"maximum_object_size = {MAX_LINE_BYTES}, "
         f"compression = {literal(log.packed)})"
     )
 
