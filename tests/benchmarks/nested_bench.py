@@ -1,7 +1,7 @@
-"""Nested JSON lines: what burstlens needs to make a trace of them, against DuckDB pulling the same fields out.
+"""Nested JSON lines: what a trace of them costs burstlens, against DuckDB pulling out the same fields.
 
-Both read the same file and write a Parquet file; each is a process of its own. The second file has bodies with
-prompts in them, for the memory. Not here: the figures of plain logs (`__main__`).
+Both read the same file and write a Parquet file; each is a process of its own. The second file has bodies
+with prompts in them, for the memory. Not here: the figures of plain logs (`__main__`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ connection = duckdb.connect()
 connection.execute("SET enable_progress_bar = false")
 columns = {
     "startTime": "DOUBLE",
-    "usage": "STRUCT(prompt_tokens INTEGER, completion_tokens INTEGER, details STRUCT(cached_tokens INTEGER))",
+    "usage": "STRUCT(prompt_tokens INT, completion_tokens INT, details STRUCT(cached_tokens INT))",
     "model": "VARCHAR",
     "metadata": 'STRUCT("user" VARCHAR, session VARCHAR)',
 }

@@ -24,6 +24,7 @@ from burstlens.analysis.logs.formats import parse_format
 from burstlens.analysis.trace.trace import COLUMNS
 from burstlens.bench.simulated.presets import load_preset, parse_preset
 from burstlens.cli.commands import cli
+from burstlens.cli.options import Columns
 from burstlens.reports.figures.registry import figures_of
 from burstlens.reports.pages.glossary import glossary
 
@@ -84,20 +85,43 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def value_of(key: str, column: str, i: int) -> object:
+    """A made-up value of a trace column; one that fits the rule if it is one for failures."""
+    if key == "failed":
+        good, bad = (
+            (200, 429) if ">=" in column else ("success", "failure") if "=" in column else ("", "timeout")
+        )
+        return bad if i % 9 == 0 else good
+    return {"arrival": i, "ended": i, "start": i, "end": i + 1}.get(key, 100 + i % 50)
+
+
+def nested(row: dict[str, object]) -> dict[str, object]:
+    """Names with dots as objects in objects."""
+    result: dict[str, Any] = {}
+    for name, value in row.items():
+        at = result
+        *outer, last = name.split(".")
+        for each in outer:
+            at = at.setdefault(each, {})
+        at[last] = value
+    return result
+
+
 def adapted(words: list[str], folder: Path) -> list[str]:
     """The command as a test runs it: fewer days, and a log of one's own that has the columns it names."""
     if "--days" in words:
         words[words.index("--days") + 1] = "0.25"
     if "--columns" in words:
-        mapping = dict(pair.split("=") for pair in words[words.index("--columns") + 1].split(","))
+        mapping = Columns().convert(words[words.index("--columns") + 1], None, None)
         log = next(word for word in words[1:] if (folder / word).is_file())
-        rows = [",".join(mapping.values()), *(f"{i},{100 + i},{i % 50}" for i in range(200))]
+        rows = [
+            {re.split("[!<>=]", column)[0]: value_of(key, column, i) for key, column in mapping.items()}
+            for i in range(200)
+        ]
         if ".json" in log:
-            names = list(mapping.values())
-            text = "\n".join(f'{{"{names[0]}": {i}, "{names[1]}": {100 + i}, "{names[2]}": {i % 50}}}'
-                             for i in range(200))  # fmt: skip
+            text = "\n".join(json.dumps(nested(row)) for row in rows)
         else:
-            text = "\n".join(rows)
+            text = "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)])
         if log.endswith(".gz"):
             import gzip
 
