@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from inspect import isabstract
@@ -22,6 +22,7 @@ from .core.errors import BurstlensError
 from .core.exhibit import Displayable, Exhibit
 from .core.registry import PARTS, Plugin, load_all, plugins
 from .core.result import Part, Progress
+from .logs.rejects import RejectedRows
 from .trace.trace import Trace, TraceInfo
 from .trace.trace_part import PartInputs, TracePart
 
@@ -43,6 +44,8 @@ class Characterization(Displayable):
     parts: tuple[Part, ...]
     engine: str = "duckdb"
     """What reduced the trace to small tables: `duckdb` or `spark`."""
+    rejects: RejectedRows = field(default_factory=RejectedRows)
+    """Rows of the logs that are not in the trace, and why."""
 
     def part(self, kind: type[P]) -> P:
         """The part of that class; LookupError if the characterization does not have it."""
@@ -59,7 +62,8 @@ class Characterization(Displayable):
 
     def exhibit(self) -> Exhibit:
         """The trace in a line, and every part."""
-        return Exhibit(self.info.name, self.info.marks, self.info.lines(), parts=self.parts)
+        lines = (*self.info.lines(), *self.rejects.lines("describe(…, rejects=FILE) writes them"))
+        return Exhibit(self.info.name, self.info.marks, lines, parts=self.parts)
 
 
 @cache
@@ -165,4 +169,5 @@ def characterize(
         schedule.run(inputs, last_first=False)
         helper.result()
     results = tuple(replace(schedule.results[part], marks=trace.info.marks) for part in parts.values())
-    return Characterization(trace.info, window_s, results, trace.engine.name)
+    rejects = RejectedRows.of(trace.info.rejected, trace.rejects)
+    return Characterization(trace.info, window_s, results, trace.engine.name, rejects)

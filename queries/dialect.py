@@ -57,6 +57,9 @@ def _adapted(node: Expression) -> Expression:
     if isinstance(node, exp.Ordered):
         node.set("nulls_first", True)
         return node
+    # Spark's PERCENTILE is DuckDB's QUANTILE_CONT.
+    if isinstance(node, exp.PercentileCont):
+        return exp.Quantile(this=node.this, quantile=node.expression)
     # Spark has no test for infinity.
     if isinstance(node, exp.IsInf):
         return exp.EQ(

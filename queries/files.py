@@ -6,9 +6,10 @@ keeps what those ask for in arrays. `sql/ingest` holds the SELECT of each log fo
 
 What the SQL files may ask, all created when a trace is opened:
 
-- `requests(stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed, prefix,
-  arrival_order)`: one row a request; `tick` = FLOOR(arrival_s / resolution_s) is a BIGINT, `prefix` the list
-  of its prefix blocks, NULL in most logs. `arrival_order` sorts requests by arrival, and those of one arrival
+- `requests(stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed, client,
+  cached_tokens, reasoning_tokens, ttft_s, reason, images, prefix, arrival_order)`: one row a request;
+  `tick` = FLOOR(arrival_s / resolution_s) is a BIGINT, `prefix` the list of its prefix blocks. From `client`
+  to `prefix` most logs have only NULL. `arrival_order` sorts requests by arrival, and those of one arrival
   as the logs list them: engines sort in parallel, and ORDER BY arrival_s leaves equal rows in any order.
 - `streams(stream_id, service, model, n)`: the distinct pairs and their requests; `stream_id` is a small
   integer from 1, numbers may be missing.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -410,6 +410,12 @@ class InputError(BurstlensError):
             f"{_one_line(dated)} has dates and {_one_line(undated)} has seconds from an unknown start; "
             "they cannot make one trace"
         )
+
+    @classmethod
+    def mixed_blocks(cls, sizes: Mapping[str, int]) -> Self:
+        """Logs with prefix blocks of different sizes cannot be one trace: their numbers mean other tokens."""
+        listed = " and ".join(f"{_one_line(name)} of {size}" for name, size in sizes.items())
+        return cls(f"prefix blocks: {listed} tokens; they cannot make one trace, so read each log for itself")
 
     @classmethod
     def no_clock(cls, path: Path) -> Self:

@@ -24,7 +24,7 @@ SUBSTITUTE_DAY0 = date(2000, 1, 1)
 def write_azure(
     requests: Requests, out: Path, options: WriteOptions = DEFAULT_OPTIONS, *, load: bool = False
 ) -> list[str]:
-    """Write requests as the CSV of Azure's LLM inference traces.
+    """Write requests as the CSV of Azure's LLM inference traces; with images, as that of the multimodal one.
 
     Parameters
     ----------
@@ -50,15 +50,17 @@ def write_azure(
     midnight = datetime.combine(requests.info.day0 or SUBSTITUTE_DAY0, time(), UTC)
     zero = int(midnight.timestamp()) * PER_S
     instant = ((ticks(requests, PER_S) + zero) * 100).cast(pl.Datetime("ns"))
+    images = [] if load or "images" not in requests.frame.columns else [pl.col("images").alias("NumImages")]
     frame = requests.frame.select(
         instant.dt.to_string("%Y-%m-%d %H:%M:%S%.9f").str.head(-2).alias("TIMESTAMP"),
+        *images,
         pl.col("request_tokens").alias("ContextTokens"),
         pl.col("response_tokens").alias("GeneratedTokens"),
     )
     write_csv(frame, out)
     if load:
         return list_losses(requests)
-    losses = list_losses(requests, per_s=PER_S, dated=True)
+    losses = list_losses(requests, {"images"} if images else (), per_s=PER_S, dated=True)
     if requests.info.day0 is None:
         losses.append(f"that the date is unknown: stamps count from {SUBSTITUTE_DAY0.isoformat()}")
     return losses

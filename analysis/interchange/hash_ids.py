@@ -2,7 +2,8 @@
 
 Equal numbers mean equal tokens. A trace's own numbers stay; if it has none, every block is new, so that no
 two prompts begin alike, or on request the full blocks of a session's turns are the same.
-Not here: the file (`mooncake`), tokens made from such numbers (`burstlens.bench.prompts.token_ids`).
+Not here: blocks of another size (`burstlens.analysis.trace.prefix_blocks`), the file (`mooncake`), tokens
+made from such numbers (`burstlens.bench.prompts.token_ids`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ from __future__ import annotations
 import polars as pl
 
 from ..core.units import counted
-
-BLOCK = 512
-"""Tokens of a block in the Mooncake traces, and the default of AIPerf."""
+from ..trace.prefix_blocks import BLOCK
 
 
 def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.Series, list[str]]:
@@ -23,7 +22,7 @@ def hash_ids(frame: pl.DataFrame, *, share_sessions: bool = False) -> tuple[pl.S
     Parameters
     ----------
     frame : DataFrame
-        With `request_tokens`, `session` and `prefix`.
+        With `request_tokens`, `session` and `prefix`, in blocks of 512 tokens.
     share_sessions : bool
         Let requests of a session without prefix blocks of their own share theirs.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from ..core.atomic_write import write_jsonl
+from ..trace.prefix_blocks import conversion_notes, convert_blocks
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .hash_ids import hash_ids
 from .requests import Requests, list_losses, with_tokens
@@ -52,7 +53,12 @@ def write_mooncake(
     """
     requests = with_tokens(requests, options.tokens)
     zero = float(requests.frame["arrival_s"][0])
-    since = Requests(requests.frame.with_columns(pl.col("arrival_s") - zero), requests.info)
+    size = requests.info.block_tokens
+    has_blocks = requests.frame["prefix"].null_count() < len(requests)
+    since = Requests(
+        requests.frame.with_columns(pl.col("arrival_s") - zero, convert_blocks(requests.frame, size)),
+        requests.info,
+    )
     numbers, mended = hash_ids(since.frame, share_sessions=options.share_sessions)
     at_ms = pl.col("arrival_s") * PER_S
     frame = since.frame.select(
@@ -63,7 +69,8 @@ def write_mooncake(
     )
     write_jsonl(frame, out)
     columns = {"prefix"} | ({"session"} if options.share_sessions else set())
-    return [*mended, *list_losses(since, columns, per_s=None if load else PER_S)]
+    converted = conversion_notes(size) if has_blocks else []
+    return [*converted, *mended, *list_losses(since, columns, per_s=None if load else PER_S)]
 
 
 MOONCAKE = RequestExport("JSON lines of the Mooncake traces, with hash_ids", "log", ".jsonl", write_mooncake)

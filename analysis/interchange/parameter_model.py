@@ -57,6 +57,9 @@ class FittedSelection(msgspec.Struct, frozen=True):
     lengths: dict[str, list[dict[str, Any]]]
     conversations: dict[str, list[dict[str, Any]]]
     failures: list[dict[str, Any]]
+    failure_reasons: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    usage: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """What the optional columns of the log say; unset without them."""
 
     @property
     def label(self) -> str:
@@ -94,6 +97,7 @@ class ParameterSource(msgspec.Struct, frozen=True):
     day0: str | None
     resolution_s: float
     synthetic: bool
+    timezone: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ParameterFile(msgspec.Struct, frozen=True, kw_only=True):

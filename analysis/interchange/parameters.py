@@ -102,6 +102,12 @@ def parameters(characterization: Characterization) -> Parameters:
                     if table in conversations
                 },
                 "failures": _records(_rows_of(failures["rates"], name)),
+                **(
+                    {"failure_reasons": _records(_rows_of(failures["reasons"], name))}
+                    if "reasons" in failures
+                    else {}
+                ),
+                **({"usage": _records(_rows_of(volume.usage, name))[0]} if volume.usage.height else {}),
             }
         )
     content = {
@@ -118,6 +124,7 @@ def parameters(characterization: Characterization) -> Parameters:
             "day0": info.day0.isoformat() if info.day0 else None,
             "resolution_s": info.resolution_s,
             "synthetic": info.synthetic,
+            **({"timezone": info.timezone} if info.timezone else {}),
         },
         "window_s": characterization.window_s,
         "estimator": _estimator(characterization.part(Arrivals)),

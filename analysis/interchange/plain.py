@@ -12,7 +12,7 @@ import polars as pl
 
 from ..core.atomic_write import write_atomically, write_csv, write_jsonl
 from ..logs.trace_info import METADATA_KEY
-from ..trace.parquet import COLUMNS, PREFIX
+from ..trace.parquet import PREFIX, trace_frame
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .requests import Requests, list_losses, with_tokens
 
@@ -34,8 +34,7 @@ def write_parquet(requests: Requests, out: Path, options: WriteOptions = DEFAULT
     list of str
         Empty.
     """
-    has_prefixes = requests.frame[PREFIX].null_count() < len(requests)
-    frame = requests.frame.select(*COLUMNS, *([PREFIX] if has_prefixes else []))
+    frame = trace_frame(requests.frame)
     made = {"generator": "burstlens", "made": list(options.provenance)}
     metadata = {METADATA_KEY: requests.info.to_json(), PROVENANCE_KEY: json.dumps(made)}
     write_atomically(out, lambda draft: frame.write_parquet(draft, compression="zstd", metadata=metadata))
@@ -58,7 +57,8 @@ def write_plain_csv(requests: Requests, out: Path, _options: WriteOptions = DEFA
         What the file cannot contain, one sentence each.
     """
     frame = requests.frame
-    columns = [name for name in COLUMNS if frame[name].null_count() < len(frame)]
+    columns = [name for name in trace_frame(frame).columns if name != PREFIX]
+    columns = [name for name in columns if frame[name].null_count() < len(frame)]
     write_csv(frame.select(columns), out)
     return list_losses(requests, columns)
 

@@ -24,7 +24,7 @@ spacing too."""
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests in order of arrival, columns of `trace.COLUMNS` and then `prefix`, and their identity."""
+    """Requests in order of arrival, columns of `subset.requests_of`, and their identity."""
 
     frame: pl.DataFrame
     info: TraceInfo
@@ -116,8 +116,16 @@ def list_losses(
     for column, what in (
         ("session", "the session of {}"),
         ("elapsed_s", "the latency of {}"),
+        ("client", "the client of {}"),
+        ("cached_tokens", "the cached tokens of {}"),
+        ("reasoning_tokens", "the reasoning tokens of {}"),
+        ("ttft_s", "the time to first token of {}"),
+        ("reason", "the reason of {} to fail"),
+        ("images", "the number of images of {}"),
         ("prefix", "the prefix blocks of {}"),
     ):
+        if column not in frame.columns:
+            continue
         filled = len(frame) - frame[column].null_count()
         if column not in keeps and filled:
             losses.append(f"{what.format(counted(filled, 'request'))}: the format has no place for it")

@@ -8,7 +8,7 @@ tables made from `stamped` (see `tables`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -34,6 +34,7 @@ from .clock_and_streams import (
 from .rejects import InvalidRow, Reject, UnparseableRow, escaped, locate_rejects
 from .select_sql import ALL_TIME, NO_BLOCKS, Reading, bare_rows
 from .tables import MAX_STREAMS, Stream
+from .trace_columns import OPTIONAL, optional_columns, optional_values
 
 OFF_CLOCK = 100
 """Code of a row with one flaw only: its stamp is finer than the clock guessed from the head."""
@@ -66,6 +67,8 @@ class Loaded:
     """rows that are not in the trace; `rejects` may list fewer of them"""
     has_sessions: bool
     has_tokens: bool
+    optional: tuple[str, ...] = ()
+    """the optional columns (`trace_columns`) that some request has a value of"""
 
 
 def load(
@@ -116,9 +119,10 @@ def load(
                 readings[0].log.path, f"no row meets {option('where', ', '.join(readings[0].where))}"
             )
         raise InputError.no_rows(readings[0].log.path)
+    optional = _filled(connection, plan)
     # What reading and rejecting needed; nothing asks for them again.
-    connection.execute("ALTER TABLE stamped DROP COLUMN flaw")
-    connection.execute("ALTER TABLE stamped DROP COLUMN log_id")
+    for column in ("flaw", "log_id"):
+        connection.execute(f"ALTER TABLE stamped DROP COLUMN {column}")
     connection.execute("ALTER TABLE stamped DROP COLUMN IF EXISTS line_no")
     resorted = _sort_by_arrival(connection, plan.resolution_s)
     if all(reading.format.spread for reading in readings):
@@ -133,7 +137,22 @@ def load(
         len(rejects),
         sessions > 0,
         tokens > 0,
+        optional,
     )
+
+
+def _filled(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> tuple[str, ...]:
+    """Find the optional columns that some request has a value of, and drop the others from `stamped`."""
+    held = [name for name in OPTIONAL if any(name in reading.holds for reading in plan.readings)]
+    if not held:
+        return ()
+    values = _numbers(connection, f"SELECT {', '.join(f'COUNT({name})' for name in held)} FROM stamped")
+    empty = {name for name, n in zip(held, values, strict=True) if not n}
+    if empty:
+        _view_requests(connection, plan, empty)
+        for name in empty:
+            connection.execute(f"ALTER TABLE stamped DROP COLUMN {name}")
+    return tuple(name for name in held if name not in empty)
 
 
 def _helps_leniently(
@@ -175,25 +194,39 @@ def checks(reading: Reading) -> list[Check]:
         found.append(Check("model IS NULL", "missing", "model"))
     for tokens in TOKENS:
         if tokens in reading.needs:
-            found.append(Check(f"{tokens} IS NULL", "missing or not a number", tokens))
+            # A request that failed may have no tokens.
+            excused = " AND NOT COALESCE(failed, FALSE)" if reading.has_failures else ""
+            found.append(Check(f"{tokens} IS NULL{excused}", "missing or not a number", tokens))
+        found += _count_checks(tokens)
+    for seconds in held(reading, ("elapsed_s", "ttft_s")):
         found += [
-            Check(f"isnan({tokens}) OR isinf({tokens})", "not finite", tokens),
-            Check(f"{tokens} < 0", "negative", tokens),
-            Check(f"{tokens} >= {TOKEN_LIMIT}", "absurdly large", tokens),
-            Check(f"{tokens} <> FLOOR({tokens})", "not a whole number", tokens),
+            Check(f"isnan({seconds}) OR isinf({seconds})", "not finite", seconds),
+            Check(f"{seconds} < 0", "negative", seconds),
         ]
-    if "elapsed_s" in reading.format.holds:
-        found += [
-            Check("isnan(elapsed_s) OR isinf(elapsed_s)", "not finite", "elapsed_s"),
-            Check("elapsed_s < 0", "negative", "elapsed_s"),
-        ]
-    if "session" in reading.format.holds:
-        found.append(Check("POSITION(chr(0) IN session) > 0", "NUL byte in the text", "session"))
+    for text in held(reading, ("session", "client", "reason")):
+        found.append(Check(f"POSITION(chr(0) IN {text}) > 0", "NUL byte in the text", text))
+    for number in held(reading, ("cached_tokens", "reasoning_tokens", "images")):
+        found += _count_checks(number)
     if reading.checks_failures:
         found.append(Check("failed IS NULL", "not covered by the rule for failures", "failed"))
     if "prefix" in reading.holds:
         found.append(Check(f"prefix = {NO_BLOCKS}", "not a list of block numbers", "prefix"))
     return found
+
+
+def _count_checks(column: str) -> list[Check]:
+    """The checks of a number that counts something."""
+    return [
+        Check(f"isnan({column}) OR isinf({column})", "not finite", column),
+        Check(f"{column} < 0", "negative", column),
+        Check(f"{column} >= {TOKEN_LIMIT}", "absurdly large", column),
+        Check(f"{column} <> FLOOR({column})", "not a whole number", column),
+    ]
+
+
+def held(reading: Reading, names: Sequence[str]) -> list[str]:
+    """Those of the columns that the log has."""
+    return [name for name in names if name in reading.holds]
 
 
 def _read_logs(
@@ -227,6 +260,7 @@ def _read_logs(
             "TRY_CAST(response_tokens AS INTEGER) AS response_tokens",
             *(["elapsed_s"] if "elapsed_s" in holds else []),
             "COALESCE(failed, FALSE) AS failed",
+            *optional_values(reading.holds, frozenset(holds)),
             *([_prefix(reading)] if "prefix" in holds else []),
             f"CAST({flaw_of(reading, plan.resolution_s, rounding_s(plan, i), wide)} AS TINYINT) AS flaw",
             f"CAST({i} AS SMALLINT) AS log_id",
@@ -249,6 +283,15 @@ def _read_logs(
             log_id=i,
         )
         counts.append((read, new_stream, invalid, off))
+    _view_requests(connection, plan)
+    return unparseable, counts
+
+
+def _view_requests(
+    connection: duckdb.DuckDBPyConnection, plan: ReadPlan, empty: Collection[str] = ()
+) -> None:
+    """Make the view `requests` of `stamped`, with a NULL for each column that no log has, or in `empty`."""
+    holds = {column for reading in plan.readings for column in reading.holds} - set(empty)
     arrival = "arrival_s" if plan.resolution_s < 1 else "CAST(tick AS DOUBLE)"
     connection.execute(
         f"""
@@ -262,12 +305,12 @@ def _read_logs(
             response_tokens,
             {"elapsed_s" if "elapsed_s" in holds else "CAST(NULL AS DOUBLE)"} AS elapsed_s,
             failed,
+            {", ".join(optional_columns(holds))},
             {"prefix" if "prefix" in holds else "CAST(NULL AS BIGINT[]) AS prefix"},
             rowid AS arrival_order
         FROM stamped
         """
     )
-    return unparseable, counts
 
 
 def _prefix(reading: Reading) -> str:
@@ -374,24 +417,34 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
         on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
     good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
     for tokens in TOKENS:
-        # Whole and in range, where the integer that is kept is the same number.
-        integer = f"TRY_CAST({tokens} AS INTEGER)"
-        valid = f"{integer} = {tokens} AND {integer} >= 0"
-        good.append(valid if tokens in reading.needs else f"({tokens} IS NULL OR ({valid}))")
+        valid = _whole(tokens)
+        if tokens not in reading.needs:
+            valid = f"({tokens} IS NULL OR ({valid}))"
+        elif reading.has_failures:
+            valid = f"(({valid}) OR ({tokens} IS NULL AND COALESCE(failed, FALSE)))"
+        good.append(valid)
+    for number in held(reading, ("cached_tokens", "reasoning_tokens", "images")):
+        good.append(f"({number} IS NULL OR ({_whole(number)}))")
     if "model" in reading.needs:
         good.append("model IS NOT NULL")
     listed = checks(reading)
-    if "elapsed_s" in reading.format.holds:
+    for seconds in held(reading, ("elapsed_s", "ttft_s")):
         # NaN is above all numbers, infinity too.
-        good.append("COALESCE(elapsed_s >= 0 AND elapsed_s < CAST('inf' AS DOUBLE), TRUE)")
-    if "session" in reading.format.holds:
-        good.append("COALESCE(POSITION(chr(0) IN session) = 0, TRUE)")
+        good.append(f"COALESCE({seconds} >= 0 AND {seconds} < CAST('inf' AS DOUBLE), TRUE)")
+    for text in held(reading, ("session", "client", "reason")):
+        good.append(f"COALESCE(POSITION(chr(0) IN {text}) = 0, TRUE)")
     if reading.checks_failures:
         good.append("failed IS NOT NULL")
     rest = [check.condition for check in listed if check.column == "prefix"]
     good += [f"COALESCE(NOT ({condition}), TRUE)" for condition in rest]
     whens = " ".join(f"WHEN {check.condition} THEN {i}" for i, check in enumerate(listed, start=1))
     return f"CASE WHEN {' AND '.join(good)} THEN 0 ELSE CASE {whens} ELSE {OFF_CLOCK} END END"
+
+
+def _whole(number: str) -> str:
+    """The condition that a number is whole and in range: the integer that is kept is the same number."""
+    integer = f"TRY_CAST({number} AS INTEGER)"
+    return f"{integer} = {number} AND {integer} >= 0"
 
 
 def _correct_plan(

@@ -21,6 +21,7 @@ from .rejects import TEXT_LIMIT, Reject, escaped
 from .rows_spark import PLACE, ROW_TEXT, UNPARSEABLE, faults, read_rows
 from .select_sql import ALL_TIME, Reading
 from .tables import MAX_STREAMS, Stream
+from .trace_columns import OPTIONAL, optional_columns, optional_values
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -63,12 +64,15 @@ def load(
         engine.view("rows_checked", reduce(lambda a, b: a.unionByName(b), checked))
         listed = f"SELECT * EXCEPT ({ROW_TEXT}), MONOTONICALLY_INCREASING_ID() AS row FROM rows_checked"
         engine.view("rows_kept", engine.run(listed), keep=True)
+        optional = ", ".join(optional_columns(_holds(plan)))
         engine.view(
             "requests",
             engine.run(
-                "SELECT stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, "
-                f"failed, prefix, STRUCT(arrival_s, log_id, {PLACE}, row) AS arrival_order "
-                f"FROM rows_kept WHERE {USABLE}"
+                in_spark(
+                    "SELECT stream_id, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, "
+                    f"failed, {optional}, prefix"
+                )
+                + f", STRUCT(arrival_s, log_id, {PLACE}, row) AS arrival_order FROM rows_kept WHERE {USABLE}"
             ),
         )
     rejected = engine.rows(
@@ -77,8 +81,10 @@ def load(
     rejects = _list_rejects(engine, readings) if rejected else []
     if strict and rejects:
         raise InputError.strict(str(rejects[0]))
-    rows, sessions, tokens = engine.rows(
-        "SELECT COUNT(*), COUNT(session), COUNT(request_tokens) FROM requests"
+    held = [name for name in OPTIONAL if name in _holds(plan)]
+    rows, sessions, tokens, *values = engine.rows(
+        f"SELECT {', '.join(['COUNT(*)', *(f'COUNT({c})' for c in ('session', 'request_tokens', *held))])} "
+        "FROM requests"
     )[0]
     count = sum(n for *_, n in rejected)
     if rows == 0:
@@ -90,8 +96,22 @@ def load(
     spread = all(reading.format.spread for reading in readings)
     resorted = 0 if spread else _count_late(engine)
     return Loaded(
-        plan.streams, plan.resolution_s, plan.day0, rows, resorted, rejects, count, sessions > 0, tokens > 0
+        plan.streams,
+        plan.resolution_s,
+        plan.day0,
+        rows,
+        resorted,
+        rejects,
+        count,
+        sessions > 0,
+        tokens > 0,
+        tuple(name for name, n in zip(held, values, strict=True) if n),
     )
+
+
+def _holds(plan: ReadPlan) -> frozenset[str]:
+    """What some log of the trace has."""
+    return frozenset(column for reading in plan.readings for column in reading.holds)
 
 
 def _plan_from_all_rows(engine: SparkEngine, plan: ReadPlan) -> list[DataFrame]:
@@ -157,6 +177,7 @@ def _check_rows(engine: SparkEngine, plan: ReadPlan, i: int, frame: DataFrame) -
         "TRY_CAST(response_tokens AS INTEGER) AS response_tokens",
         "elapsed_s",
         "COALESCE(failed, FALSE) AS failed",
+        *optional_values(reading.holds, _holds(plan)),
         "prefix" if has_prefix else "CAST(NULL AS BIGINT[]) AS prefix",
         f"CASE WHEN {UNPARSEABLE} IS NOT NULL THEN {OFF_CLOCK} + {UNPARSEABLE} "
         f"ELSE {flaw_of(reading, plan.resolution_s, rounding_s(plan, i), True)} END AS flaw",

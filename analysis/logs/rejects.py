@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from ..core.arrays import Array, Integers
 from ..core.errors import DiskError
+from ..core.units import counted
 from .containers import is_json, object_in
 from .packing import open_unpacked
 from .sniff import LogFile
 
 TEXT_LIMIT = 500
 """Characters of a rejected row that are kept."""
+
+REASONS_SHOWN = 3
+"""Reasons that are named one by one where rejects are summed up."""
+EXAMPLE_LIMIT = 100
+"""Characters of a row that is shown as an example."""
 
 CHUNK = 1 << 24
 BLANK_LIMIT = 16
@@ -49,6 +56,109 @@ class Reject:
         """`file, line 7: reason (column)`."""
         where = f"{self.file}, {self.word} {self.line}" if self.line is not None else self.file
         return f"{where}: {self.reason}" + (f" ({self.column})" if self.column else "")
+
+
+@dataclass(frozen=True)
+class RejectReason:
+    """Rejected rows with the same fault."""
+
+    reason: str
+    column: str | None
+    rows: int
+    example: Reject
+    """The first of them."""
+
+    def __str__(self) -> str:
+        """`12 rows: negative (request_tokens), for example line 7 of a.csv: 7,-1,20`."""
+        column = f" ({self.column})" if self.column else ""
+        line = f"line {self.example.line} of " if self.example.line is not None else "a row of "
+        text = self.example.text
+        shown = text if len(text) <= EXAMPLE_LIMIT else f"{text[: EXAMPLE_LIMIT - 1]}…"
+        return (
+            f"{counted(self.rows, 'row')}: {self.reason}{column}, for example {line}{self.example.file}"
+            f"{f': {shown}' if shown else ''}"
+        )
+
+
+@dataclass(frozen=True)
+class RejectedRows:
+    """How many rows of the logs were rejected, and why."""
+
+    rows: int = 0
+    reasons: tuple[RejectReason, ...] = ()
+    """Most frequent first; none for a trace file: they were listed when it was made."""
+    file: Path | None = None
+    """The file that lists them, if it was asked for."""
+
+    @classmethod
+    def of(cls, rows: int, rejects: Sequence[Reject]) -> RejectedRows:
+        """Count rejects by reason.
+
+        Parameters
+        ----------
+        rows : int
+            All rejected rows.
+        rejects : sequence of Reject
+            Those that are listed.
+
+        Returns
+        -------
+        RejectedRows
+        """
+        by_reason: dict[tuple[str, str | None], list[Reject]] = {}
+        for reject in rejects:
+            # Some reasons say which value or which line.
+            reason = re.sub(r"( opened on line \d+|: .*)$", "", reject.reason, flags=re.DOTALL)
+            by_reason.setdefault((reason, reject.column), []).append(reject)
+        reasons = [RejectReason(*key, len(found), found[0]) for key, found in by_reason.items()]
+        return cls(rows, tuple(sorted(reasons, key=lambda each: -each.rows)))
+
+    def lines(self, how: str, limit: int = REASONS_SHOWN) -> list[str]:
+        """Name the most frequent reasons with an example each, and where all rejected rows are.
+
+        Parameters
+        ----------
+        how : str
+            What lists them in a file, in words: `--rejects FILE`.
+        limit : int
+            Reasons to name.
+
+        Returns
+        -------
+        list of str
+            Empty if no row was rejected.
+        """
+        if not self.rows:
+            return []
+        if not self.reasons:
+            return ["rows were rejected when the trace file was made: its .rejects.csv lists them"]
+        lines = [str(each) for each in self.reasons[:limit]]
+        if more := self.reasons[limit:]:
+            rest = counted(sum(each.rows for each in more), "row")
+            lines.append(f"{rest} for {counted(len(more), 'other reason')}")
+        listed = sum(each.rows for each in self.reasons)
+        which = "all rejected rows" if listed == self.rows else f"the first {listed:,} rejected rows"
+        return [*lines, f"{which}: {self.file or how}"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        return {
+            "rows": self.rows,
+            "reasons": [
+                {
+                    "reason": each.reason,
+                    "column": each.column,
+                    "rows": each.rows,
+                    "example": {
+                        "file": each.example.file,
+                        "line": each.example.line,
+                        "text": each.example.text,
+                    },
+                }
+                for each in self.reasons
+            ],
+            "file": str(self.file) if self.file else None,
+        }
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from .paths import (
 from .recognize import format_of_log, missing, nearest_format, unknown
 from .sniff import IDENTITY, LogFile, escape_glob, inspect_log, parquet_files
 from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, StampForm, stamp_form
+from .trace_columns import OPTIONAL as TRACE_COLUMNS
 from .trace_info import METADATA_KEY, TraceInfo
 
 SERVICE_WORDS = {
@@ -152,6 +153,8 @@ class Reading:
     block_tokens: int | None = None
     where: tuple[str, ...] = ()
     """the user's rules for rows that are requests"""
+    timezone: str | None = None
+    """the clock that the user chose for dates, else that of the stamps"""
     filters: tuple[tuple[str, str], ...] = ()
     """what a known format adds for them: names of columns, and conditions"""
 
@@ -266,6 +269,7 @@ def _known(log: LogFile, options: LogOptions, position: int, span: Span) -> Read
         stored=stored,
         filters=tuple((name, condition) for name, _, condition in filters),
         where=tuple(options.where),
+        timezone=options.timezone,
         block_tokens=stored.block_tokens
         if stored
         else int(named[1])
@@ -329,6 +333,7 @@ def _mapped(log: LogFile, options: LogOptions, span: Span) -> Reading:
         stored=None,
         checks_failures=mapped.checks_failures,
         where=tuple(options.where),
+        timezone=options.timezone,
     )
 
 
@@ -337,7 +342,10 @@ def _reading(log: LogFile, format: Format, uses: tuple[Use, ...], span: Span, **
     lenient = not all(use.plain for use in uses)
     blocks = [use.place for use in uses if use.column.type == "BLOCKS"]
     # Lists are large: prefix blocks count only where the log has their column.
-    holds = frozenset(name for name in format.holds if name != "prefix" or not blocks or any(blocks))
+    lacks = {"prefix"} if blocks and not any(blocks) else set()
+    if format.name == "canonical":
+        lacks |= {use.column.name for use in uses if use.place is None} & set(TRACE_COLUMNS)
+    holds = frozenset(format.holds) - lacks
     stamps = [note for use in uses if use.stamp is not None for note in use.stamp.notes]
     reading = Reading(
         log=log,

@@ -16,6 +16,7 @@ from ...queries.duckdb import DuckDBEngine
 from ...queries.engine import Engine
 from ..core.arrays import Integers, Mask
 from ..core.units import DAY_S
+from .trace_columns import optional_columns
 
 HOLE_S = DAY_S
 """A silence of all services of at least this long is a hole in the record, not a quiet time."""
@@ -180,8 +181,8 @@ def stamp(engine: DuckDBEngine, resolution_s: float) -> list[Stream]:
         {"resolution_s": resolution_s},
     )
     connection.execute(
-        "CREATE VIEW requests AS "
-        "SELECT *, CAST(NULL AS BIGINT[]) AS prefix, rowid AS arrival_order FROM stamped"
+        f"CREATE VIEW requests AS SELECT *, {', '.join(optional_columns(set()))}, "
+        "CAST(NULL AS BIGINT[]) AS prefix, rowid AS arrival_order FROM stamped"
     )
     pairs = connection.execute("SELECT service, model FROM named ORDER BY stream_id").fetchall()
     connection.execute("DROP TABLE named")

@@ -48,10 +48,14 @@ class TraceInfo:
     """Whether any request names its session."""
     has_tokens: bool = True
     """Whether any request has token counts; function traces have none."""
-    block_tokens: int | None = None
-    """Tokens of a prefix block; the last one of a prompt may be shorter."""
     failure_rule: str | None = None
     """What counted as a failure, in words: `Response tokens is 0`."""
+    block_tokens: int | None = None
+    """Tokens of a prefix block, the last one perhaps shorter; None without blocks, or if it is not known."""
+    timezone: str | None = None
+    """The clock of hours and days, such as `Europe/Berlin`; None for that of the log's own stamps."""
+    notes: tuple[str, ...] = ()
+    """What was decided in reading the logs, that a user should know: `ts: milliseconds since 1970`."""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -63,7 +67,7 @@ class TraceInfo:
         line = f"{self.rows:,} requests, format {self.format}"
         for count, what in ((self.rejected, "rows rejected"), (self.resorted, "out of order")):
             line += f", {count:,} {what}" if count else ""
-        return [line]
+        return [line, *self.notes]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -88,4 +92,5 @@ class TraceInfo:
             info,
             sources=tuple(Source(**source) for source in content["sources"]),
             day0=date.fromisoformat(content["day0"]) if content["day0"] else None,
+            notes=tuple(content.get("notes", ())),
         )

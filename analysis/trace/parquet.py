@@ -31,7 +31,19 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "elapsed_s": pl.Float64,
     "failed": pl.Boolean,
 }
-"""The columns of a trace, in order. A trace with prefix blocks has `PREFIX` after them."""
+"""The columns that every trace has, in order. Those of `OPTIONAL`, then `PREFIX`, follow if it has them."""
+
+OPTIONAL: dict[str, type[pl.DataType]] = {
+    "client": pl.String,
+    "cached_tokens": pl.Int32,
+    "reasoning_tokens": pl.Int32,
+    "ttft_s": pl.Float64,
+    "reason": pl.String,
+    "images": pl.Int32,
+}
+"""Columns of the traces whose log has them: who asked (a key, a user, a tenant), request tokens that were in
+the server's cache, response tokens that were reasoning, seconds to the first token, why a request failed, and
+images of the request."""
 
 PREFIX = "prefix"
 """The numbers of the blocks of tokens that a prompt begins with, a list; equal numbers are equal tokens."""
@@ -45,7 +57,8 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
     Parameters
     ----------
     trace : Trace or DataFrame
-        An opened trace, or a frame with the columns `COLUMNS` and maybe `PREFIX`.
+        An opened trace, or a frame with the columns `COLUMNS` and any of `OPTIONAL` and `PREFIX`; such a
+        column without a single value is not written.
     out : Path
         An existing file is replaced.
     info : TraceInfo, optional
@@ -64,8 +77,7 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
         if isinstance(trace, pl.DataFrame):
             if info is None:
                 raise TypeError("a frame needs its identity: give info")
-            more = [pl.col(PREFIX).cast(pl.List(pl.Int64))] if PREFIX in trace.columns else []
-            frame = trace.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()] + more)
+            frame = trace_frame(trace)
             frame.sort("arrival_s", maintain_order=True).write_parquet(
                 begun, compression="zstd", metadata={METADATA_KEY: info.to_json()}
             )
@@ -77,6 +89,27 @@ def write_trace(trace: Trace | pl.DataFrame, out: Path, info: TraceInfo | None =
     finally:
         with suppress(OSError):
             begun.unlink()
+
+
+def trace_frame(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put the columns of a trace in order, with their types, and leave out optional ones without a value.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns `COLUMNS`, and any of `OPTIONAL` and `PREFIX`.
+
+    Returns
+    -------
+    DataFrame
+    """
+    kinds: dict[str, pl.DataType | type[pl.DataType]] = {**OPTIONAL, PREFIX: pl.List(pl.Int64)}
+    more = {
+        name: kind
+        for name, kind in kinds.items()
+        if name in frame.columns and frame[name].null_count() < len(frame)
+    }
+    return frame.select(pl.col(name).cast(kind) for name, kind in {**COLUMNS, **more}.items())
 
 
 def write_folder(trace: Trace, out: Path, *, by_day: bool) -> None:

@@ -22,9 +22,10 @@ from ..logs.paths import literal
 from ..logs.select_sql import Reading
 from ..logs.sniff import DAY, LogFile, file_digest
 from ..logs.tables import Selection, Stream, Ticks, build
+from ..logs.trace_columns import OPTIONAL
 from ..logs.trace_info import METADATA_KEY, TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks, count_blocks
-from .parquet import COLUMNS
+from .parquet import PREFIX
 from .window_gaps import SelectionGaps, Windows, count_gaps
 
 
@@ -59,7 +60,8 @@ class DuckDBStore:
         with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
             path = Path(folder) / "trace.parquet"
             self.write_file(info, path)
-            return pl.read_parquet(path, columns=list(COLUMNS), memory_map=False)
+            columns = [name for name in pl.read_parquet_schema(path) if name != PREFIX]
+            return pl.read_parquet(path, columns=columns, memory_map=False)
 
     def write_file(self, info: TraceInfo, out: Path) -> None:
         """Write the requests as one Parquet file."""
@@ -96,6 +98,8 @@ class DuckDBStore:
         names = {row[0]: row[1:] for row in connection.execute("SELECT * FROM streams").fetchall()}
         listed = [names.get(i, (None, None)) for i in range(1, max(names) + 1)]
         blocks = connection.execute("SELECT 1 FROM requests WHERE prefix IS NOT NULL LIMIT 1").fetchall()
+        columns = {row[0] for row in connection.execute("DESCRIBE stamped").fetchall()}
+        optional = "".join(f", {name}" for name in OPTIONAL if name in columns)
         span = "" if day is None else f"WHERE arrival_s >= {day * DAY_S} AND arrival_s < {(day + 1) * DAY_S}"
         connection.execute(
             f"""
@@ -109,6 +113,7 @@ class DuckDBStore:
                     response_tokens,
                     elapsed_s,
                     failed
+                    {optional}
                     {", prefix" if blocks else ""}
                 FROM requests
                 {span}

@@ -22,6 +22,7 @@ from ..logs.rows_spark import PLACE, location
 from ..logs.select_sql import Reading
 from ..logs.sniff import DAY, LogFile, file_digest
 from ..logs.tables import HOLE_S, Selection, Stream, fill_segments, fill_selections
+from ..logs.trace_columns import OPTIONAL
 from ..logs.trace_info import TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks, ask_blocks
 from .window_gaps import SelectionGaps, Windows, ask_gaps
@@ -84,9 +85,9 @@ class SparkStore:
 
         Each file holds a stretch of time, so that names sort as arrivals do, also inside the folder of a day.
         """
-        prefix = (
-            ", prefix" if self.engine.rows("SELECT 1 FROM requests WHERE prefix IS NOT NULL LIMIT 1") else ""
-        )
+        names = (*OPTIONAL, "prefix")
+        counts = self.engine.rows(f"SELECT {', '.join(f'COUNT({name})' for name in names)} FROM requests")[0]
+        more = "".join(f", {name}" for name, n in zip(names, counts, strict=True) if n)
         # File names are long text, so rows carry a number instead while they travel between machines.
         pieces = self.engine.rows(
             f"SELECT DISTINCT arrival_order.log_id, arrival_order.{PLACE} FROM requests ORDER BY 1, 2"
@@ -98,7 +99,7 @@ class SparkStore:
         )
         frame = self.engine.run(
             "SELECT arrival_s, service, model, session, request_tokens, response_tokens, elapsed_s, failed"
-            f"{prefix}, LPAD(CAST(FLOOR(arrival_s / {DAY_S!r}D) AS STRING), 6, '0') AS {DAY}, "
+            f"{more}, LPAD(CAST(FLOOR(arrival_s / {DAY_S!r}D) AS STRING), 6, '0') AS {DAY}, "
             "piece, arrival_order.row "
             "FROM requests JOIN streams ON streams.stream_id = requests.stream_id "
             f"JOIN pieces ON pieces.{PLACE} = arrival_order.{PLACE} AND pieces.log_id = arrival_order.log_id"

@@ -9,7 +9,7 @@ import polars as pl
 
 from ..core.errors import InputError, UnknownSelectionError
 from ..core.units import HOUR_S
-from .parquet import COLUMNS, PREFIX
+from .parquet import COLUMNS, OPTIONAL, PREFIX
 from .trace import Trace
 
 MAX_ROWS = 2**31 - 1
@@ -57,6 +57,8 @@ def fetch_requests(
     start_s: float | None = None,
     end_s: float | None = None,
     first: int | None = None,
+    *,
+    optional: bool = False,
 ) -> pl.DataFrame:
     """Fetch the requests of some streams in a half-open span of time, in order of arrival.
 
@@ -69,11 +71,13 @@ def fetch_requests(
         Seconds on the trace's clock; the whole trace by default.
     first : int, optional
         Maximum number of requests.
+    optional : bool
+        Fetch the optional columns too.
 
     Returns
     -------
     DataFrame
-        With the columns of `queries/sql/requests/load.sql`.
+        With the columns of `queries/sql/requests/load.sql`, or of `load_all_columns.sql`.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def fetch_requests(
         If no request lies in that time.
     """
     found = trace.engine.ask(
-        "load",
+        "load_all_columns" if optional else "load",
         streams=streams["stream_id"].to_list(),
         start_s=start_s,
         end_s=end_s,
@@ -119,7 +123,7 @@ def requests_of(
     Returns
     -------
     DataFrame
-        With `parquet.COLUMNS` and then `prefix`.
+        With `parquet.COLUMNS`, then the optional columns that the trace has, and `prefix`.
 
     Raises
     ------
@@ -129,10 +133,11 @@ def requests_of(
         If no request lies in that time.
     """
     streams = streams_of(trace, service, model)
-    found = fetch_requests(trace, streams, start_s, end_s, first)
+    found = fetch_requests(trace, streams, start_s, end_s, first, optional=bool(trace.optional))
     named = found.join(
         streams.select("stream_id", "service", "model"), on="stream_id", how="left", maintain_order="left"
     )
+    kinds = COLUMNS | {name: OPTIONAL[name] for name in trace.optional}
     return named.select(
-        *(pl.col(name).cast(kind) for name, kind in COLUMNS.items()), pl.col(PREFIX).cast(pl.List(pl.Int64))
+        *(pl.col(name).cast(kind) for name, kind in kinds.items()), pl.col(PREFIX).cast(pl.List(pl.Int64))
     )

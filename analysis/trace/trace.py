@@ -26,6 +26,7 @@ from ..core.option_names import option
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
 from ..logs import urls_spark
+from ..logs.formats import formats
 from ..logs.load_duckdb import Loaded
 from ..logs.options import NO_OPTIONS, LogOptions
 from ..logs.rejects import Reject, write_rejects
@@ -75,6 +76,8 @@ class Trace(Displayable):
     """`segment_id`, `start_s`, `end_s`: contiguous stretches between holes of the record."""
     rejects: tuple[Reject, ...] = ()
     """Rows of the logs that are not in the trace; empty when it was opened from a trace file."""
+    optional: tuple[str, ...] = ()
+    """The columns of `parquet.OPTIONAL` that some request has a value of."""
 
     @property
     def engine(self) -> Engine:
@@ -145,7 +148,7 @@ class Trace(Displayable):
         self.close()
 
     def requests(self) -> pl.DataFrame:
-        """Every request as a row, columns of `COLUMNS`, sorted by arrival.
+        """Every request as a row, sorted by arrival: `COLUMNS`, then the optional columns that it has.
 
         InputError if they are on a cluster: only small tables leave it.
         """
@@ -344,7 +347,7 @@ def _read(
     except BaseException:
         store.engine.close()
         raise
-    return replace(trace, info=info, rejects=tuple(loaded.rejects))
+    return replace(trace, info=info, rejects=tuple(loaded.rejects), optional=loaded.optional)
 
 
 def _store(cluster: Cluster | None) -> Store:
@@ -422,7 +425,38 @@ def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str
         has_sessions=loaded.has_sessions,
         has_tokens=loaded.has_tokens,
         failure_rule="; ".join(rules) or None,
+        block_tokens=_block_tokens(readings),
+        timezone=next(
+            (zone for r in readings if (zone := r.stored.timezone if r.stored else r.timezone)), None
+        ),
+        notes=_notes(readings),
     )
+
+
+def _block_tokens(readings: Sequence[Reading]) -> int | None:
+    """Tokens of a prefix block; numbers of blocks of two sizes cannot be compared."""
+    sizes: dict[int | None, str] = {}
+    for reading in readings:
+        if "prefix" in reading.holds:
+            stored = reading.stored
+            size = reading.block_tokens
+            if stored and size is None and stored.format in formats():
+                # A file of an older version names only its format.
+                size = formats()[stored.format].block_tokens
+            sizes.setdefault(size, reading.log.path.name)
+    known = [size for size in sizes if size is not None]
+    if len(known) > 1:
+        raise InputError.mixed_blocks({sizes[size]: size for size in known})
+    return known[0] if known and len(sizes) == 1 else None
+
+
+def _notes(readings: Sequence[Reading]) -> tuple[str, ...]:
+    """What was decided in reading the logs, each with the name of its log if there are several."""
+    notes: list[str] = []
+    for reading in readings:
+        own = (*(reading.stored.notes if reading.stored else ()), *reading.notes)
+        notes += own if len(readings) == 1 else [f"{reading.log.path.name}: {note}" for note in own]
+    return tuple(dict.fromkeys(notes))
 
 
 def _names(readings: Sequence[Reading]) -> list[str]:
@@ -519,7 +553,7 @@ def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:
     Parameters
     ----------
     frame : DataFrame
-        With the columns `COLUMNS`.
+        With the columns `COLUMNS`, and any of `OPTIONAL` and `PREFIX` (see `write_trace`).
     info : TraceInfo
         Its sources stay those of the trace.
 

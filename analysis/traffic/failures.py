@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ..core.arrays import Array, Mask
-from ..core.result import LEVEL, Interval, estimates
+from ..core.result import LEVEL, Interval, estimates, percent
 from ..core.units import MINUTE_S
 from ..stats.proportions import newcombe, wilson, wilson_bounds
 from ..stats.quantiles import student
@@ -48,6 +48,11 @@ MIN_DAYS = 3
 MIN_FAILURES = 10
 """From this number of failures on, the slope against load has an interval."""
 DRAWS = 400
+MAX_REASONS = 20
+"""Reasons that are counted one by one, the most frequent; the rest together."""
+REASONS_SHOWN = 6
+"""Reasons in the sentence about them."""
+NO_REASON, OTHER_REASONS = "no reason given", "other reasons"
 
 KEYS = {"selection": pl.String, "service": pl.String, "model": pl.String}
 
@@ -78,6 +83,7 @@ LOAD: dict[str, Any] = {
     "failed": pl.Int64,
     **estimates("rate"),
 }
+REASONS: dict[str, Any] = {**KEYS, "reason": pl.String, "n": pl.Int64, "share": pl.Float64}
 SLOPES: dict[str, Any] = {**KEYS, **estimates("odds_ratio"), "days": pl.Int64}
 MODEL_DIFFERENCES: dict[str, Any] = {
     "service": pl.String,
@@ -96,7 +102,7 @@ class Failures(TracePart):
     """Failure rates of a trace; frames start with selection, service, model unless they compare models."""
 
     name: ClassVar[str] = "failures"
-    lead: ClassVar[str] = "Requests that brought no response token."
+    lead: ClassVar[str] = "Requests that failed: how often, when and why."
 
     rule: str | None
     """What counted as a failure, in words."""
@@ -116,6 +122,9 @@ class Failures(TracePart):
     errors robust to days; no interval with fewer than three days or ten failures)."""
     compared: pl.DataFrame
     """First model's rate minus the second's in a service (null: all), by Newcombe and by resampled days."""
+    reasons: pl.DataFrame
+    """Failed requests by the reason that the log gives, most frequent first, and their `share` of the failed;
+    `NO_REASON` counts those without one. No rows if the log has no reasons."""
 
     @classmethod
     def describe(cls, inputs: PartInputs) -> Failures:
@@ -123,9 +132,10 @@ class Failures(TracePart):
         return describe_failures(inputs.trace, seed=inputs.seed)
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Rates first."""
+        """Rates first; reasons if the log has any."""
         return {
             "rates": self.rates,
+            **({"reasons": self.reasons} if self.reasons.height else {}),
             "daily_boxes": self.daily_boxes,
             "compared": self.compared,
             "load": self.load,
@@ -134,7 +144,7 @@ class Failures(TracePart):
         }
 
     def sentences(self) -> list[str]:
-        """Rates by service, models compared, days, load."""
+        """Rates by service, reasons, models compared, days, load."""
         return [capitalize_sentence(sentence) for sentence in _sentences(self)]
 
 
@@ -158,6 +168,7 @@ def describe_failures(trace: Trace, seed: int = 0) -> Failures:
             load=pl.DataFrame(schema=LOAD),
             slopes=pl.DataFrame(schema=SLOPES),
             compared=pl.DataFrame(schema=MODEL_DIFFERENCES),
+            reasons=pl.DataFrame(schema=REASONS),
         )
     rng = np.random.default_rng(seed)
     streams = trace.engine.ask("minute_load", minute_ticks=ticks_in(trace, MINUTE_S))
@@ -177,7 +188,27 @@ def describe_failures(trace: Trace, seed: int = 0) -> Failures:
         load=_with_names(names, load, LOAD),
         slopes=_with_names(names, slopes, SLOPES),
         compared=_compared(trace, streams, rng),
+        reasons=_with_names(names, _reasons(trace), REASONS),
     )
+
+
+def _reasons(trace: Trace) -> pl.DataFrame:
+    """Rows of `reasons`."""
+    if "reason" not in trace.optional:
+        return pl.DataFrame()
+    counts = trace.engine.ask("failure_reasons", max_reasons=MAX_REASONS).select(
+        "stream_id",
+        pl.when("absent")
+        .then(pl.lit(NO_REASON))
+        .otherwise(pl.col("reason").cast(pl.String).fill_null(OTHER_REASONS))
+        .alias("reason"),
+        "n",
+    )
+    rows = sum_over_selections(trace, counts, by=("reason",)).with_columns(
+        share=pl.col("n") / pl.col("n").sum().over("selection_id")
+    )
+    last = pl.col("reason").is_in([NO_REASON, OTHER_REASONS])
+    return rows.sort("selection_id", last, "n", "reason", descending=[False, False, True, False])
 
 
 def _with_names(names: pl.DataFrame, rows: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
@@ -438,6 +469,13 @@ def _sentences(part: Failures) -> Iterator[str]:
             f"{interval_of(row, 'rate'):.2%} of {who} fail ({row['failed']:,} of {row['n']:,})."
             f"{days if np.isfinite(row['rate_days_low']) else ''}"
         )
+    reasons = part.reasons.filter(pl.col("selection") == "all").rows(named=True)
+    if reasons:
+        listed = [
+            f"{row['reason']} ({row['n']:,}, {percent(row['share'])})" for row in reasons[:REASONS_SHOWN]
+        ]
+        rest = sum(row["n"] for row in reasons[REASONS_SHOWN:])
+        yield f"why they failed: {', '.join(listed)}{f', and {rest:,} for other reasons' if rest else ''}."
     for row in part.compared.iter_rows(named=True):
         where = "" if row["service"] is None else f" in {row['service']}"
         by_days = np.isfinite(row["difference_days_low"])
@@ -476,7 +514,5 @@ def _sentences(part: Failures) -> Iterator[str]:
                 f"(times {ratio:.2f} when the load doubles)."
             )
     if part.rule:
-        yield (
-            f"a request counts as failed if {part.rule}. That is what the log shows, not what the server "
-            "reported."
-        )
+        proxy = " That is what the log shows, not what the server reported." if "tokens" in part.rule else ""
+        yield f"a request counts as failed if {part.rule}.{proxy}"

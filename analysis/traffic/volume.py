@@ -28,6 +28,7 @@ from ..trace.aggregates import (
 )
 from ..trace.trace import Trace
 from ..trace.trace_part import PartInputs, TracePart
+from .usage import count_usage, usage_sentences
 
 BLOCKS_S = (DAY_S, HOUR_S, MINUTE_S)
 """Rates resample days, else hours, else minutes: the longest that fit `MIN_BLOCKS` times into the record."""
@@ -78,6 +79,8 @@ class Volume(TracePart):
     in `repeated_groups`; null if not counted). Equal rows are requests of the same second, not errors."""
     segments: pl.DataFrame
     """Contiguous parts of the record, with the silence of all services before each."""
+    usage: pl.DataFrame
+    """Per selection what the log's optional columns say (`usage.USAGE`); no rows if it has none of them."""
 
     @classmethod
     def describe(cls, inputs: PartInputs) -> Volume:
@@ -85,8 +88,9 @@ class Volume(TracePart):
         return describe_volume(inputs.trace)
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Sizes, then segments."""
-        return {"sizes": self.sizes, "segments": self.segments}
+        """Sizes, segments, and usage if the log has any of its columns."""
+        usage = {"usage": self.usage} if self.usage.height else {}
+        return {"sizes": self.sizes, "segments": self.segments, **usage}
 
     def rate_rps(self, selection: str = "all") -> Interval:
         """Mean rate of one selection by its label, requests per second; KeyError for another label."""
@@ -98,7 +102,7 @@ class Volume(TracePart):
         return interval_of(of.row(0, named=True), "rate_rps")
 
     def sentences(self) -> list[str]:
-        """Rows and span, parts, rates, holes, tokens."""
+        """Rows and span, usage, parts, rates, holes, tokens."""
         return [capitalize_sentence(sentence) for sentence in _sentences(self)]
 
 
@@ -155,8 +159,9 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
         on="selection_id",
         maintain_order="left_right",
     )
+    usage, unknown = count_usage(trace, names)
     return Volume(
-        missing=tuple(missing),
+        missing=(*missing, *unknown),
         rows=info.rows,
         span_s=trace.end_s - trace.start_s,
         observed_s=float(covered_s.sum()),
@@ -166,6 +171,7 @@ def describe_volume(trace: Trace, seed: int = 0) -> Volume:
             for c, kind in SIZES.items()
         ),
         segments=_segments(trace, blocks.filter(pl.col("selection_id") == 1), block_s),
+        usage=usage,
     )
 
 
@@ -220,6 +226,7 @@ def _sentences(part: Volume) -> list[str]:
     length = f"in {time_span(part.span_s)}" if part.span_s > 0 else "at one instant"
     rate = interval_of(everything, "rate_rps")
     out = [f"{counted(part.rows, 'request')} {length}: {rate:.3g} per second."]
+    out += usage_sentences(part.usage)
     for row in part.sizes.filter(pl.col("service").is_not_null()).iter_rows(named=True):
         out.append(
             f"{row['selection']}: {counted(row['n'], 'request')} ({row['share']:.1%}), "

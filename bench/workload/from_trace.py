@@ -13,6 +13,7 @@ import polars as pl
 
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
+from ...analysis.trace.prefix_blocks import BLOCK, convert_blocks
 from ...analysis.trace.subset import fetch_requests, streams_of
 from ...analysis.trace.trace import Trace
 from .recipe import Recipe
@@ -40,7 +41,8 @@ def from_trace(
 ) -> Workload:
     """Make a workload of the trace's requests (paper 4.1: RPS scaling keeps the pattern and squeezes time).
 
-    A failed request has no response tokens in a log; it is sent and asks for one token.
+    A failed request has no response tokens in a log; it is sent and asks for one token. If it has no request
+    tokens either, its prompt has one token. Prefix blocks become blocks of 512 tokens, where they divide.
 
     Parameters
     ----------
@@ -96,6 +98,16 @@ def from_trace(
             pl.lit(tokens[0], pl.Int64).alias("request_tokens"),
             pl.lit(tokens[1], pl.Int64).alias("response_tokens"),
         )
+    converts = info.block_tokens != BLOCK and found["prefix"].null_count() < len(found)
+    if converts:
+        found = found.with_columns(convert_blocks(found, info.block_tokens))
+    sides = ("request_tokens", "response_tokens")
+    unknown = pl.col("failed") & pl.any_horizontal(pl.col(side).is_null() for side in sides)
+    unknown_lengths = int(found.select(unknown.sum()).item())
+    if unknown_lengths:
+        found = found.with_columns(
+            pl.when("failed").then(pl.col(sides).fill_null(1)).otherwise(pl.col(sides))
+        )
     with_sessions = sessions != "off" and info.has_sessions
     rng = np.random.default_rng(seed)
     spreads = spread and info.resolution_s >= COARSE_S
@@ -123,6 +135,8 @@ def from_trace(
         "sessions": sessions if with_sessions else "off",
         "tokens": list(tokens) if tokens and not info.has_tokens else None,
         "seed": seed,
+        **({"prefix_blocks": info.block_tokens} if converts else {}),
+        **({"unknown_lengths": unknown_lengths} if unknown_lengths else {}),
     }
     return Workload(
         _requests(found, at / factor, chosen, with_sessions, sessions), info.name, info.synthetic, recipe

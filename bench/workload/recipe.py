@@ -50,6 +50,10 @@ class Recipe(_From, total=False):
     """Whether stamps were spread inside their step, by the seed."""
     sessions: str
     tokens: list[int] | None
+    prefix_blocks: int | None
+    """Tokens of a prefix block in the trace, unless 512; None if it is not known."""
+    unknown_lengths: int
+    """Failed requests whose token counts the trace does not have."""
     max_tokens: list[int]
     lengths: str | list[int]
     not_gamma: float

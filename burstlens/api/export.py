@@ -404,6 +404,7 @@ def _load(
     source: str, chosen: ExportOptions, read: ReadOptions, progress: Progress
 ) -> tuple[Requests, list[str]]:
     """The trace's requests as they are sent: from second 0 on, each asking for a token at least."""
+    from ..analysis.trace.prefix_blocks import conversion_notes
     from ..analysis.trace.subset import requests_of
     from ..bench.workload.from_trace import from_trace
 
@@ -419,6 +420,10 @@ def _load(
         made.append(f"stamps of {step_s:g} s are spread inside their step, seed {chosen.seed or 0}")
     if (factor := load.recipe["speedup"]) != 1:
         made.append(f"time runs {factor:.4g} times as fast")
+    if "prefix_blocks" in load.recipe:
+        made += conversion_notes(load.recipe["prefix_blocks"])
+    if unknown := load.recipe.get("unknown_lengths"):
+        made.append(f"{counted(unknown, 'failed request')} without a token count: sent with 1 token")
     if failed:
         made.append(
             f"{counted(failed, 'failed request')}: the response length is the tokens answered, at least 1"
@@ -433,6 +438,7 @@ def _of_workload(load: Workload, *, synthetic: bool) -> Requests:
     from ..analysis.interchange.requests import Requests
     from ..analysis.logs.trace_info import TraceInfo
     from ..analysis.trace.parquet import COLUMNS, PREFIX
+    from ..analysis.trace.prefix_blocks import BLOCK
 
     frame = load.requests.select(
         pl.col("at_s").alias("arrival_s"),
@@ -453,6 +459,7 @@ def _of_workload(load: Workload, *, synthetic: bool) -> Requests:
         synthetic=synthetic,
         has_failures=False,
         has_sessions=frame["session"].null_count() < len(frame),
+        block_tokens=BLOCK if frame[PREFIX].null_count() < len(frame) else None,
     )
     return Requests(frame, info)
 

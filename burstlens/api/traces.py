@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..analysis.core.errors import InputError
+from ..analysis.core.option_names import option
 from .options import Log, ReadOptions, check_positive, paths
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ def describe(
     strict: bool = False,
     start_s: float | None = None,
     end_s: float | None = None,
+    rejects: Log | None = None,
     engine: str = "duckdb",
     master: str | None = None,
     conf: Mapping[str, str] | None = None,
@@ -122,6 +125,8 @@ def describe(
         Length in seconds of the windows that a Gamma law is fitted to. The paper uses 20 minutes.
     seed
         Seed of every bootstrap: the same seed gives the same numbers.
+    rejects
+        CSV file to write the rejected rows to, each with its line and the reason.
 
     Returns
     -------
@@ -139,18 +144,30 @@ def describe(
     ['failures.rates']
     """
     from concurrent.futures import ThreadPoolExecutor
+    from dataclasses import replace
 
     from ..analysis.characterize import characterize, trace_parts
+    from ..analysis.logs.rejects import write_rejects
 
     check_positive("window_s", window_s)
     read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading=reading)
+    listed = None if rejects is None else Path(rejects)
+    if listed is not None and any(
+        listed.exists() and log.exists() and listed.samefile(log) for log in paths(logs)
+    ):
+        raise InputError.unwritable(
+            listed, "it is one of the logs", remedy=f"name another file with {option('rejects')}"
+        )
     # The fits' libraries take as long to load as a million rows do: both happen at once.
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(trace_parts)
         opened = read.open(paths(logs))
     try:
         loading.result()
-        return characterize(opened, window_s=window_s, seed=seed, progress=progress)
+        if listed is not None:
+            write_rejects(opened.rejects, listed)
+        found = characterize(opened, window_s=window_s, seed=seed, progress=progress)
+        return replace(found, rejects=replace(found.rejects, file=listed))
     finally:
         opened.engine.close()
 

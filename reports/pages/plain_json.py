@@ -19,6 +19,7 @@ def summary(characterization: Characterization) -> dict[str, Any]:
     """Identity, then each part's sentences, lacks and tables (long ones by length only)."""
     return {
         "trace": plain(asdict(characterization.info)),
+        "rejects": characterization.rejects.as_dict(),
         "window_s": characterization.window_s,
         "engine": characterization.engine,
         **{

@@ -61,11 +61,11 @@ class Report(Displayable):
             if info.resorted:
                 line += f", {info.resorted:,} out of order"
             out.append(line)
+            out += [f"  {each}" for each in characterization.rejects.lines(str(self.folder))]
             for name in dict.fromkeys(claim.ledger for claim in ledger):
                 verdicts = [claim.verdict for claim in ledger if claim.ledger == name]
                 counted = [f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)]
                 out.append(f"  claims of {'the paper' if name == PAPER else name}: {', '.join(counted)}")
-        out.extend(f"rejected rows: {path}" for path in self.rejects)
         out.append(f"page: {self.page}")
         return out
 
@@ -147,7 +147,8 @@ def write_report(
                 more.insert(0, describe_forecast(trace, seed=seed, progress=steps("forecast", part)))
             one = characterize(trace, window_s=window_s, seed=seed, progress=steps("", part))
             sequences = describe_sequences(trace, one.part(Arrivals), seed=seed)
-            characterizations.append(replace(one, parts=(*one.parts, sequences, *more)))
+            listed = replace(one.rejects, file=rejected if rejected.exists() else None)
+            characterizations.append(replace(one, parts=(*one.parts, sequences, *more), rejects=listed))
         finally:
             trace.engine.close()
         if rejected.exists():

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from burstlens.analysis.trace.bin_counts import Blocks, ask_blocks
+from burstlens.analysis.trace.parquet import OPTIONAL
 from burstlens.analysis.trace.trace import Trace
 from burstlens.analysis.trace.window_gaps import ask_gaps, windows_of
 from burstlens.queries.dialect import in_spark
@@ -22,7 +23,7 @@ from .conftest import Both, Open
 
 pytestmark = pytest.mark.spark
 
-TRACES = ("burstgpt_3_first400.csv", "mooncake_head.jsonl")
+TRACES = ("burstgpt_3_first400.csv", "mooncake_head.jsonl", "optional.csv")
 WINDOW = 1200.0
 
 
@@ -62,6 +63,10 @@ def parameters_of(trace: Trace) -> dict[str, dict[str, Any]]:
         },
         "length_histograms": {},
         "length_rows": {},
+        "clients": {},
+        "failure_reasons": {"max_reasons": 20},
+        "load_all_columns": {"streams": [1, 2, 3], "start_s": None, "end_s": 1e9, "first": 1000},
+        "usage": {},
         "load": {"streams": [1, 2, 3], "start_s": None, "end_s": 1e9, "first": 1000},
         "minute_load": {"minute_ticks": 60 / tick_s},
         "repeats": {},
@@ -79,6 +84,23 @@ def parameters_of(trace: Trace) -> dict[str, dict[str, Any]]:
     }
 
 
+def optional_columns() -> str:
+    """A log of our own columns with every optional one; some requests lack a value, every eighth failed."""
+    names = ["arrival_s", "request_tokens", "response_tokens", "failed", "service", *OPTIONAL]
+    lines = [",".join(names)]
+    for i in range(240):
+        if i % 8 == 3:
+            reason = ("RateLimitError", "504", "Timeout", "odd", "")[i % 5]
+            lines.append(f"{i * 30},,,true,chat,user-{i % 3},,,,{reason},")
+        else:
+            client = f"user-{i % 7}" if i % 4 else ""
+            service = "chat" if i % 3 else "code"
+            lines.append(
+                f"{i * 30},{90 + i},{9 + i % 5},false,{service},{client},{i},{i % 9},{i / 640},stop,{i % 2}"
+            )
+    return "\n".join(lines) + "\n"
+
+
 @pytest.fixture(scope="module", params=TRACES)
 def opened(
     request: pytest.FixtureRequest,
@@ -90,6 +112,9 @@ def opened(
         lines = traces("mooncake_conversation_trace.jsonl").read_text().splitlines(keepends=True)
         path = tmp_path_factory.mktemp("logs") / request.param
         path.write_text("".join(lines[:400]))
+    elif request.param == "optional.csv":
+        path = tmp_path_factory.mktemp("logs") / request.param
+        path.write_text(optional_columns())
     else:
         path = traces(request.param)
     opened = both(path)

@@ -37,9 +37,10 @@ nan,ChatGPT,10,20,30,API log
 9,GPT-4,10,20,30,API log,more
 """
 REQUESTS = """
-SELECT service, model, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed
+SELECT service, model, tick, arrival_s, session, request_tokens, response_tokens, elapsed_s, failed,
+    client, cached_tokens, reasoning_tokens, ttft_s, reason, images
 FROM requests JOIN streams ON streams.stream_id = requests.stream_id
-ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 10
 """
 
 
@@ -118,6 +119,26 @@ def test_mapped_columns_in_other_units_are_read_alike(both: Open, tmp_path: Path
         "ts;in;out\n" + "".join(f"{1700000000000 + 250 * i};{i % 7};{i % 5}\n" for i in range(100))
     )
     alike(both(log, columns={"arrival_ms": "ts", "request_tokens": "in", "response_tokens": "out"}))
+
+
+def test_optional_columns_are_read_alike(both: Open, local: Cluster, tmp_path: Path) -> None:
+    rows = ['{"t": 0, "in": 5, "out": 2, "bad": false, "key": 17, "first": 250, "why": "stop", "hit": 3}'] * 3
+    rows += ['{"t": 9, "bad": true, "why": "RateLimitError"}', '{"t": 9, "out": 2, "bad": false}']
+    rows += ['{"t": 9, "in": 5, "out": 2, "bad": false, "hit": -3}']
+    log = tmp_path / "mine.jsonl"
+    log.write_text("\n".join(rows) + "\n")
+    columns = {
+        "arrival": "t", "request_tokens": "in", "response_tokens": "out", "failed": "bad",
+        "client": "key", "ttft_ms": "first", "reason": "why", "cached_tokens": "hit",
+    }  # fmt: skip
+    opened = both(log, columns=columns)
+    alike(opened)
+    assert opened.spark.optional == opened.duckdb.optional == ("client", "cached_tokens", "ttft_s", "reason")
+    reasons = [sorted((r.reason, r.column) for r in each.rejects) for each in (opened.spark, opened.duckdb)]
+    assert reasons == [[("missing or not a number", "request_tokens"), ("negative", "cached_tokens")]] * 2
+    bl.ingest(log, tmp_path / "trace", columns=columns, engine="spark", master=local.master, conf=local.conf)
+    with bl.trace(tmp_path / "trace") as written:
+        assert written.to_frame().equals(opened.duckdb.to_frame())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,6 +36,12 @@ Examples:
 @click.option(
     "--all", "everything", is_flag=True, help="Show every finding, not only the first few of each part."
 )
+@click.option(
+    "--rejects",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the rejected rows to this CSV file, each with its line and the reason.",
+)
 @engines
 @spanning
 @json_option
@@ -47,6 +54,7 @@ def describe(
     reading: LogOptions | None,
     strict: bool,
     everything: bool,
+    rejects: Path | None,
     as_json: bool,
     quiet: bool,
     **on: Any,
@@ -60,6 +68,7 @@ def describe(
             columns=columns,
             reading=reading,
             strict=strict,
+            rejects=rejects,
             progress=show,
             **on,
         )
@@ -82,6 +91,10 @@ def _screenful(characterization: Characterization, limit: int | None) -> None:
     title = f"[bold]{escape(info.name)}[/]  {escape(info.format)}"
     screen.print(title + ("  [reverse] synthetic [/]" if info.synthetic else ""))
     screen.print(f"{info.rows:,} requests, {info.rejected:,} rows rejected, {info.resorted:,} out of order")
+    for line in characterization.rejects.lines("--rejects FILE writes them"):
+        screen.print(Padding(escape(line), (0, 0, 0, 2)))
+    for note in info.notes:
+        screen.print(f"note: {escape(note)}")
     for part in characterization.parts:
         screen.print(f"\n[bold]{part.name}[/]")
         found = [*part.missing, *part.sentences()]

@@ -4,7 +4,7 @@
 -- behind, its instants are moved by that difference.
 -- reads: jsonl
 -- failures: outcome is neither ok nor truncated
--- holds: session elapsed_s
+-- holds: session elapsed_s ttft_s reason
 -- column: request_id UNUSED
 -- optional: worker UNUSED
 -- optional: service VARCHAR
@@ -13,7 +13,7 @@
 -- optional: turn UNUSED
 -- column: intended_s UNUSED
 -- column: sent_s DOUBLE
--- optional: first_token_s UNUSED
+-- optional: first_token_s DOUBLE
 -- column: ended_s DOUBLE
 -- optional: waited_s UNUSED
 -- column: request_tokens_asked DOUBLE
@@ -21,7 +21,7 @@
 -- optional: request_tokens DOUBLE
 -- optional: response_tokens DOUBLE
 -- column: outcome VARCHAR
--- optional: status UNUSED
+-- optional: status DOUBLE
 -- optional: error UNUSED
 -- optional: tries UNUSED
 -- optional: gaps_s UNUSED
@@ -34,5 +34,11 @@ SELECT
     COALESCE("request_tokens", "request_tokens_asked") AS request_tokens,
     CASE WHEN "outcome" IN ('ok', 'truncated') THEN "response_tokens" ELSE COALESCE("response_tokens", 0) END AS response_tokens,
     "ended_s" - "sent_s" AS elapsed_s,
-    "outcome" NOT IN ('ok', 'truncated') AS failed
+    "outcome" NOT IN ('ok', 'truncated') AS failed,
+    "first_token_s" - "sent_s" AS ttft_s,
+    CASE
+        WHEN "status" >= 400 THEN CAST(CAST("status" AS INTEGER) AS VARCHAR)
+        WHEN "outcome" = 'aborted' THEN 'cancelled'
+        ELSE "outcome"
+    END AS reason
 FROM log

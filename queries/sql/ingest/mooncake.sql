@@ -4,6 +4,7 @@
 -- reads: jsonl
 -- needs: request_tokens response_tokens
 -- holds: prefix
+-- block_tokens: 512
 -- column: timestamp DOUBLE
 -- column: input_length DOUBLE
 -- column: output_length DOUBLE

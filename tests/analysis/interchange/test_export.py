@@ -19,11 +19,13 @@ from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.interchange.azure import write_azure
 from burstlens.analysis.interchange.burstgpt import DAY0, write_burstgpt
 from burstlens.analysis.interchange.exports import RequestExport, WriteOptions, export_named
-from burstlens.analysis.interchange.hash_ids import BLOCK, hash_ids
+from burstlens.analysis.interchange.hash_ids import hash_ids
 from burstlens.analysis.interchange.mooncake import write_mooncake
 from burstlens.analysis.interchange.plain import write_parquet, write_plain_csv
 from burstlens.analysis.interchange.requests import Requests
 from burstlens.analysis.logs.trace_info import TraceInfo
+from burstlens.analysis.trace.parquet import OPTIONAL
+from burstlens.analysis.trace.prefix_blocks import BLOCK, convert_blocks
 from burstlens.analysis.trace.subset import requests_of
 from burstlens.analysis.trace.trace import COLUMNS, open_trace
 
@@ -32,7 +34,9 @@ words = st.sampled_from(["ChatGPT", "GPT-4", 'a "quoted", name', "модель",
 
 
 def identity(n: int, **fields: Any) -> TraceInfo:
-    plain: dict[str, Any] = {"resolution_s": 1e-7, "day0": DAY0, "synthetic": False, "name": "made"}
+    plain: dict[str, Any] = {
+        "resolution_s": 1e-7, "day0": DAY0, "synthetic": False, "name": "made", "block_tokens": BLOCK,
+    }  # fmt: skip
     return TraceInfo(format="made", sources=(), rows=n, rejected=0, resorted=0, **{**plain, **fields})
 
 
@@ -288,3 +292,104 @@ def test_every_line_of_json_has_the_keys_that_readers_ask_for(tmp_path: Path) ->
 def test_azure_writes_every_hundred_nanoseconds(tmp_path: Path) -> None:
     write_azure(one(arrival_s=86_399.9999999), tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().splitlines()[1] == "2023-11-01 23:59:59.9999999,5,7"
+
+
+def with_optional(**columns: Any) -> Requests:
+    """Three requests with optional columns."""
+    rows = {
+        "arrival_s": [0.5, 1.5, 2.5], "service": "api", "model": "m", "session": None, "request_tokens": 5,
+        "response_tokens": 7, "elapsed_s": None, "failed": False, "prefix": None, **columns,
+    }  # fmt: skip
+    kinds = {**SCHEMA, **OPTIONAL}
+    frame = pl.DataFrame(rows, schema_overrides=kinds)
+    order = [name for name in (*COLUMNS, *OPTIONAL, "prefix") if name in frame.columns]
+    return Requests(frame.select(pl.col(name).cast(kinds[name]) for name in order), identity(3))
+
+
+@pytest.mark.parametrize(("suffix", "write"), [(".parquet", write_parquet), (".csv", write_plain_csv)])
+def test_our_own_files_keep_optional_columns(suffix: str, write: Any) -> None:
+    full = with_optional(client=["a", None, "b"], ttft_s=[0.25, None, 0.5], images=[1, 2, None])
+    frame, *_ = back(full, suffix, write)
+    assert_frame_equal(frame, full.frame)
+
+
+def test_other_formats_name_the_optional_columns_that_they_drop(tmp_path: Path) -> None:
+    full = with_optional(
+        client="a", cached_tokens=1, reasoning_tokens=2, ttft_s=[0.1, None, None], reason=None, images=3
+    )
+    lost = [each.split(":")[0] for each in write_mooncake(full, tmp_path / "a.jsonl")]
+    assert lost[:5] == [
+        "the client of 3 requests",
+        "the cached tokens of 3 requests",
+        "the reasoning tokens of 3 requests",
+        "the time to first token of 1 request",
+        "the number of images of 3 requests",
+    ]
+
+
+def test_images_go_into_the_csv_of_azure(tmp_path: Path) -> None:
+    lost = write_azure(with_optional(images=[0, 2, 1]), tmp_path / "a.csv")
+    header, first, *_ = (tmp_path / "a.csv").read_text().splitlines()
+    assert header == "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens"
+    assert first.split(",")[1:] == ["0", "5", "7"]
+    assert not any("images" in each for each in lost)
+
+
+def small_blocks(**info: Any) -> Requests:
+    """Prompts of 1,100, 1,040 and 600 tokens in blocks of 16; they begin with the same 1,024, or 512."""
+    begun = list(range(100, 165))
+    frame = one().frame
+    rows = pl.concat([frame] * 3).with_columns(
+        pl.Series("request_tokens", [1100, 1040, 600], pl.Int32),
+        pl.Series("prefix", [[*begun[:64], 7, 8, 9, 10, 11], begun, [*begun[:32], 1, 2, 3, 4, 5, 6]]),
+    )
+    return Requests(rows, identity(3, **{"block_tokens": 16, **info}))
+
+
+def test_small_blocks_are_joined_to_those_of_512(tmp_path: Path) -> None:
+    lost = write_mooncake(small_blocks(), tmp_path / "a.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [line["hash_ids"] for line in lines] == [[0, 1, 2], [0, 1, 3], [0, 4]]
+    assert lost[0].startswith("prefix blocks of 16 tokens are joined to blocks of 512")
+
+
+def test_blocks_that_do_not_divide_are_left_out_and_that_is_said(tmp_path: Path) -> None:
+    lost = write_mooncake(small_blocks(block_tokens=48), tmp_path / "a.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    numbers = [number for line in lines for number in line["hash_ids"]]
+    assert len(set(numbers)) == len(numbers) == 8
+    assert "48 tokens do not divide" in lost[0]
+
+
+def test_large_blocks_are_cut() -> None:
+    frame = pl.DataFrame(
+        {"request_tokens": [2000, 1100, 300, None], "prefix": [[7, 2**62], [7, 5], [7], None]},
+        schema_overrides={"prefix": pl.List(pl.Int64)},
+    )
+    assert convert_blocks(frame, 1024).to_list() == [[0, 1, 2, 3], [0, 1, 4], [0], None]
+
+
+@quick
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.integers(0, 200)), min_size=1, max_size=8)
+)
+def test_equal_numbers_are_equal_tokens_after_joining(prompts: list[tuple[int, int, int]]) -> None:
+    """Prompts that begin with blocks of 128 of a family, then have their own; they share whole new blocks."""
+    ids, tokens = [], []
+    for row, (common, family, more) in enumerate(prompts):
+        own = [10**6 * (row + 1) + i for i in range(-(-more // 128))]
+        ids.append([family * 1000 + i for i in range(common)] + own)
+        tokens.append(common * 128 + more)
+    frame = pl.DataFrame(
+        {"request_tokens": tokens, "prefix": ids},
+        schema={"request_tokens": pl.Int32, "prefix": pl.List(pl.Int64)},
+    )
+    numbers = convert_blocks(frame, 128).to_list()
+    for (a_common, a_family, _), mine in zip(prompts, numbers, strict=True):
+        for (b_common, b_family, _), theirs in zip(prompts, numbers, strict=True):
+            shared = sum(x == y for x, y in zip(mine or [], theirs or [], strict=False))
+            if mine is theirs:
+                continue
+            least = min(a_common, b_common) // 4 if a_family == b_family else 0
+            assert shared >= least
+            assert shared <= least + 1

@@ -7,7 +7,7 @@ import pytest
 
 from burstlens.analysis.logs.clock_and_streams import clock_step
 from burstlens.analysis.logs.formats import formats
-from burstlens.analysis.trace.parquet import COLUMNS, PREFIX
+from burstlens.analysis.trace.parquet import COLUMNS, OPTIONAL, PREFIX
 
 
 @pytest.mark.parametrize("name", list(formats()))
@@ -16,7 +16,7 @@ def test_a_format_declares_what_its_sql_uses(name: str) -> None:
     assert format.title
     assert "--" not in format.sql
     assert set(format.kinds) <= {"csv", "jsonl", "parquet"}
-    assert set(format.needs) | set(format.holds) <= {*COLUMNS, PREFIX}
+    assert set(format.needs) | set(format.holds) <= {*COLUMNS, *OPTIONAL, PREFIX}
     types = {"DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "BLOCKS", "UNUSED"}
     assert {c.type for c in format.columns} <= types
     for column in format.columns:
