@@ -93,6 +93,7 @@ def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns
         plan,
         i,
         f"SELECT {columns} FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15 LIMIT {HEAD_ROWS}",
+        head=True,
     ).fetchall()
     names = columns.split(", ")
     columns_by_name: dict[str, Any] = {name: [row[k] for row in rows] for k, name in enumerate(names)}
@@ -180,7 +181,13 @@ def sorted_streams(found: Iterable[Stream]) -> list[Stream]:
 
 
 def ask(
-    connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, sql: str, **parameters: Any
+    connection: duckdb.DuckDBPyConnection,
+    plan: ReadPlan,
+    i: int,
+    sql: str,
+    *,
+    head: bool = False,
+    **parameters: Any,
 ) -> duckdb.DuckDBPyConnection:
     """Run SQL over the rows of one log.
 
@@ -192,6 +199,8 @@ def ask(
         Number of the log, from 0.
     sql : str
         With `$rows` in place of the log's rows.
+    head : bool
+        The first rows are enough.
     **parameters
         Values for other `$name` in it.
 
@@ -202,7 +211,7 @@ def ask(
     """
     reading = plan.readings[i]
     origin_s = plan.origins_s[i]
-    rows = reading.select
+    rows = reading.head_select if head else reading.select
     if origin_s and reading.clock != "instant":
         rows = f"SELECT * REPLACE (arrival_s - ({origin_s!r}) AS arrival_s) FROM ({rows})"
     text = sql.replace("$rows", rows)

@@ -22,7 +22,7 @@ the rest:
   failed request may lack tokens;
 - `-- holds: session elapsed_s`: which of the optional trace columns (`OPTIONAL`) the SELECT returns;
 - `-- failures: …`: what counts as a failure, if the log says so; `-- spread: yes` for coarse counts;
-- `-- block_tokens: 512`: tokens of a block of `prefix`; `-- arrival: …`: which instant the arrival is;
+- `-- block_tokens: 512`: tokens of a block of `prefix`, or the path at which a row says them; `-- arrival: …`: which instant the arrival is;
 - `-- refuse: …`: what to do about a log that can be recognized and not be read.
 
 A SELECT may use `$day0_ns` (midnight of day 0), `$service` (from the file's name), `$day_index` (day
@@ -105,6 +105,8 @@ class Format:
     likes: tuple[tuple[str, str], ...] = ()
     """columns, and the pattern that a value of each matches"""
     block_tokens: int | None = None
+    block_tokens_at: str | None = None
+    """the path at which each row says it, instead"""
     arrival: str | None = None
     refusal: str | None = None
 
@@ -160,6 +162,8 @@ def parse_format(name: str, sql: str) -> Format:
         else:
             declarations.setdefault(key, []).append(value.strip())
 
+    blocks = declarations["block_tokens"][0] if "block_tokens" in declarations else None
+
     def words(key: str) -> tuple[str, ...]:
         return tuple(" ".join(declarations.get(key, [])).split())
 
@@ -176,7 +180,8 @@ def parse_format(name: str, sql: str) -> Format:
         spread="spread" in declarations,
         excludes=words("not"),
         likes=tuple(_like(text) for text in declarations.get("like", [])),
-        block_tokens=int(declarations["block_tokens"][0]) if "block_tokens" in declarations else None,
+        block_tokens=int(blocks) if blocks is not None and blocks.isdigit() else None,
+        block_tokens_at=blocks if blocks is not None and not blocks.isdigit() else None,
         arrival=" ".join(declarations["arrival"]) if "arrival" in declarations else None,
         refusal=" ".join(declarations["refuse"]) if "refuse" in declarations else None,
     )

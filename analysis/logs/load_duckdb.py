@@ -554,7 +554,8 @@ def _take_out_invalid(
         if unparseable[i] or invalid:
             parsed = read
             if reading.has_line_no:
-                parsed = _numbers(connection, f"SELECT COUNT(*) FROM ({bare_rows(reading)})")[0]
+                answer = ask(connection, plan, i, f"SELECT COUNT(*) FROM ({bare_rows(reading)})")
+                parsed = int(answer.fetchall()[0][0])
             rejects += locate_rejects(reading.log, parsed, unparseable[i], invalid)
         before += read
     if any(bad or new_stream for _, new_stream, bad, _ in counts):

@@ -21,6 +21,7 @@ import duckdb
 import polars as pl
 
 from ..core.errors import InputError
+from .conditions import reason_sql
 from .containers import object_sql
 from .formats import OPTIONAL, STAMPS_S, Column, Format, formats, plain
 from .mapped import mapped_format, where_condition
@@ -38,7 +39,7 @@ from .paths import (
     text_sql,
     values_at,
 )
-from .recognize import format_of_log, missing, nearest_format, unknown
+from .recognize import format_of_log, found_place, missing, nearest_format, unknown
 from .sniff import IDENTITY, LogFile, escape_glob, inspect_log, parquet_files
 from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, StampForm, stamp_form
 from .trace_columns import OPTIONAL as TRACE_COLUMNS
@@ -83,6 +84,9 @@ OPTIONAL_TYPES = {
 }
 assert tuple(OPTIONAL_TYPES) == OPTIONAL
 BLOCKS_IN_NAME = re.compile(r"(?:blksz|block|blk)[_-]?(\d+)", re.IGNORECASE)
+
+HEAD_LINES = 500
+"""Rows of a log that are enough for a guess at its models and its clock."""
 
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?")
 OFFSET = "(Z|[+-][0-9]{2}:?[0-9]{2})$"
@@ -174,6 +178,14 @@ class Reading:
         """Whether DuckDB lists the rows that it could not take apart."""
         return self.log.kind == "csv" or "store_rejects = true" in self.select
 
+    @property
+    def head_select(self) -> str:
+        """The same SELECT for a look at the first rows; a format that joins rows gets few of them."""
+        if not self.format.has_line_no:
+            return self.select
+        rows = _rows(self.log, self.uses, self.span, True, lenient=self.is_lenient)
+        return _select(self.format, f"SELECT * FROM ({rows}) AS head LIMIT {HEAD_LINES}", self.span)
+
     def leniently(self) -> Reading:
         """The same reading, with values taken from their text."""
         rows = _filtered(
@@ -236,7 +248,7 @@ def _known(log: LogFile, options: LogOptions, position: int, span: Span) -> Read
     """The reading of a log in a known format."""
     format = _format(log, options)
     if format.refusal is not None:
-        raise InputError.at(log.path, f"is a {format.title}", remedy=format.refusal)
+        raise InputError.at(log.path, f"recognized as {format.title}", remedy=format.refusal)
     twice = [name for name, times in Counter(plain(name) for name in log.header).items() if times > 1]
     doubled = [c.name for c in format.columns if plain(c.name) in twice]
     if doubled:
@@ -251,7 +263,6 @@ def _known(log: LogFile, options: LogOptions, position: int, span: Span) -> Read
     if "$day_index" in format.sql:
         day = re.search(r"d(\d+)$", log.stem)
         day0, day_index = (day0, int(day[1]) - 1) if day else (None, position)
-    named = BLOCKS_IN_NAME.search(log.path.name)
     clock = _clock(uses, lenient=False)
     return _reading(
         log,
@@ -264,17 +275,13 @@ def _known(log: LogFile, options: LogOptions, position: int, span: Span) -> Read
         day_index=day_index,
         has_failures=stored.has_failures
         if stored
-        else format.failures is not None or (canonical and "failed" in actual),
+        else _tells_failures(format, log) or (canonical and "failed" in actual),
         failure_rule=stored.failure_rule if stored else format.failures,
         stored=stored,
         filters=tuple((name, condition) for name, _, condition in filters),
         where=tuple(options.where),
         timezone=options.timezone,
-        block_tokens=stored.block_tokens
-        if stored
-        else int(named[1])
-        if named and format.block_tokens
-        else format.block_tokens,
+        block_tokens=stored.block_tokens if stored else _block_tokens(log, format),
     )
 
 
@@ -286,6 +293,27 @@ def _filter(log: LogFile, text: str) -> tuple[str, Place, str]:
         raise InputError.absent_columns(log.path, [condition.column], log.header)
     name = f"{place} of {text}"
     return name, place, f"COALESCE({condition.sql(identifier(name))}, FALSE)"
+
+
+def _tells_failures(format: Format, log: LogFile) -> bool:
+    """Whether a log has one of the columns that its format's rule for failures names."""
+    rule = format.failures
+    if rule is None:
+        return False
+    named = [
+        c.name for c in format.columns if c.optional and re.search(rf"(?<![\w.]){re.escape(c.name)}\b", rule)
+    ]
+    return not named or any(found_place(log, name) is not None for name in named)
+
+
+def _block_tokens(log: LogFile, format: Format) -> int | None:
+    """Tokens of a prefix block: as the rows say, as the file's name says, or as the format has it."""
+    if format.block_tokens_at is not None:
+        place = place_of(log, format.block_tokens_at)
+        sizes = {str(value) for value in values_at(log, place)} if place is not None else set()
+        return int(sizes.pop()) if len(sizes) == 1 and next(iter(sizes)).isdigit() else None
+    named = BLOCKS_IN_NAME.search(log.path.name)
+    return int(named[1]) if named and format.block_tokens else format.block_tokens
 
 
 def _format(log: LogFile, options: LogOptions) -> Format:
@@ -387,6 +415,7 @@ def _uses(
             uses.append(Use(column, place, stamp, _plain_stamp(stamp, values)))
         else:
             uses.append(Use(column, place, None, _plain_cast(column, values, log.decimal)))
+    uses = _with_unseen(log, uses)
     clocks = {
         use.stamp.clock: use.place
         for use in uses
@@ -396,6 +425,23 @@ def _uses(
         dated, bare = clocks["instant"], clocks["number"]
         raise InputError.at(log.path, f"{dated} has dates, {bare} has numbers of an unknown start")
     return tuple(uses)
+
+
+def _with_unseen(log: LogFile, uses: Sequence[Use]) -> list[Use]:
+    """Read stamps of which the head of the log has no value in the form of the others."""
+
+    def has_values(use: Use) -> bool:
+        return use.place is not None and bool(values_at(log, use.place))
+
+    seen = next((use for use in uses if use.stamp is not None and has_values(use)), None)
+    if seen is None:
+        return list(uses)
+    return [
+        replace(use, stamp=seen.stamp, plain=seen.plain)
+        if use.stamp is not None and not has_values(use)
+        else use
+        for use in uses
+    ]
 
 
 def _plain_cast(column: Column, values: Sequence[Any], decimal: str) -> str:
@@ -490,6 +536,8 @@ def _select(format: Format, rows: str, span: Span) -> str:
     optional = [
         name if name in held else f"CAST(NULL AS {kind}) AS {name}" for name, kind in OPTIONAL_TYPES.items()
     ]
+    if "reason" in held and format.name != "canonical":
+        optional[list(OPTIONAL_TYPES).index("reason")] = f"{reason_sql('reason')} AS reason"
     columns = ", ".join([*named, *optional, *(["line_no"] if format.has_line_no else [])])
     query = f"WITH log AS ({rows}) SELECT {columns} FROM ({format.sql.rstrip().rstrip(';')}) AS read"
     return query if span == ALL_TIME else f"{query} WHERE {span_condition(span)}"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from burstlens.analysis.logs.clock_and_streams import clock_step
-from burstlens.analysis.logs.formats import formats
-from burstlens.analysis.trace.parquet import COLUMNS, OPTIONAL, PREFIX
+from burstlens.analysis.logs.formats import KINDS, OPTIONAL, TYPES, formats
+from burstlens.analysis.trace.parquet import COLUMNS
 
 
 @pytest.mark.parametrize("name", list(formats()))
@@ -15,10 +15,10 @@ def test_a_format_declares_what_its_sql_uses(name: str) -> None:
     format = formats()[name]
     assert format.title
     assert "--" not in format.sql
-    assert set(format.kinds) <= {"csv", "jsonl", "parquet"}
-    assert set(format.needs) | set(format.holds) <= {*COLUMNS, *OPTIONAL, PREFIX}
-    types = {"DOUBLE", "VARCHAR", "BOOLEAN", "INSTANT", "COUNT", "BLOCKS", "UNUSED"}
-    assert {c.type for c in format.columns} <= types
+    assert set(format.kinds) <= set(KINDS)
+    assert set(format.needs) | set(format.holds) <= {*COLUMNS, *OPTIONAL}
+    assert {c.type for c in format.columns} <= set(TYPES)
+    assert (format.refusal is None) == (format.sql.strip() != "")
     for column in format.columns:
         quoted = f'"{column.name}"' in format.sql
         assert quoted == (column.type not in ("UNUSED", "COUNT")), column.name
