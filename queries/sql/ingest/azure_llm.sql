@@ -2,6 +2,8 @@
 -- The 2023 and 2024 traces of Azure/AzurePublicDataset: 100 ns stamps; day 0 is the first stamp's date,
 -- on the log's own clock; only the file's name gives the service.
 -- reads: csv
+-- arrival: TIMESTAMP
+-- not: NumImages
 -- needs: request_tokens response_tokens
 -- column: TIMESTAMP INSTANT
 -- column: ContextTokens DOUBLE

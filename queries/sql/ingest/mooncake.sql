@@ -1,22 +1,27 @@
 -- Mooncake
--- The traces of kvcache-ai/Mooncake: milliseconds since an unknown start, one JSON object per line.
--- `hash_ids` are the prefix blocks of 512 tokens (the last may be shorter); blocks with equal numbers have equal tokens.
+-- The traces of kvcache-ai/Mooncake and logs of their form: milliseconds since an unknown start or since 1970, or dates;
+-- one JSON object a line. `hash_ids` are the prefix blocks of 512 tokens, the last one perhaps shorter; equal ids,
+-- equal tokens, whether they are numbers or text. Turns that have a delay instead of a timestamp have no arrival, and
+-- are rejects.
 -- reads: jsonl
+-- arrival: timestamp
 -- needs: request_tokens response_tokens
--- holds: prefix
+-- holds: session prefix
 -- block_tokens: 512
--- column: timestamp DOUBLE
+-- not: chat_id parent_chat_id turn hash_ids.user_input hash_ids.sys_prompt
+-- column: timestamp STAMP_MS
 -- column: input_length DOUBLE
 -- column: output_length DOUBLE
+-- optional: session_id VARCHAR
+-- optional: model VARCHAR
 -- optional: hash_ids BLOCKS
 SELECT
-    "timestamp" / 1000.0 AS arrival_s,
+    "timestamp" AS arrival_s,
     $service AS service,
-    CAST(NULL AS VARCHAR) AS model,
-    CAST(NULL AS VARCHAR) AS session,
+    "model" AS model,
+    "session_id" AS session,
     "input_length" AS request_tokens,
     "output_length" AS response_tokens,
-    CAST(NULL AS DOUBLE) AS elapsed_s,
     FALSE AS failed,
     "hash_ids" AS prefix
 FROM log

@@ -153,7 +153,7 @@ def test_a_quote_that_is_never_closed_loses_no_line_silently(tmp_path: Path) -> 
     ],
 )
 def test_bad_lines_of_json_are_rejected(tmp_path: Path, line: str, reason: str) -> None:
-    good = '{"timestamp": 1000, "input_length": 2, "output_length": 3}'
+    good = '{"timestamp": 1000, "input_length": 2, "output_length": 3, "hash_ids": []}'
     (tmp_path / "log.jsonl").write_text(f"{good}\n\n{good}\n{line}\n{good}")
     trace = open_trace(tmp_path / "log.jsonl")
     assert [(r.line, r.reason, r.text) for r in trace.rejects] == [(4, reason, line)]

@@ -1,0 +1,7 @@
+-- Azure OpenAI resource log
+-- reads: jsonl csv
+-- refuse: it holds no token counts; log requests with API Management (diagnostic category GatewayLlmLogs) or with OpenTelemetry in the client, or read arrivals alone: --columns arrival=time,elapsed_ms=durationMs,failed=resultSignature>=400
+-- like: category ^(RequestResponse|AzureOpenAIRequestUsage|Audit)$
+-- column: category UNUSED
+-- column: operationName UNUSED
+-- column: durationMs UNUSED

@@ -1,0 +1,8 @@
+-- LMSYS-Chat conversations
+-- reads: jsonl parquet csv
+-- refuse: they hold neither instants nor token counts
+-- column: conversation_id UNUSED
+-- column: conversation UNUSED
+-- column: turn UNUSED
+-- column: model UNUSED
+-- not: timestamp tstamp

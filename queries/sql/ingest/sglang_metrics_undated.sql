@@ -1,0 +1,8 @@
+-- SGLang request metrics without instants
+-- reads: jsonl
+-- refuse: this version of SGLang does not write when a request came; log requests instead: --log-requests --log-requests-format json
+-- column: request_parameters UNUSED
+-- column: prompt_tokens UNUSED
+-- column: completion_tokens UNUSED
+-- column: e2e_latency UNUSED
+-- not: request_received_ts

@@ -1,0 +1,4 @@
+-- SGLang request log as text
+-- reads: csv jsonl text
+-- refuse: start the server with --log-requests --log-requests-format json
+-- like: line (Receive|Finish): obj=(GenerateReqInput|EmbeddingReqInput)\(

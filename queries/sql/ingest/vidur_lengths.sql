@@ -1,0 +1,6 @@
+-- Vidur trace without arrivals
+-- reads: csv
+-- refuse: burstlens needs a column arrived_at, as splitwise_conv.csv has
+-- not: arrived_at
+-- column: num_prefill_tokens UNUSED
+-- column: num_decode_tokens UNUSED

@@ -1,0 +1,9 @@
+-- Weka agent trace
+-- Its lines are conversations, and their lists `requests` are read as the rows.
+-- reads: jsonl
+-- refuse: its requests are timed from the start of their own conversation, and it does not say when conversations start
+-- column: t UNUSED
+-- column: in UNUSED
+-- column: out UNUSED
+-- column: hash_ids UNUSED
+-- not: timestamp arrival_s

@@ -1,0 +1,6 @@
+-- WildChat conversations
+-- reads: jsonl parquet csv
+-- refuse: they hold no token counts; count each turn with your tokenizer, write arrival, request_tokens, response_tokens and session into a table and read that
+-- column: conversation_hash UNUSED
+-- column: conversation UNUSED
+-- column: timestamp UNUSED
