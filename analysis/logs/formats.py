@@ -22,7 +22,8 @@ the rest:
   failed request may lack tokens;
 - `-- holds: session elapsed_s`: which of the optional trace columns (`OPTIONAL`) the SELECT returns;
 - `-- failures: …`: what counts as a failure, if the log says so; `-- spread: yes` for coarse counts;
-- `-- block_tokens: 512`: tokens of a block of `prefix`, or the path at which a row says them; `-- arrival: …`: which instant the arrival is;
+- `-- block_tokens: 512`: tokens of a block of `prefix`, or the path at which a row says them;
+- `-- arrival: …`: which instant the arrival is;
 - `-- refuse: …`: what to do about a log that can be recognized and not be read.
 
 A SELECT may use `$day0_ns` (midnight of day 0), `$service` (from the file's name), `$day_index` (day

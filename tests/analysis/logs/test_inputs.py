@@ -172,7 +172,9 @@ def test_a_column_of_single_values_is_no_model(tmp_path: Path) -> None:
 
 def test_logs_with_and_without_a_calendar_do_not_mix(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEADER + GOOD)
-    (tmp_path / "b.jsonl").write_text('{"timestamp": 1, "input_length": 3, "output_length": 4, "hash_ids": [7]}\n')
+    (tmp_path / "b.jsonl").write_text(
+        '{"timestamp": 1, "input_length": 3, "output_length": 4, "hash_ids": [7]}\n'
+    )
     assert message_of(tmp_path / "a.csv", tmp_path / "b.jsonl") == (
         "a.csv has dates and b.jsonl has seconds from an unknown start; they cannot make one trace"
     )
