@@ -85,6 +85,8 @@ OPTIONAL_TYPES = {
 assert tuple(OPTIONAL_TYPES) == OPTIONAL
 BLOCKS_IN_NAME = re.compile(r"(?:blksz|block|blk)[_-]?(\d+)", re.IGNORECASE)
 
+OWN_REASONS = ("canonical", "burstlens_record")
+"""Formats that write reasons of failures in burstlens's own words."""
 HEAD_LINES = 500
 """Rows of a log that are enough for a guess at its models and its clock."""
 
@@ -536,7 +538,7 @@ def _select(format: Format, rows: str, span: Span) -> str:
     optional = [
         name if name in held else f"CAST(NULL AS {kind}) AS {name}" for name, kind in OPTIONAL_TYPES.items()
     ]
-    if "reason" in held and format.name != "canonical":
+    if "reason" in held and format.name not in OWN_REASONS:
         optional[list(OPTIONAL_TYPES).index("reason")] = f"{reason_sql('reason')} AS reason"
     columns = ", ".join([*named, *optional, *(["line_no"] if format.has_line_no else [])])
     query = f"WITH log AS ({rows}) SELECT {columns} FROM ({format.sql.rstrip().rstrip(';')}) AS read"
