@@ -95,7 +95,28 @@ Few groups each: RE2 fills nine into a replacement.
 
 _PLAIN = r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?"
 """The commonest form, which DuckDB casts as it is."""
-_PLAIN_ZONED = _PLAIN + r"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)"
+_PLAIN_ZONE = r"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)"
+_EVEN = r"\d{4}[-/]\d\d[-/]\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d{1,9})?"
+"""Forms that DuckDB casts with other marks between their numbers."""
+_EVEN_ZONE = r"(?: UTC| GMT| ?[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)"
+_QUICK = {
+    "day month": (
+        "%d/%b/%Y:%H:%M:%S %z",
+        "[%d/%b/%Y:%H:%M:%S %z]",
+        "%a, %d %b %Y %H:%M:%S %z",
+        "%a, %d %b %Y %H:%M:%S GMT",
+    ),
+    "ctime": ("%a %b %d %H:%M:%S %Y",),
+    "month first": ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p"),
+    "day first": (
+        "%d/%m/%Y %H:%M:%S",
+        "%d.%m.%Y %H:%M:%S",
+        "%d-%m-%Y %H:%M:%S",
+        "%d/%m/%Y %H:%M",
+        "%d.%m.%Y %H:%M",
+    ),
+}
+"""Forms that DuckDB reads forty times as fast by a form of strptime, by kind of date."""
 _BLANKS = "[ \\t\\n\\r\u00a0\u202f]+"
 _NO_OFFSET = 999_999
 """stands in the SQL for a date without an offset"""
@@ -126,6 +147,8 @@ class StampForm:
     """Whether a cast of the column to its own type reads it, since it is typed or has plain seconds."""
     chosen: bool = True
     """Whether the user named the unit, or nothing else is possible; otherwise it may be in doubt."""
+    seen: tuple[str, ...] = ()
+    """forms of strptime that read some of the head's dates, tried before all others"""
     month_first: bool | None = None
     """Order of dates like 03/02/2026; None where the log has none, and such a value is not a time."""
     naive: bool = True
@@ -159,21 +182,36 @@ class StampForm:
             return value if self.unit == "s" else f"{value} / {PER_SECOND[self.unit]}.0"
         if self.time_format is not None:
             return self._sql_of_format(source)
-        trimmed = f"TRIM({source}, ' \"')"
-        # The lambda names the text, which the branches use many times.
-        return f"list_transform([{trimmed}], lambda stamp_text: {self._sql_of_text('stamp_text')})[1]"
+        return self._sql_of_text(source)
 
     def _sql_of_text(self, text: str) -> str:
-        """Nanoseconds of trimmed text, the commonest forms first."""
+        """Nanoseconds of text: the commonest forms first, then those seen at the head, then all others."""
         number = _NUMBER if self.decimal == "." else _NUMBER.replace(r"\.", "[.,]")
-        plain, zoned = self._sql_naive(text), _with_nanoseconds(f"TRY_CAST({text} AS TIMESTAMPTZ)", text)
-        whens = [
-            f"WHEN regexp_full_match({text}, {_quoted(_PLAIN)}) THEN {plain if self.naive else 'NULL'}",
-            f"WHEN regexp_full_match({text}, {_quoted(_PLAIN_ZONED)}) "
-            f"THEN {_saturated(zoned, text) if self.zoned else 'NULL'}",
-            f"WHEN regexp_full_match({text}, {_quoted(f'(?:{number}|{_WIDE_COMMA})')}) "
-            f"THEN {_sql_unix(text) if self.zoned else 'NULL'}",
+        even = f"REPLACE(REPLACE({text}, ',', '.'), '/', '-')"
+        even_zoned = f"REPLACE(REPLACE({even}, ' +', '+'), ' -', '-')"
+        naive = self._sql_naive if self.naive else "NULL".format
+        zoned = _sql_zoned if self.zoned else "NULL".format
+        number_forms = f'[ "]*(?:{number}|{_WIDE_COMMA})[ "]*'
+        branches = [
+            (_PLAIN, naive(text)),
+            (_PLAIN + _PLAIN_ZONE, zoned(text)),
+            (number_forms, _sql_unix(text) if self.zoned else "NULL"),
+            (_EVEN, naive(even)),
+            (_EVEN + _EVEN_ZONE, zoned(even_zoned)),
         ]
+        whens = [f"WHEN regexp_full_match({text}, {_quoted(pattern)}) THEN {ns}" for pattern, ns in branches]
+        for form in self.seen:
+            parsed = f"TRY_STRPTIME({text}, {_quoted(form)})"
+            if "%z" in form:
+                ns = f"epoch_us({parsed}) * 1000" if self.zoned else "NULL"
+            elif "GMT" in form:
+                ns = f"epoch_ns({parsed})" if self.zoned else "NULL"
+            elif self.timezone is None:
+                ns = f"epoch_ns({parsed})" if self.naive else "NULL"
+            else:
+                ns = f"epoch_us(timezone({_quoted(self.timezone)}, {parsed})) * 1000"
+            # It takes two digits for a year of the first century.
+            whens.append(f"WHEN YEAR({parsed}) BETWEEN {FIRST_YEAR} AND {LAST_YEAR} THEN {ns}")
         return f"CASE {' '.join(whens)} ELSE {self._sql_of_parts(text)} END"
 
     def _sql_naive(self, text: str) -> str:
@@ -185,7 +223,8 @@ class StampForm:
 
     def _sql_of_parts(self, text: str) -> str:
         """Nanoseconds of the other forms, by way of year, month, day and so on."""
-        flat = f"regexp_replace(regexp_replace({text}, '{_BLANKS}', ' ', 'g'), '^\\[(.*)\\]$', '\\1')"
+        bare = f"TRIM({text}, ' \"')"
+        flat = f"regexp_replace(regexp_replace({bare}, '{_BLANKS}', ' ', 'g'), '^\\[(.*)\\]$', '\\1')"
         whens = []
         for name, pattern, groups in _FORMS:
             if name == "slashed":
@@ -514,7 +553,7 @@ def stamp_form(
         if values and not any(text.lower() in _NOT_FINITE for text in texts):
             raise _no_form(column, texts)
         return StampForm("number", own_unit, fast=own_unit == "s" and decimal == ".", decimal=decimal)
-    epochs = _epochs(numbers)
+    epochs = _epochs(numbers, own_unit if chosen or suffix else None)
     others = [number for number in numbers if number != 0 and unix_unit(number) is None]
     if len(dates) + len(epochs) < len(others) or not (dates or epochs):
         notes = (f"{column}: {UNIT_NAMES[own_unit]}, as its name says",) if unit is None and suffix else ()
@@ -559,12 +598,29 @@ def _dated(
         unit=unit,
         notes=tuple(notes),
         fast=timezone is None and all(isinstance(value, datetime) and not value.tzinfo for value in values),
+        seen=_seen_forms(values, month_first),
         month_first=month_first,
         naive=bool(naive) or timezone is not None,
         zoned=not naive or timezone is not None,
         timezone=timezone,
         decimal=decimal,
     )
+
+
+def _seen_forms(values: Sequence[object], month_first: bool | None) -> tuple[str, ...]:
+    """The quick forms that read some value, the one that reads most first."""
+    kinds = ["day month", "ctime"] + (
+        [] if month_first is None else ["month first" if month_first else "day first"]
+    )
+    times: dict[str, int] = {}
+    for form in (form for kind in kinds for form in _QUICK[kind]):
+        for value in values:
+            try:
+                datetime.strptime(text_of(value) or "", form)
+            except ValueError:
+                continue
+            times[form] = times.get(form, 0) + 1
+    return tuple(sorted(times, key=lambda form: -times[form]))
 
 
 def _by_format(values: Sequence[object], column: str, time_format: str, timezone: str | None) -> StampForm:
@@ -584,13 +640,18 @@ def _by_format(values: Sequence[object], column: str, time_format: str, timezone
     return form
 
 
-def _epochs(numbers: Sequence[Decimal]) -> list[Decimal]:
-    """The numbers that count from 1970; none where most are too small, or too far apart for that."""
+def _epochs(numbers: Sequence[Decimal], unit: str | None) -> list[Decimal]:
+    """The numbers that count from 1970; none where most are too small, or too far apart for that.
+
+    Where the user or the column's name gives the unit, it counts from 1970 or not at all.
+    """
     epochs = [number for number in numbers if unix_unit(number) is not None]
     if 2 * len(epochs) < len([number for number in numbers if number != 0]) or not epochs:
         return []
     seconds = sorted(float(number) / PER_SECOND[unix_unit(number) or "s"] for number in epochs)
     a, b = seconds[len(seconds) // 10], seconds[-1 - len(seconds) // 10]
+    if unit is not None and not any(unix_unit(number) == unit for number in epochs):
+        return []
     return epochs if b - a <= EPOCH_SPREAD_S else []
 
 
@@ -668,6 +729,11 @@ def _saturated(ns: str, text: str) -> str:
     return f"CASE WHEN {text}[1:4] BETWEEN '{FIRST_YEAR}' AND '{LAST_YEAR}' THEN {ns} ELSE {other} END"
 
 
+def _sql_zoned(text: str) -> str:
+    """Nanoseconds of a date and time with its offset, in a form that DuckDB casts."""
+    return _saturated(_with_nanoseconds(f"TRY_CAST({text} AS TIMESTAMPTZ)", text), text)
+
+
 def _with_nanoseconds(instant: str, text: str) -> str:
     """A TIMESTAMPTZ, which has microseconds, as nanoseconds with the last digits of its text."""
     return f"epoch_us({instant}) * 1000 + (epoch_ns(TRY_CAST({text} AS TIMESTAMP_NS)) % 1000 + 1000) % 1000"
@@ -675,7 +741,7 @@ def _with_nanoseconds(instant: str, text: str) -> str:
 
 def _sql_unix(text: str) -> str:
     """Nanoseconds of a number by its size, exact to the last digit of its text."""
-    number = f"REPLACE({text}, ',', '.')"
+    number = f"REPLACE(TRIM({text}, ' \"'), ',', '.')"
     size = f"TRY_CAST({number} AS DOUBLE)"
     whens = [f"WHEN {size} = 0 THEN 0"]
     for scale in PER_SECOND.values():
