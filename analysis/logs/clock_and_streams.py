@@ -19,14 +19,22 @@ from ..core.arrays import Array
 from ..core.errors import InputError
 from ..core.units import DAY_S
 from .select_sql import Reading
+from .stamps import UNIX_FROM_S, UNIX_TO_S
 from .tables import Stream
 
 HEAD_ROWS = 20_000
 ARRIVAL_LIMIT_S = 9e9
 """Later arrivals (285 years) are taken for damage; up to here nanoseconds fit a 64-bit integer."""
 TOKEN_LIMIT = 2**31
-UNIX_TIME_S = 978_307_200.0
+UNIX_TIME_S = float(UNIX_FROM_S)
 """Bare numbers from 2001-01-01 on are taken for seconds since 1970."""
+FAR_S = 5 * 365.25 * DAY_S
+"""A stamp that lies so far from the bulk of all stamps is a stray."""
+STRAY_S = 200 * DAY_S
+"""So far from the bulk, a few stamps are strays, among `MIN_FOR_STRAYS` or more."""
+MIN_FOR_STRAYS = 10
+Range = tuple[float, float]
+EVERYWHERE: Range = (-np.inf, np.inf)
 QUOTED_TEXT = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 PARAMETER = re.compile(r"\$(\w+)")
 MAX_PAIRS = 64
@@ -46,8 +54,18 @@ class ReadPlan:
     origins_s: list[float]
     """Per log, what is subtracted from its seconds: Unix time of day 0 if they count from 1970."""
     earliest_s: list[float] = field(default_factory=list)
+    near_s: Range = EVERYWHERE
+    """Where the bulk of all stamps lies, since 1970 if the logs have dates; those outside are strays."""
+    knows_strays: bool = False
+    """Whether `near_s` comes from all rows, not from the heads."""
     has_large_seconds: bool = False
     """Whether some seconds do not fit 32 bits (136 years)."""
+
+    @property
+    def near_arrivals_s(self) -> Range:
+        """The range of stamps that are not strays, on the trace's clock."""
+        zero_s = 0.0 if self.day0 is None else _unix_s(self.day0)
+        return self.near_s[0] - zero_s, self.near_s[1] - zero_s
 
     def select_parameters(self, i: int) -> dict[str, Any]:
         """What the SELECT of log `i` leaves open (see `formats`), by name."""
@@ -74,16 +92,79 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
     """
     plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
     stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
-    plan.earliest_s = [float(np.min(s["arrival_s"], initial=np.inf)) for s in stamps]
+    unix_s = [_since_1970(plan.readings[i], s["arrival_s"]) for i, s in enumerate(stamps)]
+    plan.near_s = near_range(np.concatenate(unix_s))
+    for s, absolute_s in zip(stamps, unix_s, strict=True):
+        near = (absolute_s >= plan.near_s[0]) & (absolute_s <= plan.near_s[1])
+        plan.earliest_s.append(float(np.min(s["arrival_s"][near], initial=np.inf)))
     set_dates(plan)
     found: set[Stream] = set()
     for i in range(len(readings)):
         head = _head(connection, plan, i, "arrival_s, service, model")
         found |= set(zip(head["service"], head["model"], strict=True))
-        step = clock_step(head["arrival_s"], rounding_s(plan, i))
+        low, high = plan.near_arrivals_s
+        near_s = head["arrival_s"][(head["arrival_s"] >= low) & (head["arrival_s"] <= high)]
+        step = clock_step(near_s, rounding_s(plan, i))
         plan.resolution_s = min(plan.resolution_s, step)
     plan.streams = sorted_streams(found)
     return plan
+
+
+def _since_1970(reading: Reading, arrival_s: Array) -> Array:
+    """Stamps as a log's own SELECT gives them, since 1970 where its format fixes the date of second 0."""
+    if reading.clock == "second 0" and reading.day0 is not None:
+        return arrival_s + _unix_s(reading.day0)
+    return arrival_s
+
+
+def _unix_s(day: date) -> float:
+    """Seconds from 1970 to midnight of a day."""
+    return (day - date(1970, 1, 1)).days * DAY_S
+
+
+def near_range(stamps_s: Array) -> Range:
+    """Find where the bulk of stamps lies: what is outside are strays, such as a year 1 or a zero among dates.
+
+    The bulk is the shortest time that has more than half of the stamps. A stray lies years from it. A few
+    stamps that lie most of a year from all others are strays too; a second test of some dozens is not.
+
+    Parameters
+    ----------
+    stamps_s : array, shape (n,)
+        In seconds, all on one clock, in any order.
+
+    Returns
+    -------
+    Range
+        Lowest and highest stamp that is not a stray.
+
+    Examples
+    --------
+    >>> low, high = near_range(np.array([0.0, *range(1_772_438_400, 1_772_438_420)]))
+    >>> low > 0, high < 4e9
+    (True, True)
+    """
+    stamps_s = np.sort(stamps_s[np.isfinite(stamps_s)])
+    of_our_time = stamps_s[(stamps_s >= UNIX_FROM_S) & (stamps_s < UNIX_TO_S)]
+    if 2 * len(of_our_time) >= len(stamps_s):
+        stamps_s = of_our_time
+    n = len(stamps_s)
+    if n < 3:
+        return EVERYWHERE
+    half = n // 2 + 1
+    lengths = stamps_s[half - 1 :] - stamps_s[: n - half + 1]
+    begin = int(np.argmin(lengths))
+    first, last, length = stamps_s[begin], stamps_s[begin + half - 1], float(lengths[begin])
+    reach = max(FAR_S, 10 * length)
+    low, high = float(first - reach), float(last + reach)
+    if n >= MIN_FOR_STRAYS:
+        reach = max(STRAY_S, 100 * length)
+        few = max(1, int(n**0.5 / 4))
+        if np.count_nonzero((stamps_s >= low) & (stamps_s < first - reach)) <= few:
+            low = max(low, float(first - reach))
+        if np.count_nonzero((stamps_s <= high) & (stamps_s > last + reach)) <= few:
+            high = min(high, float(last + reach))
+    return low, high
 
 
 def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns: str) -> dict[str, Any]:

@@ -16,28 +16,36 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from ..core.arrays import Mask
 from ..core.errors import InputError
 from ..core.option_names import option
-from ..core.units import counted
+from ..core.units import DAY_S, counted
 from .clock_and_streams import (
     ARRIVAL_LIMIT_S,
+    EVERYWHERE,
     STEPS_S,
     TOKEN_LIMIT,
+    Range,
     ReadPlan,
     ask,
     clock_step,
     guess_plan,
+    near_range,
     rounding_s,
     set_dates,
     sorted_streams,
 )
 from .rejects import InvalidRow, Reject, UnparseableRow, escaped, locate_rejects
 from .select_sql import ALL_TIME, NO_BLOCKS, Reading, bare_rows
+from .stamps import year_of
 from .tables import MAX_STREAMS, Stream
 from .trace_columns import OPTIONAL, optional_columns, optional_values
 
 OFF_CLOCK = 100
 """Code of a row with one flaw only: its stamp is finer than the clock guessed from the head."""
+STRAY = "far from the others"
+STRAY_FLAW = 3
+"""Number of the check that a stray stamp fails."""
 UNREADABLE_NAME = "NUL byte in the name of a service or model"
 
 
@@ -181,11 +189,27 @@ def _numbers(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: Any)
     return [int(value or 0) for value in connection.execute(sql, parameters).fetchall()[0]]
 
 
-def checks(reading: Reading) -> list[Check]:
-    """The checks of a row, in order: the first that fails is the reason."""
+def checks(reading: Reading, near_s: Range = EVERYWHERE) -> list[Check]:
+    """List the checks of a row, in order: the first that fails is the reason.
+
+    Parameters
+    ----------
+    reading : Reading
+    near_s : Range
+        Stamps outside of it are strays (see `clock_and_streams.near_range`).
+
+    Returns
+    -------
+    list of Check
+    """
+    low, high = near_s
+    sides = [f"arrival_s < {low!r}"] * bool(np.isfinite(low)) + [f"arrival_s > {high!r}"] * bool(
+        np.isfinite(high)
+    )
     found = [
         Check("arrival_s IS NULL", "missing or not a time", "arrival_s"),
         Check("isnan(arrival_s) OR isinf(arrival_s)", "not finite", "arrival_s"),
+        Check(" OR ".join(sides) or "FALSE", STRAY, "arrival_s"),
         Check("arrival_s < 0", "negative", "arrival_s"),
         Check(f"arrival_s >= {ARRIVAL_LIMIT_S:.0f}", "absurdly large", "arrival_s"),
         Check("service IS NULL", "missing", "service"),
@@ -251,6 +275,7 @@ def _read_logs(
     unparseable, counts = [], []
     for i, reading in enumerate(plan.readings):
         parameters: dict[str, Any] = {}
+        flaw = flaw_of(reading, plan.resolution_s, rounding_s(plan, i), wide, plan.near_arrivals_s)
         columns = [
             f"CAST({stream_of(plan.streams, parameters)} AS {small}) AS stream_id",
             f"{tick_of(plan.resolution_s, wide)} AS tick",
@@ -262,7 +287,7 @@ def _read_logs(
             "COALESCE(failed, FALSE) AS failed",
             *optional_values(reading.holds, frozenset(holds)),
             *([_prefix(reading)] if "prefix" in holds else []),
-            f"CAST({flaw_of(reading, plan.resolution_s, rounding_s(plan, i), wide)} AS TINYINT) AS flaw",
+            f"CAST({flaw} AS TINYINT) AS flaw",
             f"CAST({i} AS SMALLINT) AS log_id",
             *(["line_no" if reading.has_line_no else "CAST(NULL AS BIGINT) AS line_no"] if numbered else []),
         ]
@@ -387,7 +412,9 @@ def clock_error(origin_s: float) -> str:
     return f"4 * 2.220446049250313e-16 * (ABS(arrival_s) + {abs(origin_s)!r})"
 
 
-def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) -> str:
+def flaw_of(
+    reading: Reading, resolution_s: float, origin_s: float, wide: bool, near_s: Range = EVERYWHERE
+) -> str:
     """Write SQL that is 0 for a good row, else the number of the first check that the row fails.
 
     Good rows pass in one condition.
@@ -402,11 +429,14 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
         What was subtracted from the stamps as doubles, in seconds.
     wide : bool
         As for `tick_of`.
+    near_s : Range
+        As for `checks`.
 
     Returns
     -------
     str
     """
+    low_s, high_s = max(0.0, near_s[0]), min(ARRIVAL_LIMIT_S, near_s[1])
     error_s = clock_error(origin_s)
     nearest_s = f"FLOOR(arrival_s / {resolution_s!r} + 0.5) * {resolution_s!r}"
     if resolution_s == STEPS_S[-1]:
@@ -415,7 +445,7 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
         on_clock = f"arrival_s = {tick_of(resolution_s, wide)}"
     else:
         on_clock = f"ABS(arrival_s - {nearest_s}) <= GREATEST({1e-6 * resolution_s!r}, {error_s})"
-    good = [on_clock, f"arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}", "service IS NOT NULL"]
+    good = [on_clock, f"arrival_s >= {low_s!r} AND arrival_s < {high_s!r}", "service IS NOT NULL"]
     for tokens in TOKENS:
         valid = _whole(tokens)
         if tokens not in reading.needs:
@@ -427,7 +457,7 @@ def flaw_of(reading: Reading, resolution_s: float, origin_s: float, wide: bool) 
         good.append(f"({number} IS NULL OR ({_whole(number)}))")
     if "model" in reading.needs:
         good.append("model IS NOT NULL")
-    listed = checks(reading)
+    listed = checks(reading, near_s)
     for seconds in held(reading, ("elapsed_s", "ttft_s")):
         # NaN is above all numbers, infinity too.
         good.append(f"COALESCE({seconds} >= 0 AND {seconds} < CAST('inf' AS DOUBLE), TRUE)")
@@ -451,7 +481,7 @@ def _correct_plan(
     connection: duckdb.DuckDBPyConnection, plan: ReadPlan, counts: Sequence[tuple[int, int, int, int]]
 ) -> bool:
     """Mend what the heads got wrong; True if there was anything, and the logs must be read again."""
-    wrong = False
+    wrong = _find_strays(connection, plan)
     for i, (_, new_stream, invalid, off) in enumerate(counts):
         dated = plan.readings[i].clock == "instant" or plan.origins_s[i] > 0
         if invalid and dated:
@@ -459,7 +489,7 @@ def _correct_plan(
                 connection,
                 plan,
                 i,
-                "SELECT MIN(arrival_s) FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15",
+                f"SELECT MIN(arrival_s) FROM ($rows) WHERE {_is_near(plan)}",
             ).fetchall()[0][0]
             if least is not None and least < 0 and least + plan.origins_s[i] >= 0:
                 plan.earliest_s[i] = least + plan.origins_s[i]
@@ -474,7 +504,8 @@ def _correct_plan(
                 connection,
                 plan,
                 i,
-                f"SELECT arrival_s FROM ($rows) WHERE arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}",
+                f"SELECT arrival_s FROM ($rows) WHERE {_is_near(plan)} "
+                f"AND arrival_s >= 0 AND arrival_s < {ARRIVAL_LIMIT_S:.0f}",
             ).fetchnumpy()["arrival_s"]
             step = clock_step(np.ma.getdata(arrivals), rounding_s(plan, i))
             far = bool(np.max(arrivals, initial=0) >= 2**32 - 1)
@@ -484,6 +515,57 @@ def _correct_plan(
     if wrong:
         set_dates(plan)
     return wrong
+
+
+def _is_near(plan: ReadPlan) -> str:
+    """The condition that a stamp is not a stray; false of what is not finite."""
+    low, high = plan.near_arrivals_s
+    return f"arrival_s >= {max(low, -1e15)!r} AND arrival_s <= {min(high, 1e15)!r}"
+
+
+def _find_strays(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> bool:
+    """If there are stamps far from those of the heads, find the bulk of all; True if other rows are strays."""
+    found = _numbers(connection, f"SELECT COUNT(*) FROM stamped WHERE flaw = {STRAY_FLAW}")[0]
+    if not found or plan.knows_strays:
+        return False
+    plan.knows_strays = True
+    zero_s = 0.0 if plan.day0 is None else (plan.day0 - date(1970, 1, 1)).days * DAY_S
+    stamps_s = np.concatenate(
+        [
+            np.ma.getdata(
+                ask(
+                    connection,
+                    plan,
+                    i,
+                    "SELECT arrival_s FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15",
+                ).fetchnumpy()["arrival_s"]
+            )
+            for i in range(len(plan.readings))
+        ]
+    )
+    stamps_s += zero_s
+    before, plan.near_s = plan.near_s, near_range(stamps_s)
+
+    def is_near(near_s: Range) -> Mask:
+        return (stamps_s >= near_s[0]) & (stamps_s <= near_s[1])
+
+    return bool(np.any(is_near(before) != is_near(plan.near_s)))
+
+
+def _years_of_strays(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int) -> list[int]:
+    """The years of a log's stray stamps, row by row."""
+    if plan.day0 is None:
+        return []
+    low, high = plan.near_arrivals_s
+    rows = ask(
+        connection,
+        plan,
+        i,
+        f"SELECT arrival_s FROM ($rows) WHERE NOT isnan(arrival_s) AND NOT isinf(arrival_s) "
+        f"AND (arrival_s < {low!r} OR arrival_s > {high!r})",
+    ).fetchall()
+    zero_s = (plan.day0 - date(1970, 1, 1)).days * DAY_S
+    return [year_of(row[0] + zero_s) for row in rows]
 
 
 def _unparseable_rows(connection: duckdb.DuckDBPyConnection) -> list[UnparseableRow]:
@@ -536,7 +618,7 @@ def _take_out_invalid(
         read, new_stream, bad, _ = counts[i]
         invalid: list[InvalidRow] = []
         if bad or new_stream:
-            listed = checks(reading)
+            listed = checks(reading, plan.near_arrivals_s)
             place = "line_no - 1" if reading.has_line_no else f"rowid - {before}"
             rows = connection.execute(
                 f"""
@@ -547,9 +629,14 @@ def _take_out_invalid(
                 """,
                 {"log_id": i},
             ).fetchall()
+            strays = sum(flaw == STRAY_FLAW for _, flaw in rows)
+            years = _years_of_strays(connection, plan, i) if strays else []
+            year = iter(years if len(years) == strays else [])
             for row, flaw in rows:
                 known = 0 < flaw <= len(listed)
                 reason = listed[flaw - 1].reason if known else UNREADABLE_NAME
+                if flaw == STRAY_FLAW and (of := next(year, None)) is not None:
+                    reason += f" (year {of})"
                 invalid.append(InvalidRow(row, reason, listed[flaw - 1].column if known else None))
         if unparseable[i] or invalid:
             parsed = read

@@ -26,8 +26,9 @@ EPOCH_SPREAD_S = 20 * 365.25 * 86400
 """Numbers that count from 1970 lie closer together than that; others only fell into the range."""
 FIRST_YEAR, LAST_YEAR = 1678, 2261
 """Years of which nanoseconds since 1970 fit 64 bits."""
-EARLIEST_NS, LATEST_NS = -6 * 10**18, 9 * 10**18
-"""What a date of another year becomes (1779 and 2255): far from the others, and no difference overflows."""
+EARLIEST_NS, LATEST_NS, YEAR_NS = -6 * 10**18, 75 * 10**17, 2 * 10**14
+"""What a date of the year 0, or 2262, becomes, and by how much more one of the next year: far from all
+others, and no difference overflows."""
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ZONES = {
@@ -278,8 +279,8 @@ class StampForm:
         )
         made = f"{{'local': {local}, 'offset_s': {offset_s}}}"
         naive = self._sql_naive("q.local") if self.naive else "NULL"
-        ns = _saturated("epoch_ns(TRY_CAST(q.local AS TIMESTAMP_NS))", "q.local")
-        zoned = f"{ns} - q.offset_s * 1000000000" if self.zoned else "NULL"
+        ns = "epoch_ns(TRY_CAST(q.local AS TIMESTAMP_NS)) - q.offset_s * 1000000000"
+        zoned = _saturated(ns, "q.local") if self.zoned else "NULL"
         chosen = (
             f"CASE WHEN q.offset_s = {_NO_OFFSET} THEN {naive} WHEN q.offset_s IS NOT NULL THEN {zoned} END"
         )
@@ -716,15 +717,38 @@ def _unit_of_name(column: str) -> str | None:
 def _in_range(local: datetime, nanoseconds: int, offset_s: int) -> int:
     """Nanoseconds since 1970, or what stands for a date that has none in 64 bits."""
     if not FIRST_YEAR <= local.year <= LAST_YEAR:
-        return (EARLIEST_NS if local.year < 1970 else LATEST_NS) - offset_s * 10**9
+        return EARLIEST_NS + local.year * YEAR_NS if local.year < 1970 else _late_ns(local.year)
     days = (local.date() - date(1970, 1, 1)).days
     seconds = days * 86400 + local.hour * 3600 + local.minute * 60 + local.second - offset_s
     return seconds * 10**9 + local.microsecond * 1000 + nanoseconds
 
 
+def _late_ns(year: int) -> int:
+    return LATEST_NS + (year - LAST_YEAR - 1) * YEAR_NS
+
+
+def year_of(unix_s: float) -> int:
+    """The year of a stamp, also of one outside the range of nanoseconds.
+
+    Examples
+    --------
+    >>> form = stamp_form(["2026-03-02T08:00:00Z"], None, "ts")
+    >>> [year_of(form.read(text) / 1e9) for text in ("0001-01-01T00:00:00Z", "2026-03-02T08:00:00Z")]
+    [1, 2026]
+    """
+    ns = unix_s * 1e9
+    if ns < EARLIEST_NS + FIRST_YEAR * YEAR_NS:
+        return max(0, round((ns - EARLIEST_NS) / YEAR_NS))
+    if ns >= LATEST_NS - YEAR_NS / 2:
+        return LAST_YEAR + 1 + round((ns - LATEST_NS) / YEAR_NS)
+    return (datetime(1970, 1, 1) + timedelta(seconds=unix_s)).year
+
+
 def _saturated(ns: str, text: str) -> str:
     """The expression for years that nanoseconds in 64 bits hold, and what stands for a date of another."""
-    far = f"WHEN {text} < '1970' THEN {EARLIEST_NS} ELSE {LATEST_NS} END"
+    year = f"CAST({text}[1:4] AS BIGINT)"
+    early, late = f"{EARLIEST_NS} + {year} * {YEAR_NS}", f"{_late_ns(0)} + {year} * {YEAR_NS}"
+    far = f"WHEN {text} < '1970' THEN {early} ELSE {late} END"
     other = f"CASE WHEN TRY_CAST({text} AS TIMESTAMP) IS NULL THEN NULL {far}"
     return f"CASE WHEN {text}[1:4] BETWEEN '{FIRST_YEAR}' AND '{LAST_YEAR}' THEN {ns} ELSE {other} END"
 
