@@ -19,7 +19,7 @@ from ..core.arrays import Array
 from ..core.errors import InputError
 from ..core.units import DAY_S
 from .select_sql import Reading
-from .stamps import UNIX_FROM_S, UNIX_TO_S
+from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, doubtful_units, unclear_unit
 from .tables import Stream
 
 HEAD_ROWS = 20_000
@@ -97,6 +97,8 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
     for s, absolute_s in zip(stamps, unix_s, strict=True):
         near = (absolute_s >= plan.near_s[0]) & (absolute_s <= plan.near_s[1])
         plan.earliest_s.append(float(np.min(s["arrival_s"][near], initial=np.inf)))
+    for i, s in enumerate(stamps):
+        _check_unit(connection, plan, i, s["arrival_s"])
     set_dates(plan)
     found: set[Stream] = set()
     for i in range(len(readings)):
@@ -120,6 +122,34 @@ def _since_1970(reading: Reading, arrival_s: Array) -> Array:
 def _unix_s(day: date) -> float:
     """Seconds from 1970 to midnight of a day."""
     return (day - date(1970, 1, 1)).days * DAY_S
+
+
+def _check_unit(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, head_s: Array) -> None:
+    """Refuse a log with bare numbers that make better sense in a unit that nobody chose."""
+    reading = plan.readings[i]
+    unclear = [
+        use for use in reading.uses if use.stamp and use.stamp.clock == "number" and not use.stamp.chosen
+    ]
+    if not unclear or unclear[0].stamp is None or plan.earliest_s[i] >= UNIX_TIME_S:
+        return
+    unit, place = unclear[0].stamp.unit, unclear[0].place
+    near_s = head_s[(head_s >= plan.near_s[0]) & (head_s <= plan.near_s[1])]
+    n, span_s = len(near_s), float(np.ptp(near_s)) if len(near_s) else 0.0
+    in_unit = near_s * PER_SECOND[unit]
+    has_fractions = bool(
+        np.any(np.abs(in_unit - np.round(in_unit)) > 1e-6 * np.maximum(1, np.abs(in_unit) * 1e-6))
+    )
+    if span_s > 0 and doubtful_units(n, span_s, unit, has_fractions) and len(head_s) == HEAD_ROWS:
+        # A busy head of a long log.
+        low, high = plan.near_s
+        sql = (
+            "SELECT COUNT(*), MAX(arrival_s) - MIN(arrival_s) FROM ($rows) "
+            f"WHERE arrival_s >= {max(low, -1e15)!r} AND arrival_s <= {min(high, 1e15)!r}"
+        )
+        n, span_s = ask(connection, plan, i, sql).fetchall()[0]
+    others = doubtful_units(n, span_s, unit, has_fractions) if span_s > 0 else []
+    if others:
+        raise unclear_unit(reading.log.path, str(place), reading.name, n, span_s, unit, others)
 
 
 def near_range(stamps_s: Array) -> Range:

@@ -400,6 +400,8 @@ def _uses(
 ) -> tuple[Use, ...]:
     """Where a log has each column, and how its values are written."""
     uses = []
+    # A unit that the user names is believed; one that only the format has may be in doubt.
+    chosen = options.log_format is not None or any(re.search("_[mun]?s$", key) for key in options.columns or {})
     for column, place in places:
         if place is None:
             uses.append(Use(column, None))
@@ -412,7 +414,13 @@ def _uses(
         elif column.type in STAMPS_S:
             unit = None if column.type == "STAMP_S" else column.type.removeprefix("STAMP_").lower()
             stamp = stamp_form(
-                values, unit, str(place), options.time_format, log.decimal, timezone=options.timezone
+                values,
+                unit,
+                str(place),
+                options.time_format,
+                log.decimal,
+                timezone=options.timezone,
+                chosen=chosen,
             )
             uses.append(Use(column, place, stamp, _plain_stamp(stamp, values)))
         else:

@@ -45,7 +45,8 @@ class Blocks:
 
     origin_tick: int
     block_ticks: float
-    blocks: int
+    blocks: Integers
+    """Numbers of the blocks that the segments reach into, ascending; others have no requests."""
     start_tick: Integers
     end_tick: Integers
 
@@ -64,7 +65,8 @@ class Blocks:
         array of int, shape (blocks + 1,)
             Indices into `bins`.
         """
-        first = np.ceil(np.arange(self.blocks + 1) * (self.block_ticks / width) - 1e-9)
+        borders = np.append(self.blocks, self.blocks[-1] + 1)
+        first = np.ceil(borders * (self.block_ticks / width) - 1e-9)
         return _bin_position(bins, first)
 
 
@@ -97,8 +99,8 @@ def ask_blocks(
 
     def spread(table: pl.DataFrame, selection: Selection, columns: Sequence[str]) -> list[Array]:
         own = table.filter(pl.col("selection_id") == selection.selection_id)
-        out = np.zeros((len(columns), blocks.blocks))
-        out[:, own["block"].to_numpy()] = own.select(columns).to_numpy().T
+        out = np.zeros((len(columns), len(blocks.blocks)))
+        out[:, np.searchsorted(blocks.blocks, own["block"].to_numpy())] = own.select(columns).to_numpy().T
         return list(out)
 
     for selection in selections:

@@ -8,13 +8,14 @@ the window, so if the trace is above what its fit regenerates, the difference is
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 from scipy import special
 
-from ..core.arrays import Array
+from ..core.arrays import Array, Integers
 from ..core.result import LEVEL, Z, estimates, number
 from ..core.units import MINUTE_S, per_span, time_span
 from ..stats.quantiles import chi_square, poisson
@@ -171,14 +172,17 @@ class _Clock:
         covered = float((self.end - self.start).sum())
         return next((b for b in BLOCKS_S if covered >= MIN_BLOCKS * b), BLOCKS_S[-1])
 
-    @property
-    def blocks(self) -> int:
-        return int(np.ceil((self.end[-1] - self.start[0]) / self.block_s))
+    @cached_property
+    def blocks(self) -> Integers:
+        """Numbers of the blocks that the segments reach into, counted from the first arrival."""
+        first = np.floor((self.start - self.start[0]) / self.block_s - 1e-9).clip(0).astype(np.int64)
+        stop = np.ceil((self.end - self.start[0]) / self.block_s - 1e-9).astype(np.int64)
+        return np.unique(np.concatenate([np.arange(a, b) for a, b in zip(first, stop, strict=True)]))
 
     def bins(self, width_s: float) -> Array:
         """How many whole bins each block holds, shape (blocks,); bins count from the first arrival."""
         per_block = self.block_s / width_s
-        lower = np.arange(self.blocks)[:, None] * per_block
+        lower = self.blocks[:, None] * per_block
         first = np.ceil((self.start - self.start[0]) / width_s - 1e-6)
         stop = np.floor((self.end - self.start[0]) / width_s + 1e-6)
         out: Array = np.maximum(np.minimum(lower + per_block, stop) - np.maximum(lower, first), 0).sum(axis=1)
@@ -192,7 +196,7 @@ class _Clock:
     def weights(self, rng: np.random.Generator) -> Array:
         """How often each block is drawn, the record itself first, shape (1 + REPLICATES, blocks)."""
         occupied = np.flatnonzero(self.bins(1) > 0)
-        out = np.zeros((1 + REPLICATES, self.blocks))
+        out = np.zeros((1 + REPLICATES, len(self.blocks)))
         out[0, occupied] = 1
         if len(occupied):
             out[1:, occupied] = rng.multinomial(

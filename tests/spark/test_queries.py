@@ -197,7 +197,9 @@ def test_blocks_told_by_sql_are_those_told_by_arrays(opened: Both) -> None:
     segments = arrays.engine.table("segments").sort("start_tick")
     start, end = segments["start_tick"].to_numpy(), segments["end_tick"].to_numpy()
     block = 3600 / tick_s
-    blocks = Blocks(int(start[0]), block, int(np.ceil((end[-1] + 1 - start[0]) / block)), start, end)
+    blocks = Blocks(
+        int(start[0]), block, np.arange(int(np.ceil((end[-1] + 1 - start[0]) / block))), start, end
+    )
     widths = [1 / tick_s, 60 / tick_s, 600 / tick_s]
     for engine in (opened.duckdb.engine, opened.spark.engine):
         answers = ask_blocks(engine, arrays.selections, blocks, widths)

@@ -60,7 +60,9 @@ def test_sql_counts_bins_as_arrays_do(week: Trace) -> None:
     segments = week.engine.table("segments").sort("start_tick")
     start, end = segments["start_tick"].to_numpy(), segments["end_tick"].to_numpy()
     block = 3600 / tick_s
-    blocks = Blocks(int(start[0]), block, int(np.ceil((end[-1] + 1 - start[0]) / block)), start, end)
+    blocks = Blocks(
+        int(start[0]), block, np.arange(int(np.ceil((end[-1] + 1 - start[0]) / block))), start, end
+    )
     widths = [1 / tick_s, 60 / tick_s, 600 / tick_s]
     answers = ask_blocks(week.engine, week.selections, blocks, widths)
     for (_, counts, gaps), (_, their_counts, their_gaps) in zip(
