@@ -43,6 +43,17 @@ from .trace_columns import OPTIONAL, optional_columns, optional_values
 
 OFF_CLOCK = 100
 """Code of a row with one flaw only: its stamp is finer than the clock guessed from the head."""
+TOTALS_S = 1800.0
+"""Totals have stamps of whole hours, on clocks of which some are half an hour off."""
+MIN_TOTALS = 5
+"""Fewer rows, or stamps, show no regularity."""
+TOTAL_TOKENS = 20_000
+"""Mean tokens of a row from which regular rows on whole hours are totals."""
+COUNT_COLUMN = re.compile(
+    r"(?i)(?:n|num|number_of|total|model|count_of|num_model)?_?(?:requests|calls|invocations|generations)(?:_count)?"
+    r"|request_?count|count|call_?count"
+)
+"""Names of columns that count the requests of a row."""
 STRAY = "far from the others"
 STRAY_FLAW = 3
 """Number of the check that a stray stamp fails."""
@@ -112,6 +123,7 @@ def load(
         elif not _correct_plan(connection, plan, counts):
             break
     rejects = _take_out_invalid(connection, plan, unparseable, counts)
+    _refuse_totals(connection, plan)
     if strict and rejects:
         raise InputError.strict(str(rejects[0]))
     rows, sessions, tokens = _numbers(
@@ -161,6 +173,41 @@ def _filled(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> tuple[str,
         for name in empty:
             connection.execute(f"ALTER TABLE stamped DROP COLUMN {name}")
     return tuple(name for name in held if name not in empty)
+
+
+def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> None:
+    """Refuse rows that sum up the requests of an hour or a day; no request lies between whole hours then."""
+    if plan.day0 is None or all(r.stored is not None or r.format.spread for r in plan.readings):
+        return
+    ticks = round(TOTALS_S / plan.resolution_s)
+    tokens = "COALESCE(request_tokens, 0) + COALESCE(response_tokens, 0)"
+    rows, between = _numbers(
+        connection, f"SELECT COUNT(*), SUM(CASE WHEN tick % {ticks} <> 0 THEN 1 ELSE 0 END) FROM requests"
+    )
+    if rows < MIN_TOTALS or between:
+        return
+    stamps, fewest, most, repeated, mean_tokens = _numbers(
+        connection,
+        f"""
+        WITH per_stream AS (
+            SELECT tick, stream_id, COUNT(*) AS n, SUM({tokens}) AS tokens FROM requests 
+            GROUP BY tick, stream_id
+        ), per_stamp AS (
+            SELECT tick, SUM(n) AS n, MAX(n) AS repeated, SUM(tokens) AS tokens FROM per_stream GROUP BY tick
+        )
+        SELECT COUNT(*), MIN(n), MAX(n), MAX(repeated), SUM(tokens) / SUM(n) FROM per_stamp
+        """,
+    )
+    log = plan.readings[0].log
+    counts = [name for name in log.header if COUNT_COLUMN.fullmatch(name.strip())]
+    is_regular = repeated == 1 or fewest == most
+    if stamps >= MIN_TOTALS and (counts or (is_regular and mean_tokens >= TOTAL_TOKENS)):
+        sign = f"column {counts[0]!r}" if counts else f"{mean_tokens:,} tokens a row"
+        raise InputError.at(
+            log.path,
+            f"its rows are totals, not requests: all stamps are whole hours, {sign}",
+            remedy="burstlens needs a row per request with its time",
+        )
 
 
 def _helps_leniently(

@@ -224,6 +224,8 @@ def _sentences(part: Volume) -> list[str]:
     """Size, parts, rates, holes, tokens, repeats."""
     everything = part.sizes.row(0, named=True)
     length = f"in {time_span(part.span_s)}" if part.span_s > 0 else "at one instant"
+    if len(part.segments) > 1:
+        length = f"in {time_span(part.observed_s)} within {time_span(part.span_s)}"
     rate = interval_of(everything, "rate_rps")
     out = [f"{counted(part.rows, 'request')} {length}: {rate:.3g} per second."]
     out += usage_sentences(part.usage)
@@ -232,10 +234,15 @@ def _sentences(part: Volume) -> list[str]:
             f"{row['selection']}: {counted(row['n'], 'request')} ({row['share']:.1%}), "
             f"{interval_of(row, 'rate_rps'):.3g} per second."
         )
-    for row in part.segments.filter(pl.col("hole_before_s").is_not_null()).iter_rows(named=True):
+    holes = part.segments.filter(pl.col("hole_before_s").is_not_null()).sort("hole_before_s", descending=True)
+    if len(holes):
+        longest = holes.row(0, named=True)
+        length, day = time_span(longest["hole_before_s"]), int(longest["start_s"] // DAY_S)
         out.append(
-            f"the record has a hole of {time_span(row['hole_before_s'])} before day "
-            f"{int(row['start_s'] // DAY_S)}. Rates and patterns leave it out."
+            f"the record has a hole of {length} before day {day}. Rates and patterns leave it out."
+            if len(holes) == 1
+            else f"the record has {len(holes)} holes, {time_span(part.span_s - part.observed_s)} in all; the "
+            f"longest, of {length}, ends on day {day}. Rates and patterns leave them out."
         )
     if everything["request_tokens"] is not None:
         out.append(
