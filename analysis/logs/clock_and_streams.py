@@ -31,7 +31,7 @@ UNIX_TIME_S = float(UNIX_FROM_S)
 FAR_S = 5 * 365.25 * DAY_S
 """A stamp that lies so far from the bulk of all stamps is a stray."""
 STRAY_S = 200 * DAY_S
-"""So far from the bulk, a few stamps are strays, among `MIN_FOR_STRAYS` or more."""
+"""So far from the bulk, a few stamps are strays."""
 MIN_FOR_STRAYS = 10
 Range = tuple[float, float]
 EVERYWHERE: Range = (-np.inf, np.inf)
@@ -156,7 +156,8 @@ def near_range(stamps_s: Array) -> Range:
     """Find where the bulk of stamps lies: what is outside are strays, such as a year 1 or a zero among dates.
 
     The bulk is the shortest time that has more than half of the stamps. A stray lies years from it. A few
-    stamps that lie most of a year from all others are strays too; a second test of some dozens is not.
+    stamps that lie most of a year from all others are strays too; a second test of some dozens is not. Among
+    fewer than `MIN_FOR_STRAYS` stamps, only those are that have no date of our time while most others do.
 
     Parameters
     ----------
@@ -176,24 +177,24 @@ def near_range(stamps_s: Array) -> Range:
     """
     stamps_s = np.sort(stamps_s[np.isfinite(stamps_s)])
     of_our_time = stamps_s[(stamps_s >= UNIX_FROM_S) & (stamps_s < UNIX_TO_S)]
-    if 2 * len(of_our_time) >= len(stamps_s):
+    has_dates = 0 < len(stamps_s) <= 2 * len(of_our_time)
+    if has_dates:
         stamps_s = of_our_time
     n = len(stamps_s)
-    if n < 3:
-        return EVERYWHERE
+    if n < MIN_FOR_STRAYS:
+        return (float(UNIX_FROM_S), float(UNIX_TO_S)) if has_dates else EVERYWHERE
     half = n // 2 + 1
     lengths = stamps_s[half - 1 :] - stamps_s[: n - half + 1]
     begin = int(np.argmin(lengths))
     first, last, length = stamps_s[begin], stamps_s[begin + half - 1], float(lengths[begin])
     reach = max(FAR_S, 10 * length)
     low, high = float(first - reach), float(last + reach)
-    if n >= MIN_FOR_STRAYS:
-        reach = max(STRAY_S, 100 * length)
-        few = max(1, int(n**0.5 / 4))
-        if np.count_nonzero((stamps_s >= low) & (stamps_s < first - reach)) <= few:
-            low = max(low, float(first - reach))
-        if np.count_nonzero((stamps_s <= high) & (stamps_s > last + reach)) <= few:
-            high = min(high, float(last + reach))
+    reach = max(STRAY_S, 100 * length)
+    few = max(1, int(n**0.5 / 4))
+    if np.count_nonzero((stamps_s >= low) & (stamps_s < first - reach)) <= few:
+        low = max(low, float(first - reach))
+    if np.count_nonzero((stamps_s <= high) & (stamps_s > last + reach)) <= few:
+        high = min(high, float(last + reach))
     return low, high
 
 

@@ -50,7 +50,7 @@ MIN_TOTALS = 5
 TOTAL_TOKENS = 20_000
 """Mean tokens of a row from which regular rows on whole hours are totals."""
 COUNT_COLUMN = re.compile(
-    r"(?i)(?:n|num|number_of|total|model|count_of|num_model)?_?(?:requests|calls|invocations|generations)(?:_count)?"
+    r"(?i)(?:(?:n|num|number_of|total|num_model)_)?(?:requests|calls|invocations|generations)(?:_count)?"
     r"|request_?count|count|call_?count"
 )
 """Names of columns that count the requests of a row."""
@@ -190,7 +190,7 @@ def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> Non
         connection,
         f"""
         WITH per_stream AS (
-            SELECT tick, stream_id, COUNT(*) AS n, SUM({tokens}) AS tokens FROM requests 
+            SELECT tick, stream_id, COUNT(*) AS n, SUM({tokens}) AS tokens FROM requests
             GROUP BY tick, stream_id
         ), per_stamp AS (
             SELECT tick, SUM(n) AS n, MAX(n) AS repeated, SUM(tokens) AS tokens FROM per_stream GROUP BY tick
@@ -250,9 +250,9 @@ def checks(reading: Reading, near_s: Range = EVERYWHERE) -> list[Check]:
     list of Check
     """
     low, high = near_s
-    sides = [f"arrival_s < {low!r}"] * bool(np.isfinite(low)) + [f"arrival_s > {high!r}"] * bool(
-        np.isfinite(high)
-    )
+    sides = [f"arrival_s < {low!r}"] * bool(np.isfinite(low)) + [
+        f"arrival_s > {high!r} AND arrival_s < {ARRIVAL_LIMIT_S:.0f}"
+    ] * bool(np.isfinite(high))
     found = [
         Check("arrival_s IS NULL", "missing or not a time", "arrival_s"),
         Check("isnan(arrival_s) OR isinf(arrival_s)", "not finite", "arrival_s"),

@@ -1,4 +1,4 @@
-"""Stamps in any form: known instants, agreement of the SQL with Python's own dates, refusals of what is unclear."""
+"""Stamps in any form: known instants, the SQL against Python's own dates, refusals of what is unclear."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burstlens.analysis.core.errors import InputError
-from burstlens.analysis.logs.stamps import EARLIEST_NS, LATEST_NS, StampForm, stamp_form
+from burstlens.analysis.logs.stamps import StampForm, stamp_form, year_of
 
 EIGHT = 1_772_438_400 * 10**9
 """2026-03-02 08:00:00 UTC"""
@@ -128,7 +128,9 @@ def test_an_unclear_order_of_day_and_month_is_refused_with_both_readings(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     texts = ["03/02/2026 08:00:00", "04/02/2026 08:00:00"]
-    with pytest.raises(InputError, match=r"2026-02-03 \(day first\) or 2026-03-02 \(month first\).*time_format"):
+    with pytest.raises(
+        InputError, match=r"2026-02-03 \(day first\) or 2026-03-02 \(month first\).*time_format"
+    ):
         stamp_form(texts, None, "ts")
     with pytest.raises(InputError, match="day in some rows and with the month in others"):
         stamp_form(["13/02/2026 08:00:00", "02/13/2026 08:00:00"], None, "ts")
@@ -140,11 +142,11 @@ def test_an_unclear_order_of_day_and_month_is_refused_with_both_readings(
 
 
 def test_a_form_that_no_value_has_is_refused() -> None:
-    with pytest.raises(InputError, match="no value of 'ts' has this form, such as '02.03.2026'"):
+    with pytest.raises(InputError, match=r"no value of 'ts' has this form, such as '02.03.2026'"):
         stamp_form(["02.03.2026"], None, "ts", "%Y-%m-%d")
-    with pytest.raises(InputError, match="'soon' is not a time in a known form.*time_format"):
+    with pytest.raises(InputError, match=r"'soon' is not a time in a known form.*time_format"):
         stamp_form(["soon", "later"], None, "ts")
-    with pytest.raises(InputError, match="CST .* is US Central or China"):
+    with pytest.raises(InputError, match=r"CST .* is US Central or China"):
         stamp_form(["Mon Mar  2 08:00:00 CST 2026"], None, "ts")
 
 
@@ -161,12 +163,14 @@ def test_a_value_of_the_wrong_kind_is_no_time(connection: duckdb.DuckDBPyConnect
     assert read(connection, form, values) == [None] * len(values)
     # An empty time of Go and zeros are far from every other stamp.
     far = read(connection, form, ["0", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
-    assert far == [0, EARLIEST_NS, LATEST_NS]
+    assert [year_of(ns / 1e9) for ns in far] == [1970, 1, 9999]
 
 
 def test_dates_with_and_without_an_offset_need_the_zone(connection: duckdb.DuckDBPyConnection) -> None:
     values = ["2026-03-02 09:00:00", "2026-03-02T08:00:00Z", "1772438400"]
-    with pytest.raises(InputError, match="some dates have an offset from UTC and others have none.*timezone"):
+    with pytest.raises(
+        InputError, match=r"some dates have an offset from UTC and others have none.*timezone"
+    ):
         stamp_form(values, None, "ts")
     form = stamp_form(values, None, "ts", timezone="Europe/Berlin")
     assert read(connection, form, values) == [EIGHT] * 3
