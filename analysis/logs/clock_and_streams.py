@@ -62,6 +62,11 @@ class ReadPlan:
     """Whether some seconds do not fit 32 bits (136 years)."""
 
     @property
+    def has_dates_of_formats(self) -> bool:
+        """Whether formats, not stamps, have the dates."""
+        return any(reading.clock == "second 0" for reading in self.readings)
+
+    @property
     def near_arrivals_s(self) -> Range:
         """The range of stamps that are not strays, on the trace's clock."""
         zero_s = 0.0 if self.day0 is None else _unix_s(self.day0)
@@ -93,7 +98,7 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
     plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
     stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
     unix_s = [_since_1970(plan.readings[i], s["arrival_s"]) for i, s in enumerate(stamps)]
-    plan.near_s = near_range(np.concatenate(unix_s))
+    plan.near_s = near_range(np.concatenate(unix_s), plan.has_dates_of_formats)
     for s, absolute_s in zip(stamps, unix_s, strict=True):
         near = (absolute_s >= plan.near_s[0]) & (absolute_s <= plan.near_s[1])
         plan.earliest_s.append(float(np.min(s["arrival_s"][near], initial=np.inf)))
@@ -152,7 +157,7 @@ def _check_unit(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, h
         raise unclear_unit(reading.log.path, str(place), reading.name, n, span_s, unit, others)
 
 
-def near_range(stamps_s: Array) -> Range:
+def near_range(stamps_s: Array, from_format: bool = False) -> Range:
     """Find where the bulk of stamps lies: what is outside are strays, such as a year 1 or a zero among dates.
 
     The bulk is the shortest time that has more than half of the stamps. A stray lies years from it. A few
@@ -163,6 +168,8 @@ def near_range(stamps_s: Array) -> Range:
     ----------
     stamps_s : array, shape (n,)
         In seconds, all on one clock, in any order.
+    from_format : bool
+        Not the stamps but the format has the date, so that one in no time of ours need not be wrong.
 
     Returns
     -------
@@ -177,7 +184,7 @@ def near_range(stamps_s: Array) -> Range:
     """
     stamps_s = np.sort(stamps_s[np.isfinite(stamps_s)])
     of_our_time = stamps_s[(stamps_s >= UNIX_FROM_S) & (stamps_s < UNIX_TO_S)]
-    has_dates = 0 < len(stamps_s) <= 2 * len(of_our_time)
+    has_dates = not from_format and 0 < len(stamps_s) <= 2 * len(of_our_time)
     if has_dates:
         stamps_s = of_our_time
     n = len(stamps_s)

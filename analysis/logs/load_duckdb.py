@@ -591,7 +591,7 @@ def _find_strays(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> bool:
         ]
     )
     stamps_s += zero_s
-    before, plan.near_s = plan.near_s, near_range(stamps_s)
+    before, plan.near_s = plan.near_s, near_range(stamps_s, plan.has_dates_of_formats)
 
     def is_near(near_s: Range) -> Mask:
         return (stamps_s >= near_s[0]) & (stamps_s <= near_s[1])
