@@ -196,6 +196,8 @@ def near_range(stamps_s: Array, from_format: bool = False) -> Range:
     first, last, length = stamps_s[begin], stamps_s[begin + half - 1], float(lengths[begin])
     reach = max(FAR_S, 10 * length)
     low, high = float(first - reach), float(last + reach)
+    if from_format:
+        return low, high
     reach = max(STRAY_S, 100 * length)
     few = max(1, int(n**0.5 / 4))
     if np.count_nonzero((stamps_s >= low) & (stamps_s < first - reach)) <= few:
