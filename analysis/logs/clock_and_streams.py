@@ -169,7 +169,7 @@ def near_range(stamps_s: Array, from_format: bool = False) -> Range:
     stamps_s : array, shape (n,)
         In seconds, all on one clock, in any order.
     from_format : bool
-        Not the stamps but the format has the date, so that one in no time of ours need not be wrong.
+        Not the stamps but the format has the date: seconds since its start may be of any size.
 
     Returns
     -------
@@ -182,9 +182,11 @@ def near_range(stamps_s: Array, from_format: bool = False) -> Range:
     >>> low > 0, high < 4e9
     (True, True)
     """
+    if from_format:
+        return EVERYWHERE
     stamps_s = np.sort(stamps_s[np.isfinite(stamps_s)])
     of_our_time = stamps_s[(stamps_s >= UNIX_FROM_S) & (stamps_s < UNIX_TO_S)]
-    has_dates = not from_format and 0 < len(stamps_s) <= 2 * len(of_our_time)
+    has_dates = 0 < len(stamps_s) <= 2 * len(of_our_time)
     if has_dates:
         stamps_s = of_our_time
     n = len(stamps_s)
@@ -196,8 +198,6 @@ def near_range(stamps_s: Array, from_format: bool = False) -> Range:
     first, last, length = stamps_s[begin], stamps_s[begin + half - 1], float(lengths[begin])
     reach = max(FAR_S, 10 * length)
     low, high = float(first - reach), float(last + reach)
-    if from_format:
-        return low, high
     reach = max(STRAY_S, 100 * length)
     few = max(1, int(n**0.5 / 4))
     if np.count_nonzero((stamps_s >= low) & (stamps_s < first - reach)) <= few:
