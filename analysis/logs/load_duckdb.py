@@ -571,7 +571,7 @@ def _is_near(plan: ReadPlan) -> str:
 
 
 def _find_strays(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> bool:
-    """If there are stamps far from those of the heads, find the bulk of all; True if other rows are strays."""
+    """Find the bulk of all stamps if some are far from those of the heads; True if others are strays."""
     found = _numbers(connection, f"SELECT COUNT(*) FROM stamped WHERE flaw = {STRAY_FLAW}")[0]
     if not found or plan.knows_strays:
         return False

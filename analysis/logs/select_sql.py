@@ -401,7 +401,9 @@ def _uses(
     """Where a log has each column, and how its values are written."""
     uses = []
     # A unit that the user names is believed; one that only the format has may be in doubt.
-    chosen = options.log_format is not None or any(re.search("_[mun]?s$", key) for key in options.columns or {})
+    chosen = options.log_format is not None or any(
+        re.search("_[mun]?s$", key) for key in options.columns or {}
+    )
     for column, place in places:
         if place is None:
             uses.append(Use(column, None))

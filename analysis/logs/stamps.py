@@ -24,6 +24,8 @@ PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 UNIX_FROM_S, UNIX_TO_S = 978_307_200, 4_102_444_800
 """2001-01-01 and 2100-01-01: a number of seconds (or ms, µs, ns) in between counts from 1970."""
+CLOSE_SHARE = Decimal("0.9")
+"""Numbers from an unknown start do not all lie in the last tenth of the way."""
 EPOCH_SPREAD_S = 20 * 365.25 * 86400
 """Numbers that count from 1970 lie closer together than that; others only fell into the range."""
 FIRST_YEAR, LAST_YEAR = 1678, 2261
@@ -561,7 +563,7 @@ def stamp_form(
         if values and not any(text.lower() in _NOT_FINITE for text in texts):
             raise _no_form(column, texts)
         return StampForm("number", own_unit, fast=own_unit == "s" and decimal == ".", decimal=decimal)
-    epochs = _epochs(numbers, own_unit if chosen or suffix else None)
+    epochs = _epochs(numbers, own_unit if chosen else None, suffix)
     others = [number for number in numbers if number != 0 and unix_unit(number) is None]
     if len(dates) + len(epochs) < len(others) or not (dates or epochs):
         notes = (f"{column}: {UNIT_NAMES[own_unit]}, as its name says",) if unit is None and suffix else ()
@@ -730,18 +732,21 @@ def _by_format(values: Sequence[object], column: str, time_format: str, timezone
     return form
 
 
-def _epochs(numbers: Sequence[Decimal], unit: str | None) -> list[Decimal]:
-    """The numbers that count from 1970; none where most are too small, or too far apart for that.
+def _epochs(numbers: Sequence[Decimal], unit: str | None, suffix: str | None = None) -> list[Decimal]:
+    """The numbers that count from 1970; none if most are too small, or too far apart for that.
 
-    Where the user or the column's name gives the unit, it counts from 1970 or not at all.
+    A unit that the user gives counts from 1970 or not at all. One that the column's name gives does so unless
+    the numbers lie close together in another unit: nginx's `msec` is seconds since 1970.
     """
     epochs = [number for number in numbers if unix_unit(number) is not None]
     if 2 * len(epochs) < len([number for number in numbers if number != 0]) or not epochs:
         return []
     seconds = sorted(float(number) / PER_SECOND[unix_unit(number) or "s"] for number in epochs)
     a, b = seconds[len(seconds) // 10], seconds[-1 - len(seconds) // 10]
-    if unit is not None and not any(unix_unit(number) == unit for number in epochs):
-        return []
+    named = unit or suffix
+    if named is not None and not any(unix_unit(number) == named for number in epochs):
+        is_close = len(epochs) > 2 and min(epochs) > CLOSE_SHARE * max(epochs)
+        return epochs if unit is None and is_close else []
     return epochs if b - a <= EPOCH_SPREAD_S else []
 
 
