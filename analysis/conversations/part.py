@@ -200,7 +200,7 @@ def describe_conversations(trace: Trace, seed: int = 0) -> Conversations:
                     )
                 ]
                 frames[name].append(frame.with_columns(keys).select(_cast(_SCHEMAS[name])))
-            if sessions.idle_s is None:
+            if sessions.idle_s is None and len(sessions.gap_s):
                 missing.append(
                     f"{capitalize_sentence(selection.label)}: the log has no elapsed time, so intervals run "
                     "from request to request only."
