@@ -26,6 +26,7 @@ from .analysis.core.exhibit import set_renderer
 
 if TYPE_CHECKING:
     from .analysis.logs.options import LogOptions
+    from .analysis.logs.pseudonyms import Anonymize
     from .api.calibrate import calibrate
     from .api.columns import columns
     from .api.compare import compare
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Anonymize",
     "BurstlensError",
     "DiskError",
     "EndpointError",
@@ -79,6 +81,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Anonymize": ".analysis.logs.pseudonyms",
     "LogOptions": ".analysis.logs.options",
     "calibrate": ".api.calibrate",
     "columns": ".api.columns",

@@ -56,6 +56,8 @@ class TraceInfo:
     """The clock of hours and days, such as `Europe/Berlin`; None for that of the log's own stamps."""
     notes: tuple[str, ...] = ()
     """What was decided in reading the logs, that a user should know: `ts: milliseconds since 1970`."""
+    anonymized: str | None = None
+    """What was done to its names and dates, if that was asked for."""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ class TraceInfo:
         line = f"{self.rows:,} requests, format {self.format}"
         for count, what in ((self.rejected, "rows rejected"), (self.resorted, "out of order")):
             line += f", {count:,} {what}" if count else ""
-        return [line, *self.notes]
+        return [line, *([f"anonymized: {self.anonymized}"] if self.anonymized else []), *self.notes]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""

@@ -26,9 +26,11 @@ from ..core.option_names import option
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
 from ..logs import urls_spark
+from ..logs.anonymize import anonymize_requests, anonymous_info
 from ..logs.formats import formats
 from ..logs.load_duckdb import Loaded
 from ..logs.options import NO_OPTIONS, LogOptions
+from ..logs.pseudonyms import Anonymize, Pseudonyms
 from ..logs.rejects import Reject, write_rejects
 from ..logs.run_folders import FORMAT as RECORD
 from ..logs.run_folders import Record, is_synthetic_run, record_files, run_name
@@ -237,6 +239,7 @@ def open_trace(
     span: Span = ALL_TIME,
     cluster: Cluster | None = None,
     clock_s: float = 0.0,
+    anonymize: Anonymize | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Read one log, or several that make one trace, and prepare the tables that questions are put to.
@@ -261,6 +264,8 @@ def open_trace(
         Let Spark read and answer: no row of the logs reaches this process.
     clock_s : float
         With Spark, put finer stamps on a clock of this tick, in seconds.
+    anonymize : Anonymize, optional
+        Replace names by keyed hashes, and shift stamps.
     progress : callable, optional
 
     Returns
@@ -277,6 +282,14 @@ def open_trace(
     if not records:
         raise InputError.no_logs()
     tell = progress or silent
+    pseudonyms = None
+    if anonymize is not None:
+        if cluster is not None or any(urls_spark.url_of(record.path) for record in records):
+            raise InputError.of_option(
+                "anonymize", "only DuckDB does that", remedy=f"leave {option('engine')} out"
+            )
+        anonymize.check(None, folder=False)
+        pseudonyms = anonymize.open()
     if span != ALL_TIME and len(records) > 1:
         raise InputError.no_clock(records[0].path)
     urls = {record.path: url for record in records if (url := urls_spark.url_of(record.path))}
@@ -295,7 +308,7 @@ def open_trace(
                 for i, record in enumerate(records)
             ]
             tell(f"reading {records[0].path.name}", 0.0)
-            trace = _read(store or _store(cluster), readings, strict, rejects, clock_s, tell)
+            trace = _read(store or _store(cluster), readings, strict, rejects, clock_s, pseudonyms, tell)
         except BurstlensError as fault:
             if not stands:
                 raise
@@ -331,11 +344,14 @@ def _read(
     strict: bool,
     rejects: Path | None,
     clock_s: float,
+    pseudonyms: Pseudonyms | None,
     tell: Progress,
 ) -> Trace:
     """Load the logs and build the tables; an error closes the engine."""
     try:
         loaded = _load(store, readings, strict, clock_s)
+        if pseudonyms is not None and isinstance(store, DuckDBStore):
+            loaded = anonymize_requests(store.engine.connection, loaded, pseudonyms)
         if rejects is not None and loaded.rejects:
             write_rejects(loaded.rejects, rejects)
         tell("counting arrivals", 0.7)
@@ -344,6 +360,8 @@ def _read(
             digests = [pool.submit(store.digest, reading.log) for reading in readings]
             trace = _prepare(store, _identity(readings, loaded, []), loaded.streams)
             info = _identity(readings, loaded, [digest.result() for digest in digests])
+        if pseudonyms is not None:
+            info = anonymous_info(info, pseudonyms)
     except BaseException:
         store.engine.close()
         raise
@@ -430,6 +448,7 @@ def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str
             (zone for r in readings if (zone := r.stored.timezone if r.stored else r.timezone)), None
         ),
         notes=_notes(readings),
+        anonymized=next((info.anonymized for info in stored if info.anonymized), None),
     )
 
 
@@ -491,6 +510,7 @@ def ingest(
     strict: bool = False,
     by_day: bool = False,
     cluster: Cluster | None = None,
+    anonymize: Anonymize | None = None,
     progress: Progress | None = None,
 ) -> WrittenTrace:
     """Turn any known log into a canonical Parquet trace, with its identity in the file's metadata.
@@ -511,6 +531,8 @@ def ingest(
         Write a folder partitioned by day (see `write_folder`). Spark always writes a folder.
     cluster : Cluster, optional
         Let Spark read and write.
+    anonymize : Anonymize, optional
+        Replace names by keyed hashes, and shift stamps.
     progress : callable, optional
 
     Returns
@@ -526,14 +548,23 @@ def ingest(
     paths = [record.path for record in record_files(listed_logs)]
     if not paths:
         raise InputError.no_logs()
-    out = out or paths[0].with_name(f"{stem(paths[0])}.parquet")
+    name = stem(paths[0]) if anonymize is None else "anonymized"
+    out = out or paths[0].with_name(f"{name}.parquet")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
         raise InputError.unwritable(
             out, "it is one of the logs", remedy=f"name another file with {option('out')}"
         )
+    if anonymize is not None:
+        anonymize.check(out, folder=by_day)
     listed = out.with_name(f"{out.stem}.rejects.csv")
     trace = open_trace(
-        listed_logs, options=options, strict=strict, rejects=listed, cluster=cluster, progress=progress
+        listed_logs,
+        options=options,
+        strict=strict,
+        rejects=listed,
+        cluster=cluster,
+        anonymize=anonymize,
+        progress=progress,
     )
     try:
         if by_day or not trace.store.one_file:

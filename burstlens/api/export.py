@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..analysis.interchange.parameters import Parameters
     from ..analysis.interchange.requests import Requests
     from ..analysis.logs.options import LogOptions
+    from ..analysis.logs.pseudonyms import Anonymize
     from ..analysis.trace.trace import Trace
     from ..bench.workload.table import Workload
 
@@ -140,6 +141,7 @@ def export(
     columns: Mapping[str, str] | None = None,
     reading: LogOptions | None = None,
     strict: bool = False,
+    anonymize: Anonymize | None = None,
     to: str | None = None,
     share_sessions: bool | None = None,
     progress: Progress | None = None,
@@ -166,8 +168,8 @@ def export(
         Gamma windows in seconds if a trace is fitted first, 1,200 by default.
     seed
         Seed of what is drawn or spread, 0 by default.
-    columns, reading, strict
-        As in `trace`.
+    columns, reading, strict, anonymize
+        As in `trace`. `service` and `model` may be given as the log has them or as keyed hashes.
     to, share_sessions
         Former names of `format` and `share_prefixes`.
 
@@ -193,14 +195,27 @@ def export(
     if name is None:
         raise InputError(f"{option('format')}: name the format to write")
     form, text, show = export_named(name), str(source), progress or silent
-    read = ReadOptions(columns, strict, reading=reading)
+    read = ReadOptions(columns, strict, reading=reading, anonymize=anonymize)
     chosen = ExportOptions(
         service, model, start_s, end_s, first, rate_rps, speedup, tokens, window_s, seed,
         share_prefixes or bool(share_sessions),
     )  # fmt: skip
     drawn = form.takes != "parameters" and not holds_requests(text)
-    path = Path(out) if out else Path(f"{'synthetic_' if drawn else ''}{_stem(text)}.{name}{form.suffix}")
+    stem = _stem(text) if anonymize is None else "anonymized"
+    path = Path(out) if out else Path(f"{'synthetic_' if drawn else ''}{stem}.{name}{form.suffix}")
     _not_itself(path, text)
+    if anonymize is not None:
+        if not holds_requests(text):
+            raise InputError.of_option(
+                "anonymize", f"is for logs of requests, and {text} is not one", remedy="anonymize the log"
+            )
+        anonymize.check(path, folder=path.is_dir() or not form.suffix)
+        names = anonymize.open()
+        chosen = replace(
+            chosen,
+            service=names.selected("service", chosen.service),
+            model=names.selected("model", chosen.model),
+        )
     if isinstance(form, FittedExport):
         return _export_fitted(text, name, form, path, chosen, read, show)
     requests, made, dropped = _requests(text, form, chosen, read, show)
@@ -372,6 +387,7 @@ def _content(
         columns=read.columns,
         reading=read.reading,
         strict=read.strict,
+        anonymize=read.anonymize,
         progress=lambda step, share: progress(step, 0.9 * share),
     )
     return content, [f"windows of {window_s:g} s fitted to the requests"]
@@ -383,8 +399,6 @@ def _opened(source: str, read: ReadOptions, progress: Progress) -> Trace:
 
 def _log(source: str, chosen: ExportOptions, read: ReadOptions, progress: Progress) -> Requests:
     """The trace's requests as they were."""
-    from dataclasses import replace
-
     from ..analysis.interchange.requests import Requests
     from ..analysis.trace.subset import requests_of
 

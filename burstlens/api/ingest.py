@@ -7,7 +7,7 @@ Not here: how logs are read and written (`burstlens.analysis.trace`), the verdic
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from .options import Log, ReadOptions, paths
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
     from ..analysis.logs.options import LogOptions
+    from ..analysis.logs.pseudonyms import Anonymize
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def ingest(
     engine: str = "duckdb",
     master: str | None = None,
     conf: Mapping[str, str] | None = None,
+    anonymize: Anonymize | None = None,
     progress: Progress | None = None,
 ) -> IngestResult:
     """Convert a log, or several that make one trace, to a canonical Parquet trace.
@@ -81,7 +83,7 @@ def ingest(
 
     Parameters
     ----------
-    logs, columns, reading, strict, engine, master, conf
+    logs, columns, reading, strict, engine, master, conf, anonymize
         As in `trace`.
     out
         The Parquet file, or the folder, to write.
@@ -113,10 +115,13 @@ def ingest(
         strict=strict,
         by_day=partition_by == "day",
         cluster=read.cluster,
+        anonymize=anonymize,
         progress=progress,
     )
     shards = [part.folder for part in shards_of(listed)]
     load = _load_of(shards) if shards else None
+    if load is not None and anonymize is not None:
+        load = replace(load, notes=())
     return IngestResult(written.info, written.out, written.rejects, written.listed_rejects, load)
 
 

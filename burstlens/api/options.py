@@ -21,6 +21,7 @@ from ..analysis.core.option_names import option
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
     from ..analysis.logs.options import LogOptions
+    from ..analysis.logs.pseudonyms import Anonymize
     from ..analysis.trace.trace import Cluster, Trace
     from ..bench.settings import Api
     from ..bench.simulated.presets import Preset
@@ -48,6 +49,7 @@ class ReadOptions:
     master: str | None = None
     conf: Mapping[str, str] | None = None
     reading: LogOptions | None = None
+    anonymize: Anonymize | None = None
 
     @property
     def span(self) -> tuple[float | None, float | None]:
@@ -87,6 +89,7 @@ class ReadOptions:
             strict=self.strict,
             span=self.span,
             cluster=self.cluster,
+            anonymize=self.anonymize,
             progress=progress,
         )
 

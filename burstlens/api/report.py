@@ -18,6 +18,7 @@ from .options import Log, ReadOptions, check_positive, paths
 if TYPE_CHECKING:
     from ..analysis.core.result import Progress
     from ..analysis.logs.options import LogOptions
+    from ..analysis.logs.pseudonyms import Anonymize
     from ..reports.pages.trace import Report
 
 FolderKind = Literal["run", "experiment", "search"]
@@ -46,9 +47,11 @@ LOG_OPTIONS = (
 """Fields of `LogOptions` that are flags of the command line."""
 TRACE_OPTIONS = (
     "window_s", "seed", "columns", "reading", *LOG_OPTIONS, "strict", "forecast", "disaggregate", "engine",
-    "master", "conf", "start_s", "end_s",
+    "master", "conf", "start_s", "end_s", "anonymize", "key", "shift", "keep",
 )  # fmt: skip
 """Options that the page of a folder does not take."""
+ANONYMIZED_COMMAND = "burstlens report --anonymize"
+"""What an anonymized page says it was made by: the names of its logs are not for others."""
 MERGED_FOLDER = "whole"
 """Name of the folder for the run of all shards, next to theirs, without `out`."""
 
@@ -71,6 +74,7 @@ def report(
     engine: str = "duckdb",
     master: str | None = None,
     conf: Mapping[str, str] | None = None,
+    anonymize: Anonymize | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Write page, figures, tables, claims and parameters of each log into folder `out`.
@@ -87,7 +91,7 @@ def report(
     out
         Folder to write, by default `reports/build` for traces and the folder itself for any other; for
         shards, `whole` next to the first of them.
-    window_s, seed, columns, reading, strict, start_s, end_s, engine, master, conf
+    window_s, seed, columns, reading, strict, start_s, end_s, engine, master, conf, anonymize
         As in `describe`.
     images
         Also write each figure as SVG and PNG.
@@ -97,7 +101,7 @@ def report(
         Also search the prefill:decode ratio, simulated, on the busiest day, or on a part of it with at most
         5,000 requests.
     command
-        What the page says it was made by.
+        What the page says it was made by; an anonymized page does not show it.
 
     Returns
     -------
@@ -125,7 +129,7 @@ def report(
             "window_s": window_s, "seed": seed, "columns": columns, "reading": reading,
             "strict": strict, "forecast": forecast,
             "disaggregate": disaggregate, "engine": engine, "master": master, "conf": conf,
-            "start_s": start_s, "end_s": end_s,
+            "start_s": start_s, "end_s": end_s, "anonymize": anonymize,
         }  # fmt: skip
         defaults = inspect.signature(report).parameters
         written.refuse(
@@ -133,10 +137,16 @@ def report(
         )
         return _folder_report(written, None if out is None else Path(out), images, command, progress)
     check_positive("window_s", window_s)
-    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading=reading)
+    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading, anonymize)
+    folder = Path("reports/build" if out is None else out)
+    if anonymize is not None:
+        if not groups:
+            raise InputError.of_option("anonymize", "name a log; the embedded trace is synthetic")
+        anonymize.check(folder, folder=True)
+        command = ANONYMIZED_COMMAND
     return write_report(
         groups,
-        Path("reports/build" if out is None else out),
+        folder,
         window_s=window_s,
         seed=seed,
         options=read.log,
@@ -147,6 +157,7 @@ def report(
         command=command,
         span=read.span,
         cluster=read.cluster,
+        anonymize=anonymize,
         progress=progress,
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..analysis.core.result import Progress
     from ..analysis.interchange.parameters import Parameters
     from ..analysis.logs.options import LogOptions
+    from ..analysis.logs.pseudonyms import Anonymize
     from ..analysis.trace.trace import Trace
     from ..analysis.traffic.arrivals import Arrivals
 
@@ -30,6 +31,7 @@ def trace(
     engine: str = "duckdb",
     master: str | None = None,
     conf: Mapping[str, str] | None = None,
+    anonymize: Anonymize | None = None,
 ) -> Trace:
     """Open one log, or several that make one trace.
 
@@ -54,6 +56,8 @@ def trace(
         Where Spark runs: `local[*]`, `spark://HOST:PORT`, `yarn`, `k8s://…`.
     conf
         Spark's own settings, such as `{"spark.executor.memory": "8g"}`.
+    anonymize
+        Replace names of services, models, sessions and clients by keyed hashes, and shift stamps.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def trace(
     ['all', 'api', 'api · ChatGPT']
     ['arrival_s', 'service']
     """
-    return ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading=reading).open(
+    return ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading, anonymize).open(
         paths(logs)
     )
 
@@ -113,13 +117,14 @@ def describe(
     engine: str = "duckdb",
     master: str | None = None,
     conf: Mapping[str, str] | None = None,
+    anonymize: Anonymize | None = None,
     progress: Progress | None = None,
 ) -> Characterization:
     """Characterize a trace: typed results with intervals, tables and sentences.
 
     Parameters
     ----------
-    logs, columns, reading, strict, start_s, end_s, engine, master, conf
+    logs, columns, reading, strict, start_s, end_s, engine, master, conf, anonymize
         As in `trace`.
     window_s
         Length in seconds of the windows that a Gamma law is fitted to. The paper uses 20 minutes.
@@ -150,7 +155,7 @@ def describe(
     from ..analysis.logs.rejects import write_rejects
 
     check_positive("window_s", window_s)
-    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading=reading)
+    read = ReadOptions(columns, strict, start_s, end_s, engine, master, conf, reading, anonymize)
     listed = None if rejects is None else Path(rejects)
     if listed is not None and any(
         listed.exists() and log.exists() and listed.samefile(log) for log in paths(logs)
@@ -218,13 +223,14 @@ def fit(
     engine: str = "duckdb",
     master: str | None = None,
     conf: Mapping[str, str] | None = None,
+    anonymize: Anonymize | None = None,
     progress: Progress | None = None,
 ) -> Parameters:
     """Fit a trace's parameters for other benchmarks, and check them against their schema.
 
     Parameters
     ----------
-    logs, window_s, seed, columns, reading, strict, start_s, end_s, engine, master, conf
+    logs, window_s, seed, columns, reading, strict, start_s, end_s, engine, master, conf, anonymize
         As in `describe`.
     out
         Also write them here, as `parameters.json`.
@@ -246,6 +252,8 @@ def fit(
     """
     from ..analysis.interchange.parameters import parameters, write_parameters
 
+    if anonymize is not None:
+        anonymize.check(None if out is None else Path(out), folder=False)
     fitted = parameters(
         describe(
             logs,
@@ -259,6 +267,7 @@ def fit(
             engine=engine,
             master=master,
             conf=conf,
+            anonymize=anonymize,
             progress=progress,
         )
     )

@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,100 @@ reading = option_group(
     ),
 )
 """The options of every verb that reads a log."""
+
+
+class Shift(Duration):
+    """A time span, `-90d` for one back, or `random`."""
+
+    name = "duration|random"
+
+    def convert(  # type: ignore[override]
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """Convert a time to seconds; `random` stays.
+
+        Parameters
+        ----------
+        value
+            What was typed, or a default.
+        param, ctx
+            Option and command, for errors.
+
+        Returns
+        -------
+        float or str
+            Seconds, or the word.
+        """
+        text = str(value).strip()
+        if text == "random":
+            return text
+        sign = -1.0 if text.startswith("-") else 1.0
+        return sign * super().convert(text.removeprefix("-"), param, ctx)
+
+
+def anonymizing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every verb from which a log's owner gives something away: one value `anonymize`."""
+
+    @wraps(command)
+    def run(
+        *values: Any,
+        anonymize: bool,
+        key: str | None,
+        shift: float | str | None,
+        keep: tuple[str, ...] | None,
+        **options: Any,
+    ) -> Any:
+        if not anonymize:
+            given = {"--key": key, "--shift": shift, "--keep": keep}
+            for flag in (flag for flag, value in given.items() if value is not None):
+                raise click.UsageError(f"{flag}: goes with --anonymize")
+            return command(*values, anonymize=None, **options)
+        from ..analysis.logs.pseudonyms import Anonymize
+
+        chosen = Anonymize(key, shift, keep or ())
+        path = chosen.key_path
+        existed = path.exists()
+        try:
+            return command(*values, anonymize=chosen, **options)
+        finally:
+            _tell_of_key(path, existed)
+
+    decorated: Callable[..., Any] = option_group(
+        click.option(
+            "--anonymize",
+            is_flag=True,
+            help="Replace names of services, models, sessions, clients and files by keyed hashes.",
+        ),
+        click.option(
+            "--key",
+            type=click.Path(dir_okay=False, path_type=str),
+            metavar="FILE",
+            help="Key of the hashes, made if it does not exist; never give it away.  "
+            "[default: ~/.config/burstlens/anonymize.key]",
+        ),
+        click.option(
+            "--shift",
+            type=Shift(),
+            help="Shift stamps: 90d, -90d, or random, which keeps hours and weekdays.",
+        ),
+        click.option("--keep", type=Words(), metavar="models,services", help="Names to keep as they are."),
+    )(run)
+    return decorated
+
+
+def _tell_of_key(path: Path, existed: bool) -> None:
+    """Say where a new key lies, and that one is open to others."""
+    if not path.exists():
+        return
+    if not existed:
+        click.echo(
+            f"burstlens: made the key {path}: the same key gives the same hashes; keep it, since whoever has "
+            "it can test which name a hash stands for",
+            err=True,
+        )
+    elif os.name == "posix" and path.stat().st_mode & 0o077:
+        click.echo(f"burstlens: others can read the key {path}: chmod 600 {shlex.quote(str(path))}", err=True)
+
 
 fitting = option_group(
     click.option(

@@ -26,6 +26,7 @@ from ...analysis.forecast.models import load_xgboost
 from ...analysis.forecast.part import describe_forecast
 from ...analysis.interchange.parameters import parameters, write_parameters
 from ...analysis.logs.options import LogOptions
+from ...analysis.logs.pseudonyms import Anonymize
 from ...analysis.trace.trace import ALL_TIME, Cluster, Span, Trace, open_trace
 from ...analysis.traffic.arrivals import Arrivals
 from ...analysis.traffic.window_lengths import describe_sequences
@@ -116,6 +117,7 @@ def write_report(
     disaggregate: bool = False,
     span: Span = ALL_TIME,
     cluster: Cluster | None = None,
+    anonymize: Anonymize | None = None,
 ) -> Report:
     """Characterize each log (the embedded synthetic trace without any) and write the folder `out`.
 
@@ -135,7 +137,9 @@ def write_report(
 
         part("reading", 0.0)
         number = i if count > 1 else None
-        trace, rejected = _open(logs[i] if logs else None, out, number, options, strict, span, cluster)
+        trace, rejected = _open(
+            logs[i] if logs else None, out, number, options, strict, span, cluster, anonymize
+        )
         more: list[Part] = []
         steps = _shares(forecast, disaggregate)
         try:
@@ -199,6 +203,7 @@ def _open(
     strict: bool,
     span: Span,
     cluster: Cluster | None,
+    anonymize: Anonymize | None,
 ) -> tuple[Trace, Path]:
     """The opened trace, and where its rejected rows lie if there are any."""
     rejected = out / ("rejects.csv" if number is None else f"rejects_{number + 1}.csv")
@@ -216,6 +221,12 @@ def _open(
 
         return open_synthetic(), rejected
     trace = open_trace(
-        list(files), options=options, strict=strict, rejects=rejected, span=span, cluster=cluster
+        list(files),
+        options=options,
+        strict=strict,
+        rejects=rejected,
+        span=span,
+        cluster=cluster,
+        anonymize=anonymize,
     )
     return trace, rejected

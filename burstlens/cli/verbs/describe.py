@@ -11,7 +11,16 @@ import burstlens as bl
 
 from ...console import progress, say_json
 from ..flags import Verb
-from ..options import engines, fitting, json_option, log_argument, quiet_option, reading, spanning
+from ..options import (
+    anonymizing,
+    engines,
+    fitting,
+    json_option,
+    log_argument,
+    quiet_option,
+    reading,
+    spanning,
+)
 
 if TYPE_CHECKING:
     from ...analysis.characterize import Characterization
@@ -33,6 +42,7 @@ Examples:
 @log_argument
 @fitting
 @reading
+@anonymizing
 @click.option(
     "--all", "everything", is_flag=True, help="Show every finding, not only the first few of each part."
 )

@@ -13,7 +13,7 @@ from ...analysis.core.errors import nearest
 from ...analysis.core.option_names import option
 from ...console import Duration, progress, say_json
 from ..flags import Verb
-from ..options import Pair, json_option, quiet_option, reading
+from ..options import Pair, anonymizing, json_option, quiet_option, reading
 
 if TYPE_CHECKING:
     from ...api.export import ExportResult
@@ -94,6 +94,7 @@ Examples:
 )
 @click.option("--seed", type=int, help="Seed of all random draws.  [default: 0]")
 @reading
+@anonymizing
 @json_option
 @quiet_option
 def export(

@@ -11,7 +11,7 @@ import burstlens as bl
 from ...analysis.core.units import counted
 from ...console import progress, say_json
 from ..flags import Verb
-from ..options import engines, fitting, log_argument, quiet_option, reading, spanning
+from ..options import anonymizing, engines, fitting, log_argument, quiet_option, reading, spanning
 
 if TYPE_CHECKING:
     from ...analysis.logs.options import LogOptions
@@ -30,6 +30,7 @@ Examples:
 )
 @fitting
 @reading
+@anonymizing
 @engines
 @spanning
 @quiet_option

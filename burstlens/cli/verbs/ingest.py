@@ -11,7 +11,7 @@ import burstlens as bl
 
 from ...console import progress, say_json
 from ..flags import Verb
-from ..options import engines, json_option, log_argument, quiet_option, reading
+from ..options import anonymizing, engines, json_option, log_argument, quiet_option, reading
 
 if TYPE_CHECKING:
     from ...analysis.logs.options import LogOptions
@@ -53,6 +53,7 @@ Examples:
     help="List the log formats.",
 )
 @reading
+@anonymizing
 @click.option(
     "--partition-by",
     type=click.Choice(["day"]),

@@ -16,7 +16,16 @@ from ...api.report import written_folder
 from ...api.workload import files_of
 from ...console import progress, say_json
 from ..flags import Verb
-from ..options import engines, fitting, json_option, quiet_option, reading, spanning, typed_command
+from ..options import (
+    anonymizing,
+    engines,
+    fitting,
+    json_option,
+    quiet_option,
+    reading,
+    spanning,
+    typed_command,
+)
 
 if TYPE_CHECKING:
     from ...analysis.logs.options import LogOptions
@@ -46,6 +55,7 @@ Examples:
 )
 @fitting
 @reading
+@anonymizing
 @click.option("--images/--no-images", default=True, help="Also write figures/ as SVG and PNG.")
 @click.option("--forecast", is_flag=True, help="Also forecast the load: one more section and claim.")
 @click.option("--disaggregate", is_flag=True, help="Also search the prefill:decode ratio, simulated, on the "
