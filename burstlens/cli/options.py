@@ -316,7 +316,7 @@ def anonymizing(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def run(
         *values: Any,
-        anonymize: bool,
+        anonymize: bool | None,
         key: str | None,
         shift: float | str | None,
         keep: tuple[str, ...] | None,
@@ -341,6 +341,7 @@ def anonymizing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--anonymize",
             is_flag=True,
+            default=None,
             help="Replace names of services, models, sessions, clients and files by keyed hashes.",
         ),
         click.option(

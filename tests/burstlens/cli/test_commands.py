@@ -36,6 +36,8 @@ TERMINAL_ONLY = {
 """Options that say how the terminal shows a result or ends, or that are former names."""
 PARAMETERS = {"log": "logs"}
 """Arguments that take one word at a time where the function takes a list."""
+ANONYMIZING = {each.name for each in fields(bl.Anonymize)}
+"""Options that go to the function as one `Anonymize`."""
 RETURNED = {"disaggregate", "fit"}
 """Verbs whose functions return what they find, and write only where `out` says so."""
 
@@ -70,6 +72,10 @@ def test_each_option_is_a_parameter_of_the_function(verb: str) -> None:
             assert signature["reading"].default is None
             assert default_of(param) is None
             assert name in {each.name for each in fields(bl.LogOptions)}
+            continue
+        if name in ANONYMIZING:
+            assert signature["anonymize"].default is None
+            assert default_of(param) is None
             continue
         parameter = signature.get(name) or signature.get(PARAMETERS.get(name, name))
         assert parameter is not None, f"{verb}: {param.opts} is not a parameter"
