@@ -286,7 +286,7 @@ def open_trace(
     if anonymize is not None:
         if cluster is not None or any(urls_spark.url_of(record.path) for record in records):
             raise InputError.of_option(
-                "anonymize", "only DuckDB does that", remedy=f"leave {option('engine')} out"
+                "anonymize", "only DuckDB anonymizes", remedy=f"leave {option('engine')} out"
             )
         anonymize.check(None, folder=False)
         pseudonyms = anonymize.open()

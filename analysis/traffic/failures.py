@@ -421,11 +421,13 @@ def _compared(trace: Trace, streams: pl.DataFrame, rng: np.random.Generator) -> 
     named = trace.engine.table("streams").select("stream_id", "service", "model")
     daily = streams.group_by("stream_id", "day").agg(pl.col("n", "failed").sum()).join(named, on="stream_id")
     daily = daily.filter(pl.col("model").is_not_null())
-    services = daily["service"].unique().sort().to_list()
+    # In the order of streams, which names that are hashes do not change.
+    services = daily.sort("stream_id")["service"].unique(maintain_order=True).to_list()
     rows = []
     for service in (None, *(services if len(services) > 1 else ())):
         own = daily if service is None else daily.filter(pl.col("service") == service)
-        busiest = own.group_by("model").agg(pl.col("n").sum()).sort("n", "model", descending=[True, False])
+        sums = own.group_by("model").agg(pl.col("n").sum(), pl.col("stream_id").min())
+        busiest = sums.sort("n", "stream_id", descending=[True, False])
         models = busiest["model"].head(MODELS_COMPARED).to_list()
         for first, second in combinations(models, 2):
             rows.append({"service": service, **_difference(own, first, second, rng)})

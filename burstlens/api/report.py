@@ -6,6 +6,7 @@ Not here: what is on a page (`burstlens.reports.pages`).
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..analysis.core.errors import InputError
+from ..analysis.core.option_names import option
 from .options import Log, ReadOptions, check_positive, paths
 
 if TYPE_CHECKING:
@@ -143,6 +145,7 @@ def report(
         if not groups:
             raise InputError.of_option("anonymize", "name a log; the embedded trace is synthetic")
         anonymize.check(folder, folder=True)
+        _refuse_older(folder)
         command = ANONYMIZED_COMMAND
     return write_report(
         groups,
@@ -160,6 +163,23 @@ def report(
         anonymize=anonymize,
         progress=progress,
     )
+
+
+def _refuse_older(folder: Path) -> None:
+    """InputError if the folder of an anonymized page has something in it that is not anonymized."""
+    try:
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return
+        older = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        anonymized = all(each["trace"]["anonymized"] for each in older["traces"])
+    except (OSError, ValueError, KeyError, TypeError):
+        anonymized = False
+    if not anonymized:
+        raise InputError.unwritable(
+            folder,
+            "it has files that are not anonymized",
+            remedy=f"name a new folder with {option('out')}",
+        )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ COLUMNS = {
     "service": "svc",
     "model": "mod",
     "session": "who",
+    "client": "tenant",
+    "reason": "why",
     "failed": "zqxwordfailure",
 }
 MAPPED = ",".join(f"{ours}={theirs}" for ours, theirs in COLUMNS.items())
@@ -54,6 +56,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "svc": f"{MARK}service{i % 2}",
             "mod": f"{MARK}model{rng.randint(0, 1)}",
             "who": f"{MARK}session{i // 4}",
+            "tenant": f"{MARK}client{i % 5}",
+            "why": f"{MARK}cause{i % 2}" if i % 15 == 0 else None,
             "zqxwordfailure": f"{MARK}reason" if i % 15 == 0 else None,
             "note": f"{MARK}prompt",
         }
@@ -172,8 +176,10 @@ def test_rejects_have_line_and_reason_only(log: Path, key: Path, tmp_path: Path)
     assert set(rows["file"]) == {done.info.sources[0].name}
 
 
-@pytest.mark.usefixtures("key")
-def test_parameters_have_the_same_numbers(log: Path) -> None:
+@pytest.mark.parametrize("byte", [b"a", b"b"])
+def test_parameters_have_the_same_numbers(log: Path, key: Path, byte: bytes) -> None:
+    key.parent.mkdir(parents=True)
+    key.write_bytes(32 * byte)
     plain = bl.fit(log, columns=COLUMNS)
     hashed = bl.fit(log, columns=COLUMNS, anonymize=bl.Anonymize(shift="random"))
     assert len(list(numbers(plain["selections"]))) > 1000
@@ -183,8 +189,10 @@ def test_parameters_have_the_same_numbers(log: Path) -> None:
     assert [hashed["source"][name] for name in same] == [plain["source"][name] for name in same]
 
 
-@pytest.mark.usefixtures("key")
-def test_a_description_has_the_same_numbers(log: Path) -> None:
+@pytest.mark.parametrize("byte", [b"a", b"b"])
+def test_a_description_has_the_same_numbers(log: Path, key: Path, byte: bytes) -> None:
+    key.parent.mkdir(parents=True)
+    key.write_bytes(32 * byte)
     plain, hashed = (
         summary(bl.describe(log, columns=COLUMNS, anonymize=each))
         for each in (None, bl.Anonymize(shift="random"))
@@ -252,6 +260,17 @@ def test_the_key_is_not_put_into_the_output(log: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--key" in done.stderr
     assert not (tmp_path / "page").exists()
+
+
+@pytest.mark.usefixtures("key")
+def test_a_folder_with_an_open_page_gets_no_anonymized_one(log: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    options: dict[str, Any] = {"columns": COLUMNS, "images": False}
+    bl.report(log, page, **options, anonymize=bl.Anonymize())
+    bl.report(log, page, **options, anonymize=bl.Anonymize(shift="random"))
+    bl.report(log, page, **options)
+    with pytest.raises(InputError, match="it has files that are not anonymized"):
+        bl.report(log, page, **options, anonymize=bl.Anonymize())
 
 
 @pytest.mark.usefixtures("key")
