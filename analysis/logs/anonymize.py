@@ -37,6 +37,8 @@ REJECT_REASON = re.compile(
     r"\d[\d,]* columns?, but the header has \d+|not UTF-8|not JSON|a quote that is not closed|"
     r"inside the quote opened on line \d+|" + re.escape(UNREADABLE_NAME)
 )
+NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|DOUBLE|FLOAT|BOOLEAN|DECIMAL.*")
+"""Types of columns without text."""
 OTHER_REASON = "cannot be used"
 TRACE_COLUMNS = ("arrival_s", "service", "model", "request_tokens", "response_tokens", "failed", *OPTIONAL)
 
@@ -91,17 +93,18 @@ def anonymize_requests(
 def _replaced(name: str, kind: str, pseudonyms: Pseudonyms) -> str | None:
     """What a column becomes; None for one of numbers, which stays."""
     column = identifier(name)
-    if kind == "VARCHAR":
-        hashed = pseudonyms.sql(re.sub(r"\W", "", name), column)
+    if NUMBERS.fullmatch(kind):
+        return None
+    if kind == "VARCHAR" or kind.startswith("ENUM"):
+        text = f"CAST({column} AS VARCHAR)"
+        hashed = pseudonyms.sql(re.sub(r"\W", "", name), text)
         if name == "reason":
-            return f"CASE WHEN regexp_full_match({column}, '{KNOWN_REASON}') THEN {column} ELSE {hashed} END"
+            return f"CASE WHEN regexp_full_match({text}, '{KNOWN_REASON}') THEN {text} ELSE {hashed} END"
         return hashed
     if kind.endswith("[]"):
         number = pseudonyms.number_sql("block", "CAST(block AS VARCHAR)")
         return f"list_transform({column}, lambda block: {number})"
-    if re.search(r"VARCHAR|BLOB|JSON", kind):
-        return f"CAST(NULL AS {kind})"
-    return None
+    return f"CAST(NULL AS {kind})"
 
 
 def _shifted(

@@ -114,7 +114,8 @@ def test_every_column_of_text_is_hashed_even_an_unknown_one() -> None:
     columns = (
         "'s' || i AS session, 'Ann' AS client, CASE i WHEN 0 THEN 'Ann asked' ELSE '429' END AS reason, "
         "'Ann again' AS remark, ['Ann'] AS words, {'who': 'Ann'} AS nested, [7, 8 + i]::BIGINT[] AS prefix, "
-        "i::INTEGER AS request_tokens, NULL::VARCHAR AS empty"
+        "i::INTEGER AS request_tokens, NULL::VARCHAR AS empty, 'Ann'::ENUM ('Ann', 'Bob') AS one_of, "
+        "DATE '2026-03-02' AS day"
     )
     with requests(columns) as connection:
         anonymize_requests(connection, loaded(), Pseudonyms(KEY))
@@ -127,7 +128,8 @@ def test_every_column_of_text_is_hashed_even_an_unknown_one() -> None:
     assert first["session"] != second["session"]
     assert first["reason"].startswith("reason-")
     assert second["reason"] == "429"
-    assert first["empty"] is None
+    assert first["empty"] is first["day"] is None
+    assert first["one_of"] != Pseudonyms(KEY).of("client", "Ann")
     assert [first["request_tokens"], second["request_tokens"]] == [0, 1]
     assert first["prefix"][0] == second["prefix"][0] != 7
     assert first["prefix"][1] != second["prefix"][1]
