@@ -41,6 +41,8 @@ from .stamps import year_of
 from .tables import MAX_STREAMS, Stream
 from .trace_columns import OPTIONAL, optional_columns, optional_values
 
+MAX_PASSES = 8
+"""Streams, clock and day 0 are known after two or three; a faulty format of another package never ends."""
 OFF_CLOCK = 100
 """Code of a row with one flaw only: its stamp is finer than the clock guessed from the head."""
 TOTALS_S = 1800.0
@@ -113,7 +115,7 @@ def load(
     """
     plan = guess_plan(connection, readings)
     tried = False
-    while True:
+    for _ in range(MAX_PASSES):
         if len(plan.streams) > MAX_STREAMS:
             raise InputError.too_many_streams(readings[0].log.path.name, MAX_STREAMS)
         unparseable, counts = _read_logs(connection, plan)
@@ -122,6 +124,12 @@ def load(
             plan, tried = guess_plan(connection, [reading.leniently() for reading in plan.readings]), True
         elif not _correct_plan(connection, plan, counts):
             break
+    else:
+        raise InputError.at(
+            readings[0].log.path,
+            f"the format {readings[0].format.name} moves its stamps whenever they are read",
+            remedy="use $day0_ns with dates only",
+        )
     rejects = _take_out_invalid(connection, plan, unparseable, counts)
     _refuse_totals(connection, plan)
     if strict and rejects:

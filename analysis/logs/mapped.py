@@ -46,7 +46,7 @@ SHOWN_KEYS = (
 )
 """Those of them that messages list."""
 
-STAMP_TYPES = {"": "STAMP_S", "_s": "STAMP_S", "_ms": "STAMP_MS", "_us": "STAMP_US", "_ns": "STAMP_NS"}
+STAMP_TYPES = {"": "STAMP", "_s": "STAMP_S", "_ms": "STAMP_MS", "_us": "STAMP_US", "_ns": "STAMP_NS"}
 ValuesOf = Callable[[Place], Collection[str | None]]
 
 

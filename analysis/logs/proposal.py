@@ -56,7 +56,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ("session", r"session|conversation|thread|chat_?id|dialog"),
     (
         "client",
-        r"(^|[._])(user|user_?id|end_?user|client|tenant|customer|api_?key\w*|team\w*|org\w*|account)(_?id)?\]?$",
+        r"(^|[._])(user|user_?id|end_?user|client|tenant|customer|api_?key\w*|team\w*|org\w*|account)([._]?(id|name))?\]?$",
     ),
     ("model", r"model"),
     ("service", r"(^|[._])(service|app|application|endpoint|route|operation)(_?name)?\]?$"),

@@ -18,6 +18,7 @@ from .sniff import LogFile
 UNIX_TIME = 978_307_200.0
 """Larger numbers are taken for a time since 1970, whatever the unit."""
 UNITS = {
+    "STAMP": "seconds",
     "STAMP_S": "seconds",
     "STAMP_MS": "milliseconds",
     "STAMP_US": "microseconds",

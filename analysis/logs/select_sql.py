@@ -400,10 +400,6 @@ def _uses(
 ) -> tuple[Use, ...]:
     """Where a log has each column, and how its values are written."""
     uses = []
-    # A unit that the user names is believed; one that only the format has may be in doubt.
-    chosen = options.log_format is not None or any(
-        re.search("_[mun]?s$", key) for key in options.columns or {}
-    )
     for column, place in places:
         if place is None:
             uses.append(Use(column, None))
@@ -414,7 +410,9 @@ def _uses(
             plain_form = _plain_stamp(stamp, values)
             uses.append(Use(column, place, stamp, plain_form if plain_form in DATES else ""))
         elif column.type in STAMPS_S:
-            unit = None if column.type == "STAMP_S" else column.type.removeprefix("STAMP_").lower()
+            unit = None if column.type in ("STAMP", "STAMP_S") else column.type.removeprefix("STAMP_").lower()
+            # A unit that the user names is believed; one that only the format has may be in doubt.
+            chosen = options.log_format is not None or (bool(options.columns) and column.type != "STAMP")
             stamp = stamp_form(
                 values,
                 unit,

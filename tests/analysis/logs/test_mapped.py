@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,14 @@ def test_an_arrival_is_the_end_less_the_duration(tmp_path: Path) -> None:
             found = trace.requests()
         assert found["elapsed_s"].to_list() == took
         assert found["arrival_s"].diff().drop_nulls().to_list() == [60.0] * 3
+
+
+def test_the_unit_of_a_duration_says_nothing_about_the_arrival(tmp_path: Path) -> None:
+    rows = [f"{1000 * (BEGIN + 60 * i)},{250}" for i in range(5)]
+    log = table(tmp_path / "log.csv", "at,took", rows)
+    with opened(log, {"arrival": "at", "elapsed_ms": "took"}) as trace:
+        assert trace.end_s - trace.start_s == 240.0
+        assert trace.info.day0 == date(2026, 9, 21)
 
 
 def test_start_and_end_give_arrival_and_elapsed(tmp_path: Path) -> None:
