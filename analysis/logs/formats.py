@@ -13,7 +13,7 @@ the rest:
   VARCHAR, BOOLEAN, COUNT (a whole number, never negative), BLOCKS (a list of numbers or of names of blocks),
   JSON (the value's JSON text), UNUSED, and two kinds of stamps. INSTANT is a date and time, given to the
   SELECT as nanoseconds since 1970. STAMP, STAMP_S, STAMP_MS, STAMP_US and STAMP_NS are given as seconds on
-  the trace's clock, from a date and time in any form, from a number since 1970, or from a number of that unit;
+  the trace's clock, from a date and time in any form, from a number since 1970, or a number of that unit;
 - `-- not: chat_id turn`: a log that has one of these columns is of another format;
 - `-- like: event ^request`: some of the log's first rows have a value there that matches; `line` is the raw
   line of a text file;
