@@ -21,7 +21,7 @@ from ..core.units import DAY_S
 from .formats import OPTIONAL, formats
 from .load_duckdb import UNREADABLE_NAME, Loaded
 from .paths import identifier
-from .pseudonyms import Pseudonyms
+from .pseudonyms import RANDOM, Pseudonyms
 from .rejects import Reject
 from .trace_info import Source, TraceInfo
 
@@ -120,7 +120,7 @@ def _shifted(
             return loaded.day0 + timedelta(days=floor(shift_s / DAY_S)), int(shift_s % DAY_S)
         except OverflowError as fault:
             raise InputError.of_option("shift", "leads to a date before year 1 or after 9999") from fault
-    if pseudonyms.shift == "random" or not shift_s:
+    if pseudonyms.shift == RANDOM or not shift_s:
         return None, 0
     first_s = float(connection.execute("SELECT MIN(arrival_s) FROM requests").fetchall()[0][0] or 0.0)
     if first_s + shift_s < 0:
@@ -155,7 +155,11 @@ def anonymous_info(info: TraceInfo, pseudonyms: Pseudonyms) -> TraceInfo:
     -------
     TraceInfo
     """
-    shifted = bool(pseudonyms.shift_s) and info.day0 is not None
+    shifted = ""
+    if pseudonyms.shift_s and info.day0 is not None:
+        shifted = "dates are shifted"
+    elif pseudonyms.shift_s:
+        shifted = "no dates to shift" if pseudonyms.shift == RANDOM else "stamps are shifted"
     numbers = {
         each.name: value
         for each in fields(info)
@@ -163,7 +167,8 @@ def anonymous_info(info: TraceInfo, pseudonyms: Pseudonyms) -> TraceInfo:
     }
     rule = info.failure_rule
     known: dict[str, Any] = {
-        "name": f"anonymized-{pseudonyms.digits('trace', info.name)}" + " (dates shifted)" * shifted,
+        "name": f"anonymized-{pseudonyms.digits('trace', info.name)}"
+        + " (dates shifted)" * shifted.startswith("dates"),
         "format": " + ".join(
             name if name in _known_words()[0] else OTHER_FORMAT for name in info.format.split(" + ")
         ),
@@ -173,7 +178,7 @@ def anonymous_info(info: TraceInfo, pseudonyms: Pseudonyms) -> TraceInfo:
         ),
         "day0": info.day0,
         "failure_rule": rule if rule is None or rule in _known_words()[1] else OTHER_RULE,
-        "anonymized": "names are keyed hashes" + ", dates are shifted" * shifted,
+        "anonymized": ", ".join(each for each in ("names are keyed hashes", shifted) if each),
     }
     return TraceInfo(**{**numbers, **known})
 

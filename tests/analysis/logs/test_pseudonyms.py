@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import stat
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -203,3 +204,10 @@ def test_an_identity_keeps_only_what_is_known_to_be_no_text() -> None:
     assert found.sources[0].sha256 != "0" * 64
     assert found.block_tokens == 512
     assert found.anonymized == "names are keyed hashes, dates are shifted"
+    undated = replace(info, day0=None)
+    said = [anonymous_info(undated, Pseudonyms(KEY, shift=each)).anonymized for each in (None, "random", 60)]
+    assert said == [
+        "names are keyed hashes",
+        "names are keyed hashes, no dates to shift",
+        "names are keyed hashes, stamps are shifted",
+    ]
