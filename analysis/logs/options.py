@@ -40,6 +40,10 @@ class LogOptions:
     """Mark of fractions in a CSV file: `.` or `,`."""
     encoding: str | None = None
     """How the characters of a text file are written: `utf-8`, `windows-1252`, …"""
+    table: str | None = None
+    """Table of a database whose rows are the requests: `LiteLLM_SpendLogs`, `schema.table`."""
+    sql: str | None = None
+    """Query, in place of a table: one SELECT."""
     mapping: str | Path | None = None
     """A TOML file with these options, of which the ones given here count first."""
 
@@ -70,7 +74,7 @@ def load_mapping(path: Path) -> LogOptions:
     ----------
     path : Path
         With a table `[columns]` and, before it, any of `log_format`, `where` (one condition or a list),
-        `time_format`, `timezone`, `delimiter`, `decimal`, `encoding`.
+        `time_format`, `timezone`, `delimiter`, `decimal`, `encoding`, `table`, `sql`.
 
     Returns
     -------

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -191,7 +190,7 @@ def propose(log: LogFile) -> ColumnsResult:
     )
     mapping = {} if title is not None else _mapping(log, roles)
     return ColumnsResult(
-        log.path.name, title, len(log.sample), found, mapping, _command(log.path, mapping), tuple(notes)
+        log.path.name, title, len(log.sample), found, mapping, _command(log, mapping), tuple(notes)
     )
 
 
@@ -298,13 +297,14 @@ def _failure_rule(log: LogFile, place: Place) -> str | None:
     return f"!{name}" if re.search(r"success|is_?ok", name, re.IGNORECASE) and texts else name
 
 
-def _command(path: Path, mapping: dict[str, str]) -> str:
+def _command(log: LogFile, mapping: dict[str, str]) -> str:
     """The command line that reads the log."""
+    place = path_text(log.path) if log.database is None else log.database.typed
     if not mapping:
-        return f"burstlens report {path_text(path)}"
+        return f"burstlens report {place}"
     words = ",".join(f"{key}={value}" for key, value in mapping.items())
     quoted = f"'{words}'" if re.search(r"[^\w.,=@/:+-]", words) else words
-    return f"burstlens report {path_text(path)} --columns {quoted}"
+    return f"burstlens report {place} --columns {quoted}"
 
 
 def _examples(values: Sequence[Any]) -> tuple[str, ...]:

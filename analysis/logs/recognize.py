@@ -46,7 +46,8 @@ def unknown(format: Format, log: LogFile) -> list[str]:
 
 def fits(format: Format, log: LogFile) -> bool:
     """Whether a log can have a format."""
-    if log.kind not in format.kinds or missing(format, log):
+    # The columns of a database's table are those of its export as CSV or JSON.
+    if (log.kind not in format.kinds and log.database is None) or missing(format, log):
         return False
     if any(found_place(log, column) is not None for column in format.excludes):
         return False
@@ -141,7 +142,9 @@ def nearest_format(log: LogFile) -> Format:
     -------
     Format
     """
-    same_kind = [f for f in formats().values() if log.kind in f.kinds and f.name != "canonical"]
+    same_kind = [
+        f for f in formats().values() if (log.kind in f.kinds or log.database) and f.name != "canonical"
+    ]
     candidates: Sequence[Format] = same_kind or list(formats().values())
 
     def distance(format: Format) -> tuple[bool, int, int, str]:

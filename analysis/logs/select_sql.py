@@ -21,8 +21,11 @@ import duckdb
 import polars as pl
 
 from ..core.errors import InputError
+from ..core.result import Progress, silent
 from .conditions import reason_sql
 from .containers import object_sql
+from .database_rows import inspect_database
+from .databases import is_database
 from .formats import OPTIONAL, STAMPS_S, Column, Format, formats, plain
 from .mapped import mapped_format, where_condition
 from .numbers_text import number_of, number_sql
@@ -205,6 +208,7 @@ def plan_reading(
     behind_s: float = 0.0,
     span: Span = ALL_TIME,
     folder: Path | None = None,
+    progress: Progress = silent,
 ) -> Reading:
     """Look at a log and decide how to read it.
 
@@ -222,6 +226,8 @@ def plan_reading(
     folder : Path, optional
         Temporary folder for a converted copy of a log that cannot be read as it lies; it has to outlive the
         reading.
+    progress : callable, optional
+        For the rows that are fetched from a database.
 
     Returns
     -------
@@ -236,14 +242,55 @@ def plan_reading(
     if span != ALL_TIME and path.is_dir() and not parquet_files(path, *span):
         raise InputError.nothing_inside(path)
     options = options.resolved()
-    log = inspect_log(
-        path, folder, delimiter=options.delimiter, encoding=options.encoding, decimal=options.decimal
-    )
+    log = look_at_log(path, options, folder, progress)
     reading = _mapped(log, options, span) if options.columns else _known(log, options, position, span)
     reading = replace(reading, behind_s=behind_s)
     if span != ALL_TIME and reading.clock != "second 0":
         raise InputError.no_clock(path)
     return reading
+
+
+def look_at_log(
+    path: Path,
+    options: LogOptions,
+    folder: Path | None,
+    progress: Progress = silent,
+    *,
+    head_only: bool = False,
+) -> LogFile:
+    """Look at a log file, or at a table of a database.
+
+    Parameters
+    ----------
+    path : Path
+    options : LogOptions
+    folder : Path or None
+        Temporary folder, as for `plan_reading`.
+    progress : callable, optional
+    head_only : bool
+        The rows are not going to be read: fetch only the first ones from a database.
+
+    Returns
+    -------
+    LogFile
+
+    Raises
+    ------
+    BurstlensError
+        If it cannot be a log, or `options` do not go with it.
+    """
+    if is_database(path):
+        if folder is None:
+            raise InputError.needs_copy(path, "a database")
+        return inspect_database(path, options, folder, progress, head_only=head_only)
+    for name in ("table", "sql"):
+        if getattr(options, name) is not None:
+            raise InputError.of_option(
+                name, f"is for a database, but {path} is a file", remedy="leave it out"
+            )
+    return inspect_log(
+        path, folder, delimiter=options.delimiter, encoding=options.encoding, decimal=options.decimal
+    )
 
 
 def _known(log: LogFile, options: LogOptions, position: int, span: Span) -> Reading:

@@ -23,6 +23,7 @@ from ..core.errors import DiskError, InputError
 from ..core.units import DAY_S
 from .containers import STAMP_KEY, is_json, wrap_of
 from .csv_layout import Layout, layout
+from .databases import Database
 from .encodings import TITLES, checked_encoding, encoding_of, recode
 from .heads import HEAD_LINES, SAMPLE_ROWS, document_of, holds_objects, lines_of, read_head, without_cut_line
 from .json_documents import to_lines
@@ -83,6 +84,8 @@ class LogFile:
     """what the number of a reject counts: lines or records of the file"""
     decimal: str = "."
     """mark of fractions in the numbers of a CSV file"""
+    database: Database | None = None
+    """which database the rows were fetched from; `path` is the copy"""
 
     @property
     def readable(self) -> Path:

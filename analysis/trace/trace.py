@@ -27,6 +27,7 @@ from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
 from ..logs import urls_spark
 from ..logs.anonymize import anonymize_requests, anonymous_info
+from ..logs.databases import database_of, databases_named, is_database, log_path
 from ..logs.formats import formats
 from ..logs.load_duckdb import Loaded
 from ..logs.options import NO_OPTIONS, LogOptions
@@ -278,13 +279,15 @@ def open_trace(
     BurstlensError
         For every fault of the input.
     """
-    records = record_files([logs] if isinstance(logs, Path) else logs)
+    records = record_files([log_path(log) for log in ([logs] if isinstance(logs, Path) else logs)])
     if not records:
         raise InputError.no_logs()
     tell = progress or silent
+    databases = [record.path for record in records if is_database(record.path)]
     pseudonyms = None
     if anonymize is not None:
-        if cluster is not None or any(urls_spark.url_of(record.path) for record in records):
+        elsewhere = (urls_spark.url_of(record.path) for record in records if record.path not in databases)
+        if cluster is not None or any(elsewhere):
             raise InputError.of_option(
                 "anonymize", "only DuckDB anonymizes", remedy=f"leave {option('engine')} out"
             )
@@ -292,7 +295,18 @@ def open_trace(
         pseudonyms = anonymize.open()
     if span != ALL_TIME and len(records) > 1:
         raise InputError.no_clock(records[0].path)
-    urls = {record.path: url for record in records if (url := urls_spark.url_of(record.path))}
+    if databases and cluster is not None:
+        database = database_of(databases[0], options.resolved())
+        raise InputError.at(
+            str(database),
+            "a database is not read on Spark",
+            remedy=f"first make a trace of it: burstlens ingest {database.typed} -o trace.parquet",
+        )
+    urls = {
+        record.path: url
+        for record in records
+        if record.path not in databases and (url := urls_spark.url_of(record.path))
+    }
     store = _store(cluster) if urls else None
     with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
         stands = {
@@ -301,14 +315,22 @@ def open_trace(
             if store is not None
         }
         try:
-            readings = [
-                _plan_log(
-                    record, stands.get(record.path), urls.get(record.path), options, i, span, Path(folder)
-                )
-                for i, record in enumerate(records)
-            ]
-            tell(f"reading {records[0].path.name}", 0.0)
-            trace = _read(store or _store(cluster), readings, strict, rejects, clock_s, pseudonyms, tell)
+            with databases_named():
+                readings = [
+                    _plan_log(
+                        record,
+                        stands.get(record.path),
+                        urls.get(record.path),
+                        options,
+                        i,
+                        span,
+                        Path(folder),
+                        tell,
+                    )
+                    for i, record in enumerate(records)
+                ]
+                tell(f"reading {readings[0].log.path.name}", 0.0)
+                trace = _read(store or _store(cluster), readings, strict, rejects, clock_s, pseudonyms, tell)
         except BurstlensError as fault:
             if not stands:
                 raise
@@ -332,9 +354,10 @@ def _plan_log(
     position: int,
     span: Span,
     folder: Path,
+    tell: Progress,
 ) -> Reading:
     """How to read a log; one at a URL is looked at by what stands in for it."""
-    reading = plan_reading(stand or record.path, options, position, record.behind_s, span, folder)
+    reading = plan_reading(stand or record.path, options, position, record.behind_s, span, folder, tell)
     return reading if url is None else replace(reading, log=replace(reading.log, url=url))
 
 
@@ -423,7 +446,8 @@ def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str
     sources: list[Source] = []
     for reading, digest in zip(readings, digests, strict=False):
         path = reading.log.path
-        own = Source(path.name, digest, path.stat().st_size)
+        database = reading.log.database
+        own = Source(path.name if database is None else database.name, digest, path.stat().st_size)
         sources.extend(reading.stored.sources if reading.stored and reading.stored.sources else (own,))
     names = _names(readings)
     formats = list(dict.fromkeys(r.name for r in readings))
@@ -545,11 +569,10 @@ def ingest(
         For every fault of the input, or if `out` is one of the logs or cannot be written.
     """
     listed_logs = [logs] if isinstance(logs, Path) else list(logs)
-    paths = [record.path for record in record_files(listed_logs)]
+    paths = [record.path for record in record_files([log_path(log) for log in listed_logs])]
     if not paths:
         raise InputError.no_logs()
-    name = stem(paths[0]) if anonymize is None else "anonymized"
-    out = out or paths[0].with_name(f"{name}.parquet")
+    out = out or _beside(paths[0], options, None if anonymize is None else "anonymized")
     if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
         raise InputError.unwritable(
             out, "it is one of the logs", remedy=f"name another file with {option('out')}"
@@ -576,6 +599,13 @@ def ingest(
     if not trace.rejects:
         listed.unlink(missing_ok=True)
     return WrittenTrace(trace.info, out, listed if trace.rejects else None, len(trace.rejects))
+
+
+def _beside(log: Path, options: LogOptions, name: str | None = None) -> Path:
+    """The trace file of a log, next to it and with its name, or another; of a database in the current folder."""
+    if is_database(log):
+        return Path(f"{name or database_of(log, options.resolved()).stem}.parquet")
+    return log.with_name(f"{name or stem(log)}.parquet")
 
 
 def open_frame(frame: pl.DataFrame, info: TraceInfo) -> Trace:

@@ -15,7 +15,7 @@ from ..analysis.core.errors import InputError
 from ..analysis.core.option_names import option
 from ..analysis.core.result import silent
 from .event_loop import interruptible, run_outside_event_loop
-from .options import Log, check_backend
+from .options import Log, check_backend, source_text
 from .prompts import PromptOptions
 from .workload import WorkloadOptions, hinting_served_model, load_workload
 
@@ -99,6 +99,7 @@ def calibrate(
     prompt_options = PromptOptions(share_prefixes, vocabulary, prompts, tokenizer, prompt_memory)
     prompt_options.check(simulate)
     show = progress or silent
+    source = source_text(source)
     path = Path(source)
     if out is not None and path.suffix != ".json":
         raise InputError(
@@ -110,7 +111,7 @@ def calibrate(
         step = interruptible(show, stop)
         ready = prompt_options.make(seed, progress=step)
         with hinting_served_model(options):
-            base = load_workload(str(source), options)
+            base = load_workload(source, options)
         if math.isnan(base.rate_rps) or base.rate_rps <= 0:
             raise InputError(f"{source}: all requests arrive at one instant, so there is no rate to scale")
 
@@ -147,8 +148,8 @@ def _scaled(source: Path, base: Workload, options: WorkloadOptions, scale: float
         return replace(base, requests=base.requests.with_columns(pl.col("at_s") / scale))
     # Rates are multiplied and windows keep their length, as in the file that is written.
     if options.rate_rps is None:
-        return load_workload(str(source), replace(options, scale=scale))
-    return load_workload(str(source), replace(options, rate_rps=options.rate_rps * scale))
+        return load_workload(source_text(source), replace(options, scale=scale))
+    return load_workload(source_text(source), replace(options, rate_rps=options.rate_rps * scale))
 
 
 def _simulated_use(load: Workload, simulate: str) -> float:

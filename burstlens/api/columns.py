@@ -23,17 +23,21 @@ def columns(
     delimiter: str | None = None,
     decimal: str | None = None,
     encoding: str | None = None,
+    table: str | None = None,
+    sql: str | None = None,
 ) -> ColumnsResult:
     """Look at the first rows of an unknown log, and propose a mapping of its columns.
 
     Parameters
     ----------
     log
-        Path of the log.
+        Path of the log, or URL of a database.
     out
         File for the mapping, in TOML, for the option `mapping` of the verbs that read logs.
     delimiter, decimal, encoding
         As in `LogOptions`, where they are not recognized.
+    table, sql
+        As in `LogOptions`, for a database.
 
     Returns
     -------
@@ -52,13 +56,14 @@ def columns(
     >>> bl.columns("mine.csv").mapping
     {'arrival': 'ts', 'request_tokens': 'in', 'response_tokens': 'out'}
     """
+    from ..analysis.logs.databases import databases_named, log_path
+    from ..analysis.logs.options import LogOptions
     from ..analysis.logs.proposal import propose
-    from ..analysis.logs.sniff import inspect_log
+    from ..analysis.logs.select_sql import look_at_log
 
-    with tempfile.TemporaryDirectory(prefix="burstlens-") as folder:
-        found = propose(
-            inspect_log(Path(log), Path(folder), delimiter=delimiter, encoding=encoding, decimal=decimal)
-        )
+    options = LogOptions(delimiter=delimiter, encoding=encoding, decimal=decimal, table=table, sql=sql)
+    with tempfile.TemporaryDirectory(prefix="burstlens-") as folder, databases_named():
+        found = propose(look_at_log(log_path(log), options, Path(folder), head_only=True))
     if out is not None:
         try:
             Path(out).write_text(found.toml(), encoding="utf-8")

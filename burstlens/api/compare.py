@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.core.errors import InputError
 from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
-from .options import Log, ReadOptions, check_positive
+from .options import Log, ReadOptions, check_positive, source_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,8 +115,9 @@ def compare(
     sides: list[pl.DataFrame | Trace] = []
     infos, characterizations = [], []
     try:
-        for source in (one, other):
-            requests, info = _requests(str(source), seed, read, notes)
+        texts = [source_text(source) for source in (one, other)]
+        for source in texts:
+            requests, info = _requests(source, seed, read, notes)
             sides.append(requests)
             infos.append(info)
             if info.rows < MIN_VALUES:
@@ -131,10 +131,10 @@ def compare(
                     "comparison would mean nothing"
                 )
         clock_s = max(info.resolution_s for info in infos)
-        for number, (source, info) in enumerate(zip((one, other), infos, strict=True)):
+        for number, (source, info) in enumerate(zip(texts, infos, strict=True)):
             # Two tick marks of float noise must not become another tick.
             if info.resolution_s < clock_s / 1.5:
-                sides[number] = _on_clock(sides[number], clock_s, str(source), read)
+                sides[number] = _on_clock(sides[number], clock_s, source, read)
                 notes.append(f"{info.name} is compared in the time steps of the other one, {clock_s:g} s.")
             requests = sides[number]
             afar = isinstance(requests, Trace)
@@ -179,10 +179,11 @@ def _requests(
 
 
 def _opened(source: str, read: ReadOptions, clock_s: float = 0.0) -> Trace:
+    from ..analysis.logs.databases import log_path
     from ..analysis.trace.trace import open_trace
 
     return open_trace(
-        Path(source), options=read.log, strict=read.strict, cluster=read.cluster, clock_s=clock_s
+        log_path(source), options=read.log, strict=read.strict, cluster=read.cluster, clock_s=clock_s
     )
 
 

@@ -16,7 +16,7 @@ from ..analysis.core.exhibit import Displayable, Exhibit, marks
 from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
 from .experiments.backend import open_source, seeds_from
-from .options import Log
+from .options import Log, source_text
 from .workload import WorkloadOptions, kind_of, load_workload
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def disaggregate(
     from ..bench.simulated.presets import load_preset
 
     show = progress or silent
-    load_source = None if source is None else str(source)
+    load_source = None if source is None else source_text(source)
     plan_source = None if plan_from is None else str(plan_from)
     options = WorkloadOptions(
         service, model, start_s, end_s, first, rate_rps, speedup, tokens=tokens, seed=seed

@@ -17,7 +17,7 @@ from ..analysis.core.exhibit import Displayable, Exhibit
 from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
 from ..analysis.core.units import counted
-from .options import Log, ReadOptions
+from .options import Log, ReadOptions, source_text
 from .traces import fit
 from .workload import WorkloadOptions, files_of, load_workload
 
@@ -194,7 +194,7 @@ def export(
     name = format or to
     if name is None:
         raise InputError(f"{option('format')}: name the format to write")
-    form, text, show = export_named(name), str(source), progress or silent
+    form, text, show = export_named(name), source_text(source), progress or silent
     read = ReadOptions(columns, strict, reading=reading, anonymize=anonymize)
     chosen = ExportOptions(
         service, model, start_s, end_s, first, rate_rps, speedup, tokens, window_s, seed,

@@ -34,7 +34,7 @@ LOCAL = "local[*]"
 """Spark's master unless another is named: this process and its cores."""
 
 Log = str | PathLike[str]
-"""Path of a request log in a known format, or of a canonical Parquet trace."""
+"""Path of a request log in a known format, or of a canonical Parquet trace; or URL of a database."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,17 @@ class ReadOptions:
 
 
 def paths(logs: Log | Sequence[Log]) -> list[Path]:
-    """One path or several, as a list."""
-    return [Path(logs)] if isinstance(logs, str | PathLike) else [Path(log) for log in logs]
+    """One path or several, as a list; of a database without the password (`without_password`)."""
+    from ..analysis.logs.databases import log_path
+
+    return [log_path(logs)] if isinstance(logs, str | PathLike) else [log_path(log) for log in logs]
+
+
+def source_text(source: Log) -> str:
+    """A source as text, for messages and files: of a database without the password, which is remembered."""
+    from ..analysis.logs.databases import without_password
+
+    return without_password(source)
 
 
 def check_folder(folder: Path) -> None:

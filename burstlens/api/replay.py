@@ -14,7 +14,7 @@ from ..analysis.core.errors import InputError
 from ..analysis.core.option_names import option
 from ..analysis.core.result import silent
 from .event_loop import run_outside_event_loop
-from .options import Log, check_backend, checked_api, checked_scheduling, paths
+from .options import Log, check_backend, checked_api, checked_scheduling, paths, source_text
 from .prompts import PromptOptions
 from .run import Run
 from .workload import WorkloadOptions, hinting_served_model
@@ -297,7 +297,7 @@ def _load(source: Log | Workload, options: WorkloadOptions, progress: Progress) 
         from .workload_process import load_in_subprocess
 
         with hinting_served_model(options):
-            return load_in_subprocess(str(source), options, progress=progress)
+            return load_in_subprocess(source_text(source), options, progress=progress)
     name = next((each for each in options.given() if each != "seed"), None)
     if name is not None:
         raise InputError(

@@ -45,6 +45,8 @@ LOG_OPTIONS = (
     "delimiter",
     "decimal",
     "encoding",
+    "table",
+    "sql",
 )
 """Fields of `LogOptions` that are flags of the command line."""
 TRACE_OPTIONS = (

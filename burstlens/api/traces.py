@@ -166,7 +166,8 @@ def describe(
     # The fits' libraries take as long to load as a million rows do: both happen at once.
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(trace_parts)
-        opened = read.open(paths(logs))
+        # The bar is that of the fits; of reading it says what is being done.
+        opened = read.open(paths(logs), None if progress is None else lambda step, _: progress(step, 0.0))
     try:
         loading.result()
         if listed is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..analysis.core.errors import InputError, UnknownSelectionError
 from ..analysis.core.option_names import option
 from ..analysis.core.result import Progress, silent
-from .options import Log, check_positive
+from .options import Log, check_positive, source_text
 
 if TYPE_CHECKING:
     from ..bench.workload.recipe import Recipe
@@ -166,11 +166,15 @@ def workload(
         tokens,
         seed,
     )
-    return load_workload(str(source), options, progress=progress or silent)
+    return load_workload(source_text(source), options, progress=progress or silent)
 
 
 def files_of(source: str) -> list[Path]:
     """The files of one trace: `A+B` is two, unless a file of that very name exists."""
+    from ..analysis.logs.databases import is_database, log_path
+
+    if is_database(source):
+        return [log_path(source)]
     path = Path(source)
     return [path] if path.exists() else [Path(part) for part in source.split("+")]
 

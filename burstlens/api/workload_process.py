@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.core.errors import InputError
 from ..analysis.core.result import Progress
+from ..analysis.logs.databases import is_database
 from .workload import WorkloadOptions, load_workload
 
 if TYPE_CHECKING:
@@ -25,9 +26,15 @@ def load_in_subprocess(source: str, options: WorkloadOptions, *, progress: Progr
     """`load_workload`, in a process that ends with it; BurstlensError as there.
 
     It stays in this process if a process of its own would save nothing, because the engines are loaded
-    already, or if a process with threads would have to be forked.
+    already, or if a process with threads would have to be forked; and for a database, since the list of
+    processes shows for a forked one what was typed, with the password.
     """
-    if sys.platform != "linux" or "polars" in sys.modules or threading.active_count() > 1:
+    if (
+        is_database(source)
+        or sys.platform != "linux"
+        or "polars" in sys.modules
+        or threading.active_count() > 1
+    ):
         return load_workload(source, options, progress=progress)
     # Both processes need these, so they are loaded once. Nothing has been computed, so no thread of theirs
     # holds a lock.

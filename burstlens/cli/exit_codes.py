@@ -26,6 +26,7 @@ def run() -> int:
     int
         The exit code.
     """
+    _hide_passwords()
     try:
         with faulty_plugins_shown():
             code = cli(standalone_mode=False, prog_name="burstlens")
@@ -61,3 +62,11 @@ def run() -> int:
             err=True,
         )
         return 1
+
+
+def _hide_passwords() -> None:
+    """Take the passwords of databases out of what was typed, before anything shows or keeps it."""
+    if any("://" in word for word in sys.argv):
+        from ..analysis.logs.databases import without_password
+
+        sys.argv[1:] = [without_password(word) for word in sys.argv[1:]]

@@ -271,6 +271,8 @@ reading = option_group(
         metavar="ZONE",
         help="Clock for hours of the day, and of times without an offset: Europe/Berlin.",
     ),
+    log_option("--table", metavar="NAME", help="Table of a database: LOG is postgresql://user@host/db."),
+    log_option("--sql", metavar="SELECT", help="Query, in place of --table."),
     log_option("--delimiter", metavar="CHARACTER", help="What separates the columns of a CSV file."),
     log_option("--decimal", type=click.Choice([".", ","]), help="Mark of fractions in a CSV file."),
     log_option("--encoding", metavar="NAME", help="Encoding of a text file: utf-8, windows-1252, …"),
@@ -395,8 +397,10 @@ def key_of_endpoint() -> str | None:
 
 
 def typed_command() -> str:
-    """What was typed, for the page."""
-    return shlex.join(["burstlens", *sys.argv[1:]])
+    """What was typed, for the page; the passwords of URLs are left out."""
+    from ..analysis.logs.databases import without_secrets
+
+    return shlex.join(["burstlens", *map(without_secrets, sys.argv[1:])])
 
 
 def _in_order(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import silent
-from ..options import Log
+from ..options import Log, source_text
 from .backend import (
     PRESET,
     SEEDS,
@@ -118,7 +118,7 @@ def maf2(
     )
     return evaluated(
         lambda watch, show: run_maf2(
-            None if log is None else str(log),
+            None if log is None else source_text(log),
             Path(out),
             functions=None if functions is None else str(functions),
             rates_rps=rates_rps,

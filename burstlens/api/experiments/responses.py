@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import silent
-from ..options import Log, checked_api
+from ..options import Log, checked_api, source_text
 from ..prompts import PromptOptions
 from .backend import TIMEOUT_S, open_source, sources_of
 from .result import ExperimentResult, evaluated
@@ -113,7 +113,7 @@ def responses(
         )
     return evaluated(
         lambda watch, show: run_responses(
-            None if log is None else str(log),
+            None if log is None else source_text(log),
             Path(out),
             url=url,
             prompts=options.make(seed, api, show),

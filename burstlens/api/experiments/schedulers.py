@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ...analysis.core.errors import InputError
 from ...analysis.core.option_names import option
 from ...analysis.core.result import Progress, silent
-from ..options import Log
+from ..options import Log, source_text
 from .backend import (
     PRESET,
     SEEDS,
@@ -136,7 +136,7 @@ def schedulers(
     )
     return evaluated(
         lambda watch, show: run_schedulers(
-            None if source is None else str(source),
+            None if source is None else source_text(source),
             Path(out),
             range_s=range_s,
             start_s=start_s,

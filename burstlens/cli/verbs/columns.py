@@ -28,17 +28,12 @@ Examples:
 @click.option("--delimiter", metavar="CHARACTER", help="What separates the columns of a CSV file.")
 @click.option("--decimal", type=click.Choice([".", ","]), help="Mark of fractions in a CSV file.")
 @click.option("--encoding", metavar="NAME", help="Encoding of a text file: utf-8, windows-1252, …")
+@click.option("--table", metavar="NAME", help="Table of a database: LOG is postgresql://user@host/db.")
+@click.option("--sql", metavar="SELECT", help="Query, in place of --table.")
 @json_option
-def columns(
-    log: str,
-    out: Path | None,
-    delimiter: str | None,
-    decimal: str | None,
-    encoding: str | None,
-    as_json: bool,
-) -> None:
+def columns(log: str, out: Path | None, as_json: bool, **options: str | None) -> None:
     """Look at an unknown log: its columns, and a mapping to try."""
-    found = bl.columns(log, out, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    found = bl.columns(log, out, **options)
     if as_json:
         say_json(found.as_dict())
         return
