@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.errors import BurstlensError, DiskError, EndpointError, InputError, MissingExtraError, nearest
-from ..core.option_names import option
 from ..core.result import Progress, silent
 from .databases import Database, add_copy, database_of, scrubbed, url_of_database
 from .formats import Format, formats
@@ -35,11 +34,8 @@ SHOW_EVERY_S, SHOW_GROWTH = 0.5, 1.1
 """Rows are shown again after that time, and after as much of the time so far: a log of it stays short."""
 FETCH_SHARE = 0.5
 """Share of opening a trace that fetching its rows takes, about."""
-PLAIN_TYPES = frozenset(
-    "text varchar name char bool int2 int4 int8 oid float4 float8 date time timestamp timestamptz bytea "
-    "_text _varchar _bool _int2 _int4 _int8 _float4 _float8".split()
-)
-"""PostgreSQL's names of types that Parquet has, too; others are fetched as text."""
+AS_TEXT = ("money", "bpchar")
+"""PostgreSQL's types that the driver gives as something else than they show: cents, and blanks at the end."""
 RELATIONS = """
     SELECT n.nspname::text AS schema, c.relname::text AS name,
         pg_table_is_visible(c.oid) AS visible, greatest(c.reltuples, 0)::float8 AS n_rows
@@ -323,13 +319,17 @@ def _query(session: _Session, sql: str) -> str:
 
 def _column(column: Any) -> str:
     """A column of a query, as a type that Parquet has."""
+    import pyarrow
+
     kind = (column.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
     name = identifier(column.name)
-    if kind in PLAIN_TYPES:
-        return name
-    if kind == "interval":
+    value = column.type.value_type if pyarrow.types.is_list(column.type) else column.type
+    if pyarrow.types.is_interval(value):
         return f"CAST(EXTRACT(EPOCH FROM {name}) AS float8) AS {name}"
-    return f"CAST({name} AS text) AS {name}"
+    # Such as json, uuid, numeric: extensions of Arrow's types, or bytes of the server's own.
+    if isinstance(value, pyarrow.BaseExtensionType) or kind in AS_TEXT:
+        return f"CAST({name} AS text) AS {name}"
+    return name
 
 
 def _batches(reader: Any) -> Iterator[Any]:
