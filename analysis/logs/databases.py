@@ -66,10 +66,8 @@ class Database:
     @property
     def typed(self) -> str:
         """As it is typed on the command line."""
-        option = (
-            f"--table {shlex.quote(self.table)}" if self.table else f"--sql {shlex.quote(self.sql or '')}"
-        )
-        return f"{shlex.quote(self.url)} {option}"
+        kind, value = ("table", self.table) if self.table else ("sql", self.sql or "")
+        return f"{shlex.quote(self.url)} --{kind} {shlex.quote(value)}"
 
 
 def without_password(log: str | PathLike[str]) -> str:
@@ -85,6 +83,8 @@ def without_password(log: str | PathLike[str]) -> str:
     text = os.fspath(log)
     if not is_database(text):
         return text
+    if ONE_SLASH.match(text) and str(Path(without_secrets(text))) in _URLS:
+        return shown_url(Path(without_secrets(text)))  # a path of ours
     text = ONE_SLASH.sub(r"\1://", text)
     masked = without_secrets(text)
     if masked != text or str(Path(masked)) not in _URLS:

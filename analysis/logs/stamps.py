@@ -247,54 +247,56 @@ class StampForm:
                 f"WHEN regexp_matches(flat, {whole}) THEN regexp_replace(flat, {whole}, {_quoted(order)})"
             )
         split = f"list_transform([{flat}], lambda flat: string_split(CASE {' '.join(whens)} END, '|'))[1]"
-        spaced = "regexp_replace(part[4], '^(..)(..)(..)', '\\1:\\2:\\3')"
-        clock = f"CASE WHEN part[4] LIKE '%:%' THEN part[4] ELSE {spaced} END"
+        spaced = "regexp_replace(part_[4], '^(..)(..)(..)', '\\1:\\2:\\3')"
+        clock = f"CASE WHEN part_[4] LIKE '%:%' THEN part_[4] ELSE {spaced} END"
         time = f"regexp_extract({clock}, {_quoted(f'(?i)^{_TIME}$')}, {list(_TIME_PARTS)})"
-        zone = f"regexp_extract(part[5], {_quoted(f'(?i)^{_ZONE}$')}, {list(_ZONE_PARTS)})"
-        taken = f"{{'y': part[1], 'm': part[2], 'd': part[3], 't': {time}, 'z': {zone}}}"
+        zone = f"regexp_extract(part_[5], {_quoted(f'(?i)^{_ZONE}$')}, {list(_ZONE_PARTS)})"
+        taken = f"{{'y': part_[1], 'm': part_[2], 'd': part_[3], 't': {time}, 'z': {zone}}}"
         months = "[" + ", ".join(_quoted(m) for m in MONTHS) + "]"
         hour = (
-            "CASE WHEN p.t.half = '' THEN p.t.hour "
-            "WHEN CAST(p.t.hour AS INTEGER) NOT BETWEEN 1 AND 12 THEN '99' ELSE "
-            "CAST(CAST(p.t.hour AS INTEGER) % 12 + CASE WHEN LOWER(p.t.half) = 'p' THEN 12 ELSE 0 END "
+            "CASE WHEN p_.t.half = '' THEN p_.t.hour "
+            "WHEN CAST(p_.t.hour AS INTEGER) NOT BETWEEN 1 AND 12 THEN '99' ELSE "
+            "CAST(CAST(p_.t.hour AS INTEGER) % 12 + CASE WHEN LOWER(p_.t.half) = 'p' THEN 12 ELSE 0 END "
             "AS VARCHAR) END"
         )
         local = " || ".join(
             (
-                "CASE WHEN LENGTH(p.y) = 4 THEN p.y WHEN p.y < '50' THEN '20' || p.y ELSE '19' || p.y END",
+                "CASE WHEN LENGTH(p_.y) = 4 THEN p_.y "
+                "WHEN p_.y < '50' THEN '20' || p_.y ELSE '19' || p_.y END",
                 "'-'",
-                "LPAD(CASE WHEN p.m[1] BETWEEN '0' AND '9' THEN p.m ELSE "
-                f"CAST(COALESCE(list_position({months}, LOWER(p.m[1:3])), 0) AS VARCHAR) END, 2, '0')",
+                "LPAD(CASE WHEN p_.m[1] BETWEEN '0' AND '9' THEN p_.m ELSE "
+                f"CAST(COALESCE(list_position({months}, LOWER(p_.m[1:3])), 0) AS VARCHAR) END, 2, '0')",
                 "'-'",
-                "LPAD(p.d, 2, '0')",
+                "LPAD(p_.d, 2, '0')",
                 "' '",
                 f"LPAD({hour}, 2, '0')",
                 "':'",
-                "LPAD(p.t.minute, 2, '0')",
+                "LPAD(p_.t.minute, 2, '0')",
                 "':'",
-                "LPAD(p.t.second, 2, '0')",
+                "LPAD(p_.t.second, 2, '0')",
                 "'.'",
-                "RPAD(p.t.fraction, 9, '0')",
+                "RPAD(p_.t.fraction, 9, '0')",
             )
         )
-        digits = "REPLACE(p.z.\"offset\"[2:], ':', '')"
+        digits = "REPLACE(p_.z.\"offset\"[2:], ':', '')"
         names = " ".join(f"WHEN {_quoted(name)} THEN {hours * 3600}" for name, hours in ZONES.items())
         offset_s = (
-            "CASE WHEN p.z.\"offset\" <> '' THEN CASE WHEN LOWER(p.z.zone) IN ('', 'utc', 'gmt', 'ut') THEN "
-            f"CASE WHEN p.z.\"offset\"[1] = '-' THEN -1 ELSE 1 END * (CAST({digits}[1:2] AS BIGINT) * 3600 + "
+            "CASE WHEN p_.z.\"offset\" <> '' THEN CASE WHEN LOWER(p_.z.zone) IN ('', 'utc', 'gmt', 'ut') "
+            "THEN CASE WHEN p_.z.\"offset\"[1] = '-' THEN -1 ELSE 1 END * "
+            f"(CAST({digits}[1:2] AS BIGINT) * 3600 + "
             f"COALESCE(TRY_CAST({digits}[3:4] AS BIGINT), 0) * 60) END "
-            "ELSE CASE LOWER(p.z.zone) "
-            f"WHEN '' THEN CASE WHEN p.z.tail = '' THEN {_NO_OFFSET} END {names} END END"
+            "ELSE CASE LOWER(p_.z.zone) "
+            f"WHEN '' THEN CASE WHEN p_.z.tail = '' THEN {_NO_OFFSET} END {names} END END"
         )
         made = f"{{'local': {local}, 'offset_s': {offset_s}}}"
-        naive = self._sql_naive("q.local") if self.naive else "NULL"
-        ns = "epoch_ns(TRY_CAST(q.local AS TIMESTAMP_NS)) - q.offset_s * 1000000000"
-        zoned = _saturated(ns, "q.local") if self.zoned else "NULL"
+        naive = self._sql_naive("q_.local") if self.naive else "NULL"
+        ns = "epoch_ns(TRY_CAST(q_.local AS TIMESTAMP_NS)) - q_.offset_s * 1000000000"
+        zoned = _saturated(ns, "q_.local") if self.zoned else "NULL"
         chosen = (
-            f"CASE WHEN q.offset_s = {_NO_OFFSET} THEN {naive} WHEN q.offset_s IS NOT NULL THEN {zoned} END"
+            f"CASE WHEN q_.offset_s = {_NO_OFFSET} THEN {naive} WHEN q_.offset_s IS NOT NULL THEN {zoned} END"
         )
-        steps = f"list_transform(list_transform([{split}], lambda part: {taken}), lambda p: {made})"
-        return f"list_transform({steps}, lambda q: {chosen})[1]"
+        steps = f"list_transform(list_transform([{split}], lambda part_: {taken}), lambda p_: {made})"
+        return f"list_transform({steps}, lambda q_: {chosen})[1]"
 
     def _sql_of_format(self, source: str) -> str:
         """Nanoseconds by the form that the user gave."""
