@@ -28,16 +28,17 @@ from tests.postgres import DATABASE, PASSWORD, USER, Server, running
 N = 40
 SPEND = """
     CREATE TABLE "LiteLLM_SpendLogs" (
-        request_id text PRIMARY KEY, "startTime" timestamp(3), "endTime" timestamp(3), model text,
-        prompt_tokens int, completion_tokens int, status text, metadata jsonb, messages jsonb
+        request_id text PRIMARY KEY, call_type text, spend float8, "startTime" timestamp(3),
+        "endTime" timestamp(3), model text, prompt_tokens int, completion_tokens int, status text, metadata jsonb, messages jsonb
     )
 """
 SPEND_ROWS = f"""
     INSERT INTO "LiteLLM_SpendLogs"
-    SELECT 'r' || i, timestamp '2026-03-02 08:00' + i * interval '1 minute',
+    SELECT 'r' || i, 'acompletion', 0.1, timestamp '2026-03-02 08:00' + i * interval '1 minute',
         timestamp '2026-03-02 08:00' + i * interval '1 minute' + interval '1.5 s', 'small', 10 + i, 5,
         CASE WHEN i % 5 = 0 THEN 'failure' ELSE 'success' END,
-        jsonb_build_object('session', 's' || i % 4, 'usage', jsonb_build_object('cached', i)), '[]'
+        jsonb_build_object('session', 's' || i % 4, 'usage_object',
+            jsonb_build_object('cache_read_input_tokens', i)), '[]'
     FROM generate_series(0, {N - 1}) AS i
 """
 SPEND_COLUMNS = {
@@ -133,6 +134,16 @@ def test_a_known_format_is_recognized_in_a_table_of_any_schema(server: Server) -
     with opened(server.url, table="old logs.burstgpt") as trace:
         assert (trace.info.format, trace.info.rows) == ("burstgpt", N)
         assert trace.info.sources[0].name == f"127.0.0.1/{DATABASE}.old logs.burstgpt"
+
+
+def test_the_spend_logs_of_litellm_need_no_mapping(server: Server) -> None:
+    with opened(server.url, table="LiteLLM_SpendLogs") as trace:
+        info, rows = trace.info, trace.to_frame()
+    assert (info.format, info.rows, info.rejected) == ("litellm_spend_logs", N, 0)
+    assert rows["arrival_s"].to_list() == [8 * 3600 + 60.0 * i for i in range(N)]
+    assert rows["failed"].sum() == N // 5
+    assert rows["elapsed_s"].to_list() == [1.5] * N
+    assert rows["cached_tokens"].to_list() == list(range(N))
 
 
 def test_a_query_is_a_log(server: Server) -> None:
@@ -271,7 +282,9 @@ def test_a_socket_and_a_password_of_the_environment(server: Server, monkeypatch:
 def test_columns_looks_at_a_table(server: Server) -> None:
     found = bl.columns(server.url, table="LiteLLM_SpendLogs")
     assert {each.place: each.role for each in found.found}["prompt_tokens"] == "request_tokens"
-    assert found.command.startswith(f"burstlens report '{server.shown}' --table LiteLLM_SpendLogs --columns ")
+    assert found.command == f"burstlens report '{server.shown}' --table LiteLLM_SpendLogs"
+    found = bl.columns(server.url, table="types")
+    assert found.command.startswith(f"burstlens report '{server.shown}' --table types --columns arrival=at,")
     assert bl.columns(server.url, sql="SELECT at FROM types").mapping == {"arrival": "at"}
 
 
