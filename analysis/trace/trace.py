@@ -602,7 +602,7 @@ def ingest(
 
 
 def _beside(log: Path, options: LogOptions, name: str | None = None) -> Path:
-    """The trace file of a log, next to it and with its name, or another; of a database in the current folder."""
+    """The trace file of a log: next to it, by its name or another; of a database in the current folder."""
     if is_database(log):
         return Path(f"{name or database_of(log, options.resolved()).stem}.parquet")
     return log.with_name(f"{name or stem(log)}.parquet")

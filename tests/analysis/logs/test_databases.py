@@ -29,7 +29,8 @@ N = 40
 SPEND = """
     CREATE TABLE "LiteLLM_SpendLogs" (
         request_id text PRIMARY KEY, call_type text, spend float8, "startTime" timestamp(3),
-        "endTime" timestamp(3), model text, prompt_tokens int, completion_tokens int, status text, metadata jsonb, messages jsonb
+        "endTime" timestamp(3), model text, prompt_tokens int, completion_tokens int, status text,
+        metadata jsonb, messages jsonb
     )
 """
 SPEND_ROWS = f"""
@@ -284,7 +285,7 @@ def test_columns_looks_at_a_table(server: Server) -> None:
     assert {each.place: each.role for each in found.found}["prompt_tokens"] == "request_tokens"
     assert found.command == f"burstlens report '{server.shown}' --table LiteLLM_SpendLogs"
     found = bl.columns(server.url, table="types")
-    assert found.command.startswith(f"burstlens report '{server.shown}' --table types --columns arrival=at,")
+    assert found.command.startswith(f"burstlens report '{server.shown}' --table types --columns 'arrival=at,")
     assert bl.columns(server.url, sql="SELECT at FROM types").mapping == {"arrival": "at"}
 
 
