@@ -144,7 +144,12 @@ def _check_unit(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, h
     has_fractions = bool(
         np.any(np.abs(in_unit - np.round(in_unit)) > 1e-6 * np.maximum(1, np.abs(in_unit) * 1e-6))
     )
-    if span_s > 0 and doubtful_units(n, span_s, unit, has_fractions) and len(head_s) == HEAD_ROWS:
+    known = reading.name != "columns"
+    if (
+        span_s > 0
+        and doubtful_units(n, span_s, unit, has_fractions, known=known)
+        and len(head_s) == HEAD_ROWS
+    ):
         # A busy head of a long log.
         low, high = plan.near_s
         sql = (
@@ -152,7 +157,7 @@ def _check_unit(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, h
             f"WHERE arrival_s >= {max(low, -1e15)!r} AND arrival_s <= {min(high, 1e15)!r}"
         )
         n, span_s = ask(connection, plan, i, sql).fetchall()[0]
-    others = doubtful_units(n, span_s, unit, has_fractions) if span_s > 0 else []
+    others = doubtful_units(n, span_s, unit, has_fractions, known=known) if span_s > 0 else []
     if others:
         raise unclear_unit(reading.log.path, str(place), reading.name, n, span_s, unit, others)
 

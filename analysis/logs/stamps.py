@@ -619,7 +619,9 @@ def _dated(
     )
 
 
-def doubtful_units(n: int, span_s: float, unit: str, has_fractions: bool) -> list[str]:
+def doubtful_units(
+    n: int, span_s: float, unit: str, has_fractions: bool, *, known: bool = False
+) -> list[str]:
     """List the units in which bare numbers make better sense than in the one that they are read in.
 
     Parameters
@@ -631,6 +633,8 @@ def doubtful_units(n: int, span_s: float, unit: str, has_fractions: bool) -> lis
     unit : str
     has_fractions : bool
         Whether any is not a whole number of `unit`.
+    known : bool
+        Whether the log has a known format, of which whole numbers of its unit are to be expected.
 
     Returns
     -------
@@ -646,7 +650,7 @@ def doubtful_units(n: int, span_s: float, unit: str, has_fractions: bool) -> lis
     def is_plausible(seconds: float) -> bool:
         return SHORT_S <= seconds <= EPOCH_SPREAD_S and n / seconds <= FAST_RPS
 
-    whole_and_slow = not has_fractions and span_s >= 1 and n / span_s <= FAST_RPS
+    whole_and_slow = not has_fractions and (known or span_s >= 1) and n / span_s <= FAST_RPS
     if n < MIN_FOR_DOUBT or is_plausible(span_s) or (whole_and_slow and span_s < SHORT_S):
         return []
     return [
