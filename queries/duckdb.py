@@ -70,6 +70,8 @@ class DuckDBEngine:
         self.connection = connection
         # DuckDB draws a bar on standard output once a query takes over two seconds: in the way of --json.
         connection.execute("SET enable_progress_bar = false")
+        # The zone of the machine says nothing about a log.
+        connection.execute("SET TimeZone = 'UTC'")
         self._turn = Lock()
 
     def create(self, table: str, name: str, **numbers: float) -> None:

@@ -78,9 +78,12 @@ def _selection(
     """One selection as it was fitted, its windows replaced by forecasts."""
     begin_s, end_s = float(rows["start_s"][0]), float(rows["start_s"][-1]) + bin_s
     shapes, usual = _shapes(characterization, fitted.label, begin_s)
+    hours = _hours_of_day(characterization, rows["start_s"])
     windows = [
-        _window(start_s, forecast / bin_s, bin_s, shapes.get(int(start_s // HOUR_S) % DAY_H, usual))
-        for start_s, forecast in rows.select("start_s", "forecast").iter_rows()
+        _window(start_s, forecast / bin_s, bin_s, shapes.get(hour, usual))
+        for (start_s, forecast), hour in zip(
+            rows.select("start_s", "forecast").iter_rows(), hours, strict=True
+        )
     ]
     key = structs.replace(fitted.selection, start_s=begin_s, end_s=end_s)
     return structs.replace(fitted.with_windows(windows), selection=key)
@@ -95,10 +98,16 @@ def _shapes(
         pl.col("start_s") + characterization.window_s <= origin_s,
         pl.col("shape").is_finite(),
     )
-    hour = (pl.col("start_s") // HOUR_S).cast(pl.Int64) % DAY_H
-    by_hour = windows.group_by(hour=hour).agg(pl.col("shape").median())
+    hour = pl.Series("hour", _hours_of_day(characterization, windows["start_s"]), pl.Int64)
+    by_hour = windows.group_by(hour).agg(pl.col("shape").median())
     usual = windows["shape"].median()
     return dict(by_hour.iter_rows()), None if usual is None else float(usual)  # type: ignore[arg-type]
+
+
+def _hours_of_day(characterization: Characterization, start_s: pl.Series) -> list[int]:
+    """The hour of the day at each of some instants."""
+    shown_s = characterization.info.clock.seconds(start_s.to_numpy())
+    return [int(hour) % DAY_H for hour in shown_s // HOUR_S]
 
 
 def _window(start_s: float, rate_rps: float, bin_s: float, shape: float | None) -> FittedWindow:

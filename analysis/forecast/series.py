@@ -16,7 +16,7 @@ import polars as pl
 from ..core.arrays import Array
 from ..core.errors import InputError
 from ..core.option_names import option
-from ..core.units import DAY_S, HOUR_S, bin_name
+from ..core.units import DAY_H, DAY_S, HOUR_S, bin_name
 from ..trace.aggregates import ticks_in
 from ..trace.trace import Selection, Trace
 
@@ -145,6 +145,10 @@ def load_series(
         day=day,
         week=week,
     ).sort("target", "start_s")
+    if trace.info.timezone is not None:
+        shown_h = np.floor(trace.info.clock.seconds(rows["start_s"].to_numpy()) / HOUR_S).astype(np.int64)
+        weekday = shown_h // DAY_H + (0 if trace.info.day0 is None else trace.info.day0.weekday())
+        rows = rows.with_columns(hour=pl.Series(shown_h % DAY_H), weekday=pl.Series(weekday % 7))
     # Bins that do not divide a day have no bin at the same time a day ago; too recent values do not count.
     season = {"day_ago": (day, 1), "week_ago": (week, 7)}
     unknown = [

@@ -5,13 +5,14 @@ Read by `queries/sql/ingest/azure_llm.sql` and by inference-perf. Not here: othe
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from ..core.atomic_write import write_csv
+from ..core.wall_clock import midnight_s
 from .exports import DEFAULT_OPTIONS, RequestExport, WriteOptions
 from .requests import Requests, list_losses, ticks, with_tokens
 
@@ -47,8 +48,7 @@ def write_azure(
         If the file cannot be written.
     """
     requests = with_tokens(requests, options.tokens)
-    midnight = datetime.combine(requests.info.day0 or SUBSTITUTE_DAY0, time(), UTC)
-    zero = int(midnight.timestamp()) * PER_S
+    zero = int(midnight_s(requests.info.day0 or SUBSTITUTE_DAY0, requests.info.timezone)) * PER_S
     instant = ((ticks(requests, PER_S) + zero) * 100).cast(pl.Datetime("ns"))
     images = [] if load or "images" not in requests.frame.columns else [pl.col("images").alias("NumImages")]
     frame = requests.frame.select(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -17,7 +17,9 @@ import numpy as np
 
 from ..core.arrays import Array
 from ..core.errors import InputError
+from ..core.option_names import option
 from ..core.units import DAY_S
+from ..core.wall_clock import midnight_s, time_zone
 from .select_sql import Reading
 from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, doubtful_units, unclear_unit
 from .tables import Stream
@@ -60,6 +62,15 @@ class ReadPlan:
     """Whether `near_s` comes from all rows, not from the heads."""
     has_large_seconds: bool = False
     """Whether some seconds do not fit 32 bits (136 years)."""
+    timezone: str | None = None
+    """Zone of midnight of day 0, if a user chose one."""
+    notes: list[str] = field(default_factory=list)
+    """What became clear in reading."""
+
+    @property
+    def zero_s(self) -> float:
+        """Midnight of day 0, in seconds since 1970; 0 without dates."""
+        return 0.0 if self.day0 is None else midnight_s(self.day0, self.timezone)
 
     @property
     def has_dates_of_formats(self) -> bool:
@@ -69,8 +80,7 @@ class ReadPlan:
     @property
     def near_arrivals_s(self) -> Range:
         """The range of stamps that are not strays, on the trace's clock."""
-        zero_s = 0.0 if self.day0 is None else _unix_s(self.day0)
-        return self.near_s[0] - zero_s, self.near_s[1] - zero_s
+        return self.near_s[0] - self.zero_s, self.near_s[1] - self.zero_s
 
     def select_parameters(self, i: int) -> dict[str, Any]:
         """What the SELECT of log `i` leaves open (see `formats`), by name."""
@@ -120,13 +130,8 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
 def _since_1970(reading: Reading, arrival_s: Array) -> Array:
     """Stamps as a log's own SELECT gives them, since 1970 where its format fixes the date of second 0."""
     if reading.clock == "second 0" and reading.day0 is not None:
-        return arrival_s + _unix_s(reading.day0)
+        return arrival_s + midnight_s(reading.day0, reading.stored.timezone if reading.stored else None)
     return arrival_s
-
-
-def _unix_s(day: date) -> float:
-    """Seconds from 1970 to midnight of a day."""
-    return (day - date(1970, 1, 1)).days * DAY_S
 
 
 def _check_unit(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, head_s: Array) -> None:
@@ -229,13 +234,16 @@ def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns
 
 def set_dates(plan: ReadPlan) -> None:
     """Day 0 of the trace: the earliest that a log has; and what each log's seconds are less by."""
+    counts = [
+        reading.clock == "instant" or (reading.clock == "number" and earliest >= UNIX_TIME_S)
+        for reading, earliest in zip(plan.readings, plan.earliest_s, strict=True)
+    ]
+    plan.timezone = _timezone(plan, counts)
     days: list[date | None] = []
-    for reading, earliest in zip(plan.readings, plan.earliest_s, strict=True):
-        counts_from_1970 = reading.clock == "instant" or (
-            reading.clock == "number" and earliest >= UNIX_TIME_S
-        )
+    for reading, earliest, counts_from_1970 in zip(plan.readings, plan.earliest_s, counts, strict=True):
         if counts_from_1970 and np.isfinite(earliest):
-            days.append(date(1970, 1, 1) + timedelta(seconds=earliest))
+            instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=earliest)
+            days.append((instant.astimezone(time_zone(plan.timezone)) if plan.timezone else instant).date())
         else:
             days.append(None if counts_from_1970 else reading.day0)
     dated = [day for day in days if day is not None]
@@ -248,9 +256,37 @@ def set_dates(plan: ReadPlan) -> None:
             named = plan.readings[days.index(plan.day0)].log.path.name
             raise InputError.mixed_clocks(named, reading.log.path.name)
         if reading.clock == "second 0":
-            plan.origins_s[i] = -((day - plan.day0).days * DAY_S)
+            plan.origins_s[i] = plan.zero_s - midnight_s(day, plan.timezone)
         else:
-            plan.origins_s[i] = (plan.day0 - date(1970, 1, 1)).days * DAY_S
+            plan.origins_s[i] = plan.zero_s
+
+
+def _timezone(plan: ReadPlan, counts_from_1970: Sequence[bool]) -> str | None:
+    """The zone of the logs' clock, if the user chose one or a trace has one; all have to have the same."""
+    zones: dict[str | None, str] = {}
+    for reading, counts in zip(plan.readings, counts_from_1970, strict=True):
+        path, chosen = reading.log.path, reading.timezone
+        if reading.stored is not None:
+            own = reading.stored.timezone
+            if chosen not in (None, own) and reading.day0 is not None:
+                raise InputError.at(
+                    path,
+                    f"has hours by {own}" if own else "was written without a time zone",
+                    remedy=f"give {option('timezone', str(chosen))} where the trace is made from its logs",
+                )
+            if reading.day0 is not None:
+                zones.setdefault(own, path.name)
+        elif counts:
+            zones.setdefault(chosen, path.name)
+        elif chosen is not None:
+            note = f"{path.name}: its stamps have no date, so {chosen} says nothing about its hours"
+            if note not in plan.notes:
+                plan.notes.append(note)
+    if len(zones) > 1:
+        by = " and ".join(f"{name} has hours by {zone or 'no zone'}" for zone, name in zones.items())
+        known = next(zone for zone in zones if zone)
+        raise InputError(f"{by}; read the logs with {option('timezone', known)}")
+    return next(iter(zones), None)
 
 
 def rounding_s(plan: ReadPlan, i: int) -> float:

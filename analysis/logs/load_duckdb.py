@@ -20,6 +20,7 @@ from ..core.arrays import Mask
 from ..core.errors import InputError
 from ..core.option_names import option
 from ..core.units import DAY_S, counted
+from ..core.wall_clock import clock_changes
 from .clock_and_streams import (
     ARRIVAL_LIMIT_S,
     EVERYWHERE,
@@ -90,6 +91,10 @@ class Loaded:
     has_tokens: bool
     optional: tuple[str, ...] = ()
     """the optional columns (`trace_columns`) that some request has a value of"""
+    timezone: str | None = None
+    """the zone of midnight of day 0"""
+    notes: tuple[str, ...] = ()
+    """what became clear in reading"""
 
 
 def load(
@@ -166,6 +171,8 @@ def load(
         sessions > 0,
         tokens > 0,
         optional,
+        plan.timezone,
+        (*plan.notes, *_repeated_hours(connection, plan)),
     )
 
 
@@ -181,6 +188,28 @@ def _filled(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> tuple[str,
         for name in empty:
             connection.execute(f"ALTER TABLE stamped DROP COLUMN {name}")
     return tuple(name for name in held if name not in empty)
+
+
+def _repeated_hours(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> list[str]:
+    """Say how many stamps without an offset lie in an hour that the clock shows twice."""
+    uses = [use for reading in plan.readings if reading.stored is None for use in reading.uses]
+    if plan.timezone is None or not any(use.stamp is not None and use.stamp.naive for use in uses):
+        return []
+    first, last = connection.execute("SELECT MIN(arrival_s), MAX(arrival_s) FROM requests").fetchall()[0]
+    found = 0
+    for at, before, after in clock_changes(plan.timezone, plan.zero_s + first - DAY_S, plan.zero_s + last):
+        if after < before:
+            low, high = at - plan.zero_s, at - plan.zero_s + (before - after)
+            found += _numbers(
+                connection,
+                f"SELECT COUNT(*) FROM requests WHERE arrival_s >= {low!r} AND arrival_s < {high!r}",
+            )[0]
+    if not found:
+        return []
+    return [
+        f"{counted(found, 'stamp')} in the hour that occurs twice in {plan.timezone}, read as after "
+        "the clock was set back"
+    ]
 
 
 def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> None:
@@ -584,7 +613,7 @@ def _find_strays(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> bool:
     if not found or plan.knows_strays:
         return False
     plan.knows_strays = True
-    zero_s = 0.0 if plan.day0 is None else (plan.day0 - date(1970, 1, 1)).days * DAY_S
+    zero_s = plan.zero_s
     stamps_s = np.concatenate(
         [
             np.ma.getdata(
@@ -619,8 +648,7 @@ def _years_of_strays(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: i
         f"SELECT arrival_s FROM ($rows) WHERE NOT isnan(arrival_s) AND NOT isinf(arrival_s) "
         f"AND (arrival_s < {low!r} OR arrival_s > {high!r})",
     ).fetchall()
-    zero_s = (plan.day0 - date(1970, 1, 1)).days * DAY_S
-    return [year_of(row[0] + zero_s) for row in rows]
+    return [year_of(row[0] + plan.zero_s) for row in rows]
 
 
 def _unparseable_rows(connection: duckdb.DuckDBPyConnection) -> list[UnparseableRow]:

@@ -106,6 +106,8 @@ def load(
         sessions > 0,
         tokens > 0,
         tuple(name for name, n in zip(held, values, strict=True) if n),
+        plan.timezone,
+        tuple(plan.notes),
     )
 
 

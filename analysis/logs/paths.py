@@ -268,6 +268,7 @@ def parquet_sql(log: LogFile, place: Place) -> str:
     sql = identifier(place.column)
     file = literal(escape_glob(parquet_files(log.readable)[0]))
     with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         for i, step in enumerate(place.steps):
             kind = _type_of(connection, sql, file)
             candidates = _stepped_sql(sql, kind, step)

@@ -22,6 +22,7 @@ import polars as pl
 
 from ..core.errors import InputError
 from ..core.result import Progress, silent
+from ..core.wall_clock import time_zone
 from .conditions import reason_sql
 from .containers import object_sql
 from .database_rows import inspect_database
@@ -242,6 +243,8 @@ def plan_reading(
     if span != ALL_TIME and path.is_dir() and not parquet_files(path, *span):
         raise InputError.nothing_inside(path)
     options = options.resolved()
+    if options.timezone is not None:
+        time_zone(options.timezone)
     log = look_at_log(path, options, folder, progress)
     reading = _mapped(log, options, span) if options.columns else _known(log, options, position, span)
     reading = replace(reading, behind_s=behind_s)
@@ -564,6 +567,7 @@ def _values_of(log: LogFile, place: Place) -> list[str | None]:
     use = Use(Column("value", "VARCHAR"), place)
     rows = _rows(log, [use], ALL_TIME, False, lenient=False)
     with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         try:
             found = connection.execute(f"SELECT DISTINCT value FROM ({rows}) LIMIT 200").fetchall()
         except duckdb.Error as fault:

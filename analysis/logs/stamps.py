@@ -219,7 +219,7 @@ class StampForm:
             elif self.timezone is None:
                 ns = f"epoch_ns({parsed})" if self.naive else "NULL"
             else:
-                ns = f"epoch_us(timezone({_quoted(self.timezone)}, {parsed})) * 1000"
+                ns = f"epoch_us({_in_zone(parsed, self.timezone)}) * 1000"
             # It takes two digits for a year of the first century.
             whens.append(f"WHEN YEAR({parsed}) BETWEEN {FIRST_YEAR} AND {LAST_YEAR} THEN {ns}")
         return f"CASE {' '.join(whens)} ELSE {self._sql_of_parts(text)} END"
@@ -228,7 +228,7 @@ class StampForm:
         """Nanoseconds of a date and time without an offset."""
         if self.timezone is None:
             return _saturated(f"epoch_ns(TRY_CAST({text} AS TIMESTAMP_NS))", text)
-        local = f"timezone({_quoted(self.timezone)}, TRY_CAST({text} AS TIMESTAMP))"
+        local = _in_zone(f"TRY_CAST({text} AS TIMESTAMP)", self.timezone)
         return _saturated(_with_nanoseconds(local, text), text)
 
     def _sql_of_parts(self, text: str) -> str:
@@ -305,7 +305,7 @@ class StampForm:
         if "%z" in form.lower():
             return f"epoch_us({parsed}) * 1000"
         if self.timezone is not None:
-            return f"epoch_us(timezone({_quoted(self.timezone)}, CAST({parsed} AS TIMESTAMP))) * 1000"
+            return f"epoch_us({_in_zone(f'CAST({parsed} AS TIMESTAMP)', self.timezone)}) * 1000"
         return f"epoch_ns(TRY_CAST({parsed} AS TIMESTAMP_NS))"
 
     def read(self, value: object) -> int | float | None:
@@ -345,12 +345,14 @@ class StampForm:
             return _in_range(local, parts.nanoseconds, parts.offset_s) if self.zoned else None
         return self._naive_ns(local, parts.nanoseconds) if self.naive else None
 
-    def _naive_ns(self, local: datetime, nanoseconds: int) -> int:
+    def _naive_ns(self, local: datetime, nanoseconds: int) -> int | None:
         if self.timezone is None or not FIRST_YEAR <= local.year <= LAST_YEAR:
             return _in_range(local, nanoseconds, 0)
         zone = ZoneInfo(self.timezone)
-        # A time that the clock shows twice is the second; one that it leaves out is as if it had not jumped.
+        # A time that the clock shows twice is the second; one that it leaves out is no time.
         offset = min(local.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta(0) for fold in (0, 1))
+        if (local - offset).replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) != local:
+            return None
         return _in_range(local, nanoseconds, round(offset.total_seconds()))
 
     def _read_by_format(self, text: str) -> int | None:
@@ -851,6 +853,12 @@ def _saturated(ns: str, text: str) -> str:
     far = f"WHEN {text} < '1970' THEN {early} ELSE {late} END"
     other = f"CASE WHEN TRY_CAST({text} AS TIMESTAMP) IS NULL THEN NULL {far}"
     return f"CASE WHEN {text}[1:4] BETWEEN '{FIRST_YEAR}' AND '{LAST_YEAR}' THEN {ns} ELSE {other} END"
+
+
+def _in_zone(local: str, timezone: str) -> str:
+    """The TIMESTAMPTZ at which a zone's clock shows a TIMESTAMP; NULL of a time that the clock leaves out."""
+    instant = f"timezone({_quoted(timezone)}, {local})"
+    return f"CASE WHEN timezone({_quoted(timezone)}, {instant}) = {local} THEN {instant} END"
 
 
 def _sql_zoned(text: str) -> str:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any
 
+from ..core.wall_clock import WallClock
+
 METADATA_KEY = "burstlens"
 """Key of the Parquet file metadata under which a trace keeps its identity, as JSON."""
 METADATA_VERSION = 1
@@ -64,12 +66,19 @@ class TraceInfo:
         """Badges for everything made from it: synthetic, if it is."""
         return ("synthetic",) if self.synthetic else ()
 
+    @property
+    def clock(self) -> WallClock:
+        """The clock of hours and weekdays."""
+        return WallClock(self.day0, self.timezone)
+
     def lines(self) -> list[str]:
         """Who it is, for a person."""
         line = f"{self.rows:,} requests, format {self.format}"
         for count, what in ((self.rejected, "rows rejected"), (self.resorted, "out of order")):
             line += f", {count:,} {what}" if count else ""
-        return [line, *([f"anonymized: {self.anonymized}"] if self.anonymized else []), *self.notes]
+        zone = [f"hours by {self.timezone}"] if self.timezone else []
+        hidden = [f"anonymized: {self.anonymized}"] if self.anonymized else []
+        return [line, *hidden, *zone, *self.notes]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""

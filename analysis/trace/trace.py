@@ -468,10 +468,8 @@ def _identity(readings: Sequence[Reading], loaded: Loaded, digests: Sequence[str
         has_tokens=loaded.has_tokens,
         failure_rule="; ".join(rules) or None,
         block_tokens=_block_tokens(readings),
-        timezone=next(
-            (zone for r in readings if (zone := r.stored.timezone if r.stored else r.timezone)), None
-        ),
-        notes=_notes(readings),
+        timezone=loaded.timezone,
+        notes=tuple(dict.fromkeys((*_notes(readings), *loaded.notes))),
         anonymized=next((info.anonymized for info in stored if info.anonymized), None),
     )
 

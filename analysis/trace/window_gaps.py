@@ -46,6 +46,8 @@ class Windows:
     """How much of the window the record covers: less than `window_s` at its ends and at holes."""
     working: Mask | None
     """Whether the window begins in weekday working hours; None if weekdays are unknown."""
+    clock_s: Array
+    """What the clock shows as each begins, in seconds since midnight of day 0."""
 
     def __len__(self) -> int:
         return len(self.number)
@@ -124,17 +126,18 @@ def windows_of(trace: Trace, window_s: float) -> Windows:
         numbers.append(number)
         covered.append(np.minimum((number + 1) * ticks, end + 1) - np.maximum(number * ticks, start))
     if not numbers:
-        return Windows(window_s, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), None)
+        return Windows(window_s, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), None, np.empty(0))
     # Two segments may share a window that is longer than the hole between them.
     number, place = np.unique(np.concatenate(numbers), return_inverse=True)
     covered_ticks = np.bincount(place, weights=np.concatenate(covered)).astype(float)
     start_s = number * window_s
+    clock_s = trace.info.clock.seconds(start_s)
     working = None
     if trace.info.day0 is not None:
-        day, hour = np.divmod(start_s / HOUR_S, DAY_H)
+        day, hour = np.divmod(clock_s / HOUR_S, DAY_H)
         weekday = (trace.info.day0.weekday() + day) % 7
         working = (weekday < 5) & (hour >= WORKING_HOURS[0]) & (hour < WORKING_HOURS[1])
-    return Windows(window_s, number.astype(np.int64), start_s, covered_ticks * resolution, working)
+    return Windows(window_s, number.astype(np.int64), start_s, covered_ticks * resolution, working, clock_s)
 
 
 def count_gaps(ticks: Ticks, windows: Windows, tick_s: float) -> SelectionGaps:

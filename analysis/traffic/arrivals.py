@@ -9,7 +9,7 @@ here: the law and its fit (`stats.gamma`), redraws (`stats.gamma_bootstrap`), di
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import polars as pl
 from ..core.arrays import Array, Integers, Mask
 from ..core.result import LEVEL, Z
 from ..core.units import DAY_S, time_span
+from ..core.wall_clock import WallClock
 from ..stats.gamma import Likelihood
 from ..stats.gamma_bootstrap import excess_spread, goodness_of_windows
 from ..stats.gap_sums import GapSums
@@ -85,6 +86,8 @@ class Arrivals(TracePart):
     """Per selection and scope: share of windows with a Gamma that is rejected at 5 %, and CV against 1/√α."""
     overall: pl.DataFrame
     """One Gamma for all gaps of a selection."""
+    clock: WallClock = field(default=WallClock(), kw_only=True)
+    """Of the hours of the day."""
 
     @classmethod
     def describe(cls, inputs: PartInputs) -> Arrivals:
@@ -157,6 +160,7 @@ def describe_arrivals(trace: Trace, window_s: float = 1200.0, seed: int = 0) -> 
         frame,
         *(pl.DataFrame(r, schema=s) for r, s in zip(rows[1:], _SCHEMAS[1:], strict=True)),
         marks=trace.info.marks,
+        clock=trace.info.clock,
     )
 
 
@@ -318,7 +322,7 @@ def _sum_windows(sums: GapSums, block: Integers) -> GapSums:
 
 def _blocks(windows: Windows) -> tuple[Integers | None, str]:
     """Which block each window is resampled with: its day, else itself; none in a trace of few windows."""
-    day = np.floor(windows.start_s / DAY_S)
+    day = np.floor(windows.clock_s / DAY_S)
     for block, name, fewest in (
         (day, "resampled days", MIN_DAYS),
         (windows.number, "resampled windows", MIN_WINDOWS_FOR_PRIOR),

@@ -15,6 +15,7 @@ import polars as pl
 
 from ..core.arrays import Array, Integers, Mask
 from ..core.units import DAY_H, HOUR_S
+from ..core.wall_clock import WallClock
 from ..trace.aggregates import (
     box_plots,
     named_members,
@@ -67,6 +68,8 @@ class Hours:
     """`selection_id`, `selection`, `service`, `model`, in order of the counts' rows."""
     hour: Integers
     """Hours since midnight of day 0, shape (hours,)."""
+    clock_hour: Integers
+    """The hours that the clock shows then, since midnight of day 0; they differ by daylight saving."""
     segment: Integers
     observed: Mask
     n: Integers
@@ -97,7 +100,8 @@ class Hours:
         of = np.searchsorted(names["selection_id"].to_numpy(), counts["selection_id"].to_numpy())
         n, failed = np.zeros((2, len(names), len(axis)), dtype=np.int64)
         n[of, at], failed[of, at] = counts["n"].to_numpy(), counts["failed"].to_numpy()
-        return cls(names, axis, np.concatenate(segment), np.concatenate(observed), n, failed)
+        shown = trace.info.clock.hours(axis)
+        return cls(names, axis, shown, np.concatenate(segment), np.concatenate(observed), n, failed)
 
     def frame(self) -> pl.DataFrame:
         """One row a selection and hour."""
@@ -106,6 +110,7 @@ class Hours:
             {
                 "selection_id": np.repeat(self.names["selection_id"].to_numpy(), len(self.hour)),
                 "hour": np.tile(self.hour, copies),
+                "clock_hour": np.tile(self.clock_hour, copies),
                 "n": self.n.ravel(),
                 "failed": self.failed.ravel(),
                 "whole": np.tile(self.observed, copies),
@@ -146,27 +151,31 @@ class Hours:
         return named.select(pl.col(c).cast(kind) for c, kind in schema.items())
 
 
-def calendar_of(hours: Hours, day0: date | None) -> pl.DataFrame:
+def calendar_of(hours: Hours, clock: WallClock) -> pl.DataFrame:
     """Count requests per selection and day.
 
     Parameters
     ----------
     hours : Hours
-    day0 : date, optional
-        Date of day 0; without it dates, weeks and weekdays are null.
+    clock : WallClock
+        Without a date of day 0, dates, weeks and weekdays are null.
 
     Returns
     -------
     DataFrame
-        One row a selection and day; `whole` is true if all 24 hours were observed.
+        One row a selection and day; `whole` is true if all of its hours were observed.
     """
     days = (
         hours.frame()
-        .with_columns(day=pl.col("hour") // DAY_H)
+        .with_columns(day=pl.col("clock_hour") // DAY_H)
         .group_by("selection_id", "day")
         .agg(pl.col("n").sum(), pl.col("whole").sum().alias("hours"))
-        .with_columns((pl.col("hours") == DAY_H).alias("whole"))
         .sort("selection_id", "day")
+    )
+    day0 = clock.day0
+    lengths = {day: clock.day_hours(day) for day in days["day"].unique().to_list()}
+    days = days.with_columns(
+        whole=pl.col("hours") == pl.col("day").replace_strict(lengths, return_dtype=pl.Int64)
     )
     dates = {d: None if day0 is None else day0 + timedelta(days=d) for d in days["day"].unique().to_list()}
     known = pl.DataFrame(
@@ -196,11 +205,11 @@ def profile_of(hours: Hours, day0: date | None) -> pl.DataFrame:
     observed = (
         hours.frame()
         .filter(pl.col("whole"))
-        .with_columns(hour_of_day=pl.col("hour") % DAY_H, days=pl.lit("all"))
+        .with_columns(hour_of_day=pl.col("clock_hour") % DAY_H, days=pl.lit("all"))
     )
     views = [observed]
     if day0 is not None:
-        weekend = (pl.col("hour") // DAY_H + day0.weekday()) % 7 >= 5
+        weekend = (pl.col("clock_hour") // DAY_H + day0.weekday()) % 7 >= 5
         kind = pl.when(weekend).then(pl.lit("weekend")).otherwise(pl.lit("weekdays"))
         views.append(observed.with_columns(days=kind))
     return box_plots(pl.concat(views), ("selection_id", "days", "hour_of_day"), "n")

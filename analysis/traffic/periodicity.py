@@ -16,7 +16,7 @@ pattern repeats after a week too. Not here: arrivals within the hour (see `arriv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from scipy import special
 from ..core.arrays import Array, Integers
 from ..core.result import LEVEL, Interval
 from ..core.units import DAY_H, WEEK_H, time_span
+from ..core.wall_clock import WallClock
 from ..stats.mstl import mstl
 from ..stats.quantiles import normal
 from ..stats.spectrum import (
@@ -133,6 +134,8 @@ class Periodicity(TracePart):
     hourly: pl.DataFrame
     """Requests per `hour` since midnight of day 0, empty ones included; `whole` unless at an edge and
     less than half in the record."""
+    clock: WallClock = field(default=WallClock(), kw_only=True)
+    """Of the hours of the day and weekdays."""
 
     @classmethod
     def describe(cls, inputs: PartInputs) -> Periodicity:
@@ -178,7 +181,7 @@ def describe_periodicity(trace: Trace, seed: int = 0) -> Periodicity:
     rng = np.random.default_rng(seed)
     hours = Hours.of(trace)
     tests, dominant, spectra = _tests(hours, rng)
-    calendar = calendar_of(hours, trace.info.day0)
+    calendar = calendar_of(hours, trace.info.clock)
     return Periodicity(
         missing=_missing(hours, trace),
         tests=hours.named(tests, TESTS),
@@ -188,6 +191,7 @@ def describe_periodicity(trace: Trace, seed: int = 0) -> Periodicity:
         dominant=hours.named(dominant, DOMINANT),
         spectra=hours.named(spectra, SPECTRA),
         hourly=hours.named(hours.frame(), HOURLY),
+        clock=trace.info.clock,
     )
 
 
@@ -224,7 +228,7 @@ def _tests(hours: Hours, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.Dat
         return selection_frame(tests, hours), selection_frame(dominant, hours), pl.DataFrame()
     level = np.log1p(hours.n.astype(float))
     strengths = _strengths(level, segments, rng)
-    hour_of_day = hours.hour % DAY_H
+    hour_of_day = hours.clock_hour % DAY_H
     for i, selection_id in enumerate(hours.names["selection_id"]):
         series = [Segment(int(hours.hour[s.start]), level[i, s]) for s in segments]
         flat = [

@@ -207,6 +207,7 @@ def _identity(part: Forecasts) -> list[tuple[str, str]]:
             "Day 0",
             f"{info.day0:%A}, {info.day0.isoformat()}" if info.day0 else "unknown: days count modulo 7",
         ),
+        *([("Hours", f"by {info.timezone}")] if info.timezone else []),
         ("Horizon", ahead),
         ("Seed", str(part.seed)),
         ("XGBoost", str(load_xgboost().__version__)),

@@ -89,6 +89,6 @@ def identity(characterization: Characterization) -> list[tuple[str, str]]:
         ("Sessions", "in the log" if info.has_sessions else "not in the log"),
         ("Token counts", "in the log" if info.has_tokens else "not in the log"),
         *([("Prefix blocks", f"{info.block_tokens} tokens")] if info.block_tokens else []),
-        *([("Time zone", info.timezone)] if info.timezone else []),
+        *([("Hours", f"by {info.timezone}")] if info.timezone else []),
         ("Window", f"{characterization.window_s / 60:g} minutes"),
     ]

@@ -103,6 +103,8 @@ def _screenful(characterization: Characterization, limit: int | None) -> None:
     screen.print(f"{info.rows:,} requests, {info.rejected:,} rows rejected, {info.resorted:,} out of order")
     for line in characterization.rejects.lines("--rejects FILE writes them"):
         screen.print(Padding(escape(line), (0, 0, 0, 2)))
+    if info.timezone:
+        screen.print(f"hours by {info.timezone}")
     for note in info.notes:
         screen.print(f"note: {escape(note)}")
     for part in characterization.parts:

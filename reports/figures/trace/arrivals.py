@@ -59,7 +59,7 @@ def figures(part: Arrivals) -> list[Figure]:
         return []
     drawn = []
     if fitted["start_s"].n_unique() >= FEWEST_IN_SEQUENCE:
-        drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), *_hours(fitted)]
+        drawn = [_sequence(part, fitted, "shape"), _sequence(part, fitted, "rate"), *_hours(part, fitted)]
     if part.spread.height:
         drawn.append(_spread(part))
     rows = fitted.drop_nulls(["cv", "cv_fit"]).filter((pl.col("cv") > 0) & ~pl.col("shrunk"))
@@ -189,12 +189,14 @@ def _variation_title(part: Arrivals, scope: str, quantity: str, labels: list[str
     return f"{symbol} of each window (too few windows to tell variation from chance)"
 
 
-def _hours(fitted: pl.DataFrame) -> list[Figure]:
+def _hours(part: Arrivals, fitted: pl.DataFrame) -> list[Figure]:
     """α by hour of day over all windows, which working hours leave out; none for a few hours."""
     labels = main_selections(fitted)
+    shown_s = pl.Series("clock_s", part.clock.seconds(fitted["start_s"].to_numpy()))
     data = (
-        fitted.filter(pl.col("selection").is_in(labels))
-        .with_columns(hour=(pl.col("start_s") / HOUR_S).floor().cast(pl.Int64) % DAY_H)
+        fitted.with_columns(shown_s)
+        .filter(pl.col("selection").is_in(labels))
+        .with_columns(hour=(pl.col("clock_s") / HOUR_S).floor().cast(pl.Int64) % DAY_H)
         .group_by("selection", "hour")
         .agg(
             *(pl.col("shape").quantile(q, "linear").alias(name) for name, q in PERCENTILES.items()),

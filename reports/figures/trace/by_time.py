@@ -41,11 +41,12 @@ def hourly(part: Periodicity) -> Figure:
     chosen = part.hourly.filter(pl.col("selection").is_in(labels))
     day0 = _day0(part)
     time = (
-        (pl.lit(datetime(day0.year, day0.month, day0.day)) + pl.duration(hours="hour"))
+        (pl.lit(datetime(day0.year, day0.month, day0.day)) + pl.duration(hours="clock_hour"))
         if day0
         else (pl.col("hour") / 24)
     )
-    data = chosen.select(
+    clock_hour = pl.Series("clock_hour", part.clock.hours(chosen["hour"].to_numpy()))
+    data = chosen.with_columns(clock_hour).select(
         "selection",
         time.alias("time"),
         pl.col("n").alias("requests"),

@@ -68,14 +68,15 @@ def _six_hours(part: Forecasts, label: str, rows: pl.DataFrame, by: str) -> Figu
     first, last = float(own["start_s"].min() or 0), float(own["start_s"].max() or 0)  # type: ignore[arg-type]
     hours = max(int((last - first - SHOWN_S) // HOUR_S), 0)
     start_s = first + HOUR_S * int(np.random.default_rng(part.seed).integers(0, hours + 1))
+    shown_s = float(part.info.clock.seconds(np.array([start_s]))[0])
     data = (
         own.filter(pl.col("start_s").is_between(start_s, start_s + SHOWN_S, closed="left"))
-        .with_columns(hour=pl.col("start_s") / HOUR_S - DAY_H * (start_s // DAY_S))
+        .with_columns(hour=(pl.col("start_s") + (shown_s - start_s)) / HOUR_S - DAY_H * (shown_s // DAY_S))
         .select("panel", "hour", "seen", "forecast", "low", "high", "method", "target", "bin_s")
     )
     order = data["panel"].unique(maintain_order=True).to_list()
     x: Any = alt.X(
-        "hour:Q", title=f"hour of day {int(start_s // DAY_S)}", scale=alt.Scale(nice=False, zero=False)
+        "hour:Q", title=f"hour of day {int(shown_s // DAY_S)}", scale=alt.Scale(nice=False, zero=False)
     )
     base = alt.Chart()
     tips = [alt.Tooltip(f"{name}:Q", format=",.3~f") for name in ("hour", "seen", "forecast", "low", "high")]

@@ -193,7 +193,7 @@ def test_no_feature_reaches_over_a_hole(make_trace: MakeTrace) -> None:
         ({"bins_s": [10 * DAY_S]}, "no complete bin of 10d"),
         ({"bins_s": [6 * HOUR_S]}, "bins of 6h"),
         ({"service": "chat"}, "no service or model 'chat'; it has: conversation"),
-        ({"bins_s": [0.5]}, "shorter than the clock"),
+        ({"bins_s": [0.5]}, "shorter than a tick of the clock"),
     ],
 )
 def test_what_cannot_be_forecast_is_one_clear_line(

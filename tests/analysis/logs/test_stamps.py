@@ -226,7 +226,8 @@ def test_an_hour_that_the_clock_repeats_and_one_that_it_leaves_out(
     texts = ["2026-10-25 01:59:59", "2026-10-25 02:30:00", "2026-10-25 03:00:00"]
     assert read(connection, form, texts) == [day - 10**9, day + 5400 * 10**9, day + 7200 * 10**9]
     spring = datetime(2026, 3, 29, tzinfo=UTC).timestamp() * 10**9
-    assert read(connection, form, ["2026-03-29 02:30:00"]) == [spring + 5400 * 10**9]
+    texts = ["2026-03-29 01:30:00", "2026-03-29 02:30:00", "2026-03-29 03:30:00"]
+    assert read(connection, form, texts) == [spring + 1800 * 10**9, None, spring + 5400 * 10**9]
 
 
 moments = st.datetimes(min_value=datetime(2001, 1, 2), max_value=datetime(2099, 12, 30))

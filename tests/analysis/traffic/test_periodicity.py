@@ -46,7 +46,15 @@ def hours_of(counts: NDArray[np.int64]) -> Hours:
             "model": pl.Series([None] * series, dtype=pl.String),
         }
     )
-    return Hours(names, np.arange(n), np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool), counts, counts * 0)
+    return Hours(
+        names,
+        np.arange(n),
+        np.arange(n),
+        np.zeros(n, dtype=np.int64),
+        np.ones(n, dtype=bool),
+        counts,
+        counts * 0,
+    )
 
 
 def verdicts(counts: NDArray[np.int64]) -> pl.DataFrame:
