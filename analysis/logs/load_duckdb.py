@@ -193,7 +193,7 @@ def _filled(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> tuple[str,
 def _repeated_hours(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> list[str]:
     """Say how many stamps without an offset lie in an hour that the clock shows twice."""
     uses = [use for reading in plan.readings if reading.stored is None for use in reading.uses]
-    if plan.timezone is None or not any(use.stamp is not None and use.stamp.naive for use in uses):
+    if plan.timezone is None or not any(use.stamp is not None and use.stamp.has_naive for use in uses):
         return []
     first, last = connection.execute("SELECT MIN(arrival_s), MAX(arrival_s) FROM requests").fetchall()[0]
     found = 0

@@ -163,6 +163,8 @@ class StampForm:
     """Order of dates like 03/02/2026; None where the log has none, and such a value is not a time."""
     naive: bool = True
     """Whether dates without an offset are read: not among others that have one."""
+    has_naive: bool = False
+    """Whether the log's head has any of those."""
     zoned: bool = True
     """Whether dates with an offset and numbers since 1970 are read: not among others without one."""
     timezone: str | None = None
@@ -615,6 +617,7 @@ def _dated(
         seen=_seen_forms(values, month_first),
         month_first=month_first,
         naive=bool(naive) or timezone is not None,
+        has_naive=bool(naive),
         zoned=not naive or timezone is not None,
         timezone=timezone,
         decimal=decimal,
@@ -724,7 +727,8 @@ def _seen_forms(values: Sequence[object], month_first: bool | None) -> tuple[str
 
 
 def _by_format(values: Sequence[object], column: str, time_format: str, timezone: str | None) -> StampForm:
-    form = StampForm("instant", "s", time_format=time_format, timezone=timezone)
+    has_naive = "%z" not in time_format.lower()
+    form = StampForm("instant", "s", has_naive=has_naive, time_format=time_format, timezone=timezone)
     try:
         datetime.now().strftime(time_format)
         readable = [value for value in values if form.read(value) is not None]
