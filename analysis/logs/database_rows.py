@@ -360,10 +360,13 @@ def _fetch(
     def fetch() -> None:
         cursor.execute(sql if limit is None else f"{sql} LIMIT {limit}")
         reader = cursor.fetch_record_batch()
-        with parquet.ParquetWriter(out, reader.schema, compression="zstd", compression_level=1) as writer:
-            for batch in _batches(reader):
-                writer.write_batch(batch, row_group_size=GROUP_ROWS)
-                session.rows += batch.num_rows
+        try:
+            with parquet.ParquetWriter(out, reader.schema, compression="zstd", compression_level=1) as writer:
+                for batch in _batches(reader):
+                    writer.write_batch(batch, row_group_size=GROUP_ROWS)
+                    session.rows += batch.num_rows
+        finally:
+            reader.close()  # before the connection, which it needs
 
     def show() -> None:
         nonlocal next_s
