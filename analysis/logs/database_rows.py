@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,22 +79,34 @@ class _Session:
         """Run something on the server; Ctrl-C ends it there, too."""
         results: list[T] = []
         faults: list[BaseException] = []
+        lock, done = threading.Lock(), threading.Event()
+        begun = stopped = False
 
         def run() -> None:
+            nonlocal begun
+            with lock:
+                if stopped:
+                    return
+                begun = True
             try:
                 results.append(call())
             except BaseException as fault:  # it is raised again below
                 faults.append(fault)
+            finally:
+                done.set()
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
         try:
-            while thread.is_alive():
-                thread.join(POLL_S)
+            threading.Thread(target=run, daemon=True).start()
+            while not done.wait(POLL_S):
                 show()
         except BaseException:
-            cursor.adbc_cancel()
-            thread.join()
+            with lock:
+                stopped = True
+            # The connection must not be closed under the thread, however often Ctrl-C comes.
+            while begun and not done.is_set():
+                with suppress(Exception, KeyboardInterrupt):
+                    cursor.adbc_cancel()
+                    done.wait(POLL_S)
             raise
         if faults:
             raise faults[0]
@@ -198,6 +210,8 @@ def _session(url: str, database: Database) -> Iterator[_Session]:
             yield session
             connection.rollback()
     except (dbapi.Error, _QueryFailed) as fault:
+        if isinstance(fault.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # what was left half done says something else
         error = _error(fault, url, database)
     if error is not None:
         raise error from None  # what the driver says may hold the URL
