@@ -52,7 +52,8 @@ def columns(
 
     Examples
     --------
-    >>> _ = open("mine.csv", "w").write("ts,in,out\\n1772438400,10,5\\n1772438460,12,7\\n")
+    >>> from pathlib import Path
+    >>> _ = Path("mine.csv").write_text("ts,in,out\\n1772438400,10,5\\n1772438460,12,7\\n")
     >>> bl.columns("mine.csv").mapping
     {'arrival': 'ts', 'request_tokens': 'in', 'response_tokens': 'out'}
     """
