@@ -26,6 +26,8 @@ class BurstlensError(Exception):
     ----------
     where : str or None
         The file, URL or trace that is meant.
+    problem : str or None
+        What is wrong, for an error that does not name the file yet.
     line : int or None
         Line of that file, from 1.
     column : str or None
@@ -37,6 +39,7 @@ class BurstlensError(Exception):
     """
 
     where: str | None = None
+    problem: str | None = None
     line: int | None = None
     column: str | None = None
     parameter: str | None = None

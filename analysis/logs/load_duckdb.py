@@ -214,7 +214,9 @@ def _repeated_hours(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> li
 
 def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> None:
     """Refuse rows that sum up the requests of an hour or a day; no request lies between whole hours then."""
-    if plan.day0 is None or all(r.stored is not None or r.format.spread for r in plan.readings):
+    if plan.day0 is None or all(
+        r.stored is not None or r.format.spread or r.believes_user for r in plan.readings
+    ):
         return
     ticks = round(TOTALS_S / plan.resolution_s)
     tokens = "COALESCE(request_tokens, 0) + COALESCE(response_tokens, 0)"
@@ -236,6 +238,12 @@ def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> Non
         """,
     )
     log = plan.readings[0].log
+    arrival = next((use.place for use in plan.readings[0].uses if use.stamp is not None), None)
+    chosen = (
+        option("columns", f"arrival_s={arrival},…")
+        if plan.readings[0].name == "columns"
+        else option("log_format", plan.readings[0].name)
+    )
     counts = [name for name in log.header if COUNT_COLUMN.fullmatch(name.strip())]
     is_regular = repeated == 1 or fewest == most
     if stamps >= MIN_TOTALS and (counts or (is_regular and mean_tokens >= TOTAL_TOKENS)):
@@ -243,7 +251,8 @@ def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> Non
         raise InputError.at(
             log.path,
             f"its rows are totals, not requests: all stamps are whole hours, {sign}",
-            remedy="burstlens needs a row per request with its time",
+            remedy="burstlens needs a row per request with its time; if each row is a request, say so with "
+            f"{chosen}",
         )
 
 

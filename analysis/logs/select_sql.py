@@ -161,6 +161,8 @@ class Reading:
     notes: tuple[str, ...] = ()
     """what was decided about the file and its stamps"""
     block_tokens: int | None = None
+    believes_user: bool = False
+    """Whether the user named the format, or the unit of its stamps: then nothing about it is in doubt."""
     where: tuple[str, ...] = ()
     """the user's rules for rows that are requests"""
     timezone: str | None = None
@@ -305,12 +307,14 @@ def _known(log: LogFile, options: LogOptions, position: int, span: Span) -> Read
     doubled = [c.name for c in format.columns if plain(c.name) in twice]
     if doubled:
         raise InputError.repeated_columns(log.path, doubled)
+    canonical = format.name == "canonical"
+    stored = _stored(log) if canonical else None
+    if canonical and stored is None:
+        format = _with_stamps(format, log)
     places = [(c, place_of(log, c.name)) for c in format.columns if c.type != "UNUSED"]
     filters = [_filter(log, text) for text in options.where]
     uses = _uses(log, [*places, *((Column(name, "VARCHAR"), place) for name, place, _ in filters)], options)
     actual = {plain(name) for name in log.header}
-    canonical = format.name == "canonical"
-    stored = _stored(log) if canonical else None
     day0, day_index = stored.day0 if stored else format.day0, 0
     if "$day_index" in format.sql:
         day = re.search(r"d(\d+)$", log.stem)
@@ -333,8 +337,18 @@ def _known(log: LogFile, options: LogOptions, position: int, span: Span) -> Read
         filters=tuple((name, condition) for name, _, condition in filters),
         where=tuple(options.where),
         timezone=options.timezone,
+        believes_user=options.log_format is not None,
         block_tokens=stored.block_tokens if stored else _block_tokens(log, format),
     )
+
+
+def _with_stamps(format: Format, log: LogFile) -> Format:
+    """Our own columns in a log of another hand, of which the arrivals are not all plain numbers."""
+    place = place_of(log, "arrival_s")
+    if place is None or all(map(_is_number, values_at(log, place))):
+        return format
+    columns = tuple(replace(c, type="STAMP_S") if c.name == "arrival_s" else c for c in format.columns)
+    return replace(format, columns=columns)
 
 
 def _filter(log: LogFile, text: str) -> tuple[str, Place, str]:
@@ -414,6 +428,7 @@ def _mapped(log: LogFile, options: LogOptions, span: Span) -> Reading:
         checks_failures=mapped.checks_failures,
         where=tuple(options.where),
         timezone=options.timezone,
+        believes_user=any(c.type in STAMPS_S and c.type != "STAMP" for c in mapped.format.columns),
     )
 
 
@@ -449,6 +464,18 @@ def _uses(
     log: LogFile, places: Sequence[tuple[Column, Place | None]], options: LogOptions
 ) -> tuple[Use, ...]:
     """Where a log has each column, and how its values are written."""
+    try:
+        return _judged_uses(log, places, options)
+    except InputError as fault:
+        if fault.where is not None or fault.problem is None:
+            raise
+        raise InputError.at(log.path, fault.problem, column=fault.column, remedy=fault.remedy) from fault
+
+
+def _judged_uses(
+    log: LogFile, places: Sequence[tuple[Column, Place | None]], options: LogOptions
+) -> tuple[Use, ...]:
+    """The same; an error about a column does not name the log."""
     uses = []
     for column, place in places:
         if place is None:

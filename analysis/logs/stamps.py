@@ -807,7 +807,7 @@ def _no_form(column: str, texts: Sequence[str]) -> InputError:
 
 def _column_error(column: str, problem: str, remedy: str) -> InputError:
     error = InputError(f"column {column!r}: {problem}; {remedy}")
-    error.column, error.remedy = column, remedy
+    error.problem, error.column, error.remedy = problem, column, remedy
     return error
 
 
