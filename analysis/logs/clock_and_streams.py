@@ -28,8 +28,6 @@ HEAD_ROWS = 20_000
 ARRIVAL_LIMIT_S = 9e9
 """Later arrivals (285 years) are taken for damage; up to here nanoseconds fit a 64-bit integer."""
 TOKEN_LIMIT = 2**31
-UNIX_TIME_S = float(UNIX_FROM_S)
-"""Bare numbers from 2001-01-01 on are taken for seconds since 1970."""
 FAR_S = 5 * 365.25 * DAY_S
 """A stamp that lies so far from the bulk of all stamps is a stray."""
 STRAY_S = 200 * DAY_S
@@ -134,13 +132,18 @@ def _since_1970(reading: Reading, arrival_s: Array) -> Array:
     return arrival_s
 
 
+def _is_date(seconds: float) -> bool:
+    """Whether a bare number of seconds counts from 1970."""
+    return UNIX_FROM_S <= seconds < UNIX_TO_S
+
+
 def _check_unit(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, head_s: Array) -> None:
     """Refuse a log with bare numbers that make better sense in a unit that nobody chose."""
     reading = plan.readings[i]
     unclear = [
         use for use in reading.uses if use.stamp and use.stamp.clock == "number" and not use.stamp.chosen
     ]
-    if not unclear or unclear[0].stamp is None or plan.earliest_s[i] >= UNIX_TIME_S:
+    if not unclear or unclear[0].stamp is None or _is_date(plan.earliest_s[i]):
         return
     unit, place = unclear[0].stamp.unit, unclear[0].place
     near_s = head_s[(head_s >= plan.near_s[0]) & (head_s <= plan.near_s[1])]
@@ -219,13 +222,11 @@ def near_range(stamps_s: Array, from_format: bool = False) -> Range:
 
 def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns: str) -> dict[str, Any]:
     """Some columns of the first rows with a usable stamp."""
-    rows = ask(
-        connection,
-        plan,
-        i,
-        f"SELECT {columns} FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15 LIMIT {HEAD_ROWS}",
-        head=True,
-    ).fetchall()
+    sql = f"SELECT {columns} FROM ($rows) WHERE arrival_s > -1e15 AND arrival_s < 1e15 LIMIT {HEAD_ROWS}"
+    rows = ask(connection, plan, i, sql, head=True).fetchall()
+    if not rows and plan.readings[i].has_line_no:
+        # The format leaves out everything at the head, such as spans that are no calls of a model.
+        rows = ask(connection, plan, i, sql).fetchall()
     names = columns.split(", ")
     columns_by_name: dict[str, Any] = {name: [row[k] for row in rows] for k, name in enumerate(names)}
     columns_by_name["arrival_s"] = np.array(columns_by_name["arrival_s"], dtype=np.float64)
@@ -235,7 +236,7 @@ def _head(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, columns
 def set_dates(plan: ReadPlan) -> None:
     """Day 0 of the trace: the earliest that a log has; and what each log's seconds are less by."""
     counts = [
-        reading.clock == "instant" or (reading.clock == "number" and earliest >= UNIX_TIME_S)
+        reading.clock == "instant" or (reading.clock == "number" and _is_date(earliest))
         for reading, earliest in zip(plan.readings, plan.earliest_s, strict=True)
     ]
     plan.timezone = _timezone(plan, counts)

@@ -29,6 +29,11 @@ SUCCESS_WORDS = (
     "passed",
 )
 """Values that a column of errors does not have."""
+NO_ERROR_WORDS = ("none", "nan", "n/a", "-", "{}", "[]", "<na>", "undefined", "no error")
+"""What a column of errors holds where there was none."""
+OF_SUCCESS = re.compile(r"(^|[._\]])(is_?)?(success|succeeded|successful|ok)\]?$", re.IGNORECASE)
+"""Names of columns that say the opposite of a failure."""
+OK_STATUS = re.compile(r"\b(2\d\d|ok)$", re.IGNORECASE)
 NULL = "null"
 """Stands for an empty value in a list of values."""
 EMPTY = f"(nullif({{0}}, '') IS NULL OR lower({{0}}) = '{NULL}')"
@@ -177,9 +182,19 @@ def decided(condition: Condition, values: Collection[str | None], option_name: s
     is_numeric = all(map(_is_number, given))
     has_empty = len(given) < len({(value or "").strip() for value in values})
     if condition.operator == "":
+        if is_boolean and given and OF_SUCCESS.search(condition.column) and option_name == "failed":
+            name = condition.column
+            raise InputError.of_option(
+                option_name,
+                f"{name!r} seems to say which requests succeeded",
+                remedy=f"write failed=!{name}, or failed={name}={given[-1]} if it does not",
+            )
         if is_boolean and given:
             return Condition(condition.column, "is true")
-        if not given or (has_empty and not words & set(SUCCESS_WORDS) and not is_numeric):
+        if nothing := [value for value in given if value.casefold() in NO_ERROR_WORDS]:
+            if not words & set(SUCCESS_WORDS) and not is_numeric:
+                return Condition(condition.column, "!=", (*nothing, NULL))
+        elif not given or (has_empty and not words & set(SUCCESS_WORDS) and not is_numeric):
             return Condition(condition.column, "is given")
     elif (condition.operator in ("=", "!=")) or (
         is_boolean if condition.operator == "is false" else is_numeric
@@ -204,8 +219,17 @@ def _fitting(column: str, values: Sequence[str], option_name: str) -> str:
     prefix = f"{option_name}=" if option_name == "failed" else ""
     if values and all(map(_is_number, values)):
         return f"{prefix}{column}>=400"
-    good = next((value for value in values if value.casefold() in SUCCESS_WORDS), None)
-    return f"{prefix}{column}!={good}" if good else f"{prefix}{column}={values[0] if values else '…'}"
+    good = [
+        value
+        for value in values
+        if value.casefold() in (*SUCCESS_WORDS, *NO_ERROR_WORDS, *FALSE_WORDS) or OK_STATUS.search(value)
+    ]
+    if good:
+        return f"{prefix}{column}!={'|'.join(good)}"
+    if len(values) > 1:
+        # Which of them are failures, only the user knows.
+        return f"{prefix}{column}={values[0]}|… with every value of a failed request"
+    return f"{prefix}{column}={values[0] if values else '…'}"
 
 
 def reason_sql(text: str) -> str:

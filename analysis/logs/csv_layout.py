@@ -37,6 +37,8 @@ LOG_LINE = re.compile(
     r"\W*(\d{4}-\d\d-\d\d|\d\d:\d\d|TRACE|DEBUG|INFO|WARN|ERROR|FATAL|CRITICAL)|(\S+\s+){8}"
 )
 """How a line of a program's log begins, or prose; no column is called so."""
+NULL_CELLS = ("", "\\N")
+"""What databases write for a value that is not there; other words may be names."""
 MAX_NAME = 120
 FIELD_LIMIT = 1 << 30
 
@@ -66,7 +68,9 @@ class Layout:
         for i, name in enumerate(self.header):
             columns.setdefault(name, i)
         fitting = [row for row in self.rows if len(row) == len(self.header)]
-        return tuple({name: row[i] or None for name, i in columns.items()} for row in fitting)
+        return tuple(
+            {name: None if row[i] in NULL_CELLS else row[i] for name, i in columns.items()} for row in fitting
+        )
 
 
 def is_value(cell: str) -> bool:

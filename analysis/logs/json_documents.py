@@ -70,7 +70,9 @@ PARTS = frozenset(
     )
 )
 """Keys whose lists of objects are part of a record."""
-OF_A_REQUEST = re.compile(r"tokens|^model|prompt|usage|latency|duration", re.IGNORECASE)
+OF_A_REQUEST = re.compile(
+    r"tokens|^model|prompt|usage|latency|duration|^(parent_?)?span_?id$|^parent_id$|^context$", re.IGNORECASE
+)
 DEPTH = 3
 """Levels of objects and lists in which records are looked for."""
 

@@ -314,7 +314,9 @@ def checks(reading: Reading, near_s: Range = EVERYWHERE) -> list[Check]:
             # A request that failed may have no tokens.
             excused = " AND NOT COALESCE(failed, FALSE)" if reading.has_failures else ""
             found.append(Check(f"{tokens} IS NULL{excused}", "missing or not a number", tokens))
-        found += _count_checks(tokens)
+        else:
+            excused = ""
+        found += _count_checks(tokens, excused)
     for seconds in held(reading, ("elapsed_s", "ttft_s")):
         found += [
             Check(f"isnan({seconds}) OR isinf({seconds})", "not finite", seconds),
@@ -331,10 +333,10 @@ def checks(reading: Reading, near_s: Range = EVERYWHERE) -> list[Check]:
     return found
 
 
-def _count_checks(column: str) -> list[Check]:
-    """The checks of a number that counts something."""
+def _count_checks(column: str, excused: str = "") -> list[Check]:
+    """The checks of a number that counts something; NaN may be excused as a number that is missing."""
     return [
-        Check(f"isnan({column}) OR isinf({column})", "not finite", column),
+        Check(f"(isnan({column}){excused}) OR isinf({column})", "not finite", column),
         Check(f"{column} < 0", "negative", column),
         Check(f"{column} >= {TOKEN_LIMIT}", "absurdly large", column),
         Check(f"{column} <> FLOOR({column})", "not a whole number", column),
@@ -544,7 +546,8 @@ def flaw_of(
         if tokens not in reading.needs:
             valid = f"({tokens} IS NULL OR ({valid}))"
         elif reading.has_failures:
-            valid = f"(({valid}) OR ({tokens} IS NULL AND COALESCE(failed, FALSE)))"
+            missing = f"({tokens} IS NULL OR isnan({tokens}))"
+            valid = f"(({valid}) OR ({missing} AND COALESCE(failed, FALSE)))"
         good.append(valid)
     for number in held(reading, ("cached_tokens", "reasoning_tokens", "images")):
         good.append(f"({number} IS NULL OR ({_whole(number)}))")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ..core.errors import InputError
 from .conditions import Condition, decided, parse_condition, reason_sql
 from .formats import Column, Format
-from .paths import Place, has, identifier, place_of
+from .paths import Place, has, identifier, literal, place_of
 from .sniff import LogFile
 
 UNITS = {"_s": 1.0, "_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}
@@ -46,6 +46,8 @@ SHOWN_KEYS = (
 )
 """Those of them that messages list."""
 
+NO_NAMES = ("", "-", "null", "none", "nan", "n/a", "<na>", "undefined")
+"""What programs write for a session or a client that a request does not have."""
 STAMP_TYPES = {"": "STAMP", "_s": "STAMP_S", "_ms": "STAMP_MS", "_us": "STAMP_US", "_ns": "STAMP_NS"}
 ValuesOf = Callable[[Place], Collection[str | None]]
 
@@ -147,6 +149,11 @@ def mapped_format(
     for key in TEXTS:
         if key in given:
             values[key] = mapping.take(given[key][1], "VARCHAR")
+    for key in ("session", "client"):
+        if key in values:
+            # One name for all requests without one would make a session of them.
+            words = ", ".join(map(literal, NO_NAMES))
+            values[key] = f"CASE WHEN lower(trim({values[key]})) NOT IN ({words}) THEN {values[key]} END"
     if "service" in values:
         values["service"] = f"COALESCE({values['service']}, $service)"
     if "prefix" in given:

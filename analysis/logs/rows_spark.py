@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
+from .csv_layout import NULL_CELLS
 from .formats import STAMPS_S
 from .select_sql import (
     ALL_TIME,
@@ -27,7 +28,7 @@ from .select_sql import (
     span_condition,
 )
 from .sniff import LogFile, parquet_files
-from .stamps import PER_SECOND, UNIX_FROM_S
+from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -196,8 +197,15 @@ def _value(log: LogFile, use: Use, names: Mapping[str, str]) -> str:
         ns = f"({seconds} * 1000000000 + {fraction})"
         return ns if use.column.type == "INSTANT" else f"({ns} - :day0_ns) / 1e9"
     if kind == "STRING":
-        return f"NULLIF({source}, '')" if log.kind == "csv" else f"CAST({source} AS STRING)"
+        if log.kind == "csv":
+            return f"CASE WHEN {source} NOT IN ({_null_cells()}) THEN {source} END"
+        return f"CAST({source} AS STRING)"
     return f"TRY_CAST({source} AS {kind})"
+
+
+def _null_cells() -> str:
+    """The cells of a CSV file that hold nothing, as literals without escapes."""
+    return ", ".join(f"r'{cell}'" for cell in NULL_CELLS)
 
 
 def _stamp(source: str, use: Use) -> str:
@@ -205,7 +213,7 @@ def _stamp(source: str, use: Use) -> str:
     number = f"TRY_CAST({source} AS DOUBLE)"
     if use.plain.endswith("since 1970"):
         seconds = number if use.plain.startswith("seconds") else f"({number} / 1000e0)"
-        return f"CASE WHEN {seconds} >= {UNIX_FROM_S} THEN {seconds} END"
+        return f"CASE WHEN {seconds} >= {UNIX_FROM_S} AND {seconds} < {UNIX_TO_S} THEN {seconds} END"
     per_second = 1 if use.stamp is None else PER_SECOND[use.stamp.unit]
     return number if per_second == 1 else f"({number} / {per_second}e0)"
 
@@ -220,5 +228,7 @@ def _fault_number(reading: Reading, names: Mapping[str, str]) -> str:
     if log.kind == "csv":
         for k, use in enumerate([use for use in reading.uses if _is_number(use)], start=2):
             text = names[use.source or ""]
-            whens.append(f"WHEN {text} <> '' AND {_value(log, use, names)} IS NULL THEN {k}")
+            whens.append(
+                f"WHEN {text} NOT IN ({_null_cells()}) AND {_value(log, use, names)} IS NULL THEN {k}"
+            )
     return f"CASE {' '.join(whens)} END"

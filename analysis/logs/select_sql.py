@@ -25,6 +25,7 @@ from ..core.result import Progress, silent
 from ..core.wall_clock import time_zone
 from .conditions import reason_sql
 from .containers import object_sql
+from .csv_layout import NULL_CELLS
 from .database_rows import inspect_database
 from .databases import is_database
 from .formats import OPTIONAL, STAMPS_S, Column, Format, formats, plain
@@ -705,7 +706,7 @@ def _stamp(source: str, use: Use, stamp: StampForm, lenient: bool) -> str:
         return f"({_ns(source, plain)} - $day0_ns) / 1e9"
     if plain.endswith("since 1970"):
         seconds = f"TRY_CAST({source} AS DOUBLE)" + (" / 1000.0" if plain.startswith("milli") else "")
-        return f"CASE WHEN {seconds} >= {UNIX_FROM_S} THEN {seconds} END"
+        return f"CASE WHEN {seconds} >= {UNIX_FROM_S} AND {seconds} < {UNIX_TO_S} THEN {seconds} END"
     if plain == "number":
         per_second = PER_SECOND[stamp.unit]
         return f"TRY_CAST({source} AS DOUBLE)" + (f" / {per_second}.0" if per_second > 1 else "")
@@ -759,7 +760,7 @@ def _rows(log: LogFile, uses: Sequence[Use], span: Span, line_no: bool, *, lenie
     return (
         f"SELECT {listed} FROM read_csv({place}, columns = {{{columns}}}, header = true, skip = {log.skip}, "
         f"delim = {literal(log.delimiter)}, quote = '\"', escape = '\"', strict_mode = true, "
-        f"{_csv_options(log)})"
+        f"nullstr = [{', '.join(map(literal, NULL_CELLS))}], {_csv_options(log)})"
     )
 
 

@@ -177,3 +177,19 @@ def test_any_records_survive(
     lines = out.read_text("utf-8", "surrogatepass").split("\n")
     assert lines.pop() == ""
     assert [json.loads(line) for line in lines] == records
+
+
+def test_a_printed_span_with_lists_is_a_record(tmp_path: Path) -> None:
+    spans = [
+        {
+            "name": "chat",
+            "context": {"span_id": f"0x{i}"},
+            "attributes": {"n": i},
+            "events": [{"e": 1}, {"e": 2}],
+        }
+        for i in range(3)
+    ]
+    path = tmp_path / "spans.json"
+    path.write_text("\n".join(json.dumps({**span, "links": [], "list": []}, indent=4) for span in spans))
+    log = inspect_log(path, tmp_path)
+    assert [row["attributes"]["n"] for row in log.sample] == [0, 1, 2]

@@ -181,3 +181,13 @@ def test_every_format_of_a_system_has_a_sample() -> None:
         "guidellm",
     }
     assert readable - others <= with_samples
+
+
+def test_calls_after_many_other_spans_keep_their_date(tmp_path: Path) -> None:
+    lines = (SAMPLES / "langfuse.jsonl").read_text().splitlines()
+    tools = [line.replace('"GENERATION"', '"TOOL"') for line in lines] * 150
+    path = tmp_path / "langfuse.jsonl"
+    path.write_text("\n".join([*tools, *lines]) + "\n")
+    with open_trace(path) as trace:
+        assert trace.info.day0 is not None
+        assert trace.start_s == pytest.approx(33_300.25)

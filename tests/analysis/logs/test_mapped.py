@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.trace.trace import Trace, open_trace
 
 BASE = {"arrival": "at", "request_tokens": "sent", "response_tokens": "got"}
+NO_VALUE = "\\N"
+"""What COPY of PostgreSQL writes for NULL."""
 BEGIN = 1_790_000_000
 """Seconds since 1970 of the first request, 2026-09-21."""
 
@@ -312,3 +315,74 @@ def test_the_service_is_a_word_of_the_file_name_not_a_part_of_one(
 ) -> None:
     with opened(lines(tmp_path / f"{name}.jsonl", requests(3)), BASE) as trace:
         assert trace.requests()["service"].unique().to_list() == [service]
+
+
+# ---- values that say that there is none --------------------------------------------------------------------
+
+
+def test_an_empty_cell_of_a_database_is_no_name(tmp_path: Path) -> None:
+    rows = [f"{BEGIN + 60 * i},{5 if i else NO_VALUE},1,{NO_VALUE},{i}" for i in range(12)]
+    log = table(tmp_path / "log.csv", "at,sent,got,who,chat", rows)
+    with opened(log, {**BASE, "client": "who", "session": "chat"}) as trace:
+        found = trace.requests()
+        assert trace.info.rejected == 1
+    assert "client" not in trace.optional
+    assert found["session"].to_list() == [str(i) for i in range(1, 12)]
+
+
+@pytest.mark.parametrize("word", ["NULL", "None", "nan", "-"])
+def test_requests_without_a_session_do_not_share_one(tmp_path: Path, word: str) -> None:
+    rows = requests(chat=lambda i: word if i % 2 else f"c{i}")
+    with opened(lines(tmp_path / "log.jsonl", rows), {**BASE, "session": "chat"}) as trace:
+        assert trace.requests()["session"].null_count() == 6
+
+
+def test_a_failed_request_may_have_counts_that_are_no_numbers(tmp_path: Path) -> None:
+    rows = [f"{BEGIN + 60 * i},{'NaN,NaN,500' if i < 3 else '5,1,200'}" for i in range(12)]
+    rows.append(f"{BEGIN},NaN,1,200")
+    with opened(
+        table(tmp_path / "log.csv", "at,sent,got,code", rows), {**BASE, "failed": "code>=400"}
+    ) as trace:
+        found = trace.requests()
+        assert (found.height, found["failed"].sum(), trace.info.rejected) == (12, 3, 1)
+    assert found["request_tokens"].null_count() == 3
+
+
+@pytest.mark.parametrize("nothing", ["None", "NaN", "N/A", "{}", "[]", "-"])
+def test_a_word_for_no_error_is_not_a_failure(tmp_path: Path, nothing: str) -> None:
+    rows = requests(error=lambda i: "reset by peer" if i == 4 else nothing)
+    with opened(lines(tmp_path / "log.jsonl", rows), {**BASE, "failed": "error"}) as trace:
+        assert trace.requests()["failed"].to_list() == [i == 4 for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "rule"),
+    [
+        ("is_success", (True, False), "failed=!is_success"),
+        ("ok", ("yes", "no"), "failed=!ok"),
+        ("line", ("HTTP/1.1 200", "HTTP/1.1 503"), "failed=line!=HTTP/1.1 200"),
+        ("error", (False, "reset"), "failed=error!=false"),
+    ],
+)
+def test_a_rule_that_would_turn_failures_round_is_not_taken(
+    tmp_path: Path, name: str, values: tuple[Any, Any], rule: str
+) -> None:
+    rows = requests(**{name: lambda i: values[i == 4]})
+    with pytest.raises(InputError, match=re.escape(rule)):
+        opened(lines(tmp_path / "log.jsonl", rows), {**BASE, "failed": name})
+
+
+# ---- stamps that the head does not show --------------------------------------------------------------------
+
+
+def test_milliseconds_after_many_seconds_are_read_too(tmp_path: Path) -> None:
+    rows = [f"{(BEGIN + 3 * i) * (1 if i < 900 else 1000)},5,1" for i in range(1000)]
+    with opened(table(tmp_path / "log.csv", "at,sent,got", rows), BASE) as trace:
+        assert trace.info.rejected == 0
+        assert trace.end_s - trace.start_s == 2997.0
+
+
+def test_a_large_number_of_nanoseconds_is_in_doubt_not_a_crash(tmp_path: Path) -> None:
+    rows = [f"{5 * 10**14 + 47 * 10**9 * i},5,1" for i in range(20)]
+    with pytest.raises(InputError, match="arrival_ns=at"):
+        opened(table(tmp_path / "log.csv", "at,sent,got", rows), BASE)
