@@ -184,7 +184,6 @@ def describe_forecast(
     bins = tuple(dict.fromkeys(bins_s))
     selections = selections_of(trace, service, model)
     methods = forecasters(seed)
-    span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     refusals: list[str] = []
     missing: list[str] = []
     found = TableRows()
@@ -205,9 +204,9 @@ def describe_forecast(
                 series = load_series(trace, selection, bin_s, horizon_s)
                 if sweep:
                     show(f"{step}, bin widths", begun)
-                    found.widths += list(_widths(series, selection, methods, span_s))
+                    found.widths += list(_widths(trace, series, selection, methods))
                     continue
-                cuts = _cuts(series, selection, bin_s, origins, span_s)
+                cuts = _cuts(trace, series, selection, bin_s, origins)
             except BurstlensError as why:
                 if not sweep:
                     missing.append(str(why))
@@ -287,9 +286,10 @@ def selections_of(trace: Trace, service: str | None, model: str | None) -> list[
 
 
 def _cuts(
-    series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int, span_s: float
+    trace: Trace, series: Mapping[str, Series], selection: Selection, bin_s: float, origins: int
 ) -> list[Cut]:
     """What to hold out: the paper's split, and after each of the rolling origins up to the next."""
+    span_s = trace.end_s - trace.start_s + trace.info.resolution_s
     requests = series.get("requests")
     n_bins = 0 if requests is None else len(requests)
     fewest = math.ceil(max(MIN_TRAINING_BINS / PAPER_SHARE, MIN_TEST_BINS / (1 - PAPER_SHARE)))
@@ -309,7 +309,9 @@ def _cuts(
 
     def at(share: float) -> float:
         instant = float(starts[min(round(share * n_bins), n_bins - 1)])
-        near = round(instant / DAY_S) * DAY_S
+        # Midnight by the clock of the trace; without a zone `ahead_s` is 0.
+        ahead_s = float(trace.info.clock.seconds(np.array([instant]))[0]) - instant
+        near = round((instant + ahead_s) / DAY_S) * DAY_S - ahead_s
         return near if days and abs(near - instant) < DAY_S / 4 else instant
 
     end_s = float(starts[-1]) + bin_s
@@ -396,12 +398,12 @@ def _ends(forecast: Array) -> tuple[Array, Array]:
 
 
 def _widths(
-    series: Mapping[str, Series], selection: Selection, methods: Sequence[Forecaster], span_s: float
+    trace: Trace, series: Mapping[str, Series], selection: Selection, methods: Sequence[Forecaster]
 ) -> Iterator[dict[str, Any]]:
     """Errors of request counts on the paper's split at one bin width, without bands."""
     requests = series.get("requests")
     bin_s = 0.0 if requests is None else requests.bin_s
-    _, origin_s, end_s = _cuts(series, selection, bin_s, 1, span_s)[0]
+    _, origin_s, end_s = _cuts(trace, series, selection, bin_s, 1)[0]
     assert requests is not None
     known, rows = _training_rows(requests, origin_s), requests.between(origin_s, end_s)
     for method in methods:

@@ -38,8 +38,10 @@ def shown(row: dict[str, Any], name: str, spec: str = ".3g") -> str:
     return within(row[name], (row.get(f"{name}_low"), row.get(f"{name}_high")), spec)
 
 
-def within(value: float, ends: Sequence[float | None], spec: str) -> str:
+def within(value: float | None, ends: Sequence[float | None], spec: str) -> str:
     """A value with its interval where both ends are known, with a minus as prose has it."""
+    if value is None:
+        return "unknown"
     low, high = ends
     text = f"{value:{spec}}"
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
@@ -70,7 +72,7 @@ def lacking(what: str) -> Decision:
 def burstier_than_poisson(characterization: Characterization) -> Decision:
     """One trace alone tells how far it is from Poisson, not how far from Azure Functions."""
     row = one(characterization.part(Burstiness).dispersion, selection="all", width_s=60.0)
-    value = f"index of dispersion at one minute {shown(row, 'idc')}" if row else ""
+    value = f"index of dispersion at one minute {shown(row, 'idc')}" if row and row["idc"] is not None else ""
     return Decision(
         CANNOT_TELL,
         value,

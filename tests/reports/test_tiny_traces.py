@@ -46,3 +46,12 @@ def test_two_arrivals_of_a_fine_clock(tmp_path: Path) -> None:
     )
     assert characterization.info.rows == 2
     assert parameters(characterization)["selections"][0]["arrivals"]["windows"][0]["n"] == 2
+
+
+def test_a_request_every_minute_does_not_vary(tmp_path: Path) -> None:
+    log = tmp_path / "even.csv"
+    log.write_text("ts,in\n" + "".join(f"2026-05-04T07:{minute}:30Z,3\n" for minute in range(20, 40)))
+    options = LogOptions(columns={"arrival": "ts", "request_tokens": "in"}, timezone="Europe/Berlin")
+    characterization = characterize(open_trace([log], options=options))
+    assert characterization.info.rows == 20
+    assert all(claim.verdict for claim in check(characterization))
