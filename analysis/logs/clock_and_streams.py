@@ -104,7 +104,7 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
     ReadPlan
     """
     plan = ReadPlan(readings, [], 1.0, None, [0.0] * len(readings))
-    stamps = [_head(connection, plan, i, "arrival_s") for i in range(len(readings))]
+    stamps = [_head(connection, plan, i, "arrival_s, service, model") for i in range(len(readings))]
     unix_s = [_since_1970(plan.readings[i], s["arrival_s"]) for i, s in enumerate(stamps)]
     plan.near_s = near_range(np.concatenate(unix_s), plan.has_dates_of_formats)
     for s, absolute_s in zip(stamps, unix_s, strict=True):
@@ -115,8 +115,13 @@ def guess_plan(connection: duckdb.DuckDBPyConnection, readings: Sequence[Reading
     set_dates(plan)
     found: set[Stream] = set()
     for i in range(len(readings)):
-        head = _head(connection, plan, i, "arrival_s, service, model")
+        head = stamps[i]
         found |= set(zip(head["service"], head["model"], strict=True))
+        if readings[i].clock == "instant":
+            # Whole nanoseconds less those of day 0 are exact, seconds since 1970 are not.
+            head = _head(connection, plan, i, "arrival_s")
+        else:
+            head["arrival_s"] = head["arrival_s"] - plan.origins_s[i]
         low, high = plan.near_arrivals_s
         near_s = head["arrival_s"][(head["arrival_s"] >= low) & (head["arrival_s"] <= high)]
         step = clock_step(near_s, rounding_s(plan, i))

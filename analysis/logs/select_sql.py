@@ -743,7 +743,7 @@ def _rows(log: LogFile, uses: Sequence[Use], span: Span, line_no: bool, *, lenie
         return f"SELECT {listed} FROM read_parquet([{files}], hive_partitioning = false)"
     place = literal(escape_glob(log.readable))
     if log.kind == "jsonl":
-        return f"SELECT {listed} FROM ({_objects(log, places, place)}) AS said"
+        return f"SELECT {listed} FROM ({_objects(log, uses, place, lenient)}) AS said"
     types: dict[str, str] = {}
     for use in uses:
         if use.place is not None:
@@ -785,14 +785,18 @@ def _csv_options(log: LogFile) -> str:
     )
 
 
-def _objects(log: LogFile, places: Sequence[Place], file: str) -> str:
-    """Read the objects of JSON lines, the values that are needed as text; any other line gives NULLs."""
+def _objects(log: LogFile, uses: Sequence[Use], file: str, lenient: bool) -> str:
+    """Read the objects of JSON lines, the values that are needed; any other line gives NULLs."""
+    placed = [(use.place, use) for use in uses if use.place is not None]
+    places = [place for place, _ in placed]
     keys: dict[str, Any] = {}
-    for place in sorted(places, key=lambda place: len(place.steps)):
-        _nest(keys, (place.column, *map(str, place.steps[: _depth(log, place, places)])))
+    for place, use in sorted(placed, key=lambda each: len(each[0].steps)):
+        depth = _depth(log, place, places)
+        is_number = not lenient and depth == len(place.steps) and _is_plain_number(use)
+        _nest(keys, (place.column, *map(str, place.steps[:depth])), "DOUBLE" if is_number else "VARCHAR")
     if log.wrap or _has_byte_order_mark(log):
         line = object_sql(log.wrap or "text", "line")
-        structure = literal(json.dumps(_structure(keys)))
+        structure = literal(json.dumps(keys))
         lines = (
             f"SELECT {line} AS line FROM read_csv({file}, columns = {{'line': 'VARCHAR'}}, header = false, "
             f"delim = chr(1), quote = '', escape = '', strict_mode = true, max_line_size = {MAX_LINE_BYTES}, "
@@ -815,19 +819,22 @@ def _has_byte_order_mark(log: LogFile) -> bool:
         return file.read(3) == BOM_UTF8
 
 
-def _nest(keys: dict[str, Any], path: Sequence[str]) -> None:
-    """Add a path to nested keys."""
+def _is_plain_number(use: Use) -> bool:
+    """Whether all values of the log's head are numbers as DuckDB reads them."""
+    if use.stamp is not None:
+        return use.plain == "number" or use.plain.endswith("since 1970")
+    return use.plain == "cast" and use.column.type in ("DOUBLE", "TOKENS", "DURATION")
+
+
+def _nest(keys: dict[str, Any], path: Sequence[str], kind: str) -> None:
+    """Add a path to nested keys; a value that is needed as two types is read as text."""
     at = keys
     for name in path[:-1]:
         at = at.setdefault(name, {})
-    at.setdefault(path[-1], None)
+    at[path[-1]] = kind if at.get(path[-1], kind) == kind else "VARCHAR"
 
 
-def _structure(keys: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: "VARCHAR" if inner is None else _structure(inner) for key, inner in keys.items()}
-
-
-def _sql_type(inner: Mapping[str, Any] | None) -> str:
-    if inner is None:
-        return "VARCHAR"
+def _sql_type(inner: Mapping[str, Any] | str) -> str:
+    if isinstance(inner, str):
+        return inner
     return f"STRUCT({', '.join(f'{identifier(key)} {_sql_type(deeper)}' for key, deeper in inner.items())})"
