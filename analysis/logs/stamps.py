@@ -39,6 +39,11 @@ FAST_RPS, SHORT_S = 1000.0, 10.0
 MIN_FOR_DOUBT = 10
 """A few rows may be of any length."""
 
+DAYS_FROM, DAYS_TO, DAYS_SPREAD, DAY_DIGITS = 36_526, 54_789, 60, 4
+"""Days of a spreadsheet from 2000 to 2050; of a log that is shorter, with parts of a day in so many digits."""
+_DIGITS = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])(?:[0-5]\d){2}(?:\d{3})?"
+"""A date and time without any mark, such as 20260302080000."""
+
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ZONES = {
     **dict.fromkeys(("z", "utc", "gmt", "ut", "wet"), 0),
@@ -82,6 +87,11 @@ _FORMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("y", "m", "d", "time", "zone"),
     ),
     (
+        "compact day",
+        rf"(\d{{4}})(\d{{2}})(\d{{2}}) {_CLOCK}",
+        ("y", "m", "d", "time", "zone"),
+    ),
+    (
         "slashed",
         rf"(\d{{1,2}})[-/.](\d{{1,2}})[-/.](\d{{4}})(?:(?:[t_]|,? ){_CLOCK})?",
         ("d", "m", "y", "time", "zone"),
@@ -93,7 +103,7 @@ _FORMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "month day",
-        rf"{_WEEKDAY}([a-z]{{3,9}})\.? (\d{{1,2}}),? (\d{{4}})(?:,?(?: at)? {_CLOCK})?",
+        rf"{_WEEKDAY}([a-z]{{3,9}})\.? (\d{{1,2}}),? (\d{{4}})(?:,?(?: at| @)? {_CLOCK})?",
         ("m", "d", "y", "time", "zone"),
     ),
     ("ctime", rf"{_WEEKDAY}([a-z]{{3,9}}) (\d{{1,2}}) {_CLOCK} (\d{{4}})", ("m", "d", "time", "zone", "y")),
@@ -565,6 +575,10 @@ def stamp_form(
     suffix = _unit_of_name(column)
     own_unit = unit or suffix or "s"
     chosen = (unit is not None) if chosen is None else chosen
+    if numbers and not dates and not chosen and suffix is None:
+        if all(re.fullmatch(_DIGITS, text) for text in texts):
+            return _by_format(values, column, "%Y%m%d%H%M%S" + "%f" * (len(texts[0]) > 14), timezone)
+        _refuse_days(column, numbers)
     if not dates and not numbers:
         if values and not any(text.lower() in _NOT_FINITE for text in texts):
             raise _no_form(column, texts)
@@ -576,6 +590,20 @@ def stamp_form(
         fast = own_unit == "s" and decimal == "."
         return StampForm("number", own_unit, notes, fast, chosen or bool(suffix), decimal=decimal)
     return _dated(column, values, dates, epochs, own_unit, timezone, decimal)
+
+
+def _refuse_days(column: str, numbers: Sequence[Decimal]) -> None:
+    """Raise InputError where numbers may be days since 1900, as a spreadsheet writes dates."""
+    low, high = min(numbers), max(numbers)
+    in_range = DAYS_FROM <= low and high < DAYS_TO and high - low < DAYS_SPREAD
+    if not in_range or all(number == round(number, DAY_DIGITS - 1) for number in numbers):
+        return
+    day = date(1899, 12, 30) + timedelta(days=int(low))
+    raise _column_error(
+        column,
+        f"{low} is a day of a spreadsheet ({day}) or a number of seconds",
+        f"write the column as dates and times, or give {option('columns', f'arrival_s={column},…')}",
+    )
 
 
 def _dated(

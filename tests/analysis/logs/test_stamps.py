@@ -341,3 +341,31 @@ def test_sql_and_python_agree_on_any_text(connection: duckdb.DuckDBPyConnection,
         StampForm("instant", "s", decimal=","),
     ):
         read(connection, form, [text])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [
+        ("20260302080105", 65),
+        ("20260302080105250", 65.25),
+        ("20260302 08:01:05.250", 65.25),
+        ("Mar 2, 2026 @ 08:01:05.250", 65.25),
+        ("20260302 08:01:05Z", 65),
+    ],
+)
+def test_dates_without_marks_and_those_of_dashboards(
+    connection: duckdb.DuckDBPyConnection, text: str, expected_s: float
+) -> None:
+    form = stamp_form([text], None, "ts")
+    assert form.clock == "instant"
+    assert form.read(text) == round((1_772_438_400 + expected_s) * 1000) * 10**6
+    found = connection.execute(f"SELECT {form.sql('value')} FROM (SELECT $1 AS value)", [text]).fetchone()
+    assert found == (form.read(text),)
+
+
+def test_days_of_a_spreadsheet_are_not_taken_for_seconds() -> None:
+    days = [f"{46083 + i / 1440:.8f}" for i in range(1, 20)]
+    with pytest.raises(InputError, match=r"2026-03-02.*arrival_s=ts"):
+        stamp_form(days, None, "ts")
+    assert stamp_form(days, "s", "ts").clock == "number"
+    assert stamp_form([f"{46083 + 0.5 * i:.1f}" for i in range(20)], None, "ts").clock == "number"
