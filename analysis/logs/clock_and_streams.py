@@ -20,6 +20,7 @@ from ..core.errors import InputError
 from ..core.option_names import option
 from ..core.units import DAY_S
 from ..core.wall_clock import midnight_s, time_zone
+from .paths import values_at
 from .select_sql import Reading
 from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, doubtful_units, unclear_unit
 from .tables import Stream
@@ -157,6 +158,8 @@ def _check_unit(connection: duckdb.DuckDBPyConnection, plan: ReadPlan, i: int, h
     has_fractions = bool(
         np.any(np.abs(in_unit - np.round(in_unit)) > 1e-6 * np.maximum(1, np.abs(in_unit) * 1e-6))
     )
+    written = values_at(reading.log, place) if place is not None else []
+    has_fractions |= any(isinstance(value, float) or "." in str(value) for value in written)
     known = reading.name != "columns"
     if (
         span_s > 0

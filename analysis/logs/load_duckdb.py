@@ -46,8 +46,8 @@ MAX_PASSES = 8
 """Streams, clock and day 0 are known after two or three; a faulty format of another package never ends."""
 OFF_CLOCK = 100
 """Code of a row with one flaw only: its stamp is finer than the clock guessed from the head."""
-TOTALS_S = 1800.0
-"""Totals have stamps of whole hours, on clocks of which some are half an hour off."""
+TOTALS_S, MINUTE_TOTALS_S = 1800.0, 60.0
+"""Totals have stamps of whole hours, on clocks of which some are half an hour off, or of whole minutes."""
 MIN_TOTALS = 5
 """Fewer rows, or stamps, show no regularity."""
 TOTAL_TOKENS = 20_000
@@ -213,17 +213,28 @@ def _repeated_hours(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> li
 
 
 def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> None:
-    """Refuse rows that sum up the requests of an hour or a day; no request lies between whole hours then."""
+    """Refuse rows that sum up the requests of a minute, an hour or a day.
+
+    No request lies between whole hours or minutes then. Requests may be stamped in whole minutes too: only a
+    column that counts requests makes them totals.
+    """
     if plan.day0 is None or all(
         r.stored is not None or r.format.spread or r.believes_user for r in plan.readings
     ):
         return
-    ticks = round(TOTALS_S / plan.resolution_s)
     tokens = "COALESCE(request_tokens, 0) + COALESCE(response_tokens, 0)"
-    rows, between = _numbers(
-        connection, f"SELECT COUNT(*), SUM(CASE WHEN tick % {ticks} <> 0 THEN 1 ELSE 0 END) FROM requests"
+    hour_ticks, minute_ticks = (round(each / plan.resolution_s) for each in (TOTALS_S, MINUTE_TOTALS_S))
+    rows, between_hours, between_minutes = _numbers(
+        connection,
+        f"""
+        SELECT
+            COUNT(*),
+            SUM(CASE WHEN tick % {hour_ticks} <> 0 THEN 1 ELSE 0 END),
+            SUM(CASE WHEN tick % {minute_ticks} <> 0 THEN 1 ELSE 0 END)
+        FROM requests
+        """,
     )
-    if rows < MIN_TOTALS or between:
+    if rows < MIN_TOTALS or between_minutes:
         return
     stamps, fewest, most, repeated, mean_tokens = _numbers(
         connection,
@@ -246,11 +257,16 @@ def _refuse_totals(connection: duckdb.DuckDBPyConnection, plan: ReadPlan) -> Non
     )
     counts = [name for name in log.header if COUNT_COLUMN.fullmatch(name.strip())]
     is_regular = repeated == 1 or fewest == most
-    if stamps >= MIN_TOTALS and (counts or (is_regular and mean_tokens >= TOTAL_TOKENS)):
+    if between_hours:
+        are_totals = bool(counts) and is_regular
+    else:
+        are_totals = bool(counts) or (is_regular and mean_tokens >= TOTAL_TOKENS)
+    if stamps >= MIN_TOTALS and are_totals:
+        unit = "minutes" if between_hours else "hours"
         sign = f"column {counts[0]!r}" if counts else f"{mean_tokens:,} tokens a row"
         raise InputError.at(
             log.path,
-            f"its rows are totals, not requests: all stamps are whole hours, {sign}",
+            f"its rows are totals, not requests: all stamps are whole {unit}, {sign}",
             remedy="burstlens needs a row per request with its time; if each row is a request, say so with "
             f"{chosen}",
         )

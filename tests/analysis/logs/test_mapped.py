@@ -386,3 +386,19 @@ def test_a_large_number_of_nanoseconds_is_in_doubt_not_a_crash(tmp_path: Path) -
     rows = [f"{5 * 10**14 + 47 * 10**9 * i},5,1" for i in range(20)]
     with pytest.raises(InputError, match="arrival_ns=at"):
         opened(table(tmp_path / "log.csv", "at,sent,got", rows), BASE)
+
+
+def test_totals_per_minute_are_refused_where_a_column_counts_requests(tmp_path: Path) -> None:
+    rows = [f"{BEGIN - BEGIN % 60 + 60 * i},{i},900,90" for i in range(40)]
+    with pytest.raises(InputError, match=r"totals.*whole minutes.*'count'"):
+        opened(table(tmp_path / "totals.csv", "at,count,sent,got", rows), BASE)
+    with opened(table(tmp_path / "log.csv", "at,user,sent,got", rows), BASE) as trace:
+        assert trace.requests().height == 40
+
+
+def test_whole_numbers_written_as_fractions_leave_the_unit_in_doubt(tmp_path: Path) -> None:
+    rows = [
+        {"timestamp": 47.0 * i, "input_length": 5, "output_length": 1, "hash_ids": [i]} for i in range(20)
+    ]
+    with pytest.raises(InputError, match="unit is in doubt"):
+        open_trace(lines(tmp_path / "log.jsonl", rows))
