@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
 from ..core.errors import InputError
+from .containers import object_in
 from .formats import plain
+from .packing import open_unpacked
 from .sniff import LogFile, escape_glob, parquet_files
 
 STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\"([^\"]*)\"|([^\]]*))\]")
@@ -79,6 +81,40 @@ def place_of(log: LogFile, text: str) -> Place | None:
             steps = steps_of(rest)
             return Place(name, steps) if steps else None
     return None
+
+
+def with_late_keys(log: LogFile, texts: Iterable[str]) -> LogFile:
+    """Add keys to a log of JSON lines that its head does not have and some later line does.
+
+    Parameters
+    ----------
+    log : LogFile
+    texts : iterable of str
+        What a user wrote: names, paths, and conditions on them.
+
+    Returns
+    -------
+    LogFile
+    """
+    if log.kind != "jsonl":
+        return log
+    absent = {
+        match[0].strip()
+        for text in texts
+        if place_of(log, text.strip()) is None and (match := re.match(r"[^.\[=<>!|+]+", text.lstrip(" !")))
+    }
+    absent = {name for name in absent if name and place_of(log, name) is None}
+    found: list[str] = []
+    if absent:
+        with open_unpacked(log.readable, log.packed) as lines:
+            for line in lines:
+                named = [name for name in absent if name.encode() in line]
+                if named and (row := object_in(log.wrap, line.decode("utf-8", "replace"))):
+                    found += [name for name in named if name in row]
+                    absent -= set(found)
+                    if not absent:
+                        break
+    return replace(log, header=(*log.header, *found))
 
 
 def steps_of(text: str) -> tuple[Step, ...]:

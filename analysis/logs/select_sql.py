@@ -43,6 +43,7 @@ from .paths import (
     struct_depth,
     text_sql,
     values_at,
+    with_late_keys,
 )
 from .recognize import format_of_log, found_place, missing, nearest_format, unknown
 from .sniff import IDENTITY, LogFile, escape_glob, inspect_log, parquet_files
@@ -249,6 +250,7 @@ def plan_reading(
     if options.timezone is not None:
         time_zone(options.timezone)
     log = look_at_log(path, options, folder, progress)
+    log = with_late_keys(log, [*(options.columns or {}).values(), *options.where])
     reading = _mapped(log, options, span) if options.columns else _known(log, options, position, span)
     reading = replace(reading, behind_s=behind_s)
     if span != ALL_TIME and reading.clock != "second 0":

@@ -595,7 +595,7 @@ def stamp_form(
 def _refuse_days(column: str, numbers: Sequence[Decimal]) -> None:
     """Raise InputError where numbers may be days since 1900, as a spreadsheet writes dates."""
     low, high = min(numbers), max(numbers)
-    in_range = DAYS_FROM <= low and high < DAYS_TO and high - low < DAYS_SPREAD
+    in_range = low >= DAYS_FROM and high < DAYS_TO and high - low < DAYS_SPREAD
     if not in_range or all(number == round(number, DAY_DIGITS - 1) for number in numbers):
         return
     day = date(1899, 12, 30) + timedelta(days=int(low))

@@ -402,3 +402,16 @@ def test_whole_numbers_written_as_fractions_leave_the_unit_in_doubt(tmp_path: Pa
     ]
     with pytest.raises(InputError, match="unit is in doubt"):
         open_trace(lines(tmp_path / "log.jsonl", rows))
+
+
+def test_a_key_of_the_last_rows_only_is_found(tmp_path: Path) -> None:
+    rows = requests(800)
+    rows[0]["note"] = {"error": "inside, and so another key"}
+    rows[-1]["error"] = "no memory"
+    log = lines(tmp_path / "log.jsonl", rows)
+    with opened(log, {**BASE, "failed": "error"}) as trace:
+        assert trace.requests()["failed"].sum() == 1
+    with opened(log, BASE, where=["error=no memory"]) as trace:
+        assert trace.requests().height == 1
+    with pytest.raises(InputError, match="names 'reason', but the log has"):
+        opened(log, {**BASE, "failed": "reason"})
