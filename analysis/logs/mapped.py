@@ -12,9 +12,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import InputError
+from ..core.option_names import option
 from .conditions import Condition, decided, parse_condition, reason_sql
 from .formats import Column, Format
-from .paths import Place, has, identifier, literal, place_of
+from .numbers_text import number_of
+from .paths import Place, has, identifier, literal, place_of, values_at
 from .sniff import LogFile
 
 UNITS = {"_s": 1.0, "_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}
@@ -48,6 +50,8 @@ SHOWN_KEYS = (
 
 NO_NAMES = ("", "-", "null", "none", "nan", "n/a", "<na>", "undefined")
 """What programs write for a session or a client that a request does not have."""
+LONGEST_USUAL_S = 300.0
+"""If half of the requests took longer, their times are probably not in seconds."""
 STAMP_TYPES = {"": "STAMP", "_s": "STAMP_S", "_ms": "STAMP_MS", "_us": "STAMP_US", "_ns": "STAMP_NS"}
 ValuesOf = Callable[[Place], Collection[str | None]]
 
@@ -138,7 +142,7 @@ def mapped_format(
     if elapsed is not None:
         values["elapsed_s"] = elapsed
     if "ttft" in given:
-        values["ttft_s"] = _duration(mapping, given["ttft"])
+        values["ttft_s"] = _duration(mapping, given["ttft"], "ttft")
     elif "first_token" in given:
         values["ttft_s"] = (
             f"{mapping.value(given['first_token'][1], STAMP_TYPES[given['first_token'][0]])} - {arrival}"
@@ -224,11 +228,33 @@ def _arrival_and_elapsed(mapping: _Mapping, given: Mapping[str, tuple[str, str]]
     raise InputError.no_arrival()
 
 
-def _duration(mapping: _Mapping, given: tuple[str, str]) -> str:
+def _refuse_long(log: LogFile, key: str, text: str) -> None:
+    """Raise InputError where durations of no named unit would be unusually long in seconds."""
+    place = place_of(log, text)
+    values = values_at(log, place) if place is not None else []
+    numbers = sorted(n for value in values if (n := number_of(str(value), log.decimal)) is not None)
+    middle = numbers[len(numbers) // 2] if numbers else 0.0
+    if middle <= LONGEST_USUAL_S:
+        return
+    units = [
+        ending.strip("_") for ending, seconds in UNITS.items() if middle * seconds >= 0.01 or ending == "_s"
+    ]
+    choices = " or ".join(str(option("columns", f"{key}_{each}={text},…")) for each in units)
+    raise InputError.at(
+        log.path,
+        f"half of the values are larger than {middle:,.6g}: the unit is in doubt",
+        column=text,
+        remedy=f"choose {choices}",
+    )
+
+
+def _duration(mapping: _Mapping, given: tuple[str, str], key: str = "elapsed") -> str:
     """Seconds of a column; its key, or else its own name, says the unit of plain numbers."""
     unit, text = given
     sql = mapping.value(text, "DURATION")
     scale = UNITS[unit] if unit else duration_unit(text)
+    if not unit and scale == 1.0:
+        _refuse_long(mapping.log, key, text.strip())
     return sql if scale == 1.0 else f"{sql} / {1 / scale:.1f}"
 
 

@@ -17,7 +17,7 @@ import polars as pl
 from ..core.errors import BurstlensError, path_text
 from ..core.exhibit import Displayable, Exhibit
 from .conditions import SUCCESS_WORDS, Condition, decided
-from .mapped import duration_unit
+from .mapped import LONGEST_USUAL_S, duration_unit
 from .numbers_text import number_of
 from .paths import Place, leaves, values_at
 from .recognize import format_of_log
@@ -25,8 +25,6 @@ from .sniff import LogFile
 from .stamps import stamp_form
 
 EXAMPLES = 3
-LONGEST_USUAL_S = 300.0
-"""A median duration above that is taken for milliseconds."""
 EXAMPLE_CHARACTERS = 28
 ROLES: tuple[tuple[str, str], ...] = (
     ("cached_tokens", r"cache.*(tok|read|input)|(tok|read|input).*cache"),

@@ -40,7 +40,7 @@ MIN_FOR_DOUBT = 10
 """A few rows may be of any length."""
 
 DAYS_FROM, DAYS_TO, DAYS_SPREAD, DAY_DIGITS = 36_526, 54_789, 60, 4
-"""Days of a spreadsheet from 2000 to 2050; of a log that is shorter, with parts of a day in so many digits."""
+"""Days of a spreadsheet, 2000 to 2050; of a log shorter than that, with parts of a day in so many digits."""
 _DIGITS = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])(?:[0-5]\d){2}(?:\d{3})?"
 """A date and time without any mark, such as 20260302080000."""
 

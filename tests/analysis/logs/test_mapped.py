@@ -415,3 +415,12 @@ def test_a_key_of_the_last_rows_only_is_found(tmp_path: Path) -> None:
         assert trace.requests().height == 1
     with pytest.raises(InputError, match="names 'reason', but the log has"):
         opened(log, {**BASE, "failed": "reason"})
+
+
+def test_durations_too_long_for_seconds_need_their_unit(tmp_path: Path) -> None:
+    log = lines(tmp_path / "log.jsonl", requests(latency=lambda i: 1500 + 100 * i))
+    with pytest.raises(InputError, match=r"unit is in doubt.*elapsed_s=latency.*elapsed_ms=latency"):
+        opened(log, {**BASE, "elapsed": "latency"})
+    for key, first_s in (("elapsed_ms", 1.5), ("elapsed_s", 1500.0)):
+        with opened(log, {**BASE, key: "latency"}) as trace:
+            assert trace.requests()["elapsed_s"][0] == first_s
