@@ -315,8 +315,10 @@ def checks(reading: Reading, near_s: Range = EVERYWHERE) -> list[Check]:
     sides = [f"arrival_s < {low!r}"] * bool(np.isfinite(low)) + [
         f"arrival_s > {high!r} AND arrival_s < {ARRIVAL_LIMIT_S:.0f}"
     ] * bool(np.isfinite(high))
+    has_naive = any(use.stamp is not None and use.stamp.has_naive for use in reading.uses)
+    zone = f" in {reading.timezone}" if reading.timezone and has_naive else ""
     found = [
-        Check("arrival_s IS NULL", "missing or not a time", "arrival_s"),
+        Check("arrival_s IS NULL", f"missing or not a time{zone}", "arrival_s"),
         Check("isnan(arrival_s) OR isinf(arrival_s)", "not finite", "arrival_s"),
         Check(" OR ".join(sides) or "FALSE", STRAY, "arrival_s"),
         Check("arrival_s < 0", "negative", "arrival_s"),

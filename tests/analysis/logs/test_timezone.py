@@ -121,6 +121,7 @@ def test_the_hour_that_occurs_twice_is_a_note_and_one_that_is_left_out_is_a_reje
     with opened(write_log(tmp_path / "spring.csv", spring), "Europe/Berlin") as trace:
         assert (trace.info.rows, trace.info.rejected, trace.info.notes) == (12, 6, ())
         assert trace.end_s - trace.start_s == 2 * 3600.0 - 600.0
+        assert {reject.reason for reject in trace.rejects} == {"missing or not a time in Europe/Berlin"}
     offsets = [f"2026-10-25T{hour:02d}:30:00+00:00" for hour in range(0, 4)]
     with opened(write_log(tmp_path / "offsets.csv", offsets), "Europe/Berlin") as trace:
         assert (trace.info.rows, trace.info.notes) == (4, ())
