@@ -14,10 +14,13 @@ import polars as pl
 from ..core.result import Part, number
 from ..core.units import time_span
 from ..trace.trace import Trace
+from ..trace.window_gaps import windows_of
 from .arrivals import Arrivals, describe_arrivals, shape_sentence
 
 LENGTHS_S = (300.0, 1200.0, 3600.0)
 """Five minutes, the paper's twenty, an hour."""
+MAX_EMPTY_WINDOWS = 200_000
+"""More windows than that are counted only if a tenth of them can have a request."""
 COLUMNS = ("window_s", "selection", "service", "model", "start_s", "n", "rate_rps",
         "shape", "shape_low", "shape_high", "rate", "scale")  # fmt: skip
 
@@ -117,16 +120,24 @@ def describe_sequences(
         For each of `lengths_s` and the length of `arrivals`.
     """
     frames: dict[str, list[pl.DataFrame]] = {"windows": [], "spread": []}
+    missing = list(arrivals.missing) if trace.info.spread else []
     for window_s in sorted({*lengths_s, arrivals.window_s}):
         one = arrivals
         if window_s != arrivals.window_s:
+            n_windows = len(windows_of(trace, window_s))
+            if n_windows > max(MAX_EMPTY_WINDOWS, 10 * trace.info.rows):
+                missing.append(
+                    f"Too few requests for windows of {time_span(window_s)}: {trace.info.rows:,} requests in "
+                    f"{n_windows:,} windows."
+                )
+                continue
             one = describe_arrivals(trace, window_s=window_s, seed=seed)
         length = pl.lit(window_s, dtype=pl.Float64).alias("window_s")
         fitted = one.windows.filter(~pl.col("unfitted"))
         frames["windows"].append(fitted.with_columns(length).select(COLUMNS))
         frames["spread"].append(one.spread.select(length, pl.all()))
     return Sequences(
-        arrivals.missing if trace.info.spread else (),
+        tuple(missing),
         arrivals.window_s,
         *(pl.concat(frames[name]) for name in ("windows", "spread")),
         marks=trace.info.marks,

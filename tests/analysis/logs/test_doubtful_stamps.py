@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,9 @@ import pytest
 from burstlens.analysis.core.errors import InputError
 from burstlens.analysis.logs.options import LogOptions
 from burstlens.analysis.trace.trace import Trace, open_trace
+from burstlens.analysis.traffic.arrivals import describe_arrivals
 from burstlens.analysis.traffic.volume import describe_volume
+from burstlens.analysis.traffic.window_lengths import describe_sequences
 
 COLUMNS = {"arrival": "when", "request_tokens": "prompt", "response_tokens": "answer"}
 MONDAY = datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
@@ -196,3 +200,34 @@ def test_our_own_names_take_dates_too(tmp_path: Path) -> None:
     with open_trace(path) as trace:
         assert (trace.info.day0, trace.info.rows) == (MONDAY.date(), 20)
         assert trace.end_s - trace.start_s == 19 * 60.0
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_a_hole(tmp_path: Path) -> None:
+    """Two tests a year apart, on a clock of microseconds."""
+    later = MONDAY + timedelta(days=365)
+    stamps = [
+        (begin + timedelta(seconds=1.37 * i, microseconds=i)).isoformat()
+        for begin in (MONDAY, later)
+        for i in range(300)
+    ]
+    script = (
+        "import resource, sys, burstlens as bl\n"
+        "found = bl.describe(sys.argv[1], columns={'arrival': 'when', 'request_tokens': 'prompt'})\n"
+        "print(found.info.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    log = write_log(tmp_path / "log.csv", stamps)
+    answer = subprocess.run([sys.executable, "-c", script, log], capture_output=True, text=True, check=True)
+    rows, peak_mb = answer.stdout.split()
+    assert rows == "600"
+    assert float(peak_mb) < 500
+
+
+def test_few_requests_in_years_have_no_windows_of_minutes(tmp_path: Path) -> None:
+    stamps = minutes(1300, 22.3 * 3600)
+    with opened(write_log(tmp_path / "log.csv", stamps)) as trace:
+        sequences = describe_sequences(trace, describe_arrivals(trace, window_s=86_400.0))
+    assert sequences.missing == (
+        "Too few requests for windows of 5 minutes: 1,300 requests in 347,613 windows.",
+    )
+    assert set(sequences.spread["window_s"]) <= {1200.0, 3600.0, 86_400.0}
