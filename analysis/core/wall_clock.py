@@ -32,6 +32,10 @@ def time_zone(name: str) -> ZoneInfo:
     names = available_timezones()
     if name in names:
         return ZoneInfo(name)
+    if not names:
+        raise InputError.of_option(
+            "timezone", "Python finds no time zones on this machine", remedy="pip install tzdata"
+        )
     lowered = {known.casefold(): known for known in sorted(names)}
     last = {known.rpartition("/")[2].casefold(): known for known in sorted(names) if "/" in known}
     wanted = name.strip().casefold().replace(" ", "_")
