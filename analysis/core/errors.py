@@ -308,6 +308,15 @@ class InputError(BurstlensError):
         return cls.at(path, f"cannot be parsed: {_one_line(why)}")
 
     @classmethod
+    def only_failures(cls, path: Path, failed: int, rejected: int, first: str) -> Self:
+        """Nothing of a log is left but requests that failed: its answered requests were read wrongly."""
+        return cls.at(
+            path,
+            f"all rows but {counted(failed, 'failed request')} are rejected, {rejected:,}; first, "
+            f"{_one_line(first)}",
+        )
+
+    @classmethod
     def unknown_header(
         cls,
         path: Path,

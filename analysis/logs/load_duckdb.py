@@ -139,9 +139,13 @@ def load(
     _refuse_totals(connection, plan)
     if strict and rejects:
         raise InputError.strict(str(rejects[0]))
-    rows, sessions, tokens = _numbers(
-        connection, "SELECT COUNT(*), COUNT(session), COUNT(request_tokens) FROM requests"
+    rows, sessions, tokens, failed = _numbers(
+        connection,
+        "SELECT COUNT(*), COUNT(session), COUNT(request_tokens), COUNT(*) FILTER (failed) FROM requests",
     )
+    is_mapped = all(reading.name == "columns" for reading in readings)
+    if is_mapped and 0 < rows == failed and len(rejects) >= max(rows, MIN_TOTALS):
+        raise InputError.only_failures(readings[0].log.path, rows, len(rejects), str(rejects[0]))
     if rows == 0:
         if rejects:
             raise InputError.all_rejected(readings[0].log.path.name, len(rejects), str(rejects[0]))

@@ -1,4 +1,4 @@
 -- vLLM server log
 -- reads: csv jsonl text
 -- refuse: it holds no token counts of a request; start vLLM with --otlp-traces-endpoint and read what an OpenTelemetry Collector writes to a file, or log at the gateway in front of it
--- like: line ^(\S+ )?(INFO|DEBUG|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d .*(Received request |Added request |Avg prompt throughput|vLLM API server)
+-- like: line ^(\([^)]*\) )?(\S+ )?(INFO|DEBUG|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d .*(Received request |Added request |Avg prompt throughput|vLLM API server)

@@ -111,6 +111,8 @@ REFUSED = {
     "azure_openai_resource.json": ("Azure OpenAI resource log", "GatewayLlmLogs"),
     "sglang_text.log": ("SGLang request log as text", "--log-requests-format json"),
     "vllm_server.log": ("vLLM server log", "--otlp-traces-endpoint"),
+    "vllm_api_server.log": ("vLLM server log", "--otlp-traces-endpoint"),
+    "nginx_combined.log": ("Web server access log", "request_time"),
     "vidur_lengths.csv": ("Vidur trace without arrivals", "arrived_at"),
     "wildchat.jsonl": ("WildChat conversations", "tokenizer"),
     "lmsys_chat.jsonl": ("LMSYS-Chat conversations", "neither instants nor token counts"),

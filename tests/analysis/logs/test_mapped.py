@@ -424,3 +424,9 @@ def test_durations_too_long_for_seconds_need_their_unit(tmp_path: Path) -> None:
     for key, first_s in (("elapsed_ms", 1.5), ("elapsed_s", 1500.0)):
         with opened(log, {**BASE, key: "latency"}) as trace:
             assert trace.requests()["elapsed_s"][0] == first_s
+
+
+def test_a_log_of_which_only_failures_can_be_used_is_refused(tmp_path: Path) -> None:
+    rows = [f"{BEGIN + 60 * i},{100 + i} tokens,1,{503 if i == 4 else 200}" for i in range(12)]
+    with pytest.raises(InputError, match=r"all rows but 1 failed request are rejected, 11; .*request_tokens"):
+        opened(table(tmp_path / "log.csv", "at,sent,got,code", rows), {**BASE, "failed": "code>=400"})

@@ -1,0 +1,5 @@
+-- Web server access log as text
+-- The combined or common log of nginx, Apache and others.
+-- reads: csv jsonl text
+-- refuse: it holds neither token counts nor the time that a request took; let nginx write JSON with msec, request_time and status, or log at the gateway
+-- like: line ^\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [-+]\d{4}\] "[A-Z]+ \S+
