@@ -2,7 +2,7 @@
 
 `sql/requests`, `sql/lengths` and `sql/forecast` run on both engines, `sql/cluster` only on Spark: DuckDB
 keeps what those ask for in arrays. `sql/ingest` holds the SELECT of each log format, which
-`burstlens.analysis.logs.formats` reads.
+`burstlens.analysis.logs.formats.declaration` reads.
 
 What the SQL files may ask, all created when a trace is opened:
 

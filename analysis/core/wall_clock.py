@@ -1,6 +1,6 @@
 """The clock on the wall of a time zone, daylight saving included: hours of the day, days, midnights.
 
-Not here: dates in the text of a log (`burstlens.analysis.logs.stamps`).
+Not here: dates in the text of a log (`burstlens.analysis.logs.values.stamps`).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from ..core.option_names import option
 from ..core.units import counted
 from ..lengths.joint import Marginal
 from ..lengths.part import SIDES, describe_lengths
-from ..logs.sniff import file_digest
+from ..logs.files.sniff import file_digest
 from ..logs.tables import MAX_SELECTIONS
 from ..logs.trace_info import TraceInfo
 from ..trace.trace import COLUMNS, open_frame

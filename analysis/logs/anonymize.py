@@ -18,12 +18,12 @@ import duckdb
 from ..core.errors import InputError
 from ..core.registry import FORMATS, plugins
 from ..core.units import DAY_S
-from .formats import OPTIONAL, formats
+from .formats.declaration import OPTIONAL, formats
 from .load_duckdb import UNREADABLE_NAME, Loaded
-from .paths import identifier
 from .pseudonyms import RANDOM, Pseudonyms
 from .rejects import Reject
 from .trace_info import Source, TraceInfo
+from .values.paths import identifier
 
 FORMAT_WORDS = ("columns", "workload")
 """What the format of a trace is called, beside the names of formats."""

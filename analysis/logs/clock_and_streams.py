@@ -20,10 +20,10 @@ from ..core.errors import InputError
 from ..core.option_names import option
 from ..core.units import DAY_S
 from ..core.wall_clock import midnight_s, time_zone
-from .paths import values_at
 from .select_sql import Reading
-from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, doubtful_units, unclear_unit
 from .tables import Stream
+from .values.paths import values_at
+from .values.stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, doubtful_units, unclear_unit
 
 HEAD_ROWS = 20_000
 ARRIVAL_LIMIT_S = 9e9

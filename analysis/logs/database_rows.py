@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 
 from ..core.errors import BurstlensError, DiskError, EndpointError, InputError, MissingExtraError, nearest
 from ..core.result import Progress, silent
-from .databases import Database, add_copy, database_of, scrubbed, url_of_database
-from .formats import Format, formats
+from .files.databases import Database, add_copy, database_of, scrubbed, url_of_database
+from .files.sniff import LogFile, inspect_log
+from .formats.declaration import Format, formats
+from .formats.recognize import format_of_log
 from .options import LogOptions
-from .paths import identifier, place_of
-from .recognize import format_of_log
-from .sniff import LogFile, inspect_log
+from .values.paths import identifier, place_of
 
 HEAD_ROWS = 300
 BATCH_BYTES = 1 << 23

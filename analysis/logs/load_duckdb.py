@@ -38,9 +38,9 @@ from .clock_and_streams import (
 )
 from .rejects import InvalidRow, Reject, UnparseableRow, escaped, locate_rejects
 from .select_sql import ALL_TIME, NO_BLOCKS, Reading, bare_rows
-from .stamps import year_of
 from .tables import MAX_STREAMS, Stream
 from .trace_columns import OPTIONAL, optional_columns, optional_values
+from .values.stamps import year_of
 
 MAX_PASSES = 8
 """Streams, clock and day 0 are known after two or three; a faulty format of another package never ends."""

@@ -21,9 +21,9 @@ import numpy as np
 from ..core.arrays import Array, Integers
 from ..core.errors import DiskError
 from ..core.units import counted
-from .containers import is_json, object_in
-from .packing import open_unpacked
-from .sniff import LogFile
+from .files.containers import is_json, object_in
+from .files.packing import open_unpacked
+from .files.sniff import LogFile
 
 TEXT_LIMIT = 500
 """Characters of a rejected row that are kept."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ...queries.dialect import in_spark
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
-from .csv_layout import NULL_CELLS
-from .formats import STAMPS_S
+from .files.csv_layout import NULL_CELLS
+from .files.sniff import LogFile, parquet_files
+from .formats.declaration import STAMPS_S
 from .select_sql import (
     ALL_TIME,
     BLOCKS,
@@ -27,8 +28,7 @@ from .select_sql import (
     Use,
     span_condition,
 )
-from .sniff import LogFile, parquet_files
-from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S
+from .values.stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -23,33 +23,34 @@ import polars as pl
 from ..core.errors import InputError
 from ..core.result import Progress, silent
 from ..core.wall_clock import time_zone
-from .conditions import reason_sql
-from .containers import object_sql
-from .csv_layout import NULL_CELLS
 from .database_rows import inspect_database
-from .databases import is_database
-from .formats import OPTIONAL, STAMPS_S, Column, Format, formats, plain
-from .mapped import mapped_format, where_condition
-from .numbers_text import number_of, number_sql
+from .files.containers import object_sql
+from .files.csv_layout import NULL_CELLS
+from .files.databases import is_database
+from .files.packing import open_unpacked
+from .files.sniff import IDENTITY, LogFile, escape_glob, inspect_log, parquet_files
+from .formats.declaration import OPTIONAL, STAMPS_S, Column, Format, formats
+from .formats.mapped import mapped_format, where_condition
+from .formats.recognize import format_of_log, found_place, missing, nearest_format, unknown
 from .options import NO_OPTIONS, LogOptions
-from .packing import open_unpacked
-from .paths import (
+from .trace_columns import OPTIONAL as TRACE_COLUMNS
+from .trace_info import METADATA_KEY, TraceInfo
+from .values.conditions import reason_sql
+from .values.numbers_text import number_of, number_sql
+from .values.paths import (
     Place,
     identifier,
     is_listed,
     literal,
     parquet_sql,
     place_of,
+    plain,
     struct_depth,
     text_sql,
     values_at,
     with_late_keys,
 )
-from .recognize import format_of_log, found_place, missing, nearest_format, unknown
-from .sniff import IDENTITY, LogFile, escape_glob, inspect_log, parquet_files
-from .stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, StampForm, stamp_form
-from .trace_columns import OPTIONAL as TRACE_COLUMNS
-from .trace_info import METADATA_KEY, TraceInfo
+from .values.stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, StampForm, stamp_form
 
 SERVICE_WORDS = {
     "conv": "conversation",

@@ -15,7 +15,7 @@ import polars as pl
 
 from ..core.errors import DiskError, InputError
 from ..core.option_names import option
-from ..logs.sniff import IDENTITY
+from ..logs.files.sniff import IDENTITY
 from ..logs.trace_info import METADATA_KEY, TraceInfo
 
 if TYPE_CHECKING:

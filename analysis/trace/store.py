@@ -13,9 +13,9 @@ from typing import Protocol
 import polars as pl
 
 from ...queries.engine import Engine
+from ..logs.files.sniff import LogFile
 from ..logs.load_duckdb import Loaded
 from ..logs.select_sql import Reading
-from ..logs.sniff import LogFile
 from ..logs.tables import Selection, Stream
 from ..logs.trace_info import TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks

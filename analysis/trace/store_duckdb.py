@@ -17,13 +17,13 @@ from ..core.errors import InputError
 from ..core.option_names import option
 from ..core.units import DAY_S
 from ..logs import load_duckdb
+from ..logs.files.sniff import DAY, LogFile, file_digest
 from ..logs.load_duckdb import Loaded
-from ..logs.paths import literal
 from ..logs.select_sql import Reading
-from ..logs.sniff import DAY, LogFile, file_digest
 from ..logs.tables import Selection, Stream, Ticks, build
 from ..logs.trace_columns import OPTIONAL
 from ..logs.trace_info import METADATA_KEY, TraceInfo
+from ..logs.values.paths import literal
 from .bin_counts import BlockCounts, BlockGaps, Blocks, count_blocks
 from .parquet import PREFIX
 from .window_gaps import SelectionGaps, Windows, count_gaps

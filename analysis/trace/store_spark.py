@@ -16,11 +16,12 @@ import polars as pl
 from ...queries.spark import SparkEngine
 from ..core.errors import InputError
 from ..core.units import DAY_S, HOUR_S
-from ..logs import load_spark, urls_spark
+from ..logs import load_spark
+from ..logs.files import urls_spark
+from ..logs.files.sniff import DAY, LogFile, file_digest
 from ..logs.load_duckdb import Loaded
 from ..logs.rows_spark import PLACE, location
 from ..logs.select_sql import Reading
-from ..logs.sniff import DAY, LogFile, file_digest
 from ..logs.tables import HOLE_S, Selection, Stream, fill_segments, fill_selections
 from ..logs.trace_columns import OPTIONAL
 from ..logs.trace_info import TraceInfo

@@ -25,18 +25,18 @@ from ..core.exhibit import Displayable, Exhibit
 from ..core.option_names import option
 from ..core.result import Progress, silent
 from ..core.units import HOUR_S, counted
-from ..logs import urls_spark
 from ..logs.anonymize import anonymize_requests, anonymous_info
-from ..logs.databases import database_of, databases_named, is_database, log_path
-from ..logs.formats import formats
+from ..logs.files import urls_spark
+from ..logs.files.databases import database_of, databases_named, is_database, log_path
+from ..logs.files.run_folders import FORMAT as RECORD
+from ..logs.files.run_folders import Record, is_synthetic_run, record_files, run_name
+from ..logs.files.sniff import file_digest, stem
+from ..logs.formats.declaration import formats
 from ..logs.load_duckdb import Loaded
 from ..logs.options import NO_OPTIONS, LogOptions
 from ..logs.pseudonyms import Anonymize, Pseudonyms
 from ..logs.rejects import Reject, write_rejects
-from ..logs.run_folders import FORMAT as RECORD
-from ..logs.run_folders import Record, is_synthetic_run, record_files, run_name
 from ..logs.select_sql import ALL_TIME, Reading, Span, plan_reading
-from ..logs.sniff import file_digest, stem
 from ..logs.tables import HOLE_S, Selection, Stream, stamp
 from ..logs.trace_info import Source, TraceInfo
 from .bin_counts import BlockCounts, BlockGaps, Blocks

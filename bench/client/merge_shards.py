@@ -1,7 +1,7 @@
 """One run of what the senders of all shards recorded: a run folder like any other, on one clock.
 
 So whatever reads a run reads this: summary, verdict, page, trace. Not here: which folders belong together
-(`burstlens.analysis.logs.run_folders`), cutting a workload (`shards`).
+(`burstlens.analysis.logs.files.run_folders`), cutting a workload (`shards`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import UNSET, structs
 
 from ...analysis.core.errors import DiskError, InputError
 from ...analysis.core.units import counted
-from ...analysis.logs.run_folders import RECORDS, RUN, ShardFolder, is_run, shards_of
+from ...analysis.logs.files.run_folders import RECORDS, RUN, ShardFolder, is_run, shards_of
 from ..record.models import ClockOffset, Manifest
 from ..record.run_folder import (
     SERVER,

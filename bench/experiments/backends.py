@@ -251,7 +251,7 @@ class EndpointBackend:
         KeyboardInterrupt
             If Ctrl-C or `watch` stopped it.
         """
-        from ...analysis.logs.run_folders import RUN
+        from ...analysis.logs.files.run_folders import RUN
         from ..client.preflight import preflight
         from ..client.run import run
 

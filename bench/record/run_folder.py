@@ -21,7 +21,7 @@ import polars as pl
 from ...analysis.core.atomic_write import write_json
 from ...analysis.core.errors import DiskError, InputError
 from ...analysis.core.option_names import option
-from ...analysis.logs.run_folders import RUN
+from ...analysis.logs.files.run_folders import RUN
 from ..workload.recipe import Recipe
 from ..workload.table import SCHEMA as SENT
 from ..workload.table import Workload

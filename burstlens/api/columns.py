@@ -1,6 +1,6 @@
 """The verb `columns`: what an unknown log has in it, and a mapping to try.
 
-Not here: how the mapping is guessed (`burstlens.analysis.logs.proposal`).
+Not here: how the mapping is guessed (`burstlens.analysis.logs.formats.proposal`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..analysis.core.errors import DiskError
 
 if TYPE_CHECKING:
-    from ..analysis.logs.proposal import ColumnsResult
+    from ..analysis.logs.formats.proposal import ColumnsResult
     from .options import Log
 
 
@@ -57,9 +57,9 @@ def columns(
     >>> bl.columns("mine.csv").mapping
     {'arrival': 'ts', 'request_tokens': 'in', 'response_tokens': 'out'}
     """
-    from ..analysis.logs.databases import databases_named, log_path
+    from ..analysis.logs.files.databases import databases_named, log_path
+    from ..analysis.logs.formats.proposal import propose
     from ..analysis.logs.options import LogOptions
-    from ..analysis.logs.proposal import propose
     from ..analysis.logs.select_sql import look_at_log
 
     options = LogOptions(delimiter=delimiter, encoding=encoding, decimal=decimal, table=table, sql=sql)

@@ -179,7 +179,7 @@ def _requests(
 
 
 def _opened(source: str, read: ReadOptions, clock_s: float = 0.0) -> Trace:
-    from ..analysis.logs.databases import log_path
+    from ..analysis.logs.files.databases import log_path
     from ..analysis.trace.trace import open_trace
 
     return open_trace(

@@ -101,7 +101,7 @@ def ingest(
     >>> done.info.rejected, done.out.name
     (0, 'trace.parquet')
     """
-    from ..analysis.logs.run_folders import shards_of
+    from ..analysis.logs.files.run_folders import shards_of
     from ..analysis.trace.trace import ingest as write_trace
 
     if partition_by not in (None, "day"):

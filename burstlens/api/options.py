@@ -96,14 +96,14 @@ class ReadOptions:
 
 def paths(logs: Log | Sequence[Log]) -> list[Path]:
     """One path or several, as a list; of a database without the password (`without_password`)."""
-    from ..analysis.logs.databases import log_path
+    from ..analysis.logs.files.databases import log_path
 
     return [log_path(logs)] if isinstance(logs, str | PathLike) else [log_path(log) for log in logs]
 
 
 def source_text(source: Log) -> str:
     """A source as text, for messages and files: of a database without the password, which is remembered."""
-    from ..analysis.logs.databases import without_password
+    from ..analysis.logs.files.databases import without_password
 
     return without_password(source)
 

@@ -210,7 +210,7 @@ def written_folder(groups: Sequence[Sequence[Path]]) -> WrittenFolder | None:
         for file, kind in FOLDER_KINDS.items():
             if (folders[0] / file).is_file():
                 return WrittenFolder(kind, folders[0], f"{folders[0]} is {KIND_NAMES[kind]}")
-    from ..analysis.logs.run_folders import shards_of
+    from ..analysis.logs.files.run_folders import shards_of
 
     shards = tuple(part.folder for part in shards_of(folders))
     if not shards:

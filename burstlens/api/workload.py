@@ -171,7 +171,7 @@ def workload(
 
 def files_of(source: str) -> list[Path]:
     """The files of one trace: `A+B` is two, unless a file of that very name exists."""
-    from ..analysis.logs.databases import is_database, log_path
+    from ..analysis.logs.files.databases import is_database, log_path
 
     if is_database(source):
         return [log_path(source)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.core.errors import InputError
 from ..analysis.core.result import Progress
-from ..analysis.logs.databases import is_database
+from ..analysis.logs.files.databases import is_database
 from .workload import WorkloadOptions, load_workload
 
 if TYPE_CHECKING:

@@ -67,6 +67,6 @@ def run() -> int:
 def _hide_passwords() -> None:
     """Take the passwords of databases out of what was typed, before anything shows or keeps it."""
     if any("://" in word for word in sys.argv):
-        from ..analysis.logs.databases import without_password
+        from ..analysis.logs.files.databases import without_password
 
         sys.argv[1:] = [without_password(word) for word in sys.argv[1:]]

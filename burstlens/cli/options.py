@@ -398,7 +398,7 @@ def key_of_endpoint() -> str | None:
 
 def typed_command() -> str:
     """What was typed, for the page; the passwords of URLs are left out."""
-    from ..analysis.logs.databases import without_secrets
+    from ..analysis.logs.files.databases import without_secrets
 
     return shlex.join(["burstlens", *map(without_secrets, sys.argv[1:])])
 

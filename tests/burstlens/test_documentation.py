@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 import burstlens as bl
-from burstlens.analysis.logs.formats import parse_format
+from burstlens.analysis.logs.formats.declaration import parse_format
 from burstlens.analysis.trace.trace import COLUMNS
 from burstlens.bench.simulated.presets import load_preset, parse_preset
 from burstlens.cli.commands import cli

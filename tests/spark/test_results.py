@@ -12,7 +12,7 @@ import pytest
 
 import burstlens as bl
 from burstlens.analysis.core.units import DAY_S
-from burstlens.analysis.logs.sniff import IDENTITY, parquet_files
+from burstlens.analysis.logs.files.sniff import IDENTITY, parquet_files
 from burstlens.analysis.trace.parquet import write_folder
 from burstlens.analysis.trace.subset import requests_of
 from burstlens.analysis.trace.trace import Cluster, open_trace

@@ -1,4 +1,4 @@
-"""The command `columns`. Not here: how a mapping is guessed (`burstlens.analysis.logs.proposal`)."""
+"""The command `columns`. Not here: how a mapping is guessed (`burstlens.analysis.logs.formats.proposal`)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def _list_formats(context: click.Context, _option: click.Parameter, wanted: bool
     """Print the log formats and end, before anything else is asked for."""
     if not wanted:
         return
-    from ...analysis.logs.formats import formats
+    from ...analysis.logs.formats.declaration import formats
 
     width = max(map(len, formats()))
     for name, format in formats().items():

@@ -20,7 +20,7 @@ import pytest
 import burstlens as bl
 from burstlens.analysis.core.errors import EndpointError, InputError, MissingExtraError
 from burstlens.analysis.logs import database_rows
-from burstlens.analysis.logs.databases import log_path, shown_url, url_of_database, without_password
+from burstlens.analysis.logs.files.databases import log_path, shown_url, url_of_database, without_password
 from burstlens.analysis.logs.options import LogOptions
 from tests.helpers import burstlens
 from tests.postgres import DATABASE, PASSWORD, USER, Server, running

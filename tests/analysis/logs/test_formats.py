@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from burstlens.analysis.logs.clock_and_streams import clock_step
-from burstlens.analysis.logs.formats import KINDS, OPTIONAL, TYPES, formats
+from burstlens.analysis.logs.formats.declaration import KINDS, OPTIONAL, TYPES, formats
 from burstlens.analysis.trace.parquet import COLUMNS
 
 

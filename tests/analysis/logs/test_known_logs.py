@@ -15,7 +15,7 @@ import pytest
 
 from burstlens.analysis.core.errors import BurstlensError
 from burstlens.analysis.core.registry import FORMATS, plugins
-from burstlens.analysis.logs.formats import formats
+from burstlens.analysis.logs.formats.declaration import formats
 from burstlens.analysis.trace.trace import ingest, open_trace
 
 SAMPLES = Path(__file__).parent / "formats"

@@ -29,8 +29,8 @@ the rest:
 A SELECT may use `$day0_ns` (midnight of day 0), `$service` (from the file's name), `$day_index` (day
 number of the file) and `$behind_s` (what its instants are to be moved by). One that leaves rows out or makes
 several of one takes `line_no` along, the number of the row. Not here: opening and running
-(`burstlens.analysis.logs.sniff`, `burstlens.analysis.logs.load_duckdb`), finding the format of a log
-(`burstlens.analysis.logs.recognize`).
+(`burstlens.analysis.logs.files.sniff`, `burstlens.analysis.logs.load_duckdb`), finding the format of a log
+(`burstlens.analysis.logs.formats.recognize`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from datetime import date
 from functools import cache
 from importlib import resources
 
-from ..core.registry import FORMATS, Plugin, load_all
+from ...core.registry import FORMATS, Plugin, load_all
 
 KINDS = ("csv", "jsonl", "parquet", "text")
 OPTIONAL = (
@@ -115,11 +115,6 @@ class Format:
     def has_line_no(self) -> bool:
         """Whether its rows are not those of the log, one for one."""
         return re.search(r"\bline_no\b", self.sql) is not None
-
-
-def plain(name: str) -> str:
-    """Write a column name as names are compared: without case and outer blanks."""
-    return name.strip().casefold()
 
 
 @cache

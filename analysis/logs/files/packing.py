@@ -1,7 +1,7 @@
 """Packed files: which packing it is, the bytes unpacked as they are read, and checksums.
 
 DuckDB unpacks gzip and zstd itself; bz2, xz and zip are unpacked into a temporary folder first. Not here:
-what the bytes mean (`burstlens.analysis.logs.sniff`).
+what the bytes mean (`burstlens.analysis.logs.files.sniff`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-from ..core.errors import DiskError, InputError
+from ...core.errors import DiskError, InputError
 
 CHUNK = 1 << 20
 PARQUET = b"PAR1"

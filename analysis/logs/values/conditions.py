@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..core.errors import InputError
+from ...core.errors import InputError
 from .paths import literal
 
 CONDITION = re.compile(r"^\s*(!?)\s*(.+?)\s*(?:(>=|<=|!=|=|>|<)\s*(.*?)\s*)?$", re.DOTALL)

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..core.errors import InputError
-from ..core.option_names import option
-from .conditions import Condition, decided, parse_condition, reason_sql
-from .formats import Column, Format
-from .numbers_text import number_of
-from .paths import Place, has, identifier, literal, place_of, values_at
-from .sniff import LogFile
+from ...core.errors import InputError
+from ...core.option_names import option
+from ..files.sniff import LogFile
+from ..values.conditions import Condition, decided, parse_condition, reason_sql
+from ..values.numbers_text import number_of
+from ..values.paths import Place, has, identifier, literal, place_of, values_at
+from .declaration import Column, Format
 
 UNITS = {"_s": 1.0, "_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}
 STAMPS = ("arrival", "start", "ended", "end", "first_token")

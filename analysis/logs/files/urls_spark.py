@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...queries.spark import SparkEngine
-from ..core.errors import BurstlensError, DiskError, InputError, MissingExtraError
+from ....queries.spark import SparkEngine
+from ...core.errors import BurstlensError, DiskError, InputError, MissingExtraError
 from .heads import HEAD_BYTES
 from .packing import PARQUET
 from .sniff import IDENTITY, parquet_files

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from burstlens.analysis.core.errors import InputError
+from burstlens.analysis.logs.files.sniff import LogFile, inspect_log
 from burstlens.analysis.logs.rejects import LineIndex
-from burstlens.analysis.logs.sniff import LogFile, inspect_log
 
 ROWS = "7,3,5\n8,4,6\n9,5,7\n"
 

@@ -16,9 +16,9 @@ from os import PathLike
 from pathlib import Path
 from urllib.parse import unquote
 
-from ..core.errors import BurstlensError, InputError
-from ..core.option_names import option
-from .options import LogOptions
+from ...core.errors import BurstlensError, InputError
+from ...core.option_names import option
+from ..options import LogOptions
 
 SCHEME = re.compile(r"(postgres|postgresql)(\+\w+)?:/")
 """SQLAlchemy names its driver after a plus sign."""

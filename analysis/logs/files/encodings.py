@@ -1,7 +1,7 @@
 """Texts that are not UTF-8: which encoding a log is in, and its copy in UTF-8.
 
 One bad byte in a UTF-8 file is a reject of its row, not another encoding. Not here: what the text means
-(`burstlens.analysis.logs.sniff`).
+(`burstlens.analysis.logs.files.sniff`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from ..core.errors import DiskError, InputError
+from ...core.errors import DiskError, InputError
 from .packing import CHUNK, open_unpacked
 
 BOMS = (

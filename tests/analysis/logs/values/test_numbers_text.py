@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burstlens.analysis.logs.numbers_text import number_of, number_sql
+from burstlens.analysis.logs.values.numbers_text import number_of, number_sql
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from burstlens.analysis.logs.containers import object_in, object_sql, wrap_of
-from burstlens.analysis.logs.sniff import inspect_log
+from burstlens.analysis.logs.files.containers import object_in, object_sql, wrap_of
+from burstlens.analysis.logs.files.sniff import inspect_log
 
 LINES = [
     '{"at": 7, "use": {"in": 2}}',

@@ -1,6 +1,6 @@
 """The first bytes of a text: read far enough for its first row, and judged whether they are JSON.
 
-Not here: what is made of the file (`burstlens.analysis.logs.sniff`).
+Not here: what is made of the file (`burstlens.analysis.logs.files.sniff`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from ..core.errors import InputError
+from ...core.errors import InputError
 from .containers import object_in
 from .csv_layout import layout
 from .json_documents import LISTS, is_value, list_path

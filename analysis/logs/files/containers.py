@@ -2,7 +2,7 @@
 
 Docker, Kubernetes, CloudWatch and journald wrap what a program writes. Each way is written twice, for DuckDB
 (`object_sql`) and for this process (`object_in`); both give the same objects. Not here: JSON that is not in
-lines (`burstlens.analysis.logs.json_documents`).
+lines (`burstlens.analysis.logs.files.json_documents`).
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from ..core.errors import InputError
-from ..core.option_names import option
-from ..core.units import counted, time_span
+from ...core.errors import InputError
+from ...core.option_names import option
+from ...core.units import counted, time_span
 
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Units of a number, and how many of them are a second."""

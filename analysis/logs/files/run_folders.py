@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import DiskError, InputError
-from ..core.option_names import option
+from ...core.errors import DiskError, InputError
+from ...core.option_names import option
 
 RUN = "run.json"
 """The manifest, which marks a folder as a run."""

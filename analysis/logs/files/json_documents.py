@@ -1,7 +1,7 @@
 """JSON that is not one object a line: arrays, documents that hold one, pretty-printed objects.
 
 Such a file is copied to JSON lines, one record after the other, in little memory. Not here: objects that lie
-in lines (`burstlens.analysis.logs.containers`).
+in lines (`burstlens.analysis.logs.files.containers`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from ..core.errors import DiskError, InputError
+from ...core.errors import DiskError, InputError
 from .packing import open_unpacked
 
 CHUNK = 1 << 22

@@ -1,6 +1,6 @@
 """How a CSV file is laid out: its delimiter, what stands before the header, its names, its decimal mark.
 
-The rows decide, not the header alone. Not here: what the columns mean (`burstlens.analysis.logs.formats`).
+The rows decide, not the header alone. Not here: what the columns mean (`analysis.logs.formats`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from ..core.errors import InputError
-from ..core.units import counted
+from ...core.errors import InputError
+from ...core.units import counted
 
 DELIMITERS = ",;\t|"
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burstlens.analysis.core.errors import InputError
-from burstlens.analysis.logs.json_documents import list_path, to_lines
-from burstlens.analysis.logs.sniff import LogFile, inspect_log
+from burstlens.analysis.logs.files.json_documents import list_path, to_lines
+from burstlens.analysis.logs.files.sniff import LogFile, inspect_log
 
 RECORDS = [{"at": i, "model": 'm{[\\"', "usage": {"in": i * 3}} for i in range(5)]
 TEXT = json.dumps(RECORDS)

@@ -17,11 +17,10 @@ from typing import Any
 
 import duckdb
 
-from ..core.errors import InputError
-from .containers import object_in
-from .formats import plain
-from .packing import open_unpacked
-from .sniff import LogFile, escape_glob, parquet_files
+from ...core.errors import InputError
+from ..files.containers import object_in
+from ..files.packing import open_unpacked
+from ..files.sniff import LogFile, escape_glob, parquet_files
 
 STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\"([^\"]*)\"|([^\]]*))\]")
 OTLP_VALUES = ("stringValue", "intValue", "doubleValue", "boolValue")
@@ -56,6 +55,11 @@ def literal(text: str) -> str:
 def identifier(name: str) -> str:
     """Write a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def plain(name: str) -> str:
+    """Write a column name as names are compared: without case and outer blanks."""
+    return name.strip().casefold()
 
 
 def place_of(log: LogFile, text: str) -> Place | None:

@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from burstlens.analysis.core.errors import InputError
-from burstlens.analysis.logs.sniff import file_digest, inspect_log
+from burstlens.analysis.logs.files.sniff import file_digest, inspect_log
 
 LOG = ("at,in,model\n" + "".join(f"{i},{i * 7919 % 1009},m\n" for i in range(5000))).encode()
 

@@ -2,7 +2,7 @@
 
 Every way in which a path can be no log at all ends here, in one line. A file that the readers of rows cannot
 open as it is gets a copy that they can. Not here: which known format it is
-(`burstlens.analysis.logs.formats`) and reading its rows (`burstlens.analysis.logs.load_duckdb`).
+(`burstlens.analysis.logs.formats.declaration`) and reading its rows (`burstlens.analysis.logs.load_duckdb`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import duckdb
 
-from ..core.errors import DiskError, InputError
-from ..core.units import DAY_S
+from ...core.errors import DiskError, InputError
+from ...core.units import DAY_S
 from .containers import STAMP_KEY, is_json, wrap_of
 from .csv_layout import Layout, layout
 from .databases import Database

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..core.errors import InputError
-from ..core.option_names import option
-from .formats import STAMPS_S, Format, formats
-from .paths import Place, has, place_of, values_at
-from .sniff import LogFile
+from ...core.errors import InputError
+from ...core.option_names import option
+from ..files.sniff import LogFile
+from ..values.paths import Place, has, place_of, values_at
+from .declaration import STAMPS_S, Format, formats
 
 UNIX_TIME = 978_307_200.0
 """Larger numbers are taken for a time since 1970, whatever the unit."""

@@ -14,15 +14,15 @@ from typing import Any
 
 import polars as pl
 
-from ..core.errors import BurstlensError, path_text
-from ..core.exhibit import Displayable, Exhibit
-from .conditions import SUCCESS_WORDS, Condition, decided
+from ...core.errors import BurstlensError, path_text
+from ...core.exhibit import Displayable, Exhibit
+from ..files.sniff import LogFile
+from ..values.conditions import SUCCESS_WORDS, Condition, decided
+from ..values.numbers_text import number_of
+from ..values.paths import Place, leaves, values_at
+from ..values.stamps import stamp_form
 from .mapped import LONGEST_USUAL_S, duration_unit
-from .numbers_text import number_of
-from .paths import Place, leaves, values_at
 from .recognize import format_of_log
-from .sniff import LogFile
-from .stamps import stamp_form
 
 EXAMPLES = 3
 EXAMPLE_CHARACTERS = 28

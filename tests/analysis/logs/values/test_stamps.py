@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burstlens.analysis.core.errors import InputError
-from burstlens.analysis.logs.stamps import StampForm, stamp_form, year_of
+from burstlens.analysis.logs.values.stamps import StampForm, stamp_form, year_of
 
 EIGHT = 1_772_438_400 * 10**9
 """2026-03-02 08:00:00 UTC"""

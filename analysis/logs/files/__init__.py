@@ -1,0 +1,1 @@
+"""Finding out what a file is, and making it readable: packings, encodings, layouts, containers."""

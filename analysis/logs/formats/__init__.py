@@ -1,0 +1,1 @@
+"""Which format a log has: known ones, and those that a user describes."""
