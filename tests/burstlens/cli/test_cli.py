@@ -131,7 +131,7 @@ def test_ingest_keeps_every_row_and_says_so(two_days: Path, tmp_path: Path) -> N
         (("describe", "nowhere.csv"), "nowhere.csv"),
         (("describe", "."), "folder"),
         (("describe", "empty.csv"), "empty"),
-        (("describe", "strange.csv"), "--columns"),
+        (("describe", "strange.csv"), "burstlens columns"),
         (("fit", "strange.csv", "--window", "soon"), "20m"),
         (("describe", "strange.csv", "--columns", "arrival"), "arrival=ts"),
         (("report", "nowhere.csv", "-o", "empty.csv"), "empty.csv"),
