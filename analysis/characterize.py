@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from inspect import isabstract
-from threading import Condition
+from threading import Condition, RLock
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -100,7 +100,9 @@ class _Schedule:
         self.ready: list[type[TracePart]] = []
         self.results: dict[type[Part], Part] = {}
         self.stopped = False
-        self.change = Condition()
+        # Entered in C: Ctrl-C between two steps of a lock written in Python would leave it locked for ever.
+        self.lock = RLock()
+        self.change = Condition(self.lock)
         self.progress = progress
 
     def run(self, inputs: PartInputs, *, last_first: bool) -> None:
@@ -110,18 +112,18 @@ class _Schedule:
                 plugin = plugins(PARTS).get(part.name)
                 with plugin.guard() if plugin else nullcontext():
                     result = part.describe(inputs)
-                with self.change:
+                with self.lock:
                     self.results[part] = result
                     self.sorter.done(part)
                     self.change.notify_all()
         except BaseException:
-            with self.change:
+            with self.lock:
                 self.stopped = True
                 self.change.notify_all()
             raise
 
     def _next(self, last_first: bool) -> type[TracePart] | None:
-        with self.change:
+        with self.lock:
             while True:
                 self.ready += self.sorter.get_ready()
                 if self.stopped or not (self.ready or self.sorter.is_active()):

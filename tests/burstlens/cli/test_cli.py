@@ -167,8 +167,10 @@ def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
     assert run.stderr is not None
     first = run.stderr.readline()  # a line of progress: the job is under way
     run.send_signal(signal.SIGINT)
-    errors = run.stderr.read()
-    run.communicate(timeout=60)
+    try:
+        _, errors = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert first.startswith("[")
     assert run.returncode == 130
     assert "burstlens: stopped" in errors
