@@ -128,6 +128,7 @@ def run(*words: object, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_no_verb_lets_a_text_of_the_log_or_its_date_out(log: Path, key: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = [
@@ -176,6 +177,7 @@ def test_rejects_have_line_and_reason_only(log: Path, key: Path, tmp_path: Path)
     assert set(rows["file"]) == {done.info.sources[0].name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("byte", [b"a", b"b"])
 def test_parameters_have_the_same_numbers(log: Path, key: Path, byte: bytes) -> None:
     key.parent.mkdir(parents=True)
@@ -189,6 +191,7 @@ def test_parameters_have_the_same_numbers(log: Path, key: Path, byte: bytes) -> 
     assert [hashed["source"][name] for name in same] == [plain["source"][name] for name in same]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("byte", [b"a", b"b"])
 def test_a_description_has_the_same_numbers(log: Path, key: Path, byte: bytes) -> None:
     key.parent.mkdir(parents=True)
@@ -262,6 +265,7 @@ def test_the_key_is_not_put_into_the_output(log: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "page").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("key")
 def test_a_folder_with_an_open_page_gets_no_anonymized_one(log: Path, tmp_path: Path) -> None:
     page = tmp_path / "page"
@@ -273,6 +277,7 @@ def test_a_folder_with_an_open_page_gets_no_anonymized_one(log: Path, tmp_path: 
         bl.report(log, page, **options, anonymize=bl.Anonymize())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("key")
 def test_a_new_key_is_announced_once(log: Path, tmp_path: Path) -> None:
     words = ("describe", log, "--columns", MAPPED, "--anonymize", "--key", tmp_path / "own.key", "--quiet")

@@ -296,6 +296,7 @@ def test_a_mapping_file_may_name_the_table(server: Server, tmp_path: Path) -> No
         assert trace.info.rows == N
 
 
+@pytest.mark.slow
 def test_the_password_is_nowhere(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     columns = ",".join(f"{key}={value}" for key, value in SPEND_COLUMNS.items())
     table = ["--table", "LiteLLM_SpendLogs", "--columns", columns]
@@ -330,6 +331,7 @@ def test_the_password_is_nowhere(server: Server, tmp_path: Path, caplog: pytest.
     assert pl.read_parquet(tmp_path / "trace.parquet").height == N
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_query(server: Server) -> None:
     busy = """SELECT count(*) AS n FROM pg_stat_activity
         WHERE state = 'active' AND query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"""

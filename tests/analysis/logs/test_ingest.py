@@ -293,6 +293,7 @@ def minutes(counts: dict[int, int], function: str = "f") -> str:
 MAF1 = ",".join(["HashOwner", "HashApp", "HashFunction", "Trigger", *map(str, range(1, 1441))]) + "\n"
 
 
+@pytest.mark.slow
 def test_counts_per_minute_are_spread_inside_their_minute(tmp_path: Path) -> None:
     text = MAF1 + minutes({1: 3, 1440: 1}) + minutes({1: 1}, "g")
     trace, rows = opened(tmp_path / "invocations_per_function_md.anon.d02.csv", text)
@@ -307,6 +308,7 @@ def test_counts_per_minute_are_spread_inside_their_minute(tmp_path: Path) -> Non
     assert trace.info.resorted == 0
 
 
+@pytest.mark.slow
 def test_spread_counts_are_even_and_keep_every_minutes_sum(tmp_path: Path) -> None:
     text = MAF1 + "".join(minutes({7: 1, 8: k % 5}, f"f{k}") for k in range(2000))
     trace, rows = opened(tmp_path / "d01.csv", text)

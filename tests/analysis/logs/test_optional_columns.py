@@ -70,6 +70,7 @@ def log_of(rows: list[dict[str, Any]], path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
 def test_optional_columns_are_read_and_kept_in_the_file(name: str, tmp_path: Path) -> None:
     if name.endswith("parquet"):

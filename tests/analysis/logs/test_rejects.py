@@ -191,6 +191,7 @@ def test_bad_rows_of_sessions_and_durations(tmp_path: Path) -> None:
     assert len(rows(trace)) == 2
 
 
+@pytest.mark.slow
 def test_bad_counts_of_a_minute(tmp_path: Path) -> None:
     header = ["HashOwner", "HashApp", "HashFunction", "Trigger", *map(str, range(1, 1441))]
     good = ["o", "a", "f", "http", *["0"] * 1439, "2"]

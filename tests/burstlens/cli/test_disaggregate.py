@@ -52,6 +52,7 @@ def test_plan_numbers_and_page_are_written(done: tuple[dict[str, Any], Path]) ->
     assert ratios.filter(pl.col("gain_rps") == 0)["kind"].to_list().count("fixed") == 1
 
 
+@pytest.mark.slow
 def test_the_verdict_follows_from_the_gains(done: tuple[dict[str, Any], Path]) -> None:
     content, out = done
     (claim,) = content["claims"]
@@ -200,6 +201,7 @@ def test_a_plan_from_a_forecast_is_judged_on_the_trace(logs: tuple[Path, Path]) 
     assert found.ratios["policy"][0] == "1:1"
 
 
+@pytest.mark.slow
 def test_a_long_trace_is_searched_on_its_busiest_stretch_as_it_says(
     logs: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_report_has_the_section_and_the_verdict_with_its_option(
     assert (Path(report[0]["folder"]) / "tables").is_dir()
 
 
+@pytest.mark.slow
 def test_what_is_simulated_says_so_wherever_it_is_shown(report: tuple[dict[str, Any], str]) -> None:
     (trace,), page = report[0]["traces"], report[1]
     assert next(one for one in trace["claims"] if one["id"] == "pd")["value"].startswith("simulated by")

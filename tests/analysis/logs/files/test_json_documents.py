@@ -158,6 +158,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.dictionaries(st.text(min_size=1), VALUES, min_size=1), min_size=1), st.booleans(), st.data()
 )

@@ -90,6 +90,7 @@ texts = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(texts, st.sampled_from(".,"), st.booleans(), st.sampled_from([None, "s", "ms", "us", "ns"]))
 def test_sql_reads_what_python_reads(text: str, decimal: str, whole: bool, unit: str | None) -> None:
     with duckdb.connect() as connection:

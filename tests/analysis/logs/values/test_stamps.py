@@ -284,6 +284,7 @@ WRITERS: dict[Callable[[datetime], object], int] = {
 """Ways to write an instant, and how many microseconds they can tell apart."""
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(moments, offsets, st.sampled_from(list(WRITERS))), min_size=1, max_size=20))
 def test_any_mix_of_forms_is_read_as_python_reads_dates(
@@ -332,6 +333,7 @@ def test_wall_time_of_a_zone_is_read_as_python_reads_it(
     assert read(connection, form, values) == right
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.text(alphabet="0123456789-/.:TZ +,eEMarGMTpm[]", max_size=30))
 def test_sql_and_python_agree_on_any_text(connection: duckdb.DuckDBPyConnection, text: str) -> None:

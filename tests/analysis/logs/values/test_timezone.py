@@ -176,6 +176,7 @@ def test_the_clock_agrees_with_python_for_every_hour_of_two_years() -> None:
     assert list(clock_changes("Asia/Tokyo", 1.6e9, 1.7e9)) == []
 
 
+@pytest.mark.slow
 def test_results_are_the_same_on_a_machine_of_any_zone(tmp_path: Path) -> None:
     """`describe` of stamps with a zone, without one, and with offsets, in Parquet and CSV."""
     begin = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)
