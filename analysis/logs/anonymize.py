@@ -23,7 +23,7 @@ from .load_duckdb import UNREADABLE_NAME, Loaded
 from .pseudonyms import RANDOM, Pseudonyms
 from .rejects import Reject
 from .trace_info import Source, TraceInfo
-from .values.paths import identifier
+from .values.sql_text import identifier
 
 FORMAT_WORDS = ("columns", "workload")
 """What the format of a trace is called, beside the names of formats."""

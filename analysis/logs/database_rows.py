@@ -23,7 +23,8 @@ from .files.sniff import LogFile, inspect_log
 from .formats.declaration import Format, formats
 from .formats.recognize import format_of_log
 from .options import LogOptions
-from .values.paths import identifier, place_of
+from .values.paths import place_of
+from .values.sql_text import identifier
 
 HEAD_ROWS = 300
 BATCH_BYTES = 1 << 23

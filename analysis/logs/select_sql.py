@@ -39,9 +39,7 @@ from .values.conditions import reason_sql
 from .values.numbers_text import number_of, number_sql
 from .values.paths import (
     Place,
-    identifier,
     is_listed,
-    literal,
     parquet_sql,
     place_of,
     plain,
@@ -50,6 +48,7 @@ from .values.paths import (
     values_at,
     with_late_keys,
 )
+from .values.sql_text import identifier, literal
 from .values.stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, StampForm, stamp_form
 
 SERVICE_WORDS = {

@@ -23,7 +23,7 @@ from ..logs.select_sql import Reading
 from ..logs.tables import Selection, Stream, Ticks, build
 from ..logs.trace_columns import OPTIONAL
 from ..logs.trace_info import METADATA_KEY, TraceInfo
-from ..logs.values.paths import literal
+from ..logs.values.sql_text import literal
 from .bin_counts import BlockCounts, BlockGaps, Blocks, count_blocks
 from .parquet import PREFIX
 from .window_gaps import SelectionGaps, Windows, count_gaps

@@ -16,7 +16,8 @@ from ...core.option_names import option
 from ..files.sniff import LogFile
 from ..values.conditions import Condition, decided, parse_condition, reason_sql
 from ..values.numbers_text import number_of
-from ..values.paths import Place, has, identifier, literal, place_of, values_at
+from ..values.paths import Place, has, place_of, values_at
+from ..values.sql_text import identifier, literal
 from .declaration import Column, Format
 
 UNITS = {"_s": 1.0, "_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}

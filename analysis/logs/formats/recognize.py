@@ -13,10 +13,9 @@ from ...core.errors import InputError
 from ...core.option_names import option
 from ..files.sniff import LogFile
 from ..values.paths import Place, has, place_of, values_at
+from ..values.stamps import UNIX_FROM_S
 from .declaration import STAMPS_S, Format, formats
 
-UNIX_TIME = 978_307_200.0
-"""Larger numbers are taken for a time since 1970, whatever the unit."""
 UNITS = {
     "STAMP": "seconds",
     "STAMP_S": "seconds",
@@ -112,7 +111,7 @@ def _numbers(log: LogFile, column: str) -> list[float]:
         numbers = [float(value) for value in values_at(log, place)] if place is not None else []
     except (TypeError, ValueError):
         return []
-    return numbers if numbers and max(numbers) < UNIX_TIME else []
+    return numbers if numbers and max(numbers) < UNIX_FROM_S else []
 
 
 def _reading(format: Format, log: LogFile) -> str:

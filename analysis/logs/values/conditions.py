@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ...core.errors import InputError
-from .paths import literal
+from .sql_text import literal
 
 CONDITION = re.compile(r"^\s*(!?)\s*(.+?)\s*(?:(>=|<=|!=|=|>|<)\s*(.*?)\s*)?$", re.DOTALL)
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")

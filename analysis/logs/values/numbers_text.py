@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from .sql_text import literal
 from .stamps import PER_SECOND
 
 _BLANKS = "[ \u00a0\u202f'’_]"
@@ -48,10 +49,10 @@ def number_sql(source: str, decimal: str, whole: bool, unit: str | None = None) 
     divided = "" if per_second == 1 else f" / {per_second}.0"
     whens = []
     for pattern, marks, fraction in _patterns(decimal, whole):
-        digits = text if not marks else f"regexp_replace({text}, {_quoted(marks)}, '', 'g')"
+        digits = text if not marks else f"regexp_replace({text}, {literal(marks)}, '', 'g')"
         digits = digits if fraction == "." else f"REPLACE({digits}, '{fraction}', '.')"
         whens.append(
-            f"WHEN regexp_full_match({text}, {_quoted(pattern)}) THEN TRY_CAST({digits} AS DOUBLE){divided}"
+            f"WHEN regexp_full_match({text}, {literal(pattern)}) THEN TRY_CAST({digits} AS DOUBLE){divided}"
         )
     if unit is not None:
         whens += _sql_times(text, decimal)
@@ -117,7 +118,7 @@ def _duration(decimal: str) -> str:
 
 def _sql_times(text: str, decimal: str) -> list[str]:
     """Branches for text that has its own unit."""
-    pattern = _quoted(f"(?i)^{_duration(decimal)}$")
+    pattern = literal(f"(?i)^{_duration(decimal)}$")
 
     def value(whole: str, group: int) -> str:
         return f"COALESCE(TRY_CAST(REPLACE(regexp_extract({text}, {whole}, {group}), ',', '.') AS DOUBLE), 0)"
@@ -126,7 +127,7 @@ def _sql_times(text: str, decimal: str) -> list[str]:
         f"{value(pattern, i)} * {seconds} / {per_second}.0"
         for i, (_, per_second, seconds) in enumerate(_UNITS, start=1)
     )
-    clock = _quoted(f"^{_CLOCK}$")
+    clock = literal(f"^{_CLOCK}$")
     hours, minutes, seconds = (value(clock, group) for group in (1, 2, 3))
     return [
         f"WHEN regexp_matches({text}, {pattern}) AND regexp_matches({text}, '\\d') THEN {terms}",
@@ -147,7 +148,3 @@ def _seconds_of(text: str, decimal: str) -> float | None:
         return None
     hours, minutes, seconds_text = match.groups("0")
     return float(hours) * 3600 + float(minutes) * 60 + float(seconds_text.replace(",", "."))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

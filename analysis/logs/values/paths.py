@@ -21,6 +21,7 @@ from ...core.errors import InputError
 from ..files.containers import object_in
 from ..files.packing import open_unpacked
 from ..files.sniff import LogFile, escape_glob, parquet_files
+from .sql_text import identifier, literal
 
 STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\"([^\"]*)\"|([^\]]*))\]")
 OTLP_VALUES = ("stringValue", "intValue", "doubleValue", "boolValue")
@@ -45,16 +46,6 @@ class Place:
 
 def _written(step: Step) -> str:
     return f".{step}" if isinstance(step, str) and not re.search(r"[.\[\]]", step) else f"[{step}]"
-
-
-def literal(text: str) -> str:
-    """Write text as an SQL literal: quotes doubled, nothing else means anything in it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """Write a name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def plain(name: str) -> str:

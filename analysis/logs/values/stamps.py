@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from ...core.errors import InputError
 from ...core.option_names import option
 from ...core.units import counted, time_span
+from .sql_text import literal
 
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Units of a number, and how many of them are a second."""
@@ -221,9 +222,9 @@ class StampForm:
             (_EVEN, naive(even)),
             (_EVEN + _EVEN_ZONE, zoned(even_zoned)),
         ]
-        whens = [f"WHEN regexp_full_match({text}, {_quoted(pattern)}) THEN {ns}" for pattern, ns in branches]
+        whens = [f"WHEN regexp_full_match({text}, {literal(pattern)}) THEN {ns}" for pattern, ns in branches]
         for form in self.seen:
-            parsed = f"TRY_STRPTIME({text}, {_quoted(form)})"
+            parsed = f"TRY_STRPTIME({text}, {literal(form)})"
             if "%z" in form:
                 ns = f"epoch_us({parsed}) * 1000" if self.zoned else "NULL"
             elif "GMT" in form:
@@ -254,17 +255,17 @@ class StampForm:
                     continue
                 groups = ("m", "d", *groups[2:]) if self.month_first else groups
             order = "|".join(f"\\{groups.index(part) + 1}" for part in ("y", "m", "d", "time", "zone"))
-            whole = _quoted(f"(?i)^{pattern}$")
+            whole = literal(f"(?i)^{pattern}$")
             whens.append(
-                f"WHEN regexp_matches(flat, {whole}) THEN regexp_replace(flat, {whole}, {_quoted(order)})"
+                f"WHEN regexp_matches(flat, {whole}) THEN regexp_replace(flat, {whole}, {literal(order)})"
             )
         split = f"list_transform([{flat}], lambda flat: string_split(CASE {' '.join(whens)} END, '|'))[1]"
         spaced = "regexp_replace(part_[4], '^(..)(..)(..)', '\\1:\\2:\\3')"
         clock = f"CASE WHEN part_[4] LIKE '%:%' THEN part_[4] ELSE {spaced} END"
-        time = f"regexp_extract({clock}, {_quoted(f'(?i)^{_TIME}$')}, {list(_TIME_PARTS)})"
-        zone = f"regexp_extract(part_[5], {_quoted(f'(?i)^{_ZONE}$')}, {list(_ZONE_PARTS)})"
+        time = f"regexp_extract({clock}, {literal(f'(?i)^{_TIME}$')}, {list(_TIME_PARTS)})"
+        zone = f"regexp_extract(part_[5], {literal(f'(?i)^{_ZONE}$')}, {list(_ZONE_PARTS)})"
         taken = f"{{'y': part_[1], 'm': part_[2], 'd': part_[3], 't': {time}, 'z': {zone}}}"
-        months = "[" + ", ".join(_quoted(m) for m in MONTHS) + "]"
+        months = "[" + ", ".join(literal(m) for m in MONTHS) + "]"
         hour = (
             "CASE WHEN p_.t.half = '' THEN p_.t.hour "
             "WHEN CAST(p_.t.hour AS INTEGER) NOT BETWEEN 1 AND 12 THEN '99' ELSE "
@@ -291,7 +292,7 @@ class StampForm:
             )
         )
         digits = "REPLACE(p_.z.\"offset\"[2:], ':', '')"
-        names = " ".join(f"WHEN {_quoted(name)} THEN {hours * 3600}" for name, hours in ZONES.items())
+        names = " ".join(f"WHEN {literal(name)} THEN {hours * 3600}" for name, hours in ZONES.items())
         offset_s = (
             "CASE WHEN p_.z.\"offset\" <> '' THEN CASE WHEN LOWER(p_.z.zone) IN ('', 'utc', 'gmt', 'ut') "
             "THEN CASE WHEN p_.z.\"offset\"[1] = '-' THEN -1 ELSE 1 END * "
@@ -313,7 +314,7 @@ class StampForm:
     def _sql_of_format(self, source: str) -> str:
         """Nanoseconds by the form that the user gave."""
         form = self.time_format or ""
-        parsed = f"TRY_STRPTIME(TRIM({source}), {_quoted(form)})"
+        parsed = f"TRY_STRPTIME(TRIM({source}), {literal(form)})"
         if "%z" in form.lower():
             return f"epoch_us({parsed}) * 1000"
         if self.timezone is not None:
@@ -889,8 +890,8 @@ def _saturated(ns: str, text: str) -> str:
 
 def _in_zone(local: str, timezone: str) -> str:
     """The TIMESTAMPTZ at which a zone's clock shows a TIMESTAMP; NULL of a time that the clock leaves out."""
-    instant = f"timezone({_quoted(timezone)}, {local})"
-    return f"CASE WHEN timezone({_quoted(timezone)}, {instant}) = {local} THEN {instant} END"
+    instant = f"timezone({literal(timezone)}, {local})"
+    return f"CASE WHEN timezone({literal(timezone)}, {instant}) = {local} THEN {instant} END"
 
 
 def _sql_zoned(text: str) -> str:
@@ -916,7 +917,3 @@ def _sql_unix(text: str) -> str:
             f"THEN CAST({exact} AS BIGINT)"
         )
     return f"CASE {' '.join(whens)} END"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
