@@ -22,8 +22,9 @@ from ..core.units import DAY_S
 from ..core.wall_clock import midnight_s, time_zone
 from .select_sql import Reading
 from .tables import Stream
+from .values.doubtful_units import doubtful_units, unclear_unit
 from .values.paths import values_at
-from .values.stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S, doubtful_units, unclear_unit
+from .values.stamps import PER_SECOND, UNIX_FROM_S, UNIX_TO_S
 
 HEAD_ROWS = 20_000
 ARRIVAL_LIMIT_S = 9e9
